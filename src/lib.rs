@@ -1,0 +1,22 @@
+//! GopherShip, a shock absorber for telemetry.
+//!
+//! It takes OTLP at wire speed, sends it through a pipeline of transforms to its sinks, and when
+//! that cannot keep up puts the raw bytes into a write-ahead log, the Raw Vault, from where they are
+//! replayed when the pressure is gone. `ARCHITECTURE.md` has the map; the layers below import
+//! downwards only.
+
+pub mod app;
+pub mod config;
+pub mod control;
+pub mod event;
+pub mod flow;
+pub mod metrics;
+pub mod otlp;
+pub mod somatic;
+pub mod tls;
+pub mod topology;
+pub mod vault;
+
+mod sinks;
+mod sources;
+mod transforms;

@@ -1,0 +1,71 @@
+//! The wire view of OTLP: requests are checked, counted, edited, filtered and converted as the
+//! bytes they came in.
+//!
+//! * [`prescan`] validates and counts in one pass; every request goes through it.
+//! * [`inspect`] looks at every nested message and bounds what decoding costs.
+//! * [`Editor`] changes attributes, [`retain`] drops records, both without decoding.
+//! * [`decode`] gives the typed form to whoever needs it.
+//! * [`json_to_wire`] and [`wire_to_json`] convert from and to the JSON form.
+//! * [`demo`] makes requests for demonstrations and tests.
+//!
+//! The shape of a request is the same for all signals:
+//!
+//! ```text
+//! request
+//! +- 1 resource container  (resource_logs, resource_spans, resource_metrics)
+//!    +- 1 resource         1 attributes
+//!    +- 2 scope container  (scope_logs, scope_spans, scope_metrics)
+//!    |  +- 1 scope         1 name   3 attributes
+//!    |  +- 2 log record    6 attributes
+//!    |     2 span          9 attributes
+//!    |     2 metric        5 gauge  7 sum  9 histogram  10 exponential histogram  11 summary
+//!    |        +- 1 data point
+//!    |  +- 3 schema url
+//!    +- 3 schema url
+//! ```
+
+mod attributes;
+mod codec;
+mod decode;
+pub mod demo;
+mod edit;
+mod error;
+mod inspect;
+mod json;
+mod locate;
+mod patch;
+mod prescan;
+mod retain;
+mod schema;
+mod signal;
+mod value;
+mod view;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+pub use codec::RawCodec;
+pub use decode::Decoded;
+pub use decode::decode;
+pub use edit::Edit;
+pub use edit::Editor;
+pub use edit::Level;
+pub use edit::Operation;
+pub use edit::Table;
+pub use error::FaultKind;
+pub use error::WireError;
+pub use inspect::DecodeLimits;
+pub use inspect::inspect;
+pub use json::json_to_wire;
+pub use json::wire_to_json;
+pub use prescan::Summary;
+pub use prescan::prescan;
+pub use prescan::prescan_envelope;
+pub use retain::Retained;
+pub use retain::retain;
+pub use signal::Signal;
+pub use signal::UnknownSignal;
+pub use value::AnyValueView;
+pub use value::Value;
+pub use view::RecordView;

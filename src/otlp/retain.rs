@@ -1,0 +1,204 @@
+//! Dropping records from the wire form.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::edit::point_attributes;
+use super::error::{Fault, WireError};
+use super::locate::malformed;
+use super::patch::Patches;
+use super::signal::Signal;
+use super::view::RecordView;
+use super::wire::{Field, Fields, WireType};
+
+/// A request after records were dropped.
+#[derive(Debug, Clone)]
+pub struct Retained {
+    /// The request; the very same bytes when nothing was dropped.
+    pub bytes: Bytes,
+    /// Records that are still in it.
+    pub kept: u64,
+    /// Records that are not.
+    pub dropped: u64,
+}
+
+/// Keeps the log records, spans or data points that `keep` says yes to.
+///
+/// A metric, scope or resource that loses its last record this way is dropped with it. What stays
+/// is copied as it is, unknown fields included. `keep` is asked once for each record, in the order
+/// of the request.
+///
+/// # Errors
+///
+/// [`WireError::Malformed`] when the envelope cannot be read. Records are not checked.
+pub fn retain(
+    signal: Signal,
+    bytes: &Bytes,
+    keep: impl FnMut(&RecordView<'_>) -> bool,
+) -> Result<Retained, WireError> {
+    let mut pass = Pass {
+        signal,
+        bytes,
+        keep,
+        patches: Patches::default(),
+        resource: Vec::new(),
+        scope: Vec::new(),
+    };
+    match pass.request() {
+        Ok(Count { kept, dropped, .. }) => {
+            Ok(Retained { bytes: pass.patches.apply(bytes), kept, dropped })
+        }
+        Err(fault) => Err(malformed(signal, bytes, fault)),
+    }
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, Copy, Default)]
+struct Count {
+    kept: u64,
+    dropped: u64,
+    /// By how many bytes it grows; negative when it loses something.
+    delta: isize,
+}
+
+impl Count {
+    fn add(&mut self, other: Self) {
+        self.kept += other.kept;
+        self.dropped += other.dropped;
+        self.delta += other.delta;
+    }
+
+    fn is_emptied(&self) -> bool {
+        self.kept == 0 && self.dropped > 0
+    }
+}
+
+struct Pass<'a, K> {
+    signal: Signal,
+    bytes: &'a [u8],
+    keep: K,
+    patches: Patches,
+    /// The pieces of the resource around the current record.
+    resource: Vec<Field>,
+    /// The pieces of the scope around the current record.
+    scope: Vec<Field>,
+}
+
+impl<K: FnMut(&RecordView<'_>) -> bool> Pass<'_, K> {
+    fn request(&mut self) -> Result<Count, Fault> {
+        let span = 0..self.bytes.len();
+        self.children(span, 1, |pass, field| {
+            pass.resource.clear();
+            pieces(pass.bytes, field.span(), &mut pass.resource)?;
+            pass.container(field, Self::resource_container)
+        })
+    }
+
+    fn resource_container(&mut self, span: Range<usize>) -> Result<Count, Fault> {
+        self.children(span, 2, |pass, field| {
+            pass.scope.clear();
+            pieces(pass.bytes, field.span(), &mut pass.scope)?;
+            pass.container(field, Self::scope_container)
+        })
+    }
+
+    fn scope_container(&mut self, span: Range<usize>) -> Result<Count, Fault> {
+        match self.signal {
+            Signal::Logs => self.children(span, 2, |pass, field| Ok(pass.record(field, field, 6))),
+            Signal::Traces => {
+                self.children(span, 2, |pass, field| Ok(pass.record(field, field, 9)))
+            }
+            Signal::Metrics => self.children(span, 2, |pass, metric| {
+                pass.container(metric, |pass, span| pass.metric(metric, span))
+            }),
+        }
+    }
+
+    /// Drops data points of a metric. Where the wire has several kinds of data, the last counts;
+    /// the others are no records to any parser and stay as they are.
+    fn metric(&mut self, metric: &Field, span: Range<usize>) -> Result<Count, Fault> {
+        let mut fields = Fields::new(self.bytes, span.clone());
+        let (mut kind, mut since) = (0, span.start);
+        while let Some(field) = fields.next()? {
+            if point_attributes(field.number).is_some() && field.number != kind {
+                kind = field.number;
+                since = field.start;
+            }
+        }
+        let Some(attributes) = point_attributes(kind) else { return Ok(Count::default()) };
+        self.children(since..span.end, kind, |pass, data| {
+            let slot = pass.patches.open(data);
+            let mut count = pass.children(data.span(), 1, |pass, point| {
+                Ok(pass.record(metric, point, attributes))
+            })?;
+            count.delta = pass.patches.close(&slot, data, count.delta);
+            Ok(count)
+        })
+    }
+
+    /// Asks about one record.
+    fn record(&mut self, named: &Field, record: &Field, attributes: u32) -> Count {
+        let view = RecordView {
+            signal: self.signal,
+            bytes: self.bytes,
+            resource: &self.resource,
+            scope: &self.scope,
+            named: *named,
+            record: *record,
+            attributes,
+        };
+        if (self.keep)(&view) {
+            Count { kept: 1, ..Count::default() }
+        } else {
+            let delta = self.patches.replace(record.start..record.end, |_| ());
+            Count { dropped: 1, delta, kept: 0 }
+        }
+    }
+
+    /// Goes into a container; drops it whole when nothing is left of it.
+    fn container(
+        &mut self,
+        field: &Field,
+        inside: impl FnOnce(&mut Self, Range<usize>) -> Result<Count, Fault>,
+    ) -> Result<Count, Fault> {
+        let slot = self.patches.open(field);
+        let mut count = inside(self, field.span())?;
+        count.delta = if count.is_emptied() {
+            self.patches.remove_instead(&slot, field)
+        } else {
+            self.patches.close(&slot, field, count.delta)
+        };
+        Ok(count)
+    }
+
+    /// Visits the fields `number` of the message at `span`.
+    fn children(
+        &mut self,
+        span: Range<usize>,
+        number: u32,
+        mut visit: impl FnMut(&mut Self, &Field) -> Result<Count, Fault>,
+    ) -> Result<Count, Fault> {
+        let mut count = Count::default();
+        let mut fields = Fields::new(self.bytes, span);
+        while let Some(field) = fields.next()? {
+            if field.number == number {
+                field.expect(WireType::Len)?;
+                count.add(visit(self, &field)?);
+            }
+        }
+        Ok(count)
+    }
+}
+
+/// Collects the places of the resource or scope, field 1 of the container at `span`.
+fn pieces(bytes: &[u8], span: Range<usize>, pieces: &mut Vec<Field>) -> Result<(), Fault> {
+    let mut fields = Fields::new(bytes, span);
+    while let Some(field) = fields.next()? {
+        if field.number == 1 {
+            field.expect(WireType::Len)?;
+            pieces.push(field);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,152 @@
+//! TLS 1.3, both ways: what listeners present, and what outgoing connections trust.
+
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use rustls::RootCertStore;
+use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::server::WebPkiClientVerifier;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+const VERSIONS: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS13];
+
+/// A certificate, a key or the two together cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// A PEM file cannot be read, or holds nothing of the kind.
+    #[error("cannot read {path}: {source}")]
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: rustls::pki_types::pem::Error,
+    },
+    /// A file holds no certificate.
+    #[error("there is no certificate in {path}")]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The key does not fit, or the library refuses the certificates.
+    #[error("the certificates cannot be used: {0}")]
+    Refused(#[from] rustls::Error),
+    /// The certificates that clients must descend from cannot be used.
+    #[error("client_ca cannot be used: {0}")]
+    ClientCa(#[from] rustls::server::VerifierBuilderError),
+}
+
+/// TLS of a listener. TLS 1.3 only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ServerTls {
+    /// PEM file with the certificate chain.
+    cert: PathBuf,
+    /// PEM file with the private key.
+    key: PathBuf,
+    /// PEM file with the certificates that clients must descend from; without it any client may come.
+    #[serde(default)]
+    client_ca: Option<PathBuf>,
+}
+
+impl ServerTls {
+    /// Reads the files and makes the configuration of a listener.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError`] that names the file at fault.
+    pub fn load(&self) -> Result<Arc<ServerConfig>, TlsError> {
+        let builder =
+            ServerConfig::builder_with_provider(provider()).with_protocol_versions(VERSIONS)?;
+        let builder = match &self.client_ca {
+            None => builder.with_no_client_auth(),
+            Some(path) => {
+                let roots = Arc::new(roots(path)?);
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
+                builder.with_client_cert_verifier(verifier.build()?)
+            }
+        };
+        let mut config = builder.with_single_cert(certificates(&self.cert)?, key(&self.key)?)?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
+    }
+}
+
+/// TLS towards a backend. TLS 1.3 only.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClientTls {
+    /// PEM file with the certificates the backend must descend from; by default those of the system.
+    ca: Option<PathBuf>,
+    /// PEM file with our certificate chain, for mutual TLS; together with `key`.
+    cert: Option<PathBuf>,
+    /// PEM file with our private key.
+    key: Option<PathBuf>,
+}
+
+impl ClientTls {
+    /// Reads the files and makes the configuration of a connector.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError`] that names the file at fault.
+    pub fn load(&self) -> Result<ClientConfig, TlsError> {
+        use hyper_rustls::ConfigBuilderExt;
+
+        let builder =
+            ClientConfig::builder_with_provider(provider()).with_protocol_versions(VERSIONS)?;
+        let builder = match &self.ca {
+            Some(path) => builder.with_root_certificates(roots(path)?),
+            None => builder.with_native_roots().map_err(|error| {
+                TlsError::Refused(rustls::Error::General(format!("no system roots: {error}")))
+            })?,
+        };
+        match (&self.cert, &self.key) {
+            (Some(cert), Some(path)) => {
+                Ok(builder.with_client_auth_cert(certificates(cert)?, key(path)?)?)
+            }
+            _ => Ok(builder.with_no_client_auth()),
+        }
+    }
+
+    /// Whether a certificate is named without its key, or a key without its certificate.
+    #[must_use]
+    pub const fn is_half(&self) -> bool {
+        self.cert.is_some() != self.key.is_some()
+    }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let pem = |source| TlsError::Pem { path: path.to_owned(), source };
+    let certificates: Vec<_> =
+        CertificateDer::pem_file_iter(path).map_err(pem)?.collect::<Result<_, _>>().map_err(pem)?;
+    if certificates.is_empty() {
+        return Err(TlsError::Empty { path: path.to_owned() });
+    }
+    Ok(certificates)
+}
+
+fn key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_file(path)
+        .map_err(|source| TlsError::Pem { path: path.to_owned(), source })
+}
+
+fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        roots.add(certificate)?;
+    }
+    Ok(roots)
+}

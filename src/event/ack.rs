@@ -1,0 +1,257 @@
+//! How the result of a batch travels back to its source: [`AckTicket`] and [`AckWaiter`].
+//!
+//! ```text
+//!   source --- new() ---> AckTicket (in the batch; one per copy in a fan-out)
+//!      |                      |  resolve(outcome), or dropped = Failed
+//!      v                      v
+//!   AckWaiter <--- the worst outcome, once the last ticket is resolved
+//! ```
+//!
+//! A source that loses patience calls [`AckWaiter::claim`]: from then on the record is the vault's,
+//! and whoever still holds a copy withdraws it instead of delivering it a second time.
+//!
+//! The cells are kept in a small pool per thread, so that a request in steady state allocates none.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::task::{Context, Poll};
+
+use atomic_waker::AtomicWaker;
+
+/// How many idle cells a thread keeps.
+const POOL_LEN_MAX: usize = 256;
+
+/// What became of a batch, worst last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Outcome {
+    /// Every sink on the path has it.
+    Delivered = 0,
+    /// The vault has it at its durability level.
+    Vaulted = 1,
+    /// A backend refused it for good; sending it again cannot help.
+    Rejected = 2,
+    /// It was not delivered; sending it again may help.
+    Failed = 3,
+}
+
+impl Outcome {
+    const fn from_u8(value: u8) -> Self {
+        match value {
+            0 => Self::Delivered,
+            1 => Self::Vaulted,
+            2 => Self::Rejected,
+            _ => Self::Failed,
+        }
+    }
+
+    /// Whether the batch is in safe hands: delivered, or kept by the vault.
+    #[must_use]
+    pub const fn is_safe(self) -> bool {
+        matches!(self, Self::Delivered | Self::Vaulted)
+    }
+}
+
+/// Shared by the tickets and the waiter of one request.
+#[derive(Debug, Default)]
+struct Cell {
+    /// Tickets not yet resolved.
+    pending: AtomicU32,
+    /// The worst outcome so far.
+    worst: AtomicU8,
+    /// The vault took over: holders withdraw their copy.
+    claimed: AtomicBool,
+    /// The waiter was dropped; nobody takes a failed batch back.
+    orphaned: AtomicBool,
+    waker: AtomicWaker,
+}
+
+thread_local! {
+    static POOL: RefCell<Vec<Arc<Cell>>> = const { RefCell::new(Vec::new()) };
+}
+
+fn take_cell() -> Arc<Cell> {
+    let pooled = POOL.try_with(|pool| pool.borrow_mut().pop()).ok().flatten();
+    let cell = pooled.unwrap_or_default();
+    cell.pending.store(1, Ordering::Relaxed);
+    cell.worst.store(Outcome::Delivered as u8, Ordering::Relaxed);
+    cell.claimed.store(false, Ordering::Relaxed);
+    cell.orphaned.store(false, Ordering::Relaxed);
+    cell
+}
+
+/// Gives a cell back to this thread's pool if nobody else refers to it.
+fn put_cell(cell: Arc<Cell>) {
+    if Arc::strong_count(&cell) != 1 {
+        return;
+    }
+    // Pairs with the release in Arc's own decrement: all writes of former holders are seen.
+    std::sync::atomic::fence(Ordering::Acquire);
+    // A thread that is ending has no pool any more; then the cell is simply freed.
+    let _ended = POOL.try_with(|pool| {
+        let mut pool = pool.borrow_mut();
+        if pool.len() < POOL_LEN_MAX {
+            if pool.capacity() == 0 {
+                pool.reserve_exact(POOL_LEN_MAX);
+            }
+            pool.push(cell);
+        }
+    });
+}
+
+/// Makes the two ends of one acknowledgement.
+#[must_use]
+pub fn channel() -> (AckTicket, AckWaiter) {
+    let cell = take_cell();
+    (AckTicket { cell: Some(Arc::clone(&cell)) }, AckWaiter { cell: Some(cell) })
+}
+
+/// The right, and duty, to say what became of a batch. Dropped unresolved it says `Failed`.
+#[derive(Debug)]
+pub struct AckTicket {
+    /// `None` only once resolved.
+    cell: Option<Arc<Cell>>,
+}
+
+impl AckTicket {
+    /// Makes the ticket of a further copy of the same batch.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        if let Some(cell) = &self.cell {
+            cell.pending.fetch_add(1, Ordering::Relaxed);
+        }
+        Self { cell: self.cell.clone() }
+    }
+
+    /// Whether the vault has taken the batch over, so that this copy must not be delivered.
+    #[must_use]
+    pub fn is_claimed(&self) -> bool {
+        self.cell.as_ref().is_some_and(|cell| cell.claimed.load(Ordering::Acquire))
+    }
+
+    /// Whether nobody waits for the outcome any more.
+    #[must_use]
+    pub fn is_orphaned(&self) -> bool {
+        self.cell.as_ref().is_some_and(|cell| cell.orphaned.load(Ordering::Acquire))
+    }
+
+    /// Says what became of this copy.
+    pub fn resolve(mut self, outcome: Outcome) {
+        self.finish(outcome);
+    }
+
+    fn finish(&mut self, outcome: Outcome) {
+        let Some(cell) = self.cell.take() else { return };
+        cell.worst.fetch_max(outcome as u8, Ordering::AcqRel);
+        let is_last = cell.pending.fetch_sub(1, Ordering::AcqRel) == 1;
+        // The cell is let go before the waiter wakes, so that the waiter is usually its last holder
+        // and can pool it.
+        let waker = if is_last { cell.waker.take() } else { None };
+        put_cell(cell);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl Drop for AckTicket {
+    fn drop(&mut self) {
+        self.finish(Outcome::Failed);
+    }
+}
+
+/// Resolves to the worst outcome of all copies of one batch.
+///
+/// As a future it may be dropped at any time: the batch goes on, nobody learns its end.
+#[derive(Debug)]
+pub struct AckWaiter {
+    /// `None` only while dropping.
+    cell: Option<Arc<Cell>>,
+}
+
+impl AckWaiter {
+    /// Takes the batch away from whoever holds it: copies not yet delivered are withdrawn.
+    pub fn claim(&self) {
+        if let Some(cell) = &self.cell {
+            cell.claimed.store(true, Ordering::Release);
+        }
+    }
+
+    /// Returns the outcome if every copy is resolved.
+    #[must_use]
+    pub fn outcome(&self) -> Option<Outcome> {
+        let cell = self.cell.as_ref()?;
+        (cell.pending.load(Ordering::Acquire) == 0)
+            .then(|| Outcome::from_u8(cell.worst.load(Ordering::Acquire)))
+    }
+}
+
+impl Future for AckWaiter {
+    type Output = Outcome;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
+        if let Some(outcome) = self.outcome() {
+            return Poll::Ready(outcome);
+        }
+        if let Some(cell) = &self.cell {
+            cell.waker.register(context.waker());
+        }
+        // The last ticket may have been resolved between the look and the registration.
+        self.outcome().map_or(Poll::Pending, Poll::Ready)
+    }
+}
+
+impl Drop for AckWaiter {
+    fn drop(&mut self) {
+        if let Some(cell) = self.cell.take() {
+            cell.orphaned.store(true, Ordering::Release);
+            cell.waker.take();
+            put_cell(cell);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_worst_outcome_of_all_copies_wins() {
+        let (ticket, waiter) = channel();
+        let copy = ticket.fork();
+        ticket.resolve(Outcome::Delivered);
+        assert_eq!(waiter.outcome(), None);
+        copy.resolve(Outcome::Vaulted);
+        assert_eq!(waiter.await, Outcome::Vaulted);
+    }
+
+    #[tokio::test]
+    async fn a_ticket_dropped_without_a_word_means_failure() {
+        let (ticket, waiter) = channel();
+        drop(ticket);
+        assert_eq!(waiter.await, Outcome::Failed);
+    }
+
+    #[tokio::test]
+    async fn a_waiter_on_another_task_is_woken() {
+        let (ticket, waiter) = channel();
+        let waiting = tokio::spawn(waiter);
+        tokio::task::yield_now().await;
+        ticket.resolve(Outcome::Delivered);
+        assert_eq!(waiting.await.unwrap(), Outcome::Delivered);
+    }
+
+    #[test]
+    fn a_claim_is_seen_by_every_copy_and_does_not_leak_into_the_next_request() {
+        let (ticket, waiter) = channel();
+        let copy = ticket.fork();
+        waiter.claim();
+        assert!(ticket.is_claimed() && copy.is_claimed());
+        drop((ticket, copy, waiter));
+        let (next, _waiter) = channel();
+        assert!(!next.is_claimed() && !next.is_orphaned());
+    }
+}

@@ -1,0 +1,133 @@
+//! The seams between the document and the components: a component is its options and a `build`.
+//!
+//! A component is one struct of options that implements one of the three traits below under
+//! `#[typetag::serde(name = "...")]`, plus one [`ComponentInfo`](crate::config::ComponentInfo)
+//! submitted for the registry. The struct derives `Serialize`, `Deserialize` and `JsonSchema` with
+//! `#[serde(deny_unknown_fields)]`; it does not declare the options that all components of a
+//! section share (`type`, `inputs`, `shed_in`, `buffer`), nor `#[serde(flatten)]`, which would
+//! cost its errors their places.
+
+use std::fmt::Debug;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+
+use crate::config::running::BuildError;
+use crate::config::running::Context;
+use crate::config::running::Sink;
+use crate::config::running::Source;
+use crate::config::running::Transform;
+
+/// Something of the machine that only one component can have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resource {
+    /// A TCP address listened on. Port 0 is any free port and never conflicts.
+    Tcp(SocketAddr),
+    /// A directory written to, with everything in it.
+    Directory(PathBuf),
+    /// A file written to.
+    File(PathBuf),
+}
+
+/// Something wrong with an option that its type could not express.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OptionProblem {
+    /// The option inside the component, like `patience` or `grpc.tls.cert`; empty for the whole.
+    pub path: String,
+    /// What is wrong, in lower case and without a full stop.
+    pub message: String,
+}
+
+impl OptionProblem {
+    /// Makes the problem of an option.
+    pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { path: path.into(), message: message.into() }
+    }
+}
+
+/// The options of a source, which brings data in.
+#[typetag::serde]
+#[async_trait]
+pub trait SourceConfig: Debug + Send + Sync {
+    /// Returns what the source needs for itself alone.
+    fn resources(&self) -> Vec<Resource> {
+        Vec::new()
+    }
+
+    /// Returns the vault that takes over under pressure, if one does.
+    fn pivot(&self) -> Option<&str> {
+        None
+    }
+
+    /// Returns the vault that the source reads, if it reads one.
+    fn replays(&self) -> Option<&str> {
+        None
+    }
+
+    /// Whether everything goes through the pivot first, so that nobody needs to read the source.
+    fn is_journaled(&self) -> bool {
+        false
+    }
+
+    /// Returns what is wrong with the options beyond their types; pure, without any I/O.
+    fn problems(&self) -> Vec<OptionProblem> {
+        Vec::new()
+    }
+
+    /// Builds the running source; nothing is spawned yet.
+    ///
+    /// # Errors
+    ///
+    /// Whatever cannot be had: a port, a certificate, a directory.
+    async fn build(&self, context: &Context) -> Result<Box<dyn Source>, BuildError>;
+}
+
+/// The options of a transform, which changes data on its way.
+#[typetag::serde]
+pub trait TransformConfig: Debug + Send + Sync {
+    /// Returns what is wrong with the options beyond their types; pure, without any I/O.
+    fn problems(&self) -> Vec<OptionProblem> {
+        Vec::new()
+    }
+
+    /// Builds the running transform.
+    ///
+    /// # Errors
+    ///
+    /// Whatever cannot be had, like the file of a lookup table.
+    fn build(&self, context: &Context) -> Result<Box<dyn Transform>, BuildError>;
+}
+
+/// The options of a sink, which takes data out.
+#[typetag::serde]
+#[async_trait]
+pub trait SinkConfig: Debug + Send + Sync {
+    /// Returns what the sink needs for itself alone.
+    fn resources(&self) -> Vec<Resource> {
+        Vec::new()
+    }
+
+    /// Whether the sink is a vault: something a source can pivot to and replay from. A vault may
+    /// have no inputs.
+    fn is_vault(&self) -> bool {
+        false
+    }
+
+    /// Returns the vault that the sink follows, if it follows one; such a sink may have no inputs.
+    fn replays(&self) -> Option<&str> {
+        None
+    }
+
+    /// Returns what is wrong with the options beyond their types; pure, without any I/O.
+    fn problems(&self) -> Vec<OptionProblem> {
+        Vec::new()
+    }
+
+    /// Builds the running sink; nothing is spawned yet.
+    ///
+    /// # Errors
+    ///
+    /// Whatever cannot be had: a directory, a certificate, an address.
+    async fn build(&self, context: &Context) -> Result<Box<dyn Sink>, BuildError>;
+}

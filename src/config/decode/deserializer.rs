@@ -1,0 +1,383 @@
+//! The serde deserializer over a [`Node`], which notes the path of the first failure.
+
+use serde::de::DeserializeSeed;
+use serde::de::Deserializer;
+use serde::de::Error as _;
+use serde::de::MapAccess;
+use serde::de::SeqAccess;
+use serde::de::Unexpected;
+use serde::de::Visitor;
+
+use crate::config::decode::access::Choice;
+use crate::config::decode::access::Name;
+use crate::config::decode::access::StandInFields;
+use crate::config::decode::access::StandInItems;
+use crate::config::decode::failure::Fault;
+use crate::config::decode::trace::Trace;
+use crate::config::decode::trace::Trail;
+use crate::config::node::Entry;
+use crate::config::node::Node;
+use crate::config::node::Plain;
+use crate::config::node::Scalar;
+use crate::config::node::Value;
+
+/// The texts a stand-in tries, one decoding after the other: one of them pleases most parsers.
+pub(super) const STAND_IN_TEXTS: [&str; 7] =
+    ["1", "1s", "1MiB", "50%", "127.0.0.1:1", "http://localhost:1", ""];
+
+/// Presents a node to serde.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TreeDeserializer<'a> {
+    node: &'a Node,
+    trail: &'a Trail<'a>,
+    trace: &'a Trace,
+}
+
+/// The scalar types that a text from the environment may become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Anything,
+    Bool,
+    Integer,
+    Float,
+    Text,
+}
+
+impl<'a> TreeDeserializer<'a> {
+    /// Makes the deserializer of a value.
+    pub(super) const fn new(node: &'a Node, trail: &'a Trail<'a>, trace: &'a Trace) -> Self {
+        Self { node, trail, trace }
+    }
+
+    /// Lets the visitor see the value, as the wanted type if it can be that.
+    fn visit<'de, V: Visitor<'de>>(self, wanted: Wanted, visitor: V) -> Result<V::Value, Fault> {
+        let result = match &self.node.value {
+            Value::Map(entries) => {
+                visitor.visit_map(Entries { tree: self, remaining: entries.iter(), current: None })
+            }
+            Value::Seq(items) => {
+                visitor.visit_seq(Items { tree: self, remaining: items.iter(), next_idx: 0 })
+            }
+            Value::Scalar(scalar) => visit_scalar(scalar, wanted, visitor),
+            Value::StandIn(text_idx) => match wanted {
+                Wanted::Bool => visitor.visit_bool(false),
+                Wanted::Integer => visitor.visit_u64(1),
+                Wanted::Float => visitor.visit_f64(1.0),
+                Wanted::Anything | Wanted::Text => visitor.visit_str(stand_in_text(*text_idx)),
+            },
+        };
+        self.trace.watch(self.trail, result)
+    }
+
+    /// Lets the visitor see a mapping, which may be left empty: `grpc:` alone takes all defaults.
+    fn visit_mapping<'de, V: Visitor<'de>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        let is_stand_in = self.is_stand_in();
+        if !is_stand_in && !self.node.is_null() {
+            return self.visit(Wanted::Anything, visitor);
+        }
+        let fields = if is_stand_in { fields.iter() } else { [].iter() };
+        self.trace.watch(self.trail, visitor.visit_map(StandInFields { tree: self, fields }))
+    }
+
+    /// Lets the visitor see a list.
+    fn visit_list<'de, V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Fault> {
+        if self.is_stand_in() {
+            let items = StandInItems { tree: self, remaining_len: len };
+            return self.trace.watch(self.trail, visitor.visit_seq(items));
+        }
+        self.visit(Wanted::Anything, visitor)
+    }
+
+    /// Makes the deserializer of a value further in.
+    pub(super) const fn at<'b>(self, node: &'b Node, trail: &'b Trail<'b>) -> TreeDeserializer<'b>
+    where
+        'a: 'b,
+    {
+        TreeDeserializer { node, trail, trace: self.trace }
+    }
+
+    /// Makes the deserializer of a name that belongs to this value.
+    pub(super) const fn name(self, text: &'a str) -> Name<'a> {
+        Name { text, trail: self.trail, trace: self.trace }
+    }
+
+    /// Returns the way to this value.
+    pub(super) const fn trail(self) -> &'a Trail<'a> {
+        self.trail
+    }
+
+    /// Whether this value was reported already.
+    pub(super) const fn is_stand_in(self) -> bool {
+        matches!(self.node.value, Value::StandIn(_))
+    }
+}
+
+/// Lets the visitor see a scalar. A text that came from the environment becomes a number or
+/// boolean where one is wanted, and everything but an absent value is a text where that is wanted.
+fn visit_scalar<'de, V: Visitor<'de>>(
+    scalar: &Scalar,
+    wanted: Wanted,
+    visitor: V,
+) -> Result<V::Value, Fault> {
+    let text = scalar.text.as_str();
+    let is_loose = scalar.template.is_some() && scalar.plain == Plain::Text;
+    let plain = match wanted {
+        Wanted::Text if scalar.plain != Plain::Null => Plain::Text,
+        Wanted::Bool if is_loose => text.parse().map_or(Plain::Text, Plain::Bool),
+        Wanted::Integer if is_loose => {
+            let signed = || text.parse().map_or(Plain::Text, Plain::Signed);
+            text.parse().map_or_else(|_| signed(), Plain::Unsigned)
+        }
+        Wanted::Float if is_loose => text.parse().map_or(Plain::Text, Plain::Float),
+        _ => scalar.plain,
+    };
+    match plain {
+        Plain::Null => visitor.visit_unit(),
+        Plain::Bool(value) => visitor.visit_bool(value),
+        Plain::Unsigned(value) => visitor.visit_u64(value),
+        Plain::Signed(value) => visitor.visit_i64(value),
+        Plain::Float(value) => visitor.visit_f64(value),
+        Plain::Text => visitor.visit_str(text),
+    }
+}
+
+/// Returns the text a stand-in shows.
+fn stand_in_text(text_idx: usize) -> &'static str {
+    STAND_IN_TEXTS.get(text_idx).copied().unwrap_or("")
+}
+
+impl<'de> Deserializer<'de> for TreeDeserializer<'_> {
+    type Error = Fault;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.visit(Wanted::Anything, visitor)
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.visit(Wanted::Bool, visitor)
+    }
+
+    fn deserialize_i8<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.visit(Wanted::Integer, visitor)
+    }
+
+    fn deserialize_i16<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.visit(Wanted::Integer, visitor)
+    }
+
+    fn deserialize_i32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.visit(Wanted::Integer, visitor)
+    }
+
+    fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.visit(Wanted::Integer, visitor)
+    }
+
+    fn deserialize_u8<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.visit(Wanted::Integer, visitor)
+    }
+
+    fn deserialize_u16<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.visit(Wanted::Integer, visitor)
+    }
+
+    fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.visit(Wanted::Integer, visitor)
+    }
+
+    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.visit(Wanted::Integer, visitor)
+    }
+
+    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.visit(Wanted::Float, visitor)
+    }
+
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.visit(Wanted::Float, visitor)
+    }
+
+    fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.visit(Wanted::Text, visitor)
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.visit(Wanted::Text, visitor)
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.visit(Wanted::Text, visitor)
+    }
+
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.visit(Wanted::Text, visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        if self.is_stand_in() || self.node.is_null() {
+            self.trace.watch(self.trail, visitor.visit_none())
+        } else {
+            self.trace.watch(self.trail, visitor.visit_some(self))
+        }
+    }
+
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        if self.is_stand_in() {
+            visitor.visit_unit()
+        } else {
+            self.visit(Wanted::Anything, visitor)
+        }
+    }
+
+    fn deserialize_unit_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        self.deserialize_unit(visitor)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        self.trace.watch(self.trail, visitor.visit_newtype_struct(self))
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.visit_list(0, visitor)
+    }
+
+    fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Fault> {
+        self.visit_list(len, visitor)
+    }
+
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        len: usize,
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        self.visit_list(len, visitor)
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.visit_mapping(&[], visitor)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        self.visit_mapping(fields, visitor)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        let result = match &self.node.value {
+            Value::StandIn(_) => {
+                let name = variants.first().copied().unwrap_or("");
+                visitor.visit_enum(Choice { tree: self, name, entry: None })
+            }
+            Value::Scalar(scalar) if scalar.plain != Plain::Null => {
+                visitor.visit_enum(Choice { tree: self, name: &scalar.text, entry: None })
+            }
+            Value::Map(entries) if entries.len() == 1 => {
+                let entry = entries.first();
+                let name = entry.map_or("", |entry| entry.key.as_str());
+                visitor.visit_enum(Choice { tree: self, name, entry })
+            }
+            Value::Map(_) => {
+                Err(Fault::invalid_type(Unexpected::Map, &variants_list(variants).as_str()))
+            }
+            Value::Seq(_) => {
+                Err(Fault::invalid_type(Unexpected::Seq, &variants_list(variants).as_str()))
+            }
+            Value::Scalar(_) => {
+                Err(Fault::invalid_type(Unexpected::Unit, &variants_list(variants).as_str()))
+            }
+        };
+        self.trace.watch(self.trail, result)
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        visitor.visit_unit()
+    }
+
+    serde::forward_to_deserialize_any! { i128 u128 bytes byte_buf }
+}
+
+/// Says which names a choice has.
+fn variants_list(variants: &[&str]) -> String {
+    format!("one of {}", variants.join(", "))
+}
+
+/// The entries of a mapping.
+struct Entries<'a> {
+    tree: TreeDeserializer<'a>,
+    remaining: std::slice::Iter<'a, Entry>,
+    current: Option<&'a Entry>,
+}
+
+impl<'de> MapAccess<'de> for Entries<'_> {
+    type Error = Fault;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Fault> {
+        self.current = self.remaining.next();
+        let Some(entry) = self.current else { return Ok(None) };
+        let trail = Trail::Key(self.tree.trail, &entry.key);
+        let key = Name { text: &entry.key, trail: &trail, trace: self.tree.trace };
+        seed.deserialize(key).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {
+        let entry = self.current.ok_or_else(|| Fault::custom("a value was read before its key"))?;
+        let trail = Trail::Key(self.tree.trail, &entry.key);
+        let tree = self.tree.at(&entry.node, &trail);
+        self.tree.trace.watch(&trail, seed.deserialize(tree))
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.remaining.len())
+    }
+}
+
+/// The items of a list.
+struct Items<'a> {
+    tree: TreeDeserializer<'a>,
+    remaining: std::slice::Iter<'a, Node>,
+    next_idx: usize,
+}
+
+impl<'de> SeqAccess<'de> for Items<'_> {
+    type Error = Fault;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, Fault> {
+        let Some(node) = self.remaining.next() else { return Ok(None) };
+        let trail = Trail::Index(self.tree.trail, self.next_idx);
+        self.next_idx += 1;
+        let tree = self.tree.at(node, &trail);
+        self.tree.trace.watch(&trail, seed.deserialize(tree)).map(Some)
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.remaining.len())
+    }
+}

@@ -1,0 +1,365 @@
+//! The document decoded as far as possible: what later checks work on even when parts are broken.
+
+use crate::config::common::SharedOptions;
+use crate::config::common::TYPE;
+use crate::config::common::shared_options;
+use crate::config::component::OptionProblem;
+use crate::config::component::Resource;
+use crate::config::component::SinkConfig;
+use crate::config::component::SourceConfig;
+use crate::config::component::TransformConfig;
+use crate::config::decode::Form;
+use crate::config::decode::decode;
+use crate::config::describe::describe;
+use crate::config::describe::found_in;
+use crate::config::document::Config;
+use crate::config::document::SinkEntry;
+use crate::config::document::SourceEntry;
+use crate::config::document::TransformEntry;
+use crate::config::error::Finding;
+use crate::config::error::Problem;
+use crate::config::findings::Findings;
+use crate::config::id::ComponentId;
+use crate::config::id::IdError;
+use crate::config::nearest::nearest;
+use crate::config::node::Entry;
+use crate::config::node::Mark;
+use crate::config::node::Node;
+use crate::config::node::Step;
+use crate::config::node::Value;
+use crate::config::node::display_path;
+use crate::config::registry;
+use crate::config::registry::Section;
+use crate::config::settings::Settings;
+
+/// A document in the making.
+pub(super) struct Draft<'n> {
+    pub(super) root: &'n Node,
+    /// `None` if they could not be decoded.
+    pub(super) settings: Option<Settings>,
+    /// The components in the order of the text, section by section, broken ones included.
+    pub(super) pieces: Vec<Piece<'n>>,
+}
+
+/// A component in the making.
+pub(super) struct Piece<'n> {
+    pub(super) section: Section,
+    pub(super) id: &'n str,
+    pub(super) entry: &'n Entry,
+    /// The `type:`, if it names a component.
+    pub(super) kind: Option<&'static str>,
+    /// The shared options; `None` if they could not be decoded, so that what it reads is unknown.
+    pub(super) shared: Option<SharedOptions>,
+    /// The component's own options; `None` if they could not be decoded.
+    pub(super) config: Option<AnyConfig>,
+}
+
+/// The own options of a component.
+pub(super) enum AnyConfig {
+    Source(Box<dyn SourceConfig>),
+    Transform(Box<dyn TransformConfig>),
+    Sink(Box<dyn SinkConfig>),
+}
+
+impl AnyConfig {
+    fn problems(&self) -> Vec<OptionProblem> {
+        match self {
+            Self::Source(config) => config.problems(),
+            Self::Transform(config) => config.problems(),
+            Self::Sink(config) => config.problems(),
+        }
+    }
+
+    /// Returns what the component needs for itself alone.
+    pub(super) fn resources(&self) -> Vec<Resource> {
+        match self {
+            Self::Source(config) => config.resources(),
+            Self::Transform(_) => Vec::new(),
+            Self::Sink(config) => config.resources(),
+        }
+    }
+}
+
+impl Piece<'_> {
+    /// Returns the path of the component, or of something in it.
+    pub(super) fn path(&self, inside: &[Step]) -> Vec<Step> {
+        let own = [Step::from(self.section.key()), Step::from(self.id)];
+        own.into_iter().chain(inside.iter().cloned()).collect()
+    }
+
+    /// Returns the inputs; none if they are unknown.
+    pub(super) fn inputs(&self) -> &[String] {
+        self.shared.as_ref().and_then(|shared| shared.inputs.as_deref()).unwrap_or_default()
+    }
+
+    /// Returns the vault that takes over.
+    pub(super) fn pivot(&self) -> Option<&str> {
+        match &self.config {
+            Some(AnyConfig::Source(config)) => config.pivot(),
+            _ => None,
+        }
+    }
+
+    /// Returns the vault that the component reads.
+    pub(super) fn replays(&self) -> Option<&str> {
+        match &self.config {
+            Some(AnyConfig::Source(config)) => config.replays(),
+            Some(AnyConfig::Sink(config)) => config.replays(),
+            _ => None,
+        }
+    }
+
+    /// Whether the component is a vault.
+    pub(super) fn is_vault(&self) -> bool {
+        matches!(&self.config, Some(AnyConfig::Sink(config)) if config.is_vault())
+    }
+
+    /// Returns a name that stands in the component as messages may show it.
+    pub(super) fn shown(&self, inside: &[Step], name: &str) -> String {
+        let node = self.entry.node.descend(inside);
+        node.and_then(Node::shown_text).unwrap_or(name).to_owned()
+    }
+
+    /// Makes a finding about the component or something in it.
+    pub(super) fn finding(&self, inside: &[Step], problem: Problem) -> Finding {
+        Finding::new(self.mark(inside), display_path(&self.path(inside)), problem)
+    }
+
+    /// Returns the place of something in the component.
+    pub(super) fn mark(&self, inside: &[Step]) -> Mark {
+        self.entry.node.value_mark(inside, self.entry.key_mark)
+    }
+}
+
+impl<'n> Draft<'n> {
+    /// Decodes all that can be decoded of a document.
+    pub(super) fn decode(root: &'n Node, findings: &mut Findings) -> Self {
+        let mut draft = Self { root, settings: None, pieces: Vec::new() };
+        let Value::Map(entries) = &root.value else {
+            let problem = Problem::WrongType {
+                expected: "a mapping with `sources` and `sinks`".to_owned(),
+                found: found_in(root),
+            };
+            findings.add(|| Finding::new(root.mark, String::new(), problem));
+            return draft;
+        };
+        let is_section = |key: &str| Section::ALL.iter().any(|section| section.key() == key);
+        let settings = entries.iter().filter(|entry| !is_section(&entry.key)).cloned().collect();
+        let settings = Node { mark: root.mark, value: Value::Map(settings) };
+        let section_keys = Section::ALL.map(Section::key);
+        draft.settings = decode_into(findings, root, &settings, &[], &section_keys, Form::Whole);
+        if let Some(settings) = &draft.settings {
+            add_option_problems(findings, root, &[], settings.problems());
+        }
+        for section in Section::ALL {
+            if let Some(entry) = root.get(section.key()) {
+                draft.decode_section(section, entry, findings);
+            }
+        }
+        draft
+    }
+
+    fn decode_section(&mut self, section: Section, entry: &'n Entry, findings: &mut Findings) {
+        match &entry.node.value {
+            Value::Map(components) => {
+                for component in components {
+                    let piece = decode_component(self.root, section, component, findings);
+                    self.pieces.push(piece);
+                }
+            }
+            Value::StandIn(_) => {}
+            _ if entry.node.is_null() => {}
+            _ => findings.add(|| {
+                let problem = Problem::WrongType {
+                    expected: format!("a mapping from ids to {section}s"),
+                    found: found_in(&entry.node),
+                };
+                Finding::new(entry.node.mark, section.key().to_owned(), problem)
+                    .with_help(format!("give each {section} a name: `name: {{ type: ... }}`"))
+            }),
+        }
+    }
+
+    /// Makes the configuration of a draft without problems; `None` if there are some.
+    pub(super) fn into_config(self) -> Option<Config> {
+        let mut config = Config::from_settings(self.settings?);
+        for piece in self.pieces {
+            let id: ComponentId = piece.id.parse().ok()?;
+            let kind = piece.kind?.to_owned();
+            let SharedOptions { inputs, shed_in, buffer } = piece.shared?;
+            let inputs = inputs.unwrap_or_default();
+            let inputs: Result<Vec<ComponentId>, IdError> =
+                inputs.into_iter().map(ComponentId::try_from).collect();
+            let inputs = inputs.ok()?;
+            match piece.config? {
+                AnyConfig::Source(options) => {
+                    config.sources.insert(id, SourceEntry { kind, config: options });
+                }
+                AnyConfig::Transform(options) => {
+                    let shed_in = shed_in.map(Into::into);
+                    let entry = TransformEntry { kind, inputs, shed_in, buffer, config: options };
+                    config.transforms.insert(id, entry);
+                }
+                AnyConfig::Sink(options) => {
+                    config.sinks.insert(id, SinkEntry { kind, inputs, buffer, config: options });
+                }
+            }
+        }
+        Some(config)
+    }
+}
+
+/// Decodes one component as far as possible.
+fn decode_component<'n>(
+    root: &Node,
+    section: Section,
+    entry: &'n Entry,
+    findings: &mut Findings,
+) -> Piece<'n> {
+    let id = entry.key.as_str();
+    let mut piece = Piece { section, id, entry, kind: None, shared: None, config: None };
+    let path = piece.path(&[]);
+    if let Err(IdError { name, reason }) = id.parse::<ComponentId>() {
+        findings.add(|| {
+            let problem = Problem::BadId { name, reason };
+            Finding::new(entry.key_mark, display_path(&path), problem)
+                .with_help("ids look like `otlp`, `to_backend` or `eu-west.1`")
+        });
+    }
+    let is_null = entry.node.is_null();
+    let entries = match &entry.node.value {
+        Value::Map(entries) => entries.as_slice(),
+        Value::StandIn(_) => return piece,
+        _ if is_null => &[],
+        _ => {
+            let expected = "a mapping with a `type`".to_owned();
+            let problem = Problem::WrongType { expected, found: found_in(&entry.node) };
+            findings.add(|| piece.finding(&[], problem));
+            return piece;
+        }
+    };
+    piece.kind = find_kind(&piece, findings);
+    let shared_names = shared_options(section);
+    let (shared, rest): (Vec<Entry>, Vec<Entry>) = entries
+        .iter()
+        .filter(|entry| entry.key != TYPE)
+        .cloned()
+        .partition(|entry| shared_names.contains(&entry.key.as_str()));
+    let shared = Node { mark: entry.node.mark, value: Value::Map(shared) };
+    piece.shared = decode_into(findings, root, &shared, &path, &[], Form::Whole);
+    if let Some(shared) = &piece.shared {
+        add_option_problems(findings, root, &path, shared.buffer.problems());
+    }
+    let Some(kind) = piece.kind else { return piece };
+    let names: Vec<&str> = [TYPE].iter().chain(shared_names).copied().collect();
+    let rest = Node { mark: entry.node.mark, value: Value::Map(rest) };
+    let form = Form::Tagged(kind);
+    let unknown = |findings: &Findings| findings.means("inputs", &display_path(&path));
+    piece.config = match section {
+        Section::Source => {
+            decode_into(findings, root, &rest, &path, &names, form).map(AnyConfig::Source)
+        }
+        Section::Transform => {
+            decode_into(findings, root, &rest, &path, &names, form).map(AnyConfig::Transform)
+        }
+        Section::Sink => {
+            decode_into(findings, root, &rest, &path, &names, form).map(AnyConfig::Sink)
+        }
+    };
+    if unknown(findings) {
+        // Its inputs stand under a misspelt name, so what it reads is unknown.
+        piece.shared = None;
+    }
+    if let Some(config) = &piece.config {
+        add_option_problems(findings, root, &path, config.problems());
+    }
+    piece
+}
+
+/// Finds the component that `type:` names.
+fn find_kind(piece: &Piece<'_>, findings: &mut Findings) -> Option<&'static str> {
+    let section = piece.section;
+    let names = registry::names(section);
+    let all = format!("{section} types");
+    let at = [Step::from(TYPE)];
+    let Some(type_entry) = piece.entry.node.get(TYPE) else {
+        findings.add(|| {
+            let problem = Problem::MissingOption { name: TYPE.to_owned() };
+            piece.finding(&at, problem).with_names(None, &all, &names)
+        });
+        return None;
+    };
+    let written = match &type_entry.node.value {
+        Value::StandIn(_) => return None,
+        Value::Scalar(scalar) if !type_entry.node.is_null() => scalar.text.as_str(),
+        _ => {
+            findings.add(|| {
+                let expected = format!("the name of a {section} type");
+                let problem = Problem::WrongType { expected, found: found_in(&type_entry.node) };
+                piece.finding(&at, problem).with_names(None, &all, &names)
+            });
+            return None;
+        }
+    };
+    if let Some(name) = names.iter().find(|name| **name == written) {
+        return Some(name);
+    }
+    findings.add(|| {
+        let name = type_entry.node.shown_text().unwrap_or(written).to_owned();
+        let finding = piece.finding(&at, Problem::UnknownType { section, name });
+        let near = nearest(written, names.iter().copied());
+        let mut finding = finding.with_names(near, &all, &names);
+        let elsewhere =
+            Section::ALL.iter().find(|other| registry::names(**other).contains(&written));
+        if let (Some(other), Some(help)) = (elsewhere, &mut finding.help) {
+            *help = format!(
+                "`{written}` is a {other} type and belongs under `{}`; {help}",
+                other.key()
+            );
+        }
+        finding
+    });
+    None
+}
+
+/// Decodes a node at a path of the document and adds its problems.
+fn decode_into<T: serde::de::DeserializeOwned>(
+    findings: &mut Findings,
+    root: &Node,
+    node: &Node,
+    path: &[Step],
+    more_names: &[&str],
+    form: Form<'_>,
+) -> Option<T> {
+    match decode(node, form) {
+        Ok(value) => Some(value),
+        Err(failures) => {
+            findings.touch();
+            for failure in failures {
+                findings.add(|| describe(root, path, more_names, failure));
+            }
+            None
+        }
+    }
+}
+
+/// Adds problems that components found in their own options.
+fn add_option_problems(
+    findings: &mut Findings,
+    root: &Node,
+    path: &[Step],
+    problems: Vec<OptionProblem>,
+) {
+    for OptionProblem { path: option, message } in problems {
+        findings.add(|| {
+            let inside = root.descend(path).map(|node| node.resolve(&option));
+            let path: Vec<Step> = path.iter().cloned().chain(inside.unwrap_or_default()).collect();
+            let message = match root.descend(&path) {
+                Some(Node { value: Value::Scalar(scalar), .. }) => scalar.without_secret(message),
+                _ => message,
+            };
+            let problem = Problem::InvalidValue { message };
+            Finding::new(root.value_mark(&path, Mark::START), display_path(&path), problem)
+        });
+    }
+}

@@ -1,0 +1,340 @@
+//! What can be wrong with a configuration, and the list of everything that is.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::config::id::ComponentId;
+use crate::config::node::Mark;
+use crate::config::registry::Section;
+use crate::config::render;
+
+/// The most problems collected of one file; the rest is counted.
+pub(super) const PROBLEMS_MAX: usize = 100;
+
+/// One thing that is wrong, without its place.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Problem {
+    /// The file cannot be read.
+    #[error("cannot read the file: {source}")]
+    Unreadable {
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The document is longer than any sensible one.
+    #[error("the document has {bytes} bytes; the limit is {max_bytes}")]
+    TooLarge {
+        /// Its length.
+        bytes: usize,
+        /// The limit.
+        max_bytes: usize,
+    },
+    /// The text is not YAML, or uses a part of YAML that has no meaning here.
+    #[error("{message}")]
+    Syntax {
+        /// What the parser stumbled over.
+        message: String,
+    },
+    /// A mapping holds a key twice.
+    #[error("`{key}` stands here for the second time; the first is on line {first_line}")]
+    DuplicateKey {
+        /// The key.
+        key: String,
+        /// Where it stands first.
+        first_line: u32,
+    },
+    /// An interpolated variable is not set and has no default.
+    #[error("the environment variable `{name}` is not set")]
+    MissingVariable {
+        /// The variable.
+        name: String,
+    },
+    /// A `${...}` that cannot be understood.
+    #[error("`{text}` is not an interpolation: {reason}")]
+    BadInterpolation {
+        /// The text from `${` on.
+        text: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// No such option.
+    #[error("unknown option `{name}`")]
+    UnknownOption {
+        /// The name as written.
+        name: String,
+    },
+    /// No such component.
+    #[error("unknown {section} type `{name}`")]
+    UnknownType {
+        /// The section it stands in.
+        section: Section,
+        /// The name as written.
+        name: String,
+    },
+    /// An option without a default is absent.
+    #[error("the option `{name}` is missing")]
+    MissingOption {
+        /// The option.
+        name: String,
+    },
+    /// A value of another type is needed.
+    #[error("expected {expected}, found {found}")]
+    WrongType {
+        /// What is needed.
+        expected: String,
+        /// What stands there.
+        found: String,
+    },
+    /// A value outside of what the option allows.
+    #[error("{message}")]
+    InvalidValue {
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A component's name breaks the rule for names.
+    #[error("`{name}` is not a component id: {reason}")]
+    BadId {
+        /// The name as written.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Two components of different sections share a name.
+    #[error("the id `{id}` is already that of a {other} on line {other_line}")]
+    DuplicateId {
+        /// The shared name.
+        id: ComponentId,
+        /// The section of the first one.
+        other: Section,
+        /// The line of the first one.
+        other_line: u32,
+    },
+    /// The configuration has none of a section it needs.
+    #[error("there is no {section}: a pipeline needs at least one")]
+    EmptySection {
+        /// The section.
+        section: Section,
+    },
+    /// A transform or sink reads nothing.
+    #[error("the {section} `{id}` has no inputs")]
+    NoInputs {
+        /// What it is.
+        section: Section,
+        /// Its name.
+        id: ComponentId,
+    },
+    /// An input that does not exist.
+    #[error("there is no source or transform `{name}`")]
+    UnknownInput {
+        /// The name as written.
+        name: String,
+    },
+    /// An input that has no output.
+    #[error("`{id}` is a sink, and a sink has no output to read")]
+    InputIsSink {
+        /// The sink.
+        id: ComponentId,
+    },
+    /// An input listed twice.
+    #[error("`{id}` is listed twice and would be read twice")]
+    DuplicateInput {
+        /// The input.
+        id: ComponentId,
+    },
+    /// Transforms that feed each other in a circle, of one member or more.
+    #[error("the transforms feed each other in a circle: {}", arrows(members))]
+    Cycle {
+        /// The members, each read by the next and the last by the first.
+        members: Vec<ComponentId>,
+    },
+    /// What a source replays from a vault would come back to the vault.
+    #[error(
+        "what is replayed comes back to its vault and would go round for ever: {}",
+        arrows(members)
+    )]
+    ReplayLoop {
+        /// The members, each read by the next and the last by the first.
+        members: Vec<ComponentId>,
+    },
+    /// A component whose output goes nowhere.
+    #[error("nobody reads the {section} `{id}`")]
+    Unread {
+        /// What it is.
+        section: Section,
+        /// Its name.
+        id: ComponentId,
+    },
+    /// A vault that nothing fills and nothing reads.
+    #[error("nobody uses the vault `{id}`: it is no `pivot`, has no inputs and is not replayed")]
+    UnusedVault {
+        /// Its name.
+        id: ComponentId,
+    },
+    /// A reference to a vault that does not exist.
+    #[error("there is no vault `{name}`")]
+    UnknownVault {
+        /// The name as written.
+        name: String,
+    },
+    /// A reference to a vault that names something else.
+    #[error("`{id}` is a {section} of type `{kind}`, not a vault")]
+    NotAVault {
+        /// The name as written.
+        id: ComponentId,
+        /// What it is.
+        section: Section,
+        /// Its type.
+        kind: String,
+    },
+    /// Two listeners on one port.
+    #[error("{address} is taken: `{other}` listens on {other_address}")]
+    PortConflict {
+        /// The address of the second.
+        address: SocketAddr,
+        /// The path of the first.
+        other: String,
+        /// The address of the first.
+        other_address: SocketAddr,
+    },
+    /// Two components in one directory, or one inside the other's.
+    #[error("`{}` is taken: `{other}` owns `{}`", path.display(), other_path.display())]
+    PathConflict {
+        /// The path of the second.
+        path: PathBuf,
+        /// The path (in the document) of the first.
+        other: String,
+        /// The path of the first.
+        other_path: PathBuf,
+    },
+}
+
+/// One problem, its place in the file and its remedy.
+#[derive(Debug, thiserror::Error)]
+#[error("{file}:{line}:{column}: {}{problem}", prefix(path))]
+pub struct ConfigError {
+    /// The file, as the caller named it.
+    pub file: String,
+    /// The line, from 1.
+    pub line: u32,
+    /// The column, from 1, in characters.
+    pub column: u32,
+    /// The path in the document, like `sources.otlp.grpc.listen`; empty for the whole document.
+    pub path: String,
+    /// What is wrong.
+    #[source]
+    pub problem: Problem,
+    /// The valid name the writer most likely meant.
+    pub nearest: Option<String>,
+    /// What to do about it, `nearest` included.
+    pub help: Option<String>,
+    /// The line of the text.
+    pub source_line: String,
+}
+
+impl ConfigError {
+    /// Returns the error as a compiler would print it, with the line and a caret under the place.
+    ///
+    /// The text has several lines and ends without a newline.
+    #[must_use]
+    pub fn render(&self) -> String {
+        render::render(self)
+    }
+}
+
+/// Everything that is wrong with one file, in the order of its lines; never empty.
+#[derive(Debug)]
+pub struct ConfigErrors {
+    errors: Vec<ConfigError>,
+    omitted_len: usize,
+}
+
+impl ConfigErrors {
+    /// Sorts the problems of a file by place and keeps the first hundred.
+    pub(super) fn new(mut errors: Vec<ConfigError>, mut omitted_len: usize) -> Self {
+        errors.sort_by_key(|error| (error.line, error.column));
+        omitted_len += errors.len().saturating_sub(PROBLEMS_MAX);
+        errors.truncate(PROBLEMS_MAX);
+        Self { errors, omitted_len }
+    }
+
+    /// Returns the problems, in the order of their lines.
+    #[must_use]
+    pub fn as_slice(&self) -> &[ConfigError] {
+        &self.errors
+    }
+
+    /// Returns how many more there are beyond those kept.
+    #[must_use]
+    pub const fn omitted_len(&self) -> usize {
+        self.omitted_len
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+/// Writes every problem as a compiler would, and their number.
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for error in &self.errors {
+            writeln!(formatter, "{}\n", error.render())?;
+        }
+        let file = self.errors.first().map_or("", |error| &error.file);
+        match self.errors.len() + self.omitted_len {
+            1 => write!(formatter, "1 problem in {file}"),
+            len if self.omitted_len == 0 => write!(formatter, "{len} problems in {file}"),
+            len => write!(
+                formatter,
+                "{len} problems in {file}; the first {} are shown",
+                self.errors.len()
+            ),
+        }
+    }
+}
+
+/// A problem at a path, before the text around it is known.
+#[derive(Debug)]
+pub(super) struct Finding {
+    pub(super) mark: Mark,
+    pub(super) path: String,
+    pub(super) problem: Problem,
+    pub(super) nearest: Option<String>,
+    pub(super) help: Option<String>,
+}
+
+impl Finding {
+    /// Makes a finding without remedy.
+    pub(super) fn new(mark: Mark, path: String, problem: Problem) -> Self {
+        Self { mark, path, problem, nearest: None, help: None }
+    }
+
+    /// Adds a remedy.
+    pub(super) fn with_help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Adds the nearest valid name, if there is one, and the list of all.
+    pub(super) fn with_names(mut self, nearest: Option<&str>, all: &str, names: &[&str]) -> Self {
+        let mut help = nearest.map_or_else(String::new, |name| format!("did you mean `{name}`?"));
+        if !names.is_empty() {
+            let space = if help.is_empty() { "" } else { " " };
+            help = format!("{help}{space}{all}: {}", names.join(", "));
+        }
+        self.nearest = nearest.map(str::to_owned);
+        self.help = (!help.is_empty()).then_some(help);
+        self
+    }
+}
+
+/// Writes a path in front of a message.
+fn prefix(path: &str) -> String {
+    if path.is_empty() { String::new() } else { format!("{path}: ") }
+}
+
+/// Writes a circle of components as arrows that come back to the first.
+fn arrows(members: &[ComponentId]) -> String {
+    let names = members.iter().chain(members.first());
+    names.map(ComponentId::as_str).collect::<Vec<_>>().join(" -> ")
+}

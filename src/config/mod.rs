@@ -1,0 +1,154 @@
+//! The configuration: the YAML document, the seams to the components, and every check before a
+//! start.
+//!
+//! ```text
+//!  text --load--> Node --interpolate--> Node --draft--> Draft --validate--> Config
+//!                  |         |                    |            |
+//!                  +---------+---- Findings ------+------------+--> ConfigErrors
+//! ```
+//!
+//! Each step goes as far as it can and adds what is wrong to the findings, so that one run tells
+//! all problems of a file. A `Node` knows its place in the text, whatever the order
+//! of options, and so does every problem.
+
+mod common;
+mod component;
+mod decode;
+mod describe;
+mod diff;
+mod document;
+mod draft;
+mod error;
+mod file;
+mod findings;
+mod id;
+mod interpolate;
+mod load;
+mod nearest;
+mod node;
+mod reference;
+mod registry;
+mod render;
+pub mod running;
+mod schema;
+mod settings;
+mod syntax;
+mod units;
+mod validate;
+
+use std::path::Path;
+
+pub use component::OptionProblem;
+pub use component::Resource;
+pub use component::SinkConfig;
+pub use component::SourceConfig;
+pub use component::TransformConfig;
+pub use diff::ConfigDiff;
+pub use diff::SectionDiff;
+pub use document::Config;
+pub use document::SinkEntry;
+pub use document::SourceEntry;
+pub use document::TransformEntry;
+pub use error::ConfigError;
+pub use error::ConfigErrors;
+pub use error::Problem;
+pub use id::ComponentId;
+pub use id::IdError;
+pub use reference::reference;
+pub use registry::ComponentInfo;
+pub use registry::Section;
+pub use registry::list;
+pub use schema::schema;
+pub use settings::BufferConfig;
+pub use settings::ControlConfig;
+pub use settings::MetricsConfig;
+pub use settings::ShutdownConfig;
+pub use settings::SomaticConfig;
+pub use settings::Watermarks;
+pub use units::ByteSize;
+pub use units::HumanDuration;
+pub use units::Share;
+pub use units::UnitError;
+
+use draft::Draft;
+use error::Finding;
+use findings::Findings;
+use node::Mark;
+
+/// Loads and checks a configuration.
+///
+/// `file_name` is shown in errors; `environment` looks up the variables of `${VAR}`.
+///
+/// # Errors
+///
+/// Everything that is wrong with the text, up to a hundred problems.
+pub fn load_text(
+    file_name: &str,
+    text: &str,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Config, ConfigErrors> {
+    let mut findings = Findings::default();
+    match load_into(text, environment, &mut findings) {
+        Some(config) => Ok(config),
+        None => Err(findings.into_errors(file_name, text)),
+    }
+}
+
+/// Loads and checks the configuration in a file.
+///
+/// # Errors
+///
+/// The file cannot be read or is not UTF-8, or everything that is wrong with it.
+pub fn load_file(
+    path: &Path,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Config, ConfigErrors> {
+    let file_name = path.display().to_string();
+    let fail = |mark: Mark, problem: Problem, text: &str| {
+        let mut findings = Findings::default();
+        findings.add(|| Finding::new(mark, String::new(), problem));
+        Err(findings.into_errors(&file_name, text))
+    };
+    let bytes = match file::read(path) {
+        Ok(bytes) => bytes,
+        Err(problem) => return fail(Mark::START, problem, ""),
+    };
+    match String::from_utf8(bytes) {
+        Ok(text) => load_text(&file_name, &text, environment),
+        Err(error) => {
+            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+            let mark = file::mark_of_byte(error.as_bytes(), error.utf8_error().valid_up_to());
+            let message = "this byte is not UTF-8".to_owned();
+            fail(mark, Problem::Syntax { message }, &text)
+        }
+    }
+}
+
+/// Takes a text through all steps; `None` if anything is wrong with it.
+fn load_into(
+    text: &str,
+    environment: &dyn Fn(&str) -> Option<String>,
+    findings: &mut Findings,
+) -> Option<Config> {
+    let (mut root, duplicates) = match load::parse(text) {
+        Ok(parsed) => parsed,
+        Err((mark, problem)) => {
+            findings.add(|| Finding::new(mark, String::new(), problem));
+            return None;
+        }
+    };
+    for load::Duplicate { key, mark, first } in duplicates {
+        findings.add(|| {
+            let path = root.path_of_key(first).unwrap_or_default();
+            let problem = Problem::DuplicateKey { key, first_line: first.line };
+            Finding::new(mark, node::display_path(&path), problem)
+                .with_help("YAML would silently take one of them: remove or rename the other")
+        });
+    }
+    for finding in interpolate::interpolate(&mut root, text, environment) {
+        findings.add(|| finding);
+    }
+    let draft = Draft::decode(&root, findings);
+    validate::validate(&draft, findings);
+    if findings.is_empty() { draft.into_config() } else { None }
+}

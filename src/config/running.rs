@@ -1,0 +1,211 @@
+//! The running halves of components, and what they are given when they are built.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::ComponentId;
+use crate::event::Batch;
+use crate::event::Ledger;
+use crate::flow::EdgeReceiver;
+use crate::flow::Intake;
+use crate::flow::Output;
+use crate::metrics::Metrics;
+use crate::somatic::ZoneWatch;
+use crate::vault::Log;
+
+/// A component could not be built from its options.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The operating system refused something: a port, a directory, a file.
+    #[error("cannot {operation} {what}: {source}")]
+    Io {
+        /// What was tried.
+        operation: &'static str,
+        /// On what.
+        what: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The vault cannot be opened.
+    #[error("cannot open the vault: {0}")]
+    Vault(#[from] crate::vault::VaultError),
+    /// A certificate or key is not usable.
+    #[error("cannot set up tls: {0}")]
+    Tls(#[from] crate::tls::TlsError),
+    /// An option is not usable for a reason known only now.
+    #[error("{0}")]
+    Option(String),
+}
+
+/// A component stopped before it was asked to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The operating system refused something.
+    #[error("cannot {operation} {what}: {source}")]
+    Io {
+        /// What was tried.
+        operation: &'static str,
+        /// On what.
+        what: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The vault failed.
+    #[error("the vault failed: {0}")]
+    Vault(#[from] crate::vault::VaultError),
+}
+
+/// Asks a component to stop; what that means is said at each trait.
+pub type Stop = CancellationToken;
+
+/// What every component is given.
+#[derive(Clone)]
+pub struct Context {
+    /// The component's own id.
+    pub id: ComponentId,
+    /// Where records are accounted for.
+    pub ledger: &'static Ledger,
+    /// Where figures are kept.
+    pub metrics: Arc<Metrics>,
+    /// The pressure zone.
+    pub zone: ZoneWatch,
+    /// The vaults of this process.
+    pub vaults: Arc<Vaults>,
+    /// The listening sockets of this process.
+    pub listeners: Arc<Listeners>,
+    /// Where components keep what they must not lose.
+    pub data_dir: PathBuf,
+}
+
+/// Takes requests in.
+#[async_trait]
+pub trait Source: Send {
+    /// Runs until it is asked to stop; then it takes nothing new, and returns when what it has taken
+    /// is answered for.
+    ///
+    /// # Errors
+    ///
+    /// Whatever ends it before it is asked to; it is built and started again, with a growing delay.
+    async fn run(self: Box<Self>, output: Output, stop: Stop) -> Result<(), RunError>;
+}
+
+/// Changes batches on their way.
+pub trait Transform: Send {
+    /// Returns the batch, changed or not, or settles it (filtered, rejected) and returns nothing.
+    fn apply(&mut self, batch: Batch) -> Option<Batch>;
+}
+
+/// Hands batches on, or keeps them.
+#[async_trait]
+pub trait Sink: Send + Sync {
+    /// A way in that needs no edge, if the sink takes batches in the sender's own task.
+    fn intake(&self) -> Option<Arc<dyn Intake>> {
+        None
+    }
+
+    /// Runs until its edge is closed and everything in it is settled. `stop` cuts that short: what
+    /// is left then is failed, and its source answers for it.
+    ///
+    /// # Errors
+    ///
+    /// Whatever ends it before that; it is built and started again, with a growing delay.
+    async fn run(self: Box<Self>, input: EdgeReceiver, stop: Stop) -> Result<(), RunError>;
+}
+
+/// An open vault, for those who read it.
+#[derive(Clone)]
+pub struct VaultHandle {
+    /// The log of stored requests.
+    pub log: Arc<Log>,
+    /// Where requests go that can never be delivered.
+    pub dead_letters: Arc<dyn Intake>,
+    /// Requests up to this one were written by an earlier process.
+    pub inherited_through: u64,
+}
+
+/// The vaults that are open in this process, by the id of their sink.
+#[derive(Default)]
+pub struct Vaults(Mutex<VaultsState>);
+
+#[derive(Default)]
+struct VaultsState {
+    open: BTreeMap<ComponentId, VaultHandle>,
+    /// The last request that an earlier process left in a directory, noted when it is first opened.
+    inherited: BTreeMap<PathBuf, u64>,
+}
+
+impl Vaults {
+    /// Makes a vault known.
+    pub fn offer(
+        &self,
+        id: &ComponentId,
+        dir: &Path,
+        log: Arc<Log>,
+        dead_letters: Arc<dyn Intake>,
+    ) {
+        let mut state = self.lock();
+        let inherited = state.inherited.entry(dir.to_owned()).or_insert_with(|| log.durable_seq());
+        let inherited_through = *inherited;
+        state.open.insert(id.clone(), VaultHandle { log, dead_letters, inherited_through });
+    }
+
+    /// Forgets a vault that is closed.
+    pub fn withdraw(&self, id: &ComponentId) {
+        self.lock().open.remove(id);
+    }
+
+    /// Finds a vault.
+    #[must_use]
+    pub fn find(&self, id: &str) -> Option<VaultHandle> {
+        self.lock().open.get(id).cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VaultsState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The listening sockets of this process, so that a source that is replaced by a reload hands its
+/// socket on and no connection is refused in between.
+#[derive(Default)]
+pub struct Listeners(Mutex<BTreeMap<SocketAddr, std::net::TcpListener>>);
+
+impl Listeners {
+    /// Returns a listener on an address; one that is already open is shared.
+    ///
+    /// # Errors
+    ///
+    /// What the system says when the address cannot be bound.
+    pub fn bind(&self, address: SocketAddr) -> std::io::Result<tokio::net::TcpListener> {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let listener = match open.get(&address) {
+            Some(listener) => listener.try_clone()?,
+            None => {
+                let listener = std::net::TcpListener::bind(address)?;
+                listener.set_nonblocking(true)?;
+                if address.port() != 0 {
+                    open.insert(address, listener.try_clone()?);
+                }
+                listener
+            }
+        };
+        tokio::net::TcpListener::from_std(listener)
+    }
+
+    /// Closes the sockets that are not in `wanted` any more.
+    pub fn retain(&self, wanted: &[SocketAddr]) {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|address, _| wanted.contains(address));
+    }
+}

@@ -1,0 +1,201 @@
+//! The parts of the document that are not components.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde::Deserializer;
+use serde::Serialize;
+use serde::Serializer;
+
+use crate::config::component::OptionProblem;
+use crate::config::units::ByteSize;
+use crate::config::units::HumanDuration;
+use crate::config::units::Share;
+
+/// The limits of the edge in front of a component.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct BufferConfig {
+    /// How many batches may wait.
+    pub batches: NonZeroU32,
+    /// How many bytes may wait.
+    pub bytes: ByteSize,
+}
+
+impl Default for BufferConfig {
+    fn default() -> Self {
+        Self { batches: NonZeroU32::new(1024).unwrap_or(NonZeroU32::MIN), bytes: ByteSize::mib(32) }
+    }
+}
+
+impl BufferConfig {
+    /// Returns what is wrong beyond types.
+    pub(super) fn problems(&self) -> Vec<OptionProblem> {
+        let is_empty = self.bytes.bytes() == 0;
+        let problem =
+            || OptionProblem::new("buffer.bytes", "a buffer of no bytes lets nothing pass");
+        is_empty.then(problem).into_iter().collect()
+    }
+}
+
+/// The document without its components.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Settings {
+    /// The directory for everything the process keeps, created when it is missing.
+    pub(super) data_dir: DataDir,
+    /// When pressure turns the zone.
+    pub(super) somatic: SomaticConfig,
+    /// The management service.
+    pub(super) control: ControlConfig,
+    /// Metrics and health over HTTP.
+    pub(super) metrics: MetricsConfig,
+    /// How the process stops.
+    pub(super) shutdown: ShutdownConfig,
+}
+
+impl Settings {
+    /// Returns what is wrong beyond types; paths are relative to the document.
+    pub(super) fn problems(&self) -> Vec<OptionProblem> {
+        let Watermarks { yellow, red, recover } = self.somatic.watermarks;
+        let mut problems = Vec::new();
+        if red <= yellow {
+            let message = format!("yellow ({yellow}) must be lower than red ({red})");
+            problems.push(OptionProblem::new("somatic.watermarks.yellow", message));
+        }
+        if yellow <= recover {
+            let message = format!("recover ({recover}) must be lower than yellow ({yellow})");
+            problems.push(OptionProblem::new("somatic.watermarks.recover", message));
+        }
+        if self.data_dir.0.as_os_str().is_empty() {
+            problems.push(OptionProblem::new("data_dir", "the path is empty"));
+        }
+        problems
+    }
+}
+
+/// The data directory, with its default.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub(super) struct DataDir(pub(super) PathBuf);
+
+impl Default for DataDir {
+    fn default() -> Self {
+        Self(PathBuf::from("./gophership-data"))
+    }
+}
+
+/// When pressure turns the zone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SomaticConfig {
+    /// How many operations pass between two looks at the zone.
+    pub check_every: NonZeroU32,
+    /// The pressures at which the zone changes.
+    pub watermarks: Watermarks,
+    /// How long the pressure must stay below `recover` before the zone falls by one.
+    pub dwell: HumanDuration,
+}
+
+impl Default for SomaticConfig {
+    fn default() -> Self {
+        Self {
+            check_every: NonZeroU32::new(1024).unwrap_or(NonZeroU32::MIN),
+            watermarks: Watermarks::default(),
+            dwell: HumanDuration::seconds(2),
+        }
+    }
+}
+
+/// The pressures at which the zone changes; `recover` < `yellow` < `red`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Watermarks {
+    /// From here on the zone is yellow.
+    pub yellow: Share,
+    /// From here on the zone is red.
+    pub red: Share,
+    /// Below this the zone may fall again.
+    pub recover: Share,
+}
+
+impl Default for Watermarks {
+    fn default() -> Self {
+        Self { yellow: Share::percent(60), red: Share::percent(85), recover: Share::percent(20) }
+    }
+}
+
+/// The management service.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ControlConfig {
+    /// The unix socket for `gs-ctl`; without it, `control.sock` in `data_dir`.
+    pub socket: Option<PathBuf>,
+}
+
+/// Metrics and health over HTTP.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MetricsConfig {
+    /// The address to listen on, or `off`.
+    #[serde(serialize_with = "write_listen", deserialize_with = "read_listen")]
+    #[schemars(with = "String")]
+    pub listen: Option<SocketAddr>,
+}
+
+impl Default for MetricsConfig {
+    fn default() -> Self {
+        Self { listen: Some(SocketAddr::from(([127, 0, 0, 1], 9091))) }
+    }
+}
+
+/// How the process stops.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ShutdownConfig {
+    /// How long what is under way may take to be delivered or spilled to the vault.
+    pub grace: HumanDuration,
+}
+
+impl Default for ShutdownConfig {
+    fn default() -> Self {
+        Self { grace: HumanDuration::seconds(30) }
+    }
+}
+
+#[expect(clippy::ref_option, reason = "serde hands the field over by reference")]
+fn write_listen<S: Serializer>(
+    listen: &Option<SocketAddr>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match listen {
+        Some(address) => serializer.collect_str(address),
+        None => serializer.serialize_str("off"),
+    }
+}
+
+fn read_listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    struct AddressOrOff;
+
+    impl serde::de::Visitor<'_> for AddressOrOff {
+        type Value = Option<SocketAddr>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("an address with a port, like 127.0.0.1:9091, or `off`")
+        }
+
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+            if text == "off" {
+                return Ok(None);
+            }
+            let unexpected = serde::de::Unexpected::Str(text);
+            text.parse().map(Some).map_err(|_| E::invalid_value(unexpected, &self))
+        }
+    }
+
+    deserializer.deserialize_str(AddressOrOff)
+}

@@ -1,0 +1,68 @@
+//! References to vaults: `pivot` and what replays.
+
+use std::collections::HashSet;
+
+use crate::config::draft::Piece;
+use crate::config::error::Problem;
+use crate::config::findings::Findings;
+use crate::config::nearest::nearest;
+use crate::config::registry::Section;
+use crate::config::validate::Plan;
+
+/// Checks that references to vaults name vaults, and that every vault is of use.
+pub(super) fn check(plan: &Plan<'_>, findings: &mut Findings) {
+    let mut used: HashSet<&str> = HashSet::new();
+    for piece in plan.pieces {
+        for (key, name) in [("pivot", piece.pivot()), ("vault", piece.replays())] {
+            if let Some(name) = name {
+                used.insert(name);
+                reference(plan, piece, key, name, findings);
+            }
+        }
+    }
+    let is_all_known = plan.pieces.iter().all(|piece| {
+        piece.section == Section::Transform || (piece.config.is_some() && piece.shared.is_some())
+    });
+    let has_unknown = used.iter().any(|name| plan.find(name).is_none());
+    // A broken component, or a misspelt reference, may be the one that would use it.
+    if !is_all_known || has_unknown {
+        return;
+    }
+    for piece in plan.pieces {
+        let is_used = used.contains(piece.id) || !piece.inputs().is_empty();
+        let Ok(id) = piece.id.parse() else { continue };
+        if piece.is_vault() && !is_used {
+            findings.add(|| {
+                let help = format!("name it as the `pivot: {}` of a source", piece.id);
+                piece.finding(&[], Problem::UnusedVault { id }).with_help(help)
+            });
+        }
+    }
+}
+
+/// Checks one reference.
+fn reference(plan: &Plan<'_>, piece: &Piece<'_>, key: &str, name: &str, findings: &mut Findings) {
+    let at = Plan::place_of(piece, key, name);
+    let problem = match plan.find(name) {
+        None => Problem::UnknownVault { name: piece.shown(&at, name) },
+        Some((_, other)) => {
+            let is_broken = other.config.is_none() && other.section == Section::Sink;
+            let (Some(kind), Ok(id)) = (other.kind, name.parse()) else { return };
+            if other.is_vault() || is_broken {
+                return;
+            }
+            Problem::NotAVault { id, section: other.section, kind: kind.to_owned() }
+        }
+    };
+    findings.add(|| {
+        let vaults = plan.pieces.iter().filter(|piece| piece.is_vault());
+        let names: Vec<&str> = vaults.map(|piece| piece.id).collect();
+        let near = nearest(name, names.iter().copied());
+        let finding = piece.finding(&at, problem);
+        if names.is_empty() {
+            finding.with_help("add a sink of type `raw_vault`")
+        } else {
+            finding.with_names(near, "vaults", &names)
+        }
+    });
+}

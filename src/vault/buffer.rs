@@ -1,0 +1,36 @@
+//! Page-aligned memory off the heap, as direct I/O wants it.
+
+use std::io;
+use std::ops::Deref;
+use std::ops::DerefMut;
+
+use memmap2::MmapMut;
+use memmap2::MmapOptions;
+
+/// A fixed, zeroed, page-aligned buffer.
+#[derive(Debug)]
+pub(super) struct AlignedBuffer {
+    map: MmapMut,
+}
+
+impl AlignedBuffer {
+    /// Maps `bytes` of anonymous memory and touches every page of it now rather than on first use.
+    pub(super) fn new(bytes: usize) -> io::Result<Self> {
+        let map = MmapOptions::new().len(bytes).populate().map_anon()?;
+        Ok(Self { map })
+    }
+}
+
+impl Deref for AlignedBuffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.map
+    }
+}
+
+impl DerefMut for AlignedBuffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.map
+    }
+}

@@ -1,0 +1,311 @@
+//! The shared view of a vault: its segments, how far they are durable, and its cursors.
+//!
+//! The writer publishes here, readers follow, retention decides. No file is touched under the lock.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Condvar;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::vault::cursor::Cursor;
+use crate::vault::error::VaultError;
+use crate::vault::fs::FileSystem;
+use crate::vault::scan::Fault;
+use crate::vault::segment::SegmentId;
+use crate::vault::segment::SegmentState;
+use crate::vault::state::lock;
+
+/// What is known about one segment.
+#[derive(Debug, Clone)]
+pub struct SegmentInfo {
+    /// Its number.
+    pub id: SegmentId,
+    /// Where it stands in its life.
+    pub state: SegmentState,
+    /// Its file, as of now: sealing and quarantine rename it.
+    pub path: PathBuf,
+    /// First seq it holds, or would hold.
+    pub first_seq: u64,
+    /// Last durable seq; `first_seq - 1` while there is none.
+    pub last_seq: u64,
+    /// Durable records.
+    pub records: u64,
+    /// Payload bytes before compression.
+    pub raw_bytes: u64,
+    /// Attribute and payload bytes on disk.
+    pub stored_bytes: u64,
+    /// End of the durable records in the file.
+    pub data_end: u64,
+    /// Size of the file.
+    pub file_bytes: u64,
+    /// Wall clock at its first record; information only.
+    pub created_unix_ns: u64,
+    /// CRC-32/ISO-HDLC of bytes `0..data_end`; known once sealed.
+    pub segment_crc: Option<u32>,
+    /// BLAKE3 of the predecessor's digest and bytes `0..data_end`; known once sealed.
+    pub digest: Option<[u8; 32]>,
+}
+
+/// What a cursor, or the slowest cursor, has not acknowledged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Durable records not acknowledged.
+    pub records: u64,
+    /// Their bytes on disk, estimated from the segments they lie in.
+    pub stored_bytes: u64,
+}
+
+/// A segment and the damage found in it.
+#[derive(Debug)]
+pub(super) struct Listed {
+    pub(super) info: SegmentInfo,
+    pub(super) faults: Vec<Fault>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct LogState {
+    pub(super) segments: BTreeMap<SegmentId, Listed>,
+    pub(super) cursors: BTreeMap<String, Arc<Cursor>>,
+    is_closed: bool,
+}
+
+impl LogState {
+    /// The state recovery found.
+    pub(super) fn new(
+        segments: BTreeMap<SegmentId, Listed>,
+        cursors: BTreeMap<String, Arc<Cursor>>,
+    ) -> Self {
+        Self { segments, cursors, is_closed: false }
+    }
+}
+
+/// Damage kept in memory for each segment; more is counted only.
+const FAULTS_KEPT_MAX: usize = 256;
+
+/// The shared view of one open vault.
+#[derive(Debug)]
+pub struct Log {
+    pub(super) files: Arc<dyn FileSystem>,
+    pub(super) dir: PathBuf,
+    pub(super) vault_id: u128,
+    pub(super) state: Mutex<LogState>,
+    changed: Condvar,
+    pub(super) used_bytes: AtomicU64,
+    durable_seq: AtomicU64,
+    pub(super) corrupt_records: AtomicU64,
+    pub(super) lost_records: AtomicU64,
+}
+
+/// What a reader needs to know about the segment it is in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TailView {
+    pub(super) data_end: u64,
+    pub(super) first_seq: u64,
+    pub(super) last_seq: u64,
+    pub(super) is_closed: bool,
+    /// First seq of the next segment: anything from it on in this one was written again there.
+    pub(super) next_first_seq: Option<u64>,
+}
+
+impl Log {
+    /// Makes the view of a vault as recovery found it.
+    pub(super) fn new(
+        files: Arc<dyn FileSystem>,
+        dir: &Path,
+        vault_id: u128,
+        state: LogState,
+        durable_seq: u64,
+        used_bytes: u64,
+    ) -> Self {
+        Self {
+            files,
+            dir: dir.to_path_buf(),
+            vault_id,
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            used_bytes: AtomicU64::new(used_bytes),
+            durable_seq: AtomicU64::new(durable_seq),
+            corrupt_records: AtomicU64::new(0),
+            lost_records: AtomicU64::new(0),
+        }
+    }
+
+    /// Returns the vault's directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Returns the vault's id, made at random with its directory.
+    #[must_use]
+    pub fn vault_id(&self) -> u128 {
+        self.vault_id
+    }
+
+    /// Returns the last seq that is durable at the configured level.
+    #[must_use]
+    pub fn durable_seq(&self) -> u64 {
+        self.durable_seq.load(Ordering::Acquire)
+    }
+
+    /// Returns the bytes of all files of the vault.
+    #[must_use]
+    pub fn used_bytes(&self) -> u64 {
+        self.used_bytes.load(Ordering::Acquire)
+    }
+
+    /// Lists the segments that hold or held records, in order; spares are not among them.
+    #[must_use]
+    pub fn segments(&self) -> Vec<SegmentInfo> {
+        lock(&self.state).segments.values().map(|listed| listed.info.clone()).collect()
+    }
+
+    /// Returns the backlog of the slowest cursor, or nothing when no cursor exists.
+    #[must_use]
+    pub fn backlog(&self) -> Backlog {
+        let state = lock(&self.state);
+        let durable = self.durable_seq();
+        let backlogs = state.cursors.values().map(|cursor| backlog(&state, cursor, durable));
+        backlogs.max_by_key(|backlog| backlog.records).unwrap_or_default()
+    }
+
+    /// Forgets a cursor durably; what only it held back may be deleted.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError::CursorInUse`] while a reader is open, or [`VaultError::Io`].
+    pub fn remove_cursor(&self, name: &str) -> Result<(), VaultError> {
+        crate::vault::cursor::check_name(name)?;
+        let mut state = lock(&self.state);
+        if state.cursors.get(name).is_some_and(|cursor| cursor.is_open.load(Ordering::Acquire)) {
+            return Err(VaultError::CursorInUse { name: name.to_owned() });
+        }
+        if state.cursors.remove(name).is_none() {
+            return Ok(());
+        }
+        drop(state);
+        let folder = self.dir.join(crate::vault::cursor::CURSOR_DIR);
+        let path = folder.join(name);
+        self.files.remove(&path).map_err(VaultError::io("remove", &path))?;
+        self.files.sync_dir(&folder).map_err(VaultError::io("sync", &folder))
+    }
+
+    /// Returns the backlog of one cursor.
+    pub(super) fn backlog_of(&self, cursor: &Cursor) -> Backlog {
+        backlog(&lock(&self.state), cursor, self.durable_seq())
+    }
+
+    /// Waits until a seq is durable, the log is closed or the time is over; returns the first.
+    pub(super) fn wait_for(&self, seq: u64, timeout: Duration) -> bool {
+        let state = lock(&self.state);
+        let is_waiting = |state: &mut LogState| self.durable_seq() < seq && !state.is_closed;
+        let waited = self.changed.wait_timeout_while(state, timeout, is_waiting);
+        drop(waited);
+        seq <= self.durable_seq()
+    }
+
+    /// Wakes every waiting reader for good.
+    pub(super) fn close(&self) {
+        lock(&self.state).is_closed = true;
+        self.changed.notify_all();
+    }
+
+    /// Adds a segment.
+    pub(super) fn register(&self, info: SegmentInfo) {
+        lock(&self.state).segments.insert(info.id, Listed { info, faults: Vec::new() });
+    }
+
+    /// Makes a commit visible to readers.
+    pub(super) fn publish(&self, id: SegmentId, data_end: u64, last_seq: u64, bytes: [u64; 2]) {
+        let mut state = lock(&self.state);
+        if let Some(listed) = state.segments.get_mut(&id) {
+            let info = &mut listed.info;
+            info.records += last_seq - info.last_seq;
+            info.data_end = data_end;
+            info.last_seq = last_seq;
+            info.raw_bytes += bytes[0];
+            info.stored_bytes += bytes[1];
+        }
+        self.durable_seq.fetch_max(last_seq, Ordering::AcqRel);
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Changes what is known of a segment.
+    pub(super) fn update(&self, id: SegmentId, change: impl FnOnce(&mut SegmentInfo)) {
+        if let Some(listed) = lock(&self.state).segments.get_mut(&id) {
+            change(&mut listed.info);
+        }
+    }
+
+    /// Returns what is known of a segment.
+    pub(super) fn info(&self, id: SegmentId) -> Option<SegmentInfo> {
+        lock(&self.state).segments.get(&id).map(|listed| listed.info.clone())
+    }
+
+    /// Returns the segment a reader looks into, or `None` when it was deleted.
+    pub(super) fn tail(&self, id: SegmentId) -> Option<TailView> {
+        let state = lock(&self.state);
+        let info = &state.segments.get(&id)?.info;
+        let next = state.segments.range(SegmentId(id.0 + 1)..).next();
+        Some(TailView {
+            data_end: info.data_end,
+            first_seq: info.first_seq,
+            last_seq: info.last_seq,
+            is_closed: info.state != SegmentState::Open,
+            next_first_seq: next.map(|(_, listed)| listed.info.first_seq),
+        })
+    }
+
+    /// Returns the first segment after this one.
+    pub(super) fn next_after(&self, id: SegmentId) -> Option<SegmentId> {
+        lock(&self.state).segments.range(SegmentId(id.0 + 1)..).next().map(|(id, _)| *id)
+    }
+
+    /// Returns the segment that holds a seq: the last one that starts at or before it.
+    pub(super) fn segment_of(&self, seq: u64) -> Option<SegmentId> {
+        let state = lock(&self.state);
+        let starts_before = |listed: &&Listed| listed.info.first_seq <= seq;
+        let found = state.segments.values().rev().find(starts_before);
+        found.or_else(|| state.segments.values().next()).map(|listed| listed.info.id)
+    }
+
+    /// Remembers damage; the helper sets the segment aside.
+    pub(super) fn report(&self, fault: Fault) {
+        let lost = fault.lost.map_or(0, |(first, last)| last - first + 1);
+        self.corrupt_records.fetch_add(lost, Ordering::Relaxed);
+        tracing::error!(segment = %fault.segment, kind = ?fault.kind, start = fault.start,
+            end = fault.end, lost = ?fault.lost, "Segment is damaged.");
+        if let Some(listed) = lock(&self.state).segments.get_mut(&fault.segment)
+            && listed.faults.len() < FAULTS_KEPT_MAX
+            && !listed.faults.contains(&fault)
+        {
+            listed.faults.push(fault);
+        }
+    }
+}
+
+fn backlog(state: &LogState, cursor: &Cursor, durable_seq: u64) -> Backlog {
+    let (low, above) = {
+        let acks = lock(&cursor.acks);
+        (acks.low(), acks.above_low())
+    };
+    let mut stored_bytes = 0;
+    for listed in state.segments.values() {
+        let info = &listed.info;
+        if low < info.first_seq {
+            stored_bytes += info.stored_bytes;
+        } else if low < info.last_seq {
+            let share = u128::from(info.stored_bytes) * u128::from(info.last_seq - low)
+                / u128::from(info.last_seq - info.first_seq + 1);
+            stored_bytes += u64::try_from(share).unwrap_or(info.stored_bytes);
+        }
+    }
+    let records = durable_seq.saturating_sub(low).saturating_sub(above);
+    Backlog { records, stored_bytes: if records == 0 { 0 } else { stored_bytes } }
+}

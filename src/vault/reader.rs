@@ -1,0 +1,342 @@
+//! Follows a vault from a durable cursor: every durable record, in order, at least once.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::vault::cursor;
+use crate::vault::cursor::CURSOR_DIR;
+use crate::vault::cursor::Cursor;
+use crate::vault::cursor::CursorHandle;
+use crate::vault::cursor::WINDOW_RECORDS;
+use crate::vault::error::VaultError;
+use crate::vault::examine;
+use crate::vault::examine::Candidate;
+use crate::vault::format;
+use crate::vault::format::Codec;
+use crate::vault::format::RecordHeader;
+use crate::vault::fs::Access;
+use crate::vault::fs::File;
+use crate::vault::log::Backlog;
+use crate::vault::log::Log;
+use crate::vault::log::SegmentInfo;
+use crate::vault::log::TailView;
+use crate::vault::scan::FaultKind;
+use crate::vault::scan::Found;
+use crate::vault::scan::Located;
+use crate::vault::scan::Scanner;
+use crate::vault::segment::SegmentId;
+use crate::vault::segment::SegmentState;
+use crate::vault::state::lock;
+
+/// A record as it was appended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRecord {
+    /// Its number.
+    pub seq: u64,
+    /// The caller's kind of record.
+    pub signal: u8,
+    /// When the caller received it; information only.
+    pub received_unix_ns: u64,
+    /// The caller's attributes.
+    pub attrs: Vec<u8>,
+    /// The payload, checked to be bit-identical.
+    pub payload: Bytes,
+}
+
+/// A buffer above this size is not kept between records.
+const BODY_KEPT_BYTES_MAX: usize = 4 << 20;
+
+/// Reads the records of a vault that its cursor has not acknowledged.
+pub struct Reader {
+    log: Arc<Log>,
+    cursor: Arc<Cursor>,
+    current: Option<(SegmentId, Scanner)>,
+    /// Seq of the next record to look at.
+    next_seq: u64,
+    /// A record found but not yet allowed: the window above the low-water mark is used up.
+    held: Option<Located>,
+    body: Vec<u8>,
+}
+
+/// What a record turned out to be.
+enum Taken {
+    Record(StoredRecord),
+    Skipped,
+    MustWait,
+}
+
+impl Reader {
+    /// Opens a reader on a named cursor. A new name is made durably and starts at the oldest record;
+    /// from then on it holds back deletion.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError::CursorName`], [`VaultError::CursorInUse`] or [`VaultError::Io`].
+    pub fn open(log: &Arc<Log>, name: &str) -> Result<Self, VaultError> {
+        cursor::check_name(name)?;
+        let known = lock(&log.state).cursors.get(name).cloned();
+        let cursor = match known {
+            Some(cursor) => cursor,
+            None => register(log, name)?,
+        };
+        if cursor.is_open.swap(true, Ordering::AcqRel) {
+            return Err(VaultError::CursorInUse { name: name.to_owned() });
+        }
+        let next_seq = lock(&cursor.acks).low() + 1;
+        let log = Arc::clone(log);
+        Ok(Self { log, cursor, current: None, next_seq, held: None, body: Vec::new() })
+    }
+
+    /// Returns the next record that is durable and not acknowledged, or `None` when there is none now,
+    /// or when the record is more than 4,096 above the oldest unacknowledged one.
+    ///
+    /// Damaged records are skipped, counted and reported: they are never returned and never block.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError::Io`] when a segment cannot be opened; the call may be repeated.
+    #[expect(clippy::should_implement_trait, reason = "errors and later records fit no iterator")]
+    pub fn next(&mut self) -> Result<Option<StoredRecord>, VaultError> {
+        loop {
+            if let Some(record) = self.held.take() {
+                match self.take(record) {
+                    Taken::Record(record) => return Ok(Some(record)),
+                    Taken::Skipped => continue,
+                    Taken::MustWait => {
+                        self.held = Some(record);
+                        return Ok(None);
+                    }
+                }
+            }
+            let Some((id, view)) = self.enter()? else { return Ok(None) };
+            let Some((_, scanner)) = &mut self.current else { return Ok(None) };
+            scanner.extend(view.data_end);
+            let limit = view.next_first_seq.unwrap_or(u64::MAX).min(view.last_seq + 1);
+            match scanner.next() {
+                Found::Record(record) if record.header.seq < limit => {
+                    self.held = (self.next_seq <= record.header.seq).then_some(record);
+                }
+                Found::Watermark(_) => {}
+                Found::Fault(fault) => {
+                    if fault.lost.is_none_or(|(first, _)| first < limit) {
+                        self.log.report(fault);
+                    }
+                }
+                Found::Record(_) | Found::End | Found::Torn { .. } => {
+                    if !self.leave(id, &view, limit - 1) {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits until more is durable, or the time is over. Returns whether more is durable.
+    #[must_use]
+    pub fn wait(&self, timeout: Duration) -> bool {
+        self.log.wait_for(self.next_seq, timeout)
+    }
+
+    /// Acknowledges one record, in any order; repeating it does nothing.
+    pub fn ack(&mut self, seq: u64) {
+        self.handle().ack(seq);
+    }
+
+    /// Returns a handle that acknowledges from any thread.
+    #[must_use]
+    pub fn handle(&self) -> CursorHandle {
+        CursorHandle { cursor: Arc::clone(&self.cursor) }
+    }
+
+    /// Makes the acknowledgements so far durable, in place: needs no free space. Until then they are
+    /// repeated after a crash and hold back deletion.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError::Io`]; the last saved state stays valid and the call may be repeated.
+    pub fn save(&mut self) -> Result<(), VaultError> {
+        let path = self.log.dir.join(CURSOR_DIR).join(&self.cursor.name);
+        self.cursor.save().map_err(VaultError::io("save cursor", &path))
+    }
+
+    /// Returns what is durable and not acknowledged.
+    #[must_use]
+    pub fn backlog(&self) -> Backlog {
+        self.log.backlog_of(&self.cursor)
+    }
+
+    /// Finds the segment to read in; `None` when there is none yet.
+    fn enter(&mut self) -> Result<Option<(SegmentId, TailView)>, VaultError> {
+        loop {
+            let id = match &self.current {
+                Some((id, _)) => *id,
+                None => match self.log.segment_of(self.next_seq) {
+                    Some(id) => {
+                        self.open_segment(id)?;
+                        continue;
+                    }
+                    None => return Ok(None),
+                },
+            };
+            match self.log.tail(id) {
+                Some(view) => return Ok(Some((id, view))),
+                // Deleted under us: every cursor had passed it, so nothing in it was ours.
+                None => self.current = None,
+            }
+        }
+    }
+
+    fn open_segment(&mut self, id: SegmentId) -> Result<(), VaultError> {
+        let Some(mut info) = self.log.info(id) else { return Ok(()) };
+        let mut opened = self.log.files.open(&info.path, Access::Direct);
+        if opened.is_err() {
+            // Sealed and renamed between the two looks.
+            let Some(again) = self.log.info(id) else { return Ok(()) };
+            info = again;
+            opened = self.log.files.open(&info.path, Access::Direct);
+        }
+        let file: Arc<dyn File> = opened.map_err(VaultError::io("open", &info.path))?.into();
+        let before = info.first_seq.saturating_sub(1);
+        let (vault_id, end) = (self.log.vault_id, info.data_end);
+        let mut scanner = Scanner::new(Arc::clone(&file), id, vault_id, end, Some(before))
+            .map_err(VaultError::io("read", &info.path))?;
+        if info.first_seq < self.next_seq {
+            seek(&mut scanner, &*file, &info, vault_id, self.next_seq);
+        }
+        self.current = Some((id, scanner));
+        Ok(())
+    }
+
+    /// At the end of what can be read here: passes what is lost, and moves on if there is a next
+    /// segment. Returns whether to look again.
+    fn leave(&mut self, id: SegmentId, view: &TailView, last_seq: u64) -> bool {
+        let Some((_, scanner)) = &mut self.current else { return false };
+        let seen = scanner.last_seq().unwrap_or(0);
+        if seen < last_seq {
+            self.log.report(scanner.tail_fault(FaultKind::Tail, Some((seen + 1, last_seq))));
+            scanner.skip_to_end(last_seq);
+        }
+        if self.next_seq <= last_seq {
+            if !lock(&self.cursor.acks).pass(self.next_seq, last_seq) {
+                return false;
+            }
+            self.next_seq = last_seq + 1;
+        }
+        debug_assert!(view.first_seq <= last_seq + 1, "a segment ends after it starts");
+        if !view.is_closed {
+            return false;
+        }
+        match self.log.next_after(id) {
+            None => false,
+            Some(next) => {
+                self.current = None;
+                // A failure to open is met again, and told, by the next look.
+                if let Err(error) = self.open_segment(next) {
+                    tracing::debug!(%error, "Next segment is not open yet.");
+                }
+                self.current.is_some()
+            }
+        }
+    }
+
+    fn take(&mut self, record: Located) -> Taken {
+        let seq = record.header.seq;
+        {
+            let mut acks = lock(&self.cursor.acks);
+            if self.next_seq < seq && !acks.pass(self.next_seq, seq - 1) {
+                return Taken::MustWait;
+            }
+            self.next_seq = seq;
+            if acks.low() + WINDOW_RECORDS < seq {
+                return Taken::MustWait;
+            }
+            if acks.contains(seq) {
+                self.next_seq = seq + 1;
+                return Taken::Skipped;
+            }
+        }
+        let Some((_, scanner)) = &mut self.current else { return Taken::Skipped };
+        self.next_seq = seq + 1;
+        let is_read = scanner.read_body(&record, &mut self.body).is_ok();
+        let decoded = if is_read { decode(&record.header, &self.body) } else { None };
+        if BODY_KEPT_BYTES_MAX < self.body.capacity() {
+            self.body = Vec::new();
+        }
+        if let Some(record) = decoded {
+            return Taken::Record(record);
+        }
+        self.log.report(scanner.body_fault(&record));
+        lock(&self.cursor.acks).ack(seq);
+        Taken::Skipped
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.cursor.is_open.store(false, Ordering::Release);
+    }
+}
+
+fn register(log: &Arc<Log>, name: &str) -> Result<Arc<Cursor>, VaultError> {
+    let oldest = lock(&log.state).segments.values().next().map(|listed| listed.info.first_seq - 1);
+    let low = oldest.unwrap_or_else(|| log.durable_seq());
+    let files = Arc::clone(&log.files);
+    let cursor = Arc::new(Cursor::create(files, &log.dir, name, log.vault_id, low)?);
+    let mut state = lock(&log.state);
+    Ok(Arc::clone(state.cursors.entry(name.to_owned()).or_insert(cursor)))
+}
+
+/// Uses the footer's index, where there is one, to start near a seq.
+fn seek(scanner: &mut Scanner, file: &dyn File, info: &SegmentInfo, vault_id: u128, seq: u64) {
+    if info.state == SegmentState::Open || info.state == SegmentState::Closed {
+        return;
+    }
+    let Ok(bytes) = file.bytes() else { return };
+    let candidate = Candidate {
+        id: info.id,
+        path: info.path.clone(),
+        bytes,
+        extension: String::new(),
+        is_quarantined: false,
+    };
+    let trailer = examine::read_trailer(file, &candidate, vault_id);
+    let index = trailer.and_then(|trailer| examine::read_index(file, &trailer));
+    let entry = index.unwrap_or_default().into_iter().rfind(|entry| entry.seq <= seq);
+    if let Some(entry) = entry {
+        scanner.seek(entry.offset, entry.seq - 1);
+    }
+}
+
+/// Turns a checked body into the record it was; `None` when it is not what its header says.
+pub(super) fn decode(header: &RecordHeader, body: &[u8]) -> Option<StoredRecord> {
+    let (attrs, stored) = body.split_at_checked(usize::from(header.attrs_len))?;
+    let raw_len = usize::try_from(header.raw_len).ok()?;
+    let payload = match header.codec {
+        Codec::Raw => stored.to_vec(),
+        Codec::Lz4 => {
+            // An LZ4 block grows at most 255 times: a larger claim is not worth its memory.
+            if stored.len().saturating_mul(255).saturating_add(64) < raw_len {
+                return None;
+            }
+            let mut payload = vec![0; raw_len];
+            let len = lz4_flex::block::decompress_into(stored, &mut payload).ok()?;
+            if len != raw_len {
+                return None;
+            }
+            payload
+        }
+    };
+    if payload.len() != raw_len || format::crc(&payload) != header.raw_crc {
+        return None;
+    }
+    Some(StoredRecord {
+        seq: header.seq,
+        signal: header.signal,
+        received_unix_ns: header.received_unix_ns,
+        attrs: attrs.to_vec(),
+        payload: payload.into(),
+    })
+}

@@ -1,0 +1,485 @@
+//! Recovery: what a directory holds after a crash, and what becomes of it.
+//!
+//! | found | what happens |
+//! |---|---|
+//! | `.tmp` | taken away: it never had the name of a segment |
+//! | `.open`, all zero | a spare again |
+//! | `.gsv`, or `.open` with valid footer | sealed (the rename is finished) |
+//! | `.open`, good to its end | sealed now |
+//! | `.open`, torn end that was never acknowledged | tail copied to quarantine, sealed |
+//! | anything damaged | set aside with a report; its good records are still read |
+//! | another vault's, or an unknown version's | nothing is touched, the vault does not open |
+//!
+//! Nothing that ever held a record is deleted, and a recovered segment is never appended to. Nothing
+//! here needs free space to succeed.
+
+use std::collections::BTreeMap;
+use std::collections::VecDeque;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use std::time::Instant;
+
+use crate::vault::cursor;
+use crate::vault::cursor::CURSOR_DIR;
+use crate::vault::cursor::Cursor;
+use crate::vault::error::VaultError;
+use crate::vault::examine;
+use crate::vault::examine::Candidate;
+use crate::vault::examine::Examined;
+use crate::vault::examine::Verdict;
+use crate::vault::format;
+use crate::vault::fs::FileSystem;
+use crate::vault::fs::Lock;
+use crate::vault::identity;
+use crate::vault::log::Listed;
+use crate::vault::log::Log;
+use crate::vault::log::LogState;
+use crate::vault::log::SegmentInfo;
+use crate::vault::quarantine;
+use crate::vault::quarantine::QUARANTINE_DIR;
+use crate::vault::scan::Fault;
+use crate::vault::scan::FaultKind;
+use crate::vault::seal;
+use crate::vault::segment;
+use crate::vault::segment::EXTENSION_NEW;
+use crate::vault::segment::EXTENSION_OPEN;
+use crate::vault::segment::EXTENSION_SEALED;
+use crate::vault::segment::Predecessor;
+use crate::vault::segment::SealJob;
+use crate::vault::segment::SegmentId;
+use crate::vault::segment::SegmentState;
+use crate::vault::segment::Spare;
+use crate::vault::state::lock;
+
+/// What recovery found and did.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct RecoveryReport {
+    /// Segments with records, or that once had some.
+    pub segments: u64,
+    /// Segments that had no footer and were read record by record.
+    pub scanned_segments: u64,
+    /// Segments whose end was never acknowledged.
+    pub torn_tails: u64,
+    /// Records found with a valid header.
+    pub records: u64,
+    /// Segments in quarantine, new and old.
+    pub quarantined: Vec<SegmentId>,
+    /// Damaged ranges of scanned segments, torn tails included.
+    pub faults: Vec<Fault>,
+    /// Acknowledged records that are gone: first and last seq of each range.
+    pub acknowledged_lost: Vec<(u64, u64)>,
+    /// Cursors whose file was damaged; they start at the oldest record again.
+    pub damaged_cursors: Vec<String>,
+    /// Seq of the next record.
+    pub next_seq: u64,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+impl RecoveryReport {
+    /// Number of acknowledged records that are gone.
+    #[must_use]
+    pub fn lost_records(&self) -> u64 {
+        self.acknowledged_lost.iter().map(|(first, last)| last - first + 1).sum()
+    }
+}
+
+/// A vault ready to be written.
+pub(super) struct Recovered {
+    pub(super) log: Log,
+    pub(super) spares: VecDeque<Spare>,
+    pub(super) next_seq: u64,
+    pub(super) next_segment: u64,
+    pub(super) last_digest: [u8; 32],
+    pub(super) predecessor: Predecessor,
+    pub(super) report: RecoveryReport,
+}
+
+/// Makes the directory durably if need be, and takes its lock.
+pub(super) fn lock_directory(
+    files: &dyn FileSystem,
+    dir: &Path,
+) -> Result<Box<dyn Lock>, VaultError> {
+    files.create_dir(dir).map_err(VaultError::io("create", dir))?;
+    if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        files.sync_dir(parent).map_err(VaultError::io("sync", parent))?;
+    }
+    let path = dir.join("LOCK");
+    let lock = files.lock(&path).map_err(VaultError::io("lock", &path))?;
+    let lock = lock.ok_or_else(|| VaultError::Locked { path: dir.to_path_buf() })?;
+    for name in [CURSOR_DIR, QUARANTINE_DIR] {
+        let folder = dir.join(name);
+        files.create_dir(&folder).map_err(VaultError::io("create", &folder))?;
+    }
+    files.sync_dir(dir).map_err(VaultError::io("sync", dir))?;
+    Ok(lock)
+}
+
+/// Recovers a locked directory.
+pub(super) fn recover(files: &Arc<dyn FileSystem>, dir: &Path) -> Result<Recovered, VaultError> {
+    let started = Instant::now();
+    let candidates = list_segments(&**files, dir)?;
+    let vault_id = identity::load_or_create(files, dir, &candidates)?;
+    let mut recovery = Recovery {
+        files: Arc::clone(files),
+        dir,
+        vault_id,
+        report: RecoveryReport::default(),
+        segments: BTreeMap::new(),
+        spares: VecDeque::new(),
+        last_digest: [0; 32],
+        predecessor: Predecessor::default(),
+    };
+    let next_segment = candidates.last().map_or(1, |candidate| candidate.id.get() + 1);
+    let mut examined = Vec::new();
+    for candidate in candidates {
+        if candidate.extension == EXTENSION_NEW {
+            let path = &candidate.path;
+            files.remove(path).map_err(VaultError::io("remove", path))?;
+            continue;
+        }
+        examined.push(examine::examine(&**files, candidate, vault_id)?);
+    }
+    let durable_seq = recovery.settle(examined)?;
+    recovery.finish(durable_seq, next_segment, started)
+}
+
+/// Lists all segment files of the directory and its quarantine, by number.
+pub(super) fn list_segments(
+    files: &dyn FileSystem,
+    dir: &Path,
+) -> Result<Vec<Candidate>, VaultError> {
+    let mut found: BTreeMap<SegmentId, Candidate> = BTreeMap::new();
+    for (folder, is_quarantined) in [(dir.to_path_buf(), false), (dir.join(QUARANTINE_DIR), true)] {
+        let entries = match files.list(&folder) {
+            Err(error) if is_quarantined && error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            answer => answer.map_err(VaultError::io("list", &folder))?,
+        };
+        for entry in entries {
+            let Some((id, extension)) = segment::parse_name(&entry.name) else { continue };
+            let is_new = extension == EXTENSION_NEW && !is_quarantined;
+            if ![EXTENSION_OPEN, EXTENSION_SEALED].contains(&extension) && !is_new {
+                continue;
+            }
+            let candidate = Candidate {
+                id,
+                path: folder.join(&entry.name),
+                bytes: entry.bytes,
+                extension: extension.to_owned(),
+                is_quarantined,
+            };
+            // Names are changed by renaming, so a number is there once; a sealed file wins over others.
+            if candidate.extension == EXTENSION_SEALED || !found.contains_key(&id) {
+                found.insert(id, candidate);
+            }
+        }
+    }
+    Ok(found.into_values().collect())
+}
+
+struct Recovery<'a> {
+    files: Arc<dyn FileSystem>,
+    dir: &'a Path,
+    vault_id: u128,
+    report: RecoveryReport,
+    segments: BTreeMap<SegmentId, Listed>,
+    spares: VecDeque<Spare>,
+    last_digest: [u8; 32],
+    predecessor: Predecessor,
+}
+
+impl Recovery<'_> {
+    /// Decides about every segment, oldest first; returns the highest seq known to be durable.
+    fn settle(&mut self, examined: Vec<Examined>) -> Result<u64, VaultError> {
+        let durable_seq = examined.iter().map(|one| one.durable_seq).max().unwrap_or(0);
+        let is_used = |one: &Examined| one.verdict != Verdict::Blank;
+        let last_used = examined.iter().rfind(|one| is_used(one)).map(|one| one.candidate.id);
+        let mut firsts = first_seqs(&examined);
+        for mut one in examined {
+            if one.verdict == Verdict::Blank {
+                self.keep_spare(one, last_used)?;
+                continue;
+            }
+            firsts.pop_front();
+            if one.trailer.first_seq == 0 {
+                // Neither header nor record: it starts where the one before ended.
+                one.trailer.first_seq = self.predecessor.last_seq + 1;
+                one.trailer.last_seq = self.predecessor.last_seq;
+            }
+            let next_first_seq = firsts.iter().copied().find(|first| 0 < *first);
+            self.report_hole(&one);
+            if one.verdict == Verdict::Scanned {
+                judge(&mut one, durable_seq, next_first_seq);
+            }
+            self.place(one, durable_seq)?;
+        }
+        Ok(durable_seq)
+    }
+
+    fn keep_spare(&mut self, one: Examined, used: Option<SegmentId>) -> Result<(), VaultError> {
+        let Candidate { id, path, bytes, .. } = one.candidate;
+        if used.is_some_and(|used| id < used) {
+            // Passed over when it was new; in its place it would break the order.
+            return self.files.remove(&path).map_err(VaultError::io("remove", &path));
+        }
+        self.spares.push_back(Spare { id, path, file: one.file, bytes });
+        Ok(())
+    }
+
+    /// Reports records between the predecessor a header names and what is there.
+    fn report_hole(&mut self, one: &Examined) {
+        let Some(header) = one.header else { return };
+        let is_there = self.segments.contains_key(&SegmentId(header.prev_segment));
+        let first_missing = self.predecessor.last_seq + 1;
+        if header.prev_segment == 0 || is_there || header.prev_last_seq < first_missing {
+            return;
+        }
+        let lost = Some((first_missing, header.prev_last_seq));
+        let segment = SegmentId(header.prev_segment);
+        self.report.faults.push(Fault { segment, kind: FaultKind::Hole, start: 0, end: 0, lost });
+    }
+
+    /// Seals, sets aside or takes a segment as it is.
+    fn place(&mut self, one: Examined, durable_seq: u64) -> Result<(), VaultError> {
+        let id = one.candidate.id;
+        let is_scanned = one.verdict == Verdict::Scanned;
+        let is_damaged = one.faults.iter().any(|fault| fault.kind != FaultKind::TornTail);
+        self.count(&one, durable_seq);
+        let mut info = describe(&one);
+        if one.candidate.is_quarantined {
+            info.state = SegmentState::Quarantined;
+        } else if is_damaged {
+            info.path = self.set_aside(&one)?;
+            info.state = SegmentState::Quarantined;
+        } else if is_scanned {
+            self.seal(&one, &mut info);
+        } else if one.candidate.extension == EXTENSION_OPEN {
+            info.path = self.finish_rename(&one.candidate)?;
+        }
+        if let Some(digest) = info.digest {
+            self.last_digest = digest;
+        }
+        self.predecessor = Predecessor {
+            segment: id.get(),
+            last_seq: info.last_seq.max(self.predecessor.last_seq),
+            crc: info.segment_crc.unwrap_or(0),
+        };
+        if info.state == SegmentState::Quarantined {
+            self.report.quarantined.push(id);
+        }
+        self.segments.insert(id, Listed { info, faults: one.faults });
+        Ok(())
+    }
+
+    fn count(&mut self, one: &Examined, durable_seq: u64) {
+        self.report.segments += 1;
+        self.report.records += one.trailer.record_count;
+        self.report.scanned_segments += u64::from(one.verdict == Verdict::Scanned);
+        for fault in &one.faults {
+            self.report.torn_tails += u64::from(fault.kind == FaultKind::TornTail);
+            if let Some((first, last)) = fault.lost
+                && first <= durable_seq
+            {
+                self.report.acknowledged_lost.push((first, last.min(durable_seq)));
+            }
+        }
+        self.report.faults.extend(one.faults.iter().cloned());
+    }
+
+    fn set_aside(&self, one: &Examined) -> Result<std::path::PathBuf, VaultError> {
+        let path = &one.candidate.path;
+        let id = one.candidate.id;
+        quarantine::set_aside(&*self.files, self.dir, id, path, &one.faults)
+            .map_err(VaultError::io("set aside", path))
+    }
+
+    fn finish_rename(&self, candidate: &Candidate) -> Result<std::path::PathBuf, VaultError> {
+        let path = segment::segment_path(self.dir, candidate.id, EXTENSION_SEALED);
+        self.files
+            .rename(&candidate.path, &path)
+            .and_then(|()| self.files.sync_dir(self.dir))
+            .map_err(VaultError::io("rename", &candidate.path))?;
+        Ok(path)
+    }
+
+    /// Writes the footer a crash prevented. A failure leaves the segment readable as it is.
+    fn seal(&self, one: &Examined, info: &mut SegmentInfo) {
+        let torn = one.faults.iter().find(|fault| fault.kind == FaultKind::TornTail);
+        if let Some(torn) = torn {
+            let (id, file) = (one.candidate.id, &*one.file);
+            let kept =
+                quarantine::keep_torn_tail(&*self.files, self.dir, id, file, torn.start, torn.end);
+            if !matches!(kept, Ok(true)) {
+                tracing::warn!(segment = %id, "Torn tail was not copied; segment stays unsealed.");
+                return;
+            }
+        }
+        let mut trailer = one.trailer;
+        trailer.data_end = info.data_end;
+        let job = SealJob {
+            id: one.candidate.id,
+            path: one.candidate.path.clone(),
+            file: Arc::clone(&one.file),
+            index: one.index.clone(),
+            trailer,
+            written_crc: None,
+        };
+        match seal::seal(&*self.files, self.dir, job, self.last_digest) {
+            Ok(sealed) => {
+                info.state = SegmentState::Sealed;
+                info.path = sealed.path;
+                info.file_bytes = sealed.file_bytes;
+                info.segment_crc = Some(sealed.segment_crc);
+                info.digest = Some(sealed.digest);
+            }
+            Err(error) => {
+                tracing::warn!(%error, segment = %one.candidate.id,
+                    "Recovered segment stays unsealed.");
+            }
+        }
+    }
+
+    fn finish(
+        mut self,
+        durable_seq: u64,
+        next_segment: u64,
+        started: Instant,
+    ) -> Result<Recovered, VaultError> {
+        let mut last_seq = self.predecessor.last_seq;
+        let oldest = self.segments.values().next().map(|listed| listed.info.first_seq - 1);
+        let cursors = self.load_cursors(oldest)?;
+        self.judge_holes(&cursors, durable_seq);
+        let seen = |cursor: &Arc<Cursor>| lock(&cursor.acks).highest();
+        last_seq = last_seq.max(cursors.values().map(seen).max().unwrap_or(0));
+        let next_seq = last_seq.max(durable_seq) + 1;
+        self.report.next_seq = next_seq;
+        self.report.elapsed = started.elapsed();
+        let used_bytes = used_bytes(&*self.files, self.dir)?;
+        let lost_records = self.report.lost_records();
+        if 0 < lost_records {
+            tracing::error!(lost_records, ranges = ?self.report.acknowledged_lost,
+                "Acknowledged records are missing.");
+        }
+        let state = LogState::new(self.segments, cursors);
+        let log = Log::new(self.files, self.dir, self.vault_id, state, last_seq, used_bytes);
+        log.lost_records.store(lost_records, Ordering::Relaxed);
+        Ok(Recovered {
+            log,
+            spares: self.spares,
+            next_seq,
+            next_segment,
+            last_digest: self.last_digest,
+            predecessor: self.predecessor,
+            report: self.report,
+        })
+    }
+
+    /// A hole below every cursor is what retention left; only what a cursor still wanted is lost.
+    fn judge_holes(&mut self, cursors: &BTreeMap<String, Arc<Cursor>>, durable_seq: u64) {
+        let lows = cursors.values().map(|cursor| cursor.saved_low.load(Ordering::Acquire));
+        let low = lows.min().unwrap_or(0);
+        self.report.faults.retain_mut(|fault| match (fault.kind, fault.lost) {
+            (FaultKind::Hole, Some((first, last))) => {
+                fault.lost = Some((first.max(low + 1), last));
+                low < last
+            }
+            _ => true,
+        });
+        let holes = self.report.faults.iter().filter(|fault| fault.kind == FaultKind::Hole);
+        let lost = holes.filter_map(|fault| fault.lost).filter(|(first, _)| *first <= durable_seq);
+        self.report.acknowledged_lost.extend(lost);
+    }
+
+    fn load_cursors(
+        &mut self,
+        oldest_low: Option<u64>,
+    ) -> Result<BTreeMap<String, Arc<Cursor>>, VaultError> {
+        let folder = self.dir.join(CURSOR_DIR);
+        let entries = self.files.list(&folder).map_err(VaultError::io("list", &folder))?;
+        let mut cursors = BTreeMap::new();
+        for entry in entries {
+            if cursor::check_name(&entry.name).is_err() {
+                continue;
+            }
+            let name = &entry.name;
+            let files = Arc::clone(&self.files);
+            let low = oldest_low.unwrap_or(0);
+            let (cursor, is_damaged) = Cursor::load(files, self.dir, name, self.vault_id, low)
+                .map_err(VaultError::io("read", &folder.join(name)))?;
+            if is_damaged {
+                tracing::error!(cursor = %name, "Cursor is damaged; it starts at the oldest record.");
+                self.report.damaged_cursors.push(name.clone());
+            }
+            cursors.insert(name.clone(), Arc::new(cursor));
+        }
+        Ok(cursors)
+    }
+}
+
+/// First seq of each segment that is no spare, 0 where unknown.
+fn first_seqs(examined: &[Examined]) -> VecDeque<u64> {
+    let used = examined.iter().filter(|one| one.verdict != Verdict::Blank);
+    used.map(|one| one.trailer.first_seq).collect()
+}
+
+/// Tells torn tails, loss and what was written again elsewhere from each other.
+fn judge(one: &mut Examined, durable_seq: u64, next_first_seq: Option<u64>) {
+    let segment = one.candidate.id;
+    let end = one.candidate.bytes;
+    // Records from there on were written again in the next segment, and that copy counts.
+    let limit = next_first_seq.unwrap_or(u64::MAX);
+    one.faults.retain(|fault| fault.lost.is_none_or(|(first, _)| first < limit));
+    let mut torn_start = one.is_torn.then_some(one.trailer.data_end);
+    if let Some(bad) = one.bad_tail
+        && (durable_seq < bad.header.seq || limit <= bad.header.seq)
+    {
+        one.faults.retain(|fault| fault.start < bad.offset);
+        torn_start = Some(bad.offset);
+    } else if let Some(bad) = one.bad_tail {
+        // Acknowledged records with bad bodies at the end: they are counted, and stay in reach.
+        one.trailer.last_seq = one.trailer.last_seq.max(bad.header.seq);
+        one.trailer.data_end = bad.offset + bad.header.body_end_bytes();
+        torn_start = one.is_torn.then_some(one.trailer.data_end);
+    }
+    let expected = next_first_seq.map_or(durable_seq, |first| first - 1);
+    if one.trailer.last_seq < expected {
+        let lost = Some((one.trailer.last_seq + 1, expected));
+        let start = one.trailer.data_end;
+        one.faults.push(Fault { segment, kind: FaultKind::Tail, start, end, lost });
+    } else if let Some(start) = torn_start {
+        one.faults.push(Fault { segment, kind: FaultKind::TornTail, start, end, lost: None });
+    }
+}
+
+fn describe(one: &Examined) -> SegmentInfo {
+    let trailer = &one.trailer;
+    let is_sealed = one.verdict == Verdict::Sealed;
+    SegmentInfo {
+        id: one.candidate.id,
+        state: if is_sealed { SegmentState::Sealed } else { SegmentState::Closed },
+        path: one.candidate.path.clone(),
+        first_seq: trailer.first_seq,
+        last_seq: trailer.last_seq,
+        records: trailer.record_count,
+        raw_bytes: trailer.raw_bytes,
+        stored_bytes: trailer.stored_bytes,
+        data_end: format::align_block(trailer.data_end),
+        file_bytes: one.candidate.bytes,
+        created_unix_ns: one.header.map_or(0, |header| header.created_unix_ns),
+        segment_crc: is_sealed.then_some(trailer.segment_crc),
+        digest: is_sealed.then_some(trailer.digest),
+    }
+}
+
+fn used_bytes(files: &dyn FileSystem, dir: &Path) -> Result<u64, VaultError> {
+    let mut used = 0;
+    for folder in [dir.to_path_buf(), dir.join(QUARANTINE_DIR), dir.join(CURSOR_DIR)] {
+        let entries = files.list(&folder).map_err(VaultError::io("list", &folder))?;
+        used += entries.iter().map(|entry| entry.bytes).sum::<u64>();
+    }
+    Ok(used)
+}

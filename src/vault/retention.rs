@@ -1,0 +1,70 @@
+//! Retention: which segments may go, and in which order that happens on disk.
+//!
+//! A segment is deleted when it is sealed and undamaged, every registered cursor has durably passed
+//! its last record, and a later segment exists (the newest one carries on the numbering). A vault no
+//! cursor was ever registered with deletes nothing.
+
+use std::sync::atomic::Ordering;
+
+use crate::vault::error::VaultError;
+use crate::vault::log::Log;
+use crate::vault::log::LogState;
+use crate::vault::log::SegmentInfo;
+use crate::vault::segment::SegmentState;
+use crate::vault::state::lock;
+
+impl Log {
+    /// Deletes every segment nobody needs any more and returns how many there were.
+    ///
+    /// Needs no free block. Called by the vault itself every second and whenever space is short.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError::Io`]; segments deleted before the error stay deleted.
+    pub fn prune(&self) -> Result<usize, VaultError> {
+        let victims = {
+            let mut state = lock(&self.state);
+            let victims = choose(&state);
+            for victim in &victims {
+                state.segments.remove(&victim.id);
+            }
+            victims
+        };
+        let mut first_error = None;
+        for victim in &victims {
+            match self.files.remove(&victim.path) {
+                Ok(()) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    // Back into the list: it still takes space and will be tried again.
+                    self.register(victim.clone());
+                    first_error.get_or_insert(VaultError::io("remove", &victim.path)(error));
+                    continue;
+                }
+            }
+            self.used_bytes.fetch_sub(victim.file_bytes, Ordering::AcqRel);
+        }
+        if let Some(error) = first_error {
+            return Err(error);
+        }
+        if !victims.is_empty() {
+            self.files.sync_dir(&self.dir).map_err(VaultError::io("sync", &self.dir))?;
+        }
+        Ok(victims.len())
+    }
+}
+
+/// Pure choice of what may go.
+fn choose(state: &LogState) -> Vec<SegmentInfo> {
+    let lows = state.cursors.values().map(|cursor| cursor.saved_low.load(Ordering::Acquire));
+    let Some(low) = lows.min() else { return Vec::new() };
+    let Some(newest) = state.segments.values().rev().find(|listed| 0 < listed.info.records) else {
+        return Vec::new();
+    };
+    let newest = newest.info.id;
+    let may_go = |info: &SegmentInfo| {
+        info.state == SegmentState::Sealed && info.last_seq <= low && info.id < newest
+    };
+    let passed = state.segments.values().filter(|listed| listed.faults.is_empty());
+    passed.map(|listed| &listed.info).filter(|info| may_go(info)).cloned().collect()
+}

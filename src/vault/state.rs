@@ -1,0 +1,33 @@
+//! Numbers and switches shared by the writer's threads and its callers.
+
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
+
+/// Locks a mutex; a thread that panicked while holding it left plain numbers, which stay usable.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The state an append looks at before anything else.
+#[derive(Debug, Default)]
+pub(super) struct Gauges {
+    /// No new records: `close` was called.
+    pub(super) is_closing: AtomicBool,
+    /// The writer thread has ended; whoever still queues must take it back.
+    pub(super) is_ended: AtomicBool,
+    /// Repeated disk failures.
+    pub(super) has_failed: AtomicBool,
+    /// No spare segment stands by and none can be made.
+    pub(super) is_full: AtomicBool,
+    /// Bytes the open segment still takes.
+    pub(super) room_bytes: AtomicU64,
+    /// Bytes accepted and not yet written, as they will lie on disk.
+    pub(super) staged_bytes: AtomicU64,
+    /// Duration of the last commit.
+    pub(super) commit_latency_ns: AtomicU64,
+    /// Segments that failed while being written.
+    pub(super) suspect_segments: AtomicU64,
+}

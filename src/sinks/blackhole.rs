@@ -1,0 +1,70 @@
+//! The `blackhole` sink: counts batches and forgets them. The specimen to copy from.
+
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::config::ComponentInfo;
+use crate::config::Section;
+use crate::config::SinkConfig;
+use crate::config::running::BuildError;
+use crate::config::running::Context;
+use crate::config::running::RunError;
+use crate::config::running::Sink;
+use crate::config::running::Stop;
+use crate::flow::EdgeReceiver;
+use crate::metrics::SinkMetrics;
+
+/// Forgets what it is given; for tests and measurements.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct BlackholeConfig {
+    /// Log a line after this many batches; 0 means never.
+    report_every: u64,
+}
+
+inventory::submit! {
+    ComponentInfo {
+        section: Section::Sink,
+        name: "blackhole",
+        summary: "Counts batches and forgets them.",
+        schema: |generator| generator.subschema_for::<BlackholeConfig>(),
+    }
+}
+
+#[async_trait]
+#[typetag::serde(name = "blackhole")]
+impl SinkConfig for BlackholeConfig {
+    async fn build(&self, context: &Context) -> Result<Box<dyn Sink>, BuildError> {
+        let metrics = context.metrics.sink(context.id.as_str());
+        Ok(Box::new(Blackhole { report_every: self.report_every, metrics }))
+    }
+}
+
+struct Blackhole {
+    report_every: u64,
+    metrics: SinkMetrics,
+}
+
+#[async_trait]
+impl Sink for Blackhole {
+    async fn run(self: Box<Self>, mut input: EdgeReceiver, stop: Stop) -> Result<(), RunError> {
+        let mut batches: u64 = 0;
+        loop {
+            let batch = tokio::select! {
+                biased;
+                batch = input.recv() => batch,
+                () = stop.cancelled() => None,
+            };
+            let Some(batch) = batch else { return Ok(()) };
+            self.metrics.requests.inc();
+            self.metrics.records.inc_by(batch.records());
+            self.metrics.bytes.inc_by(batch.cost_bytes());
+            batch.delivered();
+            batches += 1;
+            if batches.checked_rem(self.report_every) == Some(0) {
+                tracing::info!(batches, "Blackhole swallowed batches.");
+            }
+        }
+    }
+}

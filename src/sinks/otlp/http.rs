@@ -1,0 +1,90 @@
+//! One attempt over HTTP with protobuf.
+
+use std::io;
+use std::io::Write;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use http::Method;
+use http::Request;
+use http::Uri;
+use http::header::CONTENT_ENCODING;
+use http::header::CONTENT_TYPE;
+use http::header::RETRY_AFTER;
+use http_body_util::BodyExt;
+use http_body_util::Full;
+use http_body_util::Limited;
+use tonic::body::Body;
+
+use super::CompressionOption;
+use super::client::Client;
+use super::grpc::chain;
+use super::verdict::Verdict;
+use crate::event::Batch;
+
+/// OTLP recommends that a client reads no more of an answer.
+const ANSWER_BYTES_MAX: usize = 4 << 20;
+
+pub(super) async fn send(client: &Client, batch: &Batch) -> Verdict {
+    let request = match request(client, batch) {
+        Ok(request) => request,
+        Err(error) => return Verdict::unanswered(format!("cannot make the request: {error}")),
+    };
+    let response = match client.transport.request(request).await {
+        Ok(response) => response,
+        Err(error) => return Verdict::unanswered(format!("no answer: {}", chain(&error))),
+    };
+    let status = response.status();
+    if !status.is_success() {
+        let hint = response.headers().get(RETRY_AFTER).and_then(retry_after);
+        return Verdict::of_http(status, hint);
+    }
+    match Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await {
+        Ok(body) => Verdict::of_response(&body.to_bytes()),
+        // Accepted is what the status says; what else it wanted to say is lost.
+        Err(_) => Verdict::of_response(&[]),
+    }
+}
+
+fn request(client: &Client, batch: &Batch) -> io::Result<Request<Body>> {
+    let (body, encoding) = compress(client.compression, batch.wire().clone())?;
+    let base = client.endpoint.path().trim_end_matches('/');
+    let path = format!("{base}{}", batch.signal().http_path());
+    let mut parts = client.endpoint.clone().into_parts();
+    parts.path_and_query = Some(path.parse().map_err(io::Error::other)?);
+    let uri = Uri::from_parts(parts).map_err(io::Error::other)?;
+    let mut request = Request::new(Body::new(Full::new(body)));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = uri;
+    request.headers_mut().extend(client.headers.clone());
+    let protobuf = HeaderValue::from_static("application/x-protobuf");
+    request.headers_mut().insert(CONTENT_TYPE, protobuf);
+    if let Some(encoding) = encoding {
+        request.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
+    }
+    Ok(request)
+}
+
+fn compress(
+    compression: CompressionOption,
+    wire: Bytes,
+) -> io::Result<(Bytes, Option<&'static str>)> {
+    match compression {
+        CompressionOption::None => Ok((wire, None)),
+        CompressionOption::Gzip => {
+            let level = flate2::Compression::fast();
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
+            encoder.write_all(&wire)?;
+            Ok((encoder.finish()?.into(), Some("gzip")))
+        }
+        CompressionOption::Zstd => {
+            Ok((zstd::stream::encode_all(wire.as_ref(), 1)?.into(), Some("zstd")))
+        }
+    }
+}
+
+/// Reads the hint in seconds; one given as a date is left to our own backoff.
+fn retry_after(value: &HeaderValue) -> Option<Duration> {
+    value.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+}

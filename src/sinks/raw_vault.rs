@@ -1,0 +1,329 @@
+//! The `raw_vault` sink: keeps the raw bytes of requests in a write-ahead log until they can be
+//! delivered. It takes batches in the sender's own task, without an edge.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::time::MissedTickBehavior;
+
+use crate::config::ByteSize;
+use crate::config::ComponentInfo;
+use crate::config::HumanDuration;
+use crate::config::OptionProblem;
+use crate::config::Resource;
+use crate::config::Section;
+use crate::config::SinkConfig;
+use crate::config::running::BuildError;
+use crate::config::running::Context;
+use crate::config::running::RunError;
+use crate::config::running::Sink;
+use crate::config::running::Stop;
+use crate::event::Batch;
+use crate::flow::EdgeReceiver;
+use crate::flow::Full;
+use crate::flow::Intake;
+use crate::metrics::VaultMetrics;
+use crate::vault::AppendError;
+use crate::vault::Completion;
+use crate::vault::Compression;
+use crate::vault::Durability;
+use crate::vault::NewRecord;
+use crate::vault::Options;
+use crate::vault::Receipt;
+use crate::vault::Writer;
+
+/// How often the vault's figures are brought up to date.
+const REPORT_EVERY: Duration = Duration::from_millis(500);
+/// Segments of the dead-letter store: small, because it is nearly always empty.
+const DEAD_LETTER_SEGMENT_BYTES: u64 = 1 << 20;
+
+/// Keeps requests on disk, byte for byte, until they are delivered.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct RawVaultConfig {
+    /// The directory; by default one named like the component, under `data_dir`.
+    path: Option<PathBuf>,
+    /// The disk that the vault may use, everything counted.
+    max_size: ByteSize,
+    /// A segment is sealed at this size.
+    segment_size: ByteSize,
+    /// A segment that is not empty is sealed at this age.
+    segment_age: HumanDuration,
+    /// What an acknowledged request survives.
+    durability: DurabilityOption,
+    /// How requests are compressed.
+    compression: CompressionOption,
+    /// Memory for requests that wait to be written.
+    staging: ByteSize,
+    /// The disk that requests may use that can never be delivered.
+    dead_letter_max_size: ByteSize,
+}
+
+/// What an acknowledged request survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum DurabilityOption {
+    /// Nothing: it is in memory.
+    Memory,
+    /// The end of the process: it was written to the file.
+    Written,
+    /// Power loss: it was synced to the device.
+    Synced,
+}
+
+/// How requests are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum CompressionOption {
+    /// LZ4, where it pays.
+    Lz4,
+    /// Not at all.
+    None,
+}
+
+impl Default for RawVaultConfig {
+    fn default() -> Self {
+        Self {
+            path: None,
+            max_size: ByteSize(10 << 30),
+            segment_size: ByteSize(64 << 20),
+            segment_age: HumanDuration(Duration::from_secs(60)),
+            durability: DurabilityOption::Synced,
+            compression: CompressionOption::Lz4,
+            staging: ByteSize(16 << 20),
+            dead_letter_max_size: ByteSize(256 << 20),
+        }
+    }
+}
+
+inventory::submit! {
+    ComponentInfo {
+        section: Section::Sink,
+        name: "raw_vault",
+        summary: "Keeps requests on disk, byte for byte, until they are delivered.",
+        schema: |generator| generator.subschema_for::<RawVaultConfig>(),
+    }
+}
+
+impl RawVaultConfig {
+    fn options(&self, dir: PathBuf) -> Options {
+        let mut options = Options::new(dir);
+        options.max_bytes = self.max_size.0;
+        options.segment_bytes = self.segment_size.0;
+        options.segment_age_max = self.segment_age.0;
+        options.staging_bytes = self.staging.0;
+        options.durability = match self.durability {
+            DurabilityOption::Memory => Durability::Memory,
+            DurabilityOption::Written => Durability::Written,
+            DurabilityOption::Synced => Durability::Synced,
+        };
+        options.compression = match self.compression {
+            CompressionOption::Lz4 => Compression::Lz4,
+            CompressionOption::None => Compression::None,
+        };
+        options
+    }
+}
+
+#[async_trait]
+#[typetag::serde(name = "raw_vault")]
+impl SinkConfig for RawVaultConfig {
+    fn resources(&self) -> Vec<Resource> {
+        self.path.iter().cloned().map(Resource::Directory).collect()
+    }
+
+    fn is_vault(&self) -> bool {
+        true
+    }
+
+    fn problems(&self) -> Vec<OptionProblem> {
+        let options = self.options(PathBuf::from("vault"));
+        let invalid = options.validate().err();
+        invalid.map(|error| OptionProblem::new("max_size", error.to_string())).into_iter().collect()
+    }
+
+    async fn build(&self, context: &Context) -> Result<Box<dyn Sink>, BuildError> {
+        let default_dir = || context.data_dir.join(context.id.as_str());
+        let dir = self.path.clone().unwrap_or_else(default_dir);
+        let options = self.options(dir.clone());
+        let opened = tokio::task::spawn_blocking(move || Writer::open(options)).await;
+        let (writer, report) = opened.map_err(|panic| BuildError::Option(panic.to_string()))??;
+        tracing::info!(
+            vault = %context.id,
+            dir = %dir.display(),
+            segments = report.segments,
+            took = ?report.elapsed,
+            "Vault is open."
+        );
+        if !report.faults.is_empty() || !report.acknowledged_lost.is_empty() {
+            tracing::error!(vault = %context.id, ?report, "Vault was damaged; see its quarantine.");
+        }
+
+        let writer = Arc::new(writer);
+        let metrics = context.metrics.vault(context.id.as_str());
+        let mut dead_letters = self.options(dir.join("deadletter"));
+        dead_letters.max_bytes = self.dead_letter_max_size.0;
+        dead_letters.segment_bytes = DEAD_LETTER_SEGMENT_BYTES.min(self.segment_size.0);
+        dead_letters.staging_bytes = self.staging.0.min(DEAD_LETTER_SEGMENT_BYTES);
+        let dead_letters =
+            Arc::new(DeadLetters { options: dead_letters, writer: Mutex::new(None) });
+        let log = writer.log();
+        context.vaults.offer(&context.id, &dir, log, Arc::clone(&dead_letters) as Arc<dyn Intake>);
+        Ok(Box::new(RawVault { context: context.clone(), writer, dead_letters, metrics }))
+    }
+}
+
+struct RawVault {
+    context: Context,
+    writer: Arc<Writer<Kept>>,
+    dead_letters: Arc<DeadLetters>,
+    metrics: VaultMetrics,
+}
+
+#[async_trait]
+impl Sink for RawVault {
+    fn intake(&self) -> Option<Arc<dyn Intake>> {
+        Some(Arc::new(VaultIntake(Arc::clone(&self.writer))))
+    }
+
+    async fn run(self: Box<Self>, mut input: EdgeReceiver, stop: Stop) -> Result<(), RunError> {
+        let mut tick = tokio::time::interval(REPORT_EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = tick.tick() => self.report(),
+                // Nothing comes this way: it only closes, when the vault is to end.
+                batch = input.recv() => match batch {
+                    Some(batch) => batch.failed(),
+                    None => break,
+                },
+                () = stop.cancelled() => break,
+            }
+        }
+        self.report();
+        self.context.vaults.withdraw(&self.context.id);
+        let (writer, dead_letters) = (self.writer, self.dead_letters);
+        let closed = tokio::task::spawn_blocking(move || {
+            dead_letters.close();
+            writer.close()
+        });
+        closed.await.unwrap_or(Ok(()))?;
+        Ok(())
+    }
+}
+
+impl RawVault {
+    fn report(&self) {
+        let stats = self.writer.stats();
+        let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        self.metrics.used_bytes.set(gauge(stats.used_bytes));
+        self.metrics.staged_bytes.set(gauge(stats.staged_bytes));
+        self.metrics.backlog.set(gauge(stats.backlog.records));
+        self.metrics.corrupt.set(gauge(stats.corrupt_records));
+        self.metrics.failed.set(i64::from(stats.has_failed));
+    }
+}
+
+/// A batch that the vault is about to have.
+struct Kept(Batch);
+
+impl Completion for Kept {
+    fn complete(self, result: Result<Receipt, AppendError>) {
+        match result {
+            Ok(_receipt) => self.0.vaulted(),
+            Err(_error) => self.0.failed(),
+        }
+    }
+}
+
+/// The way into the vault.
+struct VaultIntake(Arc<Writer<Kept>>);
+
+impl Intake for VaultIntake {
+    fn try_take(&self, batch: Batch) -> Result<(), Full> {
+        let wire = batch.wire().clone();
+        let attrs = batch.records().to_le_bytes();
+        let record = NewRecord {
+            signal: batch.signal() as u8,
+            received_unix_ns: batch.received_unix_ns(),
+            attrs: &attrs,
+            payload: &wire,
+        };
+        self.0.try_append(record, Kept(batch)).map_err(|refused| Full(refused.done.0))
+    }
+
+    fn occupancy_permille(&self) -> u32 {
+        0
+    }
+
+    fn retry_after(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+}
+
+/// A batch that the dead-letter store is about to have.
+struct Buried(Batch);
+
+impl Completion for Buried {
+    fn complete(self, result: Result<Receipt, AppendError>) {
+        match result {
+            Ok(_receipt) => self.0.dead_lettered(),
+            Err(_error) => self.0.failed(),
+        }
+    }
+}
+
+/// The dead-letter store: a vault beside the vault, opened when it is first needed.
+struct DeadLetters {
+    options: Options,
+    writer: Mutex<Option<Arc<Writer<Buried>>>>,
+}
+
+impl DeadLetters {
+    fn writer(&self) -> Option<Arc<Writer<Buried>>> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if writer.is_none() {
+            match Writer::open(self.options.clone()) {
+                Ok((opened, _report)) => *writer = Some(Arc::new(opened)),
+                Err(error) => tracing::error!(%error, "Dead-letter store cannot be opened."),
+            }
+        }
+        writer.clone()
+    }
+
+    fn close(&self) {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Err(error)) = writer.map(|writer| writer.close()) {
+            tracing::error!(%error, "Dead-letter store cannot be closed.");
+        }
+    }
+}
+
+impl Intake for DeadLetters {
+    fn try_take(&self, batch: Batch) -> Result<(), Full> {
+        let Some(writer) = self.writer() else { return Err(Full(batch)) };
+        let wire = batch.wire().clone();
+        let attrs = batch.records().to_le_bytes();
+        let record = NewRecord {
+            signal: batch.signal() as u8,
+            received_unix_ns: batch.received_unix_ns(),
+            attrs: &attrs,
+            payload: &wire,
+        };
+        writer.try_append(record, Buried(batch)).map_err(|refused| Full(refused.done.0))
+    }
+
+    fn occupancy_permille(&self) -> u32 {
+        0
+    }
+
+    fn retry_after(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+}

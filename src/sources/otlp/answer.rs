@@ -1,0 +1,204 @@
+//! What a sender is told: one table for gRPC and HTTP.
+//!
+//! | situation                     | gRPC                             | HTTP                |
+//! | ----------------------------- | -------------------------------- | ------------------- |
+//! | accepted                      | OK, `partial_success` unset      | 200                 |
+//! | not OTLP                      | `INVALID_ARGUMENT`, `BadRequest` | 400                 |
+//! | over a size limit             | `RESOURCE_EXHAUSTED`, no hint    | 413                 |
+//! | unknown method, path or type  | `UNIMPLEMENTED`                  | 404, 405, 415       |
+//! | nobody has room               | `UNAVAILABLE`, `RetryInfo`       | 503, `Retry-After`  |
+//! | a backend refused it for good | `INVALID_ARGUMENT`               | 400                 |
+//!
+//! Source: OTLP specification 1.11, "Failures" and "Throttling".
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use http::Response;
+use http::StatusCode;
+use http::header::ALLOW;
+use http::header::CONTENT_TYPE;
+use http::header::RETRY_AFTER;
+use http_body_util::Full;
+use prost::Message;
+use tonic::Code;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::metadata::MetadataValue;
+use tonic_types::ErrorDetails;
+use tonic_types::StatusExt;
+
+/// The Python SDK looks for its hint under this key instead of the standard details.
+const PYTHON_RETRY_INFO: &str = "google.rpc.retryinfo-bin";
+
+/// Why a request was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// It is not OTLP.
+    Invalid(String),
+    /// It is over a limit.
+    TooLarge { limit_bytes: u64 },
+    /// The method, path, content type or encoding is not one we know.
+    Unsupported { http: StatusCode, message: String },
+    /// Nobody has room now.
+    Busy { retry_after: Duration },
+    /// A backend refused it for good.
+    Rejected,
+}
+
+impl Refused {
+    fn message(&self) -> String {
+        match self {
+            Self::Invalid(reason) => format!("not a valid OTLP request: {reason}"),
+            Self::TooLarge { limit_bytes } => {
+                format!("the request is larger than the limit of {limit_bytes} bytes")
+            }
+            Self::Unsupported { message, .. } => message.clone(),
+            Self::Busy { .. } => "no room at the moment; try again later".to_owned(),
+            Self::Rejected => "a backend refused the request for good".to_owned(),
+        }
+    }
+
+    fn code(&self) -> Code {
+        match self {
+            Self::Invalid(_) | Self::Rejected => Code::InvalidArgument,
+            Self::TooLarge { .. } => Code::ResourceExhausted,
+            Self::Unsupported { .. } => Code::Unimplemented,
+            Self::Busy { .. } => Code::Unavailable,
+        }
+    }
+
+    fn http_status(&self) -> StatusCode {
+        match self {
+            Self::Invalid(_) | Self::Rejected => StatusCode::BAD_REQUEST,
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Unsupported { http, .. } => *http,
+            Self::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    fn details(&self) -> Option<ErrorDetails> {
+        match self {
+            Self::Invalid(reason) => {
+                Some(ErrorDetails::with_bad_request_violation("request", reason.clone()))
+            }
+            Self::Busy { retry_after } => Some(ErrorDetails::with_retry_info(Some(*retry_after))),
+            Self::TooLarge { .. } | Self::Unsupported { .. } | Self::Rejected => None,
+        }
+    }
+
+    /// The answer over gRPC.
+    pub(super) fn to_grpc(&self) -> Status {
+        let Some(details) = self.details() else { return Status::new(self.code(), self.message()) };
+        let mut status = Status::with_error_details(self.code(), self.message(), details);
+        if let Self::Busy { retry_after } = self {
+            let hint = MetadataValue::from_bytes(&retry_info(*retry_after));
+            status.metadata_mut().insert_bin(PYTHON_RETRY_INFO, hint);
+        }
+        status
+    }
+
+    /// The answer over HTTP, in the encoding of the request.
+    pub(super) fn to_http(&self, encoding: Encoding) -> Response<Body> {
+        let grpc = self.to_grpc();
+        let body = match encoding {
+            Encoding::Protobuf => self.status_proto(&grpc),
+            Encoding::Json => self.status_json(),
+        };
+        let mut response = answer(self.http_status(), encoding, body);
+        match self {
+            Self::Busy { retry_after } => {
+                let seconds = retry_after.as_secs_f64().ceil().max(1.0);
+                // A few digits are always a valid header value.
+                if let Ok(value) = HeaderValue::from_str(&format!("{seconds:.0}")) {
+                    response.headers_mut().insert(RETRY_AFTER, value);
+                }
+            }
+            Self::Unsupported { http: StatusCode::METHOD_NOT_ALLOWED, .. } => {
+                response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+            }
+            _ => {}
+        }
+        response
+    }
+
+    fn status_proto(&self, grpc: &Status) -> Bytes {
+        if !grpc.details().is_empty() {
+            return Bytes::copy_from_slice(grpc.details());
+        }
+        let status = tonic_types::pb::Status {
+            code: self.code() as i32,
+            message: self.message(),
+            details: Vec::new(),
+        };
+        status.encode_to_vec().into()
+    }
+
+    fn status_json(&self) -> Bytes {
+        let mut details = Vec::new();
+        match self {
+            Self::Busy { retry_after } => details.push(serde_json::json!({
+                "@type": "type.googleapis.com/google.rpc.RetryInfo",
+                "retryDelay": format!("{:.3}s", retry_after.as_secs_f64()),
+            })),
+            Self::Invalid(reason) => details.push(serde_json::json!({
+                "@type": "type.googleapis.com/google.rpc.BadRequest",
+                "fieldViolations": [{ "field": "request", "description": reason }],
+            })),
+            _ => {}
+        }
+        let status = serde_json::json!({
+            "code": self.code() as i32,
+            "message": self.message(),
+            "details": details,
+        });
+        status.to_string().into()
+    }
+}
+
+/// The encoding of an HTTP request, and so of its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Encoding {
+    /// `application/x-protobuf`
+    Protobuf,
+    /// `application/json`
+    Json,
+}
+
+impl Encoding {
+    const fn content_type(self) -> HeaderValue {
+        match self {
+            Self::Protobuf => HeaderValue::from_static("application/x-protobuf"),
+            Self::Json => HeaderValue::from_static("application/json"),
+        }
+    }
+}
+
+/// The answer to an accepted request: an empty `Export*ServiceResponse`.
+pub(super) fn accepted(encoding: Encoding) -> Response<Body> {
+    let body = match encoding {
+        Encoding::Protobuf => Bytes::new(),
+        Encoding::Json => Bytes::from_static(b"{}"),
+    };
+    answer(StatusCode::OK, encoding, body)
+}
+
+fn answer(status: StatusCode, encoding: Encoding, body: Bytes) -> Response<Body> {
+    let mut response = Response::new(Body::new(Full::new(body)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, encoding.content_type());
+    response
+}
+
+fn retry_info(delay: Duration) -> Vec<u8> {
+    let retry_delay = prost_duration(delay);
+    tonic_types::pb::RetryInfo { retry_delay: Some(retry_delay) }.encode_to_vec()
+}
+
+fn prost_duration(delay: Duration) -> prost_types::Duration {
+    prost_types::Duration {
+        seconds: i64::try_from(delay.as_secs()).unwrap_or(i64::MAX),
+        nanos: i32::try_from(delay.subsec_nanos()).unwrap_or(0),
+    }
+}

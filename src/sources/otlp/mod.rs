@@ -1,0 +1,244 @@
+//! The `otlp` source: OTLP over gRPC (4317) and HTTP (4318), all signals, raw bytes kept.
+//!
+//! ```text
+//!   door      listeners, TLS, connections     (knows HTTP, not OTLP)
+//!    |- grpc  unary calls through a codec that does not decode
+//!    |- http  POST /v1/{logs,traces,metrics}, protobuf and JSON
+//!    v
+//!   desk      pre-scan, in-flight budget, the acceptor; every protocol ends here
+//!    v
+//!   answer    what the sender is told, for both protocols in one table
+//! ```
+
+mod answer;
+mod body;
+mod desk;
+mod door;
+mod grpc;
+mod http;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio_util::task::TaskTracker;
+
+use crate::config::ByteSize;
+use crate::config::ComponentInfo;
+use crate::config::HumanDuration;
+use crate::config::OptionProblem;
+use crate::config::Resource;
+use crate::config::Section;
+use crate::config::SourceConfig;
+use crate::config::running::BuildError;
+use crate::config::running::Context;
+use crate::config::running::RunError;
+use crate::config::running::Source;
+use crate::config::running::Stop;
+use crate::flow::Acceptor;
+use crate::flow::AckLevel;
+use crate::flow::Output;
+use crate::flow::accept::Waits;
+use crate::tls::ServerTls;
+
+use desk::Desk;
+use door::Door;
+use door::Limits;
+
+/// Takes OTLP requests over gRPC and HTTP, and keeps their bytes as they are.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct OtlpConfig {
+    /// The gRPC listener; leave it out, together with `http`, to listen for both on loopback.
+    grpc: Option<ListenerConfig>,
+    /// The HTTP listener: protobuf and JSON on the same port.
+    http: Option<ListenerConfig>,
+    /// What an OK promises.
+    ack: AckOption,
+    /// After this long without delivery the vault takes the request, and the sender gets its OK.
+    patience: HumanDuration,
+    /// The vault that takes over when an edge is full or the zone is red.
+    pivot: Option<String>,
+    /// The sender has an answer by then; keep it below the sender's own deadline, which is 10s in
+    /// most SDKs.
+    answer_within: HumanDuration,
+    /// The largest request, also after decompression.
+    message_size_max: ByteSize,
+    /// Bytes of requests that may wait for their answer at the same time.
+    in_flight_max: ByteSize,
+    /// Open connections per listener.
+    connections_max: u32,
+    /// Concurrent requests per connection.
+    streams_max: u32,
+}
+
+/// One listener.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ListenerConfig {
+    /// Address and port.
+    listen: SocketAddr,
+    /// TLS 1.3; without it the listener speaks plain text.
+    #[serde(default)]
+    tls: Option<ServerTls>,
+}
+
+/// What an OK promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum AckOption {
+    /// The request is in memory.
+    Received,
+    /// Every sink on the path has it, or the vault at its durability level.
+    Delivered,
+    /// The vault has it at its durability level; it is delivered from there.
+    Journaled,
+}
+
+impl Default for OtlpConfig {
+    fn default() -> Self {
+        Self {
+            grpc: None,
+            http: None,
+            ack: AckOption::Delivered,
+            patience: HumanDuration(Duration::from_secs(1)),
+            pivot: None,
+            answer_within: HumanDuration(Duration::from_secs(8)),
+            message_size_max: ByteSize(64 << 20),
+            in_flight_max: ByteSize(96 << 20),
+            connections_max: 1024,
+            streams_max: 128,
+        }
+    }
+}
+
+inventory::submit! {
+    ComponentInfo {
+        section: Section::Source,
+        name: "otlp",
+        summary: "Takes OTLP requests over gRPC and HTTP.",
+        schema: |generator| generator.subschema_for::<OtlpConfig>(),
+    }
+}
+
+impl OtlpConfig {
+    /// The listeners in force: what is configured, or both on loopback.
+    fn listeners(&self) -> (Option<ListenerConfig>, Option<ListenerConfig>) {
+        if self.grpc.is_some() || self.http.is_some() {
+            return (self.grpc.clone(), self.http.clone());
+        }
+        let on = |port| Some(ListenerConfig { listen: ([127, 0, 0, 1], port).into(), tls: None });
+        (on(4317), on(4318))
+    }
+
+    fn level(&self) -> AckLevel {
+        match self.ack {
+            AckOption::Received => AckLevel::Received,
+            AckOption::Delivered => AckLevel::Delivered,
+            AckOption::Journaled => AckLevel::Journaled,
+        }
+    }
+}
+
+#[async_trait]
+#[typetag::serde(name = "otlp")]
+impl SourceConfig for OtlpConfig {
+    fn resources(&self) -> Vec<Resource> {
+        let (grpc, http) = self.listeners();
+        [grpc, http].into_iter().flatten().map(|listener| Resource::Tcp(listener.listen)).collect()
+    }
+
+    fn pivot(&self) -> Option<&str> {
+        self.pivot.as_deref()
+    }
+
+    fn is_journaled(&self) -> bool {
+        self.ack == AckOption::Journaled
+    }
+
+    fn problems(&self) -> Vec<OptionProblem> {
+        let mut problems = Vec::new();
+        if self.is_journaled() && self.pivot.is_none() {
+            problems.push(OptionProblem::new(
+                "ack",
+                "journaled needs a `pivot`: the vault to journal to",
+            ));
+        }
+        if self.answer_within.0 <= self.patience.0 {
+            problems.push(OptionProblem::new("answer_within", "must be longer than `patience`"));
+        }
+        for (path, value) in [
+            ("message_size_max", self.message_size_max.0),
+            ("in_flight_max", self.in_flight_max.0),
+            ("connections_max", u64::from(self.connections_max)),
+            ("streams_max", u64::from(self.streams_max)),
+        ] {
+            if value == 0 {
+                problems.push(OptionProblem::new(path, "must be more than 0"));
+            }
+        }
+        if self.message_size_max.0 > u64::from(u32::MAX) {
+            problems.push(OptionProblem::new("message_size_max", "must be below 4GiB"));
+        }
+        problems
+    }
+
+    async fn build(&self, context: &Context) -> Result<Box<dyn Source>, BuildError> {
+        let limits = Limits {
+            message_bytes: self.message_size_max.0,
+            connections: self.connections_max as usize,
+            streams: self.streams_max,
+        };
+        let (grpc, http) = self.listeners();
+        let mut doors = Vec::new();
+        for (listener, protocol) in [(grpc, door::Protocol::Grpc), (http, door::Protocol::Http)] {
+            let Some(ListenerConfig { listen, tls }) = listener else { continue };
+            let tls = tls.as_ref().map(ServerTls::load).transpose()?;
+            let bound = context.listeners.bind(listen).map_err(|source| BuildError::Io {
+                operation: "listen on",
+                what: listen.to_string(),
+                source,
+            })?;
+            doors.push(Door { listener: bound, protocol, tls, limits });
+        }
+        Ok(Box::new(Otlp { config: self.clone(), context: context.clone(), doors }))
+    }
+}
+
+struct Otlp {
+    config: OtlpConfig,
+    context: Context,
+    doors: Vec<Door>,
+}
+
+#[async_trait]
+impl Source for Otlp {
+    async fn run(self: Box<Self>, output: Output, stop: Stop) -> Result<(), RunError> {
+        let metrics = self.context.metrics.source(self.context.id.as_str());
+        let waits =
+            Waits { patience: self.config.patience.0, answer_within: self.config.answer_within.0 };
+        let acceptor = Acceptor::new(
+            output,
+            self.config.level(),
+            waits,
+            self.context.ledger,
+            metrics.pivots.clone(),
+        );
+        let desk =
+            Arc::new(Desk::new(acceptor.clone(), metrics, self.config.in_flight_max.0, waits));
+        let connections = TaskTracker::new();
+        let doors = TaskTracker::new();
+        for door in self.doors {
+            doors.spawn(door.run(Arc::clone(&desk), stop.clone(), connections.clone()));
+        }
+        doors.close();
+        doors.wait().await;
+        connections.close();
+        connections.wait().await;
+        acceptor.drain().await;
+        Ok(())
+    }
+}

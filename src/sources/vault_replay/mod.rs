@@ -1,0 +1,221 @@
+//! The `vault_replay` source: sends what the vault holds through the pipeline, when pressure allows.
+//!
+//! ```text
+//!   vault --read--> in-flight window --send--> pipeline --outcome--> cursor
+//!                                                  | failed: again, after a while
+//!                                                  | rejected for good: dead-letter store
+//! ```
+//!
+//! At least once: the cursor moves when a request is delivered, so a crash repeats at most the
+//! window and what was delivered since the cursor was saved.
+
+mod sender;
+mod window;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use crate::config::ByteSize;
+use crate::config::ComponentInfo;
+use crate::config::OptionProblem;
+use crate::config::Section;
+use crate::config::SourceConfig;
+use crate::config::running::BuildError;
+use crate::config::running::Context;
+use crate::config::running::RunError;
+use crate::config::running::Source;
+use crate::config::running::Stop;
+use crate::config::running::VaultHandle;
+use crate::flow::Output;
+use crate::metrics::VaultMetrics;
+use crate::somatic::Zone;
+use crate::vault::Reader;
+
+use sender::Sender;
+use window::Pace;
+use window::Window;
+
+/// How long a read waits for something new before it looks around.
+const READ_WAIT: Duration = Duration::from_millis(200);
+/// How often the cursor is saved.
+const SAVE_EVERY: Duration = Duration::from_millis(100);
+
+/// Sends what a vault holds through the pipeline.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct VaultReplayConfig {
+    /// The vault to read.
+    vault: String,
+    /// How fast: `auto` is scaled by the zone (full in green, a trickle in yellow, none in red), a
+    /// number is requests per second, in green and yellow.
+    #[serde(default)]
+    rate: Rate,
+    /// Requests on their way at the same time.
+    #[serde(default = "in_flight_default")]
+    in_flight: u32,
+    /// Bytes on their way at the same time.
+    #[serde(default = "in_flight_bytes_default")]
+    in_flight_bytes: ByteSize,
+}
+
+fn in_flight_default() -> u32 {
+    64
+}
+
+fn in_flight_bytes_default() -> ByteSize {
+    ByteSize(8 << 20)
+}
+
+/// How fast.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+enum Rate {
+    /// Requests per second.
+    PerSecond(u32),
+    /// Scaled by the zone.
+    #[default]
+    #[serde(with = "auto")]
+    #[schemars(with = "auto::Auto")]
+    Auto,
+}
+
+/// The word `auto`, as a value of its own.
+mod auto {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize, schemars::JsonSchema)]
+    #[serde(rename_all = "lowercase")]
+    pub(super) enum Auto {
+        Auto,
+    }
+
+    pub(super) fn serialize<S: Serializer>(serializer: S) -> Result<S::Ok, S::Error> {
+        Auto::Auto.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
+        Auto::deserialize(deserializer).map(|Auto::Auto| ())
+    }
+}
+
+inventory::submit! {
+    ComponentInfo {
+        section: Section::Source,
+        name: "vault_replay",
+        summary: "Sends what a vault holds through the pipeline, when pressure allows.",
+        schema: |generator| generator.subschema_for::<VaultReplayConfig>(),
+    }
+}
+
+#[async_trait]
+#[typetag::serde(name = "vault_replay")]
+impl SourceConfig for VaultReplayConfig {
+    fn replays(&self) -> Option<&str> {
+        Some(&self.vault)
+    }
+
+    fn problems(&self) -> Vec<OptionProblem> {
+        let mut problems = Vec::new();
+        if self.rate == Rate::PerSecond(0) {
+            problems.push(OptionProblem::new("rate", "must be `auto` or more than 0"));
+        }
+        if !(1..=1000).contains(&self.in_flight) {
+            problems.push(OptionProblem::new("in_flight", "must be from 1 to 1000"));
+        }
+        if self.in_flight_bytes.0 == 0 {
+            problems.push(OptionProblem::new("in_flight_bytes", "must be more than 0"));
+        }
+        problems
+    }
+
+    async fn build(&self, context: &Context) -> Result<Box<dyn Source>, BuildError> {
+        let vault = context.vaults.find(&self.vault);
+        let vault = vault
+            .ok_or_else(|| BuildError::Option(format!("the vault {} is not open", self.vault)))?;
+        let metrics = context.metrics.vault(&self.vault);
+        Ok(Box::new(VaultReplay { config: self.clone(), context: context.clone(), vault, metrics }))
+    }
+}
+
+struct VaultReplay {
+    config: VaultReplayConfig,
+    context: Context,
+    vault: VaultHandle,
+    metrics: VaultMetrics,
+}
+
+#[async_trait]
+impl Source for VaultReplay {
+    async fn run(self: Box<Self>, output: Output, stop: Stop) -> Result<(), RunError> {
+        let (log, name) = (Arc::clone(&self.vault.log), self.context.id.to_string());
+        let mut reader = blocking(move || Reader::open(&log, &name)).await?;
+        let sender = Arc::new(Sender {
+            output,
+            cursor: reader.handle(),
+            vault: self.vault.clone(),
+            ledger: self.context.ledger,
+            metrics: self.metrics.clone(),
+            stop: stop.clone(),
+        });
+        let mut window = Window::new(&self.config);
+        let mut pace = Pace::new(self.config.rate);
+        let mut saved = Instant::now();
+        loop {
+            let zone = *self.context.zone.borrow();
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = pace.wait(zone) => {}
+            }
+            if *self.context.zone.borrow() == Zone::Red {
+                continue;
+            }
+            let read = blocking(move || {
+                let record = match reader.next() {
+                    Ok(None) if reader.wait(READ_WAIT) => reader.next(),
+                    other => other,
+                };
+                Ok((reader, record))
+            });
+            let (back, record) = read.await?;
+            reader = back;
+            if let Some(record) = record? {
+                let permits = window.reserve(&stop, record.payload.len()).await;
+                let Some(permits) = permits else { break };
+                window.tasks.spawn(Arc::clone(&sender).send(record, permits));
+            }
+            window.reap();
+            if saved.elapsed() >= SAVE_EVERY {
+                reader = self.save(reader).await?;
+                saved = Instant::now();
+            }
+        }
+        window.close().await;
+        self.save(reader).await?;
+        Ok(())
+    }
+}
+
+impl VaultReplay {
+    async fn save(&self, mut reader: Reader) -> Result<Reader, RunError> {
+        let reader = blocking(move || reader.save().map(|()| reader)).await?;
+        Ok(reader)
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, crate::vault::VaultError> + Send + 'static,
+) -> Result<T, RunError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => Ok(result?),
+        Err(panic) => Err(RunError::Io {
+            operation: "read",
+            what: "the vault".to_owned(),
+            source: std::io::Error::other(panic),
+        }),
+    }
+}

@@ -1,0 +1,170 @@
+//! Sees single requests through: attempt, outcome, again, or the dead-letter store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::window::Permits;
+use crate::config::running::Stop;
+use crate::config::running::VaultHandle;
+use crate::event::Batch;
+use crate::event::Bucket;
+use crate::event::Ledger;
+use crate::event::Outcome;
+use crate::event::Signal;
+use crate::event::ack;
+use crate::flow::Full;
+use crate::flow::Output;
+use crate::metrics::VaultMetrics;
+use crate::otlp;
+use crate::vault::CursorHandle;
+use crate::vault::StoredRecord;
+
+const RETRY_MIN: Duration = Duration::from_millis(200);
+const RETRY_MAX: Duration = Duration::from_secs(10);
+
+/// Sends single requests and sees each of them through.
+pub(super) struct Sender {
+    pub(super) output: Output,
+    pub(super) cursor: CursorHandle,
+    pub(super) vault: VaultHandle,
+    pub(super) ledger: &'static Ledger,
+    pub(super) metrics: VaultMetrics,
+    pub(super) stop: Stop,
+}
+
+/// A stored request with its meaning.
+struct Replayed {
+    seq: u64,
+    signal: Signal,
+    wire: Bytes,
+    records: u64,
+    received_unix_ns: u64,
+    is_readable: bool,
+}
+
+impl Sender {
+    /// Sends a request until it is delivered, buried, or the replay stops.
+    pub(super) async fn send(self: Arc<Self>, record: StoredRecord, permits: Permits) {
+        let Some(request) = Self::understand(record) else { return };
+        let inherited = request.seq <= self.vault.inherited_through;
+        if inherited {
+            self.ledger.book(request.signal, Bucket::Recovered, signed(request.records));
+            self.ledger.book(request.signal, Bucket::Vaulted, signed(request.records));
+        }
+        let mut delay = RETRY_MIN;
+        while !self.stop.is_cancelled() {
+            match self.attempt(&request).await {
+                Some(Outcome::Delivered) => {
+                    self.metrics.replayed.inc();
+                    self.cursor.ack(request.seq);
+                    break;
+                }
+                Some(Outcome::Rejected) => {
+                    if self.bury(&request).await {
+                        self.metrics.dead_lettered.inc();
+                        self.cursor.ack(request.seq);
+                        break;
+                    }
+                }
+                Some(Outcome::Vaulted | Outcome::Failed) => {
+                    self.ledger.conclude(request.signal, Bucket::Vaulted, request.records);
+                }
+                // Stopped: whoever holds the batch puts it back into the books.
+                None => break,
+            }
+            tokio::select! {
+                () = tokio::time::sleep(delay.mul_f64(0.5 + fastrand::f64())) => {}
+                () = self.stop.cancelled() => break,
+            }
+            delay = (delay * 2).min(RETRY_MAX);
+        }
+        drop(permits);
+    }
+
+    fn understand(record: StoredRecord) -> Option<Replayed> {
+        let Some(signal) = Signal::from_u8(record.signal) else {
+            tracing::error!(
+                seq = record.seq,
+                signal = record.signal,
+                "Unknown signal in the vault."
+            );
+            return None;
+        };
+        let noted = record.attrs.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        let scanned = otlp::prescan(signal, &record.payload);
+        Some(Replayed {
+            seq: record.seq,
+            signal,
+            records: scanned.as_ref().map_or(noted, |summary| summary.records),
+            is_readable: scanned.is_ok(),
+            wire: record.payload,
+            received_unix_ns: record.received_unix_ns,
+        })
+    }
+
+    /// Sends it once; `None` when stopped meanwhile.
+    async fn attempt(&self, request: &Replayed) -> Option<Outcome> {
+        let (ticket, mut waiter) = ack::channel();
+        let batch = Batch::replayed(
+            request.signal,
+            request.wire.clone(),
+            request.records,
+            request.received_unix_ns,
+            ticket,
+            self.ledger,
+        );
+        if !request.is_readable {
+            batch.rejected();
+            return Some(Outcome::Rejected);
+        }
+        let sent = async {
+            self.output.send(batch).await;
+            (&mut waiter).await
+        };
+        tokio::select! {
+            outcome = sent => return Some(outcome),
+            () = self.stop.cancelled() => {}
+        }
+        waiter.claim();
+        if waiter.outcome().is_some() {
+            // The batch was still waiting for room: it came back with the future just dropped.
+            self.ledger.conclude(request.signal, Bucket::Vaulted, request.records);
+        }
+        None
+    }
+
+    /// Moves it to the dead-letter store; returns whether it is safe there.
+    async fn bury(&self, request: &Replayed) -> bool {
+        let (ticket, waiter) = ack::channel();
+        let copy = Batch::second_copy(
+            request.signal,
+            request.wire.clone(),
+            request.records,
+            request.received_unix_ns,
+            Some(ticket),
+            self.ledger,
+        );
+        let buried = match self.vault.dead_letters.try_take(copy) {
+            Ok(()) => waiter.await.is_safe(),
+            Err(Full(copy)) => {
+                copy.withdrawn();
+                false
+            }
+        };
+        if buried {
+            tracing::warn!(
+                seq = request.seq,
+                "Request can never be delivered; it is in the dead-letter store."
+            );
+        } else {
+            self.ledger.conclude(request.signal, Bucket::Vaulted, request.records);
+        }
+        buried
+    }
+}
+
+fn signed(records: u64) -> i64 {
+    i64::try_from(records).unwrap_or(i64::MAX)
+}

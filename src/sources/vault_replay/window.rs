@@ -1,0 +1,89 @@
+//! How fast, and how much at the same time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::READ_WAIT;
+use super::Rate;
+use super::VaultReplayConfig;
+use crate::config::running::Stop;
+use crate::somatic::Zone;
+
+/// In Yellow, `auto` sends one request per this time.
+const TRICKLE: Duration = Duration::from_millis(100);
+/// The unit of the window in bytes.
+const PERMIT_BYTES: u64 = 1024;
+
+/// When the next request may be read.
+pub(super) struct Pace {
+    rate: Rate,
+    next: Instant,
+}
+
+impl Pace {
+    pub(super) fn new(rate: Rate) -> Self {
+        Self { rate, next: Instant::now() }
+    }
+
+    /// Waits for the turn of the next request.
+    pub(super) async fn wait(&mut self, zone: Zone) {
+        let gap = match (zone, self.rate) {
+            (Zone::Red, _) => READ_WAIT,
+            (Zone::Yellow, Rate::Auto) => TRICKLE,
+            (Zone::Green, Rate::Auto) => return,
+            (_, Rate::PerSecond(rate)) => Duration::from_secs(1) / rate.max(1),
+        };
+        tokio::time::sleep_until(self.next).await;
+        self.next = self.next.max(Instant::now()) + gap;
+    }
+}
+
+/// What may be on its way at the same time.
+pub(super) struct Window {
+    requests: Arc<Semaphore>,
+    bytes: Arc<Semaphore>,
+    bytes_permits: u32,
+    pub(super) tasks: JoinSet<()>,
+}
+
+pub(super) type Permits = (OwnedSemaphorePermit, OwnedSemaphorePermit);
+
+impl Window {
+    pub(super) fn new(config: &VaultReplayConfig) -> Self {
+        let permits = config.in_flight_bytes.0.div_ceil(PERMIT_BYTES).clamp(1, 1 << 28);
+        let bytes_permits = u32::try_from(permits).unwrap_or(1 << 28);
+        Self {
+            requests: Arc::new(Semaphore::new(config.in_flight as usize)),
+            bytes: Arc::new(Semaphore::new(bytes_permits as usize)),
+            bytes_permits,
+            tasks: JoinSet::new(),
+        }
+    }
+
+    /// Waits for room for one request; `None` when stopped meanwhile.
+    pub(super) async fn reserve(&self, stop: &Stop, len: usize) -> Option<Permits> {
+        let permits = u32::try_from((len as u64).div_ceil(PERMIT_BYTES)).unwrap_or(u32::MAX);
+        let bytes = Arc::clone(&self.bytes).acquire_many_owned(permits.min(self.bytes_permits));
+        let both = async {
+            let request = Arc::clone(&self.requests).acquire_owned().await.ok()?;
+            Some((request, bytes.await.ok()?))
+        };
+        tokio::select! {
+            permits = both => permits,
+            () = stop.cancelled() => None,
+        }
+    }
+
+    pub(super) fn reap(&mut self) {
+        while self.tasks.try_join_next().is_some() {}
+    }
+
+    pub(super) async fn close(&mut self) {
+        while self.tasks.join_next().await.is_some() {}
+    }
+}

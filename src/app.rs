@@ -1,0 +1,351 @@
+//! The wiring of the process: load, start, follow signals, reload, drain.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use std::time::Instant;
+
+use tokio::signal::unix::Signal as Signals;
+use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::signal;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::config;
+use crate::config::ComponentId;
+use crate::config::Config;
+use crate::config::ConfigErrors;
+use crate::config::running::Listeners;
+use crate::config::running::Stop;
+use crate::config::running::Vaults;
+use crate::control::ControlSocket;
+use crate::control::Plant;
+use crate::control::Scrape;
+use crate::event::Bucket;
+use crate::event::Ledger;
+use crate::event::Signal;
+use crate::flow::Pulse;
+use crate::metrics::Metrics;
+use crate::somatic::Controller;
+use crate::somatic::Somatic;
+use crate::somatic::Watermarks;
+use crate::topology::ComponentOutcome;
+use crate::topology::ReloadError;
+use crate::topology::RunningTopology;
+use crate::topology::Shared;
+use crate::topology::Wiring;
+use crate::topology::Zones;
+
+/// The configuration that is used when none is named.
+pub const DEFAULT_CONFIG: &str = include_str!("../config/default.yaml");
+/// What error messages call it.
+const DEFAULT_NAME: &str = "(built-in default)";
+/// A reload drains what it replaces for at most this long.
+const RELOAD_GRACE_MAX: Duration = Duration::from_secs(10);
+
+/// Where the configuration comes from.
+#[derive(Clone, Debug)]
+pub enum ConfigSource {
+    /// A file, read again at each reload.
+    File(PathBuf),
+    /// The built-in default.
+    Default,
+}
+
+impl ConfigSource {
+    /// Loads and checks the configuration.
+    ///
+    /// # Errors
+    ///
+    /// All problems at once, each with its position.
+    pub fn load(&self) -> Result<Config, ConfigErrors> {
+        let environment = |name: &str| std::env::var(name).ok();
+        match self {
+            Self::File(path) => config::load_file(path, &environment),
+            Self::Default => config::load_text(DEFAULT_NAME, DEFAULT_CONFIG, &environment),
+        }
+    }
+}
+
+/// The process could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The configuration has problems.
+    #[error("{0}")]
+    Config(#[from] ConfigErrors),
+    /// A component could not be built.
+    #[error("{0}")]
+    Build(#[from] Box<ReloadError>),
+    /// The operating system refused something.
+    #[error("cannot {operation} {what}: {source}")]
+    Io {
+        /// What was tried.
+        operation: &'static str,
+        /// On what.
+        what: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// How the process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// After a signal, with everything delivered, kept or answered for.
+    Drained,
+    /// At a second signal, at once.
+    AtOnce,
+}
+
+/// The running process.
+pub struct App {
+    source: ConfigSource,
+    topology: RunningTopology,
+    somatic: Arc<Somatic>,
+    plant: Plant,
+    config: watch::Sender<(u64, Arc<Config>)>,
+    ready: Arc<AtomicBool>,
+    /// Ends the zone driver, the control socket and the scrape listener.
+    stop: Stop,
+    scrape: Option<ScrapeServer>,
+}
+
+struct ScrapeServer {
+    configured: SocketAddr,
+    stop: Stop,
+    task: JoinHandle<()>,
+}
+
+impl App {
+    /// Loads the configuration and starts everything.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]; whatever had started is stopped.
+    pub async fn start(source: ConfigSource) -> Result<Self, StartError> {
+        let config = Arc::new(source.load()?);
+        create_dir(&config.data_dir)?;
+        let metrics = Metrics::new();
+        let ledger = Ledger::leak();
+        let wiring: Arc<Wiring> = Arc::default();
+        let somatic = Arc::new(Somatic::new(controller(&config)));
+        let shared = Shared {
+            ledger,
+            metrics: Arc::clone(&metrics),
+            zone: somatic.watch(),
+            vaults: Arc::<Vaults>::default(),
+            listeners: Arc::<Listeners>::default(),
+        };
+        let red_permille = watermarks(&config).red_permille;
+        let pulse = Pulse::new(config.somatic.check_every.get(), red_permille, somatic.alarm());
+        let mut topology = RunningTopology::empty(shared, Arc::clone(&wiring), pulse);
+        let control_path = config.control_socket();
+        let control = ControlSocket::bind(&control_path)
+            .map_err(refused("listen on", control_path.display()))?;
+        topology.reload(Arc::clone(&config), RELOAD_GRACE_MAX).await.map_err(Box::new)?;
+
+        let zones = Zones::new(Arc::clone(&somatic), Arc::clone(&wiring), Arc::clone(&metrics));
+        let (config_sender, config_receiver) = watch::channel((1, Arc::clone(&config)));
+        let started = Instant::now();
+        let plant = Plant {
+            started,
+            config: config_receiver,
+            zones: zones.clone(),
+            wiring,
+            ledger,
+            metrics,
+        };
+        let stop = Stop::new();
+        tokio::spawn(zones.drive(stop.clone()));
+        tokio::spawn(control.serve(plant.clone(), stop.clone()));
+        let ready = Arc::new(AtomicBool::new(false));
+        let config = config_sender;
+        let mut app = Self { source, topology, somatic, plant, config, ready, stop, scrape: None };
+        app.follow_scrape().await?;
+        app.ready.store(true, Ordering::Release);
+        Ok(app)
+    }
+
+    /// Runs until a signal ends it: `SIGHUP` reloads, `SIGTERM` and `SIGINT` drain, and a second one
+    /// of those ends it at once.
+    ///
+    /// # Errors
+    ///
+    /// When signals cannot be received.
+    pub async fn run(mut self) -> Result<Ended, StartError> {
+        let mut reloads = listen_for(SignalKind::hangup())?;
+        let mut terminate = listen_for(SignalKind::terminate())?;
+        let mut interrupt = listen_for(SignalKind::interrupt())?;
+        tracing::info!("GopherShip is ready.");
+        loop {
+            tokio::select! {
+                _ = reloads.recv() => self.reload().await,
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+            }
+        }
+        tokio::select! {
+            () = self.shut_down() => Ok(Ended::Drained),
+            _ = terminate.recv() => Ok(Ended::AtOnce),
+            _ = interrupt.recv() => Ok(Ended::AtOnce),
+        }
+    }
+
+    /// Reads the configuration again and puts it in force; an invalid one changes nothing.
+    pub async fn reload(&mut self) {
+        match self.try_reload().await {
+            Ok(outcomes) => {
+                self.plant.metrics.reloads.with_label_values(&["ok"]).inc();
+                log_outcomes(&outcomes);
+                tracing::info!("Configuration is reloaded.");
+            }
+            Err(error) => {
+                self.plant.metrics.reloads.with_label_values(&["failed"]).inc();
+                tracing::error!(
+                    "Configuration is not reloaded; the old one stays in force. {error}"
+                );
+            }
+        }
+    }
+
+    async fn try_reload(&mut self) -> Result<Vec<Outcome>, StartError> {
+        let config = Arc::new(self.source.load()?);
+        create_dir(&config.data_dir)?;
+        self.warn_of_fixed_options(&config);
+        let grace = config.shutdown.grace.0.min(RELOAD_GRACE_MAX);
+        let reload = self.topology.reload(Arc::clone(&config), grace);
+        let report = reload.await.map_err(Box::new)?;
+        let watermarks = watermarks(&config);
+        let dwell = config.somatic.dwell.0;
+        self.somatic.configure(|controller| controller.configure(watermarks, dwell));
+        self.config.send_modify(|(generation, current)| {
+            *generation += 1;
+            *current = config;
+        });
+        self.follow_scrape().await?;
+        Ok(report.outcomes)
+    }
+
+    /// Some options are read at start only.
+    fn warn_of_fixed_options(&self, new: &Config) {
+        let (_, old) = self.config.borrow().clone();
+        let changes = [
+            ("data_dir", old.data_dir != new.data_dir),
+            ("control.socket", old.control_socket() != new.control_socket()),
+            ("somatic.check_every", old.somatic.check_every != new.somatic.check_every),
+        ];
+        for (option, is_changed) in changes {
+            if is_changed {
+                tracing::warn!(option, "Option takes effect at the next start.");
+            }
+        }
+    }
+
+    /// Listens for metrics where the configuration in force says.
+    async fn follow_scrape(&mut self) -> Result<(), StartError> {
+        let wanted = self.topology.config().metrics.listen;
+        if self.scrape.as_ref().map(|scrape| scrape.configured) == wanted {
+            return Ok(());
+        }
+        let next = match wanted {
+            None => None,
+            Some(address) => {
+                let scrape = Scrape::bind(address).await.map_err(refused("listen on", address))?;
+                let stop = Stop::new();
+                let ready = Arc::clone(&self.ready);
+                let task = tokio::spawn(scrape.serve(self.plant.clone(), ready, stop.clone()));
+                Some(ScrapeServer { configured: address, stop, task })
+            }
+        };
+        if let Some(old) = std::mem::replace(&mut self.scrape, next) {
+            old.end().await;
+        }
+        Ok(())
+    }
+
+    /// Takes nothing new, delivers or keeps what there is, and says what became of it.
+    pub async fn shut_down(self) {
+        self.ready.store(false, Ordering::Release);
+        let grace = self.topology.config().shutdown.grace.0;
+        tracing::info!(?grace, "GopherShip is stopping.");
+        let outcomes = self.topology.shut_down(grace).await;
+        log_outcomes(&outcomes);
+        self.stop.cancel();
+        if let Some(scrape) = self.scrape {
+            scrape.end().await;
+        }
+        log_ledger(self.plant.ledger);
+    }
+}
+
+impl ScrapeServer {
+    async fn end(self) {
+        self.stop.cancel();
+        // It only stops listening; a panic in it has been logged.
+        let _ended = self.task.await;
+    }
+}
+
+type Outcome = (ComponentId, ComponentOutcome);
+
+fn log_outcomes(outcomes: &[Outcome]) {
+    for (component, outcome) in outcomes {
+        if *outcome == ComponentOutcome::CutShort {
+            tracing::warn!(%component, %outcome, "Component");
+        } else {
+            tracing::info!(%component, %outcome, "Component");
+        }
+    }
+}
+
+fn log_ledger(ledger: &Ledger) {
+    for signal in Signal::ALL {
+        let count = |bucket: Bucket| ledger.count(signal, bucket);
+        if count(Bucket::Received) == 0 && count(Bucket::Recovered) == 0 {
+            continue;
+        }
+        let books: Vec<String> = Bucket::ALL
+            .iter()
+            .filter(|bucket| count(**bucket) != 0)
+            .map(|bucket| format!("{} {}", bucket.name(), count(*bucket)))
+            .collect();
+        let imbalance = ledger.imbalance(signal);
+        let signal = signal.name();
+        tracing::info!(signal, imbalance, "Ledger: {}.", books.join(", "));
+    }
+}
+
+fn controller(config: &Config) -> Controller {
+    Controller::new(watermarks(config), config.somatic.dwell.0)
+}
+
+/// The options of the configuration in the units of the controller.
+fn watermarks(config: &Config) -> Watermarks {
+    let marks = config.somatic.watermarks;
+    Watermarks {
+        yellow_permille: marks.yellow.permille().into(),
+        red_permille: marks.red.permille().into(),
+        recover_permille: marks.recover.permille().into(),
+    }
+}
+
+fn create_dir(path: &Path) -> Result<(), StartError> {
+    std::fs::create_dir_all(path).map_err(refused("create the directory", path.display()))
+}
+
+fn refused(
+    operation: &'static str,
+    what: impl std::fmt::Display,
+) -> impl FnOnce(io::Error) -> StartError {
+    move |source| StartError::Io { operation, what: what.to_string(), source }
+}
+
+fn listen_for(kind: SignalKind) -> Result<Signals, StartError> {
+    signal(kind).map_err(refused("listen for", "signals"))
+}

@@ -1,0 +1,82 @@
+//! The command line of `gophership`.
+
+use std::num::NonZeroU16;
+use std::path::PathBuf;
+
+use clap::Args as ClapArgs;
+use clap::Parser;
+use clap::Subcommand;
+use clap::ValueEnum;
+
+/// A shock absorber for telemetry: OTLP in, delivered, or kept safe on disk until it can be.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+}
+
+/// How to run.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct RunArgs {
+    /// The configuration file; without it the built-in default runs (see `default-config`).
+    #[arg(short, long, value_name = "PATH", env = "GOPHERSHIP_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// What is logged: error, warn, info, debug, trace, or a filter like `info,gophership::flow=debug`.
+    #[arg(long, value_name = "FILTER", env = "GOPHERSHIP_LOG", default_value = "info")]
+    pub(crate) log: String,
+    /// How it is logged.
+    #[arg(long, value_enum, env = "GOPHERSHIP_LOG_FORMAT", default_value = "text")]
+    pub(crate) log_format: LogFormat,
+    /// Worker threads; by default one per processor.
+    #[arg(long, value_name = "NUMBER", env = "GOPHERSHIP_THREADS")]
+    pub(crate) threads: Option<NonZeroU16>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Runs the pipeline (the default).
+    Run(RunArgs),
+    /// Checks configuration files and reports every problem in them.
+    Validate {
+        /// The files.
+        #[arg(required = true, env = "GOPHERSHIP_VALIDATE", value_delimiter = ':')]
+        paths: Vec<PathBuf>,
+    },
+    /// Draws the pipeline of a configuration.
+    Graph {
+        /// The file.
+        #[arg(env = "GOPHERSHIP_CONFIG")]
+        path: PathBuf,
+        /// The language of the drawing.
+        #[arg(long, value_enum, env = "GOPHERSHIP_GRAPH_FORMAT", default_value = "mermaid")]
+        format: GraphFormat,
+    },
+    /// Prints the JSON Schema of the configuration, for editors.
+    Schema,
+    /// Lists the components there are.
+    List,
+    /// Prints the built-in default configuration.
+    DefaultConfig,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// The language of a drawing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GraphFormat {
+    /// Mermaid, which code hosts draw.
+    Mermaid,
+    /// Graphviz.
+    Dot,
+}

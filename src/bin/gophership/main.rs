@@ -1,0 +1,141 @@
+//! The `gophership` process: arguments in, exit code out.
+
+mod args;
+mod graph;
+mod logging;
+
+use std::io;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use gophership::app::App;
+use gophership::app::ConfigSource;
+use gophership::app::DEFAULT_CONFIG;
+use gophership::app::Ended;
+use gophership::app::StartError;
+use gophership::config;
+
+use args::Args;
+use args::Command;
+use args::RunArgs;
+
+/// Exit codes as in sysexits.h.
+mod exit {
+    pub(super) const USAGE: u8 = 64;
+    pub(super) const NO_INPUT: u8 = 66;
+    pub(super) const UNAVAILABLE: u8 = 69;
+    pub(super) const IO: u8 = 74;
+    pub(super) const CONFIG: u8 = 78;
+    /// 128 and SIGTERM.
+    pub(super) const TERMINATED: u8 = 143;
+}
+
+fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            let code = if error.use_stderr() { exit::USAGE } else { 0 };
+            return if error.print().is_ok() { code.into() } else { exit::IO.into() };
+        }
+    };
+    let result = match args.command {
+        None => return run(&args.run),
+        Some(Command::Run(run_args)) => return run(&run_args),
+        Some(Command::Validate { paths }) => return validate(&paths),
+        Some(Command::Graph { path, format }) => match load(&ConfigSource::File(path)) {
+            Ok(config) => print(&graph::render(&config, format)),
+            Err(code) => return code,
+        },
+        Some(Command::Schema) => print(&format!("{:#}\n", config::schema())),
+        Some(Command::List) => print(&list()),
+        Some(Command::DefaultConfig) => print(DEFAULT_CONFIG),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read it has seen enough, as in `gophership schema | head`.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(_) => exit::IO.into(),
+    }
+}
+
+fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+/// Says something to the person at the terminal; if that fails there is nobody to tell.
+fn complain(text: &str) {
+    let _unheard = writeln!(io::stderr().lock(), "{}", text.trim_end());
+}
+
+fn load(source: &ConfigSource) -> Result<config::Config, ExitCode> {
+    if let ConfigSource::File(path) = source
+        && let Err(error) = std::fs::metadata(path)
+    {
+        complain(&format!("error: cannot read {}: {error}", path.display()));
+        return Err(exit::NO_INPUT.into());
+    }
+    source.load().map_err(|errors| {
+        complain(&errors.to_string());
+        exit::CONFIG.into()
+    })
+}
+
+fn validate(paths: &[PathBuf]) -> ExitCode {
+    let mut worst = ExitCode::SUCCESS;
+    for path in paths {
+        match load(&ConfigSource::File(path.clone())) {
+            Ok(_config) => complain(&format!("{}: valid", path.display())),
+            Err(code) => worst = code,
+        }
+    }
+    worst
+}
+
+fn list() -> String {
+    let line = |component: &&config::ComponentInfo| {
+        let section = component.section.to_string();
+        format!("{section:<10} {:<14} {}\n", component.name, component.summary)
+    };
+    config::list().iter().map(line).collect()
+}
+
+fn run(args: &RunArgs) -> ExitCode {
+    if let Err(reason) = logging::start(args) {
+        complain(&format!("error: {reason}"));
+        return exit::USAGE.into();
+    }
+    let source = args.config.clone().map_or(ConfigSource::Default, ConfigSource::File);
+    if let Err(code) = load(&source) {
+        return code;
+    }
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.enable_all().thread_name("gophership");
+    if let Some(threads) = args.threads {
+        builder.worker_threads(usize::from(threads.get()));
+    }
+    let runtime = match builder.build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&format!("error: cannot start the runtime: {error}"));
+            return exit::UNAVAILABLE.into();
+        }
+    };
+    let ended = runtime.block_on(async { App::start(source).await?.run().await });
+    match ended {
+        Ok(Ended::Drained) => ExitCode::SUCCESS,
+        Ok(Ended::AtOnce) => std::process::exit(exit::TERMINATED.into()),
+        Err(error) => {
+            complain(&format!("error: {error}"));
+            match error {
+                StartError::Config(_) => exit::CONFIG.into(),
+                StartError::Build(_) => exit::UNAVAILABLE.into(),
+                _ => exit::IO.into(),
+            }
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Answers as tables, JSON and YAML.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+use serde_json::json;
+
+use gophership::control::proto;
+
+use crate::Format;
+
+/// Renders the status.
+pub(crate) fn status(status: &proto::StatusResponse, format: Format) -> String {
+    match format {
+        Format::Table => {
+            let mut text = String::new();
+            // Writing to a string cannot fail.
+            let _written = status_table(status, &mut text);
+            text
+        }
+        Format::Json | Format::Yaml => document(&status_value(status), format),
+    }
+}
+
+/// Renders the answer to an override.
+pub(crate) fn zone(answer: &proto::OverrideResponse, format: Format) -> String {
+    match format {
+        Format::Table => format!("zone {} ({})\n", zone_name(answer.zone), answer.reason),
+        Format::Json | Format::Yaml => {
+            document(&json!({ "zone": zone_name(answer.zone), "reason": answer.reason }), format)
+        }
+    }
+}
+
+fn document(value: &Value, format: Format) -> String {
+    let text = match format {
+        Format::Yaml => serde_yaml::to_string(value).unwrap_or_default(),
+        Format::Table | Format::Json => format!("{value:#}"),
+    };
+    format!("{}\n", text.trim_end())
+}
+
+fn zone_name(zone: i32) -> &'static str {
+    match proto::Zone::try_from(zone) {
+        Ok(proto::Zone::Green) => "green",
+        Ok(proto::Zone::Yellow) => "yellow",
+        Ok(proto::Zone::Red) => "red",
+        Ok(proto::Zone::Unspecified) | Err(_) => "none",
+    }
+}
+
+fn status_value(status: &proto::StatusResponse) -> Value {
+    let mut ledger = serde_json::Map::new();
+    for row in &status.ledger {
+        let signal = ledger.entry(row.signal.clone()).or_insert_with(|| json!({}));
+        signal[row.bucket.as_str()] = json!(row.records);
+    }
+    let components: Vec<Value> = status
+        .components
+        .iter()
+        .map(|component| {
+            json!({
+                "id": component.id,
+                "section": component.section,
+                "type": component.r#type,
+                "edge": {
+                    "batches": component.edge_batches,
+                    "bytes": component.edge_bytes,
+                    "occupancy_percent": f64::from(component.edge_permille) / 10.0,
+                },
+            })
+        })
+        .collect();
+    let vaults: Vec<Value> = status
+        .vaults
+        .iter()
+        .map(|vault| {
+            json!({
+                "id": vault.id,
+                "used_bytes": vault.used_bytes,
+                "backlog_requests": vault.backlog_requests,
+                "failed": vault.failed,
+            })
+        })
+        .collect();
+    json!({
+        "version": status.version,
+        "uptime_seconds": status.uptime_seconds,
+        "zone": zone_name(status.zone),
+        "zone_reason": status.zone_reason,
+        "zone_seconds": status.zone_seconds,
+        "held": zone_name(status.held),
+        "generation": status.generation,
+        "components": components,
+        "vaults": vaults,
+        "ledger": ledger,
+    })
+}
+
+fn status_table(status: &proto::StatusResponse, out: &mut String) -> std::fmt::Result {
+    let held = match zone_name(status.held) {
+        "none" => String::new(),
+        zone => format!(", held {zone} by override"),
+    };
+    writeln!(out, "gophership {}, up {} s", status.version, status.uptime_seconds)?;
+    writeln!(
+        out,
+        "zone {} for {} s: {}{held}",
+        zone_name(status.zone),
+        status.zone_seconds,
+        status.zone_reason
+    )?;
+    writeln!(out, "configuration generation {}\n", status.generation)?;
+
+    let header = ["COMPONENT", "SECTION", "TYPE", "WAITING", "BYTES", "FULL"].map(String::from);
+    let mut rows = vec![header.to_vec()];
+    for component in &status.components {
+        rows.push(vec![
+            component.id.clone(),
+            component.section.clone(),
+            component.r#type.clone(),
+            component.edge_batches.to_string(),
+            component.edge_bytes.to_string(),
+            format!("{:.1}%", f64::from(component.edge_permille) / 10.0),
+        ]);
+    }
+    table(&rows, out)?;
+
+    if !status.vaults.is_empty() {
+        writeln!(out)?;
+        let mut rows = vec![["VAULT", "USED BYTES", "BACKLOG", "STATE"].map(String::from).to_vec()];
+        for vault in &status.vaults {
+            rows.push(vec![
+                vault.id.clone(),
+                vault.used_bytes.to_string(),
+                vault.backlog_requests.to_string(),
+                if vault.failed { "FAILED" } else { "ok" }.to_owned(),
+            ]);
+        }
+        table(&rows, out)?;
+    }
+
+    writeln!(out)?;
+    let mut rows = vec![["LEDGER", "SIGNAL", "RECORDS"].map(String::from).to_vec()];
+    for row in status.ledger.iter().filter(|row| row.records != 0) {
+        rows.push(vec![row.bucket.clone(), row.signal.clone(), row.records.to_string()]);
+    }
+    if rows.len() == 1 {
+        return writeln!(out, "no records yet");
+    }
+    table(&rows, out)
+}
+
+/// Writes rows in columns as wide as their widest cell.
+fn table(rows: &[Vec<String>], out: &mut String) -> std::fmt::Result {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            write!(line, "{cell:<width$}  ")?;
+        }
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,20 @@
+//! The data-plane runtime: a checked [`Graph`] becomes [`Pieces`], and pieces become a
+//! [`RunningTopology`].
+//!
+//! It names no concrete component. A first start is a reload from the empty configuration.
+
+mod builder;
+mod graph;
+mod reload;
+mod routes;
+mod running;
+mod supervisor;
+mod wiring;
+mod zones;
+
+pub use builder::{Blueprint, PieceError, Pieces, Shared};
+pub use graph::Graph;
+pub use reload::{ComponentOutcome, ReloadError, ReloadReport};
+pub use running::RunningTopology;
+pub use wiring::{EdgeReport, Wiring};
+pub use zones::Zones;

@@ -1,0 +1,248 @@
+//! One configuration replaces another while data flows.
+//!
+//! ```text
+//!   diff -> build what is new -> rewire (one swap) -> start -> drain what is old, with a deadline
+//! ```
+//!
+//! If anything cannot be built, nothing has changed. The one exception is a component that must let
+//! go of a directory or file before its successor can have it (a vault with other options): it is
+//! stopped first, and built again as it was if its successor fails.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::builder::PieceError;
+use super::graph::Graph;
+use super::running::Running;
+use super::running::RunningTopology;
+use super::running::finish_all;
+use crate::config::ComponentId;
+use crate::config::Config;
+use crate::config::ConfigDiff;
+use crate::config::Resource;
+
+/// What became of a component in a reload or shutdown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ComponentOutcome {
+    /// It runs since now.
+    Started,
+    /// It runs on, untouched.
+    Kept,
+    /// It handed on all it had, and ended.
+    Drained,
+    /// Its deadline passed; what it had was given back to its sources.
+    CutShort,
+}
+
+impl fmt::Display for ComponentOutcome {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Started => "started",
+            Self::Kept => "kept",
+            Self::Drained => "drained",
+            Self::CutShort => "cut short",
+        })
+    }
+}
+
+/// The outcome per component; one that was replaced has two lines.
+#[derive(Debug)]
+pub struct ReloadReport {
+    /// In the order in which they were settled.
+    pub outcomes: Vec<(ComponentId, ComponentOutcome)>,
+}
+
+/// The reload failed; the configuration in force is the old one.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// A component could not be built.
+    #[error("cannot build {0}")]
+    Piece(#[from] PieceError),
+    /// A component was stopped for its successor, which failed, and could not be built again.
+    #[error("cannot build {failed}, and cannot go back to the old one either: {restore}")]
+    Lost {
+        /// Why the new one failed.
+        failed: PieceError,
+        /// Why the old one failed.
+        restore: PieceError,
+    },
+}
+
+struct Plan {
+    /// Built before anything is touched.
+    build_first: Vec<ComponentId>,
+    /// Built when those in `end_first` have ended.
+    build_late: Vec<ComponentId>,
+    /// Must have ended before their successors are built.
+    end_first: BTreeSet<ComponentId>,
+    /// Removed, or replaced by a successor that already runs.
+    end_last: BTreeSet<ComponentId>,
+}
+
+impl Plan {
+    fn new(old: &Config, new: &Config) -> Self {
+        let diff = ConfigDiff::between(old, new);
+        let sections = [&diff.sources, &diff.transforms, &diff.sinks];
+        let mut changed: BTreeSet<ComponentId> =
+            sections.iter().flat_map(|section| section.changed.iter().cloned()).collect();
+        let reopened: BTreeSet<ComponentId> =
+            changed.iter().filter(|id| share_storage(old, new, id)).cloned().collect();
+        // Whoever reads a vault that is opened anew must be built anew as well.
+        let reads = |config: &Config, id: &ComponentId, vaults: &BTreeSet<ComponentId>| {
+            let source = config.sources.get(id).and_then(|source| source.config.replays());
+            source.is_some_and(|vault| vaults.contains(vault))
+        };
+        changed.extend(old.sources.keys().filter(|id| reads(old, id, &reopened)).cloned());
+        changed.retain(|id| has(new, id));
+        // Two readers of one cursor would not know of each other: the old one ends first.
+        let is_reader = |id: &&ComponentId| replays(old, id);
+        let mut end_first = reopened.clone();
+        end_first.extend(changed.iter().filter(is_reader).cloned());
+
+        let added = sections.iter().flat_map(|section| &section.added);
+        let build: BTreeSet<ComponentId> = added.chain(&changed).cloned().collect();
+        let is_late = |id: &&ComponentId| end_first.contains(*id) || reads(new, id, &reopened);
+        let build_late: Vec<ComponentId> = build.iter().filter(is_late).cloned().collect();
+        let build_first = build.into_iter().filter(|id| !build_late.contains(id)).collect();
+        let removed = sections.iter().flat_map(|section| &section.removed);
+        let ends = removed.chain(&changed).filter(|id| has(old, id));
+        let end_last = ends.filter(|id| !end_first.contains(*id)).cloned().collect();
+        Self { build_first, build_late, end_first, end_last }
+    }
+}
+
+fn has(config: &Config, id: &ComponentId) -> bool {
+    config.sources.contains_key(id)
+        || config.transforms.contains_key(id)
+        || config.sinks.contains_key(id)
+}
+
+/// Whether the old and the new form of a sink write to the same place.
+fn share_storage(old: &Config, new: &Config, id: &ComponentId) -> bool {
+    let is_vault =
+        |config: &Config| config.sinks.get(id).is_some_and(|sink| sink.config.is_vault());
+    if is_vault(old) && is_vault(new) {
+        return true;
+    }
+    let storage = |config: &Config| -> Vec<Resource> {
+        let resources = config.sinks.get(id).map(|sink| sink.config.resources());
+        let is_storage = |resource: &Resource| !matches!(resource, Resource::Tcp(_));
+        resources.unwrap_or_default().into_iter().filter(is_storage).collect()
+    };
+    let before = storage(old);
+    storage(new).iter().any(|resource| before.contains(resource))
+}
+
+fn replays(config: &Config, id: &ComponentId) -> bool {
+    config.sources.get(id).is_some_and(|source| source.config.replays().is_some())
+}
+
+impl RunningTopology {
+    /// Puts another configuration in force. A first start is a reload from the empty one.
+    ///
+    /// Returns when the old components have ended, at the latest `grace` after they were asked to.
+    ///
+    /// # Errors
+    ///
+    /// [`ReloadError`] when a component cannot be built; the old configuration runs on.
+    pub async fn reload(
+        &mut self,
+        config: Arc<Config>,
+        grace: Duration,
+    ) -> Result<ReloadReport, ReloadError> {
+        let plan = Plan::new(&self.config, &config);
+        let blueprint = self.blueprint(&config);
+        let mut outcomes = Vec::new();
+
+        let mut connected = Self::connect(&config, blueprint.build(&plan.build_first).await?);
+        self.end(&plan.end_first, grace, &mut outcomes).await;
+        match blueprint.build(&plan.build_late).await {
+            Ok(pieces) => connected.join(Self::connect(&config, pieces)),
+            Err(failed) => return Err(self.restore(&plan.end_first, failed).await),
+        }
+
+        let ending = self.take(&plan.end_last);
+        let kept = self.components.keys().cloned();
+        outcomes.extend(kept.map(|id| (id, ComponentOutcome::Kept)));
+        let old = std::mem::replace(&mut self.config, Arc::clone(&config));
+        self.wiring.rewire(
+            Graph::new(&config),
+            connected.inlets.clone(),
+            connected.outlets.clone(),
+        );
+        let started = plan.build_first.iter().chain(&plan.build_late).cloned();
+        outcomes.extend(started.map(|id| (id, ComponentOutcome::Started)));
+        self.start(&blueprint, connected);
+        self.shared.listeners.retain(&sockets(&config));
+        stop_sources(&old, &ending);
+        finish_all(ending, Instant::now() + grace, &mut outcomes).await;
+        Ok(ReloadReport { outcomes })
+    }
+
+    fn take(&mut self, ids: &BTreeSet<ComponentId>) -> BTreeMap<ComponentId, Running> {
+        ids.iter().filter_map(|id| self.components.remove_entry(id)).collect()
+    }
+
+    /// Ends components before their successors are built.
+    async fn end(
+        &mut self,
+        ids: &BTreeSet<ComponentId>,
+        grace: Duration,
+        outcomes: &mut Vec<(ComponentId, ComponentOutcome)>,
+    ) {
+        let ending = self.take(ids);
+        let deadline = Instant::now() + grace;
+        let (sources, sinks): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            ending.into_iter().partition(|(id, _)| self.config.sources.contains_key(id));
+        stop_sources(&self.config, &sources);
+        finish_all(sources, deadline, outcomes).await;
+        for id in sinks.keys() {
+            self.wiring.close_inlet(id);
+        }
+        finish_all(sinks, deadline, outcomes).await;
+    }
+
+    /// Builds components of the old configuration again, after a successor failed.
+    async fn restore(&mut self, ids: &BTreeSet<ComponentId>, failed: PieceError) -> ReloadError {
+        let config = Arc::clone(&self.config);
+        let blueprint = self.blueprint(&config);
+        let ids: Vec<ComponentId> = ids.iter().cloned().collect();
+        match blueprint.build(&ids).await {
+            Ok(pieces) => {
+                let connected = Self::connect(&config, pieces);
+                self.wiring.rewire(
+                    Graph::new(&config),
+                    connected.inlets.clone(),
+                    connected.outlets.clone(),
+                );
+                self.start(&blueprint, connected);
+                ReloadError::Piece(failed)
+            }
+            Err(restore) => ReloadError::Lost { failed, restore },
+        }
+    }
+}
+
+fn stop_sources(config: &Config, components: &BTreeMap<ComponentId, Running>) {
+    for (id, component) in components {
+        if config.sources.contains_key(id) {
+            component.stop();
+        }
+    }
+}
+
+/// The addresses that the sources of a configuration listen on.
+fn sockets(config: &Config) -> Vec<SocketAddr> {
+    let resources = config.sources.values().flat_map(|source| source.config.resources());
+    let address = |resource| match resource {
+        Resource::Tcp(address) => Some(address),
+        Resource::Directory(_) | Resource::File(_) => None,
+    };
+    resources.filter_map(address).collect()
+}

@@ -1,0 +1,184 @@
+//! The guardian of the layout: layers, sizes and words that a reviewer need not look for.
+#![expect(clippy::unwrap_used, reason = "a test stops where it finds something")]
+
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+
+/// Who may import whom inside `src/`, lowest layer first. Anything not listed is forbidden.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("otlp", &[]),
+    ("vault", &[]),
+    ("somatic", &[]),
+    ("tls", &[]),
+    ("metrics", &[]),
+    ("event", &["otlp"]),
+    ("flow", &["event", "metrics"]),
+    ("config", &["event", "flow", "metrics", "otlp", "somatic", "tls", "vault"]),
+    ("sources", &["config", "event", "flow", "metrics", "otlp", "somatic", "tls", "vault"]),
+    ("transforms", &["config", "event", "otlp"]),
+    ("sinks", &["config", "event", "flow", "metrics", "otlp", "tls", "vault"]),
+    ("topology", &["config", "event", "flow", "metrics", "somatic"]),
+    ("control", &["config", "event", "metrics", "somatic", "topology"]),
+    ("app", &["config", "control", "event", "flow", "metrics", "somatic", "topology"]),
+];
+
+const FILE_LINES_MAX: usize = 400;
+const FILE_BYTES_MAX: u64 = 256 * 1024;
+/// Written by a program.
+const GENERATED: &[&str] = &["src/control/proto.rs"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every file below `dir`, without what is built or fetched.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if path.is_dir() {
+            let skipped = ["target", ".git", "gophership-data", "node_modules", "corpus"];
+            if !skipped.contains(&name.as_str()) {
+                found.extend(files(&path));
+            }
+        } else {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+fn rust_files(dir: &str) -> Vec<(String, String)> {
+    let is_rust = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "rs");
+    let name = |path: PathBuf| {
+        let text = fs::read_to_string(&path).unwrap();
+        (path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned(), text)
+    };
+    files(&root().join(dir)).into_iter().filter(is_rust).map(name).collect()
+}
+
+/// The folder or file of `src/` that a path belongs to; none for the programs and the crate root.
+fn layer(path: &str) -> Option<&str> {
+    let inside = path.strip_prefix("src/")?;
+    let name = inside.split('/').next()?.trim_end_matches(".rs");
+    (!matches!(name, "bin" | "lib")).then_some(name)
+}
+
+fn code_lines(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter(|line| !line.trim_start().starts_with("//"))
+}
+
+fn report(violations: &[String]) {
+    assert!(violations.is_empty(), "\n{}", violations.join("\n"));
+}
+
+#[test]
+fn folders_import_only_downwards() {
+    let mut violations = Vec::new();
+    for (path, text) in rust_files("src") {
+        let Some(layer) = layer(&path) else { continue };
+        let Some((_, allowed)) = LAYERS.iter().find(|(name, _)| *name == layer) else {
+            violations.push(format!("{path}: {layer} is in no layer"));
+            continue;
+        };
+        for tail in code_lines(&text).flat_map(|line| line.split("crate::").skip(1)) {
+            let name: String =
+                tail.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
+            if name.is_empty() {
+                violations.push(format!("{path}: write one path per `use crate::`"));
+            } else if name != layer && !allowed.contains(&name.as_str()) {
+                violations.push(format!("{path}: {layer} -> {name}"));
+            }
+        }
+    }
+    report(&violations);
+}
+
+#[test]
+fn components_name_no_other_component() {
+    let mut violations = Vec::new();
+    for folder in ["sources", "transforms", "sinks"] {
+        for (path, text) in rust_files(&format!("src/{folder}")) {
+            let itself = path.split('/').nth(2).unwrap().trim_end_matches(".rs").to_owned();
+            for tail in
+                code_lines(&text).flat_map(|line| line.split(&format!("crate::{folder}::")).skip(1))
+            {
+                if !tail.starts_with(&itself) {
+                    violations.push(format!("{path} names {tail}"));
+                }
+            }
+        }
+    }
+    report(&violations);
+}
+
+#[test]
+fn a_file_has_one_subject_and_a_bounded_length() {
+    let mut violations = Vec::new();
+    for (path, text) in rust_files("src").into_iter().chain(rust_files("tests")) {
+        if GENERATED.contains(&path.as_str()) {
+            continue;
+        }
+        if !text.starts_with("//!") {
+            violations.push(format!("{path} does not say its subject in its first line"));
+        }
+        let body = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap();
+        let lines = body.lines().count();
+        if lines > FILE_LINES_MAX {
+            violations.push(format!("{path} has {lines} lines before its tests"));
+        }
+    }
+    report(&violations);
+}
+
+#[test]
+fn words_are_kept() {
+    let mut violations = Vec::new();
+    for (path, text) in rust_files("src").into_iter().chain(rust_files("tests")) {
+        if GENERATED.contains(&path.as_str()) || path == "tests/tidy.rs" {
+            continue;
+        }
+        for (number, line) in text.lines().enumerate() {
+            let at = format!("{path}:{}", number + 1);
+            if !line.is_ascii() {
+                violations.push(format!("{at} is not ASCII"));
+            }
+            if line.contains("TODO") && !line.contains("TODO(#") {
+                violations.push(format!("{at} has a TODO without an issue"));
+            }
+            if line.contains("#[ignore") {
+                violations.push(format!("{at} ignores a test"));
+            }
+        }
+    }
+    report(&violations);
+}
+
+#[test]
+fn the_architecture_names_every_folder() {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let missing: Vec<String> = LAYERS
+        .iter()
+        .map(|(name, _)| *name)
+        .filter(|name| {
+            !text.contains(&format!("`{name}/`")) && !text.contains(&format!("`{name}.rs`"))
+        })
+        .map(|name| format!("ARCHITECTURE.md does not mention {name}"))
+        .collect();
+    report(&missing);
+    assert!(text.lines().count() <= 200, "ARCHITECTURE.md is longer than 200 lines");
+}
+
+#[test]
+fn the_repository_holds_no_large_files() {
+    let is_large = |path: &PathBuf| fs::metadata(path).unwrap().len() > FILE_BYTES_MAX;
+    let large: Vec<String> = files(root())
+        .into_iter()
+        .filter(is_large)
+        .map(|path| format!("{} is larger than {FILE_BYTES_MAX} bytes", path.display()))
+        .collect();
+    report(&large);
+}

@@ -30,6 +30,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use tonic::body::Body;
+use tonic::transport::Channel;
 use tonic::transport::Endpoint;
 
 use gophership::app::App;
@@ -169,13 +170,24 @@ struct Load {
     clients: Vec<tokio::task::JoinHandle<Vec<Duration>>>,
 }
 
+/// Connects as soon as the server listens.
+async fn connect(endpoint: &Endpoint) -> Channel {
+    for _ in 0..500 {
+        if let Ok(channel) = endpoint.connect().await {
+            return channel;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    unreachable!("the server does not listen");
+}
+
 impl Load {
     async fn start(address: SocketAddr, request: &Bytes) -> Self {
         let (done, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
         let mut clients = Vec::new();
         for _ in 0..CONNECTIONS {
             let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
-            let channel = endpoint.connect().await.unwrap();
+            let channel = connect(&endpoint).await;
             for _ in 0..STREAMS {
                 let mut grpc = tonic::client::Grpc::new(channel.clone());
                 let (done, stop, request) = (Arc::clone(&done), Arc::clone(&stop), request.clone());

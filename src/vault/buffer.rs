@@ -14,10 +14,14 @@ pub(super) struct AlignedBuffer {
 }
 
 impl AlignedBuffer {
-    /// Maps `bytes` of anonymous memory and touches every page of it now rather than on first use.
+    /// Maps `bytes` of anonymous memory.
     pub(super) fn new(bytes: usize) -> io::Result<Self> {
-        let map = MmapOptions::new().len(bytes).populate().map_anon()?;
-        Ok(Self { map })
+        Ok(Self { map: MmapMut::map_anon(bytes)? })
+    }
+
+    /// As [`AlignedBuffer::new`], with every page touched now rather than on first use.
+    pub(super) fn new_touched(bytes: usize) -> io::Result<Self> {
+        Ok(Self { map: MmapOptions::new().len(bytes).populate().map_anon()? })
     }
 }
 

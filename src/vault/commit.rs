@@ -21,15 +21,13 @@ use crate::vault::format;
 use crate::vault::helper::Depot;
 use crate::vault::helper::Job;
 use crate::vault::log::Log;
-use crate::vault::log::SegmentInfo;
 use crate::vault::options::Durability;
 use crate::vault::options::Options;
 use crate::vault::segment::ActiveSegment;
 use crate::vault::segment::CommitStamp;
 use crate::vault::segment::GroupBuffer;
 use crate::vault::segment::Predecessor;
-use crate::vault::segment::SegmentState;
-use crate::vault::segment::Spare;
+use crate::vault::spare::SegmentState;
 use crate::vault::staging::StagedRecord;
 use crate::vault::writer::Completion;
 use crate::vault::writer::QUEUE_RECORDS_MAX;
@@ -50,21 +48,21 @@ const FAILURES_WITHIN: Duration = Duration::from_secs(60);
 
 /// The writer thread's own state.
 pub(super) struct Committer<C: Completion> {
-    shared: Arc<Shared<C>>,
-    log: Arc<Log>,
-    depot: Arc<Depot>,
+    pub(super) shared: Arc<Shared<C>>,
+    pub(super) log: Arc<Log>,
+    pub(super) depot: Arc<Depot>,
     durability: Durability,
-    segment_age_max: Duration,
-    max_bytes: u64,
+    pub(super) segment_age_max: Duration,
+    pub(super) max_bytes: u64,
     buffer: GroupBuffer,
-    active: Option<ActiveSegment>,
-    predecessor: Predecessor,
+    pub(super) active: Option<ActiveSegment>,
+    pub(super) predecessor: Predecessor,
     records: Vec<StagedRecord>,
     waiting: Vec<C>,
     group_bytes: u64,
     /// A record that did not fit the group before it.
     carry: Option<Staged<C>>,
-    next_seq: u64,
+    pub(super) next_seq: u64,
     /// Last seq known to have been synced; goes into record headers.
     synced_seq: u64,
     /// `synced_seq` as the last header on disk tells it.
@@ -178,6 +176,7 @@ impl<C: Completion> Committer<C> {
                 Err(error) => {
                     self.suspect(&error);
                     if self.has_failed() || !self.open_segment(self.group_bytes) {
+                        self.fail_if_disk_is_gone();
                         self.fail_group();
                         return;
                     }
@@ -188,6 +187,15 @@ impl<C: Completion> Committer<C> {
         let latency = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.shared.gauges.commit_latency_ns.store(latency, Ordering::Relaxed);
         self.last_commit = Instant::now();
+    }
+
+    /// A write failed and no new segment can be made, though there is space: nothing is left to try.
+    fn fail_if_disk_is_gone(&self) {
+        let gauges = &self.shared.gauges;
+        if gauges.has_disk_trouble.load(Ordering::Acquire) {
+            tracing::error!("Vault has failed: no segment can be made after a failed write.");
+            gauges.has_failed.store(true, Ordering::Release);
+        }
     }
 
     fn write_group(&mut self) -> io::Result<()> {
@@ -248,7 +256,8 @@ impl<C: Completion> Committer<C> {
         staged.done.complete(Err(error));
     }
 
-    fn tell_room(&self) {
+    /// Tells appenders what the active segment still takes.
+    pub(super) fn tell_room(&self) {
         let room = self.active.as_ref().map_or(0, ActiveSegment::room_bytes);
         self.shared.gauges.room_bytes.store(room, Ordering::Release);
     }
@@ -259,81 +268,6 @@ impl<C: Completion> Committer<C> {
             first_seq: self.next_seq,
             durable_seq: self.synced_seq,
             commit_no: self.commit_no,
-        }
-    }
-
-    /// Makes the next spare the active segment, with room for a group of this many bytes. Without a
-    /// spare the segment in use stays in use, for records that still fit.
-    fn open_segment(&mut self, group_bytes: u64) -> bool {
-        let Some(spare) = self.depot.take_spare(&self.shared.gauges) else { return false };
-        let spare = match self.enlarge(spare, group_bytes) {
-            Ok(spare) => spare,
-            Err(spare) => {
-                self.depot.return_spare(spare);
-                return false;
-            }
-        };
-        self.retire_active();
-        let (id, path, file_bytes) = (spare.id, spare.path.clone(), spare.bytes);
-        let vault_id = self.log.vault_id;
-        let now = Instant::now();
-        let active = ActiveSegment::activate(spare, vault_id, self.next_seq, self.predecessor, now);
-        self.log.register(SegmentInfo {
-            id,
-            state: SegmentState::Open,
-            path,
-            first_seq: self.next_seq,
-            last_seq: self.next_seq - 1,
-            records: 0,
-            raw_bytes: 0,
-            stored_bytes: 0,
-            data_end: active.data_end(),
-            file_bytes,
-            created_unix_ns: active.created_unix_ns(),
-            segment_crc: None,
-            digest: None,
-        });
-        self.active = Some(active);
-        self.tell_room();
-        true
-    }
-
-    /// Lengthens a spare for a group that is larger than a segment.
-    fn enlarge(&self, mut spare: Spare, group_bytes: u64) -> Result<Spare, Spare> {
-        let bytes = format::segment_bytes_for(group_bytes);
-        if bytes <= spare.bytes || fits_spare(&spare, group_bytes) {
-            return Ok(spare);
-        }
-        let more = bytes - spare.bytes;
-        if self.max_bytes < self.log.used_bytes() + more {
-            return Err(spare);
-        }
-        match spare.file.allocate(bytes).and_then(|()| spare.file.sync_all()) {
-            Ok(()) => {
-                self.log.used_bytes.fetch_add(more, Ordering::AcqRel);
-                spare.bytes = bytes;
-                Ok(spare)
-            }
-            Err(error) => {
-                tracing::warn!(%error, segment = %spare.id, "Segment could not be enlarged.");
-                Err(spare)
-            }
-        }
-    }
-
-    /// Ends the active segment and hands it over for sealing.
-    fn retire_active(&mut self) {
-        let Some(active) = self.active.take() else { return };
-        self.tell_room();
-        let id = active.id;
-        self.log.update(id, |info| info.state = SegmentState::Closed);
-        self.predecessor = Predecessor {
-            segment: id.get(),
-            last_seq: self.next_seq - 1,
-            crc: active.segment_crc(),
-        };
-        if active.has_records() {
-            self.depot.push(Job::Seal(active.into_seal_job()));
         }
     }
 
@@ -393,21 +327,6 @@ impl<C: Completion> Committer<C> {
         self.log.publish(active.id, active.data_end(), last_seq, [0, 0]);
         Ok(())
     }
-
-    fn rotate_by_age(&mut self) {
-        let is_old = self.active.as_ref().is_some_and(|active| {
-            active.has_records() && self.segment_age_max <= active.opened_at.elapsed()
-        });
-        // Without a spare the room that is left is worth more than a sealed segment.
-        if is_old && self.depot.has_spare() {
-            self.retire_active();
-        }
-    }
-}
-
-fn fits_spare(spare: &Spare, group_bytes: u64) -> bool {
-    let data_bytes_max = spare.bytes.saturating_sub(format::footer_reserve_bytes(spare.bytes));
-    format::BLOCK_BYTES + format::align_block(group_bytes) <= data_bytes_max
 }
 
 /// Answers what is queued however the writer thread ends, a panic included.

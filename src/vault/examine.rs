@@ -22,8 +22,8 @@ use crate::vault::scan::Found;
 use crate::vault::scan::Located;
 use crate::vault::scan::Scanner;
 use crate::vault::segment;
-use crate::vault::segment::EXTENSION_SEALED;
-use crate::vault::segment::SegmentId;
+use crate::vault::spare::EXTENSION_SEALED;
+use crate::vault::spare::SegmentId;
 
 /// A segment's file as found in a directory.
 #[derive(Debug, Clone)]
@@ -142,7 +142,7 @@ impl Examined {
                 }
                 Found::Fault(fault) => self.faults.push(fault),
                 Found::End => return Ok(()),
-                Found::Torn { .. } => {
+                Found::Torn => {
                     self.is_torn = true;
                     return Ok(());
                 }

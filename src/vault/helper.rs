@@ -22,11 +22,11 @@ use crate::vault::scan::Found;
 use crate::vault::scan::Scanner;
 use crate::vault::seal;
 use crate::vault::seal::SealError;
-use crate::vault::segment;
 use crate::vault::segment::SealJob;
-use crate::vault::segment::SegmentId;
-use crate::vault::segment::SegmentState;
-use crate::vault::segment::Spare;
+use crate::vault::spare;
+use crate::vault::spare::SegmentId;
+use crate::vault::spare::SegmentState;
+use crate::vault::spare::Spare;
 use crate::vault::state::Gauges;
 use crate::vault::state::lock;
 
@@ -40,7 +40,7 @@ const SPARE_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Work for the helper.
 pub(super) enum Job {
     /// Write the footer.
-    Seal(SealJob),
+    Seal(Box<SealJob>),
     /// Verify what was durable in a segment that failed, then set it aside.
     Suspect(SegmentId),
 }
@@ -140,10 +140,13 @@ impl Helper {
         let mut next_try = Instant::now();
         loop {
             match self.next_turn(next_tidy, next_try) {
-                Turn::Job(Job::Seal(job)) => self.seal(job),
+                Turn::Job(Job::Seal(job)) => self.seal(*job),
                 Turn::Job(Job::Suspect(id)) => self.verify_suspect(id),
                 Turn::MakeSpare => {
-                    let is_made = self.make_spare().is_ok();
+                    let made = self.make_spare();
+                    let is_made = made.is_ok();
+                    let is_trouble = made.is_err_and(|e| e.kind() != io::ErrorKind::StorageFull);
+                    self.gauges.has_disk_trouble.store(is_trouble, Ordering::Release);
                     next_try = Instant::now() + if is_made { Duration::ZERO } else { RETRY_EVERY };
                     self.depot.announce(&self.gauges);
                 }
@@ -254,7 +257,7 @@ impl Helper {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let id = SegmentId(self.next_segment);
-        let made = segment::create_spare(&*self.log.files, &self.log.dir, id, bytes);
+        let made = spare::create_spare(&*self.log.files, &self.log.dir, id, bytes);
         if let Err(error) = &made
             && error.kind() != io::ErrorKind::StorageFull
         {
@@ -298,7 +301,7 @@ pub(super) fn verify(mut scanner: Scanner, last_seq: u64, mut report: impl FnMut
             }
             Found::Watermark(_) => {}
             Found::Fault(fault) => report(fault),
-            Found::End | Found::Torn { .. } => {
+            Found::End | Found::Torn => {
                 report_missing_tail(&scanner, last_seq, &mut report);
                 return;
             }

@@ -24,13 +24,15 @@ pub(super) fn load_or_create(
 ) -> Result<u128, VaultError> {
     let path = dir.join(NAME);
     let stored = load(files, dir)?;
-    if let Some(Some(id)) = stored {
+    if let Stored::Id(id) = stored {
         return Ok(id);
     }
-    let id = match (id_of_segments(&**files, segments), stored) {
-        (Some(id), _) => id,
-        (None, None) => random().map_err(VaultError::io("make an id for", dir))?,
-        (None, Some(_)) => {
+    let id = match id_of_segments(&**files, segments) {
+        Some(id) => id,
+        None if stored == Stored::Nothing => {
+            random().map_err(VaultError::io("make an id for", dir))?
+        }
+        None => {
             let problem = "the vault's id is damaged and no segment tells it".to_owned();
             return Err(VaultError::Foreign { path, problem });
         }
@@ -41,18 +43,26 @@ pub(super) fn load_or_create(
     Ok(id)
 }
 
-/// Reads the id: `None` when there is no file, `Some(None)` when it is damaged.
-pub(super) fn load(
-    files: &Arc<dyn FileSystem>,
-    dir: &Path,
-) -> Result<Option<Option<u128>>, VaultError> {
+/// What the id's file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stored {
+    /// There is no file.
+    Nothing,
+    /// Both slots are damaged.
+    Damaged,
+    /// The id.
+    Id(u128),
+}
+
+/// Reads the id's file.
+pub(super) fn load(files: &Arc<dyn FileSystem>, dir: &Path) -> Result<Stored, VaultError> {
     let path = dir.join(NAME);
     match SlotFile::open(Arc::clone(files), &path) {
         Ok((_, payload)) => {
             let bytes = payload.and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
-            Ok(Some(bytes.map(u128::from_le_bytes)))
+            Ok(bytes.map_or(Stored::Damaged, |bytes| Stored::Id(u128::from_le_bytes(bytes))))
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Stored::Nothing),
         Err(error) => Err(VaultError::io("read", &path)(error)),
     }
 }

@@ -16,8 +16,8 @@ use crate::vault::cursor::Cursor;
 use crate::vault::error::VaultError;
 use crate::vault::fs::FileSystem;
 use crate::vault::scan::Fault;
-use crate::vault::segment::SegmentId;
-use crate::vault::segment::SegmentState;
+use crate::vault::spare::SegmentId;
+use crate::vault::spare::SegmentState;
 use crate::vault::state::lock;
 
 /// What is known about one segment.

@@ -12,6 +12,7 @@ use crate::vault::examine::Verdict;
 use crate::vault::fs::FileSystem;
 use crate::vault::fs::SystemFileSystem;
 use crate::vault::identity;
+use crate::vault::identity::Stored;
 use crate::vault::reader;
 use crate::vault::reader::StoredRecord;
 use crate::vault::recovery;
@@ -19,7 +20,7 @@ use crate::vault::scan::Fault;
 use crate::vault::scan::FaultKind;
 use crate::vault::scan::Found;
 use crate::vault::scan::Scanner;
-use crate::vault::segment;
+use crate::vault::spare;
 
 /// One thing found by an [`OfflineReader`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,14 +65,17 @@ impl OfflineReader {
     /// As [`OfflineReader::open`].
     pub fn open_on(files: Arc<dyn FileSystem>, path: &Path) -> Result<Self, VaultError> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let single = segment::parse_name(&name);
+        let single = spare::parse_name(&name);
         let dir = if single.is_some() { path.parent().unwrap_or(path) } else { path };
         let mut left: VecDeque<Candidate> = recovery::list_segments(&*files, dir)?.into();
         if let Some((id, _)) = single {
             left.retain(|candidate| candidate.id == id);
         }
-        left.retain(|candidate| candidate.extension != segment::EXTENSION_NEW);
-        let told = identity::load(&files, dir)?.flatten();
+        left.retain(|candidate| candidate.extension != spare::EXTENSION_NEW);
+        let told = match identity::load(&files, dir)? {
+            Stored::Id(id) => Some(id),
+            Stored::Nothing | Stored::Damaged => None,
+        };
         let known = told.or_else(|| identity::id_of_segments(&*files, left.make_contiguous()));
         let vault_id = match known {
             Some(id) => id,
@@ -112,7 +116,7 @@ impl OfflineReader {
                 }
                 Found::Watermark(_) => {}
                 Found::Fault(fault) => return Ok(Some(OfflineItem::Fault(fault))),
-                Found::Torn { .. } => {
+                Found::Torn => {
                     let fault = current.scanner.tail_fault(FaultKind::TornTail, None);
                     self.current = None;
                     return Ok(Some(OfflineItem::Fault(fault)));

@@ -88,7 +88,7 @@ impl Options {
 
     fn problem(&self) -> Option<String> {
         let segment = self.segment_bytes;
-        if segment < SEGMENT_BYTES_MIN || SEGMENT_BYTES_MAX < segment {
+        if !(SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&segment) {
             return Some(format!(
                 "segment_bytes is {segment}, must be {SEGMENT_BYTES_MIN} to {SEGMENT_BYTES_MAX}"
             ));

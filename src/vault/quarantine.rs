@@ -12,7 +12,7 @@ use crate::vault::fs::File;
 use crate::vault::fs::FileSystem;
 use crate::vault::scan::Fault;
 use crate::vault::scan::FaultKind;
-use crate::vault::segment::SegmentId;
+use crate::vault::spare::SegmentId;
 
 /// Folder of what was set aside.
 pub(super) const QUARANTINE_DIR: &str = "quarantine";

@@ -1,5 +1,6 @@
 //! Follows a vault from a durable cursor: every durable record, in order, at least once.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -23,12 +24,16 @@ use crate::vault::log::Backlog;
 use crate::vault::log::Log;
 use crate::vault::log::SegmentInfo;
 use crate::vault::log::TailView;
+use crate::vault::quarantine::QUARANTINE_DIR;
 use crate::vault::scan::FaultKind;
 use crate::vault::scan::Found;
 use crate::vault::scan::Located;
 use crate::vault::scan::Scanner;
-use crate::vault::segment::SegmentId;
-use crate::vault::segment::SegmentState;
+use crate::vault::spare;
+use crate::vault::spare::EXTENSION_OPEN;
+use crate::vault::spare::EXTENSION_SEALED;
+use crate::vault::spare::SegmentId;
+use crate::vault::spare::SegmentState;
 use crate::vault::state::lock;
 
 /// A record as it was appended.
@@ -125,8 +130,8 @@ impl Reader {
                         self.log.report(fault);
                     }
                 }
-                Found::Record(_) | Found::End | Found::Torn { .. } => {
-                    if !self.leave(id, &view, limit - 1) {
+                Found::Record(_) | Found::End | Found::Torn => {
+                    if !self.leave(id, &view, limit - 1)? {
                         return Ok(None);
                     }
                 }
@@ -190,15 +195,8 @@ impl Reader {
     }
 
     fn open_segment(&mut self, id: SegmentId) -> Result<(), VaultError> {
-        let Some(mut info) = self.log.info(id) else { return Ok(()) };
-        let mut opened = self.log.files.open(&info.path, Access::Direct);
-        if opened.is_err() {
-            // Sealed and renamed between the two looks.
-            let Some(again) = self.log.info(id) else { return Ok(()) };
-            info = again;
-            opened = self.log.files.open(&info.path, Access::Direct);
-        }
-        let file: Arc<dyn File> = opened.map_err(VaultError::io("open", &info.path))?.into();
+        let Some(info) = self.log.info(id) else { return Ok(()) };
+        let Some(file) = self.open_file(&info)? else { return Ok(()) };
         let before = info.first_seq.saturating_sub(1);
         let (vault_id, end) = (self.log.vault_id, info.data_end);
         let mut scanner = Scanner::new(Arc::clone(&file), id, vault_id, end, Some(before))
@@ -210,10 +208,32 @@ impl Reader {
         Ok(())
     }
 
+    /// Opens a segment's file, which may be renamed meanwhile: it only ever goes from `.open` to `.gsv`
+    /// and from the directory to quarantine, so trying these in order finds it. `None` when it was
+    /// deleted.
+    fn open_file(&self, info: &SegmentInfo) -> Result<Option<Arc<dyn File>>, VaultError> {
+        let dir = &self.log.dir;
+        let aside = dir.join(QUARANTINE_DIR);
+        for folder in [dir, &aside] {
+            for extension in [EXTENSION_OPEN, EXTENSION_SEALED] {
+                let path = spare::segment_path(folder, info.id, extension);
+                match self.log.files.open(&path, Access::Direct) {
+                    Ok(file) => return Ok(Some(file.into())),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(VaultError::io("open", &path)(error)),
+                }
+            }
+        }
+        if self.log.info(info.id).is_some() {
+            return Err(VaultError::io("open", &info.path)(io::ErrorKind::NotFound.into()));
+        }
+        Ok(None)
+    }
+
     /// At the end of what can be read here: passes what is lost, and moves on if there is a next
     /// segment. Returns whether to look again.
-    fn leave(&mut self, id: SegmentId, view: &TailView, last_seq: u64) -> bool {
-        let Some((_, scanner)) = &mut self.current else { return false };
+    fn leave(&mut self, id: SegmentId, view: &TailView, last_seq: u64) -> Result<bool, VaultError> {
+        let Some((_, scanner)) = &mut self.current else { return Ok(false) };
         let seen = scanner.last_seq().unwrap_or(0);
         if seen < last_seq {
             self.log.report(scanner.tail_fault(FaultKind::Tail, Some((seen + 1, last_seq))));
@@ -221,25 +241,16 @@ impl Reader {
         }
         if self.next_seq <= last_seq {
             if !lock(&self.cursor.acks).pass(self.next_seq, last_seq) {
-                return false;
+                return Ok(false);
             }
             self.next_seq = last_seq + 1;
         }
         debug_assert!(view.first_seq <= last_seq + 1, "a segment ends after it starts");
-        if !view.is_closed {
-            return false;
-        }
-        match self.log.next_after(id) {
-            None => false,
-            Some(next) => {
-                self.current = None;
-                // A failure to open is met again, and told, by the next look.
-                if let Err(error) = self.open_segment(next) {
-                    tracing::debug!(%error, "Next segment is not open yet.");
-                }
-                self.current.is_some()
-            }
-        }
+        let next = if view.is_closed { self.log.next_after(id) } else { None };
+        let Some(next) = next else { return Ok(false) };
+        self.current = None;
+        self.open_segment(next)?;
+        Ok(true)
     }
 
     fn take(&mut self, record: Located) -> Taken {

@@ -19,7 +19,6 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 use std::time::Instant;
 
 use crate::vault::cursor;
@@ -30,63 +29,30 @@ use crate::vault::examine;
 use crate::vault::examine::Candidate;
 use crate::vault::examine::Examined;
 use crate::vault::examine::Verdict;
-use crate::vault::format;
 use crate::vault::fs::FileSystem;
 use crate::vault::fs::Lock;
 use crate::vault::identity;
+use crate::vault::judge;
 use crate::vault::log::Listed;
 use crate::vault::log::Log;
 use crate::vault::log::LogState;
 use crate::vault::log::SegmentInfo;
 use crate::vault::quarantine;
 use crate::vault::quarantine::QUARANTINE_DIR;
+use crate::vault::report::RecoveryReport;
 use crate::vault::scan::Fault;
 use crate::vault::scan::FaultKind;
 use crate::vault::seal;
-use crate::vault::segment;
-use crate::vault::segment::EXTENSION_NEW;
-use crate::vault::segment::EXTENSION_OPEN;
-use crate::vault::segment::EXTENSION_SEALED;
 use crate::vault::segment::Predecessor;
 use crate::vault::segment::SealJob;
-use crate::vault::segment::SegmentId;
-use crate::vault::segment::SegmentState;
-use crate::vault::segment::Spare;
+use crate::vault::spare;
+use crate::vault::spare::EXTENSION_NEW;
+use crate::vault::spare::EXTENSION_OPEN;
+use crate::vault::spare::EXTENSION_SEALED;
+use crate::vault::spare::SegmentId;
+use crate::vault::spare::SegmentState;
+use crate::vault::spare::Spare;
 use crate::vault::state::lock;
-
-/// What recovery found and did.
-#[derive(Debug, Clone, Default)]
-#[non_exhaustive]
-pub struct RecoveryReport {
-    /// Segments with records, or that once had some.
-    pub segments: u64,
-    /// Segments that had no footer and were read record by record.
-    pub scanned_segments: u64,
-    /// Segments whose end was never acknowledged.
-    pub torn_tails: u64,
-    /// Records found with a valid header.
-    pub records: u64,
-    /// Segments in quarantine, new and old.
-    pub quarantined: Vec<SegmentId>,
-    /// Damaged ranges of scanned segments, torn tails included.
-    pub faults: Vec<Fault>,
-    /// Acknowledged records that are gone: first and last seq of each range.
-    pub acknowledged_lost: Vec<(u64, u64)>,
-    /// Cursors whose file was damaged; they start at the oldest record again.
-    pub damaged_cursors: Vec<String>,
-    /// Seq of the next record.
-    pub next_seq: u64,
-    /// How long it took.
-    pub elapsed: Duration,
-}
-
-impl RecoveryReport {
-    /// Number of acknowledged records that are gone.
-    #[must_use]
-    pub fn lost_records(&self) -> u64 {
-        self.acknowledged_lost.iter().map(|(first, last)| last - first + 1).sum()
-    }
-}
 
 /// A vault ready to be written.
 pub(super) struct Recovered {
@@ -160,7 +126,7 @@ pub(super) fn list_segments(
             answer => answer.map_err(VaultError::io("list", &folder))?,
         };
         for entry in entries {
-            let Some((id, extension)) = segment::parse_name(&entry.name) else { continue };
+            let Some((id, extension)) = spare::parse_name(&entry.name) else { continue };
             let is_new = extension == EXTENSION_NEW && !is_quarantined;
             if ![EXTENSION_OPEN, EXTENSION_SEALED].contains(&extension) && !is_new {
                 continue;
@@ -198,7 +164,7 @@ impl Recovery<'_> {
         let durable_seq = examined.iter().map(|one| one.durable_seq).max().unwrap_or(0);
         let is_used = |one: &Examined| one.verdict != Verdict::Blank;
         let last_used = examined.iter().rfind(|one| is_used(one)).map(|one| one.candidate.id);
-        let mut firsts = first_seqs(&examined);
+        let mut firsts = judge::first_seqs(&examined);
         for mut one in examined {
             if one.verdict == Verdict::Blank {
                 self.keep_spare(one, last_used)?;
@@ -213,7 +179,7 @@ impl Recovery<'_> {
             let next_first_seq = firsts.iter().copied().find(|first| 0 < *first);
             self.report_hole(&one);
             if one.verdict == Verdict::Scanned {
-                judge(&mut one, durable_seq, next_first_seq);
+                judge::judge(&mut one, durable_seq, next_first_seq);
             }
             self.place(one, durable_seq)?;
         }
@@ -249,7 +215,7 @@ impl Recovery<'_> {
         let is_scanned = one.verdict == Verdict::Scanned;
         let is_damaged = one.faults.iter().any(|fault| fault.kind != FaultKind::TornTail);
         self.count(&one, durable_seq);
-        let mut info = describe(&one);
+        let mut info = judge::describe(&one);
         if one.candidate.is_quarantined {
             info.state = SegmentState::Quarantined;
         } else if is_damaged {
@@ -298,7 +264,7 @@ impl Recovery<'_> {
     }
 
     fn finish_rename(&self, candidate: &Candidate) -> Result<std::path::PathBuf, VaultError> {
-        let path = segment::segment_path(self.dir, candidate.id, EXTENSION_SEALED);
+        let path = spare::segment_path(self.dir, candidate.id, EXTENSION_SEALED);
         self.files
             .rename(&candidate.path, &path)
             .and_then(|()| self.files.sync_dir(self.dir))
@@ -417,61 +383,6 @@ impl Recovery<'_> {
             cursors.insert(name.clone(), Arc::new(cursor));
         }
         Ok(cursors)
-    }
-}
-
-/// First seq of each segment that is no spare, 0 where unknown.
-fn first_seqs(examined: &[Examined]) -> VecDeque<u64> {
-    let used = examined.iter().filter(|one| one.verdict != Verdict::Blank);
-    used.map(|one| one.trailer.first_seq).collect()
-}
-
-/// Tells torn tails, loss and what was written again elsewhere from each other.
-fn judge(one: &mut Examined, durable_seq: u64, next_first_seq: Option<u64>) {
-    let segment = one.candidate.id;
-    let end = one.candidate.bytes;
-    // Records from there on were written again in the next segment, and that copy counts.
-    let limit = next_first_seq.unwrap_or(u64::MAX);
-    one.faults.retain(|fault| fault.lost.is_none_or(|(first, _)| first < limit));
-    let mut torn_start = one.is_torn.then_some(one.trailer.data_end);
-    if let Some(bad) = one.bad_tail
-        && (durable_seq < bad.header.seq || limit <= bad.header.seq)
-    {
-        one.faults.retain(|fault| fault.start < bad.offset);
-        torn_start = Some(bad.offset);
-    } else if let Some(bad) = one.bad_tail {
-        // Acknowledged records with bad bodies at the end: they are counted, and stay in reach.
-        one.trailer.last_seq = one.trailer.last_seq.max(bad.header.seq);
-        one.trailer.data_end = bad.offset + bad.header.body_end_bytes();
-        torn_start = one.is_torn.then_some(one.trailer.data_end);
-    }
-    let expected = next_first_seq.map_or(durable_seq, |first| first - 1);
-    if one.trailer.last_seq < expected {
-        let lost = Some((one.trailer.last_seq + 1, expected));
-        let start = one.trailer.data_end;
-        one.faults.push(Fault { segment, kind: FaultKind::Tail, start, end, lost });
-    } else if let Some(start) = torn_start {
-        one.faults.push(Fault { segment, kind: FaultKind::TornTail, start, end, lost: None });
-    }
-}
-
-fn describe(one: &Examined) -> SegmentInfo {
-    let trailer = &one.trailer;
-    let is_sealed = one.verdict == Verdict::Sealed;
-    SegmentInfo {
-        id: one.candidate.id,
-        state: if is_sealed { SegmentState::Sealed } else { SegmentState::Closed },
-        path: one.candidate.path.clone(),
-        first_seq: trailer.first_seq,
-        last_seq: trailer.last_seq,
-        records: trailer.record_count,
-        raw_bytes: trailer.raw_bytes,
-        stored_bytes: trailer.stored_bytes,
-        data_end: format::align_block(trailer.data_end),
-        file_bytes: one.candidate.bytes,
-        created_unix_ns: one.header.map_or(0, |header| header.created_unix_ns),
-        segment_crc: is_sealed.then_some(trailer.segment_crc),
-        digest: is_sealed.then_some(trailer.digest),
     }
 }
 

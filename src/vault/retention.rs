@@ -10,7 +10,7 @@ use crate::vault::error::VaultError;
 use crate::vault::log::Log;
 use crate::vault::log::LogState;
 use crate::vault::log::SegmentInfo;
-use crate::vault::segment::SegmentState;
+use crate::vault::spare::SegmentState;
 use crate::vault::state::lock;
 
 impl Log {

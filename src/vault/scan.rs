@@ -16,7 +16,7 @@ use crate::vault::format::RECORD_HEADER_BYTES;
 use crate::vault::format::RECORD_MAGIC;
 use crate::vault::format::RecordHeader;
 use crate::vault::fs::File;
-use crate::vault::segment::SegmentId;
+use crate::vault::spare::SegmentId;
 
 /// What kind of damage was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -77,20 +77,12 @@ pub(super) enum Found {
     /// Nothing follows: the end, or only zeros or a footer. The scan stays here.
     End,
     /// Damage without a valid record behind it, up to the end. The scan stays here.
-    Torn {
-        /// Whether the disk failed to read some of it.
-        is_unreadable: bool,
-    },
+    Torn,
 }
 
-/// A body could not be had.
+/// A body does not match its checksum, or cannot be read to its end.
 #[derive(Debug)]
-pub(super) enum BodyError {
-    /// It does not match its checksum, or the file ends before it does.
-    Corrupt,
-    /// The disk could not read it.
-    Unreadable(io::Error),
-}
+pub(super) struct BadBody;
 
 /// Size of the read window; larger pieces are read in parts.
 const WINDOW_BYTES: usize = 256 * 1024;
@@ -162,11 +154,6 @@ impl Scanner {
         self.padding_from = None;
     }
 
-    /// Returns the first block of the file.
-    pub(super) fn header_block(&mut self) -> io::Result<Vec<u8>> {
-        Ok(self.slice(0, BLOCK_LEN)?.to_vec())
-    }
-
     /// Finds the next thing.
     pub(super) fn next(&mut self) -> Found {
         if let Some(fault) = self.check_padding() {
@@ -188,13 +175,13 @@ impl Scanner {
         &mut self,
         record: &Located,
         body: &mut Vec<u8>,
-    ) -> Result<(), BodyError> {
+    ) -> Result<(), BadBody> {
         body.clear();
         self.for_body(record, |piece| body.extend_from_slice(piece))
     }
 
     /// Checks a record's stored bytes without keeping them.
-    pub(super) fn check_body(&mut self, record: &Located) -> Result<(), BodyError> {
+    pub(super) fn check_body(&mut self, record: &Located) -> Result<(), BadBody> {
         self.for_body(record, |_| ())
     }
 
@@ -210,21 +197,21 @@ impl Scanner {
         self.fault(kind, self.offset, self.end, lost)
     }
 
-    fn for_body(&mut self, record: &Located, mut take: impl FnMut(&[u8])) -> Result<(), BodyError> {
+    fn for_body(&mut self, record: &Located, mut take: impl FnMut(&[u8])) -> Result<(), BadBody> {
         let mut at = record.offset + u64::from(record.header.header_len);
         let end = record.offset + record.header.body_end_bytes();
         let mut hasher = crc32fast::Hasher::new();
         while at < end {
             let left = usize::try_from(end - at).unwrap_or(WINDOW_BYTES);
-            let piece = self.slice(at, left).map_err(BodyError::Unreadable)?;
+            let piece = self.slice(at, left).map_err(|_| BadBody)?;
             if piece.is_empty() {
-                return Err(BodyError::Corrupt);
+                return Err(BadBody);
             }
             hasher.update(piece);
             take(piece);
             at += piece.len() as u64;
         }
-        if hasher.finalize() == record.header.stored_crc { Ok(()) } else { Err(BodyError::Corrupt) }
+        if hasher.finalize() == record.header.stored_crc { Ok(()) } else { Err(BadBody) }
     }
 
     /// A valid header is believed only if it goes on from what was seen and its body has room.
@@ -294,7 +281,7 @@ impl Scanner {
         if (is_blank && !is_unreadable) || is_footer {
             return Found::End;
         }
-        Found::Torn { is_unreadable }
+        Found::Torn
     }
 
     fn pass_damage(

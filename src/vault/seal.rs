@@ -9,9 +9,9 @@ use crate::vault::format;
 use crate::vault::format::BLOCK_BYTES;
 use crate::vault::format::BLOCK_LEN;
 use crate::vault::fs::FileSystem;
-use crate::vault::segment::EXTENSION_SEALED;
 use crate::vault::segment::SealJob;
-use crate::vault::segment::segment_path;
+use crate::vault::spare::EXTENSION_SEALED;
+use crate::vault::spare::segment_path;
 
 /// A segment as it lies after sealing.
 #[derive(Debug, Clone)]

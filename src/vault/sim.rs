@@ -55,6 +55,11 @@ pub(super) struct SimFileSystem {
 const SECTOR: usize = 512;
 
 impl SimFileSystem {
+    /// The same disk, as the vault takes it.
+    pub(super) fn shared(&self) -> Arc<dyn FileSystem> {
+        Arc::new(self.clone())
+    }
+
     /// Arms trouble at the n-th changing call from now on, counted from 1.
     pub(super) fn arm(&self, at: u64, trouble: Trouble) {
         let mut disk = lock(&self.disk);
@@ -84,13 +89,13 @@ impl SimFileSystem {
             seed >> 33
         };
         // Names not synced are kept or lost one directory at a time: all or nothing, both happen.
-        let names = if random() % 2 == 0 { &disk.durable_names } else { &disk.names };
+        let names = if random().is_multiple_of(2) { &disk.durable_names } else { &disk.names };
         let after = |node: &Arc<Mutex<Node>>, random: &mut dyn FnMut() -> u64| {
             let node = lock(node);
             let mut bytes = node.durable.clone();
             for sector in &node.dirty {
                 let (start, end) = (sector * SECTOR, (sector + 1) * SECTOR);
-                if random() % 2 == 0 && start < node.current.len() {
+                if random().is_multiple_of(2) && start < node.current.len() {
                     let end = end.min(node.current.len());
                     bytes.resize(bytes.len().max(end), 0);
                     bytes[start..end].copy_from_slice(&node.current[start..end]);

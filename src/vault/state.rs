@@ -22,6 +22,8 @@ pub(super) struct Gauges {
     pub(super) has_failed: AtomicBool,
     /// No spare segment stands by and none can be made.
     pub(super) is_full: AtomicBool,
+    /// The last attempt to make a spare failed, and not for want of space.
+    pub(super) has_disk_trouble: AtomicBool,
     /// Bytes the open segment still takes.
     pub(super) room_bytes: AtomicU64,
     /// Bytes accepted and not yet written, as they will lie on disk.

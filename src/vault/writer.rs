@@ -24,9 +24,9 @@ use crate::vault::log::Backlog;
 use crate::vault::log::Log;
 use crate::vault::options::Options;
 use crate::vault::recovery;
-use crate::vault::recovery::RecoveryReport;
-use crate::vault::segment::SegmentId;
-use crate::vault::segment::SegmentState;
+use crate::vault::report::RecoveryReport;
+use crate::vault::spare::SegmentId;
+use crate::vault::spare::SegmentState;
 use crate::vault::staging::StagedRecord;
 use crate::vault::staging::Staging;
 use crate::vault::state::Gauges;
@@ -34,6 +34,9 @@ use crate::vault::state::lock;
 
 /// Records that may wait for the writer thread, whatever their size.
 pub(super) const QUEUE_RECORDS_MAX: usize = 4096;
+
+/// What counts as ordinary when room is asked for.
+const ORDINARY_RECORD_BYTES: u64 = 1 << 20;
 
 /// A record to be stored.
 #[derive(Debug, Clone, Copy)]
@@ -135,7 +138,7 @@ pub struct Writer<C: Completion> {
     shared: Arc<Shared<C>>,
     log: Arc<Log>,
     depot: Arc<Depot>,
-    writer_thread: Thread,
+    committer: Thread,
     threads: Mutex<Option<Threads>>,
     lock_file: Mutex<Option<Box<dyn Lock>>>,
 }
@@ -150,7 +153,8 @@ impl<C: Completion> Writer<C> {
     /// [`VaultError::InvalidOptions`], [`VaultError::Locked`], [`VaultError::Foreign`] or
     /// [`VaultError::Io`].
     pub fn open(options: Options) -> Result<(Self, RecoveryReport), VaultError> {
-        Self::open_on(Arc::new(SystemFileSystem), options)
+        let files: Arc<dyn FileSystem> = Arc::new(SystemFileSystem);
+        Self::open_on(&files, options)
     }
 
     /// As [`Writer::open`], on a file system of the caller's.
@@ -159,12 +163,12 @@ impl<C: Completion> Writer<C> {
     ///
     /// As [`Writer::open`].
     pub fn open_on(
-        files: Arc<dyn FileSystem>,
+        files: &Arc<dyn FileSystem>,
         options: Options,
     ) -> Result<(Self, RecoveryReport), VaultError> {
         options.validate()?;
-        let lock_file = recovery::lock_directory(&*files, &options.dir)?;
-        let recovered = recovery::recover(&files, &options.dir)?;
+        let lock_file = recovery::lock_directory(&**files, &options.dir)?;
+        let recovered = recovery::recover(files, &options.dir)?;
         let gauges = Arc::new(Gauges::default());
         let log = Arc::new(recovered.log);
         let depot = Arc::new(Depot::new(recovered.spares));
@@ -196,7 +200,7 @@ impl<C: Completion> Writer<C> {
             shared,
             log,
             depot,
-            writer_thread: threads.writer.thread().clone(),
+            committer: threads.writer.thread().clone(),
             threads: Mutex::new(Some(threads)),
             lock_file: Mutex::new(Some(lock_file)),
         };
@@ -227,7 +231,7 @@ impl<C: Completion> Writer<C> {
             self.gauges().staged_bytes.fetch_sub(span_bytes, Ordering::AcqRel);
             return Err(self.refused(staged.done, RefusalReason::StagingFull));
         }
-        self.writer_thread.unpark();
+        self.committer.unpark();
         // The writer may have ended between the first look and the push; one of us sees the other.
         if self.gauges().is_ended.load(Ordering::SeqCst) {
             self.shared.drain(self.end_reason());
@@ -241,7 +245,7 @@ impl<C: Completion> Writer<C> {
         let gauges = self.gauges();
         !gauges.is_closing.load(Ordering::Acquire)
             && !gauges.has_failed.load(Ordering::Acquire)
-            && !self.is_out_of_room(format::BLOCK_BYTES)
+            && !self.is_out_of_room(ORDINARY_RECORD_BYTES.min(self.options.segment_bytes / 4))
             && !self.shared.queue.is_full()
             && self.staging.has_room()
     }
@@ -287,7 +291,7 @@ impl<C: Completion> Writer<C> {
         let mut threads = lock(&self.threads);
         let Some(running) = threads.take() else { return Ok(()) };
         self.gauges().is_closing.store(true, Ordering::SeqCst);
-        self.writer_thread.unpark();
+        self.committer.unpark();
         let is_panic = running.writer.join().is_err();
         self.shared.drain(self.end_reason());
         self.depot.stop();

@@ -9,6 +9,7 @@
 //! At least once: the cursor moves when a request is delivered, so a crash repeats at most the
 //! window and what was delivered since the cursor was saved.
 
+mod rate;
 mod sender;
 mod window;
 
@@ -36,6 +37,7 @@ use crate::metrics::VaultMetrics;
 use crate::somatic::Zone;
 use crate::vault::Reader;
 
+use rate::Rate;
 use sender::Sender;
 use window::Pace;
 use window::Window;
@@ -69,38 +71,6 @@ fn in_flight_default() -> u32 {
 
 fn in_flight_bytes_default() -> ByteSize {
     ByteSize(8 << 20)
-}
-
-/// How fast.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-enum Rate {
-    /// Requests per second.
-    PerSecond(u32),
-    /// Scaled by the zone.
-    #[default]
-    #[serde(with = "auto")]
-    #[schemars(with = "auto::Auto")]
-    Auto,
-}
-
-/// The word `auto`, as a value of its own.
-mod auto {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    #[derive(Serialize, Deserialize, schemars::JsonSchema)]
-    #[serde(rename_all = "lowercase")]
-    pub(super) enum Auto {
-        Auto,
-    }
-
-    pub(super) fn serialize<S: Serializer>(serializer: S) -> Result<S::Ok, S::Error> {
-        Auto::Auto.serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
-        Auto::deserialize(deserializer).map(|Auto::Auto| ())
-    }
 }
 
 inventory::submit! {
@@ -160,6 +130,7 @@ impl Source for VaultReplay {
             vault: self.vault.clone(),
             ledger: self.context.ledger,
             metrics: self.metrics.clone(),
+            zone: self.context.zone.clone(),
             stop: stop.clone(),
         });
         let mut window = Window::new(&self.config);

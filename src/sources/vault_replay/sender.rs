@@ -18,6 +18,8 @@ use crate::flow::Full;
 use crate::flow::Output;
 use crate::metrics::VaultMetrics;
 use crate::otlp;
+use crate::somatic::Zone;
+use crate::somatic::ZoneWatch;
 use crate::vault::CursorHandle;
 use crate::vault::StoredRecord;
 
@@ -31,6 +33,7 @@ pub(super) struct Sender {
     pub(super) vault: VaultHandle,
     pub(super) ledger: &'static Ledger,
     pub(super) metrics: VaultMetrics,
+    pub(super) zone: ZoneWatch,
     pub(super) stop: Stop,
 }
 
@@ -54,7 +57,7 @@ impl Sender {
             self.ledger.book(request.signal, Bucket::Vaulted, signed(request.records));
         }
         let mut delay = RETRY_MIN;
-        while !self.stop.is_cancelled() {
+        while self.may_send().await {
             match self.attempt(&request).await {
                 Some(Outcome::Delivered) => {
                     self.metrics.replayed.inc();
@@ -81,6 +84,16 @@ impl Sender {
             delay = (delay * 2).min(RETRY_MAX);
         }
         drop(permits);
+    }
+
+    /// Waits out Red; returns whether to go on, or to stop.
+    async fn may_send(&self) -> bool {
+        let mut zone = self.zone.clone();
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => false,
+            calmer = zone.wait_for(|zone| *zone != Zone::Red) => calmer.is_ok(),
+        }
     }
 
     fn understand(record: StoredRecord) -> Option<Replayed> {

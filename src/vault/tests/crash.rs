@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 
 use super::Answer;
 use super::Bench;
@@ -75,7 +74,7 @@ fn what_was_acknowledged_survives_a_kill() {
 /// Appends in groups, reads, acknowledges, saves and prunes; returns what was promised.
 fn workload(files: &SimFileSystem, appended: &mut BTreeMap<u64, Vec<u8>>) -> BTreeSet<u64> {
     let mut acknowledged = BTreeSet::new();
-    let opened = Writer::<Answer>::open_on(Arc::new(files.clone()), sim_options());
+    let opened = Writer::<Answer>::open_on(&files.shared(), sim_options());
     let Ok((writer, _)) = opened else { return acknowledged };
     let bench = Bench::new(writer);
     let log = bench.writer.log();
@@ -191,7 +190,7 @@ fn a_power_cut_during_recovery_changes_nothing() {
     for at in 1..=12 {
         let crashed = files.after_power_cut(at);
         crashed.arm(at, Trouble::PowerCut);
-        drop(Writer::<Answer>::open_on(Arc::new(crashed.clone()), sim_options()));
+        drop(Writer::<Answer>::open_on(&crashed.shared(), sim_options()));
         let again = crashed.after_power_cut(at + 1);
         check_survivors(&again, &acknowledged, &appended, &format!("recovery call {at}"));
     }

@@ -27,12 +27,24 @@ fn fill(bench: &Bench, first_id: u64) -> u64 {
             Ok(()) => {}
             Err(refused) => {
                 assert!(refused.is_retryable());
-                if refused.reason == RefusalReason::VaultFull {
+                // Retention may just be making room: only a refusal that stays is the limit.
+                if refused.reason == RefusalReason::VaultFull && stays_full(bench) {
                     return stored;
                 }
             }
         }
     }
+}
+
+fn stays_full(bench: &Bench) -> bool {
+    let until = Instant::now() + Duration::from_millis(500);
+    while Instant::now() < until {
+        if bench.writer.has_room() {
+            return false;
+        }
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+    true
 }
 
 fn drain(reader: &mut Reader) -> u64 {
@@ -97,6 +109,5 @@ fn a_full_disk_can_be_opened_and_drained() {
     assert!(report.acknowledged_lost.is_empty());
     let mut reader = Reader::open(&bench.writer.log(), "test").expect("opens");
     assert_eq!(drain(&mut reader), stored);
-    wait_until("room again", || bench.writer.has_room());
-    bench.append(10_000, b"after").expect("is stored");
+    wait_until("room again", || bench.append(10_000, b"after").is_ok());
 }

@@ -34,7 +34,7 @@ struct Answer {
 
 impl Completion for Answer {
     fn complete(self, result: Result<Receipt, AppendError>) {
-        drop(self.to.send((self.id, result)));
+        let _closed = self.to.send((self.id, result));
     }
 }
 
@@ -81,7 +81,7 @@ impl Bench {
     }
 
     fn open_sim(files: &SimFileSystem, options: Options) -> (Self, RecoveryReport) {
-        let (writer, report) = Writer::open_on(Arc::new(files.clone()), options).expect("opens");
+        let (writer, report) = Writer::open_on(&files.shared(), options).expect("opens");
         (Self::new(writer), report)
     }
 
@@ -114,18 +114,30 @@ fn attrs(id: u64) -> Vec<u8> {
 /// A payload that names its id; half of them do not compress.
 fn payload(id: u64, len: usize) -> Vec<u8> {
     let mut state = id | 1;
-    let mut byte = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()[0]
-    };
     if id.is_multiple_of(2) {
-        (0..len).map(|_| byte()).collect()
+        let mut bytes = vec![0; len];
+        for chunk in bytes.chunks_mut(8) {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            chunk.copy_from_slice(&state.to_le_bytes()[..chunk.len()]);
+        }
+        bytes
     } else {
         let text = format!("severity=INFO service=shop request={id} ");
-        text.bytes().cycle().take(len).collect()
+        let mut bytes = text.as_bytes().repeat(len / text.len() + 1);
+        bytes.truncate(len);
+        bytes
     }
+}
+
+/// Recovers without starting a writer and reads everything; also whether damage was noticed.
+fn recover_and_read(files: &SimFileSystem) -> (Vec<StoredRecord>, bool) {
+    let recovered = crate::vault::recovery::recover(&files.shared(), &sim_dir()).expect("recovers");
+    let log = Arc::new(recovered.log);
+    let records = read_all(&log, "test");
+    let corrupt = log.corrupt_records.load(std::sync::atomic::Ordering::Relaxed);
+    (records, !recovered.report.faults.is_empty() || 0 < corrupt)
 }
 
 /// Everything a reader gets now, unacknowledged.

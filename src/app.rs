@@ -1,5 +1,6 @@
 //! The wiring of the process: load, start, follow signals, reload, drain.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -55,6 +56,15 @@ pub enum ConfigSource {
     File(PathBuf),
     /// The built-in default.
     Default,
+}
+
+impl fmt::Display for ConfigSource {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(formatter),
+            Self::Default => formatter.write_str(DEFAULT_NAME),
+        }
+    }
 }
 
 impl ConfigSource {
@@ -182,7 +192,10 @@ impl App {
         let mut reloads = listen_for(SignalKind::hangup())?;
         let mut terminate = listen_for(SignalKind::terminate())?;
         let mut interrupt = listen_for(SignalKind::interrupt())?;
-        tracing::info!("GopherShip is ready.");
+        let config = Arc::clone(self.topology.config());
+        let data_dir = config.data_dir.display();
+        let metrics = config.metrics.listen;
+        tracing::info!(config = %self.source, %data_dir, ?metrics, "GopherShip is ready.");
         loop {
             tokio::select! {
                 _ = reloads.recv() => self.reload().await,
@@ -341,7 +354,7 @@ fn create_dir(path: &Path) -> Result<(), StartError> {
 
 fn refused(
     operation: &'static str,
-    what: impl std::fmt::Display,
+    what: impl fmt::Display,
 ) -> impl FnOnce(io::Error) -> StartError {
     move |source| StartError::Io { operation, what: what.to_string(), source }
 }

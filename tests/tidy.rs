@@ -23,6 +23,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("app", &["config", "control", "event", "flow", "metrics", "somatic", "topology"]),
 ];
 
+/// With its signature and its closing brace.
+const FUNCTION_LINES_MAX: usize = 80;
 const FILE_LINES_MAX: usize = 400;
 const FILE_BYTES_MAX: u64 = 256 * 1024;
 /// Written by a program.
@@ -102,10 +104,9 @@ fn components_name_no_other_component() {
     let mut violations = Vec::new();
     for folder in ["sources", "transforms", "sinks"] {
         for (path, text) in rust_files(&format!("src/{folder}")) {
+            let prefix = format!("crate::{folder}::");
             let itself = path.split('/').nth(2).unwrap().trim_end_matches(".rs").to_owned();
-            for tail in
-                code_lines(&text).flat_map(|line| line.split(&format!("crate::{folder}::")).skip(1))
-            {
+            for tail in code_lines(&text).flat_map(|line| line.split(&prefix).skip(1)) {
                 if !tail.starts_with(&itself) {
                     violations.push(format!("{path} names {tail}"));
                 }
@@ -129,6 +130,33 @@ fn a_file_has_one_subject_and_a_bounded_length() {
         let lines = body.lines().count();
         if lines > FILE_LINES_MAX {
             violations.push(format!("{path} has {lines} lines before its tests"));
+        }
+    }
+    report(&violations);
+}
+
+/// Whether a line begins a function.
+fn begins_function(line: &str) -> bool {
+    let mut words = line.split_whitespace();
+    let is_prefix = |word: &&str| {
+        word.starts_with("pub") || ["const", "async", "unsafe", "extern"].contains(word)
+    };
+    words.by_ref().find(|word| !is_prefix(word)) == Some("fn")
+}
+
+#[test]
+fn a_function_fits_a_screen() {
+    let mut violations = Vec::new();
+    for (path, text) in rust_files("src").into_iter().chain(rust_files("tests")) {
+        let lines: Vec<&str> = text.lines().collect();
+        for (start, line) in lines.iter().enumerate().filter(|(_, line)| begins_function(line)) {
+            let indent = line.len() - line.trim_start().len();
+            let end = format!("{}}}", " ".repeat(indent));
+            let len = lines[start..].iter().position(|line| *line == end).map_or(1, |len| len + 1);
+            let is_declaration = line.ends_with(';') || line.ends_with('}');
+            if !is_declaration && len > FUNCTION_LINES_MAX && !GENERATED.contains(&path.as_str()) {
+                violations.push(format!("{path}:{} has {len} lines", start + 1));
+            }
         }
     }
     report(&violations);

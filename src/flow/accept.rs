@@ -6,7 +6,7 @@
 //!      |  full edge, or Red   v
 //!      +-----------------> the vault -- at its durability level ---------> OK
 //!      |                      |  full or failed
-//!      +-- nobody has room ---+-- wait, at most until `answer_within` ----> refused, retryable
+//!      +-- nobody has room ---+-- wait, at most `patience` ---------------> refused, retryable
 //! ```
 
 use std::time::Duration;
@@ -149,7 +149,7 @@ impl Acceptor {
         self.detached.wait().await;
     }
 
-    /// Neither the pipeline nor the vault has room: ask again until the deadline, then refuse.
+    /// Neither the pipeline nor the vault has room: ask again while patience lasts, then refuse.
     async fn wait_for_room(
         &self,
         full: Full,
@@ -160,6 +160,7 @@ impl Acceptor {
         // Declared after the batch, so dropped before it: if the client goes now, the batch sees
         // that nobody waits and is booked as abandoned.
         let waiter = waiter;
+        let deadline = deadline.min(Instant::now() + self.waits.patience);
         while Instant::now() + ROOM_RETRY < deadline {
             tokio::time::sleep(ROOM_RETRY).await;
             match self.output.try_send(batch) {

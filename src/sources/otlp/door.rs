@@ -27,6 +27,7 @@ use tonic::body::Body;
 use super::desk::Desk;
 use super::grpc;
 use super::http as otlp_http;
+use crate::config::ComponentId;
 use crate::config::running::Stop;
 
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
@@ -56,6 +57,8 @@ pub(super) struct Limits {
     pub(super) message_bytes: u64,
     pub(super) connections: usize,
     pub(super) streams: u32,
+    /// How long a connection may take to end once the source is stopped.
+    pub(super) linger: Duration,
 }
 
 /// One listener.
@@ -67,6 +70,17 @@ pub(super) struct Door {
 }
 
 impl Door {
+    /// Says in the log where the door is.
+    pub(super) fn announce(&self, source: &ComponentId) {
+        let address =
+            self.listener.local_addr().map_or_else(|_| String::new(), |at| at.to_string());
+        let protocol = match self.protocol {
+            Protocol::Grpc => "OTLP/gRPC",
+            Protocol::Http => "OTLP/HTTP",
+        };
+        tracing::info!(%source, address, tls = self.tls.is_some(), "Listening for {protocol}.");
+    }
+
     /// Accepts connections until stopped; connections then finish what they have begun.
     pub(super) async fn run(self, desk: Arc<Desk>, stop: Stop, connections: TaskTracker) {
         let slots = Arc::new(Semaphore::new(self.limits.connections));
@@ -147,7 +161,8 @@ impl Reception {
             result = connection.as_mut() => return result,
             () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
         }
-        connection.await
+        // What was asked is answered by then; who has sent half a request has not asked yet.
+        tokio::time::timeout(self.limits.linger, connection).await?
     }
 
     fn answer(

@@ -191,6 +191,7 @@ impl SourceConfig for OtlpConfig {
             message_bytes: self.message_size_max.0,
             connections: self.connections_max as usize,
             streams: self.streams_max,
+            linger: self.answer_within.0 + Duration::from_secs(1),
         };
         let (grpc, http) = self.listeners();
         let mut doors = Vec::new();
@@ -232,6 +233,7 @@ impl Source for Otlp {
         let connections = TaskTracker::new();
         let doors = TaskTracker::new();
         for door in self.doors {
+            door.announce(&self.context.id);
             doors.spawn(door.run(Arc::clone(&desk), stop.clone(), connections.clone()));
         }
         doors.close();

@@ -9,6 +9,19 @@ use super::ledger::Ledger;
 use super::ledger::signed;
 use crate::otlp::Signal;
 
+/// A request as it left the wire, or the vault.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Which of the signals it carries.
+    pub signal: Signal,
+    /// The protobuf bytes.
+    pub wire: Bytes,
+    /// Log records, spans or data points.
+    pub records: u64,
+    /// When it was received, in nanoseconds since 1970 by the wall clock.
+    pub received_unix_ns: u64,
+}
+
 /// Where a batch came from, which decides where it falls back to when it fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -42,71 +55,39 @@ pub struct Batch {
 impl Batch {
     /// Makes a batch of a request just received, and books its records as received.
     #[must_use]
-    pub fn received(
-        signal: Signal,
-        wire: Bytes,
-        records: u64,
-        received_unix_ns: u64,
-        ticket: Option<AckTicket>,
-        ledger: &'static Ledger,
-    ) -> Self {
-        ledger.book(signal, Bucket::Received, signed(records));
-        Self::in_flight(signal, Origin::Source, wire, records, received_unix_ns, ticket, ledger)
+    pub fn received(request: &Request, ticket: Option<AckTicket>, ledger: &'static Ledger) -> Self {
+        ledger.book(request.signal, Bucket::Received, signed(request.records));
+        Self::in_flight(request, Origin::Source, ticket, ledger)
     }
 
-    /// Makes a batch of a record read from the vault, and takes it out of the vault's bucket.
+    /// Makes a batch of a request read from the vault, and takes it out of the vault's bucket.
     #[must_use]
-    pub fn replayed(
-        signal: Signal,
-        wire: Bytes,
-        records: u64,
-        received_unix_ns: u64,
-        ticket: AckTicket,
-        ledger: &'static Ledger,
-    ) -> Self {
-        ledger.book(signal, Bucket::Vaulted, -signed(records));
-        Self::in_flight(
-            signal,
-            Origin::Vault,
-            wire,
-            records,
-            received_unix_ns,
-            Some(ticket),
-            ledger,
-        )
+    pub fn replayed(request: &Request, ticket: AckTicket, ledger: &'static Ledger) -> Self {
+        ledger.book(request.signal, Bucket::Vaulted, -signed(request.records));
+        Self::in_flight(request, Origin::Vault, Some(ticket), ledger)
     }
 
     /// Makes the copy that the vault gets of a request whose first copy is late or was given back.
     #[must_use]
-    pub fn second_copy(
-        signal: Signal,
-        wire: Bytes,
-        records: u64,
-        received_unix_ns: u64,
-        ticket: Option<AckTicket>,
-        ledger: &'static Ledger,
-    ) -> Self {
-        ledger.book(signal, Bucket::Copies, signed(records));
-        Self::in_flight(signal, Origin::Source, wire, records, received_unix_ns, ticket, ledger)
+    pub fn second_copy(request: &Request, ticket: AckTicket, ledger: &'static Ledger) -> Self {
+        ledger.book(request.signal, Bucket::Copies, signed(request.records));
+        Self::in_flight(request, Origin::Source, Some(ticket), ledger)
     }
 
     fn in_flight(
-        signal: Signal,
+        request: &Request,
         origin: Origin,
-        wire: Bytes,
-        records: u64,
-        received_unix_ns: u64,
         ticket: Option<AckTicket>,
         ledger: &'static Ledger,
     ) -> Self {
-        ledger.book(signal, Bucket::InFlight, signed(records));
+        ledger.book(request.signal, Bucket::InFlight, signed(request.records));
         Self {
-            signal,
+            signal: request.signal,
             origin,
-            wire,
-            records,
+            wire: request.wire.clone(),
+            records: request.records,
             filtered: 0,
-            received_unix_ns,
+            received_unix_ns: request.received_unix_ns,
             ticket,
             ledger,
             is_settled: false,

@@ -10,7 +10,7 @@ mod batch;
 pub mod ledger;
 
 pub use ack::{AckTicket, AckWaiter, Outcome};
-pub use batch::{Batch, Origin};
+pub use batch::{Batch, Origin, Request};
 pub use ledger::{Bucket, Ledger};
 
 pub use crate::otlp::Signal;

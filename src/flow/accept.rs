@@ -11,7 +11,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
@@ -20,7 +19,7 @@ use crate::event::Batch;
 use crate::event::Bucket;
 use crate::event::Ledger;
 use crate::event::Outcome;
-use crate::event::Signal;
+use crate::event::Request;
 use crate::event::ack;
 use crate::event::ack::AckWaiter;
 use crate::metrics::PivotCause;
@@ -38,19 +37,6 @@ pub enum AckLevel {
     Delivered,
     /// The vault has it at its durability level; delivery comes from there.
     Journaled,
-}
-
-/// A request as it left the wire.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// Which of the signals it carries.
-    pub signal: Signal,
-    /// The protobuf bytes.
-    pub wire: Bytes,
-    /// Log records, spans or data points.
-    pub records: u64,
-    /// When it was received, in nanoseconds since 1970.
-    pub received_unix_ns: u64,
 }
 
 /// Why a request was not accepted.
@@ -109,14 +95,7 @@ impl Acceptor {
     pub async fn accept(&self, request: Request) -> Result<(), Refusal> {
         let deadline = Instant::now() + self.waits.answer_within;
         let (ticket, mut waiter) = ack::channel();
-        let batch = Batch::received(
-            request.signal,
-            request.wire.clone(),
-            request.records,
-            request.received_unix_ns,
-            Some(ticket),
-            self.ledger,
-        );
+        let batch = Batch::received(&request, Some(ticket), self.ledger);
         let placement = match self.output.try_send(batch) {
             Ok(placement) => placement,
             Err(full) => {
@@ -256,14 +235,7 @@ impl Acceptor {
         loop {
             let Some(vault) = self.output.vault() else { return false };
             let (ticket, waiter) = ack::channel();
-            let copy = Batch::second_copy(
-                request.signal,
-                request.wire.clone(),
-                request.records,
-                request.received_unix_ns,
-                Some(ticket),
-                self.ledger,
-            );
+            let copy = Batch::second_copy(request, ticket, self.ledger);
             // While the copy is out it carries the debt.
             set_owed(&mut debt, false);
             match vault.try_take(copy) {

@@ -270,11 +270,17 @@ mod tests {
     use super::*;
     use crate::event::Bucket;
     use crate::event::Ledger;
+    use crate::event::Request;
     use crate::event::Signal;
     use crate::event::ack;
 
+    fn request(bytes: usize, records: u64) -> Request {
+        let wire = Bytes::from(vec![0; bytes]);
+        Request { signal: Signal::Logs, wire, records, received_unix_ns: 0 }
+    }
+
     fn batch(bytes: usize) -> Batch {
-        Batch::received(Signal::Logs, Bytes::from(vec![0; bytes]), 1, 0, None, Ledger::leak())
+        Batch::received(&request(bytes, 1), None, Ledger::leak())
     }
 
     fn put(edge: &EdgeSender, bytes: usize) -> bool {
@@ -333,8 +339,7 @@ mod tests {
         let ledger = Ledger::leak();
         let (sender, mut receiver) = edge(EdgeLimits { batches: 4, bytes: 100 });
         let (ticket, waiter) = ack::channel();
-        let claimed =
-            Batch::received(Signal::Logs, Bytes::from_static(b"x"), 3, 0, Some(ticket), ledger);
+        let claimed = Batch::received(&request(1, 3), Some(ticket), ledger);
         let place = sender.reserve(1).unwrap();
         sender.fill(place, claimed);
         assert!(put(&sender, 2));

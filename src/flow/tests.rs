@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::accept::Request;
 use super::accept::Waits;
 use super::edge;
 use super::*;
 use crate::event::Batch;
 use crate::event::Bucket;
 use crate::event::Ledger;
+use crate::event::Request;
 use crate::event::Signal;
 use crate::metrics::Metrics;
 
@@ -96,7 +96,7 @@ impl Rig {
     }
 
     fn batch(&self) -> Batch {
-        Batch::received(Signal::Logs, Bytes::from_static(b"abc"), 2, 0, None, self.ledger)
+        Batch::received(&request(), None, self.ledger)
     }
 
     fn kept(&self) -> usize {

@@ -242,20 +242,40 @@ impl Completion for Kept {
     }
 }
 
+impl From<Batch> for Kept {
+    fn from(batch: Batch) -> Self {
+        Self(batch)
+    }
+}
+
+impl From<Kept> for Batch {
+    fn from(kept: Kept) -> Self {
+        kept.0
+    }
+}
+
+/// Puts a batch into a vault. The note beside it is its number of records, which nobody has to
+/// count again when its bytes can no longer be read.
+fn append<C>(writer: &Writer<C>, batch: Batch) -> Result<(), Full>
+where
+    C: Completion + From<Batch> + Into<Batch>,
+{
+    let wire = batch.wire().clone();
+    let record = NewRecord {
+        signal: batch.signal() as u8,
+        received_unix_ns: batch.received_unix_ns(),
+        attrs: &batch.records().to_le_bytes(),
+        payload: &wire,
+    };
+    writer.try_append(record, C::from(batch)).map_err(|refused| Full(refused.done.into()))
+}
+
 /// The way into the vault.
 struct VaultIntake(Arc<Writer<Kept>>);
 
 impl Intake for VaultIntake {
     fn try_take(&self, batch: Batch) -> Result<(), Full> {
-        let wire = batch.wire().clone();
-        let attrs = batch.records().to_le_bytes();
-        let record = NewRecord {
-            signal: batch.signal() as u8,
-            received_unix_ns: batch.received_unix_ns(),
-            attrs: &attrs,
-            payload: &wire,
-        };
-        self.0.try_append(record, Kept(batch)).map_err(|refused| Full(refused.done.0))
+        append(&self.0, batch)
     }
 
     fn occupancy_permille(&self) -> u32 {
@@ -276,6 +296,18 @@ impl Completion for Buried {
             Ok(_receipt) => self.0.dead_lettered(),
             Err(_error) => self.0.failed(),
         }
+    }
+}
+
+impl From<Batch> for Buried {
+    fn from(batch: Batch) -> Self {
+        Self(batch)
+    }
+}
+
+impl From<Buried> for Batch {
+    fn from(buried: Buried) -> Self {
+        buried.0
     }
 }
 
@@ -308,15 +340,7 @@ impl DeadLetters {
 impl Intake for DeadLetters {
     fn try_take(&self, batch: Batch) -> Result<(), Full> {
         let Some(writer) = self.writer() else { return Err(Full(batch)) };
-        let wire = batch.wire().clone();
-        let attrs = batch.records().to_le_bytes();
-        let record = NewRecord {
-            signal: batch.signal() as u8,
-            received_unix_ns: batch.received_unix_ns(),
-            attrs: &attrs,
-            payload: &wire,
-        };
-        writer.try_append(record, Buried(batch)).map_err(|refused| Full(refused.done.0))
+        append(&writer, batch)
     }
 
     fn occupancy_permille(&self) -> u32 {

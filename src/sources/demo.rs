@@ -18,11 +18,11 @@ use crate::config::running::Context;
 use crate::config::running::RunError;
 use crate::config::running::Source;
 use crate::config::running::Stop;
+use crate::event::Request;
 use crate::event::Signal;
 use crate::flow::Acceptor;
 use crate::flow::AckLevel;
 use crate::flow::Output;
-use crate::flow::accept::Request;
 use crate::flow::accept::Waits;
 use crate::otlp::demo::demo_logs;
 

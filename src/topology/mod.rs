@@ -14,7 +14,7 @@ mod zones;
 
 pub use builder::{Blueprint, PieceError, Pieces, Shared};
 pub use graph::Graph;
-pub use reload::{ComponentOutcome, ReloadError, ReloadReport};
-pub use running::RunningTopology;
+pub use reload::{ReloadError, ReloadReport};
+pub use running::{ComponentOutcome, RunningTopology};
 pub use wiring::{EdgeReport, Wiring};
 pub use zones::Zones;

@@ -10,7 +10,6 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +18,7 @@ use tokio::time::Instant;
 
 use super::builder::PieceError;
 use super::graph::Graph;
+use super::running::ComponentOutcome;
 use super::running::Running;
 use super::running::RunningTopology;
 use super::running::finish_all;
@@ -26,30 +26,6 @@ use crate::config::ComponentId;
 use crate::config::Config;
 use crate::config::ConfigDiff;
 use crate::config::Resource;
-
-/// What became of a component in a reload or shutdown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ComponentOutcome {
-    /// It runs since now.
-    Started,
-    /// It runs on, untouched.
-    Kept,
-    /// It handed on all it had, and ended.
-    Drained,
-    /// Its deadline passed; what it had was given back to its sources.
-    CutShort,
-}
-
-impl fmt::Display for ComponentOutcome {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Started => "started",
-            Self::Kept => "kept",
-            Self::Drained => "drained",
-            Self::CutShort => "cut short",
-        })
-    }
-}
 
 /// The outcome per component; one that was replaced has two lines.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! The running topology: one entry per component, and the wiring between them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,6 @@ use super::builder::Blueprint;
 use super::builder::Pieces;
 use super::builder::Shared;
 use super::graph::Graph;
-use super::reload::ComponentOutcome;
 use super::supervisor::Supervisor;
 use super::wiring::Wiring;
 use crate::config::BufferConfig;
@@ -30,6 +30,30 @@ use crate::flow::edge;
 
 /// After its deadline a component that was told to give up has this long to do so.
 const GIVE_UP_WITHIN: Duration = Duration::from_secs(1);
+
+/// What became of a component in a reload or shutdown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ComponentOutcome {
+    /// It runs since now.
+    Started,
+    /// It runs on, untouched.
+    Kept,
+    /// It handed on all it had, and ended.
+    Drained,
+    /// Its deadline passed; what it had was given back to its sources.
+    CutShort,
+}
+
+impl fmt::Display for ComponentOutcome {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Started => "started",
+            Self::Kept => "kept",
+            Self::Drained => "drained",
+            Self::CutShort => "cut short",
+        })
+    }
+}
 
 /// A component that runs.
 pub(super) struct Running {

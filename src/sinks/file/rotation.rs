@@ -70,12 +70,11 @@ impl RotatingFile {
 
     fn rotate(&mut self) -> io::Result<()> {
         self.file.sync_data()?;
-        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let mut number = 0_u32;
-        let mut old = self.named(&format!("{seconds}"));
+        let mut now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut old = self.named(now);
         while old.exists() {
-            number += 1;
-            old = self.named(&format!("{seconds}.{number:03}"));
+            now += Duration::from_nanos(1);
+            old = self.named(now);
         }
         fs::rename(&self.path, &old)?;
         self.file = OpenOptions::new().create(true).append(true).read(true).open(&self.path)?;
@@ -84,10 +83,10 @@ impl RotatingFile {
         self.prune()
     }
 
-    fn named(&self, suffix: &str) -> PathBuf {
+    /// The name of a file that ends at `time`; names sort by time.
+    fn named(&self, time: Duration) -> PathBuf {
         let mut name = self.path.file_name().unwrap_or_default().to_owned();
-        name.push(".");
-        name.push(suffix);
+        name.push(format!(".{}.{:09}", time.as_secs(), time.subsec_nanos()));
         self.path.with_file_name(name)
     }
 

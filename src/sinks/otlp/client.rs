@@ -17,11 +17,7 @@ use tonic::body::Body;
 use super::CompressionOption;
 use super::OtlpSinkConfig;
 use super::Protocol;
-use super::grpc;
-use super::http as otlp_http;
-use super::verdict::Verdict;
 use crate::config::running::BuildError;
-use crate::event::Batch;
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(20);
@@ -37,7 +33,7 @@ pub(super) struct Client {
     pub(super) endpoint: Uri,
     pub(super) headers: HeaderMap,
     pub(super) compression: CompressionOption,
-    protocol: Protocol,
+    pub(super) protocol: Protocol,
 }
 
 impl Client {
@@ -69,14 +65,6 @@ impl Client {
             compression: config.compression,
             protocol: config.protocol,
         })
-    }
-
-    /// Sends a batch once.
-    pub(super) async fn send(&self, batch: &Batch) -> Verdict {
-        match self.protocol {
-            Protocol::Grpc => grpc::send(self, batch).await,
-            Protocol::Http => otlp_http::send(self, batch).await,
-        }
     }
 }
 

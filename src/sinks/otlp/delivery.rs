@@ -7,7 +7,10 @@ use async_trait::async_trait;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::Protocol;
 use super::client::Client;
+use super::grpc;
+use super::http;
 use super::verdict::Verdict;
 use crate::config::ComponentId;
 use crate::config::running::RunError;
@@ -127,7 +130,7 @@ impl Courier {
 
     /// Sends it once; `None` when the vault took over before there was an answer.
     async fn attempt(&self, batch: &Batch) -> Option<Verdict> {
-        let sent = tokio::time::timeout(self.limits.timeout, self.client.send(batch));
+        let sent = tokio::time::timeout(self.limits.timeout, send(&self.client, batch));
         tokio::pin!(sent);
         loop {
             if batch.is_claimed() {
@@ -172,5 +175,13 @@ impl Courier {
             *warned = Some(now);
             tracing::warn!(sink = %self.id, reason, "{what}");
         }
+    }
+}
+
+/// Sends a batch once.
+async fn send(client: &Client, batch: &Batch) -> Verdict {
+    match client.protocol {
+        Protocol::Grpc => grpc::send(client, batch).await,
+        Protocol::Http => http::send(client, batch).await,
     }
 }

@@ -13,6 +13,7 @@ use tonic_types::StatusExt;
 use super::CompressionOption;
 use super::client::Client;
 use super::verdict::Verdict;
+use super::verdict::chain;
 use crate::event::Batch;
 use crate::otlp::RawCodec;
 
@@ -50,19 +51,4 @@ fn judge(status: &Status) -> Verdict {
 
 fn retry_hint(status: &Status) -> Option<Duration> {
     status.get_details_retry_info().and_then(|info| info.retry_delay)
-}
-
-/// The error with its causes, each said once.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let words = cause.to_string();
-        if !text.ends_with(&words) {
-            text.push_str(": ");
-            text.push_str(&words);
-        }
-        next = cause.source();
-    }
-    text
 }

@@ -19,8 +19,8 @@ use tonic::body::Body;
 
 use super::CompressionOption;
 use super::client::Client;
-use super::grpc::chain;
 use super::verdict::Verdict;
+use super::verdict::chain;
 use crate::event::Batch;
 
 /// OTLP recommends that a client reads no more of an answer.

@@ -9,10 +9,10 @@ use tokio::sync::Semaphore;
 use tokio::sync::SemaphorePermit;
 
 use super::answer::Refused;
+use crate::event::Request;
 use crate::event::Signal;
 use crate::flow::Acceptor;
 use crate::flow::Refusal;
-use crate::flow::accept::Request;
 use crate::flow::accept::Waits;
 use crate::metrics::RefusalCause;
 use crate::metrics::SourceMetrics;

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::window::Permits;
 use crate::config::running::Stop;
 use crate::config::running::VaultHandle;
@@ -12,6 +10,7 @@ use crate::event::Batch;
 use crate::event::Bucket;
 use crate::event::Ledger;
 use crate::event::Outcome;
+use crate::event::Request;
 use crate::event::Signal;
 use crate::event::ack;
 use crate::flow::Full;
@@ -40,39 +39,39 @@ pub(super) struct Sender {
 /// A stored request with its meaning.
 struct Replayed {
     seq: u64,
-    signal: Signal,
-    wire: Bytes,
-    records: u64,
-    received_unix_ns: u64,
+    request: Request,
+    /// Whether it is OTLP; what is not can only be buried.
     is_readable: bool,
 }
 
 impl Sender {
     /// Sends a request until it is delivered, buried, or the replay stops.
     pub(super) async fn send(self: Arc<Self>, record: StoredRecord, permits: Permits) {
-        let Some(request) = Self::understand(record) else { return };
-        let inherited = request.seq <= self.vault.inherited_through;
+        let Some(replayed) = Self::understand(record) else { return };
+        let (seq, signal, records) =
+            (replayed.seq, replayed.request.signal, replayed.request.records);
+        let inherited = seq <= self.vault.inherited_through;
         if inherited {
-            self.ledger.book(request.signal, Bucket::Recovered, signed(request.records));
-            self.ledger.book(request.signal, Bucket::Vaulted, signed(request.records));
+            self.ledger.book(signal, Bucket::Recovered, signed(records));
+            self.ledger.book(signal, Bucket::Vaulted, signed(records));
         }
         let mut delay = RETRY_MIN;
         while self.may_send().await {
-            match self.attempt(&request).await {
+            match self.attempt(&replayed).await {
                 Some(Outcome::Delivered) => {
                     self.metrics.replayed.inc();
-                    self.cursor.ack(request.seq);
+                    self.cursor.ack(seq);
                     break;
                 }
                 Some(Outcome::Rejected) => {
-                    if self.bury(&request).await {
+                    if self.bury(&replayed).await {
                         self.metrics.dead_lettered.inc();
-                        self.cursor.ack(request.seq);
+                        self.cursor.ack(seq);
                         break;
                     }
                 }
                 Some(Outcome::Vaulted | Outcome::Failed) => {
-                    self.ledger.conclude(request.signal, Bucket::Vaulted, request.records);
+                    self.put_back(&replayed);
                 }
                 // Stopped: whoever holds the batch puts it back into the books.
                 None => break,
@@ -84,6 +83,12 @@ impl Sender {
             delay = (delay * 2).min(RETRY_MAX);
         }
         drop(permits);
+    }
+
+    /// Books a request whose copies were all given back as being in the vault, where it is.
+    fn put_back(&self, replayed: &Replayed) {
+        let Request { signal, records, .. } = &replayed.request;
+        self.ledger.conclude(*signal, Bucket::Vaulted, *records);
     }
 
     /// Waits out Red; returns whether to go on, or to stop.
@@ -109,26 +114,21 @@ impl Sender {
         let scanned = otlp::prescan(signal, &record.payload);
         Some(Replayed {
             seq: record.seq,
-            signal,
-            records: scanned.as_ref().map_or(noted, |summary| summary.records),
             is_readable: scanned.is_ok(),
-            wire: record.payload,
-            received_unix_ns: record.received_unix_ns,
+            request: Request {
+                signal,
+                records: scanned.as_ref().map_or(noted, |summary| summary.records),
+                wire: record.payload,
+                received_unix_ns: record.received_unix_ns,
+            },
         })
     }
 
     /// Sends it once; `None` when stopped meanwhile.
-    async fn attempt(&self, request: &Replayed) -> Option<Outcome> {
+    async fn attempt(&self, replayed: &Replayed) -> Option<Outcome> {
         let (ticket, mut waiter) = ack::channel();
-        let batch = Batch::replayed(
-            request.signal,
-            request.wire.clone(),
-            request.records,
-            request.received_unix_ns,
-            ticket,
-            self.ledger,
-        );
-        if !request.is_readable {
+        let batch = Batch::replayed(&replayed.request, ticket, self.ledger);
+        if !replayed.is_readable {
             batch.rejected();
             return Some(Outcome::Rejected);
         }
@@ -143,22 +143,15 @@ impl Sender {
         waiter.claim();
         if waiter.outcome().is_some() {
             // The batch was still waiting for room: it came back with the future just dropped.
-            self.ledger.conclude(request.signal, Bucket::Vaulted, request.records);
+            self.put_back(replayed);
         }
         None
     }
 
     /// Moves it to the dead-letter store; returns whether it is safe there.
-    async fn bury(&self, request: &Replayed) -> bool {
+    async fn bury(&self, replayed: &Replayed) -> bool {
         let (ticket, waiter) = ack::channel();
-        let copy = Batch::second_copy(
-            request.signal,
-            request.wire.clone(),
-            request.records,
-            request.received_unix_ns,
-            Some(ticket),
-            self.ledger,
-        );
+        let copy = Batch::second_copy(&replayed.request, ticket, self.ledger);
         let buried = match self.vault.dead_letters.try_take(copy) {
             Ok(()) => waiter.await.is_safe(),
             Err(Full(copy)) => {
@@ -168,11 +161,11 @@ impl Sender {
         };
         if buried {
             tracing::warn!(
-                seq = request.seq,
+                seq = replayed.seq,
                 "Request can never be delivered; it is in the dead-letter store."
             );
         } else {
-            self.ledger.conclude(request.signal, Bucket::Vaulted, request.records);
+            self.put_back(replayed);
         }
         buried
     }

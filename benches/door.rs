@@ -9,8 +9,8 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    missing_docs,
-    reason = "a benchmark reports, or stops"
+    clippy::cast_precision_loss,
+    reason = "a benchmark prints figures, or stops"
 )]
 
 use std::io::BufRead;

@@ -300,7 +300,7 @@ pub(super) fn display_path(path: &[Step]) -> String {
     for step in path {
         match step {
             Step::Index(index) => {
-                let _ = write!(text, "[{index}]");
+                let _written = write!(text, "[{index}]");
             }
             Step::Key(key) => {
                 if !text.is_empty() {
@@ -310,7 +310,7 @@ pub(super) fn display_path(path: &[Step]) -> String {
                 if !key.is_empty() && key.chars().all(is_word) {
                     text.push_str(key);
                 } else {
-                    let _ = write!(text, "{key:?}");
+                    let _written = write!(text, "{key:?}");
                 }
             }
         }

@@ -37,9 +37,9 @@ pub fn reference() -> String {
             Section::Transform => "Transforms",
             Section::Sink => "Sinks",
         };
-        let _ = write!(text, "\n## {title}\n");
+        let _written = write!(text, "\n## {title}\n");
         for info in registry::list().into_iter().filter(|info| info.section == section) {
-            let _ = write!(text, "\n### `{}`\n\n{}\n\n", info.name, info.summary);
+            let _written = write!(text, "\n### `{}`\n\n{}\n\n", info.name, info.summary);
             let Some(component) = definitions.get(definition_name(info)) else { continue };
             let mut rows = Rows { definitions, lines: Vec::new() };
             rows.options("", component, None, 0);

@@ -32,10 +32,11 @@ pub(super) fn render(error: &ConfigError) -> String {
         let (shown, caret_idx, caret_len) = snippet(source_line, *column);
         let indent = " ".repeat(caret_idx);
         let carets = "^".repeat(caret_len);
-        let _ = write!(text, "\n {margin}|\n {number} | {shown}\n {margin}| {indent}{carets}");
+        let _written =
+            write!(text, "\n {margin}|\n {number} | {shown}\n {margin}| {indent}{carets}");
     }
     if let Some(help) = help {
-        let _ = write!(text, "\n {margin}= help: {help}");
+        let _written = write!(text, "\n {margin}= help: {help}");
     }
     text
 }

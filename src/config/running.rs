@@ -189,16 +189,15 @@ impl Listeners {
     /// What the system says when the address cannot be bound.
     pub fn bind(&self, address: SocketAddr) -> std::io::Result<tokio::net::TcpListener> {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let listener = match open.get(&address) {
-            Some(listener) => listener.try_clone()?,
-            None => {
-                let listener = std::net::TcpListener::bind(address)?;
-                listener.set_nonblocking(true)?;
-                if address.port() != 0 {
-                    open.insert(address, listener.try_clone()?);
-                }
-                listener
+        let listener = if let Some(listener) = open.get(&address) {
+            listener.try_clone()?
+        } else {
+            let listener = std::net::TcpListener::bind(address)?;
+            listener.set_nonblocking(true)?;
+            if address.port() != 0 {
+                open.insert(address, listener.try_clone()?);
             }
+            listener
         };
         tokio::net::TcpListener::from_std(listener)
     }

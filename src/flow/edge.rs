@@ -378,11 +378,11 @@ mod tests {
             });
         }
         drop(sender);
-        let mut received = 0;
+        let mut count = 0;
         while let Some(batch) = receiver.recv().await {
             batch.delivered();
-            received += 1;
+            count += 1;
         }
-        assert_eq!(received, 4 * EACH);
+        assert_eq!(count, 4 * EACH);
     }
 }

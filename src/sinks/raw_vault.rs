@@ -93,7 +93,7 @@ impl Default for RawVaultConfig {
             path: None,
             max_size: ByteSize(10 << 30),
             segment_size: ByteSize(64 << 20),
-            segment_age: HumanDuration(Duration::from_secs(60)),
+            segment_age: HumanDuration(Duration::from_mins(1)),
             durability: DurabilityOption::Synced,
             compression: CompressionOption::Lz4,
             staging: ByteSize(16 << 20),

@@ -19,7 +19,7 @@ use crate::flow::Output;
 const DELAY_MIN: Duration = Duration::from_millis(100);
 const DELAY_MAX: Duration = Duration::from_secs(30);
 /// A component that ran this long is taken for healthy again.
-const HEALTHY_AFTER: Duration = Duration::from_secs(60);
+const HEALTHY_AFTER: Duration = Duration::from_mins(1);
 
 /// Owns one component: what it is built from, and when it must end.
 pub(super) struct Supervisor {

@@ -44,7 +44,7 @@ const IDLE_MAX: Duration = Duration::from_secs(1);
 /// This many failures ...
 const FAILURES_MAX: usize = 3;
 /// ... within this time end the writer.
-const FAILURES_WITHIN: Duration = Duration::from_secs(60);
+const FAILURES_WITHIN: Duration = Duration::from_mins(1);
 
 /// The writer thread's own state.
 pub(super) struct Committer<C: Completion> {

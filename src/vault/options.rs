@@ -69,7 +69,7 @@ impl Options {
             dir: dir.into(),
             max_bytes: 10 << 30,
             segment_bytes: 64 << 20,
-            segment_age_max: Duration::from_secs(60),
+            segment_age_max: Duration::from_mins(1),
             durability: Durability::default(),
             compression: Compression::default(),
             staging_bytes: 16 << 20,

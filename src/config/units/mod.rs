@@ -118,9 +118,9 @@ mod tests {
 
         #[test]
         fn any_text_is_a_quantity_or_an_error(text in "[0-9.]{0,24}[a-zA-Z%\\PC]{0,4}") {
-            let _ = text.parse::<ByteSize>();
-            let _ = text.parse::<HumanDuration>();
-            let _ = text.parse::<Share>();
+            let _quantity = text.parse::<ByteSize>();
+            let _quantity = text.parse::<HumanDuration>();
+            let _quantity = text.parse::<Share>();
         }
     }
 }

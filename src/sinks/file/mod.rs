@@ -71,7 +71,7 @@ impl Default for RotateConfig {
     fn default() -> Self {
         Self {
             size: ByteSize(128 << 20),
-            age: HumanDuration(Duration::from_secs(24 * 3600)),
+            age: HumanDuration(Duration::from_hours(24)),
             keep: 10,
         }
     }

@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     fn rules(bytes: u64, keep: usize) -> Rules {
-        Rules { bytes, age: Duration::from_secs(3600), keep }
+        Rules { bytes, age: Duration::from_hours(1), keep }
     }
 
     fn files(dir: &Path) -> Vec<String> {

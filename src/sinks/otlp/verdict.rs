@@ -7,7 +7,7 @@ use std::time::Duration;
 use tonic::Code;
 
 /// The longest pause that a backend may ask for.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
+const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
 
 /// What became of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -236,6 +236,12 @@ impl Output {
         }
     }
 
+    /// How full the fullest edge of the route is, in thousandths.
+    #[must_use]
+    pub fn occupancy_permille(&self) -> u32 {
+        self.routes.table.load().occupancy_permille()
+    }
+
     /// The vault that takes over, if the table in force has one.
     #[must_use]
     pub fn vault(&self) -> Option<Arc<dyn Intake>> {

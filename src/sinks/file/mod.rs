@@ -69,11 +69,7 @@ struct RotateConfig {
 
 impl Default for RotateConfig {
     fn default() -> Self {
-        Self {
-            size: ByteSize(128 << 20),
-            age: HumanDuration(Duration::from_hours(24)),
-            keep: 10,
-        }
+        Self { size: ByteSize(128 << 20), age: HumanDuration(Duration::from_hours(24)), keep: 10 }
     }
 }
 

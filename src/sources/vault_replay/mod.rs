@@ -155,6 +155,10 @@ impl Source for VaultReplay {
             let (back, record) = read.await?;
             reader = back;
             if let Some(record) = record? {
+                tokio::select! {
+                    () = Window::wait_for_calm(&sender.output) => {}
+                    () = stop.cancelled() => break,
+                }
                 let permits = window.reserve(&stop, record.payload.len()).await;
                 let Some(permits) = permits else { break };
                 window.tasks.spawn(Arc::clone(&sender).send(record, permits));

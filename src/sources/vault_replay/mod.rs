@@ -137,6 +137,11 @@ impl Source for VaultReplay {
         let mut pace = Pace::new(self.config.rate);
         let mut saved = Instant::now();
         loop {
+            window.reap();
+            if saved.elapsed() >= SAVE_EVERY {
+                reader = self.save(reader).await?;
+                saved = Instant::now();
+            }
             let zone = *self.context.zone.borrow();
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -162,11 +167,6 @@ impl Source for VaultReplay {
                 let permits = window.reserve(&stop, record.payload.len()).await;
                 let Some(permits) = permits else { break };
                 window.tasks.spawn(Arc::clone(&sender).send(record, permits));
-            }
-            window.reap();
-            if saved.elapsed() >= SAVE_EVERY {
-                reader = self.save(reader).await?;
-                saved = Instant::now();
             }
         }
         window.close().await;

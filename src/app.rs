@@ -154,30 +154,24 @@ impl App {
         };
         let red_permille = watermarks(&config).red_permille;
         let pulse = Pulse::new(config.somatic.check_every.get(), red_permille, somatic.alarm());
-        let mut topology = RunningTopology::empty(shared, Arc::clone(&wiring), pulse);
+        let topology = RunningTopology::empty(shared, Arc::clone(&wiring), pulse);
         let control_path = config.control_socket();
         let control = ControlSocket::bind(&control_path)
             .map_err(refused("listen on", control_path.display()))?;
-        topology.reload(Arc::clone(&config), RELOAD_GRACE_MAX).await.map_err(Box::new)?;
 
         let zones = Zones::new(Arc::clone(&somatic), Arc::clone(&wiring), Arc::clone(&metrics));
-        let (config_sender, config_receiver) = watch::channel((1, Arc::clone(&config)));
+        let (sender, receiver) = watch::channel((0, Arc::clone(topology.config())));
         let started = Instant::now();
-        let plant = Plant {
-            started,
-            config: config_receiver,
-            zones: zones.clone(),
-            wiring,
-            ledger,
-            metrics,
-        };
+        let plant =
+            Plant { started, config: receiver, zones: zones.clone(), wiring, ledger, metrics };
         let stop = Stop::new();
-        tokio::spawn(zones.drive(stop.clone()));
-        tokio::spawn(control.serve(plant.clone(), stop.clone()));
         let ready = Arc::new(AtomicBool::new(false));
-        let config = config_sender;
-        let mut app = Self { source, topology, somatic, plant, config, ready, stop, scrape: None };
-        app.follow_scrape().await?;
+        let scrape = None;
+        let mut app =
+            Self { source, topology, somatic, plant, config: sender, ready, stop, scrape };
+        app.put_in_force(config).await?;
+        tokio::spawn(zones.drive(app.stop.clone()));
+        tokio::spawn(control.serve(app.plant.clone(), app.stop.clone()));
         app.ready.store(true, Ordering::Release);
         Ok(app)
     }
@@ -231,17 +225,25 @@ impl App {
         let config = Arc::new(self.source.load()?);
         create_dir(&config.data_dir)?;
         self.warn_of_fixed_options(&config);
+        self.put_in_force(config).await
+    }
+
+    /// Puts a configuration in force; a first start is the same as a reload.
+    async fn put_in_force(&mut self, config: Arc<Config>) -> Result<Vec<Outcome>, StartError> {
+        let scrape = self.bind_scrape(config.metrics.listen).await?;
         let grace = config.shutdown.grace.0.min(RELOAD_GRACE_MAX);
         let reload = self.topology.reload(Arc::clone(&config), grace);
         let report = reload.await.map_err(Box::new)?;
-        let watermarks = watermarks(&config);
+        warn_of_unread_vaults(&config);
+        let marks = watermarks(&config);
         let dwell = config.somatic.dwell.0;
-        self.somatic.configure(|controller| controller.configure(watermarks, dwell));
+        self.somatic.configure(|controller| controller.configure(marks, dwell));
+        let listen = config.metrics.listen;
         self.config.send_modify(|(generation, current)| {
             *generation += 1;
             *current = config;
         });
-        self.follow_scrape().await?;
+        self.follow_scrape(listen, scrape).await;
         Ok(report.outcomes)
     }
 
@@ -260,26 +262,30 @@ impl App {
         }
     }
 
-    /// Listens for metrics where the configuration in force says.
-    async fn follow_scrape(&mut self) -> Result<(), StartError> {
-        let wanted = self.topology.config().metrics.listen;
-        if self.scrape.as_ref().map(|scrape| scrape.configured) == wanted {
-            return Ok(());
-        }
-        let next = match wanted {
-            None => None,
-            Some(address) => {
-                let scrape = Scrape::bind(address).await.map_err(refused("listen on", address))?;
-                let stop = Stop::new();
-                let ready = Arc::clone(&self.ready);
-                let task = tokio::spawn(scrape.serve(self.plant.clone(), ready, stop.clone()));
-                Some(ScrapeServer { configured: address, stop, task })
+    /// Binds the listener for metrics, unless it listens there already.
+    async fn bind_scrape(&self, wanted: Option<SocketAddr>) -> Result<Option<Scrape>, StartError> {
+        match wanted {
+            Some(address) if self.scrape.as_ref().is_none_or(|old| old.configured != address) => {
+                Scrape::bind(address).await.map(Some).map_err(refused("listen on", address))
             }
-        };
+            _ => Ok(None),
+        }
+    }
+
+    /// Serves metrics where the configuration in force says.
+    async fn follow_scrape(&mut self, wanted: Option<SocketAddr>, bound: Option<Scrape>) {
+        if self.scrape.as_ref().map(|scrape| scrape.configured) == wanted {
+            return;
+        }
+        let next = wanted.zip(bound).map(|(configured, scrape)| {
+            let stop = Stop::new();
+            let ready = Arc::clone(&self.ready);
+            let task = tokio::spawn(scrape.serve(self.plant.clone(), ready, stop.clone()));
+            ScrapeServer { configured, stop, task }
+        });
         if let Some(old) = std::mem::replace(&mut self.scrape, next) {
             old.end().await;
         }
-        Ok(())
     }
 
     /// Takes nothing new, delivers or keeps what there is, and says what became of it.
@@ -306,6 +312,17 @@ impl ScrapeServer {
 }
 
 type Outcome = (ComponentId, ComponentOutcome);
+
+/// A vault that takes over but is never replayed only fills; that may be meant, and may be a slip.
+fn warn_of_unread_vaults(config: &Config) {
+    for (vault, _) in config.sinks.iter().filter(|(_, sink)| sink.config.is_vault()) {
+        let is_read =
+            config.sources.values().any(|source| source.config.replays() == Some(vault.as_str()));
+        if !is_read {
+            tracing::warn!(%vault, "No vault_replay reads this vault: what it takes stays there.");
+        }
+    }
+}
 
 fn log_outcomes(outcomes: &[Outcome]) {
     for (component, outcome) in outcomes {

@@ -9,6 +9,7 @@
 
 use std::fmt::Debug;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
@@ -28,6 +29,15 @@ pub enum Resource {
     Directory(PathBuf),
     /// A file written to.
     File(PathBuf),
+}
+
+/// Where a component stands, for defaults that depend on it.
+#[derive(Debug, Clone, Copy)]
+pub struct Site<'a> {
+    /// The id of the component.
+    pub id: &'a str,
+    /// The directory for everything the process keeps.
+    pub data_dir: &'a Path,
 }
 
 /// Something wrong with an option that its type could not express.
@@ -51,7 +61,7 @@ impl OptionProblem {
 #[async_trait]
 pub trait SourceConfig: Debug + Send + Sync {
     /// Returns what the source needs for itself alone.
-    fn resources(&self) -> Vec<Resource> {
+    fn resources(&self, _site: &Site<'_>) -> Vec<Resource> {
         Vec::new()
     }
 
@@ -104,7 +114,7 @@ pub trait TransformConfig: Debug + Send + Sync {
 #[async_trait]
 pub trait SinkConfig: Debug + Send + Sync {
     /// Returns what the sink needs for itself alone.
-    fn resources(&self) -> Vec<Resource> {
+    fn resources(&self, _site: &Site<'_>) -> Vec<Resource> {
         Vec::new()
     }
 

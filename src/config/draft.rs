@@ -6,6 +6,7 @@ use crate::config::common::shared_options;
 use crate::config::component::OptionProblem;
 use crate::config::component::Resource;
 use crate::config::component::SinkConfig;
+use crate::config::component::Site;
 use crate::config::component::SourceConfig;
 use crate::config::component::TransformConfig;
 use crate::config::decode::Form;
@@ -28,6 +29,7 @@ use crate::config::node::Node;
 use crate::config::node::Step;
 use crate::config::node::Value;
 use crate::config::node::display_path;
+use crate::config::option_problems;
 use crate::config::registry;
 use crate::config::registry::Section;
 use crate::config::settings::Settings;
@@ -70,12 +72,23 @@ impl AnyConfig {
         }
     }
 
+    /// Returns the value of every option, defaults included.
+    fn values(&self) -> Option<serde_json::Value> {
+        let tagged = match self {
+            Self::Source(config) => serde_json::to_value(config),
+            Self::Transform(config) => serde_json::to_value(config),
+            Self::Sink(config) => serde_json::to_value(config),
+        };
+        // Under a single key, the type.
+        tagged.ok()?.as_object_mut()?.values_mut().next().map(serde_json::Value::take)
+    }
+
     /// Returns what the component needs for itself alone.
-    pub(super) fn resources(&self) -> Vec<Resource> {
+    pub(super) fn resources(&self, site: &Site<'_>) -> Vec<Resource> {
         match self {
-            Self::Source(config) => config.resources(),
+            Self::Source(config) => config.resources(site),
             Self::Transform(_) => Vec::new(),
-            Self::Sink(config) => config.resources(),
+            Self::Sink(config) => config.resources(site),
         }
     }
 }
@@ -149,7 +162,8 @@ impl<'n> Draft<'n> {
         let section_keys = Section::ALL.map(Section::key);
         draft.settings = decode_into(findings, root, &settings, &[], &section_keys, Form::Whole);
         if let Some(settings) = &draft.settings {
-            add_option_problems(findings, root, &[], settings.problems());
+            let values = serde_json::to_value(settings).ok();
+            option_problems::add(findings, root, &[], settings.problems(), values.as_ref());
         }
         for section in Section::ALL {
             if let Some(entry) = root.get(section.key()) {
@@ -248,7 +262,7 @@ fn decode_component<'n>(
     let shared = Node { mark: entry.node.mark, value: Value::Map(shared) };
     piece.shared = decode_into(findings, root, &shared, &path, &[], Form::Whole);
     if let Some(shared) = &piece.shared {
-        add_option_problems(findings, root, &path, shared.buffer.problems());
+        option_problems::add(findings, root, &path, shared.buffer.problems(), None);
     }
     let Some(kind) = piece.kind else { return piece };
     let names: Vec<&str> = [TYPE].iter().chain(shared_names).copied().collect();
@@ -271,7 +285,7 @@ fn decode_component<'n>(
         piece.shared = None;
     }
     if let Some(config) = &piece.config {
-        add_option_problems(findings, root, &path, config.problems());
+        option_problems::add(findings, root, &path, config.problems(), config.values().as_ref());
     }
     piece
 }
@@ -340,26 +354,5 @@ fn decode_into<T: serde::de::DeserializeOwned>(
             }
             None
         }
-    }
-}
-
-/// Adds problems that components found in their own options.
-fn add_option_problems(
-    findings: &mut Findings,
-    root: &Node,
-    path: &[Step],
-    problems: Vec<OptionProblem>,
-) {
-    for OptionProblem { path: option, message } in problems {
-        findings.add(|| {
-            let inside = root.descend(path).map(|node| node.resolve(&option));
-            let path: Vec<Step> = path.iter().cloned().chain(inside.unwrap_or_default()).collect();
-            let message = match root.descend(&path) {
-                Some(Node { value: Value::Scalar(scalar), .. }) => scalar.without_secret(message),
-                _ => message,
-            };
-            let problem = Problem::InvalidValue { message };
-            Finding::new(root.value_mark(&path, Mark::START), display_path(&path), problem)
-        });
     }
 }

@@ -26,6 +26,7 @@ mod interpolate;
 mod load;
 mod nearest;
 mod node;
+mod option_problems;
 mod reference;
 mod registry;
 mod render;
@@ -36,11 +37,15 @@ mod syntax;
 mod units;
 mod validate;
 
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 
 pub use component::OptionProblem;
 pub use component::Resource;
 pub use component::SinkConfig;
+pub use component::Site;
 pub use component::SourceConfig;
 pub use component::TransformConfig;
 pub use diff::ConfigDiff;

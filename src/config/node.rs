@@ -265,8 +265,8 @@ impl Node {
         }
     }
 
-    /// Reads a path as it is displayed, like `rules[1].attributes.host.name`; keys with dots are
-    /// told apart by what the mapping holds.
+    /// Reads a path as it is displayed, like `rules[1].attributes.host.name`, or with `rules.1`; keys
+    /// with dots are told apart by what the mapping holds.
     pub(super) fn resolve(&self, text: &str) -> Vec<Step> {
         let mut steps = Vec::new();
         let mut rest = text;
@@ -285,7 +285,9 @@ impl Node {
                 .max_by_key(|key| key.len())
                 .or_else(|| rest.split(['.', '[']).next())
                 .unwrap_or(rest);
-            steps.push(Step::from(key));
+            let is_list = node.is_some_and(|node| matches!(node.value, Value::Seq(_)));
+            let index = key.parse().ok().filter(|_| is_list);
+            steps.push(index.map_or_else(|| Step::from(key), Step::Index));
             let tail = rest.strip_prefix(key).unwrap_or_default();
             rest = tail.strip_prefix('.').unwrap_or(tail);
         }

@@ -80,7 +80,7 @@ fn token_len(rest: &[char]) -> usize {
         ':' => next(idx) == ' ',
         ',' => next(idx) == ' ' || next(idx) == ',',
         ']' | '}' => rest.get(..idx).is_some_and(|token| !token.contains(&'{')),
-        ' ' => next(idx) == '#' || next(idx) == ' ',
+        ' ' => matches!(next(idx), '#' | ' ' | '}' | ']'),
         _ => false,
     };
     rest.iter().enumerate().position(|(idx, c)| ends(idx, *c)).unwrap_or(rest.len())
@@ -102,6 +102,7 @@ mod tests {
         assert_eq!(underlined("  grpc: { lisen: \"a b: c\" }", 18), "\"a b: c\"");
         assert_eq!(underlined("inputs: [otlp, replay]", 10), "otlp");
         assert_eq!(underlined("inputs: [otlp, replay]", 16), "replay");
+        assert_eq!(underlined("d: { rate: 0 }", 12), "0");
         assert_eq!(underlined("rate: ten per second # comment", 7), "ten per second");
         assert_eq!(underlined("path: ${HOME}/x", 7), "${HOME}/x");
     }

@@ -15,12 +15,13 @@ use crate::config::component::OptionProblem;
 use crate::config::units::ByteSize;
 use crate::config::units::HumanDuration;
 use crate::config::units::Share;
+use crate::flow::edge::BATCHES_MAX;
 
 /// The limits of the edge in front of a component.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BufferConfig {
-    /// How many batches may wait.
+    /// How many batches may wait, at most 524288.
     pub batches: NonZeroU32,
     /// How many bytes may wait.
     pub bytes: ByteSize,
@@ -35,10 +36,16 @@ impl Default for BufferConfig {
 impl BufferConfig {
     /// Returns what is wrong beyond types.
     pub(super) fn problems(&self) -> Vec<OptionProblem> {
-        let is_empty = self.bytes.bytes() == 0;
-        let problem =
-            || OptionProblem::new("buffer.bytes", "a buffer of no bytes lets nothing pass");
-        is_empty.then(problem).into_iter().collect()
+        let mut problems = Vec::new();
+        if self.bytes.bytes() == 0 {
+            let message = "a buffer of no bytes lets nothing pass";
+            problems.push(OptionProblem::new("buffer.bytes", message));
+        }
+        if BATCHES_MAX < self.batches.get() {
+            let message = format!("must be from 1 to {BATCHES_MAX}");
+            problems.push(OptionProblem::new("buffer.batches", message));
+        }
+        problems
     }
 }
 

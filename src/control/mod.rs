@@ -2,6 +2,7 @@
 //!
 //! It reads snapshots and gives commands; nothing in the data plane knows who asks.
 
+#[rustfmt::skip]
 #[allow(
     clippy::pedantic,
     clippy::allow_attributes_without_reason,

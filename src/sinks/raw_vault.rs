@@ -1,6 +1,8 @@
 //! The `raw_vault` sink: keeps the raw bytes of requests in a write-ahead log until they can be
 //! delivered. It takes batches in the sender's own task, without an edge.
 
+use std::ops::RangeInclusive;
+use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -19,6 +21,7 @@ use crate::config::OptionProblem;
 use crate::config::Resource;
 use crate::config::Section;
 use crate::config::SinkConfig;
+use crate::config::Site;
 use crate::config::running::BuildError;
 use crate::config::running::Context;
 use crate::config::running::RunError;
@@ -49,9 +52,10 @@ const DEAD_LETTER_SEGMENT_BYTES: u64 = 1 << 20;
 struct RawVaultConfig {
     /// The directory; by default one named like the component, under `data_dir`.
     path: Option<PathBuf>,
-    /// The disk that the vault may use, everything counted.
+    /// The disk that the vault may use, everything counted but its dead letters; at least four
+    /// segments, and two segments more than the largest request.
     max_size: ByteSize,
-    /// A segment is sealed at this size.
+    /// A segment is sealed at this size; a multiple of 4KiB from 64KiB to 4GiB.
     segment_size: ByteSize,
     /// A segment that is not empty is sealed at this age.
     segment_age: HumanDuration,
@@ -59,7 +63,7 @@ struct RawVaultConfig {
     durability: DurabilityOption,
     /// How requests are compressed.
     compression: CompressionOption,
-    /// Memory for requests that wait to be written.
+    /// Memory for requests that wait to be written, taken at start; at least 256KiB.
     staging: ByteSize,
     /// The disk that requests may use that can never be delivered.
     dead_letter_max_size: ByteSize,
@@ -112,6 +116,10 @@ inventory::submit! {
 }
 
 impl RawVaultConfig {
+    fn dir(&self, id: &str, data_dir: &Path) -> PathBuf {
+        self.path.clone().unwrap_or_else(|| data_dir.join(id))
+    }
+
     fn options(&self, dir: PathBuf) -> Options {
         let mut options = Options::new(dir);
         options.max_bytes = self.max_size.0;
@@ -134,8 +142,8 @@ impl RawVaultConfig {
 #[async_trait]
 #[typetag::serde(name = "raw_vault")]
 impl SinkConfig for RawVaultConfig {
-    fn resources(&self) -> Vec<Resource> {
-        self.path.iter().cloned().map(Resource::Directory).collect()
+    fn resources(&self, site: &Site<'_>) -> Vec<Resource> {
+        vec![Resource::Directory(self.dir(site.id, site.data_dir))]
     }
 
     fn is_vault(&self) -> bool {
@@ -143,14 +151,33 @@ impl SinkConfig for RawVaultConfig {
     }
 
     fn problems(&self) -> Vec<OptionProblem> {
-        let options = self.options(PathBuf::from("vault"));
-        let invalid = options.validate().err();
-        invalid.map(|error| OptionProblem::new("max_size", error.to_string())).into_iter().collect()
+        let mut problems = Vec::new();
+        let mut bounds = |option: &str, value: u64, range: RangeInclusive<u64>| {
+            if !range.contains(&value) {
+                let (least, most) = (ByteSize(*range.start()), ByteSize(*range.end()));
+                let message = format!("must be from {least} to {most}");
+                problems.push(OptionProblem::new(option, message));
+            }
+        };
+        let segment = self.segment_size.0;
+        bounds("segment_size", segment, 1 << 20..=4 << 30);
+        bounds("staging", self.staging.0, 1 << 20..=1 << 30);
+        // Two segments always stand by, and the largest request needs one of its own.
+        let least =
+            segment.saturating_mul(4).max(segment.saturating_mul(2).saturating_add(65 << 20));
+        bounds("max_size", self.max_size.0, least..=1 << 60);
+        bounds("dead_letter_max_size", self.dead_letter_max_size.0, 68 << 20..=1 << 60);
+        if !segment.is_multiple_of(4096) {
+            problems.push(OptionProblem::new("segment_size", "must be a multiple of 4096 bytes"));
+        }
+        if self.segment_age.0.is_zero() {
+            problems.push(OptionProblem::new("segment_age", "must be more than 0"));
+        }
+        problems
     }
 
     async fn build(&self, context: &Context) -> Result<Box<dyn Sink>, BuildError> {
-        let default_dir = || context.data_dir.join(context.id.as_str());
-        let dir = self.path.clone().unwrap_or_else(default_dir);
+        let dir = self.dir(context.id.as_str(), &context.data_dir);
         let options = self.options(dir.clone());
         let opened = tokio::task::spawn_blocking(move || Writer::open(options)).await;
         let (writer, report) = opened.map_err(|panic| BuildError::Option(panic.to_string()))??;

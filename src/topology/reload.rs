@@ -26,6 +26,7 @@ use crate::config::ComponentId;
 use crate::config::Config;
 use crate::config::ConfigDiff;
 use crate::config::Resource;
+use crate::config::Site;
 
 /// The outcome per component; one that was replaced has two lines.
 #[derive(Debug)]
@@ -101,18 +102,17 @@ fn has(config: &Config, id: &ComponentId) -> bool {
 
 /// Whether the old and the new form of a sink write to the same place.
 fn share_storage(old: &Config, new: &Config, id: &ComponentId) -> bool {
-    let is_vault =
-        |config: &Config| config.sinks.get(id).is_some_and(|sink| sink.config.is_vault());
-    if is_vault(old) && is_vault(new) {
-        return true;
-    }
     let storage = |config: &Config| -> Vec<Resource> {
-        let resources = config.sinks.get(id).map(|sink| sink.config.resources());
+        let resources = config.sinks.get(id).map(|sink| sink.config.resources(&site(config, id)));
         let is_storage = |resource: &Resource| !matches!(resource, Resource::Tcp(_));
         resources.unwrap_or_default().into_iter().filter(is_storage).collect()
     };
     let before = storage(old);
     storage(new).iter().any(|resource| before.contains(resource))
+}
+
+fn site<'a>(config: &'a Config, id: &'a ComponentId) -> Site<'a> {
+    Site { id: id.as_str(), data_dir: &config.data_dir }
 }
 
 fn replays(config: &Config, id: &ComponentId) -> bool {
@@ -215,7 +215,8 @@ fn stop_sources(config: &Config, components: &BTreeMap<ComponentId, Running>) {
 
 /// The addresses that the sources of a configuration listen on.
 fn sockets(config: &Config) -> Vec<SocketAddr> {
-    let resources = config.sources.values().flat_map(|source| source.config.resources());
+    let resources =
+        config.sources.iter().flat_map(|(id, source)| source.config.resources(&site(config, id)));
     let address = |resource| match resource {
         Resource::Tcp(address) => Some(address),
         Resource::Directory(_) | Resource::File(_) => None,

@@ -72,17 +72,17 @@ enum SignalName {
 )]
 #[serde(rename_all = "lowercase")]
 enum Severity {
-    /// 1 to 4
+    /// Numbers 1 to 4.
     Trace,
-    /// 5 to 8
+    /// Numbers 5 to 8.
     Debug,
-    /// 9 to 12
+    /// Numbers 9 to 12.
     Info,
-    /// 13 to 16
+    /// Numbers 13 to 16.
     Warn,
-    /// 17 to 20
+    /// Numbers 17 to 20.
     Error,
-    /// 21 to 24
+    /// Numbers 21 to 24.
     Fatal,
 }
 

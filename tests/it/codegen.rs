@@ -17,7 +17,6 @@ fn the_control_protocol_is_generated_from_its_proto_file() {
         .out_dir(out.path())
         .compile_fds(files)
         .unwrap();
-    let generated =
-        std::fs::read_to_string(out.path().join("gophership.control.v1.rs")).unwrap();
+    let generated = std::fs::read_to_string(out.path().join("gophership.control.v1.rs")).unwrap();
     golden::check("src/control/proto.rs", &generated);
 }

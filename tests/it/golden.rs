@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// Compares `actual` with the committed file at `path`, relative to the repository.
-pub fn check(path: &str, actual: &str) {
+pub(crate) fn check(path: &str, actual: &str) {
     let full = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::create_dir_all(full.parent().unwrap()).unwrap();

@@ -72,13 +72,18 @@ fn complain(text: &str) {
     let _unheard = writeln!(io::stderr().lock(), "{}", text.trim_end());
 }
 
-fn load(source: &ConfigSource) -> Result<config::Config, ExitCode> {
+fn check_readable(source: &ConfigSource) -> Result<(), ExitCode> {
     if let ConfigSource::File(path) = source
         && let Err(error) = std::fs::metadata(path)
     {
         complain(&format!("error: cannot read {}: {error}", path.display()));
         return Err(exit::NO_INPUT.into());
     }
+    Ok(())
+}
+
+fn load(source: &ConfigSource) -> Result<config::Config, ExitCode> {
+    check_readable(source)?;
     source.load().map_err(|errors| {
         complain(&errors.to_string());
         exit::CONFIG.into()
@@ -110,7 +115,7 @@ fn run(args: &RunArgs) -> ExitCode {
         return exit::USAGE.into();
     }
     let source = args.config.clone().map_or(ConfigSource::Default, ConfigSource::File);
-    if let Err(code) = load(&source) {
+    if let Err(code) = check_readable(&source) {
         return code;
     }
     let mut builder = tokio::runtime::Builder::new_multi_thread();
@@ -130,12 +135,13 @@ fn run(args: &RunArgs) -> ExitCode {
         Ok(Ended::Drained) => ExitCode::SUCCESS,
         Ok(Ended::AtOnce) => std::process::exit(exit::TERMINATED.into()),
         Err(error) => {
-            complain(&format!("error: {error}"));
-            match error {
-                StartError::Config(_) => exit::CONFIG.into(),
-                StartError::Build(_) => exit::UNAVAILABLE.into(),
-                _ => exit::IO.into(),
-            }
+            let (text, code) = match &error {
+                StartError::Config(errors) => (errors.to_string(), exit::CONFIG),
+                StartError::Build(error) => (format!("error: {error}"), exit::UNAVAILABLE),
+                error => (format!("error: {error}"), exit::IO),
+            };
+            complain(&text);
+            code.into()
         }
     }
 }

@@ -165,6 +165,13 @@ pub(super) fn mark_of(root: &Node, path: &[Step], fault: &Fault) -> Mark {
         Fault::UnknownField { .. } | Fault::MissingField { .. } | Fault::DuplicateField { .. } => {
             root.key_mark(path, Mark::START)
         }
+        // The name of a choice with content is a key.
+        Fault::UnknownVariant { variant, .. }
+            if path.last() == Some(&Step::Key(variant.clone()))
+                && root.descend(path).and_then(Node::text) != Some(variant) =>
+        {
+            root.key_mark(path, Mark::START)
+        }
         _ => root.value_mark(path, Mark::START),
     }
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use crate::config::component::Resource;
+use crate::config::component::Site;
 use crate::config::draft::AnyConfig;
 use crate::config::error::Finding;
 use crate::config::error::Problem;
@@ -33,8 +34,12 @@ struct Claim {
 /// Checks that nothing is claimed twice.
 pub(super) fn check(plan: &Plan<'_>, settings: Option<&Settings>, findings: &mut Findings) {
     let mut claims = settings.map_or_else(Vec::new, |settings| own_claims(plan.root, settings));
+    let data_dir =
+        settings.map_or_else(|| Settings::default().data_dir.0, |s| s.data_dir.0.clone());
     for (index, piece) in plan.pieces.iter().enumerate() {
-        let resources = piece.config.as_ref().map(AnyConfig::resources).unwrap_or_default();
+        let site = Site { id: piece.id, data_dir: &data_dir };
+        let claimed_by = |config: &AnyConfig| config.resources(&site);
+        let resources = piece.config.as_ref().map(claimed_by).unwrap_or_default();
         let mut claimed: Vec<Resource> = Vec::new();
         for resource in resources {
             let earlier_len = claimed.iter().filter(|earlier| **earlier == resource).count();

@@ -17,6 +17,7 @@ use crate::config::OptionProblem;
 use crate::config::Resource;
 use crate::config::Section;
 use crate::config::SinkConfig;
+use crate::config::Site;
 use crate::config::running::BuildError;
 use crate::config::running::Context;
 use crate::config::running::RunError;
@@ -50,7 +51,8 @@ struct FileConfig {
     /// When a new file is begun.
     #[serde(default)]
     rotate: RotateConfig,
-    /// When written lines are synced to the device; they count as delivered after that.
+    /// When written lines are synced to the device. A request counts as delivered when its line is
+    /// written, and with `always` when it is synced.
     #[serde(default)]
     fsync: Fsync,
 }
@@ -95,11 +97,26 @@ inventory::submit! {
     }
 }
 
+impl FileConfig {
+    /// Whether each signal has a file of its own.
+    fn is_split(&self) -> bool {
+        self.path.to_string_lossy().contains(SIGNAL)
+    }
+
+    /// The files, each with the signal it is for; one that is for all stands under the first.
+    fn files(&self) -> Vec<(Signal, PathBuf)> {
+        let signals = if self.is_split() { Signal::ALL.as_slice() } else { &Signal::ALL[..1] };
+        let text = self.path.to_string_lossy();
+        let path = |signal: &Signal| PathBuf::from(text.replace(SIGNAL, signal.name()));
+        signals.iter().map(|signal| (*signal, path(signal))).collect()
+    }
+}
+
 #[async_trait]
 #[typetag::serde(name = "file")]
 impl SinkConfig for FileConfig {
-    fn resources(&self) -> Vec<Resource> {
-        vec![Resource::File(self.path.clone())]
+    fn resources(&self, _site: &Site<'_>) -> Vec<Resource> {
+        self.files().into_iter().map(|(_, path)| Resource::File(path)).collect()
     }
 
     fn problems(&self) -> Vec<OptionProblem> {
@@ -119,21 +136,15 @@ impl SinkConfig for FileConfig {
             age: self.rotate.age.0,
             keep: self.rotate.keep as usize,
         };
-        let path_of = |signal: Signal| {
-            PathBuf::from(self.path.to_string_lossy().replace(SIGNAL, signal.name()))
-        };
-        let is_split = self.path.to_string_lossy().contains(SIGNAL);
-        let signals = if is_split { Signal::ALL.as_slice() } else { &Signal::ALL[..1] };
         let mut files = Vec::new();
-        for signal in signals {
-            let path = path_of(*signal);
+        for (signal, path) in self.files() {
             let opened = RotatingFile::open(path.clone(), rules).map_err(|source| {
                 BuildError::Io { operation: "open", what: path.display().to_string(), source }
             })?;
-            files.push((*signal, opened));
+            files.push((signal, opened));
         }
         let metrics = context.metrics.sink(context.id.as_str());
-        let files = Files { open: files, is_split, fsync: self.fsync };
+        let files = Files { open: files, is_split: self.is_split(), fsync: self.fsync };
         Ok(Box::new(FileSink { files, metrics }))
     }
 }

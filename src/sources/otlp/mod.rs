@@ -32,6 +32,7 @@ use crate::config::HumanDuration;
 use crate::config::OptionProblem;
 use crate::config::Resource;
 use crate::config::Section;
+use crate::config::Site;
 use crate::config::SourceConfig;
 use crate::config::running::BuildError;
 use crate::config::running::Context;
@@ -52,13 +53,15 @@ use door::Limits;
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct OtlpConfig {
-    /// The gRPC listener; leave it out, together with `http`, to listen for both on loopback.
+    /// The gRPC listener. With neither `grpc` nor `http` both listen on 127.0.0.1, on 4317 and 4318;
+    /// with one of them the other is off.
     grpc: Option<ListenerConfig>,
     /// The HTTP listener: protobuf and JSON on the same port.
     http: Option<ListenerConfig>,
     /// What an OK promises.
     ack: AckOption,
-    /// After this long without delivery the vault takes the request, and the sender gets its OK.
+    /// After this long without delivery the vault takes the request, and the sender gets its OK;
+    /// without a `pivot` nothing happens then.
     patience: HumanDuration,
     /// The vault that takes over when an edge is full or the zone is red.
     pivot: Option<String>,
@@ -67,7 +70,8 @@ struct OtlpConfig {
     answer_within: HumanDuration,
     /// The largest request, also after decompression.
     message_size_max: ByteSize,
-    /// Bytes of requests that may wait for their answer at the same time.
+    /// Bytes of requests that may wait for their answer at the same time; one that finds no room
+    /// within `patience` is refused, to be sent again.
     in_flight_max: ByteSize,
     /// Open connections per listener.
     connections_max: u32,
@@ -146,7 +150,7 @@ impl OtlpConfig {
 #[async_trait]
 #[typetag::serde(name = "otlp")]
 impl SourceConfig for OtlpConfig {
-    fn resources(&self) -> Vec<Resource> {
+    fn resources(&self, _site: &Site<'_>) -> Vec<Resource> {
         let (grpc, http) = self.listeners();
         [grpc, http].into_iter().flatten().map(|listener| Resource::Tcp(listener.listen)).collect()
     }
@@ -166,6 +170,9 @@ impl SourceConfig for OtlpConfig {
                 "ack",
                 "journaled needs a `pivot`: the vault to journal to",
             ));
+        }
+        if self.patience.0.is_zero() {
+            problems.push(OptionProblem::new("patience", "must be more than 0"));
         }
         if self.answer_within.0 <= self.patience.0 {
             problems.push(OptionProblem::new("answer_within", "must be longer than `patience`"));

@@ -58,7 +58,7 @@ pub(super) struct Lookup {
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub(super) enum Scalar {
-    /// true or false
+    /// True or false.
     Bool(bool),
     /// A whole number.
     Int(i64),

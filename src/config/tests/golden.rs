@@ -1,0 +1,47 @@
+//! Typical mistakes and the messages they get, kept as files.
+//!
+//! `UPDATE_GOLDEN=1 cargo test golden` rewrites the messages; the review reads the difference.
+
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+
+use crate::config::schema;
+use crate::config::tests::load;
+
+/// The folder of the golden files.
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config/tests/golden")
+}
+
+/// Compares a text with its golden file, or rewrites the file.
+fn check(name: &str, text: &str) {
+    let path = folder().join(name);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, text).unwrap();
+    }
+    let golden = fs::read_to_string(&path).unwrap_or_default();
+    assert!(golden == text, "{name} differs; got:\n{text}\nexpected:\n{golden}");
+}
+
+#[test]
+fn typical_mistakes_get_messages_worth_reading() {
+    let mut names: Vec<String> = fs::read_dir(folder())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter_map(|name| name.strip_suffix(".yaml").map(str::to_owned))
+        .collect();
+    names.sort();
+    assert!(10 <= names.len(), "{names:?}");
+    for name in names {
+        let text = fs::read_to_string(folder().join(format!("{name}.yaml"))).unwrap();
+        let errors = load(&text).map(|_| ()).expect_err(&name);
+        check(&format!("{name}.txt"), &format!("{errors}\n"));
+    }
+}
+
+#[test]
+fn the_schema_covers_the_whole_document() {
+    let text = serde_json::to_string_pretty(&schema()).unwrap();
+    check("schema.json", &format!("{text}\n"));
+}

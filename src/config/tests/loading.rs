@@ -1,0 +1,195 @@
+//! What a good document becomes, and which documents are refused.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::config::load_file;
+use crate::config::tests::EXAMPLE;
+use crate::config::tests::load;
+use crate::config::tests::problems;
+use crate::somatic::Zone;
+
+/// Wraps the options of a `demo` source into the smallest document.
+fn demo(options: &str) -> String {
+    format!(
+        "sources: {{ d: {{ type: demo, {options} }} }}\nsinks: {{ c: {{ type: console, inputs: [d] }} }}\n"
+    )
+}
+
+#[test]
+fn the_example_becomes_what_it_says() {
+    let config = load(EXAMPLE).map_err(|errors| errors.to_string()).unwrap();
+    assert_eq!(config.sources.len() + config.transforms.len() + config.sinks.len(), 10);
+    assert_eq!(config.data_dir, Path::new("./gophership-data"));
+    assert_eq!(config.shutdown.grace.get(), Duration::from_secs(30));
+    assert_eq!(config.control_socket(), Path::new("./gophership-data/control.sock"));
+    let enrich = &config.transforms["enrich"];
+    assert_eq!((enrich.kind.as_str(), enrich.shed_in), ("enrich", Some(Zone::Yellow)));
+    assert_eq!(enrich.inputs.len(), 3);
+    let options = serde_json::to_value(&*enrich.config).unwrap();
+    let resource = &options["enrich"]["resource"];
+    assert_eq!(resource["deployment.environment"]["set"], "dev");
+    assert_eq!(resource["host.name"]["set"], "ship-1");
+    let demo = serde_json::to_value(&*config.sources["demo"].config).unwrap();
+    assert_eq!(demo["demo"]["rate"], 250);
+    let buffer = &config.sinks["backend"].buffer;
+    assert_eq!((buffer.batches.get(), buffer.bytes.bytes()), (512, 16 << 20));
+    assert_eq!(config.sinks["errors"].buffer.batches.get(), 1024);
+    assert_eq!(config.sources["otlp"].config.pivot(), Some("vault"));
+    assert!(config.sinks["vault"].config.is_vault());
+}
+
+#[test]
+fn everything_but_components_has_a_default() {
+    let config = load(&demo("")).unwrap();
+    assert_eq!(config.metrics.listen.unwrap().to_string(), "127.0.0.1:9091");
+    assert_eq!(config.somatic.watermarks.red.permille(), 850);
+    assert_eq!(config.control_socket(), Path::new("./gophership-data/control.sock"));
+    let off = load(&format!("{}metrics: {{ listen: off }}\n", demo(""))).unwrap();
+    assert_eq!(off.metrics.listen, None);
+}
+
+#[test]
+fn interpolated_texts_become_what_the_option_wants_and_nothing_else_does() {
+    for options in ["rate: \"${RATE}\"", "seed: \"${NO:-7}\", pivot: \"${NO:-v}\""] {
+        let text =
+            demo(options).replace("sinks: {", "sinks: { v: { type: raw_vault, inputs: [d] },");
+        assert!(load(&text).is_ok(), "{options}");
+    }
+    assert!(load("sources:\n  d:\n    type: demo\n    rate: ${RATE}\nsinks: { c: { type: console, inputs: [d] } }\n").is_ok());
+    assert!(problems(&demo("rate: ${RATE}"))[0].ends_with("inside brackets `${...}` needs quotes"));
+    assert!(load(&demo("rate: \"250\"")).is_err());
+    assert_eq!(
+        problems(&demo("rate: \"${SECRET}\"")),
+        ["1:35 sources.d.rate: expected a whole number, found the text `${SECRET}`"]
+    );
+    // The content of a variable is a value, whatever it looks like; and keys are not interpolated.
+    let text = demo("").replace("[d]", "[\"${LIST:-d, d}\"]");
+    assert_eq!(
+        problems(&text)[1..],
+        ["2:39 sinks.c.inputs[0]: there is no source or transform `${LIST:-d, d}`"]
+    );
+    assert_eq!(
+        problems(&demo("\"${RATE}\": 1"))[0],
+        "1:29 sources.d.\"${RATE}\": unknown option `${RATE}`"
+    );
+}
+
+#[test]
+fn texts_keep_the_form_they_were_written_in() {
+    let text = "sources: { d: { type: demo } }\nsinks: { c: { type: otlp, inputs: [d], \
+                endpoint: \"http://localhost:4317\", \
+                headers: { a: 1.10, b: 007, c: no, d: 0x1F, e: 1e3, f: true } } }\n";
+    let config = load(text).map_err(|errors| errors.to_string()).unwrap();
+    let options = serde_json::to_value(&*config.sinks["c"].config).unwrap();
+    let values = options["otlp"]["headers"].as_object().unwrap().values();
+    let values: Vec<&str> = values.filter_map(|value| value.as_str()).collect();
+    assert_eq!(values, ["1.10", "007", "no", "0x1F", "1e3", "true"]);
+}
+
+#[test]
+fn an_attribute_takes_the_type_it_is_written_in() {
+    let text = "sources: { d: { type: demo } }\ntransforms: { e: { type: enrich, inputs: [d], \
+                resource: { a: 1.5, b: 7, c: no, d: \"8\", e: true, f: \"${RATE}\", \
+                g: { set_if_absent: 9 } } } }\nsinks: { c: { type: console, inputs: [e] } }\n";
+    let config = load(text).map_err(|errors| errors.to_string()).unwrap();
+    let options = serde_json::to_value(&*config.transforms["e"].config).unwrap();
+    let expected = serde_json::json!({
+        "a": { "set": 1.5 }, "b": { "set": 7 }, "c": { "set": "no" }, "d": { "set": "8" },
+        "e": { "set": true }, "f": { "set": "250" }, "g": { "set_if_absent": 9 },
+    });
+    assert_eq!(options["enrich"]["resource"], expected);
+}
+
+#[test]
+fn anchors_and_merge_keys_work() {
+    let text = "sources:\n  a: &base { type: demo, rate: 5, seed: 8 }\n  b: { <<: *base, rate: 6 }\n\
+                sinks: { c: { type: console, inputs: [a, b] } }\n";
+    let config = load(text).unwrap();
+    let b = serde_json::to_value(&*config.sources["b"].config).unwrap();
+    assert_eq!((&b["demo"]["rate"], &b["demo"]["seed"]), (&6.into(), &8.into()));
+}
+
+#[test]
+fn a_journaled_source_needs_no_reader_and_a_vault_no_input() {
+    let text = "sources: { app: { type: otlp, ack: journaled, pivot: vault }, \
+                replay: { type: vault_replay, vault: vault } }\n\
+                sinks: { vault: { type: raw_vault }, c: { type: console, inputs: [replay] } }\n";
+    assert!(load(text).is_ok());
+    let text = text.replace("journaled", "delivered");
+    assert_eq!(problems(&text), ["1:12 sources.app: nobody reads the source `app`"]);
+    let text = text.replace("type: raw_vault", "type: raw_vault, inputs: [replay]");
+    assert!(problems(&text)[1].ends_with("go round for ever: replay -> vault -> replay"));
+}
+
+#[test]
+fn what_yaml_allows_and_makes_no_sense_here_is_refused() {
+    for (text, message) in [
+        ("- a\n- b\n", "1:3 : expected a mapping with `sources` and `sinks`, found a list"),
+        ("a: !tag b\n", "1:4 : YAML tags (`!name`) have no meaning here"),
+        ("a: 1\n---\nb: 2\n", "2:1 : a second document begins here (`---`); a file holds one"),
+        ("[a]: 1\n", "1:1 : invalid type: sequence, expected a name as the key"),
+        ("a: *b\n", "1:4 : unknown anchor"),
+        ("<<: 5\n", "1:1 : `<<` merges mappings only"),
+        ("a: \"b\n", "2:1 : the text ends inside quotes"),
+        (
+            "sources: 5\n",
+            "1:10 sources: expected a mapping from ids to sources, found the number 5",
+        ),
+    ] {
+        let found = problems(text);
+        assert!(found.iter().any(|problem| problem == message), "{text:?}: {found:?}");
+    }
+}
+
+#[test]
+fn hostile_documents_are_refused_quickly() {
+    let many = |range: std::ops::Range<usize>, line: &dyn Fn(usize) -> String| -> String {
+        range.map(line).collect::<Vec<_>>().concat()
+    };
+    let laugh =
+        |level| format!("a{level}: &a{level} [{}]\n", format!("*a{}, ", level - 1).repeat(10));
+    let link = |id| format!(" t{id}: {{ type: enrich, inputs: [t{}] }}\n", id + 1);
+    let (laughs, chain) = (many(1..20, &laugh), many(0..15_000, &link));
+    let many = |line: &str| many(0..20_000, &|id| line.replace('#', &id.to_string()));
+    let sinks = "sinks: { c: { type: console, inputs: [x] } }\n";
+    for text in [
+        "[".repeat(1 << 20),
+        "{a: ".repeat(1 << 18),
+        format!("a: &a0 x\n{laughs}"),
+        format!("{}x: 1\n", "- ".repeat(1 << 19)),
+        format!("? {}\n: 1\n", "k".repeat(1 << 19)),
+        format!("a: {}\n", "x".repeat(2 << 20)),
+        many("key#: value\n"),
+        format!("sources:\n{}{sinks}", many(" s#: {type: otpl}\n")),
+        format!("sources:\n{}{sinks}", many(" s#: {type: otlp}\n")),
+        format!("sources:\n{}{sinks}", many(" s#: {type: demo, x: 1}\n")),
+        format!("transforms:\n{chain} t15000: {{ type: enrich, inputs: [t0] }}\n{sinks}"),
+        format!("sinks:\n{}", many(" s#: {type: console, inputs: [n#]}\n")),
+        format!("sources: {{ d: {{ type: demo, {} }} }}\n", many("o#: 1, ")),
+    ] {
+        let begin = std::time::Instant::now();
+        let errors = load(&text).map(|_| ()).unwrap_err();
+        let start: String = text.chars().take(40).collect();
+        assert!(begin.elapsed() < Duration::from_secs(10), "{start}: {:?}", begin.elapsed());
+        assert!(!errors.as_slice().is_empty() && errors.as_slice().len() <= 100, "{start}");
+        assert!(errors.to_string().len() < 200_000, "{start}");
+    }
+}
+
+#[test]
+fn files_are_read_and_their_troubles_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gophership.yaml");
+    let load = || load_file(&path, &|_| Some("1".to_owned())).map(|_| ());
+    let missing = load().unwrap_err().to_string();
+    assert!(missing.contains("cannot read the file: No such file"), "{missing}");
+    std::fs::write(&path, EXAMPLE).unwrap();
+    assert!(load().is_ok());
+    std::fs::write(&path, b"a: 1\nb: caf\xe9\n").unwrap();
+    let errors = load().unwrap_err();
+    let error = &errors.as_slice()[0];
+    assert_eq!((error.line, error.column), (2, 7));
+    std::fs::write(&path, "#".repeat((1 << 20) + 1)).unwrap();
+    assert!(load().unwrap_err().to_string().contains("the limit is 1048576"));
+}

@@ -1,0 +1,229 @@
+//! The hot path takes no memory from the heap.
+//!
+//! What is measured begins where the codec has handed over a decoded gRPC frame as `Bytes`: the
+//! pre-scan, the cell of the acknowledgement, the batch with its booking, the route in force and the
+//! batch's place, which is (a) an edge or (b) the vault's staging buffer, with checksum and LZ4.
+//! It ends when the acceptor may say OK. Only what the accepting thread allocates is counted; the
+//! vault's writer thread works on its own.
+
+use std::alloc::GlobalAlloc;
+use std::alloc::Layout;
+use std::alloc::System;
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Context;
+use std::task::Waker;
+use std::time::Duration;
+
+use gophership::config;
+use gophership::config::running::Context as BuildContext;
+use gophership::event::Ledger;
+use gophership::event::Request;
+use gophership::flow::Acceptor;
+use gophership::flow::AckLevel;
+use gophership::flow::EdgeLimits;
+use gophership::flow::EdgeReceiver;
+use gophership::flow::Intake;
+use gophership::flow::Output;
+use gophership::flow::Pivot;
+use gophership::flow::Pulse;
+use gophership::flow::RouteTable;
+use gophership::flow::Routes;
+use gophership::flow::Target;
+use gophership::flow::accept::Waits;
+use gophership::flow::edge;
+use gophership::metrics::Metrics;
+use gophership::otlp;
+use gophership::otlp::Signal;
+use gophership::somatic::Zone;
+use tokio::sync::Notify;
+use tokio::sync::watch;
+
+use crate::harness::Parcel;
+use crate::harness::Traffic;
+
+const OPERATIONS: u32 = 10_000;
+const WARM_UP: u32 = 500;
+
+thread_local! {
+    static IS_ARMED: Cell<bool> = const { Cell::new(false) };
+    static COUNT: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Counts what a thread allocates while it is armed.
+struct Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn count() {
+    // A thread that is ending has no counters any more.
+    let _ended = IS_ARMED.try_with(|is_armed| {
+        if is_armed.get() {
+            COUNT.with(|count| count.set(count.get() + 1));
+        }
+    });
+}
+
+#[expect(unsafe_code, reason = "this is the interface of allocators")]
+// SAFETY: everything is handed through to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+/// Begins to count what this thread allocates.
+fn arm() {
+    COUNT.set(0);
+    IS_ARMED.set(true);
+}
+
+/// Ends that, and returns the count.
+fn disarm() -> u64 {
+    IS_ARMED.set(false);
+    COUNT.get()
+}
+
+/// What a source holds: an acceptor over a route table.
+fn acceptor(table: RouteTable, ledger: &'static Ledger, metrics: &Metrics) -> Acceptor {
+    let routes = Arc::new(Routes::default());
+    routes.put(table);
+    let pulse = Pulse::new(1024, 850, Arc::new(Notify::new()));
+    let output = Output::new(routes, Some(pulse));
+    let waits = Waits { patience: Duration::from_secs(1), answer_within: Duration::from_secs(8) };
+    let pivots = metrics.source("otlp").pivots;
+    Acceptor::new(output, AckLevel::Delivered, waits, ledger, pivots)
+}
+
+/// What the source does with the bytes of a frame.
+fn request(parcel: &Parcel) -> Request {
+    let summary = otlp::prescan(parcel.signal, &parcel.wire).unwrap();
+    let wire = parcel.wire.clone();
+    Request { signal: parcel.signal, wire, records: summary.records, received_unix_ns: 1 }
+}
+
+/// Takes one request into an edge, delivers it, and takes the answer.
+async fn through_the_edge(acceptor: &Acceptor, receiver: &mut EdgeReceiver, parcel: &Parcel) {
+    let mut accepted = pin!(acceptor.accept(request(parcel)));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(accepted.as_mut().poll(&mut context).is_pending(), "it waits for its delivery");
+    receiver.try_recv().unwrap().delivered();
+    accepted.await.unwrap();
+}
+
+/// Returns what so many operations allocate.
+async fn allocations_into_an_edge(parcels: &[Parcel]) -> u64 {
+    let (ledger, metrics) = (Ledger::leak(), Metrics::new());
+    let (sender, mut receiver) = edge::edge(EdgeLimits { batches: 1024, bytes: 32 << 20 });
+    let table = RouteTable { targets: vec![Target::Edge(sender)], pivot: None };
+    let acceptor = acceptor(table, ledger, &metrics);
+    for operation in 0..WARM_UP {
+        let parcel = &parcels[operation as usize % parcels.len()];
+        through_the_edge(&acceptor, &mut receiver, parcel).await;
+    }
+    arm();
+    for operation in 0..OPERATIONS {
+        let parcel = &parcels[operation as usize % parcels.len()];
+        through_the_edge(&acceptor, &mut receiver, parcel).await;
+    }
+    disarm()
+}
+
+/// Opens a vault as the configuration does, and returns the way into it.
+async fn intake(dir: &std::path::Path, ledger: &'static Ledger) -> Arc<dyn Intake> {
+    let yaml = "
+sources:
+  otlp: { type: otlp, ack: journaled, pivot: vault }
+sinks:
+  vault: { type: raw_vault, max_size: 512MiB, segment_size: 64MiB, durability: written }
+";
+    let config = config::load_text("vault.yaml", yaml, &|_| None).unwrap();
+    let (_zone, zone) = watch::channel(Zone::Red);
+    let (id, entry) = config.sinks.iter().next().unwrap();
+    let context = BuildContext {
+        id: id.clone(),
+        ledger,
+        metrics: Metrics::new(),
+        zone,
+        vaults: Arc::default(),
+        listeners: Arc::default(),
+        data_dir: dir.to_owned(),
+    };
+    entry.config.build(&context).await.unwrap().intake().unwrap()
+}
+
+/// Returns what so many operations allocate.
+async fn allocations_into_the_vault(parcels: &[Parcel]) -> u64 {
+    let dir = tempfile::tempdir().unwrap();
+    let (ledger, metrics) = (Ledger::leak(), Metrics::new());
+    let pivot = Pivot { vault: intake(dir.path(), ledger).await, is_in_force: true };
+    let table = RouteTable { targets: Vec::new(), pivot: Some(pivot) };
+    let acceptor = acceptor(table, ledger, &metrics);
+    for operation in 0..WARM_UP {
+        let parcel = &parcels[operation as usize % parcels.len()];
+        acceptor.accept(request(parcel)).await.unwrap();
+    }
+    arm();
+    for operation in 0..OPERATIONS {
+        let parcel = &parcels[operation as usize % parcels.len()];
+        acceptor.accept(request(parcel)).await.unwrap();
+    }
+    disarm()
+}
+
+/// Requests of each signal, from one record to some tens of kilobytes.
+fn parcels() -> Vec<Parcel> {
+    let traffic = Traffic::default();
+    let of = |(idx, records): (usize, &u64)| traffic.padded(Signal::ALL[idx % 3], *records, 40);
+    [1, 10, 10, 1, 100, 10, 1, 10, 100].iter().enumerate().map(of).collect()
+}
+
+fn run<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+/// Scenario: 10,000 requests go through the acceptor into an edge and are delivered.
+/// Guarantees: the accepting thread allocates nothing.
+#[test]
+fn the_way_into_an_edge_allocates_nothing() {
+    assert_eq!(run(allocations_into_an_edge(&parcels())), 0);
+}
+
+/// Scenario: 10,000 requests go through the acceptor into the vault, as in Red.
+/// Guarantees: the accepting thread allocates nothing.
+#[test]
+fn the_way_into_the_vault_allocates_nothing() {
+    assert_eq!(run(allocations_into_the_vault(&parcels())), 0);
+}
+
+/// Scenario: one allocation on purpose.
+/// Guarantees: the counter sees it; it would see any on the way as well.
+#[test]
+fn the_counter_counts() {
+    arm();
+    let planted = std::hint::black_box(Box::new(7_u8));
+    let count = disarm();
+    assert_eq!((*planted, count), (7, 1));
+}

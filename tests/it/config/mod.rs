@@ -1,0 +1,9 @@
+//! What users write and read: examples, mistakes, pages.
+//!
+//! `stage` makes a configuration fit to run in a test, `mutate` makes it hostile.
+
+mod examples;
+mod hostile;
+mod mutate;
+mod pages;
+mod stage;

@@ -1,0 +1,151 @@
+//! The website says what the program does.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use gophership::event::Bucket;
+use gophership::event::Signal;
+use gophership::metrics::Metrics;
+
+use super::examples::examples;
+use crate::golden;
+
+const METRICS_SOURCE: &str = include_str!("../../../src/metrics.rs");
+const GOPHERSHIP_MAIN: &str = include_str!("../../../src/bin/gophership/main.rs");
+const GS_CTL_MAIN: &str = include_str!("../../../src/bin/gs-ctl/main.rs");
+/// Between these lines a page holds what the program says.
+const BEGIN: &str = "<!-- generated: metrics -->\n";
+const END: &str = "<!-- end -->\n";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn page(name: &str) -> String {
+    fs::read_to_string(root().join("website").join(name)).unwrap()
+}
+
+fn pages() -> Vec<(String, String)> {
+    let names = fs::read_dir(root().join("website")).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names
+        .map(|name| {
+            let text = page(&name);
+            (name, text)
+        })
+        .collect()
+}
+
+/// Returns the names in the source of the metrics: the only texts there with an underscore.
+fn registered() -> Vec<&'static str> {
+    let source = METRICS_SOURCE.split_once("struct Builder").unwrap().1;
+    let source = source.split("mod tests").next().unwrap();
+    let is_name = |text: &&str| {
+        text.contains('_') && text.bytes().all(|byte| byte == b'_' || byte.is_ascii_lowercase())
+    };
+    let names: Vec<&str> = source.split('"').skip(1).step_by(2).filter(is_name).collect();
+    assert!(10 < names.len(), "src/metrics.rs is written in another way now");
+    names
+}
+
+/// One row per metric, with everything in it that can be seen from outside.
+fn metrics_table() -> String {
+    let metrics = Metrics::new();
+    let (source, vault) = (metrics.source("otlp"), metrics.vault("vault"));
+    source.accepted.inc();
+    vault.replayed.inc();
+    metrics.sink("backend").requests.inc();
+    metrics.ledger.with_label_values(&[Signal::Logs.name(), Bucket::Received.name()]).set(1);
+    for gauge in [&metrics.edge_batches, &metrics.edge_bytes] {
+        gauge.with_label_values(&["backend"]).set(1);
+    }
+    metrics.restarts.with_label_values(&["backend"]).inc();
+    metrics.reloads.with_label_values(&["ok"]).inc();
+    let text = metrics.render().unwrap();
+
+    let mut rows: BTreeMap<&str, [String; 3]> = BTreeMap::new();
+    for line in text.lines() {
+        if let Some((name, help)) =
+            line.strip_prefix("# HELP ").and_then(|rest| rest.split_once(' '))
+        {
+            help.clone_into(&mut rows.entry(name).or_default()[2]);
+        } else if let Some((name, kind)) =
+            line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' '))
+        {
+            kind.clone_into(&mut rows.entry(name).or_default()[0]);
+        } else if let Some((name, labels)) = line.split_once('{') {
+            let labels = labels.split_once('}').unwrap().0.split(',');
+            let labels: Vec<String> =
+                labels.map(|label| format!("`{}`", label.split_once('=').unwrap().0)).collect();
+            rows.entry(name).or_default()[1] = labels.join(", ");
+        }
+    }
+    for name in registered() {
+        assert!(rows.contains_key(format!("gophership_{name}").as_str()), "{name} is not shown");
+    }
+    let rows = rows
+        .iter()
+        .map(|(name, [kind, labels, help])| format!("| `{name}` | {kind} | {labels} | {help} |\n"));
+    format!("| metric | type | labels | meaning |\n|---|---|---|---|\n{}", rows.collect::<String>())
+}
+
+/// Scenario: every metric is touched and rendered.
+/// Guarantees: the operations page lists them all as they are; `UPDATE_GOLDEN=1` writes the list.
+#[test]
+fn the_operations_page_lists_every_metric() {
+    let text = page("operations.md");
+    let (before, rest) = text.split_once(BEGIN).unwrap();
+    let (_, after) = rest.split_once(END).unwrap();
+    golden::check(
+        "website/operations.md",
+        &format!("{before}{BEGIN}{}{END}{after}", metrics_table()),
+    );
+}
+
+/// Returns the values of the `exit` module in a source text.
+fn exit_codes(source: &str) -> Vec<&str> {
+    let module = source.split_once("mod exit {").unwrap().1.split_once("\n}").unwrap().0;
+    module.lines().filter_map(|line| line.split_once("u8 = ")?.1.strip_suffix(';')).collect()
+}
+
+#[test]
+fn the_operations_page_lists_every_exit_code() {
+    let text = page("operations.md");
+    for code in exit_codes(GOPHERSHIP_MAIN).into_iter().chain(exit_codes(GS_CTL_MAIN)) {
+        assert!(text.contains(&format!("| {code} |")), "exit code {code} is not explained");
+    }
+}
+
+#[test]
+fn the_index_lists_every_page_and_every_example_with_its_sentence() {
+    let index = page("index.md");
+    for (name, _) in pages() {
+        assert!(name == "index.md" || index.contains(&format!("]({name})")), "{name}");
+    }
+    for (name, text) in examples() {
+        let sentence = text.lines().next().unwrap().strip_prefix("# ").unwrap();
+        assert!(index.contains(&format!("(../config/examples/{name})")), "{name}");
+        assert!(index.contains(sentence), "{name}: {sentence}");
+    }
+}
+
+#[test]
+fn links_lead_somewhere_and_pages_are_plain_ascii() {
+    let mut texts = pages();
+    for name in ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"] {
+        texts.push((format!("../{name}"), fs::read_to_string(root().join(name)).unwrap()));
+    }
+    for (name, text) in texts {
+        assert!(text.is_ascii(), "{name}");
+        let dir = root().join("website").join(&name);
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')) {
+            let target = link.0.split('#').next().unwrap();
+            if target.is_empty() || target.contains("://") {
+                continue;
+            }
+            let target = dir.parent().unwrap().join(target);
+            assert!(target.exists(), "{name} links to {}", target.display());
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! A recording OTLP backend: gRPC and HTTP on one port, that behaves as a test says.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::io::Read;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use gophership::otlp::Signal;
+use http::HeaderMap;
+use http::HeaderValue;
+use http::Request;
+use http::Response;
+use http::header::CONTENT_TYPE;
+use http_body_util::BodyExt;
+use http_body_util::Full;
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::TokioIo;
+use hyper_util::server::conn::auto::Builder;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsPartialSuccess;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
+use prost::Message;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::traffic;
+use super::traffic::Fingerprint;
+
+/// How the backend behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Takes everything.
+    Accept,
+    /// Takes everything, so long after it came.
+    Slow(Duration),
+    /// Takes everything and says that it rejected so many records of it.
+    AcceptExcept(i64),
+    /// Says that it cannot now: `UNAVAILABLE`, 503.
+    Unavailable,
+    /// Says never: `INVALID_ARGUMENT`, 400.
+    Reject,
+    /// Reads requests and does not answer; when the mode changes they are refused as unavailable.
+    Hang,
+    /// Closes every connection.
+    Down,
+}
+
+/// What was taken of one signal.
+#[derive(Default)]
+struct Taken {
+    /// How often each request came.
+    requests: HashMap<Fingerprint, u64>,
+    /// How often each record came, by signal.
+    records: BTreeMap<(Signal, u64), u64>,
+    /// The bytes of the last request.
+    last: Bytes,
+}
+
+struct Shared {
+    mode: watch::Sender<Mode>,
+    taken: Mutex<Taken>,
+    /// Requests that came, taken or not.
+    attempts: AtomicU64,
+}
+
+/// The backend; it ends when dropped.
+pub(crate) struct Backend {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+impl Backend {
+    /// Starts a backend that takes everything.
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared {
+            mode: watch::Sender::new(Mode::Accept),
+            taken: Mutex::default(),
+            attempts: AtomicU64::new(0),
+        });
+        let task = tokio::spawn(serve(listener, Arc::clone(&shared)));
+        Self { address, shared, task }
+    }
+
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Behaves like this from now on.
+    pub(crate) fn set(&self, mode: Mode) {
+        self.shared.mode.send_replace(mode);
+    }
+
+    /// Requests that came so far, taken or not.
+    pub(crate) fn attempts(&self) -> u64 {
+        self.shared.attempts.load(Ordering::SeqCst)
+    }
+
+    /// Requests that were taken so far, copies included.
+    pub(crate) fn requests(&self) -> u64 {
+        self.shared.taken.lock().unwrap().requests.values().sum()
+    }
+
+    /// How often each request was taken.
+    pub(crate) fn fingerprints(&self) -> HashMap<Fingerprint, u64> {
+        self.shared.taken.lock().unwrap().requests.clone()
+    }
+
+    /// How often a request was taken.
+    pub(crate) fn has(&self, fingerprint: &Fingerprint) -> u64 {
+        self.shared.taken.lock().unwrap().requests.get(fingerprint).copied().unwrap_or(0)
+    }
+
+    /// Records of a signal that were taken so far, each with how often.
+    pub(crate) fn records(&self, signal: Signal) -> BTreeMap<u64, u64> {
+        let taken = self.shared.taken.lock().unwrap();
+        let of_signal = taken.records.iter().filter(|((of, _), _)| *of == signal);
+        of_signal.map(|((_, number), times)| (*number, *times)).collect()
+    }
+
+    /// The last request that was taken.
+    pub(crate) fn last(&self) -> Bytes {
+        self.shared.taken.lock().unwrap().last.clone()
+    }
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        self.set(Mode::Down);
+        self.task.abort();
+    }
+}
+
+async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let mut mode = shared.mode.subscribe();
+        let shared = Arc::clone(&shared);
+        tokio::spawn(async move {
+            let service = service_fn(|request| answer(Arc::clone(&shared), request));
+            let builder = Builder::new(TokioExecutor::new());
+            tokio::select! {
+                // A connection that breaks is the other side's affair.
+                _ended = builder.serve_connection(TokioIo::new(stream), service) => {}
+                _down = mode.wait_for(|mode| *mode == Mode::Down) => {}
+            }
+        });
+    }
+}
+
+type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
+
+async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answer, Infallible> {
+    let path = request.uri().path().to_owned();
+    let is_path = |signal: &Signal| signal.grpc_path() == path || signal.http_path() == path;
+    let signal = Signal::ALL.into_iter().find(is_path).expect("only OTLP paths are asked for");
+    let is_grpc = path == signal.grpc_path();
+    let headers = request.headers().clone();
+    let Ok(body) = request.into_body().collect().await else {
+        return Ok(Response::default());
+    };
+    shared.attempts.fetch_add(1, Ordering::SeqCst);
+    let mut changes = shared.mode.subscribe();
+    let mode = *changes.borrow_and_update();
+    if mode == Mode::Hang {
+        // The sender of the mode lives in `shared`.
+        changes.changed().await.unwrap();
+    }
+    if let Mode::Slow(delay) = mode {
+        tokio::time::sleep(delay).await;
+    }
+    let refusal = match mode {
+        Mode::Accept | Mode::Slow(_) | Mode::AcceptExcept(_) => None,
+        Mode::Unavailable | Mode::Hang | Mode::Down => Some(("14", 503)),
+        Mode::Reject => Some(("3", 400)),
+    };
+    if let Some((grpc_status, http_status)) = refusal {
+        return Ok(if is_grpc { grpc(grpc_status, None) } else { http(http_status, Bytes::new()) });
+    }
+    let wire = if is_grpc {
+        unframe(&headers, &body.to_bytes())
+    } else {
+        decompress(headers.get("content-encoding"), &body.to_bytes())
+    };
+    record(&shared, signal, wire);
+    let body = response(mode);
+    Ok(if is_grpc { grpc("0", Some(body)) } else { http(200, body) })
+}
+
+fn record(shared: &Shared, signal: Signal, wire: Bytes) {
+    let numbers = traffic::numbers(signal, &wire);
+    let mut taken = shared.taken.lock().unwrap();
+    *taken.requests.entry(blake3::hash(&wire)).or_default() += 1;
+    for number in numbers {
+        *taken.records.entry((signal, number)).or_default() += 1;
+    }
+    taken.last = wire;
+}
+
+/// The three signals have the same response, field by field.
+fn response(mode: Mode) -> Bytes {
+    let Mode::AcceptExcept(rejected_log_records) = mode else { return Bytes::new() };
+    let error_message = "some are not to our taste".to_owned();
+    let partial = ExportLogsPartialSuccess { rejected_log_records, error_message };
+    ExportLogsServiceResponse { partial_success: Some(partial) }.encode_to_vec().into()
+}
+
+fn http(status: u16, body: Bytes) -> Answer {
+    let mut answer = Response::new(Full::new(body).boxed_unsync());
+    *answer.status_mut() = status.try_into().unwrap();
+    let kind = HeaderValue::from_static("application/x-protobuf");
+    answer.headers_mut().insert(CONTENT_TYPE, kind);
+    answer
+}
+
+/// One message and the status behind it, or the status alone.
+fn grpc(status: &'static str, message: Option<Bytes>) -> Answer {
+    let status = HeaderValue::from_static(status);
+    let mut answer = if let Some(message) = message {
+        let mut frame = vec![0];
+        frame.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+        frame.extend(message);
+        let trailers = HeaderMap::from_iter([("grpc-status".parse().unwrap(), status)]);
+        let body = Full::new(Bytes::from(frame)).with_trailers(async { Some(Ok(trailers)) });
+        Response::new(body.boxed_unsync())
+    } else {
+        let mut answer = Response::new(Full::default().boxed_unsync());
+        answer.headers_mut().insert("grpc-status", status);
+        answer
+    };
+    let kind = HeaderValue::from_static("application/grpc");
+    answer.headers_mut().insert(CONTENT_TYPE, kind);
+    answer
+}
+
+/// Takes the one message out of a gRPC body.
+fn unframe(headers: &HeaderMap, body: &Bytes) -> Bytes {
+    let len = u32::from_be_bytes(body[1..5].try_into().unwrap()) as usize;
+    assert_eq!(body.len(), 5 + len, "one whole message");
+    match body[0] {
+        0 => body.slice(5..),
+        _ => decompress(headers.get("grpc-encoding"), &body.slice(5..)),
+    }
+}
+
+fn decompress(encoding: Option<&HeaderValue>, bytes: &Bytes) -> Bytes {
+    let mut plain = Vec::new();
+    match encoding.map(HeaderValue::as_bytes) {
+        None | Some(b"identity") => return bytes.clone(),
+        Some(b"gzip") => flate2::read::GzDecoder::new(&bytes[..]).read_to_end(&mut plain).unwrap(),
+        Some(b"zstd") => {
+            zstd::stream::read::Decoder::new(&bytes[..]).unwrap().read_to_end(&mut plain).unwrap()
+        }
+        Some(other) => panic!("unknown encoding {other:?}"),
+    };
+    plain.into()
+}

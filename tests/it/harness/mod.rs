@@ -1,0 +1,67 @@
+//! What behaviour tests share: the real process on a site of its own, a recording backend, clients
+//! that send requests of known records, and the oracle that compares both ends.
+
+mod backend;
+mod client;
+mod load;
+mod metrics;
+mod oracle;
+mod process;
+mod site;
+pub(crate) mod traffic;
+
+use std::time::Duration;
+use std::time::Instant;
+
+pub(crate) use backend::Backend;
+pub(crate) use backend::Mode;
+pub(crate) use client::GrpcClient;
+pub(crate) use client::HttpAnswer;
+pub(crate) use client::HttpClient;
+pub(crate) use load::Load;
+pub(crate) use load::Shape;
+pub(crate) use metrics::Books;
+pub(crate) use metrics::Metrics;
+pub(crate) use oracle::Oracle;
+pub(crate) use process::Process;
+pub(crate) use site::Site;
+pub(crate) use site::free_address;
+pub(crate) use traffic::Parcel;
+pub(crate) use traffic::Traffic;
+
+/// How often a condition is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// Waits until `is_so`, and fails the test when that has not happened `within` the time.
+pub(crate) async fn eventually(within: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + within;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "not within {within:?}: {what}");
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Like [`eventually`], for conditions that must ask somebody.
+pub(crate) async fn eventually_async(
+    within: Duration,
+    what: &str,
+    mut is_so: impl AsyncFnMut() -> bool,
+) {
+    let deadline = Instant::now() + within;
+    while !is_so().await {
+        assert!(Instant::now() < deadline, "not within {within:?}: {what}");
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// The seed of a random test: `GOPHERSHIP_TEST_SEED`, or another one each time.
+pub(crate) fn seed() -> u64 {
+    let given = std::env::var("GOPHERSHIP_TEST_SEED").ok();
+    given.and_then(|text| text.parse().ok()).unwrap_or_else(|| fastrand::u64(..))
+}
+
+/// Says something that belongs to the test's output: shown when it fails, or with `--nocapture`.
+#[expect(clippy::print_stdout, reason = "this is how a test talks")]
+pub(crate) fn report(text: &str) {
+    println!("{text}");
+}

@@ -1,0 +1,100 @@
+//! A place to run: a directory, free ports and a configuration.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::net::SocketAddr;
+use std::net::TcpListener;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU16;
+use std::sync::atomic::Ordering;
+
+use tempfile::TempDir;
+
+use super::process::Process;
+
+/// Ports are taken from below the range from which the system gives ports to clients, so that no
+/// connection of another test can sit on one between two starts.
+const PORTS_FROM: u16 = 10_000;
+const PORTS: u16 = 20_000;
+
+/// A directory with a configuration, and the ports that are named in it.
+pub(crate) struct Site {
+    dir: TempDir,
+    grpc: SocketAddr,
+    http: SocketAddr,
+    metrics: SocketAddr,
+    backend: String,
+    pub(crate) env: Vec<(&'static str, String)>,
+}
+
+impl Site {
+    /// Makes a site; in `yaml`, `$GRPC`, `$HTTP`, `$BACKEND` and `$DIR` stand for its places.
+    pub(crate) fn new(backend: SocketAddr, yaml: &str) -> Self {
+        let site = Self {
+            dir: tempfile::tempdir().unwrap(),
+            grpc: free_address(),
+            http: free_address(),
+            metrics: free_address(),
+            backend: backend.to_string(),
+            env: Vec::new(),
+        };
+        site.configure(yaml);
+        site
+    }
+
+    /// Replaces the configuration; a running process reads it at its next reload.
+    pub(crate) fn configure(&self, yaml: &str) {
+        let head = "data_dir: $DIR/data\nmetrics: { listen: \"$METRICS\" }\n";
+        let text = format!("{head}{yaml}")
+            .replace("$DIR", &self.dir.path().display().to_string())
+            .replace("$GRPC", &self.grpc.to_string())
+            .replace("$HTTP", &self.http.to_string())
+            .replace("$METRICS", &self.metrics.to_string())
+            .replace("$BACKEND", &self.backend);
+        fs::write(self.config(), text).unwrap();
+    }
+
+    /// Starts the process and waits until it is ready.
+    pub(crate) async fn start(&self) -> Process {
+        Process::start(self).await
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.dir.path().join("gophership.yaml")
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.dir.path().join("data/control.sock")
+    }
+
+    pub(crate) const fn grpc(&self) -> SocketAddr {
+        self.grpc
+    }
+
+    pub(crate) const fn http(&self) -> SocketAddr {
+        self.http
+    }
+
+    pub(crate) const fn metrics(&self) -> SocketAddr {
+        self.metrics
+    }
+}
+
+/// An address on loopback that nobody uses, and that no other test of this process is given.
+pub(crate) fn free_address() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = u16::try_from(std::process::id() % u32::from(PORTS)).unwrap_or(0);
+    loop {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = PORTS_FROM + (first + step % PORTS) % PORTS;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+}

@@ -149,12 +149,13 @@ impl App {
             ledger,
             metrics: Arc::clone(&metrics),
             zone: somatic.watch(),
+            wiring: Arc::clone(&wiring),
             vaults: Arc::<Vaults>::default(),
             listeners: Arc::<Listeners>::default(),
         };
         let red_permille = watermarks(&config).red_permille;
         let pulse = Pulse::new(config.somatic.check_every.get(), red_permille, somatic.alarm());
-        let topology = RunningTopology::empty(shared, Arc::clone(&wiring), pulse);
+        let topology = RunningTopology::empty(shared, pulse);
         let control_path = config.control_socket();
         let control = ControlSocket::bind(&control_path)
             .map_err(refused("listen on", control_path.display()))?;

@@ -1,5 +1,6 @@
 //! The running halves of components, and what they are given when they are built.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -8,6 +9,8 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +21,7 @@ use crate::event::Ledger;
 use crate::flow::EdgeReceiver;
 use crate::flow::Intake;
 use crate::flow::Output;
+use crate::flow::Pressure;
 use crate::metrics::Metrics;
 use crate::somatic::ZoneWatch;
 use crate::vault::Log;
@@ -80,6 +84,8 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// The pressure zone.
     pub zone: ZoneWatch,
+    /// How full the pipeline is.
+    pub pressure: Arc<dyn Pressure>,
     /// The vaults of this process.
     pub vaults: Arc<Vaults>,
     /// The listening sockets of this process.
@@ -130,8 +136,26 @@ pub struct VaultHandle {
     pub log: Arc<Log>,
     /// Where requests go that can never be delivered.
     pub dead_letters: Arc<dyn Intake>,
-    /// Requests up to this one were written by an earlier process.
-    pub inherited_through: u64,
+    /// What an earlier process left.
+    pub inherited: Arc<Inherited>,
+}
+
+/// What an earlier process left in a vault, and how much of it has been seen.
+#[derive(Debug)]
+pub struct Inherited {
+    /// The last request of that process.
+    through: u64,
+    /// The last request that was seen.
+    seen: AtomicU64,
+}
+
+impl Inherited {
+    /// Whether a request was left by an earlier process and is seen for the first time; requests
+    /// are to be asked about in their order.
+    #[must_use]
+    pub fn is_news(&self, seq: u64) -> bool {
+        seq <= self.through && self.seen.fetch_max(seq, Ordering::Relaxed) < seq
+    }
 }
 
 /// The vaults that are open in this process, by the id of their sink.
@@ -141,8 +165,8 @@ pub struct Vaults(Mutex<VaultsState>);
 #[derive(Default)]
 struct VaultsState {
     open: BTreeMap<ComponentId, VaultHandle>,
-    /// The last request that an earlier process left in a directory, noted when it is first opened.
-    inherited: BTreeMap<PathBuf, u64>,
+    /// What was in a directory when it was first opened.
+    inherited: BTreeMap<PathBuf, Arc<Inherited>>,
 }
 
 impl Vaults {
@@ -155,9 +179,10 @@ impl Vaults {
         dead_letters: Arc<dyn Intake>,
     ) {
         let mut state = self.lock();
-        let inherited = state.inherited.entry(dir.to_owned()).or_insert_with(|| log.durable_seq());
-        let inherited_through = *inherited;
-        state.open.insert(id.clone(), VaultHandle { log, dead_letters, inherited_through });
+        let left = || Inherited { through: log.durable_seq(), seen: AtomicU64::new(0) };
+        let inherited = state.inherited.entry(dir.to_owned()).or_insert_with(|| Arc::new(left()));
+        let inherited = Arc::clone(inherited);
+        state.open.insert(id.clone(), VaultHandle { log, dead_letters, inherited });
     }
 
     /// Forgets a vault that is closed.
@@ -179,7 +204,13 @@ impl Vaults {
 /// The listening sockets of this process, so that a source that is replaced by a reload hands its
 /// socket on and no connection is refused in between.
 #[derive(Default)]
-pub struct Listeners(Mutex<BTreeMap<SocketAddr, std::net::TcpListener>>);
+pub struct Listeners(Mutex<BTreeMap<SocketAddr, Listening>>);
+
+/// An open socket, and what its source keeps there for a successor.
+struct Listening {
+    socket: std::net::TcpListener,
+    kept: Option<Arc<dyn Any + Send + Sync>>,
+}
 
 impl Listeners {
     /// Returns a listener on an address; one that is already open is shared.
@@ -188,23 +219,47 @@ impl Listeners {
     ///
     /// What the system says when the address cannot be bound.
     pub fn bind(&self, address: SocketAddr) -> std::io::Result<tokio::net::TcpListener> {
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let listener = if let Some(listener) = open.get(&address) {
-            listener.try_clone()?
-        } else {
-            let listener = std::net::TcpListener::bind(address)?;
-            listener.set_nonblocking(true)?;
-            if address.port() != 0 {
-                open.insert(address, listener.try_clone()?);
-            }
-            listener
-        };
-        tokio::net::TcpListener::from_std(listener)
+        let mut open = self.lock();
+        if let Some(listening) = open.get(&address) {
+            return tokio::net::TcpListener::from_std(listening.socket.try_clone()?);
+        }
+        let socket = std::net::TcpListener::bind(address)?;
+        socket.set_nonblocking(true)?;
+        if address.port() != 0 {
+            open.insert(address, Listening { socket: socket.try_clone()?, kept: None });
+        }
+        tokio::net::TcpListener::from_std(socket)
+    }
+
+    /// Returns what was kept at an address that is bound, if it fits, or keeps something new there:
+    /// what is to outlive the source, like its open connections.
+    pub fn keep<T: Any + Send + Sync>(
+        &self,
+        address: SocketAddr,
+        fits: impl FnOnce(&T) -> bool,
+        make: impl FnOnce() -> T,
+    ) -> Arc<T> {
+        let mut open = self.lock();
+        let listening = open.get_mut(&address);
+        let kept = listening.as_ref().and_then(|listening| listening.kept.clone());
+        if let Some(kept) =
+            kept.and_then(|kept| kept.downcast::<T>().ok()).filter(|kept| fits(kept))
+        {
+            return kept;
+        }
+        let fresh = Arc::new(make());
+        if let Some(listening) = listening {
+            listening.kept = Some(Arc::clone(&fresh) as Arc<dyn Any + Send + Sync>);
+        }
+        fresh
     }
 
     /// Closes the sockets that are not in `wanted` any more.
     pub fn retain(&self, wanted: &[SocketAddr]) {
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        open.retain(|address, _| wanted.contains(address));
+        self.lock().retain(|address, _| wanted.contains(address));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, Listening>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

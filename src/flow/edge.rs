@@ -21,6 +21,7 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
 use crate::event::Batch;
+use crate::event::Origin;
 
 const BYTES_BITS: u32 = 44;
 const BYTES_MASK: u64 = (1 << BYTES_BITS) - 1;
@@ -98,17 +99,25 @@ pub(super) struct Place {
 
 impl EdgeSender {
     /// Reserves a place for a batch of `bytes`, or says that there is none.
-    pub(super) fn reserve(&self, bytes: u64) -> Option<Place> {
+    ///
+    /// What comes from the vault gets at most half of an edge: replay alone must neither turn the
+    /// zone nor push live requests out.
+    pub(super) fn reserve(&self, bytes: u64, origin: Origin) -> Option<Place> {
         if self.0.is_abandoned.load(Ordering::Acquire) {
             return None;
         }
         let weight = Shared::weight(bytes);
+        let share = match origin {
+            Origin::Source => 1,
+            Origin::Vault => 2,
+        };
+        let batches_max = u64::from(self.0.limits.batches) / share;
+        let bytes_max = self.0.limits.bytes / share;
         let mut used = self.0.used.load(Ordering::SeqCst);
         loop {
             let next = used + weight;
-            let fits = next >> BYTES_BITS <= u64::from(self.0.limits.batches)
-                && (used == 0 || next & BYTES_MASK <= self.0.limits.bytes);
-            if !fits {
+            let fits = next >> BYTES_BITS <= batches_max && next & BYTES_MASK <= bytes_max;
+            if used != 0 && !fits {
                 return None;
             }
             match self.0.used.compare_exchange_weak(used, next, Ordering::AcqRel, Ordering::Relaxed)
@@ -284,7 +293,7 @@ mod tests {
     }
 
     fn put(edge: &EdgeSender, bytes: usize) -> bool {
-        let Some(place) = edge.reserve(bytes as u64) else { return false };
+        let Some(place) = edge.reserve(bytes as u64, Origin::Source) else { return false };
         edge.fill(place, batch(bytes));
         true
     }
@@ -314,8 +323,8 @@ mod tests {
     #[test]
     fn a_place_given_back_can_be_taken_by_another() {
         let (sender, _receiver) = edge(EdgeLimits { batches: 1, bytes: 10 });
-        let place = sender.reserve(10).unwrap();
-        assert!(sender.reserve(1).is_none());
+        let place = sender.reserve(10, Origin::Source).unwrap();
+        assert!(sender.reserve(1, Origin::Source).is_none());
         sender.cancel(place);
         assert_eq!(sender.used(), (0, 0));
         assert!(put(&sender, 10));
@@ -340,7 +349,7 @@ mod tests {
         let (sender, mut receiver) = edge(EdgeLimits { batches: 4, bytes: 100 });
         let (ticket, waiter) = ack::channel();
         let claimed = Batch::received(&request(1, 3), Some(ticket), ledger);
-        let place = sender.reserve(1).unwrap();
+        let place = sender.reserve(1, Origin::Source).unwrap();
         sender.fill(place, claimed);
         assert!(put(&sender, 2));
         waiter.claim();

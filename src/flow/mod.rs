@@ -13,5 +13,5 @@ mod tests;
 
 pub use accept::{Acceptor, AckLevel, Refusal};
 pub use edge::{EdgeLimits, EdgeReceiver, EdgeSender};
-pub use output::{Full, Intake, Output, Pivot, Placement, RouteTable, Routes, Target};
+pub use output::{Full, Intake, Output, Pivot, Placement, Pressure, RouteTable, Routes, Target};
 pub use pulse::Pulse;

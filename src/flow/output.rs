@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use super::edge::{EdgeSender, Place};
 use super::pulse::Pulse;
 use crate::event::Batch;
+use crate::event::Origin;
 
 /// How long a waiting send sleeps before it asks again a target that cannot wake it.
 const DIRECT_RETRY: Duration = Duration::from_millis(5);
@@ -33,6 +34,12 @@ pub trait Intake: Send + Sync {
 
     /// When a refused sender may try again.
     fn retry_after(&self) -> Duration;
+}
+
+/// Says how full the pipeline is as a whole.
+pub trait Pressure: Send + Sync {
+    /// How full the fullest edge of all is, in thousandths.
+    fn occupancy_permille(&self) -> u32;
 }
 
 /// The batch that nobody had room for.
@@ -94,7 +101,8 @@ impl RouteTable {
 
     fn fan_out(&self, batch: Batch) -> Result<(), Full> {
         if let [Target::Edge(edge)] = self.targets.as_slice() {
-            let Some(place) = edge.reserve(batch.cost_bytes()) else { return Err(Full(batch)) };
+            let place = edge.reserve(batch.cost_bytes(), batch.origin());
+            let Some(place) = place else { return Err(Full(batch)) };
             edge.fill(place, batch);
             return Ok(());
         }
@@ -106,7 +114,7 @@ impl RouteTable {
         let bytes = batch.cost_bytes();
         for (slot, target) in places.iter_mut().zip(&self.targets) {
             let Target::Edge(edge) = target else { continue };
-            *slot = edge.reserve(bytes);
+            *slot = edge.reserve(bytes, batch.origin());
             if slot.is_none() {
                 self.cancel(&places);
                 return Err(Full(batch));
@@ -149,9 +157,9 @@ impl RouteTable {
     }
 
     /// The first edge that has no room for a batch of `bytes`.
-    fn full_edge(&self, bytes: u64) -> Option<&EdgeSender> {
+    fn full_edge(&self, bytes: u64, origin: Origin) -> Option<&EdgeSender> {
         self.targets.iter().find_map(|target| match target {
-            Target::Edge(edge) => match edge.reserve(bytes) {
+            Target::Edge(edge) => match edge.reserve(bytes, origin) {
                 Some(place) => {
                     edge.cancel(place);
                     None
@@ -231,15 +239,9 @@ impl Output {
             let table = self.routes.table.load_full();
             tokio::select! {
                 () = changed => {}
-                () = room(&table, batch.cost_bytes()) => {}
+                () = room(&table, batch.cost_bytes(), batch.origin()) => {}
             }
         }
-    }
-
-    /// How full the fullest edge of the route is, in thousandths.
-    #[must_use]
-    pub fn occupancy_permille(&self) -> u32 {
-        self.routes.table.load().occupancy_permille()
     }
 
     /// The vault that takes over, if the table in force has one.
@@ -250,15 +252,15 @@ impl Output {
 }
 
 /// Waits until the first full edge of a table has drained a little.
-async fn room(table: &RouteTable, bytes: u64) {
-    let Some(edge) = table.full_edge(bytes) else {
+async fn room(table: &RouteTable, bytes: u64, origin: Origin) {
+    let Some(edge) = table.full_edge(bytes, origin) else {
         return tokio::time::sleep(DIRECT_RETRY).await;
     };
     let mut room = edge.room();
     let Some(notified) = room.notified() else { return };
     tokio::pin!(notified);
     notified.as_mut().enable();
-    if table.full_edge(bytes).is_none() {
+    if table.full_edge(bytes, origin).is_none() {
         return tokio::task::yield_now().await;
     }
     notified.await;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::wiring::Wiring;
 use crate::config::ComponentId;
 use crate::config::Config;
 use crate::config::running::BuildError;
@@ -13,6 +14,7 @@ use crate::config::running::Source;
 use crate::config::running::Transform;
 use crate::config::running::Vaults;
 use crate::event::Ledger;
+use crate::flow::Pressure;
 use crate::metrics::Metrics;
 use crate::somatic::ZoneWatch;
 
@@ -25,6 +27,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// The pressure zone.
     pub zone: ZoneWatch,
+    /// The wiring between them.
+    pub wiring: Arc<Wiring>,
     /// The open vaults.
     pub vaults: Arc<Vaults>,
     /// The open listening sockets.
@@ -65,6 +69,7 @@ impl Blueprint {
             ledger: self.shared.ledger,
             metrics: Arc::clone(&self.shared.metrics),
             zone: self.shared.zone.clone(),
+            pressure: Arc::clone(&self.shared.wiring) as Arc<dyn Pressure>,
             vaults: Arc::clone(&self.shared.vaults),
             listeners: Arc::clone(&self.shared.listeners),
             data_dir: self.config.data_dir.clone(),

@@ -147,7 +147,7 @@ impl RunningTopology {
         let kept = self.components.keys().cloned();
         outcomes.extend(kept.map(|id| (id, ComponentOutcome::Kept)));
         let old = std::mem::replace(&mut self.config, Arc::clone(&config));
-        self.wiring.rewire(
+        self.shared.wiring.rewire(
             Graph::new(&config),
             connected.inlets.clone(),
             connected.outlets.clone(),
@@ -179,7 +179,7 @@ impl RunningTopology {
         stop_sources(&self.config, &sources);
         finish_all(sources, deadline, outcomes).await;
         for id in sinks.keys() {
-            self.wiring.close_inlet(id);
+            self.shared.wiring.close_inlet(id);
         }
         finish_all(sinks, deadline, outcomes).await;
     }
@@ -192,7 +192,7 @@ impl RunningTopology {
         match blueprint.build(&ids).await {
             Ok(pieces) => {
                 let connected = Self::connect(&config, pieces);
-                self.wiring.rewire(
+                self.shared.wiring.rewire(
                     Graph::new(&config),
                     connected.inlets.clone(),
                     connected.outlets.clone(),

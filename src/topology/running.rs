@@ -13,7 +13,6 @@ use super::builder::Pieces;
 use super::builder::Shared;
 use super::graph::Graph;
 use super::supervisor::Supervisor;
-use super::wiring::Wiring;
 use crate::config::BufferConfig;
 use crate::config::ComponentId;
 use crate::config::Config;
@@ -67,7 +66,6 @@ pub(super) struct Running {
 pub struct RunningTopology {
     pub(super) config: Arc<Config>,
     pub(super) shared: Shared,
-    pub(super) wiring: Arc<Wiring>,
     pub(super) pulse: Pulse,
     pub(super) components: BTreeMap<ComponentId, Running>,
 }
@@ -84,9 +82,9 @@ pub(super) struct Connected {
 impl RunningTopology {
     /// Makes a topology in which nothing runs yet: the empty configuration.
     #[must_use]
-    pub fn empty(shared: Shared, wiring: Arc<Wiring>, pulse: Pulse) -> Self {
+    pub fn empty(shared: Shared, pulse: Pulse) -> Self {
         let config = Arc::new(Config::default());
-        Self { config, shared, wiring, pulse, components: BTreeMap::new() }
+        Self { config, shared, pulse, components: BTreeMap::new() }
     }
 
     /// The configuration that runs.
@@ -171,7 +169,7 @@ impl RunningTopology {
             tracing::debug!(component = %id, "Component is asked to stop.");
         }
         finish_all(sources, deadline, &mut outcomes).await;
-        self.wiring.rewire(Graph::default(), BTreeMap::new(), BTreeMap::new());
+        self.shared.wiring.rewire(Graph::default(), BTreeMap::new(), BTreeMap::new());
         finish_all(others, deadline, &mut outcomes).await;
         finish_all(vaults, deadline.max(Instant::now() + GIVE_UP_WITHIN), &mut outcomes).await;
         outcomes

@@ -11,6 +11,7 @@ use std::sync::PoisonError;
 use super::graph::Graph;
 use super::routes;
 use crate::config::ComponentId;
+use crate::flow::Pressure;
 use crate::flow::Routes;
 use crate::flow::Target;
 use crate::somatic::Reading;
@@ -123,5 +124,16 @@ impl Wiring {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pressure for Wiring {
+    fn occupancy_permille(&self) -> u32 {
+        let state = self.lock();
+        let occupancy = |target: &Target| match target {
+            Target::Edge(edge) => edge.occupancy_permille(),
+            Target::Direct(_) => 0,
+        };
+        state.inlets.values().map(occupancy).max().unwrap_or(0)
     }
 }

@@ -167,6 +167,7 @@ sinks:
         ledger,
         metrics: Metrics::new(),
         zone,
+        pressure: Arc::new(gophership::topology::Wiring::default()),
         vaults: Arc::default(),
         listeners: Arc::default(),
         data_dir: dir.to_owned(),

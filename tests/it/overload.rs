@@ -225,11 +225,11 @@ async fn a_replay_does_not_turn_the_zone() {
 /// Guarantees: the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replay_does_not_turn_the_zone_behind_a_transform() {
-    let transform = r#"
+    let transform = "
 transforms:
   between: { type: filter, inputs: [otlp, replay], drop: [{ attribute: no.such, exists: true }] }
 sinks:
-"#;
+";
     let yaml = yaml(true).replace("in_flight: 1 }", "in_flight: 64 }");
     let yaml = yaml.replace("\nsinks:\n", transform);
     let yaml = yaml.replacen("    inputs: [otlp, replay]\n", "    inputs: [between]\n", 1);

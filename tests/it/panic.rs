@@ -135,11 +135,12 @@ impl Plant {
             ledger,
             metrics: Arc::clone(&metrics),
             zone: zone_watch,
+            wiring: Arc::default(),
             vaults: Arc::default(),
             listeners: Arc::default(),
         };
         let pulse = Pulse::new(1024, 850, Arc::new(Notify::new()));
-        let mut topology = RunningTopology::empty(shared, Arc::default(), pulse);
+        let mut topology = RunningTopology::empty(shared, pulse);
         topology.reload(Arc::new(config), SOON).await.unwrap();
         let client = GrpcClient::new(address);
         Self { topology, ledger, metrics, _zone: zone, _dir: dir, client }

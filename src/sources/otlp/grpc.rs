@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 use http::Request;
 use http::Response;
+use http::StatusCode;
 use hyper::body::Incoming;
 use tonic::Status;
 use tonic::body::Body;
@@ -22,8 +23,6 @@ use crate::event::Signal;
 use crate::otlp::RawCodec;
 
 const GRPC_STATUS: &str = "grpc-status";
-/// tonic's answer to a message over the limit, which OTLP clients would send again for ever.
-const OUT_OF_RANGE: HeaderValue = HeaderValue::from_static("11");
 
 /// Whether a request is gRPC, by its content type.
 pub(super) fn is_grpc<B>(request: &Request<B>) -> bool {
@@ -39,7 +38,10 @@ pub(super) async fn answer(
 ) -> Result<Response<Body>, Infallible> {
     let path = request.uri().path();
     let Some(signal) = Signal::ALL.iter().copied().find(|signal| signal.grpc_path() == path) else {
-        return Ok(Status::unimplemented(format!("{path} is not an OTLP method")).into_http());
+        let message = format!("{path} is not an OTLP method");
+        let refused = Refused::Unsupported { http: StatusCode::NOT_FOUND, message };
+        desk.count(&refused);
+        return Ok(refused.to_grpc().into_http());
     };
     let limit = usize::try_from(message_bytes_max).unwrap_or(usize::MAX);
     let method = Export { desk: Arc::clone(&desk), signal };
@@ -49,9 +51,19 @@ pub(super) async fn answer(
         .max_decoding_message_size(limit)
         .unary(method, request)
         .await;
-    if response.headers().get(GRPC_STATUS) == Some(&OUT_OF_RANGE) {
-        let refused = Refused::TooLarge { limit_bytes: message_bytes_max };
-        desk.count(&refused);
+    // A request that the codec refused never got to the desk; its answer is all header.
+    let refused = match response.headers().get(GRPC_STATUS).map(HeaderValue::as_bytes) {
+        Some(b"8" | b"11") => Refused::TooLarge { limit_bytes: message_bytes_max },
+        Some(b"12") => {
+            let message = "use gzip, zstd or no compression".to_owned();
+            Refused::Unsupported { http: StatusCode::UNSUPPORTED_MEDIA_TYPE, message }
+        }
+        Some(b"13") => Refused::Invalid("the message cannot be read".to_owned()),
+        _ => return Ok(response),
+    };
+    desk.count(&refused);
+    if matches!(refused, Refused::TooLarge { .. }) {
+        // tonic says OUT_OF_RANGE, and OTLP clients would send it again for ever.
         response = refused.to_grpc().into_http();
     }
     Ok(response)

@@ -1,7 +1,8 @@
 //! The `otlp` source: OTLP over gRPC (4317) and HTTP (4318), all signals, raw bytes kept.
 //!
 //! ```text
-//!   door      listeners, TLS, connections     (knows HTTP, not OTLP)
+//!   door      listeners, TLS
+//!   reception connections, kept when a reload replaces the source (knows HTTP, not OTLP)
 //!    |- grpc  unary calls through a codec that does not decode
 //!    |- http  POST /v1/{logs,traces,metrics}, protobuf and JSON
 //!    v
@@ -16,6 +17,7 @@ mod desk;
 mod door;
 mod grpc;
 mod http;
+mod reception;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -47,7 +49,9 @@ use crate::tls::ServerTls;
 
 use desk::Desk;
 use door::Door;
-use door::Limits;
+use reception::Protocol;
+use reception::Reception;
+use reception::Terms;
 
 /// Takes OTLP requests over gRPC and HTTP, and keeps their bytes as they are.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -194,23 +198,34 @@ impl SourceConfig for OtlpConfig {
     }
 
     async fn build(&self, context: &Context) -> Result<Box<dyn Source>, BuildError> {
-        let limits = Limits {
-            message_bytes: self.message_size_max.0,
-            connections: self.connections_max as usize,
-            streams: self.streams_max,
-            linger: self.answer_within.0 + Duration::from_secs(1),
-        };
         let (grpc, http) = self.listeners();
         let mut doors = Vec::new();
-        for (listener, protocol) in [(grpc, door::Protocol::Grpc), (http, door::Protocol::Http)] {
-            let Some(ListenerConfig { listen, tls }) = listener else { continue };
-            let tls = tls.as_ref().map(ServerTls::load).transpose()?;
+        for (listener, protocol) in [(grpc, Protocol::Grpc), (http, Protocol::Http)] {
+            let Some(ListenerConfig { listen, tls: tls_options }) = listener else { continue };
+            let tls = tls_options.as_ref().map(ServerTls::load).transpose()?;
             let bound = context.listeners.bind(listen).map_err(|source| BuildError::Io {
                 operation: "listen on",
                 what: listen.to_string(),
                 source,
             })?;
-            doors.push(Door { listener: bound, protocol, tls, limits });
+            let terms = Terms {
+                protocol,
+                tls: tls_options,
+                connections: self.connections_max as usize,
+                streams: self.streams_max,
+            };
+            let reception = context.listeners.keep(
+                listen,
+                |kept: &Reception| kept.is_on(&terms),
+                || Reception::new(terms.clone()),
+            );
+            doors.push(Door {
+                listener: bound,
+                tls,
+                claim: reception.claim(),
+                message_bytes: self.message_size_max.0,
+                linger: self.answer_within.0 + Duration::from_secs(1),
+            });
         }
         Ok(Box::new(Otlp { config: self.clone(), context: context.clone(), doors }))
     }
@@ -237,16 +252,13 @@ impl Source for Otlp {
         );
         let desk =
             Arc::new(Desk::new(acceptor.clone(), metrics, self.config.in_flight_max.0, waits));
-        let connections = TaskTracker::new();
         let doors = TaskTracker::new();
         for door in self.doors {
             door.announce(&self.context.id);
-            doors.spawn(door.run(Arc::clone(&desk), stop.clone(), connections.clone()));
+            doors.spawn(door.run(Arc::clone(&desk), stop.clone()));
         }
         doors.close();
         doors.wait().await;
-        connections.close();
-        connections.wait().await;
         acceptor.drain().await;
         Ok(())
     }

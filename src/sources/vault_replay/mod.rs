@@ -159,14 +159,14 @@ impl Source for VaultReplay {
             });
             let (back, record) = read.await?;
             reader = back;
-            if let Some(record) = record? {
+            if let Some(replayed) = record?.and_then(|record| sender.understand(record)) {
                 tokio::select! {
-                    () = Window::wait_for_calm(&sender.output) => {}
+                    () = Window::wait_for_calm(self.context.pressure.as_ref()) => {}
                     () = stop.cancelled() => break,
                 }
-                let permits = window.reserve(&stop, record.payload.len()).await;
+                let permits = window.reserve(&stop, replayed.len()).await;
                 let Some(permits) = permits else { break };
-                window.tasks.spawn(Arc::clone(&sender).send(record, permits));
+                window.tasks.spawn(Arc::clone(&sender).send(replayed, permits));
             }
         }
         window.close().await;

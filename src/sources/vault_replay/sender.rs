@@ -37,24 +37,24 @@ pub(super) struct Sender {
 }
 
 /// A stored request with its meaning.
-struct Replayed {
+pub(super) struct Replayed {
     seq: u64,
     request: Request,
     /// Whether it is OTLP; what is not can only be buried.
     is_readable: bool,
 }
 
+impl Replayed {
+    /// The size of the request in bytes.
+    pub(super) fn len(&self) -> usize {
+        self.request.wire.len()
+    }
+}
+
 impl Sender {
     /// Sends a request until it is delivered, buried, or the replay stops.
-    pub(super) async fn send(self: Arc<Self>, record: StoredRecord, permits: Permits) {
-        let Some(replayed) = Self::understand(record) else { return };
-        let (seq, signal, records) =
-            (replayed.seq, replayed.request.signal, replayed.request.records);
-        let inherited = seq <= self.vault.inherited_through;
-        if inherited {
-            self.ledger.book(signal, Bucket::Recovered, signed(records));
-            self.ledger.book(signal, Bucket::Vaulted, signed(records));
-        }
+    pub(super) async fn send(self: Arc<Self>, replayed: Replayed, permits: Permits) {
+        let seq = replayed.seq;
         let mut delay = RETRY_MIN;
         while self.may_send().await {
             match self.attempt(&replayed).await {
@@ -101,7 +101,9 @@ impl Sender {
         }
     }
 
-    fn understand(record: StoredRecord) -> Option<Replayed> {
+    /// Makes sense of a stored request. Requests are to come here in their order, because one that
+    /// an earlier process left is booked when it is first seen.
+    pub(super) fn understand(&self, record: StoredRecord) -> Option<Replayed> {
         let Some(signal) = Signal::from_u8(record.signal) else {
             tracing::error!(
                 seq = record.seq,
@@ -112,12 +114,17 @@ impl Sender {
         };
         let noted = record.attrs.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
         let scanned = otlp::prescan(signal, &record.payload);
+        let records = scanned.as_ref().map_or(noted, |summary| summary.records);
+        if self.vault.inherited.is_news(record.seq) {
+            self.ledger.book(signal, Bucket::Recovered, signed(records));
+            self.ledger.book(signal, Bucket::Vaulted, signed(records));
+        }
         Some(Replayed {
             seq: record.seq,
             is_readable: scanned.is_ok(),
             request: Request {
                 signal,
-                records: scanned.as_ref().map_or(noted, |summary| summary.records),
+                records,
                 wire: record.payload,
                 received_unix_ns: record.received_unix_ns,
             },

@@ -12,12 +12,12 @@ use super::READ_WAIT;
 use super::Rate;
 use super::VaultReplayConfig;
 use crate::config::running::Stop;
-use crate::flow::Output;
+use crate::flow::Pressure;
 use crate::somatic::Zone;
 
 /// In Yellow, `auto` sends one request per this time.
 const TRICKLE: Duration = Duration::from_millis(100);
-/// Live traffic comes first: replay adds nothing to an edge that is as full as this, which is well
+/// Live traffic comes first: replay adds nothing while any edge is as full as this, which is well
 /// below the mark at which the zone changes.
 const CALM_PERMILLE: u32 = 250;
 const CALM_CHECK: Duration = Duration::from_millis(5);
@@ -84,9 +84,9 @@ impl Window {
         }
     }
 
-    /// Waits until the route has drained enough that live traffic keeps most of it.
-    pub(super) async fn wait_for_calm(output: &Output) {
-        while output.occupancy_permille() >= CALM_PERMILLE {
+    /// Waits until the edges have drained enough that live traffic keeps most of them.
+    pub(super) async fn wait_for_calm(pressure: &dyn Pressure) {
+        while pressure.occupancy_permille() >= CALM_PERMILLE {
             tokio::time::sleep(CALM_CHECK).await;
         }
     }

@@ -149,13 +149,14 @@ pub(super) async fn start(config: Config) -> Result<Running, String> {
         ledger: Ledger::leak(),
         metrics: Metrics::new(),
         zone: somatic.watch(),
+        wiring: Arc::<Wiring>::default(),
         vaults: Arc::<Vaults>::default(),
         listeners: Arc::<Listeners>::default(),
     };
     let check_every = config.somatic.check_every.get();
     let pulse = Pulse::new(check_every, watermarks.red_permille, somatic.alarm());
     let addresses = listeners(&config);
-    let mut topology = RunningTopology::empty(shared, Arc::<Wiring>::default(), pulse);
+    let mut topology = RunningTopology::empty(shared, pulse);
     let started = topology.reload(Arc::new(config), Duration::from_secs(1)).await;
     started.map_err(|error| error.to_string())?;
     Ok(Running { topology, addresses })

@@ -1,0 +1,251 @@
+//! Open connections. They outlive the source that accepted them: a source that replaces it on the
+//! same terms takes over its connections, and requests go to the desk in force when they come.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use http::Request;
+use http::Response;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::TokioIo;
+use hyper_util::rt::TokioTimer;
+use hyper_util::server::conn::auto::Builder;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+use tonic::Status;
+use tonic::body::Body;
+
+use super::desk::Desk;
+use super::grpc;
+use super::http as otlp_http;
+use crate::config::running::Stop;
+use crate::tls::ServerTls;
+
+const HEADERS_WITHIN: Duration = Duration::from_secs(10);
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(20);
+const KEEPALIVE_WITHIN: Duration = Duration::from_secs(10);
+/// Most exports then arrive in few frames, and window updates are rare.
+const FRAME_BYTES_MAX: u32 = 1 << 20;
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+const HEADER_BYTES_MAX: u32 = 16 << 10;
+
+/// What a listener speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    /// OTLP/gRPC, HTTP/2 only.
+    Grpc,
+    /// OTLP/HTTP; a gRPC request that comes here is answered as well.
+    Http,
+}
+
+/// What was agreed on when a connection was made; on other terms it must be made anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Terms {
+    pub(super) protocol: Protocol,
+    pub(super) tls: Option<ServerTls>,
+    /// At the same time.
+    pub(super) connections: usize,
+    /// Concurrent requests per connection.
+    pub(super) streams: u32,
+}
+
+/// Where requests are taken: the desk of one source, and who stands at it.
+pub(super) struct Counter {
+    desk: Arc<Desk>,
+    message_bytes: u64,
+    requests: TaskTracker,
+}
+
+impl Counter {
+    /// Waits until every request at this counter is answered, for at most `linger`: who has sent half
+    /// a request has not asked yet.
+    pub(super) async fn finish(&self, linger: Duration) {
+        self.requests.close();
+        if tokio::time::timeout(linger, self.requests.wait()).await.is_err() {
+            tracing::debug!(left = self.requests.len(), "Requests are left to their senders.");
+        }
+    }
+}
+
+/// The connections of one address.
+pub(super) struct Reception {
+    terms: Terms,
+    slots: Arc<Semaphore>,
+    connections: TaskTracker,
+    /// Set before the first connection is accepted.
+    counter: ArcSwapOption<Counter>,
+    /// The number of the newest claim, and how many there have been.
+    newest: Mutex<u64>,
+    claims: AtomicU64,
+    /// Asks the connections to end.
+    stop: Stop,
+    /// Ends them.
+    cut: Stop,
+}
+
+impl Reception {
+    pub(super) fn new(terms: Terms) -> Self {
+        Self {
+            slots: Arc::new(Semaphore::new(terms.connections)),
+            terms,
+            connections: TaskTracker::new(),
+            counter: ArcSwapOption::empty(),
+            newest: Mutex::new(0),
+            claims: AtomicU64::new(0),
+            stop: Stop::new(),
+            cut: Stop::new(),
+        }
+    }
+
+    /// Whether connections made on these terms may stay.
+    pub(super) fn is_on(&self, terms: &Terms) -> bool {
+        self.terms == *terms
+    }
+
+    /// Announces a source that will take over.
+    pub(super) fn claim(self: Arc<Self>) -> Claim {
+        let number = self.claims.fetch_add(1, Ordering::Relaxed) + 1;
+        let previous = std::mem::replace(&mut *self.lock(), number);
+        Claim { reception: self, number, previous, is_open: AtomicBool::new(false) }
+    }
+
+    pub(super) const fn slots(&self) -> &Arc<Semaphore> {
+        &self.slots
+    }
+
+    pub(super) const fn connections(&self) -> &TaskTracker {
+        &self.connections
+    }
+
+    /// Lets connections finish what they have begun, for at most `linger`.
+    pub(super) async fn close(&self, linger: Duration) {
+        self.stop.cancel();
+        self.connections.close();
+        if tokio::time::timeout(linger, self.connections.wait()).await.is_err() {
+            tracing::debug!(left = self.connections.len(), "Connections are cut.");
+            self.cut.cancel();
+        }
+        // The counter holds the way into the pipeline open.
+        self.counter.store(None);
+    }
+
+    /// Serves one connection.
+    pub(super) async fn serve<S>(&self, stream: S) -> Result<(), Box<dyn Error + Send + Sync>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let builder = self.builder();
+        let service = service_fn(|request| self.answer(request));
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(connection);
+        tokio::select! {
+            result = connection.as_mut() => return result,
+            () = self.stop.cancelled() => connection.as_mut().graceful_shutdown(),
+        }
+        tokio::select! {
+            result = connection => result,
+            () = self.cut.cancelled() => Ok(()),
+        }
+    }
+
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + 'static {
+        let counter = self.counter.load_full();
+        let is_grpc = self.terms.protocol == Protocol::Grpc || grpc::is_grpc(&request);
+        async move {
+            let Some(counter) = counter else {
+                return Ok(Status::unavailable("not open yet").into_http());
+            };
+            let _present = counter.requests.token();
+            let (desk, limit) = (Arc::clone(&counter.desk), counter.message_bytes);
+            if is_grpc {
+                grpc::answer(desk, limit, request).await
+            } else {
+                otlp_http::answer(desk, limit, request).await
+            }
+        }
+    }
+
+    fn builder(&self) -> Builder<TokioExecutor> {
+        let mut builder = Builder::new(TokioExecutor::new());
+        if self.terms.protocol == Protocol::Grpc {
+            builder = builder.http2_only();
+        }
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADERS_WITHIN)
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(self.terms.streams)
+            .max_frame_size(FRAME_BYTES_MAX)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .max_header_list_size(HEADER_BYTES_MAX)
+            .keep_alive_interval(KEEPALIVE_EVERY)
+            .keep_alive_timeout(KEEPALIVE_WITHIN);
+        builder
+    }
+
+    fn lock(&self) -> MutexGuard<'_, u64> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right of one source to the connections of an address, until a newer one has it. A source that
+/// was built and never run gives it back.
+pub(super) struct Claim {
+    reception: Arc<Reception>,
+    number: u64,
+    previous: u64,
+    is_open: AtomicBool,
+}
+
+impl Claim {
+    pub(super) const fn reception(&self) -> &Arc<Reception> {
+        &self.reception
+    }
+
+    pub(super) fn protocol(&self) -> Protocol {
+        self.reception.terms.protocol
+    }
+
+    /// Requests come to this desk from now on.
+    pub(super) fn open(&self, desk: Arc<Desk>, message_bytes: u64) -> Arc<Counter> {
+        let counter = Arc::new(Counter { desk, message_bytes, requests: TaskTracker::new() });
+        self.reception.counter.store(Some(Arc::clone(&counter)));
+        self.is_open.store(true, Ordering::Relaxed);
+        counter
+    }
+
+    /// Whether nobody has come to take over.
+    pub(super) fn is_newest(&self) -> bool {
+        *self.reception.lock() == self.number
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut newest = self.reception.lock();
+        if !self.is_open.load(Ordering::Relaxed) && *newest == self.number {
+            *newest = self.previous;
+        }
+    }
+}

@@ -133,6 +133,8 @@ pub struct VaultMetrics {
     pub dead_lettered: IntCounter,
     /// Stored records found corrupt.
     pub corrupt: IntGauge,
+    /// Whether the vault has no room for another segment.
+    pub full: IntGauge,
     /// Whether the vault cannot write.
     pub failed: IntGauge,
 }
@@ -180,6 +182,7 @@ struct VaultFamilies {
     staged_bytes: IntGaugeVec,
     backlog: IntGaugeVec,
     corrupt: IntGaugeVec,
+    full: IntGaugeVec,
     failed: IntGaugeVec,
     replayed: IntCounterVec,
     dead_lettered: IntCounterVec,
@@ -244,6 +247,7 @@ impl Builder {
             staged_bytes: gauge("vault_staged_bytes", "Bytes waiting for the vault's writer."),
             backlog: gauge("vault_backlog_requests", "Requests that are not yet replayed."),
             corrupt: gauge("vault_corrupt_records", "Stored requests found corrupt since start."),
+            full: gauge("vault_full", "1 while the vault has no room on its disk or in max_size."),
             failed: gauge("vault_failed", "1 while the vault cannot write."),
             replayed: counter("vault_replayed_total", "Requests replayed and delivered."),
             dead_lettered: counter(
@@ -333,6 +337,7 @@ impl Metrics {
             staged_bytes: families.staged_bytes.with_label_values(&[id]),
             backlog: families.backlog.with_label_values(&[id]),
             corrupt: families.corrupt.with_label_values(&[id]),
+            full: families.full.with_label_values(&[id]),
             failed: families.failed.with_label_values(&[id]),
             replayed: families.replayed.with_label_values(&[id]),
             dead_lettered: families.dead_lettered.with_label_values(&[id]),

@@ -66,6 +66,9 @@ pub struct Vault {
     pub backlog_requests: u64,
     #[prost(bool, tag = "4")]
     pub failed: bool,
+    /// No room on its disk or in max_size.
+    #[prost(bool, tag = "5")]
+    pub full: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct OverrideRequest {

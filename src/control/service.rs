@@ -99,6 +99,7 @@ impl Plant {
                     used_bytes: size(metrics.used_bytes.get()),
                     backlog_requests: size(metrics.backlog.get()),
                     failed: metrics.failed.get() != 0,
+                    full: metrics.full.get() != 0,
                 }
             })
             .collect()

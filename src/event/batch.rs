@@ -185,12 +185,13 @@ impl Batch {
         self.settle(Bucket::RejectedNoRoom, Outcome::Failed);
     }
 
-    /// Settles: a backend refused it for good. A batch from the vault goes back to its replay,
-    /// which moves it to the dead-letter store.
+    /// Settles: a backend refused it for good. Whoever waits for it answers for it: a source tells
+    /// its client, a replay moves it to the dead-letter store.
     pub fn rejected(mut self) {
         match self.origin {
+            _ if self.is_awaited() => self.give_back(Outcome::Rejected),
             Origin::Source => self.settle(Bucket::RejectedByBackend, Outcome::Rejected),
-            Origin::Vault => self.give_back(Outcome::Rejected),
+            Origin::Vault => self.settle(Bucket::Vaulted, Outcome::Rejected),
         }
     }
 
@@ -226,6 +227,10 @@ impl Batch {
         drop(self);
     }
 
+    fn is_awaited(&self) -> bool {
+        self.ticket.as_ref().is_some_and(|ticket| !ticket.is_orphaned())
+    }
+
     fn settle(&mut self, bucket: Bucket, outcome: Outcome) {
         if std::mem::replace(&mut self.is_settled, true) {
             return;
@@ -253,9 +258,8 @@ impl Batch {
 
 impl Drop for Batch {
     fn drop(&mut self) {
-        let is_awaited = self.ticket.as_ref().is_some_and(|ticket| !ticket.is_orphaned());
         match self.origin {
-            _ if is_awaited => self.give_back(Outcome::Failed),
+            _ if self.is_awaited() => self.give_back(Outcome::Failed),
             // Its cursor was not moved: the record is still there.
             Origin::Vault => self.settle(Bucket::Vaulted, Outcome::Failed),
             Origin::Source => self.settle(Bucket::RejectedAbandoned, Outcome::Failed),

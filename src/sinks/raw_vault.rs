@@ -253,6 +253,7 @@ impl RawVault {
         self.metrics.staged_bytes.set(gauge(stats.staged_bytes));
         self.metrics.backlog.set(gauge(stats.backlog.records));
         self.metrics.corrupt.set(gauge(stats.corrupt_records));
+        self.metrics.full.set(i64::from(stats.is_full));
         self.metrics.failed.set(i64::from(stats.has_failed));
     }
 }

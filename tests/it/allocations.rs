@@ -36,7 +36,11 @@ use gophership::flow::accept::Waits;
 use gophership::flow::edge;
 use gophership::metrics::Metrics;
 use gophership::otlp;
+use gophership::otlp::DecodeLimits;
 use gophership::otlp::Signal;
+use gophership::otlp::demo::demo_logs;
+use gophership::otlp::demo::demo_metrics;
+use gophership::otlp::demo::demo_traces;
 use gophership::somatic::Zone;
 use tokio::sync::Notify;
 use tokio::sync::watch;
@@ -227,4 +231,25 @@ fn the_counter_counts() {
     let planted = std::hint::black_box(Box::new(7_u8));
     let count = disarm();
     assert_eq!((*planted, count), (7, 1));
+}
+
+/// Scenario: requests of every signal are scanned, at each of the three depths.
+/// Guarantees: no scan takes memory from the heap.
+#[test]
+fn scans_allocate_nothing() {
+    let limits = DecodeLimits { decoded_bytes_max: u64::MAX, depth_max: 96 };
+    for (signal, wire) in [
+        (Signal::Logs, demo_logs(500, 1, 1)),
+        (Signal::Traces, demo_traces(500, 1, 1)),
+        (Signal::Metrics, demo_metrics(500, 1, 1)),
+    ] {
+        arm();
+        let scanned = [
+            otlp::prescan_envelope(signal, &wire),
+            otlp::prescan(signal, &wire),
+            otlp::inspect(signal, &wire, &limits),
+        ];
+        assert_eq!(disarm(), 0, "{signal}");
+        assert!(scanned.iter().all(Result::is_ok));
+    }
 }

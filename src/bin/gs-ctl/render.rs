@@ -80,6 +80,7 @@ fn status_value(status: &proto::StatusResponse) -> Value {
                 "used_bytes": vault.used_bytes,
                 "backlog_requests": vault.backlog_requests,
                 "failed": vault.failed,
+                "full": vault.full,
             })
         })
         .collect();
@@ -134,7 +135,7 @@ fn status_table(status: &proto::StatusResponse, out: &mut String) -> std::fmt::R
                 vault.id.clone(),
                 vault.used_bytes.to_string(),
                 vault.backlog_requests.to_string(),
-                if vault.failed { "FAILED" } else { "ok" }.to_owned(),
+                vault_state(vault).to_owned(),
             ]);
         }
         table(&rows, out)?;
@@ -149,6 +150,14 @@ fn status_table(status: &proto::StatusResponse, out: &mut String) -> std::fmt::R
         return writeln!(out, "no records yet");
     }
     table(&rows, out)
+}
+
+fn vault_state(vault: &proto::Vault) -> &'static str {
+    match (vault.failed, vault.full) {
+        (true, _) => "FAILED",
+        (false, true) => "FULL",
+        (false, false) => "ok",
+    }
 }
 
 /// Writes rows in columns as wide as their widest cell.

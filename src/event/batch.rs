@@ -185,12 +185,12 @@ impl Batch {
         self.settle(Bucket::RejectedNoRoom, Outcome::Failed);
     }
 
-    /// Settles: a backend refused it for good. Whoever waits for it answers for it: a source tells
-    /// its client, a replay moves it to the dead-letter store.
+    /// Settles: a backend refused it for good. A batch from the vault goes back to its replay,
+    /// which moves it to the dead-letter store.
     pub fn rejected(mut self) {
         match self.origin {
-            _ if self.is_awaited() => self.give_back(Outcome::Rejected),
             Origin::Source => self.settle(Bucket::RejectedByBackend, Outcome::Rejected),
+            Origin::Vault if self.is_awaited() => self.give_back(Outcome::Rejected),
             Origin::Vault => self.settle(Bucket::Vaulted, Outcome::Rejected),
         }
     }

@@ -159,7 +159,7 @@ impl Acceptor {
     ) -> Result<(), Refusal> {
         match tokio::time::timeout(self.waits.patience, &mut waiter).await {
             Ok(Outcome::Delivered | Outcome::Vaulted) => Ok(()),
-            Ok(Outcome::Rejected) => Err(self.rejected(&request)),
+            Ok(Outcome::Rejected) => Err(Refusal::Rejected),
             Ok(Outcome::Failed) => {
                 self.pivots.count(PivotCause::Failed);
                 self.keep_returned(&request, deadline).await
@@ -190,7 +190,7 @@ impl Acceptor {
         };
         match outcome {
             Some(Outcome::Delivered | Outcome::Vaulted) => Ok(()),
-            Some(Outcome::Rejected) => Err(self.rejected(&request)),
+            Some(Outcome::Rejected) => Err(Refusal::Rejected),
             Some(Outcome::Failed) => self.keep_returned(&request, deadline).await,
             None => {
                 // The client is told to send it again, so this copy should not be delivered too.
@@ -284,12 +284,6 @@ impl Acceptor {
             records = request.records,
             "Records that were acknowledged on receipt are lost."
         );
-    }
-
-    /// What a sender is told when a backend refused its request for good.
-    fn rejected(&self, request: &Request) -> Refusal {
-        self.ledger.conclude(request.signal, Bucket::RejectedByBackend, request.records);
-        Refusal::Rejected
     }
 
     /// What a sender is told when there is no room: when to come back, spread by chance so that

@@ -15,6 +15,7 @@
 //! | `config/examples` | every example loads without variables, and runs |
 //! | `config/hostile` | 10,000 hostile configurations give an error or a running graph, never a panic |
 //! | `config/pages` | the website says what the program does: options, metrics, exit codes, examples |
+//! | `vault_golden` | vaults of format version 1 are readable for ever |
 //! | `codegen` | committed code is what its generator makes |
 //!
 //! They share `harness` (the process, a recording backend, clients, the oracle) and `golden`.
@@ -38,3 +39,4 @@ mod red;
 mod reload;
 mod shutdown;
 mod socket;
+mod vault_golden;

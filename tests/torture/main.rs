@@ -1,0 +1,69 @@
+//! The torture of the vault: crashes, power cuts, corruption and short resources, by the thousand.
+//!
+//! ```console
+//! $ cargo test --test torture                                          # the fast tier, part of `cargo test`
+//! $ cargo test --release --test torture -- --tier long                 # the long tier, with its table
+//! $ cargo test --release --test torture -- --only C6 --seed 7          # one suite, one seed
+//! ```
+//!
+//! Each suite says how often it ran, what was violated, and with which seed to see it again.
+
+mod options;
+mod suite;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+
+use options::Options;
+use suite::Outcome;
+use suite::Suite;
+
+/// Every suite, in the order in which they start.
+fn suites() -> Vec<Suite> {
+    Vec::new()
+}
+
+fn main() -> ExitCode {
+    let options = Options::from_arguments();
+    let chosen: Vec<Suite> = suites().into_iter().filter(|suite| options.wants(suite)).collect();
+    if options.is_list {
+        for suite in &chosen {
+            say(&format!("{}: {}", suite.id, suite.title));
+        }
+        return ExitCode::SUCCESS;
+    }
+    let outcomes = run_all(&chosen, &options);
+    say(&suite::table(&outcomes, &options));
+    let failed = outcomes.iter().filter(|outcome| outcome.has_failed()).count();
+    say(&format!("torture: {} passed, {failed} failed", outcomes.len() - failed));
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs the suites on as many threads as asked for; outcomes come in the order of the suites.
+fn run_all(suites: &[Suite], options: &Options) -> Vec<Outcome> {
+    let next = AtomicUsize::new(0);
+    let outcomes = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..options.jobs {
+            scope.spawn(|| {
+                while let Some(suite) = suites.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let outcome = suite::run(suite, options);
+                    say(&outcome.line());
+                    outcomes.lock().unwrap_or_else(PoisonError::into_inner).push(outcome);
+                }
+            });
+        }
+    });
+    let mut outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
+    outcomes.sort_by_key(|outcome| suites.iter().position(|suite| suite.id == outcome.id));
+    outcomes
+}
+
+fn say(text: &str) {
+    let written = writeln!(std::io::stdout(), "{text}");
+    written.expect("standard output takes a line");
+}

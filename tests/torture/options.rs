@@ -1,0 +1,79 @@
+//! The arguments of the torture: those of its own, and those `cargo test` passes to every target.
+
+use clap::Parser;
+use clap::ValueEnum;
+
+use crate::suite::Suite;
+
+/// How much is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Tier {
+    /// Minutes: with the tests.
+    Fast,
+    /// An hour or more: before a release, and after every change of the format or of recovery.
+    Long,
+}
+
+/// What to run, and how.
+#[derive(Debug, Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "a command line is made of switches")]
+#[command(about = "Tortures the vault", disable_version_flag = true)]
+pub(crate) struct Options {
+    /// How much to run.
+    #[arg(long, value_enum, default_value = "fast")]
+    pub(crate) tier: Tier,
+    /// Runs only these suites, by id.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// The seed of the first run of each suite; every failure names its own.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Runs of each suite, instead of the tier's number.
+    #[arg(long)]
+    pub(crate) runs: Option<u64>,
+    /// Suites that run at once.
+    #[arg(long, default_value_t = 2)]
+    pub(crate) jobs: usize,
+    /// Names the suites and runs none.
+    #[arg(long = "list")]
+    pub(crate) is_list: bool,
+    /// Runs the suites whose name contains one of these, as every test of Rust does.
+    filters: Vec<String>,
+
+    #[arg(long, hide = true)]
+    nocapture: bool,
+    #[arg(long, hide = true)]
+    exact: bool,
+    #[arg(long, short, hide = true)]
+    quiet: bool,
+    #[arg(long, hide = true)]
+    test_threads: Option<usize>,
+    #[arg(long, hide = true)]
+    skip: Vec<String>,
+    #[arg(long, hide = true)]
+    format: Option<String>,
+    #[arg(long, hide = true)]
+    include_ignored: bool,
+    #[arg(long, hide = true)]
+    ignored: bool,
+}
+
+impl Options {
+    /// Reads the command line; explains itself and ends the process when it cannot.
+    pub(crate) fn from_arguments() -> Self {
+        Self::parse()
+    }
+
+    /// Whether a suite is to be run.
+    pub(crate) fn wants(&self, suite: &Suite) -> bool {
+        let name = suite.name();
+        let is_named = self.only.is_empty()
+            || self.only.iter().any(|only| only.eq_ignore_ascii_case(suite.id));
+        let is_matched =
+            self.filters.is_empty() || self.filters.iter().any(|filter| name.contains(filter));
+        is_named
+            && is_matched
+            && !self.ignored
+            && !self.skip.iter().any(|skip| name.contains(skip.as_str()))
+    }
+}

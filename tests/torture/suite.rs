@@ -1,0 +1,168 @@
+//! One suite: how often it runs, what it found, and how that is told.
+
+use std::fmt::Write as _;
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
+use std::time::Duration;
+use std::time::Instant;
+
+use crate::options::Options;
+use crate::options::Tier;
+
+/// A suite of the torture.
+#[derive(Clone, Copy)]
+pub(crate) struct Suite {
+    /// Short and unique, such as `C6`.
+    pub(crate) id: &'static str,
+    /// What is done, and what must hold.
+    pub(crate) title: &'static str,
+    /// Runs in the fast tier.
+    pub(crate) fast: u64,
+    /// Runs in the long tier.
+    pub(crate) long: u64,
+    /// Says what is missing when it cannot run here, such as root or a loop device.
+    pub(crate) needs: Option<fn() -> Result<(), String>>,
+    /// Does [`Run::runs`] runs; returns early only when it is useless to go on.
+    pub(crate) run: fn(&mut Run),
+}
+
+impl Suite {
+    /// What filters are compared with.
+    pub(crate) fn name(&self) -> String {
+        format!("torture::{} {}", self.id, self.title)
+    }
+}
+
+/// Violations told in full; more are counted.
+const VIOLATIONS_KEPT_MAX: usize = 20;
+
+/// One execution of a suite.
+pub(crate) struct Run {
+    pub(crate) tier: Tier,
+    /// How many runs are wanted; the number the suite is measured by.
+    pub(crate) runs: u64,
+    /// Seed of the first run; run number `n` uses `seed + n`, so that one can be repeated alone.
+    pub(crate) seed: u64,
+    done: u64,
+    violations: u64,
+    told: Vec<String>,
+    notes: Vec<String>,
+}
+
+impl Run {
+    /// Counts finished runs.
+    pub(crate) fn done(&mut self, runs: u64) {
+        self.done += runs;
+    }
+
+    /// Remembers what must not have happened. `seed` repeats it: `--only ID --runs 1 --seed SEED`.
+    pub(crate) fn violation(&mut self, seed: u64, what: impl Into<String>) {
+        self.violations += 1;
+        if self.told.len() < VIOLATIONS_KEPT_MAX {
+            self.told.push(format!("seed {seed}: {}", what.into()));
+        }
+    }
+
+    /// Notes a figure for the table, such as a largest latency.
+    pub(crate) fn note(&mut self, note: impl Into<String>) {
+        self.notes.push(note.into());
+    }
+}
+
+/// What became of a suite.
+pub(crate) struct Outcome {
+    pub(crate) id: &'static str,
+    title: &'static str,
+    /// Why it did not run.
+    missing: Option<String>,
+    runs: u64,
+    violations: u64,
+    told: Vec<String>,
+    notes: Vec<String>,
+    took: Duration,
+}
+
+impl Outcome {
+    /// Whether something was violated, or nothing was run although everything needed was there.
+    pub(crate) fn has_failed(&self) -> bool {
+        0 < self.violations || (self.runs == 0 && self.missing.is_none())
+    }
+
+    /// One line for the terminal, with the violations below.
+    pub(crate) fn line(&self) -> String {
+        let mut line = match &self.missing {
+            Some(missing) => format!("torture {}: {} ... left out: {missing}", self.id, self.title),
+            None => format!(
+                "torture {}: {} ... {} ({} runs, {} violations, {:.1} s)",
+                self.id,
+                self.title,
+                if self.has_failed() { "FAILED" } else { "ok" },
+                self.runs,
+                self.violations,
+                self.took.as_secs_f64(),
+            ),
+        };
+        for told in &self.told {
+            let _infallible = write!(line, "\n    {told}");
+        }
+        line
+    }
+}
+
+/// Runs a suite; a panic is a violation.
+pub(crate) fn run(suite: &Suite, options: &Options) -> Outcome {
+    let tier_runs = if options.tier == Tier::Fast { suite.fast } else { suite.long };
+    let mut run = Run {
+        tier: options.tier,
+        runs: options.runs.unwrap_or(tier_runs),
+        seed: options.seed,
+        done: 0,
+        violations: 0,
+        told: Vec::new(),
+        notes: Vec::new(),
+    };
+    let started = Instant::now();
+    let missing = suite.needs.and_then(|needs| needs().err());
+    if missing.is_none() {
+        let ended = catch_unwind(AssertUnwindSafe(|| (suite.run)(&mut run)));
+        if let Err(panic) = ended {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+            run.violation(run.seed + run.done, format!("panic: {}", text.unwrap_or_default()));
+        }
+    }
+    Outcome {
+        id: suite.id,
+        title: suite.title,
+        missing,
+        runs: run.done,
+        violations: run.violations,
+        told: run.told,
+        notes: run.notes,
+        took: started.elapsed(),
+    }
+}
+
+/// The table of a tier, as Markdown.
+pub(crate) fn table(outcomes: &[Outcome], options: &Options) -> String {
+    let tier = if options.tier == Tier::Fast { "fast" } else { "long" };
+    let mut text = format!("\nTier {tier}, seed {}\n\n", options.seed);
+    text.push_str("| suite | what | runs | violations | seconds | figures |\n");
+    text.push_str("|---|---|--:|--:|--:|---|\n");
+    for outcome in outcomes {
+        let figures = match &outcome.missing {
+            Some(missing) => format!("left out: {missing}"),
+            None => outcome.notes.join("; "),
+        };
+        let _infallible = writeln!(
+            text,
+            "| {} | {} | {} | {} | {:.0} | {figures} |",
+            outcome.id,
+            outcome.title,
+            outcome.runs,
+            outcome.violations,
+            outcome.took.as_secs_f64(),
+        );
+    }
+    text
+}

@@ -186,6 +186,7 @@ impl<C: Completion> Committer<C> {
         self.publish();
         let latency = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.shared.gauges.commit_latency_ns.store(latency, Ordering::Relaxed);
+        self.shared.gauges.commits.fetch_add(1, Ordering::Relaxed);
         self.last_commit = Instant::now();
     }
 

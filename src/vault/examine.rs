@@ -46,10 +46,9 @@ pub(super) enum Verdict {
     Scanned,
 }
 
-/// What was found.
+/// What was found. Holds no open file: a vault may have more segments than a process may have files.
 pub(super) struct Examined {
     pub(super) candidate: Candidate,
-    pub(super) file: Arc<dyn File>,
     pub(super) verdict: Verdict,
     pub(super) header: Option<SegmentHeader>,
     /// Contents; `data_end` is where the last good record's group ends, not always at a block.
@@ -92,7 +91,6 @@ pub(super) fn examine(
     let mut examined = Examined {
         trailer: segment::empty_trailer(vault_id, candidate.id, first_seq),
         candidate,
-        file,
         verdict: Verdict::Scanned,
         header,
         index: Vec::new(),
@@ -102,14 +100,14 @@ pub(super) fn examine(
         durable_seq: 0,
     };
     let is_sealed_name = examined.candidate.extension == EXTENSION_SEALED;
-    if header.is_none() && !is_sealed_name && is_blank(&*examined.file, examined.candidate.bytes) {
+    if header.is_none() && !is_sealed_name && is_blank(&*file, examined.candidate.bytes) {
         examined.verdict = Verdict::Blank;
         return Ok(examined);
     }
     if header.is_none() {
         examined.push_fault(FaultKind::SegmentHeader, 0, BLOCK_BYTES);
     }
-    if let Some(trailer) = read_trailer(&*examined.file, &examined.candidate, vault_id) {
+    if let Some(trailer) = read_trailer(&*file, &examined.candidate, vault_id) {
         examined.verdict = Verdict::Sealed;
         examined.durable_seq = trailer.last_seq;
         examined.trailer = trailer;
@@ -119,7 +117,7 @@ pub(super) fn examine(
         let bytes = examined.candidate.bytes;
         examined.push_fault(FaultKind::Footer, bytes.saturating_sub(BLOCK_BYTES), bytes);
     }
-    examined.scan(vault_id).map_err(read)?;
+    examined.scan(file, vault_id).map_err(read)?;
     Ok(examined)
 }
 
@@ -129,9 +127,9 @@ impl Examined {
         self.faults.push(Fault { segment, kind, start, end, lost: None });
     }
 
-    fn scan(&mut self, vault_id: u128) -> io::Result<()> {
+    fn scan(&mut self, file: Arc<dyn File>, vault_id: u128) -> io::Result<()> {
         let before = self.header.map(|header| header.first_seq.saturating_sub(1));
-        let (file, id) = (Arc::clone(&self.file), self.candidate.id);
+        let id = self.candidate.id;
         let mut scanner = Scanner::new(file, id, vault_id, self.candidate.bytes, before)?;
         loop {
             match scanner.next() {

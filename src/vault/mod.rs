@@ -37,6 +37,7 @@
 mod buffer;
 mod commit;
 mod cursor;
+mod directory;
 mod error;
 mod examine;
 mod format;

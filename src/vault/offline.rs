@@ -4,18 +4,19 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::vault::directory;
 use crate::vault::error::VaultError;
 use crate::vault::examine;
 use crate::vault::examine::Candidate;
 use crate::vault::examine::Examined;
 use crate::vault::examine::Verdict;
+use crate::vault::fs::Access;
 use crate::vault::fs::FileSystem;
 use crate::vault::fs::SystemFileSystem;
 use crate::vault::identity;
 use crate::vault::identity::Stored;
 use crate::vault::reader;
 use crate::vault::reader::StoredRecord;
-use crate::vault::recovery;
 use crate::vault::scan::Fault;
 use crate::vault::scan::FaultKind;
 use crate::vault::scan::Found;
@@ -67,7 +68,7 @@ impl OfflineReader {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let single = spare::parse_name(&name);
         let dir = if single.is_some() { path.parent().unwrap_or(path) } else { path };
-        let mut left: VecDeque<Candidate> = recovery::list_segments(&*files, dir)?.into();
+        let mut left: VecDeque<Candidate> = directory::list_segments(&*files, dir)?.into();
         if let Some((id, _)) = single {
             left.retain(|candidate| candidate.id == id);
         }
@@ -140,7 +141,8 @@ impl OfflineReader {
         let before = one.trailer.first_seq.checked_sub(1);
         let is_sealed = one.verdict == Verdict::Sealed;
         let end = if is_sealed { one.trailer.data_end } else { one.candidate.bytes };
-        let scanner = Scanner::new(one.file, one.candidate.id, self.vault_id, end, before)
+        let file = self.files.open(&path, Access::Direct).map_err(VaultError::io("open", &path))?;
+        let scanner = Scanner::new(file.into(), one.candidate.id, self.vault_id, end, before)
             .map_err(VaultError::io("read", &path))?;
         self.current = Some(Current { scanner, limit });
         Ok(())

@@ -15,7 +15,6 @@
 
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -24,13 +23,15 @@ use std::time::Instant;
 use crate::vault::cursor;
 use crate::vault::cursor::CURSOR_DIR;
 use crate::vault::cursor::Cursor;
+use crate::vault::directory;
 use crate::vault::error::VaultError;
 use crate::vault::examine;
 use crate::vault::examine::Candidate;
 use crate::vault::examine::Examined;
 use crate::vault::examine::Verdict;
+use crate::vault::fs::Access;
+use crate::vault::fs::File;
 use crate::vault::fs::FileSystem;
-use crate::vault::fs::Lock;
 use crate::vault::identity;
 use crate::vault::judge;
 use crate::vault::log::Listed;
@@ -38,7 +39,6 @@ use crate::vault::log::Log;
 use crate::vault::log::LogState;
 use crate::vault::log::SegmentInfo;
 use crate::vault::quarantine;
-use crate::vault::quarantine::QUARANTINE_DIR;
 use crate::vault::report::RecoveryReport;
 use crate::vault::scan::Fault;
 use crate::vault::scan::FaultKind;
@@ -65,30 +65,10 @@ pub(super) struct Recovered {
     pub(super) report: RecoveryReport,
 }
 
-/// Makes the directory durably if need be, and takes its lock.
-pub(super) fn lock_directory(
-    files: &dyn FileSystem,
-    dir: &Path,
-) -> Result<Box<dyn Lock>, VaultError> {
-    files.create_dir(dir).map_err(VaultError::io("create", dir))?;
-    if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        files.sync_dir(parent).map_err(VaultError::io("sync", parent))?;
-    }
-    let path = dir.join("LOCK");
-    let lock = files.lock(&path).map_err(VaultError::io("lock", &path))?;
-    let lock = lock.ok_or_else(|| VaultError::Locked { path: dir.to_path_buf() })?;
-    for name in [CURSOR_DIR, QUARANTINE_DIR] {
-        let folder = dir.join(name);
-        files.create_dir(&folder).map_err(VaultError::io("create", &folder))?;
-    }
-    files.sync_dir(dir).map_err(VaultError::io("sync", dir))?;
-    Ok(lock)
-}
-
 /// Recovers a locked directory.
 pub(super) fn recover(files: &Arc<dyn FileSystem>, dir: &Path) -> Result<Recovered, VaultError> {
     let started = Instant::now();
-    let candidates = list_segments(&**files, dir)?;
+    let candidates = directory::list_segments(&**files, dir)?;
     let vault_id = identity::load_or_create(files, dir, &candidates)?;
     let mut recovery = Recovery {
         files: Arc::clone(files),
@@ -112,39 +92,6 @@ pub(super) fn recover(files: &Arc<dyn FileSystem>, dir: &Path) -> Result<Recover
     }
     let durable_seq = recovery.settle(examined)?;
     recovery.finish(durable_seq, next_segment, started)
-}
-
-/// Lists all segment files of the directory and its quarantine, by number.
-pub(super) fn list_segments(
-    files: &dyn FileSystem,
-    dir: &Path,
-) -> Result<Vec<Candidate>, VaultError> {
-    let mut found: BTreeMap<SegmentId, Candidate> = BTreeMap::new();
-    for (folder, is_quarantined) in [(dir.to_path_buf(), false), (dir.join(QUARANTINE_DIR), true)] {
-        let entries = match files.list(&folder) {
-            Err(error) if is_quarantined && error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            answer => answer.map_err(VaultError::io("list", &folder))?,
-        };
-        for entry in entries {
-            let Some((id, extension)) = spare::parse_name(&entry.name) else { continue };
-            let is_new = extension == EXTENSION_NEW && !is_quarantined;
-            if ![EXTENSION_OPEN, EXTENSION_SEALED].contains(&extension) && !is_new {
-                continue;
-            }
-            let candidate = Candidate {
-                id,
-                path: folder.join(&entry.name),
-                bytes: entry.bytes,
-                extension: extension.to_owned(),
-                is_quarantined,
-            };
-            // Names are changed by renaming, so a number is there once; a sealed file wins over others.
-            if candidate.extension == EXTENSION_SEALED || !found.contains_key(&id) {
-                found.insert(id, candidate);
-            }
-        }
-    }
-    Ok(found.into_values().collect())
 }
 
 struct Recovery<'a> {
@@ -186,13 +133,19 @@ impl Recovery<'_> {
         Ok(durable_seq)
     }
 
+    fn open(&self, path: &Path) -> Result<Arc<dyn File>, VaultError> {
+        let opened = self.files.open(path, Access::Direct);
+        Ok(opened.map_err(VaultError::io("open", path))?.into())
+    }
+
     fn keep_spare(&mut self, one: Examined, used: Option<SegmentId>) -> Result<(), VaultError> {
         let Candidate { id, path, bytes, .. } = one.candidate;
         if used.is_some_and(|used| id < used) {
             // Passed over when it was new; in its place it would break the order.
             return self.files.remove(&path).map_err(VaultError::io("remove", &path));
         }
-        self.spares.push_back(Spare { id, path, file: one.file, bytes });
+        let file = self.open(&path)?;
+        self.spares.push_back(Spare { id, path, file, bytes });
         Ok(())
     }
 
@@ -274,11 +227,18 @@ impl Recovery<'_> {
 
     /// Writes the footer a crash prevented. A failure leaves the segment readable as it is.
     fn seal(&self, one: &Examined, info: &mut SegmentInfo) {
+        let file = match self.open(&one.candidate.path) {
+            Ok(file) => file,
+            Err(error) => {
+                tracing::warn!(%error, segment = %one.candidate.id, "Segment stays unsealed.");
+                return;
+            }
+        };
         let torn = one.faults.iter().find(|fault| fault.kind == FaultKind::TornTail);
         if let Some(torn) = torn {
-            let (id, file) = (one.candidate.id, &*one.file);
-            let kept =
-                quarantine::keep_torn_tail(&*self.files, self.dir, id, file, torn.start, torn.end);
+            let id = one.candidate.id;
+            let (start, end) = (torn.start, torn.end);
+            let kept = quarantine::keep_torn_tail(&*self.files, self.dir, id, &*file, start, end);
             if !matches!(kept, Ok(true)) {
                 tracing::warn!(segment = %id, "Torn tail was not copied; segment stays unsealed.");
                 return;
@@ -289,7 +249,7 @@ impl Recovery<'_> {
         let job = SealJob {
             id: one.candidate.id,
             path: one.candidate.path.clone(),
-            file: Arc::clone(&one.file),
+            file,
             index: one.index.clone(),
             trailer,
             written_crc: None,
@@ -324,7 +284,7 @@ impl Recovery<'_> {
         let next_seq = last_seq.max(durable_seq) + 1;
         self.report.next_seq = next_seq;
         self.report.elapsed = started.elapsed();
-        let used_bytes = used_bytes(&*self.files, self.dir)?;
+        let used_bytes = directory::used_bytes(&*self.files, self.dir)?;
         let lost_records = self.report.lost_records();
         if 0 < lost_records {
             tracing::error!(lost_records, ranges = ?self.report.acknowledged_lost,
@@ -384,13 +344,4 @@ impl Recovery<'_> {
         }
         Ok(cursors)
     }
-}
-
-fn used_bytes(files: &dyn FileSystem, dir: &Path) -> Result<u64, VaultError> {
-    let mut used = 0;
-    for folder in [dir.to_path_buf(), dir.join(QUARANTINE_DIR), dir.join(CURSOR_DIR)] {
-        let entries = files.list(&folder).map_err(VaultError::io("list", &folder))?;
-        used += entries.iter().map(|entry| entry.bytes).sum::<u64>();
-    }
-    Ok(used)
 }

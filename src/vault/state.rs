@@ -30,6 +30,8 @@ pub(super) struct Gauges {
     pub(super) staged_bytes: AtomicU64,
     /// Duration of the last commit.
     pub(super) commit_latency_ns: AtomicU64,
+    /// Commit groups written.
+    pub(super) commits: AtomicU64,
     /// Segments that failed while being written.
     pub(super) suspect_segments: AtomicU64,
 }

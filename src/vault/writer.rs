@@ -10,6 +10,7 @@ use std::time::Duration;
 use crossbeam_queue::ArrayQueue;
 
 use crate::vault::commit::Committer;
+use crate::vault::directory;
 use crate::vault::error::AppendError;
 use crate::vault::error::RefusalReason;
 use crate::vault::error::Refused;
@@ -86,6 +87,8 @@ pub struct Stats {
     pub staged_bytes: u64,
     /// Duration of the last commit, from gathering to durable.
     pub commit_latency: Duration,
+    /// Commit groups written since open.
+    pub commits: u64,
     /// Last durable seq.
     pub durable_seq: u64,
     /// What the slowest cursor has not acknowledged.
@@ -167,7 +170,7 @@ impl<C: Completion> Writer<C> {
         options: Options,
     ) -> Result<(Self, RecoveryReport), VaultError> {
         options.validate()?;
-        let lock_file = recovery::lock_directory(&**files, &options.dir)?;
+        let lock_file = directory::lock_directory(&**files, &options.dir)?;
         let recovered = recovery::recover(files, &options.dir)?;
         let gauges = Arc::new(Gauges::default());
         let log = Arc::new(recovered.log);
@@ -269,6 +272,7 @@ impl<C: Completion> Writer<C> {
             segments: segments.len() as u64,
             staged_bytes: gauges.staged_bytes.load(Ordering::Acquire),
             commit_latency: self.commit_latency(),
+            commits: gauges.commits.load(Ordering::Relaxed),
             durable_seq: self.log.durable_seq(),
             backlog: self.log.backlog(),
             is_full: gauges.is_full.load(Ordering::Acquire),

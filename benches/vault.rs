@@ -15,8 +15,8 @@ use std::time::Duration;
 use std::time::Instant;
 
 use gophership::vault::{
-    AppendError, Completion, Compression, Durability, NewRecord, OfflineItem, OfflineReader, Options, Reader,
-    Receipt, Writer,
+    AppendError, Completion, Compression, Durability, NewRecord, OfflineItem, OfflineReader,
+    Options, Reader, Receipt, Writer,
 };
 use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
 

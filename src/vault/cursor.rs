@@ -1,22 +1,25 @@
 //! Named durable cursors: what a reader has acknowledged, and what of it is on disk.
 //!
 //! ```text
-//!  slot payload: vault_id u128, low u64, 64 words of u64
-//!  every seq <= low is acknowledged; bit (seq mod 4096) stands for a seq in low+1 ..= low+4096
+//!  slot payload: vault_id u128, low u64, 64 words of u64, then any number of {first u64, last u64}
+//!  every seq <= low is acknowledged; bit (seq mod 4096) stands for a seq in low+1 ..= low+4096;
+//!  the ranges are acknowledged too, and lie above those
 //! ```
 //!
 //! No offset is kept: the place of a seq follows from the segments, and a second truth could differ.
+//! Where the acknowledged seqs are too scattered for a slot the largest ranges are kept: the others
+//! are repeated after a crash.
 
+use std::cmp::Reverse;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
 
 use crate::vault::error::VaultError;
 use crate::vault::fs::FileSystem;
+use crate::vault::seq_set::SeqSet;
 use crate::vault::slots::SlotFile;
 use crate::vault::state::lock;
 
@@ -27,18 +30,22 @@ pub(super) const CURSOR_DIR: &str = "cursors";
 
 const WORDS: usize = 64;
 const NAME_LEN_MAX: usize = 64;
+/// Ranges that are kept on disk: the rest of a slot.
+const RANGES_MAX: usize = 200;
+/// Ranges in memory above which a reader waits for acknowledgements.
+pub(super) const SCATTER_MAX: usize = 8192;
 
-/// Acknowledged seqs: all up to `low`, and some of the window above it.
+/// Acknowledged seqs: all up to `low`, and some above it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct AckWindow {
+pub(super) struct Acks {
     low: u64,
-    words: [u64; WORDS],
+    above: SeqSet,
 }
 
-impl AckWindow {
+impl Acks {
     /// Everything up to `low`, nothing above.
     pub(super) fn new(low: u64) -> Self {
-        Self { low, words: [0; WORDS] }
+        Self { low, above: SeqSet::default() }
     }
 
     /// Every seq up to this one is acknowledged.
@@ -46,67 +53,74 @@ impl AckWindow {
         self.low
     }
 
-    /// Whether a seq is acknowledged.
-    pub(super) fn contains(&self, seq: u64) -> bool {
-        seq <= self.low || (seq <= self.low + WINDOW_RECORDS && self.bit(seq))
+    /// What is acknowledged above `low`.
+    pub(super) fn above(&self) -> &SeqSet {
+        &self.above
     }
 
-    /// Number of acknowledged seqs above the low-water mark.
-    pub(super) fn above_low(&self) -> u64 {
-        self.words.iter().map(|word| u64::from(word.count_ones())).sum()
+    /// Whether a seq is acknowledged.
+    pub(super) fn contains(&self, seq: u64) -> bool {
+        seq <= self.low || self.above.contains(seq)
+    }
+
+    /// Whether each of `first..=last` is acknowledged.
+    pub(super) fn covers(&self, first: u64, last: u64) -> bool {
+        let first = first.max(self.low + 1);
+        last < first || self.above.range_of(first).is_some_and(|(_, end)| last <= end)
+    }
+
+    /// How many of `first..=last` are acknowledged.
+    pub(super) fn count_in(&self, first: u64, last: u64) -> u64 {
+        let below = (self.low.min(last) + 1).saturating_sub(first);
+        below + self.above.count_in(first.max(self.low + 1), last)
     }
 
     /// The highest acknowledged seq.
     pub(super) fn highest(&self) -> u64 {
-        let window = self.low..=self.low.saturating_add(WINDOW_RECORDS);
-        window.rev().find(|seq| self.contains(*seq)).unwrap_or(self.low)
+        self.above.last().unwrap_or(self.low)
     }
 
-    /// Acknowledges a seq; one above the window is ignored, as no reader can have had it.
+    /// Acknowledges a seq.
     pub(super) fn ack(&mut self, seq: u64) {
-        if seq <= self.low || self.low + WINDOW_RECORDS < seq {
+        self.pass(seq, seq);
+    }
+
+    /// Passes over seqs `first..=last`: acknowledged, or not there.
+    pub(super) fn pass(&mut self, first: u64, last: u64) {
+        if last <= self.low {
             return;
         }
-        let (word, mask) = place(seq);
-        self.words[word] |= mask;
-        while self.bit(self.low + 1) {
-            self.low += 1;
-            let (word, mask) = place(self.low);
-            self.words[word] &= !mask;
+        self.above.insert_range(first.max(self.low + 1), last);
+        if let Some((_, end)) = self.above.range_of(self.low + 1) {
+            self.low = end;
+            self.above.remove_through(end);
         }
     }
 
-    /// Passes over seqs `first..=last` that do not exist. Returns whether it could: a range beyond the
-    /// window must wait until everything before it is acknowledged.
-    pub(super) fn pass(&mut self, first: u64, last: u64) -> bool {
-        if first <= self.low + 1 {
-            // Whatever bits the jump passes over are dealt with one by one; beyond them only zeros.
-            let near = last.min(self.low + WINDOW_RECORDS);
-            for seq in self.low + 1..=near {
-                self.ack(seq);
-            }
-            self.low = self.low.max(last);
-            return true;
-        }
-        if self.low + WINDOW_RECORDS < last {
-            return false;
-        }
-        for seq in first..=last {
-            self.ack(seq);
-        }
-        true
-    }
-
-    fn bit(&self, seq: u64) -> bool {
-        let (word, mask) = place(seq);
-        self.words[word] & mask != 0
-    }
-
+    /// What fits a slot: the scattered seqs near `low`, and the largest ranges beyond.
     fn encode(&self, vault_id: u128) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(24 + 8 * WORDS);
+        let mut words = [0_u64; WORDS];
+        let window_end = self.low.saturating_add(WINDOW_RECORDS);
+        let mut beyond = Vec::new();
+        for (first, last) in self.above.ranges() {
+            for seq in first..=last.min(window_end) {
+                let (word, mask) = place(seq);
+                words[word] |= mask;
+            }
+            if window_end < last {
+                beyond.push((first.max(window_end + 1), last));
+            }
+        }
+        if RANGES_MAX < beyond.len() {
+            beyond.sort_by_key(|(first, last)| Reverse(last - first));
+            beyond.truncate(RANGES_MAX);
+            beyond.sort_unstable();
+        }
+        let mut bytes = Vec::with_capacity(24 + 8 * WORDS + 16 * beyond.len());
         bytes.extend_from_slice(&vault_id.to_le_bytes());
         bytes.extend_from_slice(&self.low.to_le_bytes());
-        for word in self.words {
+        let ranges = beyond.into_iter().flat_map(|(first, last)| [first, last]);
+        for word in words.into_iter().chain(ranges) {
             bytes.extend_from_slice(&word.to_le_bytes());
         }
         bytes
@@ -114,15 +128,33 @@ impl AckWindow {
 
     fn decode(bytes: &[u8], vault_id: u128) -> Option<Self> {
         let (id, rest) = bytes.split_first_chunk::<16>()?;
-        let (low, words) = rest.split_first_chunk::<8>()?;
-        if u128::from_le_bytes(*id) != vault_id || words.len() != 8 * WORDS {
+        let (low, rest) = rest.split_first_chunk::<8>()?;
+        let (words, ranges) = rest.split_at_checked(8 * WORDS)?;
+        let (ranges, []) = ranges.as_chunks::<16>() else { return None };
+        if u128::from_le_bytes(*id) != vault_id {
             return None;
         }
-        let mut window = Self::new(u64::from_le_bytes(*low));
-        for (word, bytes) in window.words.iter_mut().zip(words.as_chunks::<8>().0) {
-            *word = u64::from_le_bytes(*bytes);
+        let low = u64::from_le_bytes(*low);
+        let words: Vec<u64> =
+            words.as_chunks::<8>().0.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect();
+        let mut acks = Self::new(low);
+        for seq in low.checked_add(1)?..=low.checked_add(WINDOW_RECORDS)? {
+            let (word, mask) = place(seq);
+            if words[word] & mask != 0 {
+                acks.above.insert_range(seq, seq);
+            }
         }
-        Some(window)
+        for range in ranges {
+            let (first, last) = range.split_at(8);
+            let read = |bytes: &[u8]| bytes.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
+            let (first, last) = (read(first)?, read(last)?);
+            if first <= acks.highest() || last < first || last == u64::MAX {
+                return None;
+            }
+            acks.above.insert_range(first, last);
+        }
+        acks.pass(low, low);
+        Some(acks)
     }
 }
 
@@ -136,9 +168,9 @@ fn place(seq: u64) -> (usize, u64) {
 #[derive(Debug)]
 pub(super) struct Cursor {
     pub(super) name: String,
-    pub(super) acks: Mutex<AckWindow>,
-    /// The low-water mark on disk: retention looks at nothing else.
-    pub(super) saved_low: AtomicU64,
+    pub(super) acks: Mutex<Acks>,
+    /// What of it is on disk: retention looks at nothing else.
+    pub(super) saved: Mutex<Acks>,
     /// A reader is open.
     pub(super) is_open: AtomicBool,
     vault_id: u128,
@@ -154,7 +186,7 @@ impl Cursor {
         vault_id: u128,
         low: u64,
     ) -> Result<Self, VaultError> {
-        let acks = AckWindow::new(low);
+        let acks = Acks::new(low);
         let folder = dir.join(CURSOR_DIR);
         let slots = SlotFile::create(files, &folder, name, &acks.encode(vault_id))
             .map_err(VaultError::io("create cursor", &folder.join(name)))?;
@@ -171,19 +203,19 @@ impl Cursor {
         oldest_low: u64,
     ) -> io::Result<(Self, bool)> {
         let (slots, payload) = SlotFile::open(files, &dir.join(CURSOR_DIR).join(name))?;
-        let stored = payload.and_then(|bytes| AckWindow::decode(&bytes, vault_id));
+        let stored = payload.and_then(|bytes| Acks::decode(&bytes, vault_id));
         let is_damaged = stored.is_none();
-        let mut acks = stored.unwrap_or_else(|| AckWindow::new(oldest_low));
+        let mut acks = stored.unwrap_or_else(|| Acks::new(oldest_low));
         if acks.low() < oldest_low {
             acks.pass(acks.low() + 1, oldest_low);
         }
         Ok((Self::assemble(name, vault_id, acks, slots), is_damaged))
     }
 
-    fn assemble(name: &str, vault_id: u128, acks: AckWindow, slots: SlotFile) -> Self {
+    fn assemble(name: &str, vault_id: u128, acks: Acks, slots: SlotFile) -> Self {
         Self {
             name: name.to_owned(),
-            saved_low: AtomicU64::new(acks.low()),
+            saved: Mutex::new(acks.clone()),
             acks: Mutex::new(acks),
             is_open: AtomicBool::new(false),
             vault_id,
@@ -195,12 +227,12 @@ impl Cursor {
     pub(super) fn save(&self) -> io::Result<()> {
         // The slots are locked first, so that a later save never writes an older state.
         let mut slots = lock(&self.slots);
-        let (low, payload) = {
-            let acks = lock(&self.acks);
-            (acks.low(), acks.encode(self.vault_id))
-        };
+        let payload = lock(&self.acks).encode(self.vault_id);
         slots.write(&payload)?;
-        self.saved_low.store(low, Ordering::Release);
+        // What did not fit is not on disk.
+        if let Some(saved) = Acks::decode(&payload, self.vault_id) {
+            *lock(&self.saved) = saved;
+        }
         Ok(())
     }
 }
@@ -245,43 +277,51 @@ mod tests {
 
     #[test]
     fn the_low_water_mark_follows_once_gaps_close() {
-        let mut acks = AckWindow::new(10);
+        let mut acks = Acks::new(10);
         acks.ack(13);
         acks.ack(12);
-        assert_eq!((acks.low(), acks.above_low()), (10, 2));
+        assert_eq!((acks.low(), acks.above().len()), (10, 2));
+        assert!(acks.covers(12, 13) && acks.covers(3, 10) && !acks.covers(3, 11));
+        assert_eq!(acks.count_in(9, 12), 3);
         acks.ack(11);
-        assert_eq!((acks.low(), acks.above_low()), (13, 0));
+        assert_eq!((acks.low(), acks.above().len()), (13, 0));
     }
 
     #[test]
-    fn the_window_bounds_what_can_be_acknowledged() {
-        let mut acks = AckWindow::new(0);
-        acks.ack(WINDOW_RECORDS + 1);
-        assert!(!acks.contains(WINDOW_RECORDS + 1));
-        for seq in (1..=WINDOW_RECORDS).rev() {
-            acks.ack(seq);
-        }
-        assert_eq!((acks.low(), acks.above_low()), (WINDOW_RECORDS, 0));
-    }
-
-    #[test]
-    fn missing_ranges_are_passed_when_nothing_is_pending_before_them() {
-        let mut acks = AckWindow::new(5);
-        acks.ack(7);
-        assert!(!acks.pass(10, 100_000));
-        assert!(acks.pass(9, 9));
-        assert!(acks.pass(6, 8));
-        assert_eq!(acks.low(), 9);
-        assert!(acks.pass(10, 100_000));
-        assert_eq!((acks.low(), acks.above_low()), (100_000, 0));
-    }
-
-    #[test]
-    fn a_window_comes_back_from_its_bytes() {
-        let mut acks = AckWindow::new(70_000);
+    fn acknowledged_seqs_come_back_from_their_bytes() {
+        let mut acks = Acks::new(70_000);
         acks.ack(70_005);
-        assert_eq!(AckWindow::decode(&acks.encode(3), 3), Some(acks.clone()));
-        assert_eq!(AckWindow::decode(&acks.encode(3), 4), None);
+        acks.pass(70_010, 90_000);
+        acks.pass(100_000, 200_000);
+        assert_eq!(Acks::decode(&acks.encode(3), 3), Some(acks.clone()));
+        assert_eq!(Acks::decode(&acks.encode(3), 4), None);
+    }
+
+    #[test]
+    fn what_does_not_fit_a_slot_is_repeated_never_skipped() {
+        let mut acks = Acks::new(0);
+        for part in 1..=1000 {
+            acks.pass(part * 10_000, part * 10_000 + part);
+        }
+        let bytes = acks.encode(3);
+        assert!(bytes.len() <= 4000, "{} bytes fit a slot", bytes.len());
+        let kept = Acks::decode(&bytes, 3).expect("is whole");
+        assert!(kept.covers(10_000_000, 10_001_000) && !kept.contains(10_000));
+        for (first, last) in kept.above().ranges() {
+            assert!(acks.covers(first, last), "{first} to {last} is invented");
+        }
+    }
+
+    #[test]
+    fn damaged_ranges_are_refused() {
+        let mut acks = Acks::new(0);
+        acks.pass(10_000, 20_000);
+        let bytes = acks.encode(3);
+        let mut swapped = bytes.clone();
+        let at = bytes.len() - 16;
+        swapped[at..at + 8].copy_from_slice(&30_000_u64.to_le_bytes());
+        assert_eq!(Acks::decode(&swapped, 3), None);
+        assert_eq!(Acks::decode(&bytes[..bytes.len() - 1], 3), None);
     }
 
     #[test]

@@ -291,21 +291,18 @@ impl Log {
 }
 
 fn backlog(state: &LogState, cursor: &Cursor, durable_seq: u64) -> Backlog {
-    let (low, above) = {
-        let acks = lock(&cursor.acks);
-        (acks.low(), acks.above_low())
-    };
+    let acks = lock(&cursor.acks);
     let mut stored_bytes = 0;
     for listed in state.segments.values() {
         let info = &listed.info;
-        if low < info.first_seq {
-            stored_bytes += info.stored_bytes;
-        } else if low < info.last_seq {
-            let share = u128::from(info.stored_bytes) * u128::from(info.last_seq - low)
-                / u128::from(info.last_seq - info.first_seq + 1);
-            stored_bytes += u64::try_from(share).unwrap_or(info.stored_bytes);
+        let count = (info.last_seq + 1).saturating_sub(info.first_seq);
+        if count == 0 {
+            continue;
         }
+        let left = count - acks.count_in(info.first_seq, info.last_seq);
+        let share = u128::from(info.stored_bytes) * u128::from(left) / u128::from(count);
+        stored_bytes += u64::try_from(share).unwrap_or(info.stored_bytes);
     }
-    let records = durable_seq.saturating_sub(low).saturating_sub(above);
+    let records = durable_seq.saturating_sub(acks.low()).saturating_sub(acks.above().len());
     Backlog { records, stored_bytes: if records == 0 { 0 } else { stored_bytes } }
 }

@@ -1,4 +1,5 @@
-//! Follows a vault from a durable cursor: every durable record, in order, at least once.
+//! Follows a vault from a durable cursor: every durable record, at least once, oldest first or newest
+//! segment first (`newest.rs`).
 
 use std::io;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::vault::log::Backlog;
 use crate::vault::log::Log;
 use crate::vault::log::SegmentInfo;
 use crate::vault::log::TailView;
+use crate::vault::newest::Newest;
 use crate::vault::quarantine::QUARANTINE_DIR;
 use crate::vault::scan::FaultKind;
 use crate::vault::scan::Found;
@@ -54,15 +56,29 @@ pub struct StoredRecord {
 /// A buffer above this size is not kept between records.
 const BODY_KEPT_BYTES_MAX: usize = 4 << 20;
 
+/// Which records come first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// As they were appended.
+    #[default]
+    OldestFirst,
+    /// The newest segment first; inside a segment as they were appended.
+    NewestFirst,
+}
+
 /// Reads the records of a vault that its cursor has not acknowledged.
 pub struct Reader {
-    log: Arc<Log>,
-    cursor: Arc<Cursor>,
-    current: Option<(SegmentId, Scanner)>,
-    /// Seq of the next record to look at.
+    pub(super) log: Arc<Log>,
+    pub(super) cursor: Arc<Cursor>,
+    order: Order,
+    pub(super) current: Option<(SegmentId, Scanner)>,
+    /// Oldest first: seq of the next record to look at.
     next_seq: u64,
-    /// A record found but not yet allowed: the window above the low-water mark is used up.
+    /// Oldest first: a record found but not yet allowed, as the window above the low-water mark is
+    /// used up.
     held: Option<Located>,
+    /// Newest first: what is being read, and what was.
+    pub(super) newest: Newest,
     body: Vec<u8>,
 }
 
@@ -81,6 +97,15 @@ impl Reader {
     ///
     /// [`VaultError::CursorName`], [`VaultError::CursorInUse`] or [`VaultError::Io`].
     pub fn open(log: &Arc<Log>, name: &str) -> Result<Self, VaultError> {
+        Self::open_in(log, name, Order::OldestFirst)
+    }
+
+    /// As [`Reader::open`], in the order asked for. A cursor may be read in another order each time.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::open`].
+    pub fn open_in(log: &Arc<Log>, name: &str, order: Order) -> Result<Self, VaultError> {
         cursor::check_name(name)?;
         let known = lock(&log.state).cursors.get(name).cloned();
         let cursor = match known {
@@ -90,13 +115,18 @@ impl Reader {
         if cursor.is_open.swap(true, Ordering::AcqRel) {
             return Err(VaultError::CursorInUse { name: name.to_owned() });
         }
-        let next_seq = lock(&cursor.acks).low() + 1;
+        let (next_seq, newest) = {
+            let acks = lock(&cursor.acks);
+            (acks.low() + 1, Newest::new(&acks))
+        };
         let log = Arc::clone(log);
-        Ok(Self { log, cursor, current: None, next_seq, held: None, body: Vec::new() })
+        let (current, held, body) = (None, None, Vec::new());
+        Ok(Self { log, cursor, order, current, next_seq, held, newest, body })
     }
 
     /// Returns the next record that is durable and not acknowledged, or `None` when there is none now,
-    /// or when the record is more than 4,096 above the oldest unacknowledged one.
+    /// or when too many wait for their acknowledgement: oldest first, when the record is more than
+    /// 4,096 above the oldest unacknowledged one.
     ///
     /// Damaged records are skipped, counted and reported: they are never returned and never block.
     ///
@@ -105,6 +135,13 @@ impl Reader {
     /// [`VaultError::Io`] when a segment cannot be opened; the call may be repeated.
     #[expect(clippy::should_implement_trait, reason = "errors and later records fit no iterator")]
     pub fn next(&mut self) -> Result<Option<StoredRecord>, VaultError> {
+        match self.order {
+            Order::OldestFirst => self.next_oldest(),
+            Order::NewestFirst => self.next_newest(),
+        }
+    }
+
+    fn next_oldest(&mut self) -> Result<Option<StoredRecord>, VaultError> {
         loop {
             if let Some(record) = self.held.take() {
                 match self.take(record) {
@@ -142,7 +179,11 @@ impl Reader {
     /// Waits until more is durable, or the time is over. Returns whether more is durable.
     #[must_use]
     pub fn wait(&self, timeout: Duration) -> bool {
-        self.log.wait_for(self.next_seq, timeout)
+        let next_seq = match self.order {
+            Order::OldestFirst => self.next_seq,
+            Order::NewestFirst => self.newest.next_seq(),
+        };
+        self.log.wait_for(next_seq, timeout)
     }
 
     /// Acknowledges one record, in any order; repeating it does nothing.
@@ -195,14 +236,19 @@ impl Reader {
     }
 
     fn open_segment(&mut self, id: SegmentId) -> Result<(), VaultError> {
+        self.open_segment_at(id, self.next_seq)
+    }
+
+    /// Opens a segment near a seq; does nothing when it was deleted.
+    pub(super) fn open_segment_at(&mut self, id: SegmentId, seq: u64) -> Result<(), VaultError> {
         let Some(info) = self.log.info(id) else { return Ok(()) };
         let Some(file) = self.open_file(&info)? else { return Ok(()) };
         let before = info.first_seq.saturating_sub(1);
         let (vault_id, end) = (self.log.vault_id, info.data_end);
         let mut scanner = Scanner::new(Arc::clone(&file), id, vault_id, end, Some(before))
             .map_err(VaultError::io("read", &info.path))?;
-        if info.first_seq < self.next_seq {
-            seek(&mut scanner, &*file, &info, vault_id, self.next_seq);
+        if info.first_seq < seq {
+            seek(&mut scanner, &*file, &info, vault_id, seq);
         }
         self.current = Some((id, scanner));
         Ok(())
@@ -240,9 +286,7 @@ impl Reader {
             scanner.skip_to_end(last_seq);
         }
         if self.next_seq <= last_seq {
-            if !lock(&self.cursor.acks).pass(self.next_seq, last_seq) {
-                return Ok(false);
-            }
+            lock(&self.cursor.acks).pass(self.next_seq, last_seq);
             self.next_seq = last_seq + 1;
         }
         debug_assert!(view.first_seq <= last_seq + 1, "a segment ends after it starts");
@@ -257,10 +301,10 @@ impl Reader {
         let seq = record.header.seq;
         {
             let mut acks = lock(&self.cursor.acks);
-            if self.next_seq < seq && !acks.pass(self.next_seq, seq - 1) {
-                return Taken::MustWait;
+            if self.next_seq < seq {
+                acks.pass(self.next_seq, seq - 1);
+                self.next_seq = seq;
             }
-            self.next_seq = seq;
             if acks.low() + WINDOW_RECORDS < seq {
                 return Taken::MustWait;
             }
@@ -269,19 +313,23 @@ impl Reader {
                 return Taken::Skipped;
             }
         }
-        let Some((_, scanner)) = &mut self.current else { return Taken::Skipped };
         self.next_seq = seq + 1;
-        let is_read = scanner.read_body(&record, &mut self.body).is_ok();
+        self.body_of(&record).map_or(Taken::Skipped, Taken::Record)
+    }
+
+    /// Reads and checks a record; one that is damaged is reported and passed.
+    pub(super) fn body_of(&mut self, record: &Located) -> Option<StoredRecord> {
+        let (_, scanner) = self.current.as_mut()?;
+        let is_read = scanner.read_body(record, &mut self.body).is_ok();
         let decoded = if is_read { decode(&record.header, &self.body) } else { None };
         if BODY_KEPT_BYTES_MAX < self.body.capacity() {
             self.body = Vec::new();
         }
-        if let Some(record) = decoded {
-            return Taken::Record(record);
+        if decoded.is_none() {
+            self.log.report(scanner.body_fault(record));
+            lock(&self.cursor.acks).ack(record.header.seq);
         }
-        self.log.report(scanner.body_fault(&record));
-        lock(&self.cursor.acks).ack(seq);
-        Taken::Skipped
+        decoded
     }
 }
 

@@ -304,14 +304,25 @@ impl Recovery<'_> {
         })
     }
 
-    /// A hole below every cursor is what retention left; only what a cursor still wanted is lost.
+    /// A hole that every cursor has passed is what retention left, and one below the mark of what was
+    /// dropped is no secret; only what a cursor still wanted is lost.
     fn judge_holes(&mut self, cursors: &BTreeMap<String, Arc<Cursor>>, durable_seq: u64) {
-        let lows = cursors.values().map(|cursor| cursor.saved_low.load(Ordering::Acquire));
-        let low = lows.min().unwrap_or(0);
+        let wanted_from = |first: u64, last: u64| {
+            let missing = |cursor: &Arc<Cursor>| {
+                let saved = lock(&cursor.saved);
+                (!saved.covers(first, last)).then(|| first.max(saved.low() + 1))
+            };
+            if cursors.is_empty() {
+                Some(first)
+            } else {
+                cursors.values().filter_map(missing).min()
+            }
+        };
         self.report.faults.retain_mut(|fault| match (fault.kind, fault.lost) {
             (FaultKind::Hole, Some((first, last))) => {
-                fault.lost = Some((first.max(low + 1), last));
-                low < last
+                let first = wanted_from(first, last);
+                fault.lost = first.map(|first| (first, last));
+                first.is_some()
             }
             _ => true,
         });

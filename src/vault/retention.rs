@@ -4,8 +4,10 @@
 //! its last record, and a later segment exists (the newest one carries on the numbering). A vault no
 //! cursor was ever registered with deletes nothing.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::vault::cursor::Cursor;
 use crate::vault::error::VaultError;
 use crate::vault::log::Log;
 use crate::vault::log::LogState;
@@ -56,14 +58,20 @@ impl Log {
 
 /// Pure choice of what may go.
 fn choose(state: &LogState) -> Vec<SegmentInfo> {
-    let lows = state.cursors.values().map(|cursor| cursor.saved_low.load(Ordering::Acquire));
-    let Some(low) = lows.min() else { return Vec::new() };
+    if state.cursors.is_empty() {
+        return Vec::new();
+    }
+    let is_passed = |info: &SegmentInfo| {
+        let covers =
+            |cursor: &Arc<Cursor>| lock(&cursor.saved).covers(info.first_seq, info.last_seq);
+        state.cursors.values().all(covers)
+    };
     let Some(newest) = state.segments.values().rev().find(|listed| 0 < listed.info.records) else {
         return Vec::new();
     };
     let newest = newest.info.id;
     let may_go = |info: &SegmentInfo| {
-        info.state == SegmentState::Sealed && info.last_seq <= low && info.id < newest
+        info.state == SegmentState::Sealed && info.id < newest && is_passed(info)
     };
     let passed = state.segments.values().filter(|listed| listed.faults.is_empty());
     passed.map(|listed| &listed.info).filter(|info| may_go(info)).cloned().collect()

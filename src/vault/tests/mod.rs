@@ -5,6 +5,7 @@ mod corruption;
 mod crash;
 mod full;
 mod model;
+mod newest;
 
 use std::collections::BTreeMap;
 use std::path::Path;

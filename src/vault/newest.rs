@@ -1,0 +1,145 @@
+//! Newest first: a reader that takes the newest segment with unread records, reads those in order,
+//! and looks again.
+//!
+//! After an outage the latest records are what an operator needs; the older ones follow. A segment is
+//! the grain, because inside one the order of the file is the fast one.
+
+use crate::vault::cursor::Acks;
+use crate::vault::cursor::SCATTER_MAX;
+use crate::vault::error::VaultError;
+use crate::vault::reader::Reader;
+use crate::vault::reader::StoredRecord;
+use crate::vault::scan::FaultKind;
+use crate::vault::scan::Found;
+use crate::vault::seq_set::SeqSet;
+use crate::vault::spare::SegmentId;
+use crate::vault::state::lock;
+
+/// Where a newest-first reader stands.
+#[derive(Debug)]
+pub(super) struct Newest {
+    /// What was handed out or passed in this session, or acknowledged before it.
+    given: SeqSet,
+    span: Option<Span>,
+}
+
+/// Unread records of one segment.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    /// The next seq to look at.
+    next: u64,
+    last: u64,
+}
+
+impl Newest {
+    /// Starts with what is acknowledged.
+    pub(super) fn new(acks: &Acks) -> Self {
+        let mut given = acks.above().clone();
+        given.insert_range(0, acks.low());
+        Self { given, span: None }
+    }
+
+    /// The seq after the highest that was looked at.
+    pub(super) fn next_seq(&self) -> u64 {
+        let in_span = self.span.map_or(0, |span| span.last);
+        self.given.last().unwrap_or(0).max(in_span) + 1
+    }
+}
+
+impl Reader {
+    /// Returns the next record, newest segment first.
+    pub(super) fn next_newest(&mut self) -> Result<Option<StoredRecord>, VaultError> {
+        loop {
+            if SCATTER_MAX <= lock(&self.cursor.acks).above().ranges_len() {
+                return Ok(None);
+            }
+            let Some(span) = self.newest.span else {
+                if self.choose_span()? {
+                    continue;
+                }
+                return Ok(None);
+            };
+            let Some((_, scanner)) = &mut self.current else {
+                // Deleted under us: every cursor had passed it, or it was dropped on purpose.
+                self.end_span(span);
+                continue;
+            };
+            match scanner.next() {
+                Found::Record(record) if record.header.seq <= span.last => {
+                    if record.header.seq < span.next {
+                        continue;
+                    }
+                    self.pass_to(span, record.header.seq);
+                    if let Some(record) = self.body_of(&record) {
+                        return Ok(Some(record));
+                    }
+                }
+                Found::Watermark(_) => {}
+                Found::Fault(fault) => self.log.report(fault),
+                Found::Record(_) | Found::End | Found::Torn => {
+                    if span.next <= span.last {
+                        let lost = Some((span.next, span.last));
+                        self.log.report(scanner.tail_fault(FaultKind::Tail, lost));
+                    }
+                    self.end_span(span);
+                }
+            }
+        }
+    }
+
+    /// Marks a record as handed out, and what is missing before it as passed.
+    fn pass_to(&mut self, span: Span, seq: u64) {
+        if span.next < seq {
+            lock(&self.cursor.acks).pass(span.next, seq - 1);
+        }
+        self.newest.given.insert_range(span.next, seq);
+        self.newest.span = (seq < span.last).then_some(Span { next: seq + 1, last: span.last });
+    }
+
+    /// Passes the rest of a span, which is not there.
+    fn end_span(&mut self, span: Span) {
+        if span.next <= span.last {
+            lock(&self.cursor.acks).pass(span.next, span.last);
+            self.newest.given.insert_range(span.next, span.last);
+        }
+        self.newest.span = None;
+    }
+
+    /// Finds the newest segment with unread records and opens it there; returns whether there is one.
+    fn choose_span(&mut self) -> Result<bool, VaultError> {
+        let Some((id, first, last)) = self.log.last_unread(&self.newest.given) else {
+            return Ok(false);
+        };
+        let is_there = matches!(&self.current, Some((current, scanner))
+            if *current == id && scanner.last_seq() == Some(first - 1));
+        if is_there {
+            let view = self.log.tail(id);
+            if let (Some((_, scanner)), Some(view)) = (&mut self.current, view) {
+                scanner.extend(view.data_end);
+            }
+        } else {
+            self.current = None;
+            self.open_segment_at(id, first)?;
+        }
+        self.newest.span = Some(Span { next: first, last });
+        Ok(true)
+    }
+}
+
+impl crate::vault::log::Log {
+    /// The highest run of durable seqs that a set has not, and the segment it lies in.
+    fn last_unread(&self, given: &SeqSet) -> Option<(SegmentId, u64, u64)> {
+        let state = lock(&self.state);
+        let mut limit = u64::MAX;
+        for listed in state.segments.values().rev() {
+            let info = &listed.info;
+            // From the next segment's first seq on, records were written again there.
+            let last = info.last_seq.min(limit - 1);
+            limit = limit.min(info.first_seq);
+            if let Some((first, last)) = given.last_gap(info.first_seq, last) {
+                return Some((info.id, first, last));
+            }
+        }
+        None
+    }
+}

@@ -15,6 +15,7 @@ use std::time::Instant;
 use crate::vault::fs::Access;
 use crate::vault::log::Log;
 use crate::vault::options::Options;
+use crate::vault::options::WhenFull;
 use crate::vault::quarantine;
 use crate::vault::scan::Fault;
 use crate::vault::scan::FaultKind;
@@ -140,10 +141,9 @@ impl Helper {
         let mut next_try = Instant::now();
         loop {
             match self.next_turn(next_tidy, next_try) {
-                Turn::Job(Job::Seal(job)) => self.seal(*job),
-                Turn::Job(Job::Suspect(id)) => self.verify_suspect(id),
+                Turn::Job(job) => self.work(job),
                 Turn::MakeSpare => {
-                    let made = self.make_spare();
+                    let made = self.find_room();
                     let is_made = made.is_ok();
                     let is_trouble = made.is_err_and(|e| e.kind() != io::ErrorKind::StorageFull);
                     self.gauges.has_disk_trouble.store(is_trouble, Ordering::Release);
@@ -183,6 +183,28 @@ impl Helper {
             let next = if 0 < missing { next_tidy.min(next_try) } else { next_tidy };
             let waited = self.depot.changed.wait_timeout(state, next - now);
             state = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
+        }
+    }
+
+    fn work(&mut self, job: Job) {
+        match job {
+            Job::Seal(job) => self.seal(*job),
+            Job::Suspect(id) => self.verify_suspect(id),
+        }
+    }
+
+    /// Makes a spare. When there is no room the waiting jobs come first: a sealed segment lets go of
+    /// what it did not use, and may be deleted.
+    fn find_room(&mut self) -> io::Result<()> {
+        loop {
+            match self.make_spare() {
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                    let job = lock(&self.depot.state).jobs.pop_front();
+                    let Some(job) = job else { return Err(error) };
+                    self.work(job);
+                }
+                made => return made,
+            }
         }
     }
 
@@ -248,12 +270,19 @@ impl Helper {
     fn make_spare(&mut self) -> io::Result<()> {
         let bytes = self.options.segment_bytes;
         let is_over = |log: &Log| self.options.max_bytes < log.used_bytes() + bytes;
+        // One more segment stays free on the disk, for what lives beside the segments.
+        let is_short = |log: &Log| {
+            let available = log.files.available_bytes(&log.dir)?;
+            Ok::<bool, io::Error>(is_over(log) || available < 2 * bytes)
+        };
         if is_over(&self.log) {
             self.tidy();
         }
-        // One more segment stays free on the disk, for what lives beside the segments.
-        let available = self.log.files.available_bytes(&self.log.dir)?;
-        if is_over(&self.log) || available < 2 * bytes {
+        if is_short(&self.log)? && self.options.when_full == WhenFull::DropOldest {
+            // One at a time: space may come back late, when a reader lets go of the file.
+            self.log.drop_oldest()?;
+        }
+        if is_short(&self.log)? {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let id = SegmentId(self.next_segment);

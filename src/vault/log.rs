@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::vault::cursor::Cursor;
+use crate::vault::dropping::Dropped;
 use crate::vault::error::VaultError;
 use crate::vault::fs::FileSystem;
 use crate::vault::scan::Fault;
@@ -96,6 +97,9 @@ pub struct Log {
     pub(super) state: Mutex<LogState>,
     changed: Condvar,
     pub(super) used_bytes: AtomicU64,
+    /// The limit of `used_bytes`; none for a log that nobody writes.
+    max_bytes: u64,
+    pub(super) dropped: Mutex<Dropped>,
     durable_seq: AtomicU64,
     pub(super) corrupt_records: AtomicU64,
     pub(super) lost_records: AtomicU64,
@@ -121,6 +125,7 @@ impl Log {
         state: LogState,
         durable_seq: u64,
         used_bytes: u64,
+        dropped: Dropped,
     ) -> Self {
         Self {
             files,
@@ -129,6 +134,8 @@ impl Log {
             state: Mutex::new(state),
             changed: Condvar::new(),
             used_bytes: AtomicU64::new(used_bytes),
+            max_bytes: u64::MAX,
+            dropped: Mutex::new(dropped),
             durable_seq: AtomicU64::new(durable_seq),
             corrupt_records: AtomicU64::new(0),
             lost_records: AtomicU64::new(0),
@@ -159,10 +166,30 @@ impl Log {
         self.used_bytes.load(Ordering::Acquire)
     }
 
+    /// Sets the limit that [`Log::fill_permille`] is measured by.
+    pub(super) fn with_limit(mut self, max_bytes: u64) -> Self {
+        self.max_bytes = max_bytes;
+        self
+    }
+
+    /// Returns how much of the disk budget is used, in thousandths.
+    #[must_use]
+    pub fn fill_permille(&self) -> u32 {
+        let permille = u128::from(self.used_bytes()) * 1000 / u128::from(self.max_bytes.max(1));
+        u32::try_from(permille.min(1000)).unwrap_or(1000)
+    }
+
     /// Lists the segments that hold or held records, in order; spares are not among them.
     #[must_use]
     pub fn segments(&self) -> Vec<SegmentInfo> {
         lock(&self.state).segments.values().map(|listed| listed.info.clone()).collect()
+    }
+
+    /// Returns how many segments there are, and how many of them are in quarantine.
+    pub(super) fn segments_len(&self) -> (usize, usize) {
+        let state = lock(&self.state);
+        let is_aside = |listed: &&Listed| listed.info.state == SegmentState::Quarantined;
+        (state.segments.len(), state.segments.values().filter(is_aside).count())
     }
 
     /// Returns the backlog of the slowest cursor, or nothing when no cursor exists.

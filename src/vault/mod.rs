@@ -31,6 +31,7 @@
 //!  seg-<20 digits>.open          a spare, or a segment being written
 //!  seg-<20 digits>.gsv           a sealed segment
 //!  cursors/<name>                durable cursor, two slots
+//!  dropped                       what was dropped on purpose, if the options ask for that
 //!  quarantine/seg-*, *.json, *.torn
 //! ```
 
@@ -38,6 +39,7 @@ mod buffer;
 mod commit;
 mod cursor;
 mod directory;
+mod dropping;
 mod error;
 mod examine;
 mod format;
@@ -63,6 +65,8 @@ mod slots;
 mod spare;
 mod staging;
 mod state;
+mod stats;
+mod stored;
 mod writer;
 
 #[cfg(test)]
@@ -71,6 +75,7 @@ mod sim;
 mod tests;
 
 pub use cursor::CursorHandle;
+pub use dropping::DropObserver;
 pub use error::AppendError;
 pub use error::RefusalReason;
 pub use error::Refused;
@@ -83,17 +88,18 @@ pub use offline::OfflineReader;
 pub use options::Compression;
 pub use options::Durability;
 pub use options::Options;
+pub use options::WhenFull;
 pub use reader::Order;
 pub use reader::Reader;
-pub use reader::StoredRecord;
 pub use report::RecoveryReport;
 pub use scan::Fault;
 pub use scan::FaultKind;
 pub use seq_set::SeqSet;
 pub use spare::SegmentId;
 pub use spare::SegmentState;
+pub use stats::Stats;
+pub use stored::StoredRecord;
 pub use writer::Completion;
 pub use writer::NewRecord;
 pub use writer::Receipt;
-pub use writer::Stats;
 pub use writer::Writer;

@@ -8,12 +8,12 @@ use crate::vault::cursor::Acks;
 use crate::vault::cursor::SCATTER_MAX;
 use crate::vault::error::VaultError;
 use crate::vault::reader::Reader;
-use crate::vault::reader::StoredRecord;
 use crate::vault::scan::FaultKind;
 use crate::vault::scan::Found;
 use crate::vault::seq_set::SeqSet;
 use crate::vault::spare::SegmentId;
 use crate::vault::state::lock;
+use crate::vault::stored::StoredRecord;
 
 /// Where a newest-first reader stands.
 #[derive(Debug)]

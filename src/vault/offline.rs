@@ -15,13 +15,13 @@ use crate::vault::fs::FileSystem;
 use crate::vault::fs::SystemFileSystem;
 use crate::vault::identity;
 use crate::vault::identity::Stored;
-use crate::vault::reader;
-use crate::vault::reader::StoredRecord;
 use crate::vault::scan::Fault;
 use crate::vault::scan::FaultKind;
 use crate::vault::scan::Found;
 use crate::vault::scan::Scanner;
 use crate::vault::spare;
+use crate::vault::stored;
+use crate::vault::stored::StoredRecord;
 
 /// One thing found by an [`OfflineReader`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,7 +111,7 @@ impl OfflineReader {
                     let mut body = Vec::new();
                     let is_read = current.scanner.read_body(&record, &mut body).is_ok();
                     let decoded =
-                        if is_read { reader::decode(&record.header, &body) } else { None };
+                        if is_read { stored::decode(&record.header, &body) } else { None };
                     let fault = || OfflineItem::Fault(current.scanner.body_fault(&record));
                     return Ok(Some(decoded.map_or_else(fault, OfflineItem::Record)));
                 }

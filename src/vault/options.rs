@@ -28,6 +28,16 @@ pub enum Compression {
     Lz4,
 }
 
+/// What happens when the disk budget, or the disk, is used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WhenFull {
+    /// Appends are refused until there is room.
+    #[default]
+    Refuse,
+    /// The oldest segment is deleted, whoever still wanted its records; they are counted.
+    DropOldest,
+}
+
 /// Everything a vault can be told.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -36,6 +46,8 @@ pub struct Options {
     /// Limit of all files together, spares and quarantine included, in bytes. Default 10 GiB, at
     /// least four segments and two segments plus the largest record.
     pub max_bytes: u64,
+    /// What happens when they are used up. Default `Refuse`.
+    pub when_full: WhenFull,
     /// Size of a segment in bytes. Default 64 MiB; a multiple of 4,096, at least 64 KiB (a
     /// configuration file should ask for 1 MiB or more). A larger record gets a larger segment.
     pub segment_bytes: u64,
@@ -68,6 +80,7 @@ impl Options {
         Self {
             dir: dir.into(),
             max_bytes: 10 << 30,
+            when_full: WhenFull::default(),
             segment_bytes: 64 << 20,
             segment_age_max: Duration::from_mins(1),
             durability: Durability::default(),

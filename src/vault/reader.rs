@@ -6,8 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use crate::vault::cursor;
 use crate::vault::cursor::CURSOR_DIR;
 use crate::vault::cursor::Cursor;
@@ -16,9 +14,6 @@ use crate::vault::cursor::WINDOW_RECORDS;
 use crate::vault::error::VaultError;
 use crate::vault::examine;
 use crate::vault::examine::Candidate;
-use crate::vault::format;
-use crate::vault::format::Codec;
-use crate::vault::format::RecordHeader;
 use crate::vault::fs::Access;
 use crate::vault::fs::File;
 use crate::vault::log::Backlog;
@@ -37,21 +32,8 @@ use crate::vault::spare::EXTENSION_SEALED;
 use crate::vault::spare::SegmentId;
 use crate::vault::spare::SegmentState;
 use crate::vault::state::lock;
-
-/// A record as it was appended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredRecord {
-    /// Its number.
-    pub seq: u64,
-    /// The caller's kind of record.
-    pub signal: u8,
-    /// When the caller received it; information only.
-    pub received_unix_ns: u64,
-    /// The caller's attributes.
-    pub attrs: Vec<u8>,
-    /// The payload, checked to be bit-identical.
-    pub payload: Bytes,
-}
+use crate::vault::stored;
+use crate::vault::stored::StoredRecord;
 
 /// A buffer above this size is not kept between records.
 const BODY_KEPT_BYTES_MAX: usize = 4 << 20;
@@ -321,7 +303,7 @@ impl Reader {
     pub(super) fn body_of(&mut self, record: &Located) -> Option<StoredRecord> {
         let (_, scanner) = self.current.as_mut()?;
         let is_read = scanner.read_body(record, &mut self.body).is_ok();
-        let decoded = if is_read { decode(&record.header, &self.body) } else { None };
+        let decoded = if is_read { stored::decode(&record.header, &self.body) } else { None };
         if BODY_KEPT_BYTES_MAX < self.body.capacity() {
             self.body = Vec::new();
         }
@@ -367,35 +349,4 @@ fn seek(scanner: &mut Scanner, file: &dyn File, info: &SegmentInfo, vault_id: u1
     if let Some(entry) = entry {
         scanner.seek(entry.offset, entry.seq - 1);
     }
-}
-
-/// Turns a checked body into the record it was; `None` when it is not what its header says.
-pub(super) fn decode(header: &RecordHeader, body: &[u8]) -> Option<StoredRecord> {
-    let (attrs, stored) = body.split_at_checked(usize::from(header.attrs_len))?;
-    let raw_len = usize::try_from(header.raw_len).ok()?;
-    let payload = match header.codec {
-        Codec::Raw => stored.to_vec(),
-        Codec::Lz4 => {
-            // An LZ4 block grows at most 255 times: a larger claim is not worth its memory.
-            if stored.len().saturating_mul(255).saturating_add(64) < raw_len {
-                return None;
-            }
-            let mut payload = vec![0; raw_len];
-            let len = lz4_flex::block::decompress_into(stored, &mut payload).ok()?;
-            if len != raw_len {
-                return None;
-            }
-            payload
-        }
-    };
-    if payload.len() != raw_len || format::crc(&payload) != header.raw_crc {
-        return None;
-    }
-    Some(StoredRecord {
-        seq: header.seq,
-        signal: header.signal,
-        received_unix_ns: header.received_unix_ns,
-        attrs: attrs.to_vec(),
-        payload: payload.into(),
-    })
 }

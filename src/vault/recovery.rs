@@ -24,6 +24,7 @@ use crate::vault::cursor;
 use crate::vault::cursor::CURSOR_DIR;
 use crate::vault::cursor::Cursor;
 use crate::vault::directory;
+use crate::vault::dropping::Dropped;
 use crate::vault::error::VaultError;
 use crate::vault::examine;
 use crate::vault::examine::Candidate;
@@ -278,7 +279,9 @@ impl Recovery<'_> {
         let mut last_seq = self.predecessor.last_seq;
         let oldest = self.segments.values().next().map(|listed| listed.info.first_seq - 1);
         let cursors = self.load_cursors(oldest)?;
-        self.judge_holes(&cursors, durable_seq);
+        let dropped = Dropped::load(&self.files, self.dir, self.vault_id)
+            .map_err(VaultError::io("read the mark of dropped records of", self.dir))?;
+        self.judge_holes(&cursors, durable_seq, dropped.through());
         let seen = |cursor: &Arc<Cursor>| lock(&cursor.acks).highest();
         last_seq = last_seq.max(cursors.values().map(seen).max().unwrap_or(0));
         let next_seq = last_seq.max(durable_seq) + 1;
@@ -291,7 +294,8 @@ impl Recovery<'_> {
                 "Acknowledged records are missing.");
         }
         let state = LogState::new(self.segments, cursors);
-        let log = Log::new(self.files, self.dir, self.vault_id, state, last_seq, used_bytes);
+        let log =
+            Log::new(self.files, self.dir, self.vault_id, state, last_seq, used_bytes, dropped);
         log.lost_records.store(lost_records, Ordering::Relaxed);
         Ok(Recovered {
             log,
@@ -306,7 +310,12 @@ impl Recovery<'_> {
 
     /// A hole that every cursor has passed is what retention left, and one below the mark of what was
     /// dropped is no secret; only what a cursor still wanted is lost.
-    fn judge_holes(&mut self, cursors: &BTreeMap<String, Arc<Cursor>>, durable_seq: u64) {
+    fn judge_holes(
+        &mut self,
+        cursors: &BTreeMap<String, Arc<Cursor>>,
+        durable_seq: u64,
+        dropped_through: u64,
+    ) {
         let wanted_from = |first: u64, last: u64| {
             let missing = |cursor: &Arc<Cursor>| {
                 let saved = lock(&cursor.saved);
@@ -320,7 +329,8 @@ impl Recovery<'_> {
         };
         self.report.faults.retain_mut(|fault| match (fault.kind, fault.lost) {
             (FaultKind::Hole, Some((first, last))) => {
-                let first = wanted_from(first, last);
+                let first = first.max(dropped_through + 1);
+                let first = if last < first { None } else { wanted_from(first, last) };
                 fault.lost = first.map(|first| (first, last));
                 first.is_some()
             }

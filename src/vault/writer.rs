@@ -11,6 +11,7 @@ use crossbeam_queue::ArrayQueue;
 
 use crate::vault::commit::Committer;
 use crate::vault::directory;
+use crate::vault::dropping::DropObserver;
 use crate::vault::error::AppendError;
 use crate::vault::error::RefusalReason;
 use crate::vault::error::Refused;
@@ -21,13 +22,12 @@ use crate::vault::fs::Lock;
 use crate::vault::fs::SystemFileSystem;
 use crate::vault::helper::Depot;
 use crate::vault::helper::Helper;
-use crate::vault::log::Backlog;
 use crate::vault::log::Log;
 use crate::vault::options::Options;
+use crate::vault::options::WhenFull;
 use crate::vault::recovery;
 use crate::vault::report::RecoveryReport;
 use crate::vault::spare::SegmentId;
-use crate::vault::spare::SegmentState;
 use crate::vault::staging::StagedRecord;
 use crate::vault::staging::Staging;
 use crate::vault::state::Gauges;
@@ -74,39 +74,6 @@ impl<F: FnOnce(Result<Receipt, AppendError>) + Send + 'static> Completion for F 
     }
 }
 
-/// Numbers about a vault, read without stopping it.
-#[derive(Debug, Clone, Copy)]
-pub struct Stats {
-    /// Bytes of all files.
-    pub used_bytes: u64,
-    /// The limit of `used_bytes`.
-    pub max_bytes: u64,
-    /// Segments with records.
-    pub segments: u64,
-    /// Accepted bytes not yet written.
-    pub staged_bytes: u64,
-    /// Duration of the last commit, from gathering to durable.
-    pub commit_latency: Duration,
-    /// Commit groups written since open.
-    pub commits: u64,
-    /// Last durable seq.
-    pub durable_seq: u64,
-    /// What the slowest cursor has not acknowledged.
-    pub backlog: Backlog,
-    /// No space for another segment: appends beyond the open one are refused.
-    pub is_full: bool,
-    /// The writer gave up after repeated disk failures.
-    pub has_failed: bool,
-    /// Segments that failed while being written, since open.
-    pub suspect_segments: u64,
-    /// Segments set aside.
-    pub quarantined_segments: u64,
-    /// Records found damaged since open.
-    pub corrupt_records: u64,
-    /// Acknowledged records found missing by recovery.
-    pub lost_records: u64,
-}
-
 /// A record in the queue, with who waits for it.
 pub(super) struct Staged<C> {
     pub(super) record: StagedRecord,
@@ -136,10 +103,10 @@ struct Threads {
 
 /// The one writer of a vault directory. Shared by reference or `Arc` among any number of threads.
 pub struct Writer<C: Completion> {
-    options: Options,
+    pub(super) options: Options,
     staging: Arc<Staging>,
     shared: Arc<Shared<C>>,
-    log: Arc<Log>,
+    pub(super) log: Arc<Log>,
     depot: Arc<Depot>,
     committer: Thread,
     threads: Mutex<Option<Threads>>,
@@ -173,7 +140,10 @@ impl<C: Completion> Writer<C> {
         let lock_file = directory::lock_directory(&**files, &options.dir)?;
         let recovered = recovery::recover(files, &options.dir)?;
         let gauges = Arc::new(Gauges::default());
-        let log = Arc::new(recovered.log);
+        let log = Arc::new(recovered.log.with_limit(options.max_bytes));
+        if options.when_full == WhenFull::DropOldest {
+            log.prepare_to_drop().map_err(VaultError::io("prepare dropping in", &options.dir))?;
+        }
         let depot = Arc::new(Depot::new(recovered.spares));
         let staging = Staging::new(options.staging_bytes, options.compression);
         let queue = ArrayQueue::new(QUEUE_RECORDS_MAX);
@@ -259,29 +229,23 @@ impl<C: Completion> Writer<C> {
         Arc::clone(&self.log)
     }
 
-    /// Returns the vault's numbers.
+    /// Names who is told about records that are dropped because the vault is full; from the helper
+    /// thread, never while an append waits.
+    pub fn observe_drops(&self, observer: Arc<DropObserver>) {
+        self.log.observe_drops(observer);
+    }
+
+    /// When a refused append is worth another try; a hint, without jitter.
     #[must_use]
-    pub fn stats(&self) -> Stats {
+    pub fn retry_after(&self) -> Duration {
         let gauges = self.gauges();
-        let segments = self.log.segments();
-        let is_aside = |state: SegmentState| state == SegmentState::Quarantined;
-        let quarantined = segments.iter().filter(|info| is_aside(info.state)).count();
-        Stats {
-            used_bytes: self.log.used_bytes(),
-            max_bytes: self.options.max_bytes,
-            segments: segments.len() as u64,
-            staged_bytes: gauges.staged_bytes.load(Ordering::Acquire),
-            commit_latency: self.commit_latency(),
-            commits: gauges.commits.load(Ordering::Relaxed),
-            durable_seq: self.log.durable_seq(),
-            backlog: self.log.backlog(),
-            is_full: gauges.is_full.load(Ordering::Acquire),
-            has_failed: gauges.has_failed.load(Ordering::Acquire),
-            suspect_segments: gauges.suspect_segments.load(Ordering::Relaxed),
-            quarantined_segments: quarantined as u64,
-            corrupt_records: self.log.corrupt_records.load(Ordering::Relaxed),
-            lost_records: self.log.lost_records.load(Ordering::Relaxed),
-        }
+        self.retry_delay(if gauges.has_failed.load(Ordering::Acquire) {
+            RefusalReason::Failed
+        } else if gauges.is_full.load(Ordering::Acquire) {
+            RefusalReason::VaultFull
+        } else {
+            RefusalReason::StagingFull
+        })
     }
 
     /// Stores everything accepted, syncs, seals the open segment, ends the threads and lets go of the
@@ -314,7 +278,7 @@ impl<C: Completion> Writer<C> {
         }
     }
 
-    fn gauges(&self) -> &Gauges {
+    pub(super) fn gauges(&self) -> &Gauges {
         &self.shared.gauges
     }
 
@@ -349,17 +313,20 @@ impl<C: Completion> Writer<C> {
     }
 
     fn refused(&self, done: C, reason: RefusalReason) -> Refused<C> {
-        let retry_after = match reason {
+        Refused { done, reason, retry_after: self.retry_delay(reason) }
+    }
+
+    fn retry_delay(&self, reason: RefusalReason) -> Duration {
+        match reason {
             RefusalReason::StagingFull => {
                 self.commit_latency().clamp(Duration::from_millis(10), Duration::from_secs(1))
             }
             RefusalReason::VaultFull => Duration::from_secs(2),
             _ => Duration::from_secs(30),
-        };
-        Refused { done, reason, retry_after }
+        }
     }
 
-    fn commit_latency(&self) -> Duration {
+    pub(super) fn commit_latency(&self) -> Duration {
         Duration::from_nanos(self.gauges().commit_latency_ns.load(Ordering::Relaxed))
     }
 

@@ -3,6 +3,7 @@
 mod behaviour;
 mod corruption;
 mod crash;
+mod dropping;
 mod full;
 mod model;
 mod newest;

@@ -1,0 +1,70 @@
+//! A vault's numbers, for whoever watches it.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::vault::log::Backlog;
+use crate::vault::state::lock;
+use crate::vault::writer::Completion;
+use crate::vault::writer::Writer;
+
+/// Numbers about a vault, read without stopping it.
+#[derive(Debug, Clone, Copy)]
+pub struct Stats {
+    /// Bytes of all files.
+    pub used_bytes: u64,
+    /// The limit of `used_bytes`.
+    pub max_bytes: u64,
+    /// Segments with records.
+    pub segments: u64,
+    /// Accepted bytes not yet written.
+    pub staged_bytes: u64,
+    /// Duration of the last commit, from gathering to durable.
+    pub commit_latency: Duration,
+    /// Commit groups written since open.
+    pub commits: u64,
+    /// Last durable seq.
+    pub durable_seq: u64,
+    /// What the slowest cursor has not acknowledged.
+    pub backlog: Backlog,
+    /// No space for another segment: appends beyond the open one are refused.
+    pub is_full: bool,
+    /// The writer gave up after repeated disk failures.
+    pub has_failed: bool,
+    /// Segments that failed while being written, since open.
+    pub suspect_segments: u64,
+    /// Segments set aside.
+    pub quarantined_segments: u64,
+    /// Records found damaged since open.
+    pub corrupt_records: u64,
+    /// Records dropped on purpose although they were wanted, since the vault was made.
+    pub dropped_records: u64,
+    /// Acknowledged records found missing by recovery.
+    pub lost_records: u64,
+}
+
+impl<C: Completion> Writer<C> {
+    /// Returns the vault's numbers.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let gauges = self.gauges();
+        let (segments, quarantined) = self.log.segments_len();
+        Stats {
+            used_bytes: self.log.used_bytes(),
+            max_bytes: self.options.max_bytes,
+            segments: segments as u64,
+            staged_bytes: gauges.staged_bytes.load(Ordering::Acquire),
+            commit_latency: self.commit_latency(),
+            commits: gauges.commits.load(Ordering::Relaxed),
+            durable_seq: self.log.durable_seq(),
+            backlog: self.log.backlog(),
+            is_full: gauges.is_full.load(Ordering::Acquire),
+            has_failed: gauges.has_failed.load(Ordering::Acquire),
+            suspect_segments: gauges.suspect_segments.load(Ordering::Relaxed),
+            quarantined_segments: quarantined as u64,
+            corrupt_records: self.log.corrupt_records.load(Ordering::Relaxed),
+            dropped_records: lock(&self.log.dropped).records(),
+            lost_records: self.log.lost_records.load(Ordering::Relaxed),
+        }
+    }
+}

@@ -35,6 +35,7 @@ use tonic::transport::Endpoint;
 
 use gophership::app::App;
 use gophership::app::ConfigSource;
+use gophership::config::running::OnLoss;
 use gophership::control::proto;
 use gophership::control::proto::control_client::ControlClient;
 use gophership::otlp::RawCodec;
@@ -260,7 +261,7 @@ async fn serve_gophership(name: &str) {
     let durability = name.strip_prefix("red-").unwrap_or("synced");
     let config = dir.path().join("bench.yaml");
     std::fs::write(&config, yaml(dir.path(), address, durability)).unwrap();
-    let app = App::start(ConfigSource::File(config)).await.unwrap();
+    let app = App::start(ConfigSource::File(config), OnLoss::Start).await.unwrap();
     if name.starts_with("red") {
         hold_red(&dir.path().join("control.sock")).await;
     }

@@ -22,6 +22,7 @@ use crate::config::ComponentId;
 use crate::config::Config;
 use crate::config::ConfigErrors;
 use crate::config::running::Listeners;
+use crate::config::running::OnLoss;
 use crate::config::running::Stop;
 use crate::config::running::Vaults;
 use crate::control::ControlSocket;
@@ -138,7 +139,7 @@ impl App {
     /// # Errors
     ///
     /// [`StartError`]; whatever had started is stopped.
-    pub async fn start(source: ConfigSource) -> Result<Self, StartError> {
+    pub async fn start(source: ConfigSource, on_loss: OnLoss) -> Result<Self, StartError> {
         let config = Arc::new(source.load()?);
         create_dir(&config.data_dir)?;
         let metrics = Metrics::new();
@@ -150,7 +151,7 @@ impl App {
             metrics: Arc::clone(&metrics),
             zone: somatic.watch(),
             wiring: Arc::clone(&wiring),
-            vaults: Arc::<Vaults>::default(),
+            vaults: Arc::new(Vaults::new(on_loss)),
             listeners: Arc::<Listeners>::default(),
         };
         let red_permille = watermarks(&config).red_permille;
@@ -363,6 +364,7 @@ fn watermarks(config: &Config) -> Watermarks {
         yellow_permille: marks.yellow.permille().into(),
         red_permille: marks.red.permille().into(),
         recover_permille: marks.recover.permille().into(),
+        store_permille: marks.vault.permille().into(),
     }
 }
 

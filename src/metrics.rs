@@ -133,6 +133,16 @@ pub struct VaultMetrics {
     pub dead_lettered: IntCounter,
     /// Stored records found corrupt.
     pub corrupt: IntGauge,
+    /// Acknowledged requests that recovery missed.
+    pub lost: IntGauge,
+    /// Requests dropped because the vault was full and was told to.
+    pub dropped: IntGauge,
+    /// Segments set aside.
+    pub quarantined: IntGauge,
+    /// Duration of the last commit.
+    pub commit_micros: IntGauge,
+    /// The limit of the bytes on disk.
+    pub max_bytes: IntGauge,
     /// Whether the vault has no room for another segment.
     pub full: IntGauge,
     /// Whether the vault cannot write.
@@ -182,6 +192,11 @@ struct VaultFamilies {
     staged_bytes: IntGaugeVec,
     backlog: IntGaugeVec,
     corrupt: IntGaugeVec,
+    lost: IntGaugeVec,
+    dropped: IntGaugeVec,
+    quarantined: IntGaugeVec,
+    commit_micros: IntGaugeVec,
+    max_bytes: IntGaugeVec,
     full: IntGaugeVec,
     failed: IntGaugeVec,
     replayed: IntCounterVec,
@@ -247,6 +262,17 @@ impl Builder {
             staged_bytes: gauge("vault_staged_bytes", "Bytes waiting for the vault's writer."),
             backlog: gauge("vault_backlog_requests", "Requests that are not yet replayed."),
             corrupt: gauge("vault_corrupt_records", "Stored requests found corrupt since start."),
+            lost: gauge("vault_lost_records", "Acknowledged requests missing when it was opened."),
+            dropped: gauge(
+                "vault_dropped_records",
+                "Requests deleted undelivered because the vault was full and is told to drop.",
+            ),
+            quarantined: gauge("vault_quarantined_segments", "Damaged segments set aside."),
+            commit_micros: gauge(
+                "vault_commit_latency_microseconds",
+                "Duration of the last commit, from gathering to durable.",
+            ),
+            max_bytes: gauge("vault_max_bytes", "The limit of the bytes of disk in use."),
             full: gauge("vault_full", "1 while the vault has no room on its disk or in max_size."),
             failed: gauge("vault_failed", "1 while the vault cannot write."),
             replayed: counter("vault_replayed_total", "Requests replayed and delivered."),
@@ -337,6 +363,11 @@ impl Metrics {
             staged_bytes: families.staged_bytes.with_label_values(&[id]),
             backlog: families.backlog.with_label_values(&[id]),
             corrupt: families.corrupt.with_label_values(&[id]),
+            lost: families.lost.with_label_values(&[id]),
+            dropped: families.dropped.with_label_values(&[id]),
+            quarantined: families.quarantined.with_label_values(&[id]),
+            commit_micros: families.commit_micros.with_label_values(&[id]),
+            max_bytes: families.max_bytes.with_label_values(&[id]),
             full: families.full.with_label_values(&[id]),
             failed: families.failed.with_label_values(&[id]),
             replayed: families.replayed.with_label_values(&[id]),

@@ -9,8 +9,6 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +23,7 @@ use crate::flow::Pressure;
 use crate::metrics::Metrics;
 use crate::somatic::ZoneWatch;
 use crate::vault::Log;
+use crate::vault::SeqSet;
 
 /// A component could not be built from its options.
 #[derive(Debug, thiserror::Error)]
@@ -145,22 +144,34 @@ pub struct VaultHandle {
 pub struct Inherited {
     /// The last request of that process.
     through: u64,
-    /// The last request that was seen.
-    seen: AtomicU64,
+    /// The requests that were seen.
+    seen: Mutex<SeqSet>,
 }
 
 impl Inherited {
-    /// Whether a request was left by an earlier process and is seen for the first time; requests
-    /// are to be asked about in their order.
+    /// Whether a request was left by an earlier process and is seen for the first time.
     #[must_use]
     pub fn is_news(&self, seq: u64) -> bool {
-        seq <= self.through && self.seen.fetch_max(seq, Ordering::Relaxed) < seq
+        seq <= self.through && self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(seq)
     }
+}
+
+/// What a vault does that opens and misses requests it had acknowledged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnLoss {
+    /// It says so and delivers the rest.
+    #[default]
+    Start,
+    /// It does not start: an operator is to look first.
+    Refuse,
 }
 
 /// The vaults that are open in this process, by the id of their sink.
 #[derive(Default)]
-pub struct Vaults(Mutex<VaultsState>);
+pub struct Vaults {
+    state: Mutex<VaultsState>,
+    on_loss: OnLoss,
+}
 
 #[derive(Default)]
 struct VaultsState {
@@ -170,19 +181,33 @@ struct VaultsState {
 }
 
 impl Vaults {
-    /// Makes a vault known.
+    /// Makes the list, still empty.
+    #[must_use]
+    pub fn new(on_loss: OnLoss) -> Self {
+        Self { state: Mutex::default(), on_loss }
+    }
+
+    /// What a vault is to do that misses acknowledged requests.
+    #[must_use]
+    pub const fn on_loss(&self) -> OnLoss {
+        self.on_loss
+    }
+
+    /// Makes a vault known, and returns what an earlier process left in it.
     pub fn offer(
         &self,
         id: &ComponentId,
         dir: &Path,
         log: Arc<Log>,
         dead_letters: Arc<dyn Intake>,
-    ) {
+    ) -> Arc<Inherited> {
         let mut state = self.lock();
-        let left = || Inherited { through: log.durable_seq(), seen: AtomicU64::new(0) };
+        let left = || Inherited { through: log.durable_seq(), seen: Mutex::default() };
         let inherited = state.inherited.entry(dir.to_owned()).or_insert_with(|| Arc::new(left()));
         let inherited = Arc::clone(inherited);
-        state.open.insert(id.clone(), VaultHandle { log, dead_letters, inherited });
+        let handle = VaultHandle { log, dead_letters, inherited: Arc::clone(&inherited) };
+        state.open.insert(id.clone(), handle);
+        inherited
     }
 
     /// Forgets a vault that is closed.
@@ -197,7 +222,7 @@ impl Vaults {
     }
 
     fn lock(&self) -> MutexGuard<'_, VaultsState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

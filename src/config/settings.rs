@@ -68,7 +68,7 @@ pub(super) struct Settings {
 impl Settings {
     /// Returns what is wrong beyond types; paths are relative to the document.
     pub(super) fn problems(&self) -> Vec<OptionProblem> {
-        let Watermarks { yellow, red, recover } = self.somatic.watermarks;
+        let Watermarks { yellow, red, recover, .. } = self.somatic.watermarks;
         let mut problems = Vec::new();
         if red <= yellow {
             let message = format!("yellow ({yellow}) must be lower than red ({red})");
@@ -128,11 +128,18 @@ pub struct Watermarks {
     pub red: Share,
     /// Below this the zone may fall again.
     pub recover: Share,
+    /// A vault that has used this much of its `max_size` makes the zone yellow, and never more.
+    pub vault: Share,
 }
 
 impl Default for Watermarks {
     fn default() -> Self {
-        Self { yellow: Share::percent(60), red: Share::percent(85), recover: Share::percent(20) }
+        Self {
+            yellow: Share::percent(60),
+            red: Share::percent(85),
+            recover: Share::percent(20),
+            vault: Share::percent(70),
+        }
     }
 }
 

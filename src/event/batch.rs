@@ -7,6 +7,7 @@ use super::ack::Outcome;
 use super::ledger::Bucket;
 use super::ledger::Ledger;
 use super::ledger::signed;
+use super::note::Provenance;
 use crate::otlp::Signal;
 
 /// A request as it left the wire, or the vault.
@@ -20,6 +21,8 @@ pub struct Request {
     pub records: u64,
     /// When it was received, in nanoseconds since 1970 by the wall clock.
     pub received_unix_ns: u64,
+    /// Where it came from, for the vault.
+    pub provenance: Provenance,
 }
 
 /// Where a batch came from, which decides where it falls back to when it fails.
@@ -46,6 +49,7 @@ pub struct Batch {
     filtered: u64,
     /// When the request was received, in nanoseconds since 1970 by the wall clock.
     received_unix_ns: u64,
+    provenance: Provenance,
     /// `None` once settled, or if nobody waits.
     ticket: Option<AckTicket>,
     ledger: &'static Ledger,
@@ -88,6 +92,7 @@ impl Batch {
             records: request.records,
             filtered: 0,
             received_unix_ns: request.received_unix_ns,
+            provenance: request.provenance.clone(),
             ticket,
             ledger,
             is_settled: false,
@@ -106,6 +111,7 @@ impl Batch {
             records: self.records,
             filtered: 0,
             received_unix_ns: self.received_unix_ns,
+            provenance: self.provenance.clone(),
             ticket: self.ticket.as_ref().map(AckTicket::fork),
             ledger: self.ledger,
             is_settled: false,
@@ -134,6 +140,12 @@ impl Batch {
     #[must_use]
     pub const fn received_unix_ns(&self) -> u64 {
         self.received_unix_ns
+    }
+
+    /// Where the request came from.
+    #[must_use]
+    pub const fn provenance(&self) -> &Provenance {
+        &self.provenance
     }
 
     /// The protobuf bytes of the request.

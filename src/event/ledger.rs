@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   received + recovered + copies
-//!       = in_flight + delivered + vaulted + filtered + dead_lettered + rejected
+//!       = in_flight + delivered + vaulted + filtered + dead_lettered + dropped + rejected
 //! ```
 //!
 //! `copies` is what fan-out adds (two sinks, one extra copy) less what was withdrawn because the
@@ -41,6 +41,8 @@ pub enum Bucket {
     Filtered,
     /// In the dead-letter store.
     DeadLettered,
+    /// Deleted from a full vault that was told to drop its oldest.
+    Dropped,
     /// Refused: nobody could take it.
     RejectedNoRoom,
     /// Refused by a backend for good.
@@ -53,7 +55,7 @@ pub enum Bucket {
 
 impl Bucket {
     /// All buckets, in the order of the equation.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Received,
         Self::Recovered,
         Self::Copies,
@@ -62,6 +64,7 @@ impl Bucket {
         Self::Vaulted,
         Self::Filtered,
         Self::DeadLettered,
+        Self::Dropped,
         Self::RejectedNoRoom,
         Self::RejectedByBackend,
         Self::RejectedFailed,
@@ -80,6 +83,7 @@ impl Bucket {
             Self::Vaulted => "vaulted",
             Self::Filtered => "filtered",
             Self::DeadLettered => "dead_lettered",
+            Self::Dropped => "dropped",
             Self::RejectedNoRoom => "rejected_no_room",
             Self::RejectedByBackend => "rejected_by_backend",
             Self::RejectedFailed => "rejected_failed",

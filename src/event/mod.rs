@@ -8,9 +8,11 @@
 pub mod ack;
 mod batch;
 pub mod ledger;
+pub mod note;
 
 pub use ack::{AckTicket, AckWaiter, Outcome};
 pub use batch::{Batch, Origin, Request};
 pub use ledger::{Bucket, Ledger};
+pub use note::{Note, NoteSpace, Provenance};
 
 pub use crate::otlp::Signal;

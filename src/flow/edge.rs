@@ -285,7 +285,13 @@ mod tests {
 
     fn request(bytes: usize, records: u64) -> Request {
         let wire = Bytes::from(vec![0; bytes]);
-        Request { signal: Signal::Logs, wire, records, received_unix_ns: 0 }
+        Request {
+            signal: Signal::Logs,
+            wire,
+            records,
+            received_unix_ns: 0,
+            provenance: crate::event::Provenance::default(),
+        }
     }
 
     fn batch(bytes: usize) -> Batch {

@@ -29,8 +29,9 @@ pub trait Intake: Send + Sync {
     /// [`Full`] with the batch when there is no room now.
     fn try_take(&self, batch: Batch) -> Result<(), Full>;
 
-    /// How full the intake is, in thousandths.
-    fn occupancy_permille(&self) -> u32;
+    /// How much of its store is used, in thousandths. No pressure on those in front: it takes
+    /// batches at once until the end.
+    fn fill_permille(&self) -> u32;
 
     /// When a refused sender may try again.
     fn retry_after(&self) -> Duration;
@@ -173,7 +174,7 @@ impl RouteTable {
     fn occupancy_permille(&self) -> u32 {
         let of = |target: &Target| match target {
             Target::Edge(edge) => edge.occupancy_permille(),
-            Target::Direct(intake) => intake.occupancy_permille(),
+            Target::Direct(_) => 0,
         };
         self.targets.iter().map(of).max().unwrap_or(0)
     }

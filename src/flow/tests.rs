@@ -12,6 +12,7 @@ use super::*;
 use crate::event::Batch;
 use crate::event::Bucket;
 use crate::event::Ledger;
+use crate::event::Provenance;
 use crate::event::Request;
 use crate::event::Signal;
 use crate::metrics::Metrics;
@@ -33,7 +34,7 @@ impl Intake for Shelf {
         Ok(())
     }
 
-    fn occupancy_permille(&self) -> u32 {
+    fn fill_permille(&self) -> u32 {
         0
     }
 
@@ -124,7 +125,13 @@ impl Rig {
 
 fn request() -> Request {
     let wire = Bytes::from_static(b"abc");
-    Request { signal: Signal::Logs, wire, records: 2, received_unix_ns: 0 }
+    Request {
+        signal: Signal::Logs,
+        wire,
+        records: 2,
+        received_unix_ns: 0,
+        provenance: Provenance::default(),
+    }
 }
 
 #[test]

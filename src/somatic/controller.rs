@@ -21,6 +21,9 @@ pub struct Watermarks {
     pub red_permille: u32,
     /// Below it for a dwell: one zone calmer.
     pub recover_permille: u32,
+    /// A store (a vault) filled to this or more: at least Yellow, and never more than that, for Red
+    /// would fill it faster.
+    pub store_permille: u32,
 }
 
 /// One look at the process: the highest occupancy and where it was seen.
@@ -30,6 +33,10 @@ pub struct Reading {
     pub occupancy_permille: u32,
     /// What was fullest.
     pub place: String,
+    /// How much of the fullest store is used, in thousandths.
+    pub store_permille: u32,
+    /// Which store that is.
+    pub store: String,
 }
 
 /// A change of zone with its reason.
@@ -42,6 +49,9 @@ pub struct Transition {
     /// Why, in words for the operator.
     pub reason: String,
 }
+
+/// A store counts as calm this far below its mark, so that the zone does not flap around it.
+const STORE_SLACK_PERMILLE: u32 = 50;
 
 /// Decides the zone from readings. Override is an input, not a second path.
 #[derive(Clone, Debug)]
@@ -91,7 +101,7 @@ impl Controller {
         reading: &Reading,
         forced: Option<Zone>,
     ) -> Option<Transition> {
-        self.sense(now, reading.occupancy_permille);
+        self.sense(now, reading);
         let to = forced.unwrap_or(self.sensed);
         let was_forced = std::mem::replace(&mut self.is_forced, forced.is_some());
         if to == self.zone {
@@ -101,19 +111,29 @@ impl Controller {
             Some(_) => "operator override".to_owned(),
             None if was_forced => "operator override ended".to_owned(),
             None if to < self.zone => "pressure is gone".to_owned(),
-            None => {
-                let percent = f64::from(reading.occupancy_permille) / 10.0;
-                format!("{} is {percent:.1}% full", reading.place)
-            }
+            None => self.cause(reading),
         };
         let from = std::mem::replace(&mut self.zone, to);
         Some(Transition { from, to, reason })
     }
 
-    fn sense(&mut self, now: Instant, permille: u32) {
+    /// What made the zone rise, in words.
+    fn cause(&self, reading: &Reading) -> String {
+        let is_store = reading.occupancy_permille < self.watermarks.yellow_permille;
+        let (place, permille) = if is_store {
+            (&reading.store, reading.store_permille)
+        } else {
+            (&reading.place, reading.occupancy_permille)
+        };
+        format!("{place} is {:.1}% full", f64::from(permille) / 10.0)
+    }
+
+    fn sense(&mut self, now: Instant, reading: &Reading) {
+        let permille = reading.occupancy_permille;
+        let is_store_high = reading.store_permille >= self.watermarks.store_permille;
         let asked = if permille >= self.watermarks.red_permille {
             Zone::Red
-        } else if permille >= self.watermarks.yellow_permille {
+        } else if permille >= self.watermarks.yellow_permille || is_store_high {
             Zone::Yellow
         } else {
             Zone::Green
@@ -121,7 +141,11 @@ impl Controller {
         if asked > self.sensed {
             self.sensed = asked;
         }
-        if permille >= self.watermarks.recover_permille {
+        let is_store_calm =
+            reading.store_permille + STORE_SLACK_PERMILLE < self.watermarks.store_permille;
+        // A store that is still high holds Yellow, not Red.
+        let may_fall = is_store_calm || self.sensed == Zone::Red;
+        if permille >= self.watermarks.recover_permille || !may_fall {
             self.calm_since = None;
             return;
         }
@@ -137,15 +161,19 @@ impl Controller {
 mod tests {
     use super::*;
 
-    const WATERMARKS: Watermarks =
-        Watermarks { yellow_permille: 600, red_permille: 850, recover_permille: 200 };
+    const WATERMARKS: Watermarks = Watermarks {
+        yellow_permille: 600,
+        red_permille: 850,
+        recover_permille: 200,
+        store_permille: 700,
+    };
 
     /// Feeds `(second, permille)` readings and returns the zone after each.
     fn zones(readings: &[(u64, u32)], forced: Option<Zone>) -> Vec<Zone> {
         let start = Instant::now();
         let mut controller = Controller::new(WATERMARKS, Duration::from_secs(5));
         let step = |&(second, occupancy_permille): &(u64, u32)| {
-            let reading = Reading { occupancy_permille, place: "edge".to_owned() };
+            let reading = Reading { occupancy_permille, ..Reading::default() };
             controller.step(start + Duration::from_secs(second), &reading, forced);
             controller.zone()
         };
@@ -171,6 +199,27 @@ mod tests {
             ),
             [Red, Red, Red, Red, Red, Red, Yellow],
         );
+    }
+
+    #[test]
+    fn a_store_that_fills_turns_yellow_and_no_further() {
+        let start = Instant::now();
+        let mut controller = Controller::new(WATERMARKS, Duration::from_secs(5));
+        let mut step = |second, occupancy_permille, store_permille| {
+            let reading = Reading { occupancy_permille, store_permille, ..Reading::default() };
+            let now = start + Duration::from_secs(second);
+            let reason = controller.step(now, &reading, None).map(|change| change.reason);
+            (controller.zone(), reason)
+        };
+        let (zone, reason) = step(0, 0, 700);
+        assert_eq!((zone, reason.as_deref()), (Yellow, Some(" is 70.0% full")));
+        assert_eq!(step(10, 0, 1000).0, Yellow);
+        assert_eq!(step(11, 900, 1000).0, Red);
+        assert_eq!(step(12, 0, 1000).0, Red);
+        assert_eq!(step(17, 0, 1000).0, Yellow);
+        assert_eq!(step(30, 0, 660).0, Yellow);
+        assert_eq!(step(31, 0, 640).0, Yellow);
+        assert_eq!(step(36, 0, 640).0, Green);
     }
 
     #[test]

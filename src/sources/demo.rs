@@ -18,6 +18,7 @@ use crate::config::running::Context;
 use crate::config::running::RunError;
 use crate::config::running::Source;
 use crate::config::running::Stop;
+use crate::event::Provenance;
 use crate::event::Request;
 use crate::event::Signal;
 use crate::flow::Acceptor;
@@ -95,6 +96,7 @@ impl Source for Demo {
             Acceptor::new(output, AckLevel::Received, waits, self.context.ledger, pivots);
         let mut schedule = Schedule::new(self.config.rate, self.config.count);
         let mut seed = self.config.seed;
+        let provenance = Provenance::forever(self.context.id.as_str());
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !schedule.is_over() {
@@ -104,7 +106,7 @@ impl Source for Demo {
             }
             for records in schedule.next_tick() {
                 seed = seed.wrapping_add(1);
-                let request = request(records, seed);
+                let request = request(records, seed, provenance.clone());
                 metrics.bytes.inc_by(request.wire.len() as u64);
                 if acceptor.accept(request).await.is_ok() {
                     metrics.accepted.inc();
@@ -117,12 +119,12 @@ impl Source for Demo {
     }
 }
 
-fn request(records: u64, seed: u64) -> Request {
+fn request(records: u64, seed: u64, provenance: Provenance) -> Request {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let received_unix_ns = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
     let len = usize::try_from(records).unwrap_or(usize::MAX);
     let wire = demo_logs(len, seed, received_unix_ns);
-    Request { signal: Signal::Logs, wire, records, received_unix_ns }
+    Request { signal: Signal::Logs, wire, records, received_unix_ns, provenance }
 }
 
 /// Spreads the records over the ticks, and counts what is left.

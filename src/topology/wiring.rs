@@ -88,7 +88,7 @@ impl Wiring {
         state.put_tables();
     }
 
-    /// The fullest edge now.
+    /// The fullest edge and the fullest store now.
     #[must_use]
     pub fn reading(&self) -> Reading {
         let state = self.lock();
@@ -96,11 +96,20 @@ impl Wiring {
             Target::Edge(edge) => Some((edge.occupancy_permille(), id.clone())),
             Target::Direct(_) => None,
         };
-        let fullest = state.inlets.iter().filter_map(occupancy).max();
-        fullest.map_or_else(Reading::default, |(occupancy_permille, id)| Reading {
-            occupancy_permille,
-            place: format!("the edge of {id}"),
-        })
+        let fill = |(id, target): (&'_ ComponentId, &Target)| match target {
+            Target::Edge(_) => None,
+            Target::Direct(intake) => Some((intake.fill_permille(), id.clone())),
+        };
+        let mut reading = Reading::default();
+        if let Some((occupancy_permille, id)) = state.inlets.iter().filter_map(occupancy).max() {
+            reading.occupancy_permille = occupancy_permille;
+            reading.place = format!("the edge of {id}");
+        }
+        if let Some((store_permille, id)) = state.inlets.iter().filter_map(fill).max() {
+            reading.store_permille = store_permille;
+            reading.store = format!("the vault {id}");
+        }
+        reading
     }
 
     /// What waits in front of each component.

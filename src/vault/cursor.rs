@@ -58,6 +58,13 @@ impl Acks {
         &self.above
     }
 
+    /// Everything that is acknowledged, as one set.
+    pub(super) fn as_set(&self) -> SeqSet {
+        let mut set = self.above.clone();
+        set.insert_range(0, self.low);
+        set
+    }
+
     /// Whether a seq is acknowledged.
     pub(super) fn contains(&self, seq: u64) -> bool {
         seq <= self.low || self.above.contains(seq)
@@ -171,6 +178,9 @@ pub(super) struct Cursor {
     pub(super) acks: Mutex<Acks>,
     /// What of it is on disk: retention looks at nothing else.
     pub(super) saved: Mutex<Acks>,
+    /// What its reader has handed out or passed, or is acknowledged; as acknowledged while no reader
+    /// is open.
+    pub(super) given: Mutex<SeqSet>,
     /// A reader is open.
     pub(super) is_open: AtomicBool,
     vault_id: u128,
@@ -216,6 +226,7 @@ impl Cursor {
         Self {
             name: name.to_owned(),
             saved: Mutex::new(acks.clone()),
+            given: Mutex::new(acks.as_set()),
             acks: Mutex::new(acks),
             is_open: AtomicBool::new(false),
             vault_id,

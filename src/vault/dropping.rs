@@ -29,8 +29,19 @@ use crate::vault::state::lock;
 /// Name of the mark's file.
 const FILE_NAME: &str = "dropped";
 
-/// Told about each record that is dropped although a cursor wanted it: its kind and attributes.
-pub type DropObserver = dyn Fn(u8, &[u8]) + Send + Sync;
+/// A record that is dropped although a cursor wanted it, or no cursor was there to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DroppedRecord<'a> {
+    /// Its number.
+    pub seq: u64,
+    /// The caller's kind of record.
+    pub signal: u8,
+    /// The caller's attributes.
+    pub attrs: &'a [u8],
+}
+
+/// Told about each dropped record.
+pub type DropObserver = dyn Fn(&DroppedRecord<'_>) + Send + Sync;
 
 /// What was dropped so far, and who is told.
 #[derive(Default)]
@@ -149,9 +160,10 @@ impl Log {
     fn wanted(&self, victim: &SegmentInfo) -> Vec<(u64, u64)> {
         let (first, last) = (victim.first_seq, victim.last_seq);
         let state = lock(&self.state);
-        let has_all = |cursor: &Arc<Cursor>, seq: u64| lock(&cursor.acks).contains(seq);
+        // What a reader has handed out is on its way, with a copy in memory.
+        let has = |cursor: &Arc<Cursor>, seq: u64| lock(&cursor.given).contains(seq);
         let is_wanted = |seq: &u64| {
-            state.cursors.is_empty() || state.cursors.values().any(|cursor| !has_all(cursor, *seq))
+            state.cursors.is_empty() || state.cursors.values().any(|cursor| !has(cursor, *seq))
         };
         let mut runs: Vec<(u64, u64)> = Vec::new();
         for seq in (first..=last).filter(is_wanted) {
@@ -181,8 +193,9 @@ impl Log {
                     let is_wanted =
                         wanted.iter().any(|(first, last)| (*first..=*last).contains(&header.seq));
                     if is_wanted && scanner.read_body(&record, &mut body).is_ok() {
-                        let attrs = body.get(..usize::from(header.attrs_len));
-                        observer(header.signal, attrs.unwrap_or_default());
+                        let attrs = body.get(..usize::from(header.attrs_len)).unwrap_or_default();
+                        let (seq, signal) = (header.seq, header.signal);
+                        observer(&DroppedRecord { seq, signal, attrs });
                     }
                 }
                 Found::Watermark(_) | Found::Fault(_) => {}

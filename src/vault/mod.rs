@@ -76,6 +76,7 @@ mod tests;
 
 pub use cursor::CursorHandle;
 pub use dropping::DropObserver;
+pub use dropping::DroppedRecord;
 pub use error::AppendError;
 pub use error::RefusalReason;
 pub use error::Refused;

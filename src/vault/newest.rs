@@ -4,56 +4,38 @@
 //! After an outage the latest records are what an operator needs; the older ones follow. A segment is
 //! the grain, because inside one the order of the file is the fast one.
 
-use crate::vault::cursor::Acks;
+use crate::vault::cursor::Cursor;
 use crate::vault::cursor::SCATTER_MAX;
 use crate::vault::error::VaultError;
 use crate::vault::reader::Reader;
 use crate::vault::scan::FaultKind;
 use crate::vault::scan::Found;
-use crate::vault::seq_set::SeqSet;
 use crate::vault::spare::SegmentId;
 use crate::vault::state::lock;
 use crate::vault::stored::StoredRecord;
 
-/// Where a newest-first reader stands.
-#[derive(Debug)]
-pub(super) struct Newest {
-    /// What was handed out or passed in this session, or acknowledged before it.
-    given: SeqSet,
-    span: Option<Span>,
-}
-
 /// Unread records of one segment.
 #[derive(Debug, Clone, Copy)]
-struct Span {
+pub(super) struct Span {
     /// The next seq to look at.
     next: u64,
     last: u64,
 }
 
-impl Newest {
-    /// Starts with what is acknowledged.
-    pub(super) fn new(acks: &Acks) -> Self {
-        let mut given = acks.above().clone();
-        given.insert_range(0, acks.low());
-        Self { given, span: None }
-    }
-
-    /// The seq after the highest that was looked at.
-    pub(super) fn next_seq(&self) -> u64 {
-        let in_span = self.span.map_or(0, |span| span.last);
-        self.given.last().unwrap_or(0).max(in_span) + 1
-    }
-}
-
 impl Reader {
+    /// The seq after the highest that was looked at, or will be.
+    pub(super) fn newest_next_seq(&self) -> u64 {
+        let in_span = self.span.map_or(0, |span| span.last);
+        lock(&self.cursor.given).last().unwrap_or(0).max(in_span) + 1
+    }
+
     /// Returns the next record, newest segment first.
     pub(super) fn next_newest(&mut self) -> Result<Option<StoredRecord>, VaultError> {
         loop {
             if SCATTER_MAX <= lock(&self.cursor.acks).above().ranges_len() {
                 return Ok(None);
             }
-            let Some(span) = self.newest.span else {
+            let Some(span) = self.span else {
                 if self.choose_span()? {
                     continue;
                 }
@@ -92,22 +74,22 @@ impl Reader {
         if span.next < seq {
             lock(&self.cursor.acks).pass(span.next, seq - 1);
         }
-        self.newest.given.insert_range(span.next, seq);
-        self.newest.span = (seq < span.last).then_some(Span { next: seq + 1, last: span.last });
+        lock(&self.cursor.given).insert_range(span.next, seq);
+        self.span = (seq < span.last).then_some(Span { next: seq + 1, last: span.last });
     }
 
     /// Passes the rest of a span, which is not there.
     fn end_span(&mut self, span: Span) {
         if span.next <= span.last {
             lock(&self.cursor.acks).pass(span.next, span.last);
-            self.newest.given.insert_range(span.next, span.last);
+            lock(&self.cursor.given).insert_range(span.next, span.last);
         }
-        self.newest.span = None;
+        self.span = None;
     }
 
     /// Finds the newest segment with unread records and opens it there; returns whether there is one.
     fn choose_span(&mut self) -> Result<bool, VaultError> {
-        let Some((id, first, last)) = self.log.last_unread(&self.newest.given) else {
+        let Some((id, first, last)) = self.log.last_unread(&self.cursor) else {
             return Ok(false);
         };
         let is_there = matches!(&self.current, Some((current, scanner))
@@ -121,15 +103,16 @@ impl Reader {
             self.current = None;
             self.open_segment_at(id, first)?;
         }
-        self.newest.span = Some(Span { next: first, last });
+        self.span = Some(Span { next: first, last });
         Ok(true)
     }
 }
 
 impl crate::vault::log::Log {
-    /// The highest run of durable seqs that a set has not, and the segment it lies in.
-    fn last_unread(&self, given: &SeqSet) -> Option<(SegmentId, u64, u64)> {
+    /// The highest run of durable seqs that were not handed out, and the segment it lies in.
+    fn last_unread(&self, cursor: &Cursor) -> Option<(SegmentId, u64, u64)> {
         let state = lock(&self.state);
+        let given = lock(&cursor.given);
         let mut limit = u64::MAX;
         for listed in state.segments.values().rev() {
             let info = &listed.info;

@@ -20,7 +20,7 @@ use crate::vault::log::Backlog;
 use crate::vault::log::Log;
 use crate::vault::log::SegmentInfo;
 use crate::vault::log::TailView;
-use crate::vault::newest::Newest;
+use crate::vault::newest::Span;
 use crate::vault::quarantine::QUARANTINE_DIR;
 use crate::vault::scan::FaultKind;
 use crate::vault::scan::Found;
@@ -59,8 +59,8 @@ pub struct Reader {
     /// Oldest first: a record found but not yet allowed, as the window above the low-water mark is
     /// used up.
     held: Option<Located>,
-    /// Newest first: what is being read, and what was.
-    pub(super) newest: Newest,
+    /// Newest first: what is being read.
+    pub(super) span: Option<Span>,
     body: Vec<u8>,
 }
 
@@ -97,13 +97,10 @@ impl Reader {
         if cursor.is_open.swap(true, Ordering::AcqRel) {
             return Err(VaultError::CursorInUse { name: name.to_owned() });
         }
-        let (next_seq, newest) = {
-            let acks = lock(&cursor.acks);
-            (acks.low() + 1, Newest::new(&acks))
-        };
+        let next_seq = lock(&cursor.acks).low() + 1;
         let log = Arc::clone(log);
-        let (current, held, body) = (None, None, Vec::new());
-        Ok(Self { log, cursor, order, current, next_seq, held, newest, body })
+        let (current, held, span, body) = (None, None, None, Vec::new());
+        Ok(Self { log, cursor, order, current, next_seq, held, span, body })
     }
 
     /// Returns the next record that is durable and not acknowledged, or `None` when there is none now,
@@ -163,7 +160,7 @@ impl Reader {
     pub fn wait(&self, timeout: Duration) -> bool {
         let next_seq = match self.order {
             Order::OldestFirst => self.next_seq,
-            Order::NewestFirst => self.newest.next_seq(),
+            Order::NewestFirst => self.newest_next_seq(),
         };
         self.log.wait_for(next_seq, timeout)
     }
@@ -296,6 +293,7 @@ impl Reader {
             }
         }
         self.next_seq = seq + 1;
+        lock(&self.cursor.given).insert_range(0, seq);
         self.body_of(&record).map_or(Taken::Skipped, Taken::Record)
     }
 
@@ -317,6 +315,8 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
+        let acknowledged = lock(&self.cursor.acks).as_set();
+        *lock(&self.cursor.given) = acknowledged;
         self.cursor.is_open.store(false, Ordering::Release);
     }
 }

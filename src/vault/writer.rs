@@ -223,6 +223,12 @@ impl<C: Completion> Writer<C> {
             && self.staging.has_room()
     }
 
+    /// Returns how much of the disk budget is used, in thousandths.
+    #[must_use]
+    pub fn fill_permille(&self) -> u32 {
+        self.log.fill_permille()
+    }
+
     /// Returns the view readers open on.
     #[must_use]
     pub fn log(&self) -> Arc<Log> {

@@ -13,6 +13,7 @@ use std::cell::Cell;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::LazyLock;
 use std::task::Context;
 use std::task::Waker;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use gophership::config;
 use gophership::config::running::Context as BuildContext;
 use gophership::event::Ledger;
+use gophership::event::Provenance;
 use gophership::event::Request;
 use gophership::flow::Acceptor;
 use gophership::flow::AckLevel;
@@ -125,7 +127,10 @@ fn acceptor(table: RouteTable, ledger: &'static Ledger, metrics: &Metrics) -> Ac
 fn request(parcel: &Parcel) -> Request {
     let summary = otlp::prescan(parcel.signal, &parcel.wire).unwrap();
     let wire = parcel.wire.clone();
-    Request { signal: parcel.signal, wire, records: summary.records, received_unix_ns: 1 }
+    static ORIGIN: LazyLock<Provenance> = LazyLock::new(|| Provenance::forever("otlp"));
+    let provenance = ORIGIN.clone();
+    let (signal, records) = (parcel.signal, summary.records);
+    Request { signal, wire, records, received_unix_ns: 1, provenance }
 }
 
 /// Takes one request into an edge, delivers it, and takes the answer.

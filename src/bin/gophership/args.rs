@@ -33,6 +33,9 @@ pub(crate) struct RunArgs {
     /// Worker threads; by default one per processor.
     #[arg(long, value_name = "NUMBER", env = "GOPHERSHIP_THREADS")]
     pub(crate) threads: Option<NonZeroU16>,
+    /// Refuses to start when a vault misses requests that it had acknowledged.
+    #[arg(long, env = "GOPHERSHIP_STRICT")]
+    pub(crate) strict: bool,
 }
 
 /// What to do.

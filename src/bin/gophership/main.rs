@@ -17,6 +17,7 @@ use gophership::app::DEFAULT_CONFIG;
 use gophership::app::Ended;
 use gophership::app::StartError;
 use gophership::config;
+use gophership::config::running::OnLoss;
 
 use args::Args;
 use args::Command;
@@ -130,7 +131,8 @@ fn run(args: &RunArgs) -> ExitCode {
             return exit::UNAVAILABLE.into();
         }
     };
-    let ended = runtime.block_on(async { App::start(source).await?.run().await });
+    let on_loss = if args.strict { OnLoss::Refuse } else { OnLoss::Start };
+    let ended = runtime.block_on(async { App::start(source, on_loss).await?.run().await });
     match ended {
         Ok(Ended::Drained) => ExitCode::SUCCESS,
         Ok(Ended::AtOnce) => std::process::exit(exit::TERMINATED.into()),

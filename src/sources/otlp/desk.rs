@@ -5,10 +5,13 @@ use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use tokio::sync::Semaphore;
 use tokio::sync::SemaphorePermit;
 
 use super::answer::Refused;
+use super::origin::Origins;
+use crate::event::Provenance;
 use crate::event::Request;
 use crate::event::Signal;
 use crate::flow::Acceptor;
@@ -25,6 +28,7 @@ const PERMIT_BYTES: u64 = 1024;
 pub(super) struct Desk {
     acceptor: Acceptor,
     metrics: SourceMetrics,
+    origins: Origins,
     /// Bytes of requests that wait for their answer.
     budget: Arc<Semaphore>,
     permits_max: u32,
@@ -35,23 +39,34 @@ impl Desk {
     pub(super) fn new(
         acceptor: Acceptor,
         metrics: SourceMetrics,
+        origins: Origins,
         in_flight_bytes: u64,
         waits: Waits,
     ) -> Self {
         let permits = in_flight_bytes.div_ceil(PERMIT_BYTES).clamp(1, u64::from(u32::MAX >> 4));
         let permits_max = u32::try_from(permits).unwrap_or(u32::MAX >> 4);
         let budget = Arc::new(Semaphore::new(permits_max as usize));
-        Self { acceptor, metrics, budget, permits_max, waits }
+        Self { acceptor, metrics, origins, budget, permits_max, waits }
     }
 
     /// Takes one request, and returns when it may be acknowledged.
-    pub(super) async fn take(&self, signal: Signal, wire: Bytes) -> Result<(), Refused> {
-        let result = self.try_take(signal, wire).await;
+    pub(super) async fn take(
+        &self,
+        signal: Signal,
+        wire: Bytes,
+        provenance: Provenance,
+    ) -> Result<(), Refused> {
+        let result = self.try_take(signal, wire, provenance).await;
         match &result {
             Ok(()) => self.metrics.accepted.inc(),
             Err(refused) => self.count(refused),
         }
         result
+    }
+
+    /// Notes where a request with these headers comes from.
+    pub(super) fn provenance(&self, headers: &HeaderMap) -> Provenance {
+        self.origins.of(headers)
     }
 
     /// Counts a request that was refused before it got here.
@@ -65,7 +80,12 @@ impl Desk {
         });
     }
 
-    async fn try_take(&self, signal: Signal, wire: Bytes) -> Result<(), Refused> {
+    async fn try_take(
+        &self,
+        signal: Signal,
+        wire: Bytes,
+        provenance: Provenance,
+    ) -> Result<(), Refused> {
         let summary =
             otlp::prescan(signal, &wire).map_err(|error| Refused::Invalid(error.to_string()))?;
         self.metrics.bytes.inc_by(wire.len() as u64);
@@ -75,7 +95,8 @@ impl Desk {
         }
         let _in_flight = self.reserve(wire.len() as u64).await?;
         let received_unix_ns = now_unix_ns();
-        let request = Request { signal, wire, records: summary.records, received_unix_ns };
+        let records = summary.records;
+        let request = Request { signal, wire, records, received_unix_ns, provenance };
         self.acceptor.accept(request).await.map_err(|refusal| match refusal {
             Refusal::Busy { retry_after } => Refused::Busy { retry_after },
             Refusal::Rejected => Refused::Rejected,

@@ -19,6 +19,7 @@ use tonic::server::UnaryService;
 
 use super::answer::Refused;
 use super::desk::Desk;
+use crate::event::Provenance;
 use crate::event::Signal;
 use crate::otlp::RawCodec;
 
@@ -44,7 +45,8 @@ pub(super) async fn answer(
         return Ok(refused.to_grpc().into_http());
     };
     let limit = usize::try_from(message_bytes_max).unwrap_or(usize::MAX);
-    let method = Export { desk: Arc::clone(&desk), signal };
+    let provenance = desk.provenance(request.headers());
+    let method = Export { desk: Arc::clone(&desk), signal, provenance };
     let mut response = Grpc::new(RawCodec)
         .accept_compressed(CompressionEncoding::Gzip)
         .accept_compressed(CompressionEncoding::Zstd)
@@ -73,6 +75,7 @@ pub(super) async fn answer(
 struct Export {
     desk: Arc<Desk>,
     signal: Signal,
+    provenance: Provenance,
 }
 
 impl UnaryService<Bytes> for Export {
@@ -83,8 +86,9 @@ impl UnaryService<Bytes> for Export {
     fn call(&mut self, request: tonic::Request<Bytes>) -> Self::Future {
         let desk = Arc::clone(&self.desk);
         let signal = self.signal;
+        let provenance = std::mem::take(&mut self.provenance);
         Box::pin(async move {
-            match desk.take(signal, request.into_inner()).await {
+            match desk.take(signal, request.into_inner(), provenance).await {
                 // No bytes are a response with every field unset.
                 Ok(()) => Ok(tonic::Response::new(Bytes::new())),
                 Err(refused) => Err(refused.to_grpc()),

@@ -50,13 +50,14 @@ async fn take(
 ) -> Result<(), Refused> {
     let checked = check(encoding, &request);
     let (signal, encoding, compression) = checked.inspect_err(|refused| desk.count(refused))?;
+    let provenance = desk.provenance(request.headers());
     let body = collect(request.into_body(), compression, limit).await;
     let body = body.inspect_err(|refused| desk.count(refused))?;
     let wire = match encoding {
         Encoding::Protobuf => body,
         Encoding::Json => from_json(signal, &body).inspect_err(|refused| desk.count(refused))?,
     };
-    desk.take(signal, wire).await
+    desk.take(signal, wire, provenance).await
 }
 
 fn from_json(signal: Signal, body: &Bytes) -> Result<Bytes, Refused> {

@@ -17,6 +17,7 @@ mod desk;
 mod door;
 mod grpc;
 mod http;
+mod origin;
 mod reception;
 
 use std::net::SocketAddr;
@@ -41,6 +42,7 @@ use crate::config::running::Context;
 use crate::config::running::RunError;
 use crate::config::running::Source;
 use crate::config::running::Stop;
+use crate::event::note;
 use crate::flow::Acceptor;
 use crate::flow::AckLevel;
 use crate::flow::Output;
@@ -49,6 +51,7 @@ use crate::tls::ServerTls;
 
 use desk::Desk;
 use door::Door;
+use origin::Origins;
 use reception::Protocol;
 use reception::Reception;
 use reception::Terms;
@@ -77,6 +80,9 @@ struct OtlpConfig {
     /// Bytes of requests that may wait for their answer at the same time; one that finds no room
     /// within `patience` is refused, to be sent again.
     in_flight_max: ByteSize,
+    /// Headers of requests (gRPC metadata) that the vault keeps beside them, such as a tenant's name;
+    /// at most 16, and values up to 1KiB.
+    keep_headers: Vec<String>,
     /// Open connections per listener.
     connections_max: u32,
     /// Concurrent requests per connection.
@@ -117,6 +123,7 @@ impl Default for OtlpConfig {
             answer_within: HumanDuration(Duration::from_secs(8)),
             message_size_max: ByteSize(64 << 20),
             in_flight_max: ByteSize(96 << 20),
+            keep_headers: Vec::new(),
             connections_max: 1024,
             streams_max: 128,
         }
@@ -174,6 +181,16 @@ impl SourceConfig for OtlpConfig {
                 "ack",
                 "journaled needs a `pivot`: the vault to journal to",
             ));
+        }
+        if note::HEADERS_MAX < self.keep_headers.len() {
+            let message = format!("at most {} headers", note::HEADERS_MAX);
+            problems.push(OptionProblem::new("keep_headers", message));
+        }
+        for name in &self.keep_headers {
+            if name.parse::<::http::HeaderName>().is_err() {
+                let message = format!("{name:?} is no name of a header");
+                problems.push(OptionProblem::new("keep_headers", message));
+            }
         }
         if self.patience.0.is_zero() {
             problems.push(OptionProblem::new("patience", "must be more than 0"));
@@ -250,8 +267,9 @@ impl Source for Otlp {
             self.context.ledger,
             metrics.pivots.clone(),
         );
-        let desk =
-            Arc::new(Desk::new(acceptor.clone(), metrics, self.config.in_flight_max.0, waits));
+        let origins = Origins::new(self.context.id.as_str(), &self.config.keep_headers);
+        let in_flight = self.config.in_flight_max.0;
+        let desk = Arc::new(Desk::new(acceptor.clone(), metrics, origins, in_flight, waits));
         let doors = TaskTracker::new();
         for door in self.doors {
             door.announce(&self.context.id);

@@ -9,6 +9,7 @@
 //! At least once: the cursor moves when a request is delivered, so a crash repeats at most the
 //! window and what was delivered since the cursor was saved.
 
+mod pace;
 mod rate;
 mod sender;
 mod window;
@@ -35,11 +36,12 @@ use crate::config::running::VaultHandle;
 use crate::flow::Output;
 use crate::metrics::VaultMetrics;
 use crate::somatic::Zone;
+use crate::vault::Order;
 use crate::vault::Reader;
 
+use pace::Pace;
 use rate::Rate;
 use sender::Sender;
-use window::Pace;
 use window::Window;
 
 /// How long a read waits for something new before it looks around.
@@ -53,16 +55,42 @@ const SAVE_EVERY: Duration = Duration::from_millis(100);
 struct VaultReplayConfig {
     /// The vault to read.
     vault: String,
-    /// How fast: `auto` is scaled by the zone (full in green, a trickle in yellow, none in red), a
-    /// number is requests per second, in green and yellow.
+    /// How fast: `auto` is scaled by the zone (full in green, a trickle in yellow unless the vault
+    /// itself fills up, none in red), a number is records per second, in green and yellow.
     #[serde(default)]
     rate: Rate,
+    /// At most this many bytes per second; without it there is no such limit.
+    #[serde(default)]
+    rate_bytes: Option<ByteSize>,
+    /// Which requests come first.
+    #[serde(default)]
+    order: OrderOption,
     /// Requests on their way at the same time.
     #[serde(default = "in_flight_default")]
     in_flight: u32,
     /// Bytes on their way at the same time.
     #[serde(default = "in_flight_bytes_default")]
     in_flight_bytes: ByteSize,
+}
+
+/// Which requests come first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum OrderOption {
+    /// As they were received.
+    #[default]
+    OldestFirst,
+    /// Those of the newest segment of the vault first; inside a segment as they were received.
+    NewestFirst,
+}
+
+impl From<OrderOption> for Order {
+    fn from(option: OrderOption) -> Self {
+        match option {
+            OrderOption::OldestFirst => Self::OldestFirst,
+            OrderOption::NewestFirst => Self::NewestFirst,
+        }
+    }
 }
 
 fn in_flight_default() -> u32 {
@@ -97,6 +125,9 @@ impl SourceConfig for VaultReplayConfig {
         if !(1..=1000).contains(&self.in_flight) {
             problems.push(OptionProblem::new("in_flight", "must be from 1 to 1000"));
         }
+        if self.rate_bytes.is_some_and(|rate| rate.0 == 0) {
+            problems.push(OptionProblem::new("rate_bytes", "must be more than 0"));
+        }
         if self.in_flight_bytes.0 == 0 {
             problems.push(OptionProblem::new("in_flight_bytes", "must be more than 0"));
         }
@@ -123,7 +154,8 @@ struct VaultReplay {
 impl Source for VaultReplay {
     async fn run(self: Box<Self>, output: Output, stop: Stop) -> Result<(), RunError> {
         let (log, name) = (Arc::clone(&self.vault.log), self.context.id.to_string());
-        let mut reader = blocking(move || Reader::open(&log, &name)).await?;
+        let order = self.config.order.into();
+        let mut reader = blocking(move || Reader::open_in(&log, &name, order)).await?;
         let sender = Arc::new(Sender {
             output,
             cursor: reader.handle(),
@@ -134,7 +166,7 @@ impl Source for VaultReplay {
             stop: stop.clone(),
         });
         let mut window = Window::new(&self.config);
-        let mut pace = Pace::new(self.config.rate);
+        let mut pace = Pace::new(&self.config);
         let mut saved = Instant::now();
         loop {
             window.reap();
@@ -164,6 +196,12 @@ impl Source for VaultReplay {
                     () = Window::wait_for_calm(self.context.pressure.as_ref()) => {}
                     () = stop.cancelled() => break,
                 }
+                pace.spend(
+                    *self.context.zone.borrow(),
+                    self.vault.log.fill_permille(),
+                    replayed.records(),
+                    replayed.len(),
+                );
                 let permits = window.reserve(&stop, replayed.len()).await;
                 let Some(permits) = permits else { break };
                 window.tasks.spawn(Arc::clone(&sender).send(replayed, permits));

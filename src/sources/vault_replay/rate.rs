@@ -18,7 +18,7 @@ pub(super) enum Rate {
     /// Scaled by the zone.
     #[default]
     Auto,
-    /// Requests per second.
+    /// Records per second.
     PerSecond(u32),
 }
 
@@ -37,7 +37,7 @@ impl Visitor<'_> for RateVisitor {
     type Value = Rate;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("`auto`, or requests per second")
+        formatter.write_str("`auto`, or records per second")
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Rate, E> {
@@ -67,7 +67,7 @@ impl JsonSchema for Rate {
 
     fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "`auto`, or requests per second.",
+            "description": "`auto`, or records per second.",
             "anyOf": [{ "const": "auto" }, { "type": "integer", "minimum": 1 }],
         })
     }

@@ -9,7 +9,9 @@ use crate::config::running::VaultHandle;
 use crate::event::Batch;
 use crate::event::Bucket;
 use crate::event::Ledger;
+use crate::event::Note;
 use crate::event::Outcome;
+use crate::event::Provenance;
 use crate::event::Request;
 use crate::event::Signal;
 use crate::event::ack;
@@ -48,6 +50,11 @@ impl Replayed {
     /// The size of the request in bytes.
     pub(super) fn len(&self) -> usize {
         self.request.wire.len()
+    }
+
+    /// How many records it has.
+    pub(super) fn records(&self) -> u64 {
+        self.request.records
     }
 }
 
@@ -101,8 +108,8 @@ impl Sender {
         }
     }
 
-    /// Makes sense of a stored request. Requests are to come here in their order, because one that
-    /// an earlier process left is booked when it is first seen.
+    /// Makes sense of a stored request; one that an earlier process left is booked when it is first
+    /// seen.
     pub(super) fn understand(&self, record: StoredRecord) -> Option<Replayed> {
         let Some(signal) = Signal::from_u8(record.signal) else {
             tracing::error!(
@@ -112,7 +119,7 @@ impl Sender {
             );
             return None;
         };
-        let noted = record.attrs.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        let noted = Note::read(&record.attrs).records;
         let scanned = otlp::prescan(signal, &record.payload);
         let records = scanned.as_ref().map_or(noted, |summary| summary.records);
         if self.vault.inherited.is_news(record.seq) {
@@ -127,6 +134,7 @@ impl Sender {
                 records,
                 wire: record.payload,
                 received_unix_ns: record.received_unix_ns,
+                provenance: Provenance::of_note(&record.attrs),
             },
         })
     }

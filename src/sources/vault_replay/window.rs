@@ -1,4 +1,4 @@
-//! How fast, and how much at the same time.
+//! How much at the same time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,47 +6,17 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
-use super::READ_WAIT;
-use super::Rate;
 use super::VaultReplayConfig;
 use crate::config::running::Stop;
 use crate::flow::Pressure;
-use crate::somatic::Zone;
 
-/// In Yellow, `auto` sends one request per this time.
-const TRICKLE: Duration = Duration::from_millis(100);
 /// Live traffic comes first: replay adds nothing while any edge is as full as this, which is well
 /// below the mark at which the zone changes.
 const CALM_PERMILLE: u32 = 250;
 const CALM_CHECK: Duration = Duration::from_millis(5);
 /// The unit of the window in bytes.
 const PERMIT_BYTES: u64 = 1024;
-
-/// When the next request may be read.
-pub(super) struct Pace {
-    rate: Rate,
-    next: Instant,
-}
-
-impl Pace {
-    pub(super) fn new(rate: Rate) -> Self {
-        Self { rate, next: Instant::now() }
-    }
-
-    /// Waits for the turn of the next request.
-    pub(super) async fn wait(&mut self, zone: Zone) {
-        let gap = match (zone, self.rate) {
-            (Zone::Red, _) => READ_WAIT,
-            (Zone::Yellow, Rate::Auto) => TRICKLE,
-            (Zone::Green, Rate::Auto) => return,
-            (_, Rate::PerSecond(rate)) => Duration::from_secs(1) / rate.max(1),
-        };
-        tokio::time::sleep_until(self.next).await;
-        self.next = self.next.max(Instant::now()) + gap;
-    }
-}
 
 /// What may be on its way at the same time.
 pub(super) struct Window {

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use super::Bench;
 use super::payload;
 use super::sim_options;
+use crate::vault::DroppedRecord;
 use crate::vault::Options;
 use crate::vault::Reader;
 use crate::vault::WhenFull;
@@ -32,9 +33,9 @@ fn the_oldest_records_make_way_and_each_is_told() {
     let (bench, _) = Bench::open_sim(&files, dropping());
     let told = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&told);
-    bench.writer.observe_drops(Arc::new(move |signal, attrs: &[u8]| {
-        let id = attrs.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-        lock(&sink).push((signal, id));
+    bench.writer.observe_drops(Arc::new(move |record: &DroppedRecord<'_>| {
+        let id = record.attrs.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        lock(&sink).push((record.signal, id));
     }));
     let mut reader = Reader::open(&bench.writer.log(), "test").expect("opens");
     for id in 1..=100 {

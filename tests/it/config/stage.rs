@@ -143,6 +143,7 @@ pub(super) async fn start(config: Config) -> Result<Running, String> {
         yellow_permille: marks.yellow.permille().into(),
         red_permille: marks.red.permille().into(),
         recover_permille: marks.recover.permille().into(),
+        store_permille: marks.vault.permille().into(),
     };
     let somatic = Somatic::new(Controller::new(watermarks, config.somatic.dwell.get()));
     let shared = Shared {

@@ -1,12 +1,13 @@
 //! The `raw_vault` sink: keeps the raw bytes of requests in a write-ahead log until they can be
 //! delivered. It takes batches in the sender's own task, without an edge.
 
+mod dead_letters;
+mod intake;
+
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,22 +25,30 @@ use crate::config::SinkConfig;
 use crate::config::Site;
 use crate::config::running::BuildError;
 use crate::config::running::Context;
+use crate::config::running::OnLoss;
 use crate::config::running::RunError;
 use crate::config::running::Sink;
 use crate::config::running::Stop;
-use crate::event::Batch;
+use crate::event::Bucket;
+use crate::event::Ledger;
+use crate::event::Note;
+use crate::event::Signal;
 use crate::flow::EdgeReceiver;
-use crate::flow::Full;
 use crate::flow::Intake;
 use crate::metrics::VaultMetrics;
-use crate::vault::AppendError;
-use crate::vault::Completion;
 use crate::vault::Compression;
+use crate::vault::DroppedRecord;
 use crate::vault::Durability;
-use crate::vault::NewRecord;
+use crate::vault::Fault;
+use crate::vault::FaultKind;
 use crate::vault::Options;
-use crate::vault::Receipt;
+use crate::vault::RecoveryReport;
+use crate::vault::WhenFull;
 use crate::vault::Writer;
+
+use dead_letters::DeadLetters;
+use intake::Kept;
+use intake::VaultIntake;
 
 /// How often the vault's figures are brought up to date.
 const REPORT_EVERY: Duration = Duration::from_millis(500);
@@ -55,6 +64,8 @@ struct RawVaultConfig {
     /// The disk that the vault may use, everything counted but its dead letters; at least four
     /// segments, and two segments more than the largest request.
     max_size: ByteSize,
+    /// What happens when that, or the disk, is used up.
+    when_full: WhenFullOption,
     /// A segment is sealed at this size; a multiple of 4KiB from 64KiB to 4GiB.
     segment_size: ByteSize,
     /// A segment that is not empty is sealed at this age.
@@ -81,6 +92,16 @@ enum DurabilityOption {
     Synced,
 }
 
+/// What happens when the disk that the vault may use is used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum WhenFullOption {
+    /// Senders are told to come back.
+    Refuse,
+    /// The oldest requests are deleted, delivered or not; they are counted.
+    DropOldest,
+}
+
 /// How requests are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -96,6 +117,7 @@ impl Default for RawVaultConfig {
         Self {
             path: None,
             max_size: ByteSize(10 << 30),
+            when_full: WhenFullOption::Refuse,
             segment_size: ByteSize(64 << 20),
             segment_age: HumanDuration(Duration::from_mins(1)),
             durability: DurabilityOption::Synced,
@@ -126,6 +148,10 @@ impl RawVaultConfig {
         options.segment_bytes = self.segment_size.0;
         options.segment_age_max = self.segment_age.0;
         options.staging_bytes = self.staging.0;
+        options.when_full = match self.when_full {
+            WhenFullOption::Refuse => WhenFull::Refuse,
+            WhenFullOption::DropOldest => WhenFull::DropOldest,
+        };
         options.durability = match self.durability {
             DurabilityOption::Memory => Durability::Memory,
             DurabilityOption::Written => Durability::Written,
@@ -188,9 +214,7 @@ impl SinkConfig for RawVaultConfig {
             took = ?report.elapsed,
             "Vault is open."
         );
-        if !report.faults.is_empty() || !report.acknowledged_lost.is_empty() {
-            tracing::error!(vault = %context.id, ?report, "Vault was damaged; see its quarantine.");
-        }
+        tell_damage(context, &report)?;
 
         let writer = Arc::new(writer);
         let metrics = context.metrics.vault(context.id.as_str());
@@ -198,12 +222,46 @@ impl SinkConfig for RawVaultConfig {
         dead_letters.max_bytes = self.dead_letter_max_size.0;
         dead_letters.segment_bytes = DEAD_LETTER_SEGMENT_BYTES.min(self.segment_size.0);
         dead_letters.staging_bytes = self.staging.0.min(DEAD_LETTER_SEGMENT_BYTES);
-        let dead_letters =
-            Arc::new(DeadLetters { options: dead_letters, writer: Mutex::new(None) });
-        let log = writer.log();
-        context.vaults.offer(&context.id, &dir, log, Arc::clone(&dead_letters) as Arc<dyn Intake>);
+        dead_letters.when_full = WhenFull::Refuse;
+        let dead_letters = Arc::new(DeadLetters::new(dead_letters));
+        let burial = Arc::clone(&dead_letters) as Arc<dyn Intake>;
+        let inherited = context.vaults.offer(&context.id, &dir, writer.log(), burial);
+        let ledger = context.ledger;
+        writer.observe_drops(Arc::new(move |record: &DroppedRecord<'_>| {
+            book_dropped(ledger, record, inherited.is_news(record.seq));
+        }));
         Ok(Box::new(RawVault { context: context.clone(), writer, dead_letters, metrics }))
     }
+}
+
+/// Says what recovery found; with `--strict`, acknowledged requests that are gone end the start.
+fn tell_damage(context: &Context, report: &RecoveryReport) -> Result<(), BuildError> {
+    let is_damage = |fault: &Fault| fault.kind != FaultKind::TornTail;
+    if report.acknowledged_lost.is_empty() && !report.faults.iter().any(is_damage) {
+        return Ok(());
+    }
+    let lost = report.lost_records();
+    tracing::error!(vault = %context.id, acknowledged_lost = lost, ?report,
+        "Vault was damaged; see its quarantine, and `gophership vault verify`.");
+    if context.vaults.on_loss() == OnLoss::Refuse && 0 < lost {
+        return Err(BuildError::Option(format!(
+            "{lost} acknowledged requests are missing from the vault; without --strict it starts, \
+             and delivers the rest"
+        )));
+    }
+    Ok(())
+}
+
+/// Books the records of a request that was dropped although nobody had delivered it.
+fn book_dropped(ledger: &Ledger, record: &DroppedRecord<'_>, is_news: bool) {
+    let Some(signal) = Signal::from_u8(record.signal) else { return };
+    let records = Note::read(record.attrs).records;
+    if is_news {
+        let signed = i64::try_from(records).unwrap_or(i64::MAX);
+        ledger.book(signal, Bucket::Recovered, signed);
+        ledger.book(signal, Bucket::Vaulted, signed);
+    }
+    ledger.shift(signal, Bucket::Vaulted, Bucket::Dropped, records);
 }
 
 struct RawVault {
@@ -253,129 +311,12 @@ impl RawVault {
         self.metrics.staged_bytes.set(gauge(stats.staged_bytes));
         self.metrics.backlog.set(gauge(stats.backlog.records));
         self.metrics.corrupt.set(gauge(stats.corrupt_records));
+        self.metrics.dropped.set(gauge(stats.dropped_records));
+        self.metrics.lost.set(gauge(stats.lost_records));
+        self.metrics.quarantined.set(gauge(stats.quarantined_segments));
+        self.metrics.commit_micros.set(gauge(stats.commit_latency_micros()));
+        self.metrics.max_bytes.set(gauge(stats.max_bytes));
         self.metrics.full.set(i64::from(stats.is_full));
         self.metrics.failed.set(i64::from(stats.has_failed));
-    }
-}
-
-/// A batch that the vault is about to have.
-struct Kept(Batch);
-
-impl Completion for Kept {
-    fn complete(self, result: Result<Receipt, AppendError>) {
-        match result {
-            Ok(_receipt) => self.0.vaulted(),
-            Err(_error) => self.0.failed(),
-        }
-    }
-}
-
-impl From<Batch> for Kept {
-    fn from(batch: Batch) -> Self {
-        Self(batch)
-    }
-}
-
-impl From<Kept> for Batch {
-    fn from(kept: Kept) -> Self {
-        kept.0
-    }
-}
-
-/// Puts a batch into a vault. The note beside it is its number of records, which nobody has to
-/// count again when its bytes can no longer be read.
-fn append<C>(writer: &Writer<C>, batch: Batch) -> Result<(), Full>
-where
-    C: Completion + From<Batch> + Into<Batch>,
-{
-    let wire = batch.wire().clone();
-    let record = NewRecord {
-        signal: batch.signal() as u8,
-        received_unix_ns: batch.received_unix_ns(),
-        attrs: &batch.records().to_le_bytes(),
-        payload: &wire,
-    };
-    writer.try_append(record, C::from(batch)).map_err(|refused| Full(refused.done.into()))
-}
-
-/// The way into the vault.
-struct VaultIntake(Arc<Writer<Kept>>);
-
-impl Intake for VaultIntake {
-    fn try_take(&self, batch: Batch) -> Result<(), Full> {
-        append(&self.0, batch)
-    }
-
-    fn occupancy_permille(&self) -> u32 {
-        0
-    }
-
-    fn retry_after(&self) -> Duration {
-        Duration::from_secs(1)
-    }
-}
-
-/// A batch that the dead-letter store is about to have.
-struct Buried(Batch);
-
-impl Completion for Buried {
-    fn complete(self, result: Result<Receipt, AppendError>) {
-        match result {
-            Ok(_receipt) => self.0.dead_lettered(),
-            Err(_error) => self.0.failed(),
-        }
-    }
-}
-
-impl From<Batch> for Buried {
-    fn from(batch: Batch) -> Self {
-        Self(batch)
-    }
-}
-
-impl From<Buried> for Batch {
-    fn from(buried: Buried) -> Self {
-        buried.0
-    }
-}
-
-/// The dead-letter store: a vault beside the vault, opened when it is first needed.
-struct DeadLetters {
-    options: Options,
-    writer: Mutex<Option<Arc<Writer<Buried>>>>,
-}
-
-impl DeadLetters {
-    fn writer(&self) -> Option<Arc<Writer<Buried>>> {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        if writer.is_none() {
-            match Writer::open(self.options.clone()) {
-                Ok((opened, _report)) => *writer = Some(Arc::new(opened)),
-                Err(error) => tracing::error!(%error, "Dead-letter store cannot be opened."),
-            }
-        }
-        writer.clone()
-    }
-
-    fn close(&self) {
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Err(error)) = writer.map(|writer| writer.close()) {
-            tracing::error!(%error, "Dead-letter store cannot be closed.");
-        }
-    }
-}
-
-impl Intake for DeadLetters {
-    fn try_take(&self, batch: Batch) -> Result<(), Full> {
-        let Some(writer) = self.writer() else { return Err(Full(batch)) };
-        append(&writer, batch)
-    }
-
-    fn occupancy_permille(&self) -> u32 {
-        0
-    }
-
-    fn retry_after(&self) -> Duration {
-        Duration::from_secs(1)
     }
 }

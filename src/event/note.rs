@@ -1,0 +1,181 @@
+//! What the vault keeps beside a request: how many records it has, and where it came from.
+//!
+//! ```text
+//!   8  records u64
+//!   then any number of fields: tag u8, length u16, bytes
+//!      tag 1  id of the source
+//!      tag 2  a header: length of the name u8, name, value
+//! ```
+//!
+//! Little endian. A reader skips tags that it does not know, and a note that is cut short ends there.
+
+use bytes::Bytes;
+
+/// Header values longer than this are left out: the note is no second body.
+pub const HEADER_VALUE_BYTES_MAX: usize = 1024;
+/// Headers beyond this number are left out.
+pub const HEADERS_MAX: usize = 16;
+
+const TAG_SOURCE: u8 = 1;
+const TAG_HEADER: u8 = 2;
+const RECORDS_BYTES: usize = 8;
+
+/// Where a request came from, as bytes that are ready to be kept.
+///
+/// Cloning one that was made with [`Provenance::forever`] touches no shared counter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Provenance(Bytes);
+
+impl Provenance {
+    /// Names the source only. The few bytes live as long as the process, so that batches on many
+    /// processors share no counter; made once for each source that is started.
+    #[must_use]
+    pub fn forever(source: &str) -> Self {
+        Self(Bytes::from_static(Box::leak(source_field(source).into_boxed_slice())))
+    }
+
+    /// Names the source and some headers.
+    #[must_use]
+    pub fn with_headers<'a>(
+        source: &str,
+        headers: impl Iterator<Item = (&'a str, &'a [u8])>,
+    ) -> Self {
+        let mut bytes = source_field(source);
+        for (name, value) in headers.take(HEADERS_MAX) {
+            let Ok(name_len) = u8::try_from(name.len()) else { continue };
+            if value.len() <= HEADER_VALUE_BYTES_MAX {
+                push_field(&mut bytes, TAG_HEADER, &[&[name_len], name.as_bytes(), value]);
+            }
+        }
+        Self(bytes.into())
+    }
+
+    /// What stood in a note, ready to be kept again.
+    #[must_use]
+    pub fn of_note(note: &[u8]) -> Self {
+        Self(Bytes::copy_from_slice(note.get(RECORDS_BYTES..).unwrap_or_default()))
+    }
+
+    /// Writes the whole note into `space`, if it fits, and returns it; else makes room for it.
+    pub fn note<'a>(&self, records: u64, space: &'a mut NoteSpace) -> &'a [u8] {
+        let len = RECORDS_BYTES + self.0.len();
+        let target = if let Some(target) = space.inline.get_mut(..len) {
+            target
+        } else {
+            space.spilled.resize(len, 0);
+            &mut space.spilled
+        };
+        target[..RECORDS_BYTES].copy_from_slice(&records.to_le_bytes());
+        target[RECORDS_BYTES..].copy_from_slice(&self.0);
+        target
+    }
+}
+
+/// Room for one note on the stack.
+#[derive(Debug)]
+pub struct NoteSpace {
+    inline: [u8; 160],
+    spilled: Vec<u8>,
+}
+
+impl Default for NoteSpace {
+    fn default() -> Self {
+        Self { inline: [0; 160], spilled: Vec::new() }
+    }
+}
+
+/// A note as it is read: of records, source and headers whatever is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Note {
+    /// Log records, spans or data points; 0 where nothing was noted.
+    pub records: u64,
+    /// The id of the source.
+    pub source: Option<String>,
+    /// The headers that were to be kept, names in lower case; bytes that are no text are replaced.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Note {
+    /// Reads the attributes of a stored request.
+    #[must_use]
+    pub fn read(attrs: &[u8]) -> Self {
+        let Some((records, mut rest)) = attrs.split_first_chunk::<RECORDS_BYTES>() else {
+            return Self::default();
+        };
+        let mut note = Self { records: u64::from_le_bytes(*records), ..Self::default() };
+        while let Some(([tag, low, high], after)) = rest.split_first_chunk::<3>() {
+            let len = usize::from(u16::from_le_bytes([*low, *high]));
+            let Some((field, after)) = after.split_at_checked(len) else { break };
+            note.take(*tag, field);
+            rest = after;
+        }
+        note
+    }
+
+    fn take(&mut self, tag: u8, field: &[u8]) {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        match tag {
+            TAG_SOURCE => self.source = Some(text(field)),
+            TAG_HEADER => {
+                let Some((len, rest)) = field.split_first() else { return };
+                let Some((name, value)) = rest.split_at_checked(usize::from(*len)) else { return };
+                self.headers.push((text(name), text(value)));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn source_field(source: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    push_field(&mut bytes, TAG_SOURCE, &[source.as_bytes()]);
+    bytes
+}
+
+/// Appends a field; one that is too long for its length is left out.
+fn push_field(bytes: &mut Vec<u8>, tag: u8, parts: &[&[u8]]) {
+    let len: usize = parts.iter().map(|part| part.len()).sum();
+    let Ok(len) = u16::try_from(len) else { return };
+    bytes.push(tag);
+    bytes.extend_from_slice(&len.to_le_bytes());
+    for part in parts {
+        bytes.extend_from_slice(part);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_comes_back_as_it_was_made() {
+        let mut space = NoteSpace::default();
+        let plain = Provenance::forever("otlp").note(7, &mut space).to_vec();
+        let expected = Note { records: 7, source: Some("otlp".to_owned()), headers: Vec::new() };
+        assert_eq!(Note::read(&plain), expected);
+        let long = [b'x'; 500];
+        let too_long = [b'x'; HEADER_VALUE_BYTES_MAX + 1];
+        let headers: [(&str, &[u8]); 3] =
+            [("x-tenant", b"shop"), ("x-long", &long), ("x-too-long", &too_long)];
+        let rich = Provenance::with_headers("in", headers.into_iter());
+        let bytes = rich.note(u64::MAX, &mut space).to_vec();
+        let note = Note::read(&bytes);
+        assert_eq!((note.records, note.source.as_deref()), (u64::MAX, Some("in")));
+        assert_eq!(note.headers.len(), 2);
+        assert_eq!(note.headers[0], ("x-tenant".to_owned(), "shop".to_owned()));
+        assert_eq!(Provenance::of_note(&bytes), rich);
+    }
+
+    #[test]
+    fn notes_of_other_versions_and_damaged_ones_are_read_as_far_as_they_go() {
+        assert_eq!(Note::read(b""), Note::default());
+        assert_eq!(Note::read(&5_u64.to_le_bytes()).records, 5);
+        let mut bytes = 5_u64.to_le_bytes().to_vec();
+        push_field(&mut bytes, 99, &[b"unknown"]);
+        push_field(&mut bytes, TAG_HEADER, &[&[200], b"short"]);
+        push_field(&mut bytes, TAG_SOURCE, &[b"a"]);
+        bytes.extend_from_slice(&[TAG_SOURCE, 255, 255, 1]);
+        let note = Note::read(&bytes);
+        assert_eq!((note.records, note.source.as_deref(), note.headers.len()), (5, Some("a"), 0));
+    }
+}

@@ -1,0 +1,75 @@
+//! The way into the vault: a batch becomes a record in the sender's own task.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::event::Batch;
+use crate::event::NoteSpace;
+use crate::flow::Full;
+use crate::flow::Intake;
+use crate::vault::AppendError;
+use crate::vault::Completion;
+use crate::vault::NewRecord;
+use crate::vault::Receipt;
+use crate::vault::Writer;
+
+/// A refused sender is never told to come back sooner.
+const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
+
+/// A batch that the vault is about to have.
+pub(super) struct Kept(Batch);
+
+impl Completion for Kept {
+    fn complete(self, result: Result<Receipt, AppendError>) {
+        match result {
+            Ok(_receipt) => self.0.vaulted(),
+            Err(_error) => self.0.failed(),
+        }
+    }
+}
+
+impl From<Batch> for Kept {
+    fn from(batch: Batch) -> Self {
+        Self(batch)
+    }
+}
+
+impl From<Kept> for Batch {
+    fn from(kept: Kept) -> Self {
+        kept.0
+    }
+}
+
+/// Puts a batch into a vault. The note beside it says how many records it has, which nobody has to
+/// count again when its bytes can no longer be read, and where it came from.
+pub(super) fn append<C>(writer: &Writer<C>, batch: Batch) -> Result<(), Full>
+where
+    C: Completion + From<Batch> + Into<Batch>,
+{
+    let wire = batch.wire().clone();
+    let mut space = NoteSpace::default();
+    let record = NewRecord {
+        signal: batch.signal() as u8,
+        received_unix_ns: batch.received_unix_ns(),
+        attrs: batch.provenance().note(batch.records(), &mut space),
+        payload: &wire,
+    };
+    writer.try_append(record, C::from(batch)).map_err(|refused| Full(refused.done.into()))
+}
+
+/// The way into the vault.
+pub(super) struct VaultIntake(pub(super) Arc<Writer<Kept>>);
+
+impl Intake for VaultIntake {
+    fn try_take(&self, batch: Batch) -> Result<(), Full> {
+        append(&self.0, batch)
+    }
+
+    fn fill_permille(&self) -> u32 {
+        self.0.fill_permille()
+    }
+
+    fn retry_after(&self) -> Duration {
+        self.0.retry_after().max(RETRY_AFTER_MIN)
+    }
+}

@@ -1,0 +1,88 @@
+//! How fast: when the next request may be read.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::READ_WAIT;
+use super::Rate;
+use super::VaultReplayConfig;
+use crate::somatic::Zone;
+
+/// In Yellow, `auto` sends one request per this time.
+const TRICKLE: Duration = Duration::from_millis(100);
+/// From here on a vault is filling up: emptying it is what the zone asks for.
+const FILLING_PERMILLE: u32 = 600;
+
+/// When the next request may be read.
+pub(super) struct Pace {
+    rate: Rate,
+    bytes_per_second: Option<u64>,
+    next: Instant,
+}
+
+impl Pace {
+    pub(super) fn new(config: &VaultReplayConfig) -> Self {
+        let bytes_per_second = config.rate_bytes.map(|bytes| bytes.0.max(1));
+        Self { rate: config.rate, bytes_per_second, next: Instant::now() }
+    }
+
+    /// Waits for the turn of the next request.
+    pub(super) async fn wait(&self, zone: Zone) {
+        if zone == Zone::Red {
+            tokio::time::sleep(READ_WAIT).await;
+        } else {
+            tokio::time::sleep_until(self.next).await;
+        }
+    }
+
+    /// Counts a request that is sent now: the next one waits as long as this one is worth.
+    pub(super) fn spend(&mut self, zone: Zone, fill_permille: u32, records: u64, bytes: usize) {
+        let gap = self.gap(zone, fill_permille, records, bytes);
+        self.next = self.next.max(Instant::now()) + gap;
+    }
+
+    fn gap(&self, zone: Zone, fill_permille: u32, records: u64, bytes: usize) -> Duration {
+        let is_filling = FILLING_PERMILLE <= fill_permille;
+        let by_records = match self.rate {
+            Rate::PerSecond(rate) => worth(records, u64::from(rate)),
+            Rate::Auto if zone == Zone::Green || is_filling => Duration::ZERO,
+            Rate::Auto => TRICKLE,
+        };
+        let by_bytes =
+            self.bytes_per_second.map_or(Duration::ZERO, |rate| worth(bytes as u64, rate));
+        by_records.max(by_bytes)
+    }
+}
+
+/// The time that an amount takes at a rate per second, at most an hour.
+fn worth(amount: u64, rate: u64) -> Duration {
+    let nanos = u128::from(amount) * 1_000_000_000 / u128::from(rate.max(1));
+    let hour = Duration::from_hours(1);
+    u64::try_from(nanos).map_or(hour, Duration::from_nanos).min(hour)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gap(rate: Rate, bytes_per_second: Option<u64>, zone: Zone, fill: u32) -> Duration {
+        Pace { rate, bytes_per_second, next: Instant::now() }.gap(zone, fill, 100, 2_000_000)
+    }
+
+    #[test]
+    fn the_slower_of_both_limits_counts() {
+        let second = Duration::from_secs(1);
+        assert_eq!(gap(Rate::PerSecond(200), None, Zone::Green, 0), second / 2);
+        assert_eq!(gap(Rate::PerSecond(200), Some(1_000_000), Zone::Yellow, 0), second * 2);
+        assert_eq!(gap(Rate::Auto, Some(4_000_000), Zone::Green, 0), second / 2);
+        assert_eq!(gap(Rate::Auto, Some(1), Zone::Green, 0), second * 3600);
+    }
+
+    #[test]
+    fn a_vault_that_fills_up_is_not_kept_waiting_by_yellow() {
+        assert_eq!(gap(Rate::Auto, None, Zone::Yellow, 0), TRICKLE);
+        assert_eq!(gap(Rate::Auto, None, Zone::Yellow, 700), Duration::ZERO);
+        assert_eq!(gap(Rate::Auto, None, Zone::Green, 0), Duration::ZERO);
+    }
+}

@@ -16,6 +16,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 
 use crate::vault::error::VaultError;
 use crate::vault::fs::FileSystem;
@@ -183,6 +185,8 @@ pub(super) struct Cursor {
     pub(super) given: Mutex<SeqSet>,
     /// A reader is open.
     pub(super) is_open: AtomicBool,
+    /// Acknowledgements since the last save.
+    pub(super) unsaved: AtomicU64,
     vault_id: u128,
     slots: Mutex<SlotFile>,
 }
@@ -229,6 +233,7 @@ impl Cursor {
             given: Mutex::new(acks.as_set()),
             acks: Mutex::new(acks),
             is_open: AtomicBool::new(false),
+            unsaved: AtomicU64::new(0),
             vault_id,
             slots: Mutex::new(slots),
         }
@@ -238,6 +243,7 @@ impl Cursor {
     pub(super) fn save(&self) -> io::Result<()> {
         // The slots are locked first, so that a later save never writes an older state.
         let mut slots = lock(&self.slots);
+        self.unsaved.store(0, Ordering::Relaxed);
         let payload = lock(&self.acks).encode(self.vault_id);
         slots.write(&payload)?;
         // What did not fit is not on disk.
@@ -258,6 +264,7 @@ impl CursorHandle {
     /// Acknowledges one record, in any order; repeating it does nothing.
     pub fn ack(&self, seq: u64) {
         lock(&self.cursor.acks).ack(seq);
+        self.cursor.unsaved.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Returns the seq up to which everything is acknowledged.

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
 
 use crate::vault::buffer::AlignedBuffer;
 use crate::vault::error::VaultError;
@@ -61,6 +63,48 @@ pub(super) struct Examined {
     pub(super) is_torn: bool,
     /// Highest durable seq any record here tells of.
     pub(super) durable_seq: u64,
+}
+
+/// Segments are examined on this many threads: each waits for the disk most of the time, and a vault
+/// may have thousands.
+const THREADS: usize = 8;
+/// Fewer segments than this are not worth a thread.
+const SEGMENTS_PER_THREAD_MIN: usize = 16;
+
+/// Examines many segments; the answers come in their order.
+pub(super) fn examine_all(
+    files: &dyn FileSystem,
+    candidates: Vec<Candidate>,
+    vault_id: u128,
+) -> Result<Vec<Examined>, VaultError> {
+    let threads = THREADS.min(candidates.len() / SEGMENTS_PER_THREAD_MIN);
+    if threads < 2 {
+        let examine = |candidate| examine(files, candidate, vault_id);
+        return candidates.into_iter().map(examine).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut found = Vec::new();
+        while let Some((idx, candidate)) = take(&next, &candidates) {
+            found.push((idx, examine(files, candidate, vault_id)));
+        }
+        found
+    };
+    let mut found = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let found = threads.into_iter().map(|thread| match thread.join() {
+            Ok(found) => found,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        found.flatten().collect::<Vec<_>>()
+    });
+    found.sort_by_key(|(idx, _)| *idx);
+    found.into_iter().map(|(_, examined)| examined).collect()
+}
+
+fn take(next: &AtomicUsize, candidates: &[Candidate]) -> Option<(usize, Candidate)> {
+    let idx = next.fetch_add(1, Ordering::Relaxed);
+    candidates.get(idx).map(|candidate| (idx, candidate.clone()))
 }
 
 /// Examines one segment.

@@ -187,6 +187,13 @@ impl Reader {
         self.cursor.save().map_err(VaultError::io("save cursor", &path))
     }
 
+    /// Returns the number of acknowledgements since the last [`Reader::save`]: what a crash now would
+    /// repeat, beside what is not acknowledged.
+    #[must_use]
+    pub fn unsaved(&self) -> u64 {
+        self.cursor.unsaved.load(Ordering::Relaxed)
+    }
+
     /// Returns what is durable and not acknowledged.
     #[must_use]
     pub fn backlog(&self) -> Backlog {

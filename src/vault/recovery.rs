@@ -82,15 +82,16 @@ pub(super) fn recover(files: &Arc<dyn FileSystem>, dir: &Path) -> Result<Recover
         predecessor: Predecessor::default(),
     };
     let next_segment = candidates.last().map_or(1, |candidate| candidate.id.get() + 1);
-    let mut examined = Vec::new();
+    let mut used = Vec::new();
     for candidate in candidates {
         if candidate.extension == EXTENSION_NEW {
             let path = &candidate.path;
             files.remove(path).map_err(VaultError::io("remove", path))?;
             continue;
         }
-        examined.push(examine::examine(&**files, candidate, vault_id)?);
+        used.push(candidate);
     }
+    let examined = examine::examine_all(&**files, used, vault_id)?;
     let durable_seq = recovery.settle(examined)?;
     recovery.finish(durable_seq, next_segment, started)
 }

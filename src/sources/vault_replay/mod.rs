@@ -48,6 +48,9 @@ use window::Window;
 const READ_WAIT: Duration = Duration::from_millis(200);
 /// How often the cursor is saved.
 const SAVE_EVERY: Duration = Duration::from_millis(100);
+/// It is saved sooner after this many deliveries: a crash repeats no more than these and what is on
+/// its way.
+const SAVE_EVERY_ACKS: u64 = 1000;
 
 /// Sends what a vault holds through the pipeline.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -170,7 +173,7 @@ impl Source for VaultReplay {
         let mut saved = Instant::now();
         loop {
             window.reap();
-            if saved.elapsed() >= SAVE_EVERY {
+            if saved.elapsed() >= SAVE_EVERY || reader.unsaved() >= SAVE_EVERY_ACKS {
                 reader = self.save(reader).await?;
                 saved = Instant::now();
             }

@@ -23,6 +23,7 @@ use tokio::net::TcpStream;
 use tonic::Status;
 use tonic::client::Grpc;
 use tonic::codec::CompressionEncoding;
+use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
 use tonic::transport::Endpoint;
 
@@ -36,6 +37,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) struct GrpcClient {
     channel: Channel,
     compression: Option<CompressionEncoding>,
+    header: Option<(&'static str, &'static str)>,
 }
 
 impl GrpcClient {
@@ -57,12 +59,18 @@ impl GrpcClient {
             }
         });
         let channel = endpoint.timeout(TIMEOUT).connect_with_connector_lazy(connector);
-        Self { channel, compression: None }
+        Self { channel, compression: None, header: None }
     }
 
     /// Compresses what it sends.
     pub(crate) fn compressed(mut self, compression: Option<CompressionEncoding>) -> Self {
         self.compression = compression;
+        self
+    }
+
+    /// Sends a header with each request.
+    pub(crate) fn with(mut self, name: &'static str, value: &'static str) -> Self {
+        self.header = Some((name, value));
         self
     }
 
@@ -79,7 +87,11 @@ impl GrpcClient {
         }
         grpc.ready().await.map_err(|error| Status::unknown(error.to_string()))?;
         let path = PathAndQuery::from_static(path);
-        let response = grpc.unary(tonic::Request::new(wire), path, RawCodec).await?;
+        let mut request = tonic::Request::new(wire);
+        if let Some((name, value)) = self.header {
+            request.metadata_mut().insert(name, MetadataValue::from_static(value));
+        }
+        let response = grpc.unary(request, path, RawCodec).await?;
         Ok(response.into_inner())
     }
 }

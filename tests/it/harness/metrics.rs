@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use gophership::event::Bucket;
+
 /// All metrics at one moment.
 pub(crate) struct Metrics(String);
 
@@ -30,25 +32,17 @@ impl Metrics {
 
     /// The ledger of a signal.
     pub(crate) fn books(&self, signal: &str) -> Books {
-        let names = [
-            "received",
-            "recovered",
-            "copies",
-            "in_flight",
-            "delivered",
-            "vaulted",
-            "filtered",
-            "dead_lettered",
-            "rejected_no_room",
-            "rejected_by_backend",
-            "rejected_failed",
-            "rejected_abandoned",
-        ];
         let of = |bucket: &'static str| {
             let labels = [("signal", signal), ("bucket", bucket)];
             (bucket, self.sum("gophership_ledger_records", &labels))
         };
-        Books(names.into_iter().map(of).filter(|(_, count)| *count != 0).collect())
+        Books(
+            Bucket::ALL
+                .iter()
+                .map(|bucket| of(bucket.name()))
+                .filter(|(_, count)| *count != 0)
+                .collect(),
+        )
     }
 }
 

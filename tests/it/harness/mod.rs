@@ -28,6 +28,8 @@ pub(crate) use site::Site;
 pub(crate) use site::free_address;
 pub(crate) use traffic::Parcel;
 pub(crate) use traffic::Traffic;
+pub(crate) use traffic::numbers;
+pub(crate) use traffic::wire_of;
 
 /// How often a condition is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(10);

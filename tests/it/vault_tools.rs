@@ -80,7 +80,9 @@ pub(crate) fn make(dir: &Path, requests: u64, acknowledged: u64) -> Vec<Parcel> 
             attrs: &3_u64.to_le_bytes(),
             payload: &parcel.wire,
         };
-        let done: Answer = Box::new(move |result| drop(to.send(result)));
+        let done: Answer = Box::new(move |result| {
+            let _closed = to.send(result);
+        });
         assert!(writer.try_append(record, done).is_ok());
         answer.recv_timeout(Duration::from_secs(10)).unwrap().unwrap();
         parcels.push(parcel);

@@ -18,6 +18,8 @@ use crate::vault::cursor::Cursor;
 use crate::vault::fs::Access;
 use crate::vault::fs::File;
 use crate::vault::fs::FileSystem;
+use crate::vault::holds;
+use crate::vault::holds::Hold;
 use crate::vault::log::Log;
 use crate::vault::log::SegmentInfo;
 use crate::vault::scan::Found;
@@ -112,13 +114,14 @@ impl Log {
         Ok(())
     }
 
-    /// Deletes the oldest segment that is not the newest; returns whether there was one.
+    /// Deletes the oldest segment that is neither the newest nor held; returns whether there was one.
     ///
     /// # Errors
     ///
     /// The system's answer; nothing was deleted then, or it is deleted and not yet synced.
     pub(super) fn drop_oldest(&self) -> io::Result<bool> {
-        let Some(victim) = self.oldest_to_drop() else { return Ok(false) };
+        let holds = holds::list(&*self.files, &self.dir)?;
+        let Some(victim) = self.oldest_to_drop(&holds) else { return Ok(false) };
         let file = self.files.open(&victim.path, Access::Direct)?;
         let mut dropped = lock(&self.dropped);
         let (wanted, observer) = (self.wanted(&victim), dropped.observer.clone());
@@ -146,12 +149,13 @@ impl Log {
         Ok(true)
     }
 
-    fn oldest_to_drop(&self) -> Option<SegmentInfo> {
+    fn oldest_to_drop(&self, holds: &[Hold]) -> Option<SegmentInfo> {
         let state = lock(&self.state);
         let newest = state.segments.values().rev().find(|listed| 0 < listed.info.records)?.info.id;
         let is_closed = |info: &&SegmentInfo| {
             matches!(info.state, SegmentState::Sealed | SegmentState::Quarantined)
                 && info.id < newest
+                && !holds.iter().any(|hold| hold.covers(info.id))
         };
         state.segments.values().map(|listed| &listed.info).find(is_closed).cloned()
     }

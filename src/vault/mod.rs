@@ -33,18 +33,23 @@
 //!  cursors/<name>                durable cursor, two slots
 //!  dropped                       what was dropped on purpose, if the options ask for that
 //!  quarantine/seg-*, *.json, *.torn
+//!  holds/<name>@<segments>       what retention must leave alone
 //! ```
 
 mod buffer;
+mod chain;
+mod clear;
 mod commit;
 mod cursor;
 mod directory;
 mod dropping;
 mod error;
 mod examine;
+mod finding;
 mod format;
 pub mod fs;
 mod helper;
+mod holds;
 mod identity;
 mod judge;
 mod log;
@@ -54,6 +59,7 @@ mod options;
 mod quarantine;
 mod reader;
 mod recovery;
+mod repair;
 mod report;
 mod retention;
 mod rotate;
@@ -67,6 +73,9 @@ mod staging;
 mod state;
 mod stats;
 mod stored;
+mod survey;
+mod verify;
+mod walk;
 mod writer;
 
 #[cfg(test)]
@@ -74,6 +83,9 @@ mod sim;
 #[cfg(test)]
 mod tests;
 
+pub use clear::ClearScope;
+pub use clear::Cleared;
+pub use clear::clear;
 pub use cursor::CursorHandle;
 pub use dropping::DropObserver;
 pub use dropping::DroppedRecord;
@@ -81,17 +93,26 @@ pub use error::AppendError;
 pub use error::RefusalReason;
 pub use error::Refused;
 pub use error::VaultError;
+pub use finding::Finding;
+pub use finding::FindingKind;
+pub use holds::Hold;
+pub use holds::place_hold;
+pub use holds::release_hold;
 pub use log::Backlog;
 pub use log::Log;
 pub use log::SegmentInfo;
 pub use offline::OfflineItem;
 pub use offline::OfflineReader;
+pub use offline::Selection;
 pub use options::Compression;
 pub use options::Durability;
 pub use options::Options;
 pub use options::WhenFull;
 pub use reader::Order;
 pub use reader::Reader;
+pub use repair::RepairAction;
+pub use repair::RepairStep;
+pub use repair::repair;
 pub use report::RecoveryReport;
 pub use scan::Fault;
 pub use scan::FaultKind;
@@ -100,6 +121,16 @@ pub use spare::SegmentId;
 pub use spare::SegmentState;
 pub use stats::Stats;
 pub use stored::StoredRecord;
+pub use survey::CursorSurvey;
+pub use survey::SegmentSurvey;
+pub use survey::Survey;
+pub use survey::SurveyState;
+pub use survey::WriterPresence;
+pub use survey::is_vault;
+pub use survey::split_path;
+pub use verify::Verification;
+pub use verify::VerifyOptions;
+pub use verify::verify;
 pub use writer::Completion;
 pub use writer::NewRecord;
 pub use writer::Receipt;

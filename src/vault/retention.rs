@@ -3,12 +3,17 @@
 //! A segment is deleted when it is sealed and undamaged, every registered cursor has durably passed
 //! its last record, and a later segment exists (the newest one carries on the numbering). A vault no
 //! cursor was ever registered with deletes nothing.
+//!
+//! Holds stand above that: their folder is read before anything is deleted, and when it cannot be
+//! read nothing is. A copy to an archive needs no rule of its own: it reads through a cursor, and
+//! what that cursor has not passed stays.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::vault::cursor::Cursor;
 use crate::vault::error::VaultError;
+use crate::vault::holds;
 use crate::vault::log::Log;
 use crate::vault::log::LogState;
 use crate::vault::log::SegmentInfo;
@@ -24,9 +29,15 @@ impl Log {
     ///
     /// [`VaultError::Io`]; segments deleted before the error stay deleted.
     pub fn prune(&self) -> Result<usize, VaultError> {
+        if choose(&lock(&self.state)).is_empty() {
+            return Ok(0);
+        }
+        let holds = holds::list(&*self.files, &self.dir)
+            .map_err(VaultError::io("list the holds of", &self.dir))?;
         let victims = {
             let mut state = lock(&self.state);
-            let victims = choose(&state);
+            let mut victims = choose(&state);
+            victims.retain(|victim| !holds.iter().any(|hold| hold.covers(victim.id)));
             for victim in &victims {
                 state.segments.remove(&victim.id);
             }

@@ -79,7 +79,8 @@ fn write_footer(job: &SealJob) -> io::Result<u64> {
     Ok(file_bytes)
 }
 
-fn read_back(job: &SealJob, prev_digest: [u8; 32]) -> io::Result<(u32, [u8; 32])> {
+/// Reads the data of a segment back; returns its crc, and its digest after this predecessor.
+pub(super) fn read_back(job: &SealJob, prev_digest: [u8; 32]) -> io::Result<(u32, [u8; 32])> {
     let mut buffer = AlignedBuffer::new(READ_BACK_BYTES)?;
     let mut crc = crc32fast::Hasher::new();
     let mut digest = blake3::Hasher::new();

@@ -17,6 +17,7 @@
 //! | `config/pages` | the website says what the program does: options, metrics, exit codes, examples |
 //! | `vault_golden` | vaults of format version 1 are readable for ever |
 //! | `vault_ways` | notes beside requests, newest first, limited replay, dropping, the yellow mark, `--strict` |
+//! | `vault_tools`, `_mend`, `_live` | `gophership vault` sees, finds, mends and exports what is there, also under load |
 //! | `codegen` | committed code is what its generator makes |
 //!
 //! They share `harness` (the process, a recording backend, clients, the oracle) and `golden`.
@@ -41,4 +42,7 @@ mod reload;
 mod shutdown;
 mod socket;
 mod vault_golden;
+mod vault_tools;
+mod vault_tools_live;
+mod vault_tools_mend;
 mod vault_ways;

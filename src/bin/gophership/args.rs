@@ -8,6 +8,8 @@ use clap::Parser;
 use clap::Subcommand;
 use clap::ValueEnum;
 
+use crate::vault::VaultCommand;
+
 /// A shock absorber for telemetry: OTLP in, delivered, or kept safe on disk until it can be.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
@@ -64,6 +66,12 @@ pub(crate) enum Command {
     List,
     /// Prints the built-in default configuration.
     DefaultConfig,
+    /// Looks into a vault, gets data out, mends it and makes room.
+    Vault {
+        /// What to do.
+        #[command(subcommand)]
+        command: Box<VaultCommand>,
+    },
 }
 
 /// How log lines look.

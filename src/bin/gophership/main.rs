@@ -3,6 +3,7 @@
 mod args;
 mod graph;
 mod logging;
+mod vault;
 
 use std::io;
 use std::io::Write;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         Some(Command::Schema) => print(&format!("{:#}\n", config::schema())),
         Some(Command::List) => print(&list()),
         Some(Command::DefaultConfig) => print(DEFAULT_CONFIG),
+        Some(Command::Vault { command }) => return vault::run(*command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,6 +5,7 @@ mod corruption;
 mod crash;
 mod dropping;
 mod full;
+mod holds;
 mod model;
 mod newest;
 

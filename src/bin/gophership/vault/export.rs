@@ -1,0 +1,308 @@
+//! `gophership vault export`: stored requests to files or to an endpoint.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use std::time::Instant;
+
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use gophership::otlp::Signal;
+use gophership::vault::StoredRecord;
+
+use super::Failure;
+use super::args::ExportArgs;
+use super::endpoint::Endpoint;
+use super::endpoint::Verdict;
+use super::exit;
+use super::files::Files;
+use super::progress::Progress;
+use super::records;
+use super::records::Records;
+use super::table;
+use crate::complain;
+
+/// Requests on their way at the same time.
+const IN_FLIGHT_MAX: usize = 8;
+const IN_FLIGHT_BYTES_MAX: usize = 64 << 20;
+/// The pause between attempts doubles from the shortest to the longest.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// What became of an export.
+#[derive(Debug, Default)]
+struct Outcome {
+    exported: u64,
+    rejected: u64,
+    rejected_records: u64,
+    files: Vec<String>,
+    /// The seq to go on with, when it did not get to the end.
+    next_seq: Option<u64>,
+    gave_up: Option<String>,
+}
+
+pub(super) fn run(args: &ExportArgs) -> Result<u8, Failure> {
+    let target = args.place.find(args.filter.deadletter)?;
+    let mut records = Records::open(&target, &args.filter)?;
+    let mut progress = Progress::new(args.quiet);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure { code: crate::exit::UNAVAILABLE, text: error.to_string() })?;
+    let is_interrupted = Arc::new(AtomicBool::new(false));
+    watch_signals(&runtime, &is_interrupted)?;
+    let outcome = if args.to.contains("://") {
+        let endpoint = Endpoint::new(args)?;
+        runtime.block_on(send_all(args, endpoint, &mut records, &mut progress, &is_interrupted))?
+    } else {
+        write_all(args, &mut records, &mut progress, &is_interrupted)?
+    };
+    drop(progress);
+    runtime.shutdown_background();
+    report(args, &outcome)?;
+    Ok(match &outcome {
+        Outcome { gave_up: Some(_), .. } => crate::exit::UNAVAILABLE,
+        Outcome { next_seq: Some(_), .. } => exit::INTERRUPTED,
+        Outcome { rejected: 0, rejected_records: 0, .. } => records.code(),
+        _ => exit::FAULTS,
+    })
+}
+
+fn watch_signals(
+    runtime: &tokio::runtime::Runtime,
+    is_interrupted: &Arc<AtomicBool>,
+) -> Result<(), Failure> {
+    use tokio::signal::unix::SignalKind;
+    use tokio::signal::unix::signal;
+
+    let _inside = runtime.enter();
+    for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
+        let mut stream = signal(kind)?;
+        let is_interrupted = Arc::clone(is_interrupted);
+        runtime.spawn(async move {
+            stream.recv().await;
+            is_interrupted.store(true, Ordering::Release);
+        });
+    }
+    Ok(())
+}
+
+fn write_all(
+    args: &ExportArgs,
+    records: &mut Records,
+    progress: &mut Progress,
+    is_interrupted: &AtomicBool,
+) -> Result<Outcome, Failure> {
+    let mut files = Files::create(Path::new(&args.to), args.format, args.file_size.bytes())?;
+    let mut outcome = Outcome::default();
+    let mut pace = Pace::new(args);
+    while let Some(record) = records.next(progress)? {
+        if is_interrupted.load(Ordering::Acquire) {
+            outcome.next_seq = Some(record.seq);
+            break;
+        }
+        if let Some(pause) = pace.pause() {
+            std::thread::park_timeout(pause);
+        }
+        match files.write(&record)? {
+            Ok(()) => outcome.exported += 1,
+            Err(reason) => {
+                outcome.rejected += 1;
+                records.complain_of(&record, &reason);
+            }
+        }
+    }
+    let finished = files.finish()?;
+    outcome.files = finished.iter().map(|path| path.display().to_string()).collect();
+    Ok(outcome)
+}
+
+/// What all deliveries share.
+struct Shared {
+    endpoint: Endpoint,
+    give_up_after: Duration,
+    /// When the endpoint last took something, or the export began.
+    last_taken: Mutex<Instant>,
+}
+
+impl Shared {
+    fn note_taken(&self) {
+        *self.last_taken.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// How long ago the endpoint last gave an answer for good.
+    fn idle(&self) -> Duration {
+        self.last_taken.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+}
+
+/// What became of one request.
+struct Done {
+    seq: u64,
+    bytes: usize,
+    verdict: Verdict,
+}
+
+async fn send_all(
+    args: &ExportArgs,
+    endpoint: Endpoint,
+    records: &mut Records,
+    progress: &mut Progress,
+    is_interrupted: &AtomicBool,
+) -> Result<Outcome, Failure> {
+    let give_up_after = args.give_up_after.get();
+    let last_taken = Mutex::new(Instant::now());
+    let shared = Arc::new(Shared { endpoint, give_up_after, last_taken });
+    let mut outcome = Outcome::default();
+    let mut tasks: JoinSet<Done> = JoinSet::new();
+    let mut under_way: BTreeSet<u64> = BTreeSet::new();
+    let (mut bytes, mut pace, mut is_at_end) = (0, Pace::new(args), false);
+    while !is_at_end || !tasks.is_empty() {
+        if is_interrupted.load(Ordering::Acquire) || outcome.gave_up.is_some() {
+            break;
+        }
+        let has_room = tasks.len() < IN_FLIGHT_MAX && (bytes < IN_FLIGHT_BYTES_MAX);
+        if has_room && !is_at_end {
+            let Some(record) = records.next(progress)? else {
+                is_at_end = true;
+                continue;
+            };
+            let Some(signal) = records::signal(&record) else {
+                outcome.rejected += 1;
+                records.complain_of(&record, "is of an unknown signal, left out");
+                continue;
+            };
+            if let Some(pause) = pace.pause() {
+                tokio::time::sleep(pause).await;
+            }
+            bytes += record.payload.len();
+            under_way.insert(record.seq);
+            tasks.spawn(deliver(Arc::clone(&shared), signal, record));
+            continue;
+        }
+        let joined = tokio::time::timeout(LOOK_EVERY, tasks.join_next()).await;
+        if let Ok(Some(Ok(done))) = joined {
+            bytes -= done.bytes;
+            if book(&mut outcome, &done) {
+                under_way.remove(&done.seq);
+            }
+        }
+    }
+    // What is on its way may or may not arrive; it is sent again by whoever goes on.
+    tasks.abort_all();
+    let is_cut = is_interrupted.load(Ordering::Acquire) || outcome.gave_up.is_some();
+    if is_cut {
+        outcome.next_seq = match under_way.first() {
+            Some(seq) => Some(*seq),
+            None => records.next(progress)?.map(|record| record.seq),
+        };
+    }
+    Ok(outcome)
+}
+
+/// Books what became of a request; returns whether it is settled.
+fn book(outcome: &mut Outcome, done: &Done) -> bool {
+    let seq = done.seq;
+    match &done.verdict {
+        Verdict::Taken { rejected_records, message } => {
+            outcome.exported += 1;
+            outcome.rejected_records += rejected_records;
+            if 0 < *rejected_records {
+                let rejected = table::count(*rejected_records, "record");
+                complain(&format!("seq {seq}: the endpoint rejected {rejected} of it: {message}"));
+            }
+            true
+        }
+        Verdict::Rejected { reason } => {
+            outcome.rejected += 1;
+            complain(&format!("seq {seq}: rejected for good: {reason}"));
+            true
+        }
+        Verdict::Retry { reason, .. } => {
+            outcome.gave_up.get_or_insert_with(|| reason.clone());
+            false
+        }
+    }
+}
+
+/// Sends a request until the endpoint has answered it for good, or it is time to give up.
+async fn deliver(shared: Arc<Shared>, signal: Signal, record: StoredRecord) -> Done {
+    let (seq, bytes) = (record.seq, record.payload.len());
+    let mut pause = PAUSE_MIN;
+    loop {
+        let verdict = shared.endpoint.send(signal, record.payload.clone()).await;
+        let Verdict::Retry { after, .. } = &verdict else {
+            shared.note_taken();
+            return Done { seq, bytes, verdict };
+        };
+        if shared.give_up_after <= shared.idle() {
+            return Done { seq, bytes, verdict };
+        }
+        let wait = after.unwrap_or_else(|| pause.mul_f64(0.5 + fastrand::f64() / 2.0));
+        tokio::time::sleep(wait).await;
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+/// Keeps to a rate: request `n` is not sent before `n / rate` seconds have passed.
+struct Pace {
+    interval: Option<Duration>,
+    next: Instant,
+}
+
+impl Pace {
+    fn new(args: &ExportArgs) -> Self {
+        let rate = args.rate.map(|rate| u32::try_from(rate.get()).unwrap_or(u32::MAX));
+        Self { interval: rate.map(|rate| Duration::from_secs(1) / rate), next: Instant::now() }
+    }
+
+    fn pause(&mut self) -> Option<Duration> {
+        let interval = self.interval?;
+        let now = Instant::now();
+        let pause = self.next.saturating_duration_since(now);
+        self.next = self.next.max(now) + interval;
+        (!pause.is_zero()).then_some(pause)
+    }
+}
+
+fn report(args: &ExportArgs, outcome: &Outcome) -> Result<(), Failure> {
+    let text = || {
+        let mut lines = outcome.files.clone();
+        let requests = table::count(outcome.exported, "request");
+        lines.push(format!("{requests} exported, nothing was marked as delivered"));
+        if 0 < outcome.rejected + outcome.rejected_records {
+            let rejected = table::count(outcome.rejected, "request");
+            let records = table::count(outcome.rejected_records, "record");
+            lines.push(format!("{rejected} rejected for good, and {records} of others"));
+        }
+        format!("{}\n", lines.join("\n"))
+    };
+    table::print(args.output, text, || {
+        json!({
+            "exported": outcome.exported,
+            "rejected": outcome.rejected,
+            "rejected_records": outcome.rejected_records,
+            "files": outcome.files,
+            "next_seq": outcome.next_seq,
+            "gave_up": outcome.gave_up,
+        })
+    })?;
+    if let Some(reason) = &outcome.gave_up {
+        complain(&format!("error: {} took nothing for too long: {reason}", args.to));
+    }
+    if let Some(seq) = outcome.next_seq {
+        let place = if args.to.contains("://") { "" } else { " and a new directory" };
+        complain(&format!(
+            "everything before seq {seq} is exported; go on with --seq {seq}..{place}"
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! Finds the vault that a command is about.
+
+use std::path::Path;
+use std::path::PathBuf;
+
+use gophership::app::ConfigSource;
+use gophership::config::Config;
+use gophership::config::Resource;
+use gophership::config::Site;
+use gophership::vault;
+use gophership::vault::SegmentId;
+
+use super::Failure;
+use super::args::Place;
+use crate::exit;
+
+/// Folder of the dead letters, a vault of its own.
+pub(super) const DEAD_LETTERS: &str = "deadletter";
+
+/// A vault, or one segment of it.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) dir: PathBuf,
+    pub(super) segment: Option<SegmentId>,
+    /// What was asked for: the directory or the segment's file.
+    pub(super) path: PathBuf,
+}
+
+impl Place {
+    /// Finds the vault by its path, or in the configuration.
+    pub(super) fn find(&self, is_deadletter: bool) -> Result<Target, Failure> {
+        let path = match &self.path {
+            Some(path) => path.clone(),
+            None => self.configured()?,
+        };
+        let (dir, segment) = vault::split_path(&path);
+        let no_input = |text: String| Failure { code: exit::NO_INPUT, text };
+        if let Err(error) = std::fs::metadata(&path) {
+            let advice = "name the directory that holds `vault_id`, or give --config";
+            return Err(no_input(format!("cannot look at {}: {error}; {advice}", path.display())));
+        }
+        let target = match (is_deadletter, segment) {
+            (true, Some(_)) => {
+                return Err(Failure::usage("--deadletter goes with the vault, not with a segment"));
+            }
+            (true, None) => {
+                let dir = dir.join(DEAD_LETTERS);
+                Target { path: dir.clone(), dir, segment: None }
+            }
+            (false, segment) => Target { dir, segment, path },
+        };
+        if vault::is_vault(&target.dir) {
+            return Ok(target);
+        }
+        let dir = target.dir.display();
+        Err(no_input(if is_deadletter {
+            format!("there is no store of dead letters at {dir}: nothing was ever refused for good")
+        } else {
+            let below = nearby(&target.dir);
+            format!("{dir} is no vault: it has neither `vault_id` nor segments{below}")
+        }))
+    }
+
+    /// As [`Place::find`], for commands that are about a whole vault.
+    pub(super) fn find_whole(&self) -> Result<PathBuf, Failure> {
+        let target = self.find(false)?;
+        if target.segment.is_none() {
+            return Ok(target.dir);
+        }
+        let dir = target.dir.display();
+        Err(Failure::usage(format!("this is about a whole vault: name {dir}")))
+    }
+
+    fn configured(&self) -> Result<PathBuf, Failure> {
+        let source = self.config.clone().map_or(ConfigSource::Default, ConfigSource::File);
+        let config = crate::load(&source).map_err(|_told| Failure {
+            code: exit::CONFIG,
+            text: "the configuration does not load, so it names no vault; give PATH".to_owned(),
+        })?;
+        let vaults = vaults(&config);
+        let names: Vec<&str> = vaults.iter().map(|(id, _)| id.as_str()).collect();
+        let wanted = |id: &str| self.vault.as_deref().is_none_or(|name| name == id);
+        let mut found = vaults.iter().filter(|(id, _)| wanted(id));
+        match (found.next(), found.next()) {
+            (Some((_, dir)), None) => Ok(dir.clone()),
+            (Some(_), Some(_)) => {
+                let names = names.join(", ");
+                Err(Failure::usage(format!("there are several vaults: give --vault, of {names}")))
+            }
+            _ if names.is_empty() => {
+                Err(Failure::usage("the configuration has no raw_vault sink; give PATH"))
+            }
+            _ => {
+                let names = names.join(", ");
+                Err(Failure::usage(format!("there is no vault of this id; there are: {names}")))
+            }
+        }
+    }
+}
+
+/// Every vault of a configuration, with its directory.
+fn vaults(config: &Config) -> Vec<(String, PathBuf)> {
+    let mut vaults = Vec::new();
+    for (id, entry) in config.sinks.iter().filter(|(_, entry)| entry.config.is_vault()) {
+        let site = Site { id: id.as_str(), data_dir: &config.data_dir };
+        for resource in entry.config.resources(&site) {
+            if let Resource::Directory(dir) = resource {
+                vaults.push((id.as_str().to_owned(), dir));
+            }
+        }
+    }
+    vaults
+}
+
+/// A vault one level below, for whoever named `data_dir`.
+fn nearby(dir: &Path) -> String {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut found = entries.map(|entry| entry.path()).filter(|path| vault::is_vault(path));
+    found.next().map_or_else(String::new, |path| format!("; did you mean {}?", path.display()))
+}

@@ -1,0 +1,122 @@
+//! The requests a command is about, one after the other, with what is damaged said on the way.
+
+use gophership::otlp::Signal;
+use gophership::vault::FindingKind;
+use gophership::vault::OfflineItem;
+use gophership::vault::OfflineReader;
+use gophership::vault::Selection;
+use gophership::vault::StoredRecord;
+
+use super::Failure;
+use super::args::Filter;
+use super::exit;
+use super::place::Target;
+use super::progress::Progress;
+use crate::complain;
+
+/// Segments that cannot be opened before it is given up.
+const ERRORS_MAX: u64 = 1000;
+
+/// Number of a segment, and an offset in it.
+pub(super) type Spot = (u64, u64);
+
+/// Reads what a filter selects.
+pub(super) struct Records {
+    reader: OfflineReader,
+    filter: Filter,
+    taken: u64,
+    faults: u64,
+}
+
+impl Records {
+    /// Opens a vault or a segment.
+    pub(super) fn open(target: &Target, filter: &Filter) -> Result<Self, Failure> {
+        let selection =
+            Selection { segments: filter.segment, seqs: filter.seq, cursor: filter.cursor.clone() };
+        let reader = OfflineReader::open_selected(&target.path, &selection)?;
+        Ok(Self { reader, filter: filter.clone(), taken: 0, faults: 0 })
+    }
+
+    /// The next request; damage is reported and passed.
+    pub(super) fn next(
+        &mut self,
+        progress: &mut Progress,
+    ) -> Result<Option<StoredRecord>, Failure> {
+        Ok(self.next_placed(progress)?.map(|(record, _)| record))
+    }
+
+    /// The next request, and the segment and offset it stands at.
+    pub(super) fn next_placed(
+        &mut self,
+        progress: &mut Progress,
+    ) -> Result<Option<(StoredRecord, Spot)>, Failure> {
+        loop {
+            if self.filter.limit.is_some_and(|limit| limit <= self.taken) {
+                return Ok(None);
+            }
+            let (done, left) = self.reader.progress_bytes();
+            progress.show(done, done + left);
+            match self.reader.next() {
+                Ok(None) => return Ok(None),
+                Ok(Some(OfflineItem::Record(record))) => {
+                    if self.filter.wants(&record) {
+                        self.taken += 1;
+                        let place = self.reader.place();
+                        return Ok(Some((record, place)));
+                    }
+                }
+                Ok(Some(OfflineItem::Fault(fault))) => {
+                    let kind = FindingKind::from(fault.kind);
+                    if kind != FindingKind::TornTail {
+                        self.faults += 1;
+                        let lost = fault.lost.map_or_else(String::new, |(first, last)| {
+                            format!(", seqs {first} to {last} are lost")
+                        });
+                        let (segment, start, end) = (fault.segment, fault.start, fault.end);
+                        complain(&format!(
+                            "damaged: segment {segment}, bytes {start}..{end}: {}{lost}",
+                            kind.meaning()
+                        ));
+                    }
+                }
+                Err(error) => {
+                    self.faults += 1;
+                    if ERRORS_MAX < self.faults {
+                        return Err(error.into());
+                    }
+                    complain(&format!("damaged: {}", super::chain(&error)));
+                }
+            }
+        }
+    }
+
+    /// Requests given out so far.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// Counts a request that is stored well but cannot be used.
+    pub(super) fn complain_of(&mut self, record: &StoredRecord, reason: &str) {
+        self.faults += 1;
+        complain(&format!("seq {}: {reason}", record.seq));
+    }
+
+    /// The exit code: whether anything was damaged.
+    pub(super) fn code(&self) -> u8 {
+        if self.faults == 0 { 0 } else { exit::FAULTS }
+    }
+}
+
+impl Filter {
+    fn wants(&self, record: &StoredRecord) -> bool {
+        let is_signal = self.signal.is_none_or(|signal| signal as u8 == record.signal);
+        let is_since = self.since.is_none_or(|since| since.0 <= record.received_unix_ns);
+        let is_until = self.until.is_none_or(|until| record.received_unix_ns < until.0);
+        is_signal && is_since && is_until
+    }
+}
+
+/// The signal of a request; `None` if this program does not know it.
+pub(super) fn signal(record: &StoredRecord) -> Option<Signal> {
+    Signal::from_u8(record.signal)
+}

@@ -159,6 +159,12 @@ impl Log {
         self.used_bytes.load(Ordering::Acquire)
     }
 
+    /// Returns how many records were found damaged since open.
+    #[must_use]
+    pub fn corrupt_records(&self) -> u64 {
+        self.corrupt_records.load(Ordering::Relaxed)
+    }
+
     /// Lists the segments that hold or held records, in order; spares are not among them.
     #[must_use]
     pub fn segments(&self) -> Vec<SegmentInfo> {

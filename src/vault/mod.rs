@@ -51,19 +51,19 @@ mod quarantine;
 mod reader;
 mod recovery;
 mod report;
+mod restore;
 mod retention;
 mod rotate;
 mod scan;
 mod seal;
 mod segment;
+pub mod sim;
 mod slots;
 mod spare;
 mod staging;
 mod state;
 mod writer;
 
-#[cfg(test)]
-mod sim;
 #[cfg(test)]
 mod tests;
 
@@ -83,6 +83,7 @@ pub use options::Options;
 pub use reader::Reader;
 pub use reader::StoredRecord;
 pub use report::RecoveryReport;
+pub use restore::recover_on;
 pub use scan::Fault;
 pub use scan::FaultKind;
 pub use spare::SegmentId;

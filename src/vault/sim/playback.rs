@@ -9,7 +9,7 @@ use crate::vault::sim::disk::LooseChange;
 use crate::vault::sim::disk::Op;
 
 /// A recording: the disk at its start, and everything that was done since.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Recording {
     pub(super) start: Disk,
     pub(super) ops: Arc<[Op]>,

@@ -52,7 +52,6 @@ pub(super) struct Promised {
 
 /// What was found.
 pub(super) struct Found {
-    pub(super) ids: Ids,
     pub(super) report: RecoveryReport,
 }
 
@@ -106,7 +105,7 @@ pub(super) fn check(
     if !report.acknowledged_lost.is_empty() {
         return Err(format!("nothing is missing, yet {report:?}"));
     }
-    Ok(Found { ids, report })
+    Ok(Found { report })
 }
 
 /// Reads a disk as the tools do, without recovery; returns what is there.
@@ -122,6 +121,19 @@ pub(super) fn read_offline(files: &SimFileSystem, sent: &[Vec<u8>]) -> Result<Id
             Some(OfflineItem::Record(record)) => ids.insert(check_record(&record, sent)?),
             Some(OfflineItem::Fault(_)) => {}
             None => return Ok(ids),
+        }
+    }
+}
+
+/// Whether the tools' reader names any damage.
+pub(super) fn has_faults_offline(files: &SimFileSystem) -> Result<bool, String> {
+    let opened = OfflineReader::open_on(files.shared(), &bench::dir());
+    let mut offline = opened.map_err(|error| format!("open offline: {error:?}"))?;
+    loop {
+        match offline.next().map_err(|error| format!("read offline: {error:?}"))? {
+            Some(OfflineItem::Record(_)) => {}
+            Some(OfflineItem::Fault(_)) => return Ok(true),
+            None => return Ok(false),
         }
     }
 }

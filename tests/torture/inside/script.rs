@@ -123,13 +123,4 @@ impl Script {
             promised.taken = save(SAVE_ENDS);
         }
     }
-
-    /// What was promised at the end.
-    pub(super) fn promised(&self) -> Promised {
-        let mut promised = Promised::default();
-        for op in self.recording.ops() {
-            self.note(op, &mut promised);
-        }
-        promised
-    }
 }

@@ -179,6 +179,12 @@ impl Log {
         u32::try_from(permille.min(1000)).unwrap_or(1000)
     }
 
+    /// Returns how many records were found damaged since open.
+    #[must_use]
+    pub fn corrupt_records(&self) -> u64 {
+        self.corrupt_records.load(Ordering::Relaxed)
+    }
+
     /// Lists the segments that hold or held records, in order; spares are not among them.
     #[must_use]
     pub fn segments(&self) -> Vec<SegmentInfo> {

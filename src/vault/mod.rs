@@ -61,12 +61,14 @@ mod reader;
 mod recovery;
 mod repair;
 mod report;
+mod restore;
 mod retention;
 mod rotate;
 mod scan;
 mod seal;
 mod segment;
 mod seq_set;
+pub mod sim;
 mod slots;
 mod spare;
 mod staging;
@@ -78,8 +80,6 @@ mod verify;
 mod walk;
 mod writer;
 
-#[cfg(test)]
-mod sim;
 #[cfg(test)]
 mod tests;
 
@@ -114,6 +114,7 @@ pub use repair::RepairAction;
 pub use repair::RepairStep;
 pub use repair::repair;
 pub use report::RecoveryReport;
+pub use restore::recover_on;
 pub use scan::Fault;
 pub use scan::FaultKind;
 pub use seq_set::SeqSet;

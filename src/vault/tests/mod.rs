@@ -136,11 +136,10 @@ fn payload(id: u64, len: usize) -> Vec<u8> {
 
 /// Recovers without starting a writer and reads everything; also whether damage was noticed.
 fn recover_and_read(files: &SimFileSystem) -> (Vec<StoredRecord>, bool) {
-    let recovered = crate::vault::recovery::recover(&files.shared(), &sim_dir()).expect("recovers");
-    let log = Arc::new(recovered.log);
-    let records = read_all(&log, "test");
-    let corrupt = log.corrupt_records.load(std::sync::atomic::Ordering::Relaxed);
-    (records, !recovered.report.faults.is_empty() || 0 < corrupt)
+    let (log, report) = crate::vault::recover_on(&files.shared(), &sim_dir()).expect("recovers");
+    let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| read_all(&log, "test")));
+    let Ok(records) = found else { panic!("{report:?} {:?} {:?}", files.paths(), log.segments()) };
+    (records, !report.faults.is_empty() || 0 < log.corrupt_records())
 }
 
 /// Everything a reader gets now, unacknowledged.

@@ -1,0 +1,27 @@
+//! The suites that need no process of their own: a simulated disk, damage, a model, the fuzz targets.
+
+mod bench;
+mod blocks;
+mod crash;
+mod flips;
+mod oracle;
+mod parse;
+mod points;
+mod script;
+mod state_files;
+mod whole_files;
+
+use crate::suite::Suite;
+
+/// Every suite of this folder.
+pub(crate) fn suites() -> Vec<Suite> {
+    [
+        crash::suites(),
+        points::suites(),
+        flips::suites(),
+        blocks::suites(),
+        state_files::suites(),
+        whole_files::suites(),
+    ]
+    .concat()
+}

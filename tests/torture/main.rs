@@ -8,6 +8,14 @@
 //!
 //! Each suite says how often it ran, what was violated, and with which seed to see it again.
 
+#[path = "../it/harness/mod.rs"]
+#[allow(
+    clippy::unwrap_used,
+    dead_code,
+    unused_imports,
+    reason = "it is shared with the integration tests, which use all of it"
+)]
+mod harness;
 mod options;
 mod outside;
 mod suite;

@@ -4,8 +4,10 @@ mod at_call;
 mod child;
 mod disk;
 mod disk_errors;
+mod killed;
 mod parent;
 mod power;
+mod server;
 mod shutdown;
 mod strace;
 
@@ -15,5 +17,5 @@ use crate::suite::Suite;
 
 /// Every suite of this folder.
 pub(crate) fn suites() -> Vec<Suite> {
-    vec![at_call::SUITE, power::SUITE, disk_errors::SUITE]
+    vec![killed::KILLED, at_call::SUITE, power::SUITE, killed::STOPPED, disk_errors::SUITE]
 }

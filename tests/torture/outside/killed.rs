@@ -43,7 +43,7 @@ pub(super) const STOPPED: Suite = Suite {
 };
 
 const YAML: &str = r#"
-shutdown: { grace: 5s }
+shutdown: { grace: 2s }
 sources:
   otlp:
     type: otlp

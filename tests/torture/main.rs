@@ -8,8 +8,17 @@
 //!
 //! Each suite says how often it ran, what was violated, and with which seed to see it again.
 
+#[path = "../it/harness/mod.rs"]
+#[allow(
+    clippy::unwrap_used,
+    dead_code,
+    unused_imports,
+    reason = "it is shared with the integration tests, which use all of it"
+)]
+mod harness;
 mod inside;
 mod options;
+mod outside;
 mod suite;
 
 use std::io::Write as _;
@@ -25,10 +34,13 @@ use suite::Suite;
 
 /// Every suite, in the order in which they start.
 fn suites() -> Vec<Suite> {
-    inside::suites()
+    [outside::suites(), inside::suites()].concat()
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = outside::run_child() {
+        return code;
+    }
     let options = Options::from_arguments();
     let chosen: Vec<Suite> = suites().into_iter().filter(|suite| options.wants(suite)).collect();
     if options.is_list {

@@ -26,6 +26,9 @@ use crate::vault::StoredRecord;
 
 const RETRY_MIN: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(10);
+/// When the replay is stopped, what is on its way has this long to arrive: what arrives later is
+/// delivered again after the next start.
+const ARRIVES_WITHIN: Duration = Duration::from_secs(1);
 
 /// Sends single requests and sees each of them through.
 pub(super) struct Sender {
@@ -139,7 +142,7 @@ impl Sender {
         })
     }
 
-    /// Sends it once; `None` when stopped meanwhile.
+    /// Sends it once; `None` when stopped, and it did not arrive soon.
     async fn attempt(&self, replayed: &Replayed) -> Option<Outcome> {
         let (ticket, mut waiter) = ack::channel();
         let batch = Batch::replayed(&replayed.request, ticket, self.ledger);
@@ -153,7 +156,7 @@ impl Sender {
         };
         tokio::select! {
             outcome = sent => return Some(outcome),
-            () = self.stop.cancelled() => {}
+            () = self.stopped_for_long() => {}
         }
         waiter.claim();
         if waiter.outcome().is_some() {
@@ -161,6 +164,12 @@ impl Sender {
             self.put_back(replayed);
         }
         None
+    }
+
+    /// Waits until the replay was stopped and what is on its way should have arrived.
+    async fn stopped_for_long(&self) {
+        self.stop.cancelled().await;
+        tokio::time::sleep(ARRIVES_WITHIN).await;
     }
 
     /// Moves it to the dead-letter store; returns whether it is safe there.

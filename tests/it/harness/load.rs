@@ -104,6 +104,12 @@ impl Load {
         self.shared.acknowledged.load(Ordering::SeqCst)
     }
 
+    /// Requests refused so far.
+    #[allow(dead_code, reason = "the torture needs it, the integration tests do not")]
+    pub(crate) fn refused(&self) -> usize {
+        self.shared.refusals.lock().unwrap().len()
+    }
+
     /// Waits until so many more requests were acknowledged.
     pub(crate) async fn advance(&self, requests: u64, within: Duration) {
         let goal = self.acknowledged() + requests;

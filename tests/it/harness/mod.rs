@@ -24,6 +24,8 @@ pub(crate) use metrics::Books;
 pub(crate) use metrics::Metrics;
 pub(crate) use oracle::Oracle;
 pub(crate) use process::Process;
+#[allow(unused_imports, reason = "the torture needs it, the integration tests do not")]
+pub(crate) use process::get;
 pub(crate) use site::Site;
 pub(crate) use site::free_address;
 pub(crate) use traffic::Parcel;

@@ -51,7 +51,10 @@ impl Process {
 
     /// Starts the process.
     pub(crate) fn spawn(site: &Site) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_gophership"))
+        let program = env!("CARGO_BIN_EXE_gophership").to_owned();
+        let mut words = site.before.iter().chain(std::iter::once(&program));
+        let mut child = Command::new(words.next().unwrap())
+            .args(words)
             .args(["--threads", "2", "--config"])
             .arg(site.config())
             .envs(site.env.iter().map(|(name, value)| (name, value)))
@@ -98,6 +101,12 @@ impl Process {
     /// How often the log holds `words`.
     pub(crate) fn count_in_log(&self, words: &str) -> usize {
         self.log.lock().unwrap().matches(words).count()
+    }
+
+    /// Its process id.
+    #[allow(dead_code, reason = "the torture needs it, the integration tests do not")]
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends a signal.

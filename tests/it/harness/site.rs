@@ -26,6 +26,8 @@ pub(crate) struct Site {
     metrics: SocketAddr,
     backend: String,
     pub(crate) env: Vec<(&'static str, String)>,
+    /// The program and its arguments that start the process; it must become the process.
+    pub(crate) before: Vec<String>,
 }
 
 impl Site {
@@ -38,6 +40,7 @@ impl Site {
             metrics: free_address(),
             backend: backend.to_string(),
             env: Vec::new(),
+            before: Vec::new(),
         };
         site.configure(yaml);
         site

@@ -1,0 +1,169 @@
+//! R5: the real server runs out of file descriptors.
+
+use std::net::TcpStream;
+use std::time::Duration;
+use std::time::Instant;
+
+use fastrand::Rng;
+use gophership::otlp::Signal;
+
+use crate::harness::GrpcClient;
+use crate::harness::Process;
+use crate::suite::Run;
+use crate::suite::Suite;
+
+use super::disk;
+use super::server;
+use super::server::Scene;
+
+const FILES_MAX: usize = 64;
+/// More connections than files.
+const CONNECTIONS: usize = 100;
+/// Of one processor, in percent.
+const CPU_MAX: u64 = 20;
+const MEASURED_FOR: Duration = Duration::from_millis(500);
+const RECOVERS_WITHIN: Duration = Duration::from_secs(5);
+const DRAINED_WITHIN: Duration = Duration::from_secs(30);
+const STARVED_WITHIN: Duration = Duration::from_secs(10);
+
+pub(super) const SUITE: Suite = Suite {
+    id: "R5",
+    title: "64 file descriptors: less than 20% of a core while starved, well again within 5 s, nothing acknowledged is lost",
+    fast: 20,
+    long: 20,
+    needs: Some(needs),
+    run,
+};
+
+fn needs() -> Result<(), String> {
+    disk::has_program("prlimit")
+}
+
+/// Small segments: the vault needs new files while there are none.
+const YAML: &str = r#"
+sources:
+  otlp: { type: otlp, grpc: { listen: "$GRPC" }, ack: journaled, patience: 50ms, pivot: vault }
+  replay: { type: vault_replay, vault: vault }
+sinks:
+  backend:
+    type: otlp
+    inputs: [otlp, replay]
+    endpoint: "http://$BACKEND"
+    concurrency: 2
+    retry: { min: 20ms, max: 100ms }
+  vault: { type: raw_vault, max_size: 256MiB, segment_size: 1MiB, staging: 2MiB }
+"#;
+
+#[derive(Default)]
+struct Sums {
+    busiest: u64,
+    slowest: Duration,
+    acknowledged: u64,
+    acknowledged_starved: u64,
+    refused_starved: u64,
+}
+
+fn run(run: &mut Run) {
+    server::block_on(starve_often(run));
+}
+
+async fn starve_often(run: &mut Run) {
+    let mut scene = Scene::new(YAML).await;
+    let limit = ["prlimit".to_owned(), format!("--nofile={FILES_MAX}:{FILES_MAX}")];
+    scene.site.before = limit.to_vec();
+    let mut process = scene.start().await;
+    let mut sums = Sums::default();
+    for seed in run.seed..run.seed + run.runs {
+        let found = starve(&scene, &process, &mut Rng::with_seed(seed), &mut sums).await;
+        for violation in found {
+            run.violation(seed, violation);
+        }
+        if let Some(panic) = server::panicked(&process) {
+            run.violation(seed, panic);
+        }
+        run.done(1);
+        if process.has_ended() {
+            run.violation(seed, "the server ended");
+            return;
+        }
+    }
+    sums.acknowledged = scene.oracle.audit(&scene.backend).acknowledged;
+    run.note(format!(
+        "{} requests kept, while starved {} OK and {} refused, {}% of a core at most, well again after {:?} at most",
+        sums.acknowledged,
+        sums.acknowledged_starved,
+        sums.refused_starved,
+        sums.busiest,
+        sums.slowest,
+    ));
+}
+
+/// Takes every descriptor, looks at what the server does, and gives them back.
+async fn starve(
+    scene: &Scene,
+    process: &Process,
+    random: &mut Rng,
+    sums: &mut Sums,
+) -> Vec<String> {
+    let mut violations = Vec::new();
+    let padding = random.usize(1_000..200_000);
+    let client = GrpcClient::new(scene.site.grpc());
+    if let Err(status) = send(scene, &client, padding).await {
+        violations.push(format!("refused before anything was wrong: {status}"));
+    }
+    let connections: Vec<TcpStream> =
+        (0..CONNECTIONS).filter_map(|_| TcpStream::connect(scene.site.grpc()).ok()).collect();
+    let deadline = Instant::now() + STARVED_WITHIN;
+    while server::open_files(process.id()) < FILES_MAX && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    if server::open_files(process.id()) < FILES_MAX {
+        violations.push(format!("{} files are open only", server::open_files(process.id())));
+    }
+
+    let ticks = server::used_ticks(process.id());
+    tokio::time::sleep(MEASURED_FOR).await;
+    let used = server::used_ticks(process.id()) - ticks;
+    let percent = used * 1_000 / u64::try_from(MEASURED_FOR.as_millis()).unwrap_or(1);
+    sums.busiest = sums.busiest.max(percent);
+    if CPU_MAX < percent {
+        violations.push(format!("{percent}% of a core while starved"));
+    }
+    // The old connection is served; the vault needs another segment soon.
+    for _ in 0..random.u64(5..30) {
+        match send(scene, &client, padding).await {
+            Ok(()) => sums.acknowledged_starved += 1,
+            Err(status) => {
+                sums.refused_starved += 1;
+                violations.extend(server::unhinted(&[status]));
+            }
+        }
+    }
+
+    drop(connections);
+    let begun = Instant::now();
+    let took = loop {
+        let newcomer = GrpcClient::new(scene.site.grpc());
+        if send(scene, &newcomer, padding).await.is_ok() {
+            break begun.elapsed();
+        }
+        if 2 * RECOVERS_WITHIN < begun.elapsed() {
+            break Duration::MAX;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    sums.slowest = sums.slowest.max(took);
+    if RECOVERS_WITHIN < took {
+        violations.push(format!("well again only after {took:?}"));
+    }
+    violations.extend(scene.settle(DRAINED_WITHIN, "after there were files").await);
+    violations
+}
+
+async fn send(scene: &Scene, client: &GrpcClient, padding: usize) -> Result<(), tonic::Status> {
+    let parcel = scene.traffic.padded(Signal::Logs, 1, padding);
+    scene.oracle.sends(&parcel);
+    client.send(&parcel).await?;
+    scene.oracle.acknowledged(&parcel);
+    Ok(())
+}

@@ -1,0 +1,193 @@
+//! R6: the real server in a small memory, with everything full.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use std::time::Instant;
+
+use fastrand::Rng;
+use gophership::otlp::Signal;
+use tokio::task::JoinSet;
+use tonic::Code;
+use tonic::Status;
+
+use crate::harness::GrpcClient;
+use crate::harness::Mode;
+use crate::harness::get;
+use crate::options::Tier;
+use crate::suite::Run;
+use crate::suite::Suite;
+
+use super::cgroup::Group;
+use super::disk::Place;
+use super::server;
+use super::server::Scene;
+
+const MIB: u64 = 1 << 20;
+/// The sum of the budgets below: requests that wait for an answer, the edge, what the sink has on its
+/// way, what the replay has on its way, and the staging of the vault and of its dead letters.
+const BUDGET: u64 = (48 + 16 + 16 + 8 + 8 + 8) * MIB;
+const LIMIT: u64 = BUDGET + 64 * MIB;
+const CONNECTIONS: u64 = 200;
+const HEALTHY_WITHIN: Duration = Duration::from_millis(100);
+const DRAINS_WITHIN: Duration = Duration::from_secs(1);
+const DRAINED_WITHIN: Duration = Duration::from_secs(60);
+
+pub(super) const SUITE: Suite = Suite {
+    id: "R6",
+    title: "memory limit of budget + 64 MiB, 200 connections, sink stopped: no OOM kill, healthy, drains, nothing acknowledged is lost",
+    fast: 1,
+    long: 1,
+    needs: Some(needs),
+    run,
+};
+
+const YAML: &str = r#"
+sources:
+  otlp:
+    type: otlp
+    grpc: { listen: "$GRPC" }
+    patience: 200ms
+    in_flight_max: 48MiB
+    message_size_max: 6MiB
+    pivot: vault
+  replay: { type: vault_replay, vault: vault, in_flight_bytes: 8MiB }
+sinks:
+  backend:
+    type: otlp
+    inputs: [otlp, replay]
+    endpoint: "http://$BACKEND"
+    in_flight_max: 16MiB
+    retry: { min: 20ms, max: 100ms }
+    buffer: { batches: 256, bytes: 16MiB }
+  vault: { type: raw_vault, path: "$VAULT", max_size: 256MiB, segment_size: 8MiB, staging: 8MiB }
+"#;
+
+fn needs() -> Result<(), String> {
+    if !rustix::process::geteuid().is_root() {
+        return Err("needs root to make a cgroup".to_owned());
+    }
+    let group = Group::new("memory")?;
+    group.set("memory.limit_in_bytes", &LIMIT.to_string())
+}
+
+/// What the clients saw.
+#[derive(Default)]
+struct Seen {
+    is_over: AtomicBool,
+    acknowledged: AtomicU64,
+    refusals: Mutex<Vec<Status>>,
+    transport: AtomicU64,
+}
+
+fn run(run: &mut Run) {
+    let lasts = Duration::from_secs(if run.tier == Tier::Fast { 15 } else { 180 });
+    for seed in run.seed..run.seed + run.runs {
+        server::block_on(squeeze(run, seed, lasts));
+        run.done(1);
+    }
+}
+
+async fn squeeze(run: &mut Run, seed: u64, lasts: Duration) {
+    let group = Group::new("memory").expect("it was tried before");
+    group.set("memory.limit_in_bytes", &LIMIT.to_string()).expect("it was tried before");
+    let place = Place::on_disk();
+    let vault = place.dir().join("vault").display().to_string();
+    let mut scene = Scene::new(&YAML.replace("$VAULT", &vault)).await;
+    scene.site.before = group.before();
+    let mut process = scene.start().await;
+    scene.backend.set(Mode::Hang);
+
+    let seen = Arc::new(Seen::default());
+    let mut clients = JoinSet::new();
+    for number in 0..CONNECTIONS {
+        clients.spawn(client(Arc::clone(&seen), &scene, Rng::with_seed(seed << 16 | number)));
+    }
+    let begun = Instant::now();
+    let (mut most, mut slowest) = (0, Duration::ZERO);
+    while begun.elapsed() < lasts && !process.has_ended() {
+        // What the kernel can take back at any time is no use of memory.
+        let stat = |word| group.number("memory.stat", Some(word));
+        most = most.max(stat("total_rss") + stat("total_mapped_file"));
+        let asked = Instant::now();
+        let is_healthy = matches!(get(scene.site.metrics(), "/healthz").await, Some((200, _)));
+        slowest = slowest.max(asked.elapsed());
+        if !is_healthy && !process.has_ended() {
+            run.violation(seed, "not healthy while everything is full");
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let before = scene.backend.requests();
+    scene.backend.set(Mode::Accept);
+    let returned = Instant::now();
+    while scene.backend.requests() == before && returned.elapsed() < 10 * DRAINS_WITHIN {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let drains_after = returned.elapsed();
+    seen.is_over.store(true, Ordering::SeqCst);
+    while clients.join_next().await.is_some() {}
+
+    let mut check = |is_wrong: bool, what: String| {
+        if is_wrong {
+            run.violation(seed, what);
+        }
+    };
+    check(process.has_ended(), "the server ended".to_owned());
+    let killed = group.number("memory.oom_control", Some("oom_kill"));
+    check(killed > 0, format!("{killed} OOM kills"));
+    check(LIMIT * 95 / 100 < most, format!("{} of {} MiB used", most / MIB, LIMIT / MIB));
+    check(HEALTHY_WITHIN < slowest, format!("a health answer took {slowest:?}"));
+    check(DRAINS_WITHIN < drains_after, format!("drains only after {drains_after:?}"));
+    let refusals = std::mem::take(&mut *seen.refusals.lock().expect("nobody panics with it"));
+    for violation in server::unhinted(&refusals).into_iter().chain(server::panicked(&process)) {
+        check(true, violation);
+    }
+    for violation in scene.settle(DRAINED_WITHIN, "when the sink was back").await {
+        check(true, violation);
+    }
+    let acknowledged = seen.acknowledged.load(Ordering::SeqCst);
+    check(acknowledged == 0, "nothing was acknowledged".to_owned());
+    run.note(format!(
+        "{acknowledged} OK, {} refused, {} timed out, {} of {} MiB at most, slowest health answer {slowest:.0?}, drains after {drains_after:.0?}",
+        refusals.len(),
+        seen.transport.load(Ordering::SeqCst),
+        most / MIB,
+        LIMIT / MIB,
+    ));
+}
+
+/// One connection that sends requests of 1 KiB to 4 MiB, small ones more often.
+fn client(
+    seen: Arc<Seen>,
+    scene: &Scene,
+    mut random: Rng,
+) -> impl Future<Output = ()> + Send + 'static {
+    let (traffic, oracle) = (Arc::clone(&scene.traffic), Arc::clone(&scene.oracle));
+    let client = GrpcClient::new(scene.site.grpc());
+    async move {
+        while !seen.is_over.load(Ordering::SeqCst) {
+            let padding = 1_usize << random.u32(10..=22);
+            let parcel = traffic.padded(Signal::Logs, 1, padding);
+            oracle.sends(&parcel);
+            match client.send(&parcel).await {
+                Ok(_) => {
+                    oracle.acknowledged(&parcel);
+                    seen.acknowledged.fetch_add(1, Ordering::SeqCst);
+                }
+                // The client's own deadline, on a machine that does all of this at once.
+                Err(status)
+                    if matches!(status.code(), Code::Cancelled | Code::DeadlineExceeded) =>
+                {
+                    seen.transport.fetch_add(1, Ordering::SeqCst);
+                }
+                Err(status) => {
+                    seen.refusals.lock().expect("nobody panics with it").push(status);
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(random.u64(5..100))).await;
+        }
+    }
+}

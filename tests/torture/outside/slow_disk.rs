@@ -1,0 +1,197 @@
+//! R4: a disk that is slow to sync, very slow to sync, and slow to write.
+
+use std::time::Duration;
+use std::time::Instant;
+
+use crate::harness::Mode;
+use crate::harness::Shape;
+use crate::options::Tier;
+use crate::suite::Run;
+use crate::suite::Suite;
+
+use super::cgroup;
+use super::cgroup::Group;
+use super::disk::Place;
+use super::server;
+use super::server::Scene;
+use super::strace;
+
+const MIB: u64 = 1 << 20;
+const PATIENCE: Duration = Duration::from_millis(100);
+const RED_WITHIN: Duration = Duration::from_secs(1);
+/// What the edge, the requests on their way and the vault may hold, by the configuration below, and
+/// half of it for what is around them.
+const MEMORY_MAX: u64 = (16 + 8 + 8 + 8) * MIB * 3 / 2;
+const DRAINED_WITHIN: Duration = Duration::from_secs(60);
+const ENDED_WITHIN: Duration = Duration::from_secs(60);
+/// Bytes in a second of the throttled disk.
+const THROTTLE: &str = "5242880";
+
+pub(super) const SUITE: Suite = Suite {
+    id: "R4",
+    title: "slow disk: bounded memory, no deadlock, red within 1 s, answers within patience and two commits",
+    fast: 3,
+    long: 3,
+    needs: Some(strace::is_there),
+    run,
+};
+
+const YAML: &str = r#"
+shutdown: { grace: 20s }
+sources:
+  otlp:
+    type: otlp
+    grpc: { listen: "$GRPC" }
+    patience: 100ms
+    answer_within: 9s
+    in_flight_max: 16MiB
+    message_size_max: 1MiB
+    pivot: vault
+  replay: { type: vault_replay, vault: vault, in_flight_bytes: 8MiB }
+sinks:
+  backend:
+    type: otlp
+    inputs: [otlp, replay]
+    endpoint: "http://$BACKEND"
+    concurrency: 2
+    in_flight_max: 8MiB
+    retry: { min: 20ms, max: 100ms }
+    buffer: { batches: 8, bytes: 8MiB }
+  vault: { type: raw_vault, path: "$VAULT", max_size: 1GiB, segment_size: 4MiB, staging: 8MiB }
+somatic: { dwell: 200ms, check_every: 1 }
+"#;
+
+/// What is slow, and by how much a commit takes longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Slow {
+    Sync(Duration),
+    Throttle,
+}
+
+impl Slow {
+    /// One commit at the most: the throttle lets a commit of all that is staged through in two
+    /// seconds, beside the segment being sealed.
+    const fn delay(self) -> Duration {
+        match self {
+            Self::Sync(delay) => delay,
+            Self::Throttle => Duration::from_secs(3),
+        }
+    }
+}
+
+fn run(run: &mut Run) {
+    let lasts = Duration::from_secs(if run.tier == Tier::Fast { 20 } else { 120 });
+    let all = [
+        Slow::Sync(Duration::from_millis(200)),
+        Slow::Sync(Duration::from_secs(5)),
+        Slow::Throttle,
+    ];
+    let seeds = (run.seed..run.seed + run.runs).zip(all);
+    let part = |(seed, slow): (u64, Slow)| {
+        let endure = move || match server::block_on(endure(slow, lasts)) {
+            Ok((violations, note)) => {
+                let violations = violations.into_iter();
+                let told = violations.map(|what| (seed, format!("{slow:?}: {what}"))).collect();
+                (told, (1_u64, format!("{slow:?}: {note}")))
+            }
+            Err(missing) => (Vec::new(), (0_u64, format!("{slow:?} left out: {missing}"))),
+        };
+        Box::new(endure) as Box<dyn FnOnce() -> (Vec<(u64, String)>, (u64, String)) + Send>
+    };
+    for (done, note) in server::at_once(run, seeds.map(part).collect()) {
+        run.done(done);
+        run.note(note);
+    }
+}
+
+/// Loads a server on a slow disk while its backend hangs. Returns violations and figures.
+async fn endure(slow: Slow, lasts: Duration) -> Result<(Vec<String>, String), String> {
+    let place = Place::on_disk();
+    let vault = place.dir().join("vault");
+    let mut scene = Scene::new(&YAML.replace("$VAULT", &vault.display().to_string())).await;
+    // Made, because the group must be left behind only after the process.
+    let group;
+    scene.site.before = match slow {
+        Slow::Sync(delay) => {
+            strace::beside("fdatasync,fsync", &format!("delay_enter={}", delay.as_micros()))
+        }
+        Slow::Throttle => {
+            group = Group::new("blkio")?;
+            let limit = format!("{} {THROTTLE}", cgroup::device_of(place.dir())?);
+            group.set("blkio.throttle.write_bps_device", &limit)?;
+            group.before()
+        }
+    };
+    // A start syncs what it makes, one after the other.
+    let mut process = crate::harness::Process::spawn(&scene.site);
+    wait_for_ready(&scene, Duration::from_secs(120)).await?;
+    let idle_bytes = server::resident_bytes(process.id());
+    scene.backend.set(Mode::Hang);
+    let mut violations = Vec::new();
+    let load = scene.load(Shape { clients: 16, records: 2, padding: 8_000 });
+    let begun = Instant::now();
+    let is_red = async |within: Duration| {
+        while process.metrics().await.zone() != 2 {
+            if within < begun.elapsed() {
+                return None;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Some(begun.elapsed())
+    };
+    let red = is_red(10 * RED_WITHIN).await.unwrap_or(Duration::MAX);
+    if RED_WITHIN < red {
+        violations.push(format!("red only after {red:?}"));
+    }
+    let (mut most_bytes, mut stalled, mut known) = (0, Instant::now(), 0);
+    let mut longest_stall = Duration::ZERO;
+    while begun.elapsed() < lasts {
+        most_bytes = most_bytes.max(server::resident_bytes(process.id()));
+        let answered = load.acknowledged() + load.refused() as u64;
+        if answered != known {
+            (stalled, known) = (Instant::now(), answered);
+        }
+        longest_stall = longest_stall.max(stalled.elapsed());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let seen = load.stop().await;
+    // Whoever comes while a commit is on its way waits for that one and for the next.
+    let allowed = PATIENCE + 2 * slow.delay() + Duration::from_millis(300);
+    if allowed < seen.slowest {
+        violations.push(format!("an OK took {:?}, {allowed:?} are allowed", seen.slowest));
+    }
+    if allowed < longest_stall {
+        violations.push(format!("nobody had an answer for {longest_stall:?}"));
+    }
+    let over = most_bytes.saturating_sub(idle_bytes);
+    if MEMORY_MAX < over {
+        violations.push(format!("{} MiB over idle", over / MIB));
+    }
+    violations.extend(server::unhinted(&seen.refusals));
+    violations.extend(server::panicked(&process));
+    scene.backend.set(Mode::Accept);
+    violations.extend(scene.settle(DRAINED_WITHIN, "when the backend was back").await);
+    process.stop(ENDED_WITHIN).await;
+    let note = format!(
+        "{} OK, {} refused, slowest OK {:.1?}, red after {red:.1?}, {} MiB over idle",
+        seen.acknowledged,
+        seen.refusals.len(),
+        seen.slowest,
+        over / MIB,
+    );
+    if seen.acknowledged == 0 {
+        violations.push("nothing was acknowledged".to_owned());
+    }
+    Ok((violations, note))
+}
+
+async fn wait_for_ready(scene: &Scene, within: Duration) -> Result<(), String> {
+    let deadline = Instant::now() + within;
+    while Instant::now() < deadline {
+        if let Some((200, _)) = crate::harness::get(scene.site.metrics(), "/readyz").await {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Err(format!("the server is not ready after {within:?}"))
+}

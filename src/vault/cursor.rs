@@ -25,8 +25,10 @@ use crate::vault::seq_set::SeqSet;
 use crate::vault::slots::SlotFile;
 use crate::vault::state::lock;
 
-/// How far above the low-water mark a record may be acknowledged.
-pub(super) const WINDOW_RECORDS: u64 = 4096;
+/// How many seqs above the low-water mark have a bit of their own on disk.
+const WINDOW_RECORDS: u64 = 4096;
+/// Records that may be handed out and not acknowledged; bounds what is kept of them.
+pub(super) const OUTSTANDING_MAX: u64 = 4096;
 /// Folder of the cursors' files.
 pub(super) const CURSOR_DIR: &str = "cursors";
 
@@ -34,8 +36,6 @@ const WORDS: usize = 64;
 const NAME_LEN_MAX: usize = 64;
 /// Ranges that are kept on disk: the rest of a slot.
 const RANGES_MAX: usize = 200;
-/// Ranges in memory above which a reader waits for acknowledgements.
-pub(super) const SCATTER_MAX: usize = 8192;
 
 /// Acknowledged seqs: all up to `low`, and some above it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -237,6 +237,16 @@ impl Cursor {
             vault_id,
             slots: Mutex::new(slots),
         }
+    }
+
+    /// Number of records handed out and not acknowledged.
+    pub(super) fn outstanding(&self) -> u64 {
+        let acknowledged = {
+            let acks = lock(&self.acks);
+            // Seq 0 exists in the set only, as its beginning.
+            acks.low() + 1 + acks.above().len()
+        };
+        lock(&self.given).len().saturating_sub(acknowledged)
     }
 
     /// Makes the acknowledgements so far durable.

@@ -5,7 +5,7 @@
 //! the grain, because inside one the order of the file is the fast one.
 
 use crate::vault::cursor::Cursor;
-use crate::vault::cursor::SCATTER_MAX;
+use crate::vault::cursor::OUTSTANDING_MAX;
 use crate::vault::error::VaultError;
 use crate::vault::reader::Reader;
 use crate::vault::scan::FaultKind;
@@ -32,7 +32,7 @@ impl Reader {
     /// Returns the next record, newest segment first.
     pub(super) fn next_newest(&mut self) -> Result<Option<StoredRecord>, VaultError> {
         loop {
-            if SCATTER_MAX <= lock(&self.cursor.acks).above().ranges_len() {
+            if OUTSTANDING_MAX <= self.cursor.outstanding() {
                 return Ok(None);
             }
             let Some(span) = self.span else {

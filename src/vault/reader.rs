@@ -10,7 +10,7 @@ use crate::vault::cursor;
 use crate::vault::cursor::CURSOR_DIR;
 use crate::vault::cursor::Cursor;
 use crate::vault::cursor::CursorHandle;
-use crate::vault::cursor::WINDOW_RECORDS;
+use crate::vault::cursor::OUTSTANDING_MAX;
 use crate::vault::error::VaultError;
 use crate::vault::examine;
 use crate::vault::examine::Candidate;
@@ -56,8 +56,7 @@ pub struct Reader {
     pub(super) current: Option<(SegmentId, Scanner)>,
     /// Oldest first: seq of the next record to look at.
     next_seq: u64,
-    /// Oldest first: a record found but not yet allowed, as the window above the low-water mark is
-    /// used up.
+    /// Oldest first: a record found but not yet allowed, as too many are outstanding.
     held: Option<Located>,
     /// Newest first: what is being read.
     pub(super) span: Option<Span>,
@@ -104,8 +103,8 @@ impl Reader {
     }
 
     /// Returns the next record that is durable and not acknowledged, or `None` when there is none now,
-    /// or when too many wait for their acknowledgement: oldest first, when the record is more than
-    /// 4,096 above the oldest unacknowledged one.
+    /// or while 4,096 wait for their acknowledgement. One that is never acknowledged is not in the
+    /// way of those behind it.
     ///
     /// Damaged records are skipped, counted and reported: they are never returned and never block.
     ///
@@ -291,13 +290,13 @@ impl Reader {
                 acks.pass(self.next_seq, seq - 1);
                 self.next_seq = seq;
             }
-            if acks.low() + WINDOW_RECORDS < seq {
-                return Taken::MustWait;
-            }
             if acks.contains(seq) {
                 self.next_seq = seq + 1;
                 return Taken::Skipped;
             }
+        }
+        if OUTSTANDING_MAX <= self.cursor.outstanding() {
+            return Taken::MustWait;
         }
         self.next_seq = seq + 1;
         lock(&self.cursor.given).insert_range(0, seq);

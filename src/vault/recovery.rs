@@ -358,6 +358,12 @@ impl Recovery<'_> {
         let holes = self.report.faults.iter().filter(|fault| fault.kind == FaultKind::Hole);
         let lost = holes.filter_map(|fault| fault.lost).filter(|(first, _)| *first <= durable_seq);
         self.report.acknowledged_lost.extend(lost);
+        // So with a segment that lost its header and all that was in it, where those before were
+        // deleted: it may never have held what came before the next one.
+        self.report.acknowledged_lost.retain_mut(|(first, last)| {
+            *first = (*first).max(low + 1);
+            first <= last
+        });
     }
 
     fn load_cursors(

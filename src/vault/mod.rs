@@ -41,6 +41,7 @@ mod error;
 mod examine;
 mod format;
 pub mod fs;
+pub mod fuzzing;
 mod helper;
 mod identity;
 mod judge;

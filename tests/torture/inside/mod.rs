@@ -4,12 +4,14 @@ mod bench;
 mod blocks;
 mod crash;
 mod flips;
+mod model;
 mod oracle;
 mod parse;
 mod points;
 mod script;
 mod state_files;
 mod whole_files;
+mod world;
 
 use crate::suite::Suite;
 
@@ -22,6 +24,7 @@ pub(crate) fn suites() -> Vec<Suite> {
         blocks::suites(),
         state_files::suites(),
         whole_files::suites(),
+        model::suites(),
     ]
     .concat()
 }

@@ -10,6 +10,7 @@ mod parse;
 mod points;
 mod script;
 mod state_files;
+mod targets;
 mod whole_files;
 mod world;
 
@@ -25,6 +26,7 @@ pub(crate) fn suites() -> Vec<Suite> {
         state_files::suites(),
         whole_files::suites(),
         model::suites(),
+        targets::suites(),
     ]
     .concat()
 }

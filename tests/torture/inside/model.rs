@@ -1,5 +1,13 @@
 //! The vault against a model: what was sent, what was told `Ok`, what was taken (M1).
 
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+
 use crate::suite::Run;
 use crate::suite::Suite;
 
@@ -89,8 +97,17 @@ fn steps(seed: u64) -> Vec<Step> {
     (0..len).map(|_| step(&mut random)).collect()
 }
 
-/// Runs one case to its end.
+/// Runs one case to its end; a panic is what it says.
 fn run_case(steps: &[Step]) -> Result<(), String> {
+    let ended = catch_unwind(AssertUnwindSafe(|| run_steps(steps)));
+    ended.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+        Err(format!("panic: {}", text.unwrap_or_default()))
+    })
+}
+
+fn run_steps(steps: &[Step]) -> Result<(), String> {
     let mut world = World::open()?;
     for step in steps {
         world.apply(*step).map_err(|what| format!("{step:?}: {what}"))?;
@@ -98,18 +115,35 @@ fn run_case(steps: &[Step]) -> Result<(), String> {
     world.check_rest()
 }
 
+/// Cases that run at once: most of their time is spent waiting for the vault's own threads.
+const WORKERS: usize = 6;
+
 fn random_cases(run: &mut Run) {
-    let mut count = 0;
-    for seed in run.seed..run.seed + run.runs {
-        let steps = steps(seed);
-        count += steps.len();
-        if let Err(what) = run_case(&steps) {
-            let (steps, what) = shrink(steps, what);
-            run.violation(seed, format!("{what}; by {steps:?}"));
+    let next = AtomicU64::new(run.seed);
+    let end = run.seed + run.runs;
+    let found = Mutex::new(Vec::new());
+    let count = AtomicUsize::new(0);
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if end <= seed {
+                return;
+            }
+            let steps = steps(seed);
+            count.fetch_add(steps.len(), Ordering::Relaxed);
+            if let Err(what) = run_case(&steps) {
+                let (steps, what) = shrink(steps, what);
+                let what = format!("{what}; by {steps:?}");
+                found.lock().unwrap_or_else(PoisonError::into_inner).push((seed, what));
+            }
         }
-        run.done(1);
+    };
+    std::thread::scope(|scope| (0..WORKERS).for_each(|_| drop(scope.spawn(work))));
+    for (seed, what) in found.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        run.violation(seed, what);
     }
-    run.note(format!("{count} steps"));
+    run.done(run.runs);
+    run.note(format!("{} steps", count.into_inner()));
 }
 
 /// Leaves out every step the violation does not need.

@@ -162,6 +162,12 @@ pub(super) fn examine(
         examined.push_fault(FaultKind::Footer, bytes.saturating_sub(BLOCK_BYTES), bytes);
     }
     examined.scan(file, vault_id).map_err(read)?;
+    if is_sealed_name {
+        // It got its name after everything in it was synced: nothing here is a torn tail.
+        let bad = examined.bad_tail.map_or(0, |record| record.header.seq);
+        let last = examined.trailer.last_seq.max(bad);
+        examined.durable_seq = examined.durable_seq.max(last);
+    }
     Ok(examined)
 }
 

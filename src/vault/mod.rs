@@ -48,6 +48,7 @@ mod examine;
 mod finding;
 mod format;
 pub mod fs;
+pub mod fuzzing;
 mod helper;
 mod holds;
 mod identity;

@@ -200,6 +200,9 @@ impl Recovery<'_> {
         self.report.segments += 1;
         self.report.records += one.trailer.record_count;
         self.report.scanned_segments += u64::from(one.verdict == Verdict::Scanned);
+        // What was set aside was judged by what was durable then; later commits do not make a gap in it
+        // an acknowledged one.
+        let durable_seq = if one.candidate.is_quarantined { one.durable_seq } else { durable_seq };
         for fault in &one.faults {
             self.report.torn_tails += u64::from(fault.kind == FaultKind::TornTail);
             if let Some((first, last)) = fault.lost
@@ -317,29 +320,29 @@ impl Recovery<'_> {
         durable_seq: u64,
         dropped_through: u64,
     ) {
-        let wanted_from = |first: u64, last: u64| {
+        let wanted_from = |(first, last): (u64, u64)| {
+            let first = first.max(dropped_through + 1);
             let missing = |cursor: &Arc<Cursor>| {
                 let saved = lock(&cursor.saved);
                 (!saved.covers(first, last)).then(|| first.max(saved.low() + 1))
             };
-            if cursors.is_empty() {
-                Some(first)
-            } else {
-                cursors.values().filter_map(missing).min()
-            }
+            let wanted = cursors.values().filter_map(missing).min();
+            let wanted = if cursors.is_empty() { Some(first) } else { wanted };
+            wanted.filter(|first| *first <= last).map(|first| (first, last))
         };
-        self.report.faults.retain_mut(|fault| match (fault.kind, fault.lost) {
-            (FaultKind::Hole, Some((first, last))) => {
-                let first = first.max(dropped_through + 1);
-                let first = if last < first { None } else { wanted_from(first, last) };
-                fault.lost = first.map(|first| (first, last));
-                first.is_some()
+        self.report.faults.retain_mut(|fault| {
+            if fault.kind == FaultKind::Hole {
+                fault.lost = fault.lost.and_then(wanted_from);
+                return fault.lost.is_some();
             }
-            _ => true,
+            true
         });
         let holes = self.report.faults.iter().filter(|fault| fault.kind == FaultKind::Hole);
         let lost = holes.filter_map(|fault| fault.lost).filter(|(first, _)| *first <= durable_seq);
-        self.report.acknowledged_lost.extend(lost);
+        let lost: Vec<_> = self.report.acknowledged_lost.iter().copied().chain(lost).collect();
+        // So with a segment that lost its header and all that was in it, where those before were
+        // deleted: it may never have held what came before the next one.
+        self.report.acknowledged_lost = lost.into_iter().filter_map(wanted_from).collect();
     }
 
     fn load_cursors(

@@ -21,7 +21,9 @@ impl<C: Completion> Committer<C> {
         let spare = match self.enlarge(spare, group_bytes) {
             Ok(spare) => spare,
             Err(spare) => {
-                self.depot.return_spare(spare);
+                if let Some(spare) = spare {
+                    self.depot.return_spare(spare);
+                }
                 return false;
             }
         };
@@ -50,27 +52,32 @@ impl<C: Completion> Committer<C> {
         true
     }
 
-    /// Lengthens a spare for a group that is larger than a segment.
-    fn enlarge(&self, mut spare: Spare, group_bytes: u64) -> Result<Spare, Spare> {
+    /// Lengthens a spare for a group that is larger than a segment; gives it back when it cannot, if it
+    /// is still of use.
+    fn enlarge(&self, mut spare: Spare, group_bytes: u64) -> Result<Spare, Option<Spare>> {
         let bytes = format::segment_bytes_for(group_bytes);
         if bytes <= spare.bytes || fits_spare(&spare, group_bytes) {
             return Ok(spare);
         }
         let more = bytes - spare.bytes;
         if self.max_bytes < self.log.used_bytes() + more {
-            return Err(spare);
+            return Err(Some(spare));
         }
-        match spare.file.allocate(bytes).and_then(|()| spare.file.sync_all()) {
-            Ok(()) => {
-                self.log.used_bytes.fetch_add(more, Ordering::AcqRel);
-                spare.bytes = bytes;
-                Ok(spare)
-            }
-            Err(error) => {
-                tracing::warn!(%error, segment = %spare.id, "Segment could not be enlarged.");
-                Err(spare)
-            }
+        if let Err(error) = spare.file.allocate(bytes) {
+            tracing::warn!(%error, segment = %spare.id, "Segment could not be enlarged.");
+            return Err(Some(spare));
         }
+        if let Err(error) = spare.file.sync_all() {
+            // No later sync of this file would be worth anything.
+            tracing::warn!(%error, segment = %spare.id, "Enlarged segment could not be synced.");
+            if self.log.files.remove(&spare.path).is_ok() {
+                self.log.used_bytes.fetch_sub(spare.bytes, Ordering::AcqRel);
+            }
+            return Err(None);
+        }
+        self.log.used_bytes.fetch_add(more, Ordering::AcqRel);
+        spare.bytes = bytes;
+        Ok(spare)
     }
 
     /// Ends the active segment and hands it over for sealing.

@@ -41,6 +41,9 @@ pub enum SegmentState {
     Quarantined,
 }
 
+/// Largest number a segment can have: no vault lives to reach it, and there is always a next one.
+const SEGMENT_MAX: u64 = 1 << 62;
+
 /// Extension of a file that holds nothing yet.
 pub(super) const EXTENSION_NEW: &str = "tmp";
 /// Extension of a spare or a segment being written.
@@ -58,6 +61,9 @@ pub(super) fn parse_name(name: &str) -> Option<(SegmentId, &str)> {
     let (digits, extension) = name.strip_prefix("seg-")?.split_once('.')?;
     let is_number = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
     let id = if is_number { SegmentId(digits.parse().ok()?) } else { return None };
+    if SEGMENT_MAX < id.0 {
+        return None;
+    }
     Some((id, extension))
 }
 

@@ -71,7 +71,9 @@ impl FileSystem for SimFileSystem {
         if !is_possible {
             return Err(io::ErrorKind::NotFound.into());
         }
-        state.apply(Op::Rename { from: from.into(), to: to.into() });
+        if from != to {
+            state.apply(Op::Rename { from: from.into(), to: to.into() });
+        }
         Ok(())
     }
 

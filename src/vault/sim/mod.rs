@@ -115,10 +115,10 @@ impl State {
         for armed in &mut self.armed {
             armed.left -= u64::from(armed.call.map_or(is_change, |wanted| wanted == call));
         }
-        let Some(idx) = self.armed.iter().position(|armed| armed.left == 0) else {
-            return Ok(None);
-        };
-        let trouble = self.armed.swap_remove(idx).trouble;
+        // Of several for this call the first one happens.
+        let due = self.armed.iter().find(|armed| armed.left == 0).map(|armed| armed.trouble);
+        let Some(trouble) = due else { return Ok(None) };
+        self.armed.retain(|armed| 0 < armed.left);
         self.is_off = trouble == Trouble::PowerCut;
         Ok(Some(trouble))
     }

@@ -123,6 +123,26 @@ fn zeroed_and_swapped_blocks_cost_only_their_own_records() {
     }
 }
 
+/// Scenario: a sealed segment loses its footer and the body of its last record.
+/// Guarantees: what had its final name was acknowledged; the record is told lost, not taken for a torn
+/// tail.
+#[test]
+fn a_sealed_segment_has_no_torn_tail() {
+    let (mut contents, target, appended) = vault(true);
+    let bytes = contents.get_mut(&target).expect("is there");
+    let trailer = bytes.len() - 4096;
+    bytes[trailer..].fill(0);
+    let last = bytes.windows(4).rposition(|word| word == b"GSR1").expect("has records");
+    bytes[last + 80] ^= 1;
+    let files = SimFileSystem::with_contents(&contents);
+    let (log, report) = crate::vault::recover_on(&files.shared(), &sim_dir()).expect("recovers");
+    assert_eq!(report.acknowledged_lost, [(RECORDS, RECORDS)], "{report:?}");
+    assert_eq!((report.torn_tails, report.quarantined.len()), (0, 1), "{report:?}");
+    let records = read_all(&log, "test");
+    check_identical(&records, &appended);
+    assert_eq!(records.len() as u64, RECORDS - 1);
+}
+
 #[test]
 fn a_segment_under_another_number_is_not_believed() {
     let (contents, target, appended) = vault(true);

@@ -23,7 +23,7 @@ pub(super) fn suites() -> Vec<Suite> {
             id: "B2",
             title: "a segment cut at every length: exactly the whole records before the cut are there, \
                     and the vault goes on",
-            fast: 60_000,
+            fast: 30_000,
             long: 500_000,
             needs: None,
             run: cut_everywhere,
@@ -184,12 +184,22 @@ fn replace(
 fn judge(specimen: &Specimen, bytes: &[u8], damaged: &[Range<usize>]) -> Result<(), String> {
     let files = specimen.files.fork();
     files.poke(&specimen.path, 0, bytes);
-    let (ids, is_noticed) = specimen.survivors(&files)?;
+    let survivors = specimen.survivors(&files);
+    if damaged[0].start == 0 && survivors.as_ref().is_err_and(|what| what.contains("Foreign")) {
+        // The header of another vault: nothing is touched, and the operator is told.
+        return Ok(());
+    }
+    let (ids, is_noticed) = survivors?;
     let mut excused = Ids::default();
     let mut is_index = true;
     for range in damaged {
         for region in specimen.touched(range) {
-            is_index &= matches!(region, Region::Index | Region::Beyond);
+            // Without its last watermark an open segment is as good as a moment before.
+            is_index &= match region {
+                Region::Index | Region::Beyond => true,
+                Region::Watermark | Region::Padding => !specimen.is_sealed,
+                _ => false,
+            };
             if let Some(id) = parse::id_of(region) {
                 excused.insert(id);
             }

@@ -4,12 +4,15 @@ mod bench;
 mod blocks;
 mod crash;
 mod flips;
+mod model;
 mod oracle;
 mod parse;
 mod points;
 mod script;
 mod state_files;
+mod targets;
 mod whole_files;
+mod world;
 
 use crate::suite::Suite;
 
@@ -22,6 +25,8 @@ pub(crate) fn suites() -> Vec<Suite> {
         blocks::suites(),
         state_files::suites(),
         whole_files::suites(),
+        model::suites(),
+        targets::suites(),
     ]
     .concat()
 }

@@ -19,6 +19,8 @@ mod strace;
 
 pub(crate) use child::run as run_child;
 
+use std::time::Duration;
+
 use crate::suite::Suite;
 
 /// Every suite of this folder.
@@ -35,4 +37,11 @@ pub(crate) fn suites() -> Vec<Suite> {
         descriptors::SUITE,
         memory::SUITE,
     ]
+}
+
+/// Lets time pass: between two looks at something that cannot be waited for, or for a child to get
+/// somewhere before it is killed.
+#[expect(clippy::disallowed_methods, reason = "called on threads of the torture only")]
+fn pause(duration: Duration) {
+    std::thread::sleep(duration);
 }

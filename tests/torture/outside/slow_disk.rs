@@ -26,6 +26,8 @@ const RED_WITHIN: Duration = Duration::from_secs(1);
 /// What the edge, the requests on their way and the vault may hold, by the configuration below, and
 /// half of it for what is around them.
 const MEMORY_MAX: u64 = (16 + 8 + 8 + 8) * MIB * 3 / 2;
+/// A start syncs what it makes, one after the other.
+const STARTED_WITHIN: Duration = Duration::from_mins(2);
 const DRAINED_WITHIN: Duration = Duration::from_mins(1);
 const ENDED_WITHIN: Duration = Duration::from_mins(1);
 /// Bytes in a second of the throttled disk.
@@ -126,9 +128,10 @@ async fn endure(slow: Slow, lasts: Duration) -> Result<(Vec<String>, String), St
             group.before()
         }
     };
-    // A start syncs what it makes, one after the other.
     let mut process = Process::spawn(&scene.site);
-    wait_for_ready(&scene, Duration::from_mins(2)).await?;
+    if !is_ready(&scene, STARTED_WITHIN).await {
+        return Ok((vec![format!("not ready after {STARTED_WITHIN:?}")], String::new()));
+    }
     let idle_bytes = server::resident_bytes(process.id());
     scene.backend.set(Mode::Hang);
     let mut violations = Vec::new();
@@ -198,13 +201,13 @@ async fn watch(process: &Process, load: &Load, until: Instant) -> (u64, Duration
     (most_bytes, longest)
 }
 
-async fn wait_for_ready(scene: &Scene, within: Duration) -> Result<(), String> {
+async fn is_ready(scene: &Scene, within: Duration) -> bool {
     let deadline = Instant::now() + within;
     while Instant::now() < deadline {
         if let Some((200, _)) = crate::harness::get(scene.site.metrics(), "/readyz").await {
-            return Ok(());
+            return true;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    Err(format!("the server is not ready after {within:?}"))
+    false
 }

@@ -54,7 +54,7 @@ impl Drop for Group {
             if fs::remove_dir(&self.dir).is_ok() {
                 return;
             }
-            std::thread::sleep(Duration::from_millis(20));
+            super::pause(Duration::from_millis(20));
         }
     }
 }

@@ -214,7 +214,7 @@ fn send(writer: &Writer<Ack>, base: u64, is_over: &AtomicBool) {
     let mut id = base;
     while !is_over.load(Ordering::SeqCst) {
         if WINDOW <= on_its_way.load(Ordering::Acquire) {
-            std::thread::sleep(Duration::from_micros(50));
+            super::pause(Duration::from_micros(50));
             continue;
         }
         let payload = payload(id);
@@ -225,7 +225,7 @@ fn send(writer: &Writer<Ack>, base: u64, is_over: &AtomicBool) {
             on_its_way.fetch_sub(1, Ordering::AcqRel);
             let millis = u64::try_from(refused.retry_after.as_millis()).unwrap_or(u64::MAX);
             Message::Refused.tell(id, if refused.is_retryable() { millis } else { 0 });
-            std::thread::sleep(AFTER_REFUSAL);
+            super::pause(AFTER_REFUSAL);
         }
         id += 1;
     }
@@ -239,7 +239,7 @@ fn read(writer: &Writer<Ack>, lag: u64, is_over: &AtomicBool) {
     let mut delivered = 0;
     while !is_over.load(Ordering::SeqCst) {
         if reader.backlog().records <= lag {
-            std::thread::sleep(Duration::from_millis(1));
+            super::pause(Duration::from_millis(1));
             continue;
         }
         let Ok(Some(record)) = reader.next() else {
@@ -268,6 +268,6 @@ fn patiently<T>(is_over: &AtomicBool, mut attempt: impl FnMut() -> Option<T>) ->
         if done.is_some() || is_over.load(Ordering::SeqCst) {
             return done;
         }
-        std::thread::sleep(Duration::from_millis(10));
+        super::pause(Duration::from_millis(10));
     }
 }

@@ -42,7 +42,7 @@ fn needs() -> Result<(), String> {
 /// Small segments: the vault needs new files while there are none.
 const YAML: &str = r#"
 sources:
-  otlp: { type: otlp, grpc: { listen: "$GRPC" }, ack: journaled, patience: 50ms, pivot: vault }
+  otlp: { type: otlp, grpc: { listen: "$GRPC" }, ack: journaled, patience: 50ms, answer_within: 1s, pivot: vault }
   replay: { type: vault_replay, vault: vault }
 sinks:
   backend:

@@ -222,7 +222,7 @@ fn unmount(at: &Path) {
         if done("umount", &[&text(at)]) == Ok(true) {
             return;
         }
-        std::thread::sleep(Duration::from_millis(20));
+        super::pause(Duration::from_millis(20));
     }
     let _lazily = done("umount", &["-l", &text(at)]);
 }

@@ -28,7 +28,7 @@ const FULL_WITHIN: Duration = Duration::from_secs(20);
 const TAKES_WITHIN: Duration = Duration::from_secs(2);
 const DRAINED_WITHIN: Duration = Duration::from_secs(30);
 /// Refusals that make a disk full, not only slow.
-const REFUSALS: usize = 8;
+const REFUSALS: usize = 4;
 
 pub(super) const SUITE: Suite = Suite {
     id: "R1",
@@ -41,7 +41,7 @@ pub(super) const SUITE: Suite = Suite {
 
 const YAML: &str = r#"
 sources:
-  otlp: { type: otlp, grpc: { listen: "$GRPC" }, ack: journaled, patience: 50ms, pivot: vault }
+  otlp: { type: otlp, grpc: { listen: "$GRPC" }, ack: journaled, patience: 50ms, answer_within: 1s, pivot: vault }
   replay: { type: vault_replay, vault: vault }
 sinks:
   backend:
@@ -65,7 +65,7 @@ fn run(run: &mut Run) {
     let half = runs.div_ceil(2);
     let on = |kind: Option<Kind>, seeds: std::ops::Range<u64>| {
         let fill = move || server::block_on(fill_often(kind, seeds, hold));
-        Box::new(fill) as Box<dyn FnOnce() -> (Vec<(u64, String)>, (u64, Sums)) + Send>
+        Box::new(fill) as server::Part<'_, (u64, Sums)>
     };
     let parts =
         vec![on(Some(Kind::Ext4), first..first + half), on(None, first + half..first + runs)];
@@ -185,7 +185,7 @@ async fn refused(load: &Load, within: Duration) -> bool {
     let deadline = Instant::now() + within;
     while Instant::now() < deadline {
         let (refused, acknowledged) = (load.refused(), load.acknowledged());
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(250)).await;
         if REFUSALS <= load.refused() - refused && load.acknowledged() == acknowledged {
             return true;
         }

@@ -1,4 +1,20 @@
 //! The suites with real processes, real disks and the real server.
+//!
+//! | file | what is done | needs |
+//! |---|---|---|
+//! | `killed` | the server is killed, or asked to end, under load | |
+//! | `at_call` | a process is killed at a chosen system call | strace |
+//! | `power` | the power of ext4 and XFS is cut | root, loop devices, `mkfs.ext4`, `mkfs.xfs` |
+//! | `full_disk` | a small disk fills up and has space again | root, loop devices |
+//! | `start` | the server starts on a full disk, and on 5,000 segments | root, loop devices |
+//! | `disk_errors` | writes and syncs fail, injected and real | the same, strace, zram |
+//! | `slow_disk` | syncs and writes take long | strace, a `blkio` cgroup |
+//! | `descriptors` | the server has 64 descriptors | prlimit |
+//! | `memory` | the server has little memory | root, a `memory` cgroup |
+//!
+//! `child` and `parent` are the process under torture and its oracle where no server is needed;
+//! `server`, `disk`, `strace`, `cgroup` and `shutdown` are the tools. A suite that lacks what it needs
+//! says what, and counts as left out, never as passed.
 
 mod at_call;
 mod cgroup;
@@ -19,6 +35,8 @@ mod strace;
 
 pub(crate) use child::run as run_child;
 
+use std::time::Duration;
+
 use crate::suite::Suite;
 
 /// Every suite of this folder.
@@ -35,4 +53,11 @@ pub(crate) fn suites() -> Vec<Suite> {
         descriptors::SUITE,
         memory::SUITE,
     ]
+}
+
+/// Lets time pass: between two looks at something that cannot be waited for, or for a child to get
+/// somewhere before it is killed.
+#[expect(clippy::disallowed_methods, reason = "called on threads of the torture only")]
+fn pause(duration: Duration) {
+    std::thread::sleep(duration);
 }

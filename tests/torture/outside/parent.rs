@@ -102,13 +102,13 @@ impl Working {
             .expect("a child starts");
         let mut stdout = child.stdout.take().expect("it was asked for");
         let heard = Arc::new(Heard::default());
-        let hears = Arc::clone(&heard);
+        let listening = Arc::clone(&heard);
         let listener = std::thread::spawn(move || {
             let mut bytes = [0; MESSAGE_LEN];
             while stdout.read_exact(&mut bytes).is_ok() {
                 let (message, first, second) = Message::from_bytes(bytes);
-                hears.told.lock().expect("nobody panics with it").hear(message, first, second);
-                hears.changed.notify_all();
+                listening.told.lock().expect("nobody panics with it").hear(message, first, second);
+                listening.changed.notify_all();
             }
         });
         let stdin = child.stdin.take();
@@ -154,7 +154,7 @@ impl Working {
         let mut status = None;
         while status.is_none() && Instant::now() < deadline {
             status = self.child.try_wait().ok().flatten();
-            std::thread::sleep(Duration::from_millis(1));
+            super::pause(Duration::from_millis(1));
         }
         if status.is_none() {
             self.end_hard();
@@ -190,6 +190,9 @@ impl Drop for Working {
         }
     }
 }
+
+/// The audit appends nothing.
+type Forgotten = fn(Result<Receipt, AppendError>);
 
 /// What must be in a vault, over any number of children.
 #[derive(Debug, Default)]
@@ -239,10 +242,9 @@ impl Ledger {
     pub(super) fn audit(&mut self, task: &Task, may_lose_a_suffix: bool) -> Audit {
         let mut audit = Audit::default();
         let begun = Instant::now();
-        type Done = fn(Result<Receipt, AppendError>);
         let options =
             gophership::vault::Options { durability: Durability::Synced, ..task.options() };
-        let (writer, report) = match Writer::<Done>::open(options) {
+        let (writer, report) = match Writer::<Forgotten>::open(options) {
             Ok(opened) => opened,
             Err(error) => {
                 audit.violations.push(format!("the vault does not open: {error}"));

@@ -78,9 +78,9 @@ impl Disk {
             if !child.wait(READY_WITHIN, |told| told.pid.is_some()) {
                 violations.push("the vault is not ready".to_owned());
             }
-            std::thread::sleep(Duration::from_micros(random.u64(0..80_000)));
+            super::pause(Duration::from_micros(random.u64(0..80_000)));
         } else {
-            std::thread::sleep(Duration::from_micros(random.u64(0..12_000)));
+            super::pause(Duration::from_micros(random.u64(0..12_000)));
         }
         let cut = if is_hard { Cut::Hard } else { Cut::AfterJournal };
         let mount = self.place.dir().join("mount");
@@ -116,7 +116,8 @@ fn run(run: &mut Run) {
     while left > 0 {
         let idx = usize::try_from(made).unwrap_or_default() % kinds.len();
         let level = made / kinds.len() as u64;
-        let durability = if level % 2 == 0 { Durability::Synced } else { Durability::Written };
+        let durability =
+            if level.is_multiple_of(2) { Durability::Synced } else { Durability::Written };
         let cuts = CUTS_PER_DISK.min(run.runs.div_ceil(4)).min(left);
         let first = run.seed + (run.runs - left);
         let mut disk = Disk::new(kinds[idx], durability, first);

@@ -75,11 +75,11 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
     runtime.expect("a process starts two threads").block_on(future)
 }
 
+/// A part of a suite: what was violated, by seed, and what else it has to say.
+pub(super) type Part<'a, T> = Box<dyn FnOnce() -> (Vec<(u64, String)>, T) + Send + 'a>;
+
 /// Runs two or more parts at once, each on a runtime of its own, and books what they found.
-pub(super) fn at_once<T: Send>(
-    run: &mut Run,
-    parts: Vec<Box<dyn FnOnce() -> (Vec<(u64, String)>, T) + Send + '_>>,
-) -> Vec<T> {
+pub(super) fn at_once<T: Send>(run: &mut Run, parts: Vec<Part<'_, T>>) -> Vec<T> {
     let ended: Vec<_> = std::thread::scope(|scope| {
         let threads: Vec<_> = parts.into_iter().map(|part| scope.spawn(part)).collect();
         threads.into_iter().map(std::thread::ScopedJoinHandle::join).collect()

@@ -3,7 +3,9 @@
 use std::time::Duration;
 use std::time::Instant;
 
+use crate::harness::Load;
 use crate::harness::Mode;
+use crate::harness::Process;
 use crate::harness::Shape;
 use crate::options::Tier;
 use crate::suite::Run;
@@ -18,12 +20,16 @@ use super::strace;
 
 const MIB: u64 = 1 << 20;
 const PATIENCE: Duration = Duration::from_millis(100);
+/// What a machine that runs other suites at the same time may add.
+const A_LITTLE: Duration = Duration::from_secs(1);
 const RED_WITHIN: Duration = Duration::from_secs(1);
 /// What the edge, the requests on their way and the vault may hold, by the configuration below, and
 /// half of it for what is around them.
 const MEMORY_MAX: u64 = (16 + 8 + 8 + 8) * MIB * 3 / 2;
-const DRAINED_WITHIN: Duration = Duration::from_secs(60);
-const ENDED_WITHIN: Duration = Duration::from_secs(60);
+/// A start syncs what it makes, one after the other.
+const STARTED_WITHIN: Duration = Duration::from_mins(2);
+const DRAINED_WITHIN: Duration = Duration::from_mins(1);
+const ENDED_WITHIN: Duration = Duration::from_mins(1);
 /// Bytes in a second of the throttled disk.
 const THROTTLE: &str = "5242880";
 
@@ -96,7 +102,7 @@ fn run(run: &mut Run) {
             }
             Err(missing) => (Vec::new(), (0_u64, format!("{slow:?} left out: {missing}"))),
         };
-        Box::new(endure) as Box<dyn FnOnce() -> (Vec<(u64, String)>, (u64, String)) + Send>
+        Box::new(endure) as server::Part<'_, (u64, String)>
     };
     for (done, note) in server::at_once(run, seeds.map(part).collect()) {
         run.done(done);
@@ -122,41 +128,23 @@ async fn endure(slow: Slow, lasts: Duration) -> Result<(Vec<String>, String), St
             group.before()
         }
     };
-    // A start syncs what it makes, one after the other.
-    let mut process = crate::harness::Process::spawn(&scene.site);
-    wait_for_ready(&scene, Duration::from_secs(120)).await?;
+    let mut process = Process::spawn(&scene.site);
+    if !is_ready(&scene, STARTED_WITHIN).await {
+        return Ok((vec![format!("not ready after {STARTED_WITHIN:?}")], String::new()));
+    }
     let idle_bytes = server::resident_bytes(process.id());
     scene.backend.set(Mode::Hang);
     let mut violations = Vec::new();
-    let load = scene.load(Shape { clients: 16, records: 2, padding: 8_000 });
+    let load = scene.load(Shape { clients: 32, records: 1, padding: 32_000 });
     let begun = Instant::now();
-    let is_red = async |within: Duration| {
-        while process.metrics().await.zone() != 2 {
-            if within < begun.elapsed() {
-                return None;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        Some(begun.elapsed())
-    };
-    let red = is_red(10 * RED_WITHIN).await.unwrap_or(Duration::MAX);
+    let red = is_red(&process, 10 * RED_WITHIN).await.unwrap_or(Duration::MAX);
     if RED_WITHIN < red {
         violations.push(format!("red only after {red:?}"));
     }
-    let (mut most_bytes, mut stalled, mut known) = (0, Instant::now(), 0);
-    let mut longest_stall = Duration::ZERO;
-    while begun.elapsed() < lasts {
-        most_bytes = most_bytes.max(server::resident_bytes(process.id()));
-        let answered = load.acknowledged() + load.refused() as u64;
-        if answered != known {
-            (stalled, known) = (Instant::now(), answered);
-        }
-        longest_stall = longest_stall.max(stalled.elapsed());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let (most_bytes, longest_stall) = watch(&process, &load, begun + lasts).await;
     let seen = load.stop().await;
     // Whoever comes while a commit is on its way waits for that one and for the next.
-    let allowed = PATIENCE + 2 * slow.delay() + Duration::from_millis(300);
+    let allowed = PATIENCE + 2 * slow.delay() + A_LITTLE;
     if allowed < seen.slowest {
         violations.push(format!("an OK took {:?}, {allowed:?} are allowed", seen.slowest));
     }
@@ -185,13 +173,41 @@ async fn endure(slow: Slow, lasts: Duration) -> Result<(Vec<String>, String), St
     Ok((violations, note))
 }
 
-async fn wait_for_ready(scene: &Scene, within: Duration) -> Result<(), String> {
-    let deadline = Instant::now() + within;
-    while Instant::now() < deadline {
-        if let Some((200, _)) = crate::harness::get(scene.site.metrics(), "/readyz").await {
-            return Ok(());
+/// How long it takes until the zone is red.
+async fn is_red(process: &Process, within: Duration) -> Option<Duration> {
+    let begun = Instant::now();
+    while process.metrics().await.zone() != 2 {
+        if within < begun.elapsed() {
+            return None;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    Err(format!("the server is not ready after {within:?}"))
+    Some(begun.elapsed())
+}
+
+/// The most memory, and the longest time without an answer to anybody.
+async fn watch(process: &Process, load: &Load, until: Instant) -> (u64, Duration) {
+    let (mut most_bytes, mut longest) = (0, Duration::ZERO);
+    let (mut since, mut known) = (Instant::now(), 0);
+    while Instant::now() < until {
+        most_bytes = most_bytes.max(server::resident_bytes(process.id()));
+        let answered = load.acknowledged() + load.refused() as u64;
+        if answered != known {
+            (since, known) = (Instant::now(), answered);
+        }
+        longest = longest.max(since.elapsed());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    (most_bytes, longest)
+}
+
+async fn is_ready(scene: &Scene, within: Duration) -> bool {
+    let deadline = Instant::now() + within;
+    while Instant::now() < deadline {
+        if let Some((200, _)) = crate::harness::get(scene.site.metrics(), "/readyz").await {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    false
 }

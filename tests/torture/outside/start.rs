@@ -33,7 +33,7 @@ const MIB: u64 = 1 << 20;
 const SEGMENTS: u64 = 5_000;
 const RESIDENT_MAX: u64 = 64 * MIB;
 const FILES_MAX: usize = 1_024;
-const DRAINED_WITHIN: Duration = Duration::from_secs(120);
+const DRAINED_WITHIN: Duration = Duration::from_mins(2);
 
 pub(super) const SUITE: Suite = Suite {
     id: "R2",
@@ -195,7 +195,7 @@ fn make(scene: &Scene, dir: &Path, segments: u64, segment_bytes: u64) -> u64 {
         let mut done: Done = count(&acknowledged);
         while let Err(refused) = writer.try_append(record, done) {
             done = refused.done;
-            std::thread::sleep(Duration::from_micros(200));
+            super::pause(Duration::from_micros(200));
         }
     }
     writer.close().expect("a vault on a healthy disk closes");

@@ -59,7 +59,7 @@ pub(crate) fn document(code: i32, arguments: &[&str]) -> Value {
 fn options(dir: &Path) -> Options {
     let mut options = Options::new(dir);
     options.segment_bytes = SEGMENT_BYTES;
-    options.max_bytes = 64 << 20;
+    options.max_bytes = 80 << 20;
     options
 }
 

@@ -5,7 +5,7 @@ use crate::vault::finding::Finding;
 use crate::vault::finding::FindingKind;
 use crate::vault::format::BLOCK_BYTES;
 use crate::vault::format::Trailer;
-use crate::vault::survey::Passed;
+use crate::vault::passed::Passed;
 use crate::vault::verify::Kept;
 
 /// Checks all segments, oldest first, against those before them. What was passed or dropped need not

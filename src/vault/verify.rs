@@ -31,12 +31,12 @@ use crate::vault::fs::SystemFileSystem;
 use crate::vault::identity;
 use crate::vault::identity::Stored;
 use crate::vault::judge;
+use crate::vault::passed::Passed;
 use crate::vault::spare::EXTENSION_NEW;
 use crate::vault::spare::EXTENSION_OPEN;
 use crate::vault::spare::SegmentId;
 use crate::vault::state::lock;
 use crate::vault::survey;
-use crate::vault::survey::Passed;
 use crate::vault::survey::WriterPresence;
 use crate::vault::walk;
 

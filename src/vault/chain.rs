@@ -5,7 +5,7 @@ use crate::vault::finding::Finding;
 use crate::vault::finding::FindingKind;
 use crate::vault::format::BLOCK_BYTES;
 use crate::vault::format::Trailer;
-use crate::vault::survey::Passed;
+use crate::vault::passed::Passed;
 use crate::vault::verify::Kept;
 
 /// Checks all segments, oldest first, against those before them. What was passed or dropped need not
@@ -53,6 +53,14 @@ fn check_digest(before: &[Kept], one: &Kept) -> Option<FindingKind> {
         let is_first = one.header.is_some_and(|header| header.prev_segment == 0);
         return (is_first && footer.prev_digest != [0; 32]).then_some(FindingKind::Chain);
     };
+    // The predecessor was deleted, and one before it was held: nothing here can be compared.
+    let is_gap = one.header.is_some_and(|header| {
+        let is_there = before.iter().any(|kept| kept.id.get() == header.prev_segment);
+        !is_there && header.prev_last_seq != previous.last_seq
+    });
+    if is_gap {
+        return None;
+    }
     let is_fork = |previous: &Trailer| {
         // Both were sealed while the one between was not: after a start on a full disk.
         previous.prev_digest == footer.prev_digest && {

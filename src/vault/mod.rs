@@ -57,6 +57,7 @@ mod log;
 mod newest;
 mod offline;
 mod options;
+mod passed;
 mod quarantine;
 mod reader;
 mod recovery;

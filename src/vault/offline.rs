@@ -220,9 +220,33 @@ impl OfflineReader {
                         }
                     }
                 }
-                Found::Record(_) | Found::End => self.leave(),
+                Found::Record(_) | Found::End => {
+                    if !self.finish(at)? {
+                        self.leave();
+                    }
+                }
             }
         }
+    }
+
+    /// At the end of a segment that was still open: if a later one has been begun since, it is
+    /// complete only now, and is read on once more. Returns whether there may be more.
+    fn finish(&mut self, at: (u64, Option<u64>)) -> Result<bool, VaultError> {
+        let is_growing = self.current.as_ref().is_some_and(|current| current.is_open);
+        if !self.is_live || !is_growing {
+            return Ok(false);
+        }
+        let mut is_followed = false;
+        for candidate in &self.left {
+            let candidate = candidate.clone();
+            let next = survey::examine_moving(&*self.files, &self.dir, candidate, self.vault_id)?;
+            is_followed |= next.is_some_and(|next| next.verdict != Verdict::Blank);
+        }
+        let is_back = is_followed && self.go_back(at)?;
+        if let Some(current) = &mut self.current {
+            current.is_open = false;
+        }
+        Ok(is_back)
     }
 
     /// Reads a record that was found, if it is selected.
@@ -272,6 +296,13 @@ impl OfflineReader {
             return Ok(false);
         }
         std::thread::park_timeout(LOOK_EVERY);
+        self.looks += 1;
+        self.go_back(at)
+    }
+
+    /// Reads anew from where the scan was before.
+    fn go_back(&mut self, at: (u64, Option<u64>)) -> Result<bool, VaultError> {
+        let Some(current) = &mut self.current else { return Ok(false) };
         let id = current.id;
         let located = survey::locate(&*self.files, &self.dir, id)
             .map_err(VaultError::io("open", &self.dir))?;
@@ -283,7 +314,6 @@ impl OfflineReader {
             scanner.seek(at.0, last_seq);
         }
         current.scanner = scanner;
-        self.looks += 1;
         Ok(true)
     }
 

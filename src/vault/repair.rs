@@ -29,6 +29,7 @@ use crate::vault::recovery;
 use crate::vault::scan::Fault;
 use crate::vault::scan::FaultKind;
 use crate::vault::seal;
+use crate::vault::seal::SealError;
 use crate::vault::segment::SealJob;
 use crate::vault::spare;
 use crate::vault::spare::EXTENSION_NEW;
@@ -247,9 +248,7 @@ impl Repair<'_> {
             if is_fitting {
                 self.step(id, RepairAction::RebuildFooter, path);
                 if !self.is_dry_run {
-                    seal::seal(self.files, self.dir, job, prev_digest).map_err(|error| {
-                        VaultError::Foreign { path: path.clone(), problem: error.to_string() }
-                    })?;
+                    self.seal(job, prev_digest)?;
                     self.sync()?;
                 }
                 return Ok(Some(digest));
@@ -266,6 +265,16 @@ impl Repair<'_> {
         // Recovery does it, right after this.
         self.step(id, action, path);
         Ok(None)
+    }
+
+    fn seal(&self, job: SealJob, prev_digest: [u8; 32]) -> Result<(), VaultError> {
+        let path = job.path.clone();
+        let sealed = seal::seal(self.files, self.dir, job, prev_digest);
+        let problem = |error| match error {
+            SealError::Io(error) => error,
+            error @ SealError::Mismatch { .. } => std::io::Error::other(error),
+        };
+        sealed.map(drop).map_err(|error| VaultError::io("seal", &path)(problem(error)))
     }
 
     fn seal_job(&self, one: &Examined) -> Result<SealJob, VaultError> {

@@ -31,12 +31,12 @@ use crate::vault::fs::SystemFileSystem;
 use crate::vault::identity;
 use crate::vault::identity::Stored;
 use crate::vault::judge;
+use crate::vault::passed::Passed;
 use crate::vault::spare::EXTENSION_NEW;
 use crate::vault::spare::EXTENSION_OPEN;
 use crate::vault::spare::SegmentId;
 use crate::vault::state::lock;
 use crate::vault::survey;
-use crate::vault::survey::Passed;
 use crate::vault::survey::WriterPresence;
 use crate::vault::walk;
 
@@ -112,7 +112,10 @@ pub fn verify(dir: &Path, options: &VerifyOptions) -> Result<Verification, Vault
     }
     let task = Task { files: &*files, dir, vault_id, is_live, read_bytes: &options.read_bytes };
     let mut done = Verification::default();
-    let kept = task.look_at_all(&listed, options.jobs, &mut done)?;
+    let mut kept = task.look_at_all(&listed, options.jobs, &mut done)?;
+    if is_live {
+        task.look_again(&mut kept, &mut done)?;
+    }
     let cursors = survey::read_cursors(&files, dir, vault_id, 0)?;
     let (cursors, acks): (Vec<_>, Vec<_>) = cursors.into_iter().unzip();
     let passed = Passed::load(&files, dir, vault_id, acks)?;
@@ -221,6 +224,26 @@ impl Task<'_> {
         }
     }
 
+    /// Looks again at segments that were open when a later one was not yet begun: only now are they
+    /// complete.
+    fn look_again(&self, kept: &mut Vec<Kept>, done: &mut Verification) -> Result<(), VaultError> {
+        let newest = kept.last().map(|one| one.id);
+        let mut again = Vec::new();
+        for one in kept.drain(..) {
+            let was_open = one.scanned.as_deref().is_some_and(is_open) && Some(one.id) != newest;
+            let candidate = one.scanned.as_deref().map(|scanned| scanned.candidate.clone());
+            match candidate.filter(|_| was_open) {
+                None => again.push(one),
+                Some(candidate) => match self.look_at(&candidate)? {
+                    Some(one) => again.push(one),
+                    None => done.gone += 1,
+                },
+            }
+        }
+        *kept = again;
+        Ok(())
+    }
+
     /// Looks at one segment; `None` when it is gone.
     fn look_at(&self, candidate: &Candidate) -> Result<Option<Kept>, VaultError> {
         let first = survey::examine_moving(self.files, self.dir, candidate.clone(), self.vault_id);
@@ -231,9 +254,6 @@ impl Task<'_> {
             answer => answer?,
         };
         let Some(mut one) = one else { return Ok(None) };
-        let is_open = |one: &Examined| {
-            one.verdict == Verdict::Scanned && one.candidate.extension == EXTENSION_OPEN
-        };
         let mut looks = 1;
         while self.is_live && is_open(&one) && looks < LOOKS_MAX && !one.faults.is_empty() {
             std::thread::park_timeout(LOOK_EVERY);
@@ -287,6 +307,11 @@ impl Task<'_> {
         }
         Ok(Some(kept))
     }
+}
+
+/// Whether a segment takes records, or could.
+fn is_open(one: &Examined) -> bool {
+    one.verdict == Verdict::Scanned && one.candidate.extension == EXTENSION_OPEN
 }
 
 fn foreign(candidate: &Candidate, path: PathBuf) -> Kept {

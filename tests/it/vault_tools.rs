@@ -12,6 +12,7 @@ use std::process::Stdio;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use gophership::otlp;
 use gophership::otlp::Signal;
 use gophership::vault::AppendError;
 use gophership::vault::NewRecord;
@@ -59,7 +60,7 @@ pub(crate) fn document(code: i32, arguments: &[&str]) -> Value {
 fn options(dir: &Path) -> Options {
     let mut options = Options::new(dir);
     options.segment_bytes = SEGMENT_BYTES;
-    options.max_bytes = 64 << 20;
+    options.max_bytes = 80 << 20;
     options
 }
 
@@ -165,9 +166,9 @@ fn golden_vaults_are_shown_as_they_are_and_not_touched() {
             let mut arguments = command.to_vec();
             arguments.push(&path);
             let (code, out, err) = said(&arguments);
-            report
-                .push_str(&format!("$ gophership vault {} {name}\n{out}{err}", command.join(" ")));
-            report.push_str(&format!("exit {code}\n\n"));
+            let command = command.join(" ");
+            let run = format!("$ gophership vault {command} {name}\n{out}{err}exit {code}\n\n");
+            report.push_str(&run);
         }
         let listed = document(0, &["ls", "-o", "json", &path]);
         assert_eq!(listed["in_use"], false, "{name}");
@@ -213,15 +214,13 @@ fn what_was_stored_is_listed_and_comes_out_again() {
     assert_eq!(lines(&["--limit", "3"]), lines(&["--seq", "..3"]));
     assert_eq!(lines(&["--since", "2026-01-01T00:00:38Z"]).len(), 2);
     assert_eq!(lines(&["--until", "2026-01-01T00:00:38Z"]).len(), 38);
-    assert_eq!(lines(&["--segment", "1"]).len(), segments[0]["records"].as_u64().unwrap() as usize);
+    assert_eq!(lines(&["--segment", "1"]).len() as u64, segments[0]["records"]);
     assert_eq!(lines(&["--format", "text", "--seq", "1"]).len(), 3);
+    let limits = otlp::DecodeLimits { decoded_bytes_max: 1 << 30, depth_max: 32 };
     for (line, parcel) in lines(&[]).iter().zip(&parcels) {
-        let wire = gophership::otlp::json_to_wire(
-            parcel.signal,
-            line.as_bytes(),
-            &gophership::otlp::DecodeLimits { decoded_bytes_max: 1 << 30, depth_max: 32 },
-        );
-        assert_eq!(wire.unwrap(), parcel.wire);
+        let wire = otlp::json_to_wire(parcel.signal, line.as_bytes(), &limits).unwrap();
+        let decode = |wire: &[u8]| otlp::decode(parcel.signal, wire, &limits).unwrap();
+        assert!(decode(&wire) == decode(&parcel.wire), "{line}");
     }
     let output = tool(&["cat", "--format", "protobuf", "--signal", "logs", &path]);
     let mut rest = output.stdout.as_slice();
@@ -371,16 +370,14 @@ fn a_vault_is_found_in_its_configuration() {
     make(&dir.path().join("one"), 3, 0);
     make(&dir.path().join("two"), 5, 0);
     let yaml = |names: &[&str]| {
-        let mut text = format!("data_dir: {}\nsources:\n", dir.path().display());
-        for name in names {
-            text.push_str(&format!("  r{name}: {{ type: vault_replay, vault: {name} }}\n"));
-        }
-        text.push_str("sinks:\n  out: { type: blackhole, inputs: [");
-        text.push_str(&names.iter().map(|name| format!("r{name}")).collect::<Vec<_>>().join(", "));
-        text.push_str("] }\n");
-        for name in names {
-            text.push_str(&format!("  {name}: {{ type: raw_vault }}\n"));
-        }
+        let each = |line: &dyn Fn(&str) -> String| names.iter().map(|name| line(name)).collect();
+        let sources: String =
+            each(&|name| format!("  r{name}: {{ type: vault_replay, vault: {name} }}\n"));
+        let inputs: Vec<String> = names.iter().map(|name| format!("r{name}")).collect();
+        let sinks: String = each(&|name| format!("  {name}: {{ type: raw_vault }}\n"));
+        let (data, inputs) = (dir.path().display(), inputs.join(", "));
+        let out = format!("  out: {{ type: blackhole, inputs: [{inputs}] }}\n");
+        let text = format!("data_dir: {data}\nsources:\n{sources}sinks:\n{out}{sinks}");
         let file = dir.path().join("gophership.yaml");
         fs::write(&file, text).unwrap();
         file.display().to_string()

@@ -188,7 +188,7 @@ async fn prune_deletes_what_may_go_and_nothing_else() {
     let site = Site::new(backend.address(), YAML);
     let dir = site.dir().join("data/vault");
     fs::create_dir_all(&dir).unwrap();
-    make(&dir, 60, 31);
+    make(&dir, 90, 61);
     let path = dir.display().to_string();
     let all = sealed(&dir);
     let planned = document(0, &["prune", "--dry-run", "-o", "json", &path]);

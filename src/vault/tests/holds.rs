@@ -79,9 +79,14 @@ fn a_folder_of_holds_that_cannot_be_read_stops_deletion() {
 #[test]
 fn dropping_the_oldest_passes_over_what_is_held() {
     let dir = tempfile::tempdir().expect("makes a directory");
-    let options = small_options(dir.path());
-    let max_bytes = 8 * options.segment_bytes;
-    let (bench, _) = Bench::open(Options { when_full: WhenFull::DropOldest, max_bytes, ..options });
+    let options = Options {
+        when_full: WhenFull::DropOldest,
+        max_bytes: 512 << 10,
+        record_bytes_max: 128 << 10,
+        staging_bytes: 256 << 10,
+        ..small_options(dir.path())
+    };
+    let (bench, _) = Bench::open(options);
     bench.append(2, &payload(2, 4000)).expect("is stored");
     let log = bench.writer.log();
     let first = log.segments()[0].id.get();

@@ -151,6 +151,49 @@ struct Done {
     verdict: Verdict,
 }
 
+/// Requests on their way.
+#[derive(Default)]
+struct UnderWay {
+    tasks: JoinSet<Done>,
+    seqs: BTreeSet<u64>,
+    bytes: usize,
+}
+
+impl UnderWay {
+    fn has_room(&self) -> bool {
+        self.tasks.len() < IN_FLIGHT_MAX && self.bytes < IN_FLIGHT_BYTES_MAX
+    }
+
+    fn send(&mut self, shared: &Arc<Shared>, signal: Signal, record: StoredRecord) {
+        self.bytes += record.payload.len();
+        self.seqs.insert(record.seq);
+        self.tasks.spawn(deliver(Arc::clone(shared), signal, record));
+    }
+
+    /// Books everything that has ended.
+    fn settle(&mut self, outcome: &mut Outcome) {
+        while let Some(joined) = self.tasks.try_join_next() {
+            self.book(outcome, joined);
+        }
+    }
+
+    /// Waits a moment for one to end.
+    async fn wait(&mut self, outcome: &mut Outcome) {
+        let ended = tokio::time::timeout(LOOK_EVERY, self.tasks.join_next()).await;
+        if let Ok(Some(joined)) = ended {
+            self.book(outcome, joined);
+        }
+    }
+
+    fn book(&mut self, outcome: &mut Outcome, joined: Result<Done, tokio::task::JoinError>) {
+        let Ok(done) = joined else { return };
+        self.bytes -= done.bytes;
+        if book(outcome, &done) {
+            self.seqs.remove(&done.seq);
+        }
+    }
+}
+
 async fn send_all(
     args: &ExportArgs,
     endpoint: Endpoint,
@@ -162,45 +205,35 @@ async fn send_all(
     let last_taken = Mutex::new(Instant::now());
     let shared = Arc::new(Shared { endpoint, give_up_after, last_taken });
     let mut outcome = Outcome::default();
-    let mut tasks: JoinSet<Done> = JoinSet::new();
-    let mut under_way: BTreeSet<u64> = BTreeSet::new();
-    let (mut bytes, mut pace, mut is_at_end) = (0, Pace::new(args), false);
-    while !is_at_end || !tasks.is_empty() {
+    let (mut under_way, mut pace) = (UnderWay::default(), Pace::new(args));
+    let mut is_at_end = false;
+    while !is_at_end || !under_way.seqs.is_empty() {
+        under_way.settle(&mut outcome);
         if is_interrupted.load(Ordering::Acquire) || outcome.gave_up.is_some() {
             break;
         }
-        let has_room = tasks.len() < IN_FLIGHT_MAX && (bytes < IN_FLIGHT_BYTES_MAX);
-        if has_room && !is_at_end {
-            let Some(record) = records.next(progress)? else {
-                is_at_end = true;
-                continue;
-            };
-            let Some(signal) = records::signal(&record) else {
-                outcome.rejected += 1;
-                records.complain_of(&record, "is of an unknown signal, left out");
-                continue;
-            };
-            if let Some(pause) = pace.pause() {
-                tokio::time::sleep(pause).await;
-            }
-            bytes += record.payload.len();
-            under_way.insert(record.seq);
-            tasks.spawn(deliver(Arc::clone(&shared), signal, record));
+        if is_at_end || !under_way.has_room() {
+            under_way.wait(&mut outcome).await;
             continue;
         }
-        let joined = tokio::time::timeout(LOOK_EVERY, tasks.join_next()).await;
-        if let Ok(Some(Ok(done))) = joined {
-            bytes -= done.bytes;
-            if book(&mut outcome, &done) {
-                under_way.remove(&done.seq);
-            }
+        let Some(record) = records.next(progress)? else {
+            is_at_end = true;
+            continue;
+        };
+        let Some(signal) = records::signal(&record) else {
+            outcome.rejected += 1;
+            records.complain_of(&record, "is of an unknown signal, left out");
+            continue;
+        };
+        if let Some(pause) = pace.pause() {
+            tokio::time::sleep(pause).await;
         }
+        under_way.send(&shared, signal, record);
     }
     // What is on its way may or may not arrive; it is sent again by whoever goes on.
-    tasks.abort_all();
-    let is_cut = is_interrupted.load(Ordering::Acquire) || outcome.gave_up.is_some();
-    if is_cut {
-        outcome.next_seq = match under_way.first() {
+    under_way.tasks.abort_all();
+    if is_interrupted.load(Ordering::Acquire) || outcome.gave_up.is_some() {
+        outcome.next_seq = match under_way.seqs.first() {
             Some(seq) => Some(*seq),
             None => records.next(progress)?.map(|record| record.seq),
         };

@@ -242,6 +242,12 @@ fn document(survey: &Survey, dead: Option<&Survey>) -> Value {
     })
 }
 
+/// The name of a source as a terminal may show it, whatever was stored.
+fn printable(source: Option<&str>) -> String {
+    let shown = |c: char| if c.is_control() { '?' } else { c };
+    source.unwrap_or("-").chars().take(64).map(shown).collect()
+}
+
 /// Lists records as they are read: as a table, as one JSON array or as YAML items.
 fn list_records(target: &Target, output: Output) -> Result<u8, Failure> {
     let mut records = Records::open(target, &Filter::default())?;
@@ -265,7 +271,7 @@ fn list_records(target: &Target, output: Output) -> Result<u8, Failure> {
         match output {
             Output::Table => {
                 let number = note.records;
-                let (seq, source) = (record.seq, note.source.as_deref().unwrap_or("-"));
+                let (seq, source) = (record.seq, printable(note.source.as_deref()));
                 writeln!(
                     out,
                     "{seq:>10}  {received:<24}  {signal:<7}  {number:>8}  {bytes:>10}  {source:<12}  {place}"

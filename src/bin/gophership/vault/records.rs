@@ -70,7 +70,10 @@ impl Records {
                     if kind != FindingKind::TornTail {
                         self.faults += 1;
                         let lost = fault.lost.map_or_else(String::new, |(first, last)| {
-                            format!(", seqs {first} to {last} are lost")
+                            if first == last {
+                                return format!(", seq {first}");
+                            }
+                            format!(", seqs {first} to {last}")
                         });
                         let (segment, start, end) = (fault.segment, fault.start, fault.end);
                         complain(&format!(

@@ -9,6 +9,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::FallocateFlags;
 use rustix::fs::FlockOperation;
@@ -144,6 +145,10 @@ pub trait File: Send + Sync + Debug {
     fn bytes(&self) -> io::Result<u64>;
 }
 
+/// A tool that asks who holds the lock may hold it for an instant.
+const LOCK_ATTEMPTS: u32 = 5;
+const LOCK_PAUSE: Duration = Duration::from_millis(2);
+
 /// The operating system's files.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemFileSystem;
@@ -214,11 +219,17 @@ impl FileSystem for SystemFileSystem {
         let mut options = fs::OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let file = options.open(path)?;
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(Box::new(SystemLock { _file: file }))),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-            Err(error) => Err(error.into()),
+        for attempt in 1..=LOCK_ATTEMPTS {
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Some(Box::new(SystemLock { _file: file }))),
+                Err(rustix::io::Errno::WOULDBLOCK) => {}
+                Err(error) => return Err(error.into()),
+            }
+            if attempt < LOCK_ATTEMPTS {
+                std::thread::park_timeout(LOCK_PAUSE);
+            }
         }
+        Ok(None)
     }
 }
 

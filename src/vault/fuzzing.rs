@@ -24,9 +24,9 @@ use crate::vault::format::Codec;
 use crate::vault::format::RecordHeader;
 use crate::vault::format::SegmentHeader;
 use crate::vault::format::Trailer;
+use crate::vault::read::stored;
 use crate::vault::sim::SimFileSystem;
 use crate::vault::slots::SlotFile;
-use crate::vault::stored;
 
 /// Fills one block from any bytes and puts its checksum right.
 fn repaired_block(bytes: &[u8], magic: [u8; 8]) -> [u8; BLOCK_LEN] {

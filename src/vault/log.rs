@@ -12,13 +12,13 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::vault::cursor::Cursor;
-use crate::vault::dropping::Dropped;
+use crate::vault::append::spare::SegmentId;
+use crate::vault::append::spare::SegmentState;
 use crate::vault::error::VaultError;
 use crate::vault::fs::FileSystem;
-use crate::vault::scan::Fault;
-use crate::vault::spare::SegmentId;
-use crate::vault::spare::SegmentState;
+use crate::vault::keep::dropping::Dropped;
+use crate::vault::read::cursor::Cursor;
+use crate::vault::read::scan::Fault;
 use crate::vault::state::lock;
 
 /// What is known about one segment.
@@ -213,7 +213,7 @@ impl Log {
     ///
     /// [`VaultError::CursorInUse`] while a reader is open, or [`VaultError::Io`].
     pub fn remove_cursor(&self, name: &str) -> Result<(), VaultError> {
-        crate::vault::cursor::check_name(name)?;
+        crate::vault::read::cursor::check_name(name)?;
         let mut state = lock(&self.state);
         if state.cursors.get(name).is_some_and(|cursor| cursor.is_open.load(Ordering::Acquire)) {
             return Err(VaultError::CursorInUse { name: name.to_owned() });
@@ -222,7 +222,7 @@ impl Log {
             return Ok(());
         }
         drop(state);
-        let folder = self.dir.join(crate::vault::cursor::CURSOR_DIR);
+        let folder = self.dir.join(crate::vault::read::cursor::CURSOR_DIR);
         let path = folder.join(name);
         self.files.remove(&path).map_err(VaultError::io("remove", &path))?;
         self.files.sync_dir(&folder).map_err(VaultError::io("sync", &folder))

@@ -16,10 +16,15 @@
 //!  caller threads                writer thread                   helper thread
 //!  checksum, LZ4 --> staging --> seq, headers, pwrite,           spares, seals,
 //!  (writer.rs,       (bounded    fdatasync, publish, complete    retention, quarantine
-//!   staging.rs)       queue)     (commit.rs, segment.rs)         (helper.rs, seal.rs, retention.rs)
+//!   staging.rs)       queue)     (commit.rs, segment.rs)         (helper.rs, seal.rs)
 //!                                      |
 //!                                      v  durable position (log.rs)
-//!  readers: pread of durable bytes only (scan.rs, reader.rs, cursor.rs)
+//!  readers: pread of durable bytes only
+//!
+//!  append/   all of the upper line              read/    scanner, readers, cursors
+//!  recover/  what a start finds and does        keep/    retention, holds, dropping
+//!  tools/    survey, verify, repair, reading without a writer
+//!  format/   the bytes, version 1               sim/     a disk in memory that fails, for tests
 //! ```
 //!
 //! A directory holds:
@@ -36,105 +41,77 @@
 //!  holds/<name>@<segments>       what retention must leave alone
 //! ```
 
+mod append;
 mod buffer;
-mod chain;
-mod clear;
-mod commit;
-mod cursor;
-mod directory;
-mod dropping;
 mod error;
-mod examine;
-mod finding;
 mod format;
 pub mod fs;
 pub mod fuzzing;
-mod helper;
-mod holds;
-mod identity;
-mod judge;
+mod keep;
 mod log;
-mod newest;
-mod offline;
 mod options;
-mod passed;
-mod quarantine;
-mod reader;
-mod recovery;
-mod repair;
-mod report;
-mod restore;
-mod retention;
-mod rotate;
-mod scan;
-mod seal;
-mod segment;
+mod read;
+mod recover;
 mod seq_set;
 pub mod sim;
 mod slots;
-mod spare;
-mod staging;
 mod state;
 mod stats;
-mod stored;
-mod survey;
-mod verify;
-mod walk;
-mod writer;
+mod tools;
 
 #[cfg(test)]
 mod tests;
 
-pub use clear::ClearScope;
-pub use clear::Cleared;
-pub use clear::clear;
-pub use cursor::CursorHandle;
-pub use dropping::DropObserver;
-pub use dropping::DroppedRecord;
+pub use append::spare::SegmentId;
+pub use append::spare::SegmentState;
+pub use append::writer::Completion;
+pub use append::writer::NewRecord;
+pub use append::writer::Receipt;
+pub use append::writer::Writer;
 pub use error::AppendError;
 pub use error::RefusalReason;
 pub use error::Refused;
 pub use error::VaultError;
-pub use finding::Finding;
-pub use finding::FindingKind;
-pub use holds::Hold;
-pub use holds::place_hold;
-pub use holds::release_hold;
+pub use keep::dropping::DropObserver;
+pub use keep::dropping::DroppedRecord;
+pub use keep::holds::Hold;
+pub use keep::holds::place_hold;
+pub use keep::holds::release_hold;
 pub use log::Backlog;
 pub use log::Log;
 pub use log::SegmentInfo;
-pub use offline::OfflineItem;
-pub use offline::OfflineReader;
-pub use offline::Selection;
 pub use options::Compression;
 pub use options::Durability;
 pub use options::Options;
 pub use options::WhenFull;
-pub use reader::Order;
-pub use reader::Reader;
-pub use repair::RepairAction;
-pub use repair::RepairStep;
-pub use repair::repair;
-pub use report::RecoveryReport;
-pub use restore::recover_on;
-pub use scan::Fault;
-pub use scan::FaultKind;
+pub use read::cursor::CursorHandle;
+pub use read::reader::Order;
+pub use read::reader::Reader;
+pub use read::scan::Fault;
+pub use read::scan::FaultKind;
+pub use read::stored::StoredRecord;
+pub use recover::report::RecoveryReport;
+pub use recover::restore::recover_on;
 pub use seq_set::SeqSet;
-pub use spare::SegmentId;
-pub use spare::SegmentState;
 pub use stats::Stats;
-pub use stored::StoredRecord;
-pub use survey::CursorSurvey;
-pub use survey::SegmentSurvey;
-pub use survey::Survey;
-pub use survey::SurveyState;
-pub use survey::WriterPresence;
-pub use survey::is_vault;
-pub use survey::split_path;
-pub use verify::Verification;
-pub use verify::VerifyOptions;
-pub use verify::verify;
-pub use writer::Completion;
-pub use writer::NewRecord;
-pub use writer::Receipt;
-pub use writer::Writer;
+pub use tools::clear::ClearScope;
+pub use tools::clear::Cleared;
+pub use tools::clear::clear;
+pub use tools::finding::Finding;
+pub use tools::finding::FindingKind;
+pub use tools::offline::OfflineItem;
+pub use tools::offline::OfflineReader;
+pub use tools::offline::Selection;
+pub use tools::repair::RepairAction;
+pub use tools::repair::RepairStep;
+pub use tools::repair::repair;
+pub use tools::survey::CursorSurvey;
+pub use tools::survey::SegmentSurvey;
+pub use tools::survey::Survey;
+pub use tools::survey::SurveyState;
+pub use tools::survey::WriterPresence;
+pub use tools::survey::is_vault;
+pub use tools::survey::split_path;
+pub use tools::verify::Verification;
+pub use tools::verify::VerifyOptions;
+pub use tools::verify::verify;

@@ -3,10 +3,10 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::vault::append::writer::Completion;
+use crate::vault::append::writer::Writer;
 use crate::vault::log::Backlog;
 use crate::vault::state::lock;
-use crate::vault::writer::Completion;
-use crate::vault::writer::Writer;
 
 /// Numbers about a vault, read without stopping it.
 #[derive(Debug, Clone, Copy)]

@@ -125,10 +125,9 @@ fn acceptor(table: RouteTable, ledger: &'static Ledger, metrics: &Metrics) -> Ac
 
 /// What the source does with the bytes of a frame.
 fn request(parcel: &Parcel) -> Request {
-    let summary = otlp::prescan(parcel.signal, &parcel.wire).unwrap();
-    let wire = parcel.wire.clone();
     static ORIGIN: LazyLock<Provenance> = LazyLock::new(|| Provenance::forever("otlp"));
-    let provenance = ORIGIN.clone();
+    let summary = otlp::prescan(parcel.signal, &parcel.wire).unwrap();
+    let (wire, provenance) = (parcel.wire.clone(), ORIGIN.clone());
     let (signal, records) = (parcel.signal, summary.records);
     Request { signal, wire, records, received_unix_ns: 1, provenance }
 }

@@ -1,0 +1,347 @@
+//! The helper thread: everything that must not stand on the way of an acknowledgement.
+//!
+//! It keeps spares ready, seals closed segments, verifies suspect ones, sets damaged ones aside and
+//! runs retention. Writer and helper meet in the [`Depot`].
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::Condvar;
+use std::sync::Mutex;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use std::time::Instant;
+
+use crate::vault::append::seal;
+use crate::vault::append::seal::SealError;
+use crate::vault::append::segment::SealJob;
+use crate::vault::append::spare;
+use crate::vault::append::spare::SegmentId;
+use crate::vault::append::spare::SegmentState;
+use crate::vault::append::spare::Spare;
+use crate::vault::fs::Access;
+use crate::vault::log::Log;
+use crate::vault::options::Options;
+use crate::vault::options::WhenFull;
+use crate::vault::read::scan::Fault;
+use crate::vault::read::scan::FaultKind;
+use crate::vault::read::scan::Found;
+use crate::vault::read::scan::Scanner;
+use crate::vault::recover::quarantine;
+use crate::vault::state::Gauges;
+use crate::vault::state::lock;
+
+/// Retention runs this often.
+const PRUNE_EVERY: Duration = Duration::from_secs(1);
+/// While full, space is looked for this often.
+const RETRY_EVERY: Duration = Duration::from_millis(200);
+/// Longest wait for a spare while the helper is at it.
+const SPARE_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// Work for the helper.
+pub(in crate::vault) enum Job {
+    /// Write the footer.
+    Seal(Box<SealJob>),
+    /// Verify what was durable in a segment that failed, then set it aside.
+    Suspect(SegmentId),
+}
+
+#[derive(Default)]
+struct DepotState {
+    spares: VecDeque<Spare>,
+    jobs: VecDeque<Job>,
+    is_stopping: bool,
+    first_error: Option<String>,
+}
+
+/// Spares and jobs, between writer and helper.
+pub(in crate::vault) struct Depot {
+    state: Mutex<DepotState>,
+    changed: Condvar,
+}
+
+impl Depot {
+    /// Starts with what recovery found.
+    pub(in crate::vault) fn new(spares: VecDeque<Spare>) -> Self {
+        let state = DepotState { spares, ..DepotState::default() };
+        Self { state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    /// Takes the next spare, waiting while one is being made; `None` when none can be made.
+    pub(in crate::vault) fn take_spare(&self, gauges: &Gauges) -> Option<Spare> {
+        let is_waiting = |state: &mut DepotState| {
+            state.spares.is_empty() && !gauges.is_full.load(Ordering::Acquire)
+        };
+        let waited = self.changed.wait_timeout_while(lock(&self.state), SPARE_WAIT_MAX, is_waiting);
+        let (mut state, _) = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
+        let spare = state.spares.pop_front();
+        drop(state);
+        self.changed.notify_all();
+        spare
+    }
+
+    /// Puts an unused spare back to where it came from.
+    pub(in crate::vault) fn return_spare(&self, spare: Spare) {
+        lock(&self.state).spares.push_front(spare);
+    }
+
+    /// Whether a spare stands by.
+    pub(in crate::vault) fn has_spare(&self) -> bool {
+        !lock(&self.state).spares.is_empty()
+    }
+
+    /// Gives the helper work.
+    pub(in crate::vault) fn push(&self, job: Job) {
+        lock(&self.state).jobs.push_back(job);
+        self.changed.notify_all();
+    }
+
+    /// Tells the helper to finish its jobs and end.
+    pub(in crate::vault) fn stop(&self) {
+        lock(&self.state).is_stopping = true;
+        self.changed.notify_all();
+    }
+
+    /// Says whether the vault is full and wakes whoever waits for a spare.
+    fn announce(&self, gauges: &Gauges) {
+        let is_full = lock(&self.state).spares.is_empty();
+        gauges.is_full.store(is_full, Ordering::Release);
+        self.changed.notify_all();
+    }
+
+    /// Returns the first failure to seal, for `close`.
+    pub(in crate::vault) fn first_error(&self) -> Option<String> {
+        lock(&self.state).first_error.clone()
+    }
+}
+
+/// The helper thread's own state.
+pub(in crate::vault) struct Helper {
+    pub(in crate::vault) options: Options,
+    pub(in crate::vault) log: Arc<Log>,
+    pub(in crate::vault) depot: Arc<Depot>,
+    pub(in crate::vault) gauges: Arc<Gauges>,
+    /// Number of the next spare.
+    pub(in crate::vault) next_segment: u64,
+    /// Digest of the segment sealed last; the next one includes it.
+    pub(in crate::vault) last_digest: [u8; 32],
+}
+
+enum Turn {
+    Job(Job),
+    MakeSpare,
+    Tidy,
+    Stop,
+}
+
+impl Helper {
+    /// Runs until stopped and out of jobs.
+    pub(in crate::vault) fn run(mut self) {
+        let mut next_tidy = Instant::now() + PRUNE_EVERY;
+        let mut next_try = Instant::now();
+        loop {
+            match self.next_turn(next_tidy, next_try) {
+                Turn::Job(job) => self.work(job),
+                Turn::MakeSpare => {
+                    let made = self.find_room();
+                    let is_made = made.is_ok();
+                    let is_trouble = made.is_err_and(|e| e.kind() != io::ErrorKind::StorageFull);
+                    self.gauges.has_disk_trouble.store(is_trouble, Ordering::Release);
+                    next_try = Instant::now() + if is_made { Duration::ZERO } else { RETRY_EVERY };
+                    self.depot.announce(&self.gauges);
+                }
+                Turn::Tidy => {
+                    self.tidy();
+                    next_tidy = Instant::now() + PRUNE_EVERY;
+                }
+                Turn::Stop => return,
+            }
+        }
+    }
+
+    /// Decides what is most urgent: an empty depot, then jobs, then further spares, then retention.
+    fn next_turn(&self, next_tidy: Instant, next_try: Instant) -> Turn {
+        let mut state = lock(&self.depot.state);
+        loop {
+            let now = Instant::now();
+            let missing = self.options.spares().saturating_sub(state.spares.len());
+            if state.spares.is_empty() && !state.is_stopping && next_try <= now {
+                return Turn::MakeSpare;
+            }
+            if let Some(job) = state.jobs.pop_front() {
+                return Turn::Job(job);
+            }
+            if state.is_stopping {
+                return Turn::Stop;
+            }
+            if 0 < missing && next_try <= now {
+                return Turn::MakeSpare;
+            }
+            if next_tidy <= now {
+                return Turn::Tidy;
+            }
+            let next = if 0 < missing { next_tidy.min(next_try) } else { next_tidy };
+            let waited = self.depot.changed.wait_timeout(state, next - now);
+            state = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
+        }
+    }
+
+    fn work(&mut self, job: Job) {
+        match job {
+            Job::Seal(job) => self.seal(*job),
+            Job::Suspect(id) => self.verify_suspect(id),
+        }
+    }
+
+    /// Makes a spare. When there is no room the waiting jobs come first: a sealed segment lets go of
+    /// what it did not use, and may be deleted.
+    fn find_room(&mut self) -> io::Result<()> {
+        loop {
+            match self.make_spare() {
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                    let job = lock(&self.depot.state).jobs.pop_front();
+                    let Some(job) = job else { return Err(error) };
+                    self.work(job);
+                }
+                made => return made,
+            }
+        }
+    }
+
+    fn seal(&mut self, job: SealJob) {
+        let id = job.id;
+        let before = self.log.info(id).map_or(0, |info| info.file_bytes);
+        match seal::seal(&*self.log.files, &self.log.dir, job, self.last_digest) {
+            Ok(sealed) => {
+                self.last_digest = sealed.digest;
+                self.log.update(id, |info| {
+                    info.state = SegmentState::Sealed;
+                    info.path = sealed.path;
+                    info.file_bytes = sealed.file_bytes;
+                    info.segment_crc = Some(sealed.segment_crc);
+                    info.digest = Some(sealed.digest);
+                });
+                let freed = before.saturating_sub(sealed.file_bytes);
+                self.log.used_bytes.fetch_sub(freed, Ordering::AcqRel);
+            }
+            Err(error) => {
+                tracing::error!(%error, segment = %id, "Segment could not be sealed.");
+                lock(&self.depot.state).first_error.get_or_insert_with(|| error.to_string());
+                if matches!(error, SealError::Mismatch { .. }) {
+                    self.gauges.suspect_segments.fetch_add(1, Ordering::Relaxed);
+                }
+                self.verify_suspect(id);
+            }
+        }
+    }
+
+    /// Reads back what was durable, reports what is missing and sets the segment aside.
+    fn verify_suspect(&self, id: SegmentId) {
+        let Some(info) = self.log.info(id) else { return };
+        let path = info.path.clone();
+        let files = &self.log.files;
+        let verified = files.open(&path, Access::Direct).and_then(|file| {
+            let last_seq = Some(info.first_seq.saturating_sub(1));
+            let vault_id = self.log.vault_id;
+            Scanner::new(file.into(), id, vault_id, info.data_end, last_seq)
+        });
+        match verified {
+            Ok(scanner) => verify(scanner, info.last_seq, |fault| self.log.report(fault)),
+            Err(error) => tracing::error!(%error, segment = %id, "Segment could not be verified."),
+        }
+        if let Err(error) = self.set_aside(id) {
+            tracing::error!(%error, segment = %id, "Segment could not be set aside.");
+        }
+    }
+
+    fn set_aside(&self, id: SegmentId) -> io::Result<()> {
+        let Some(info) = self.log.info(id) else { return Ok(()) };
+        let faults = lock(&self.log.state).segments.get(&id).map(|listed| listed.faults.clone());
+        let faults = faults.unwrap_or_default();
+        let files = &*self.log.files;
+        let path = quarantine::set_aside(files, &self.log.dir, id, &info.path, &faults)?;
+        self.log.update(id, |info| {
+            info.state = SegmentState::Quarantined;
+            info.path = path;
+        });
+        Ok(())
+    }
+
+    fn make_spare(&mut self) -> io::Result<()> {
+        let bytes = self.options.segment_bytes;
+        let is_over = |log: &Log| self.options.max_bytes < log.used_bytes() + bytes;
+        // One more segment stays free on the disk, for what lives beside the segments.
+        let is_short = |log: &Log| {
+            let available = log.files.available_bytes(&log.dir)?;
+            Ok::<bool, io::Error>(is_over(log) || available < 2 * bytes)
+        };
+        if is_over(&self.log) {
+            self.tidy();
+        }
+        if is_short(&self.log)? && self.options.when_full == WhenFull::DropOldest {
+            // One at a time: space may come back late, when a reader lets go of the file.
+            self.log.drop_oldest()?;
+        }
+        if is_short(&self.log)? {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let id = SegmentId(self.next_segment);
+        let made = spare::create_spare(&*self.log.files, &self.log.dir, id, bytes);
+        if let Err(error) = &made
+            && error.kind() != io::ErrorKind::StorageFull
+        {
+            tracing::warn!(%error, "Spare segment could not be made.");
+        }
+        // A number is never used twice, not even after a failure that may have left a file.
+        self.next_segment += 1;
+        lock(&self.depot.state).spares.push_back(made?);
+        self.log.used_bytes.fetch_add(bytes, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// Runs retention and sets aside what readers found damaged.
+    fn tidy(&self) {
+        if let Err(error) = self.log.prune() {
+            tracing::warn!(%error, "Retention could not delete a segment.");
+        }
+        let damaged: Vec<SegmentId> = lock(&self.log.state)
+            .segments
+            .values()
+            .filter(|listed| !listed.faults.is_empty())
+            .filter(|listed| listed.info.state == SegmentState::Sealed)
+            .map(|listed| listed.info.id)
+            .collect();
+        for id in damaged {
+            if let Err(error) = self.set_aside(id) {
+                tracing::warn!(%error, segment = %id, "Segment could not be set aside.");
+            }
+        }
+    }
+}
+
+/// Walks all records up to `last_seq` and reports every one that is gone.
+pub(in crate::vault) fn verify(mut scanner: Scanner, last_seq: u64, mut report: impl FnMut(Fault)) {
+    loop {
+        match scanner.next() {
+            Found::Record(record) => {
+                if scanner.check_body(&record).is_err() {
+                    report(scanner.body_fault(&record));
+                }
+            }
+            Found::Watermark(_) => {}
+            Found::Fault(fault) => report(fault),
+            Found::End | Found::Torn => {
+                report_missing_tail(&scanner, last_seq, &mut report);
+                return;
+            }
+        }
+    }
+}
+
+fn report_missing_tail(scanner: &Scanner, last_seq: u64, report: &mut impl FnMut(Fault)) {
+    if let Some(seen) = scanner.last_seq()
+        && seen < last_seq
+    {
+        report(scanner.tail_fault(FaultKind::Tail, Some((seen + 1, last_seq))));
+    }
+}

@@ -1,0 +1,373 @@
+//! The one writer of a vault: what callers hold.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::thread::Thread;
+use std::time::Duration;
+
+use crossbeam_queue::ArrayQueue;
+
+use crate::vault::append::commit::Committer;
+use crate::vault::append::helper::Depot;
+use crate::vault::append::helper::Helper;
+use crate::vault::append::spare::SegmentId;
+use crate::vault::append::staging::StagedRecord;
+use crate::vault::append::staging::Staging;
+use crate::vault::error::AppendError;
+use crate::vault::error::RefusalReason;
+use crate::vault::error::Refused;
+use crate::vault::error::VaultError;
+use crate::vault::format;
+use crate::vault::fs::FileSystem;
+use crate::vault::fs::Lock;
+use crate::vault::fs::SystemFileSystem;
+use crate::vault::keep::dropping::DropObserver;
+use crate::vault::log::Log;
+use crate::vault::options::Options;
+use crate::vault::options::WhenFull;
+use crate::vault::recover::directory;
+use crate::vault::recover::recovery;
+use crate::vault::recover::report::RecoveryReport;
+use crate::vault::state::Gauges;
+use crate::vault::state::lock;
+
+/// Records that may wait for the writer thread, whatever their size.
+pub(in crate::vault) const QUEUE_RECORDS_MAX: usize = 4096;
+
+/// What counts as ordinary when room is asked for.
+const ORDINARY_RECORD_BYTES: u64 = 1 << 20;
+
+/// A record to be stored.
+#[derive(Debug, Clone, Copy)]
+pub struct NewRecord<'a> {
+    /// The caller's kind of record; the vault only keeps it.
+    pub signal: u8,
+    /// When the caller received it; information only.
+    pub received_unix_ns: u64,
+    /// The caller's attributes, at most 65,535 bytes, kept as they are.
+    pub attrs: &'a [u8],
+    /// The payload, at most `record_bytes_max`; comes back bit-identical.
+    pub payload: &'a [u8],
+}
+
+/// Where a record was stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Receipt {
+    /// Its number: one more for each record of the vault.
+    pub seq: u64,
+    /// The segment it lies in.
+    pub segment: SegmentId,
+}
+
+/// Told, exactly once, what became of an accepted record.
+pub trait Completion: Send + 'static {
+    /// Called from the writer thread (from the caller of `close` when the writer ended before the
+    /// record's turn). Must not block: every record behind it waits.
+    fn complete(self, result: Result<Receipt, AppendError>);
+}
+
+impl<F: FnOnce(Result<Receipt, AppendError>) + Send + 'static> Completion for F {
+    fn complete(self, result: Result<Receipt, AppendError>) {
+        self(result);
+    }
+}
+
+/// A record in the queue, with who waits for it.
+pub(in crate::vault) struct Staged<C> {
+    pub(in crate::vault) record: StagedRecord,
+    pub(in crate::vault) done: C,
+}
+
+/// What callers and the writer thread share.
+pub(in crate::vault) struct Shared<C> {
+    pub(in crate::vault) queue: ArrayQueue<Staged<C>>,
+    pub(in crate::vault) gauges: Arc<Gauges>,
+}
+
+impl<C: Completion> Shared<C> {
+    /// Gives back whatever is still queued.
+    pub(in crate::vault) fn drain(&self, error: AppendError) {
+        while let Some(staged) = self.queue.pop() {
+            self.gauges.staged_bytes.fetch_sub(staged.record.span_bytes(), Ordering::AcqRel);
+            staged.done.complete(Err(error));
+        }
+    }
+}
+
+struct Threads {
+    writer: JoinHandle<()>,
+    helper: JoinHandle<()>,
+}
+
+/// The one writer of a vault directory. Shared by reference or `Arc` among any number of threads.
+pub struct Writer<C: Completion> {
+    pub(in crate::vault) options: Options,
+    staging: Arc<Staging>,
+    shared: Arc<Shared<C>>,
+    pub(in crate::vault) log: Arc<Log>,
+    depot: Arc<Depot>,
+    committer: Thread,
+    threads: Mutex<Option<Threads>>,
+    lock_file: Mutex<Option<Box<dyn Lock>>>,
+}
+
+impl<C: Completion> Writer<C> {
+    /// Locks the directory, recovers what is there and starts the writer and helper threads.
+    ///
+    /// Recovery deletes nothing that ever held a record, and succeeds on a full disk.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError::InvalidOptions`], [`VaultError::Locked`], [`VaultError::Foreign`] or
+    /// [`VaultError::Io`].
+    pub fn open(options: Options) -> Result<(Self, RecoveryReport), VaultError> {
+        let files: Arc<dyn FileSystem> = Arc::new(SystemFileSystem);
+        Self::open_on(&files, options)
+    }
+
+    /// As [`Writer::open`], on a file system of the caller's.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writer::open`].
+    pub fn open_on(
+        files: &Arc<dyn FileSystem>,
+        options: Options,
+    ) -> Result<(Self, RecoveryReport), VaultError> {
+        options.validate()?;
+        let lock_file = directory::lock_directory(&**files, &options.dir)?;
+        let recovered = recovery::recover(files, &options.dir)?;
+        let gauges = Arc::new(Gauges::default());
+        let log = Arc::new(recovered.log.with_limit(options.max_bytes));
+        if options.when_full == WhenFull::DropOldest {
+            log.prepare_to_drop().map_err(VaultError::io("prepare dropping in", &options.dir))?;
+        }
+        let depot = Arc::new(Depot::new(recovered.spares));
+        let staging = Staging::new(options.staging_bytes, options.compression);
+        let queue = ArrayQueue::new(QUEUE_RECORDS_MAX);
+        let shared = Arc::new(Shared { queue, gauges: Arc::clone(&gauges) });
+        let helper = Helper {
+            options: options.clone(),
+            log: Arc::clone(&log),
+            depot: Arc::clone(&depot),
+            gauges,
+            next_segment: recovered.next_segment,
+            last_digest: recovered.last_digest,
+        };
+        let committer = Committer::new(
+            &options,
+            Arc::clone(&shared),
+            Arc::clone(&log),
+            Arc::clone(&depot),
+            recovered.next_seq,
+            recovered.predecessor,
+        )
+        .map_err(VaultError::io("map commit buffer of", &options.dir))?;
+        let threads = start(committer, helper, &depot)
+            .map_err(VaultError::io("start threads of", &options.dir))?;
+        let writer = Self {
+            options,
+            staging,
+            shared,
+            log,
+            depot,
+            committer: threads.writer.thread().clone(),
+            threads: Mutex::new(Some(threads)),
+            lock_file: Mutex::new(Some(lock_file)),
+        };
+        Ok((writer, recovered.report))
+    }
+
+    /// Stages a record for the writer thread, or refuses it.
+    ///
+    /// Never blocks. Checksums and compresses in the caller's thread, into memory made beforehand:
+    /// payloads up to 1 MiB allocate nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] with the completion, uncalled, and the reason.
+    pub fn try_append(&self, record: NewRecord<'_>, done: C) -> Result<(), Refused<C>> {
+        if let Some(reason) = self.refusal(&record) {
+            return Err(self.refused(done, reason));
+        }
+        let Some(staged) = self.staging.stage(&record) else {
+            return Err(self.refused(done, RefusalReason::StagingFull));
+        };
+        let span_bytes = staged.span_bytes();
+        if self.is_out_of_room(span_bytes) {
+            return Err(self.refused(done, RefusalReason::VaultFull));
+        }
+        self.gauges().staged_bytes.fetch_add(span_bytes, Ordering::AcqRel);
+        if let Err(staged) = self.shared.queue.push(Staged { record: staged, done }) {
+            self.gauges().staged_bytes.fetch_sub(span_bytes, Ordering::AcqRel);
+            return Err(self.refused(staged.done, RefusalReason::StagingFull));
+        }
+        self.committer.unpark();
+        // The writer may have ended between the first look and the push; one of us sees the other.
+        if self.gauges().is_ended.load(Ordering::SeqCst) {
+            self.shared.drain(self.end_reason());
+        }
+        Ok(())
+    }
+
+    /// Whether a record of ordinary size would be taken now.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        let gauges = self.gauges();
+        !gauges.is_closing.load(Ordering::Acquire)
+            && !gauges.has_failed.load(Ordering::Acquire)
+            && !self.is_out_of_room(ORDINARY_RECORD_BYTES.min(self.options.segment_bytes / 4))
+            && !self.shared.queue.is_full()
+            && self.staging.has_room()
+    }
+
+    /// Returns how much of the disk budget is used, in thousandths.
+    #[must_use]
+    pub fn fill_permille(&self) -> u32 {
+        self.log.fill_permille()
+    }
+
+    /// Returns the view readers open on.
+    #[must_use]
+    pub fn log(&self) -> Arc<Log> {
+        Arc::clone(&self.log)
+    }
+
+    /// Names who is told about records that are dropped because the vault is full; from the helper
+    /// thread, never while an append waits.
+    pub fn observe_drops(&self, observer: Arc<DropObserver>) {
+        self.log.observe_drops(observer);
+    }
+
+    /// When a refused append is worth another try; a hint, without jitter.
+    #[must_use]
+    pub fn retry_after(&self) -> Duration {
+        let gauges = self.gauges();
+        self.retry_delay(if gauges.has_failed.load(Ordering::Acquire) {
+            RefusalReason::Failed
+        } else if gauges.is_full.load(Ordering::Acquire) {
+            RefusalReason::VaultFull
+        } else {
+            RefusalReason::StagingFull
+        })
+    }
+
+    /// Stores everything accepted, syncs, seals the open segment, ends the threads and lets go of the
+    /// directory. A second call does nothing. Readers keep working on what is there.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError::Failed`] when the writer had given up, [`VaultError::Io`] when a segment could not
+    /// be sealed; its records are durable all the same.
+    pub fn close(&self) -> Result<(), VaultError> {
+        let mut threads = lock(&self.threads);
+        let Some(running) = threads.take() else { return Ok(()) };
+        self.gauges().is_closing.store(true, Ordering::SeqCst);
+        self.committer.unpark();
+        let is_panic = running.writer.join().is_err();
+        self.shared.drain(self.end_reason());
+        self.depot.stop();
+        let is_panic = running.helper.join().is_err() || is_panic;
+        self.log.close();
+        lock(&self.lock_file).take();
+        if is_panic || self.gauges().has_failed.load(Ordering::Acquire) {
+            return Err(VaultError::Failed { path: self.options.dir.clone() });
+        }
+        match self.depot.first_error() {
+            None => Ok(()),
+            Some(text) => {
+                let source = std::io::Error::other(text);
+                Err(VaultError::io("seal a segment of", &self.options.dir)(source))
+            }
+        }
+    }
+
+    pub(in crate::vault) fn gauges(&self) -> &Gauges {
+        &self.shared.gauges
+    }
+
+    /// Reasons that need no work to find.
+    fn refusal(&self, record: &NewRecord<'_>) -> Option<RefusalReason> {
+        let gauges = self.gauges();
+        if gauges.has_failed.load(Ordering::Acquire) {
+            return Some(RefusalReason::Failed);
+        }
+        if gauges.is_closing.load(Ordering::Acquire) {
+            return Some(RefusalReason::Closed);
+        }
+        let too_large = |bytes: usize, limit_bytes: u64| {
+            let bytes = bytes as u64;
+            (limit_bytes < bytes).then_some(RefusalReason::TooLarge { bytes, limit_bytes })
+        };
+        too_large(record.attrs.len(), format::ATTRS_BYTES_MAX)
+            .or_else(|| too_large(record.payload.len(), self.options.record_bytes_max))
+            .or_else(|| {
+                let least = format::record_span_bytes(record.attrs.len() as u64);
+                self.is_out_of_room(least).then_some(RefusalReason::VaultFull)
+            })
+    }
+
+    /// Whether the vault is full and the open segment does not take these bytes any more.
+    fn is_out_of_room(&self, span_bytes: u64) -> bool {
+        let gauges = self.gauges();
+        gauges.is_full.load(Ordering::Acquire) && {
+            let staged = gauges.staged_bytes.load(Ordering::Acquire);
+            gauges.room_bytes.load(Ordering::Acquire) < staged + span_bytes
+        }
+    }
+
+    fn refused(&self, done: C, reason: RefusalReason) -> Refused<C> {
+        Refused { done, reason, retry_after: self.retry_delay(reason) }
+    }
+
+    fn retry_delay(&self, reason: RefusalReason) -> Duration {
+        match reason {
+            RefusalReason::StagingFull => {
+                self.commit_latency().clamp(Duration::from_millis(10), Duration::from_secs(1))
+            }
+            RefusalReason::VaultFull => Duration::from_secs(2),
+            _ => Duration::from_secs(30),
+        }
+    }
+
+    pub(in crate::vault) fn commit_latency(&self) -> Duration {
+        Duration::from_nanos(self.gauges().commit_latency_ns.load(Ordering::Relaxed))
+    }
+
+    fn end_reason(&self) -> AppendError {
+        if self.gauges().has_failed.load(Ordering::Acquire) {
+            AppendError::Failed
+        } else {
+            AppendError::Closed
+        }
+    }
+}
+
+impl<C: Completion> Drop for Writer<C> {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::error!(%error, "Vault did not close cleanly.");
+        }
+    }
+}
+
+fn start<C: Completion>(
+    committer: Committer<C>,
+    helper: Helper,
+    depot: &Depot,
+) -> std::io::Result<Threads> {
+    let helper =
+        std::thread::Builder::new().name("vault-helper".to_owned()).spawn(move || helper.run())?;
+    let writer =
+        std::thread::Builder::new().name("vault-writer".to_owned()).spawn(move || committer.run());
+    match writer {
+        Ok(writer) => Ok(Threads { writer, helper }),
+        Err(error) => {
+            depot.stop();
+            drop(helper.join());
+            Err(error)
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Retention: which segments may go, and in which order that happens on disk.
+//!
+//! A segment is deleted when it is sealed and undamaged, every registered cursor has durably passed
+//! its last record, and a later segment exists (the newest one carries on the numbering). A vault no
+//! cursor was ever registered with deletes nothing.
+//!
+//! Holds stand above that: their folder is read before anything is deleted, and when it cannot be
+//! read nothing is. A copy to an archive needs no rule of its own: it reads through a cursor, and
+//! what that cursor has not passed stays.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::vault::append::spare::SegmentState;
+use crate::vault::error::VaultError;
+use crate::vault::keep::holds;
+use crate::vault::log::Log;
+use crate::vault::log::LogState;
+use crate::vault::log::SegmentInfo;
+use crate::vault::read::cursor::Cursor;
+use crate::vault::state::lock;
+
+impl Log {
+    /// Deletes every segment nobody needs any more and returns how many there were.
+    ///
+    /// Needs no free block. Called by the vault itself every second and whenever space is short.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError::Io`]; segments deleted before the error stay deleted.
+    pub fn prune(&self) -> Result<usize, VaultError> {
+        if choose(&lock(&self.state)).is_empty() {
+            return Ok(0);
+        }
+        let holds = holds::list(&*self.files, &self.dir)
+            .map_err(VaultError::io("list the holds of", &self.dir))?;
+        let victims = {
+            let mut state = lock(&self.state);
+            let mut victims = choose(&state);
+            victims.retain(|victim| !holds.iter().any(|hold| hold.covers(victim.id)));
+            for victim in &victims {
+                state.segments.remove(&victim.id);
+            }
+            victims
+        };
+        let mut first_error = None;
+        for victim in &victims {
+            match self.files.remove(&victim.path) {
+                Ok(()) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    // Back into the list: it still takes space and will be tried again.
+                    self.register(victim.clone());
+                    first_error.get_or_insert(VaultError::io("remove", &victim.path)(error));
+                    continue;
+                }
+            }
+            self.used_bytes.fetch_sub(victim.file_bytes, Ordering::AcqRel);
+        }
+        if let Some(error) = first_error {
+            return Err(error);
+        }
+        if !victims.is_empty() {
+            self.files.sync_dir(&self.dir).map_err(VaultError::io("sync", &self.dir))?;
+        }
+        Ok(victims.len())
+    }
+}
+
+/// Pure choice of what may go.
+fn choose(state: &LogState) -> Vec<SegmentInfo> {
+    if state.cursors.is_empty() {
+        return Vec::new();
+    }
+    let is_passed = |info: &SegmentInfo| {
+        let covers =
+            |cursor: &Arc<Cursor>| lock(&cursor.saved).covers(info.first_seq, info.last_seq);
+        state.cursors.values().all(covers)
+    };
+    let Some(newest) = state.segments.values().rev().find(|listed| 0 < listed.info.records) else {
+        return Vec::new();
+    };
+    let newest = newest.info.id;
+    let may_go = |info: &SegmentInfo| {
+        info.state == SegmentState::Sealed && info.id < newest && is_passed(info)
+    };
+    let passed = state.segments.values().filter(|listed| listed.faults.is_empty());
+    passed.map(|listed| &listed.info).filter(|info| may_go(info)).cloned().collect()
+}

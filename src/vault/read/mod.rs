@@ -1,0 +1,7 @@
+//! The way out: records of a segment, and cursors over all of them.
+
+pub(in crate::vault) mod cursor;
+pub(in crate::vault) mod newest;
+pub(in crate::vault) mod reader;
+pub(in crate::vault) mod scan;
+pub(in crate::vault) mod stored;

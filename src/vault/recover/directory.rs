@@ -1,0 +1,80 @@
+//! The vault's directory as a whole: its lock, its segments' files, its size.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use crate::vault::append::spare;
+use crate::vault::append::spare::EXTENSION_NEW;
+use crate::vault::append::spare::EXTENSION_OPEN;
+use crate::vault::append::spare::EXTENSION_SEALED;
+use crate::vault::append::spare::SegmentId;
+use crate::vault::error::VaultError;
+use crate::vault::fs::FileSystem;
+use crate::vault::fs::Lock;
+use crate::vault::read::cursor::CURSOR_DIR;
+use crate::vault::recover::examine::Candidate;
+use crate::vault::recover::quarantine::QUARANTINE_DIR;
+
+/// Makes the directory durably if need be, and takes its lock.
+pub(in crate::vault) fn lock_directory(
+    files: &dyn FileSystem,
+    dir: &Path,
+) -> Result<Box<dyn Lock>, VaultError> {
+    files.create_dir(dir).map_err(VaultError::io("create", dir))?;
+    if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        files.sync_dir(parent).map_err(VaultError::io("sync", parent))?;
+    }
+    let path = dir.join("LOCK");
+    let lock = files.lock(&path).map_err(VaultError::io("lock", &path))?;
+    let lock = lock.ok_or_else(|| VaultError::Locked { path: dir.to_path_buf() })?;
+    for name in [CURSOR_DIR, QUARANTINE_DIR] {
+        let folder = dir.join(name);
+        files.create_dir(&folder).map_err(VaultError::io("create", &folder))?;
+    }
+    files.sync_dir(dir).map_err(VaultError::io("sync", dir))?;
+    Ok(lock)
+}
+
+/// Lists all segment files of the directory and its quarantine, by number.
+pub(in crate::vault) fn list_segments(
+    files: &dyn FileSystem,
+    dir: &Path,
+) -> Result<Vec<Candidate>, VaultError> {
+    let mut found: BTreeMap<SegmentId, Candidate> = BTreeMap::new();
+    for (folder, is_quarantined) in [(dir.to_path_buf(), false), (dir.join(QUARANTINE_DIR), true)] {
+        let entries = match files.list(&folder) {
+            Err(error) if is_quarantined && error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            answer => answer.map_err(VaultError::io("list", &folder))?,
+        };
+        for entry in entries {
+            let Some((id, extension)) = spare::parse_name(&entry.name) else { continue };
+            let is_new = extension == EXTENSION_NEW && !is_quarantined;
+            if ![EXTENSION_OPEN, EXTENSION_SEALED].contains(&extension) && !is_new {
+                continue;
+            }
+            let candidate = Candidate {
+                id,
+                path: folder.join(&entry.name),
+                bytes: entry.bytes,
+                extension: extension.to_owned(),
+                is_quarantined,
+            };
+            // Names are changed by renaming, so a number is there once; a sealed file wins over others.
+            if candidate.extension == EXTENSION_SEALED || !found.contains_key(&id) {
+                found.insert(id, candidate);
+            }
+        }
+    }
+    Ok(found.into_values().collect())
+}
+
+/// Adds up all files of the vault.
+pub(in crate::vault) fn used_bytes(files: &dyn FileSystem, dir: &Path) -> Result<u64, VaultError> {
+    let mut used = 0;
+    for folder in [dir.to_path_buf(), dir.join(QUARANTINE_DIR), dir.join(CURSOR_DIR)] {
+        let entries = files.list(&folder).map_err(VaultError::io("list", &folder))?;
+        used += entries.iter().map(|entry| entry.bytes).sum::<u64>();
+    }
+    Ok(used)
+}

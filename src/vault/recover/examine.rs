@@ -1,0 +1,271 @@
+//! Looks at one segment after a restart and says what it holds. Changes nothing.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+
+use crate::vault::append::segment;
+use crate::vault::append::spare::EXTENSION_SEALED;
+use crate::vault::append::spare::SegmentId;
+use crate::vault::buffer::AlignedBuffer;
+use crate::vault::error::VaultError;
+use crate::vault::format;
+use crate::vault::format::BLOCK_BYTES;
+use crate::vault::format::BLOCK_LEN;
+use crate::vault::format::IndexEntry;
+use crate::vault::format::SegmentHeader;
+use crate::vault::format::SegmentHeaderError;
+use crate::vault::format::Trailer;
+use crate::vault::fs::Access;
+use crate::vault::fs::File;
+use crate::vault::fs::FileSystem;
+use crate::vault::read::scan::Fault;
+use crate::vault::read::scan::FaultKind;
+use crate::vault::read::scan::Found;
+use crate::vault::read::scan::Located;
+use crate::vault::read::scan::Scanner;
+
+/// A segment's file as found in a directory.
+#[derive(Debug, Clone)]
+pub(in crate::vault) struct Candidate {
+    pub(in crate::vault) id: SegmentId,
+    pub(in crate::vault) path: PathBuf,
+    pub(in crate::vault) bytes: u64,
+    pub(in crate::vault) extension: String,
+    pub(in crate::vault) is_quarantined: bool,
+}
+
+/// How a segment came to its contents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::vault) enum Verdict {
+    /// All zero: a spare.
+    Blank,
+    /// Has a valid footer; nothing else was read.
+    Sealed,
+    /// Read record by record.
+    Scanned,
+}
+
+/// What was found. Holds no open file: a vault may have more segments than a process may have files.
+pub(in crate::vault) struct Examined {
+    pub(in crate::vault) candidate: Candidate,
+    pub(in crate::vault) verdict: Verdict,
+    pub(in crate::vault) header: Option<SegmentHeader>,
+    /// Contents; `data_end` is where the last good record's group ends, not always at a block.
+    pub(in crate::vault) trailer: Trailer,
+    pub(in crate::vault) index: Vec<IndexEntry>,
+    pub(in crate::vault) faults: Vec<Fault>,
+    /// The records at the end that have a header but no good body.
+    pub(in crate::vault) bad_tail: Option<Located>,
+    /// Whether damage without a valid record behind it reaches to the end.
+    pub(in crate::vault) is_torn: bool,
+    /// Highest durable seq any record here tells of.
+    pub(in crate::vault) durable_seq: u64,
+}
+
+/// Segments are examined on this many threads: each waits for the disk most of the time, and a vault
+/// may have thousands.
+const THREADS: usize = 8;
+/// Fewer segments than this are not worth a thread.
+const SEGMENTS_PER_THREAD_MIN: usize = 16;
+
+/// Examines many segments; the answers come in their order.
+pub(in crate::vault) fn examine_all(
+    files: &dyn FileSystem,
+    candidates: Vec<Candidate>,
+    vault_id: u128,
+) -> Result<Vec<Examined>, VaultError> {
+    let threads = THREADS.min(candidates.len() / SEGMENTS_PER_THREAD_MIN);
+    if threads < 2 {
+        let examine = |candidate| examine(files, candidate, vault_id);
+        return candidates.into_iter().map(examine).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut found = Vec::new();
+        while let Some((idx, candidate)) = take(&next, &candidates) {
+            found.push((idx, examine(files, candidate, vault_id)));
+        }
+        found
+    };
+    let mut found = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let found = threads.into_iter().map(|thread| match thread.join() {
+            Ok(found) => found,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        found.flatten().collect::<Vec<_>>()
+    });
+    found.sort_by_key(|(idx, _)| *idx);
+    found.into_iter().map(|(_, examined)| examined).collect()
+}
+
+fn take(next: &AtomicUsize, candidates: &[Candidate]) -> Option<(usize, Candidate)> {
+    let idx = next.fetch_add(1, Ordering::Relaxed);
+    candidates.get(idx).map(|candidate| (idx, candidate.clone()))
+}
+
+/// Examines one segment.
+pub(in crate::vault) fn examine(
+    files: &dyn FileSystem,
+    candidate: Candidate,
+    vault_id: u128,
+) -> Result<Examined, VaultError> {
+    let path = candidate.path.clone();
+    let read = VaultError::io("read", &path);
+    let opened = files.open(&path, Access::Direct).map_err(VaultError::io("open", &path))?;
+    let file: Arc<dyn File> = opened.into();
+    let header = match read_header(&*file) {
+        Ok(header) if header.vault_id != vault_id => {
+            return Err(VaultError::Foreign {
+                path,
+                problem: "another vault's segment".to_owned(),
+            });
+        }
+        Ok(header) => Some(header).filter(|header| header.segment == candidate.id.get()),
+        Err(SegmentHeaderError::UnknownVersion(version)) => {
+            let problem = format!("segment of unknown version {version}");
+            return Err(VaultError::Foreign { path, problem });
+        }
+        Err(SegmentHeaderError::Corrupt) => None,
+    };
+    let first_seq = header.as_ref().map_or(0, |header| header.first_seq);
+    let mut examined = Examined {
+        trailer: segment::empty_trailer(vault_id, candidate.id, first_seq),
+        candidate,
+        verdict: Verdict::Scanned,
+        header,
+        index: Vec::new(),
+        faults: Vec::new(),
+        bad_tail: None,
+        is_torn: false,
+        durable_seq: 0,
+    };
+    let is_sealed_name = examined.candidate.extension == EXTENSION_SEALED;
+    if header.is_none() && !is_sealed_name && is_blank(&*file, examined.candidate.bytes) {
+        examined.verdict = Verdict::Blank;
+        return Ok(examined);
+    }
+    if header.is_none() {
+        examined.push_fault(FaultKind::SegmentHeader, 0, BLOCK_BYTES);
+    }
+    if let Some(trailer) = read_trailer(&*file, &examined.candidate, vault_id) {
+        examined.verdict = Verdict::Sealed;
+        examined.durable_seq = trailer.last_seq;
+        examined.trailer = trailer;
+        return Ok(examined);
+    }
+    if is_sealed_name {
+        let bytes = examined.candidate.bytes;
+        examined.push_fault(FaultKind::Footer, bytes.saturating_sub(BLOCK_BYTES), bytes);
+    }
+    examined.scan(file, vault_id).map_err(read)?;
+    if is_sealed_name {
+        // It got its name after everything in it was synced: nothing here is a torn tail.
+        let bad = examined.bad_tail.map_or(0, |record| record.header.seq);
+        let last = examined.trailer.last_seq.max(bad);
+        examined.durable_seq = examined.durable_seq.max(last);
+    }
+    Ok(examined)
+}
+
+impl Examined {
+    fn push_fault(&mut self, kind: FaultKind, start: u64, end: u64) {
+        let segment = self.candidate.id;
+        self.faults.push(Fault { segment, kind, start, end, lost: None });
+    }
+
+    fn scan(&mut self, file: Arc<dyn File>, vault_id: u128) -> io::Result<()> {
+        let before = self.header.map(|header| header.first_seq.saturating_sub(1));
+        let id = self.candidate.id;
+        let mut scanner = Scanner::new(file, id, vault_id, self.candidate.bytes, before)?;
+        loop {
+            match scanner.next() {
+                Found::Record(record) => self.note(&mut scanner, record),
+                Found::Watermark(header) => {
+                    self.durable_seq = self.durable_seq.max(header.durable_seq);
+                    self.trailer.data_end = scanner.offset();
+                }
+                Found::Fault(fault) => self.faults.push(fault),
+                Found::End => return Ok(()),
+                Found::Torn => {
+                    self.is_torn = true;
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn note(&mut self, scanner: &mut Scanner, record: Located) {
+        let header = &record.header;
+        self.durable_seq = self.durable_seq.max(header.durable_seq);
+        if scanner.check_body(&record).is_err() {
+            self.faults.push(scanner.body_fault(&record));
+            self.bad_tail.get_or_insert(record);
+            return;
+        }
+        if self.trailer.record_count == 0 && self.header.is_none() {
+            self.trailer.first_seq = header.seq;
+        }
+        if let Some(bad) = self.bad_tail.take() {
+            // A good record follows: the bad one was no torn tail.
+            self.trailer.bad_record_count += 1;
+            tracing::debug!(seq = bad.header.seq, "Record with a bad body lies between good ones.");
+        }
+        segment::note_record(&mut self.trailer, &mut self.index, header, record.offset);
+        self.trailer.data_end = scanner.offset();
+    }
+}
+
+fn read_header(file: &dyn File) -> Result<SegmentHeader, SegmentHeaderError> {
+    let mut block = AlignedBuffer::new(BLOCK_LEN).map_err(|_| SegmentHeaderError::Corrupt)?;
+    // An unreadable header block is a damaged one: the records can be read without it.
+    let count = file.read_at(&mut block, 0).unwrap_or(0);
+    SegmentHeader::decode(&block[..count])
+}
+
+/// Reads the trailer from the file's last block; `None` when there is no valid one.
+pub(in crate::vault) fn read_trailer(
+    file: &dyn File,
+    candidate: &Candidate,
+    vault_id: u128,
+) -> Option<Trailer> {
+    let start = candidate.bytes.checked_sub(BLOCK_BYTES)?;
+    if !start.is_multiple_of(BLOCK_BYTES) {
+        return None;
+    }
+    let mut block = AlignedBuffer::new(BLOCK_LEN).ok()?;
+    let count = file.read_at(&mut block, start).ok()?;
+    let trailer = Trailer::decode(&block[..count])?;
+    let is_ours = trailer.segment == candidate.id.get() && trailer.vault_id == vault_id;
+    let is_sound = trailer.data_end <= start && trailer.data_end.is_multiple_of(BLOCK_BYTES);
+    (is_ours && is_sound).then_some(trailer)
+}
+
+/// Reads the index of a sealed segment; `None` when it is damaged, which only costs time.
+pub(in crate::vault) fn read_index(file: &dyn File, trailer: &Trailer) -> Option<Vec<IndexEntry>> {
+    let bytes = format::index_bytes(u64::from(trailer.index_entries));
+    if file.bytes().ok()? < trailer.data_end + bytes {
+        return None;
+    }
+    let len = usize::try_from(format::align_block(bytes)).ok()?;
+    let mut buffer = AlignedBuffer::new(len).ok()?;
+    let count = file.read_at(&mut buffer, trailer.data_end).ok()?;
+    format::decode_index(&buffer[..count], trailer.index_entries)
+}
+
+/// Whether the whole file is zero; an unreadable one is not.
+fn is_blank(file: &dyn File, bytes: u64) -> bool {
+    let Ok(mut buffer) = AlignedBuffer::new(256 * 1024) else { return false };
+    let mut offset = 0;
+    while offset < bytes {
+        match file.read_at(&mut buffer, offset) {
+            Ok(0) | Err(_) => return false,
+            Ok(count) if !format::is_zero(&buffer[..count]) => return false,
+            Ok(count) => offset += count as u64,
+        }
+    }
+    true
+}

@@ -1,0 +1,90 @@
+//! The vault's id: 128 random bits in a slot file, made once with the directory.
+
+use std::io;
+use std::io::Read as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::vault::buffer::AlignedBuffer;
+use crate::vault::error::VaultError;
+use crate::vault::format::BLOCK_LEN;
+use crate::vault::format::SegmentHeader;
+use crate::vault::fs::Access;
+use crate::vault::fs::FileSystem;
+use crate::vault::recover::examine::Candidate;
+use crate::vault::slots::SlotFile;
+
+const NAME: &str = "vault_id";
+
+/// Reads the id; makes one for a new vault. A lost id is taken from the segments it is written in.
+pub(in crate::vault) fn load_or_create(
+    files: &Arc<dyn FileSystem>,
+    dir: &Path,
+    segments: &[Candidate],
+) -> Result<u128, VaultError> {
+    let path = dir.join(NAME);
+    let stored = load(files, dir)?;
+    if let Stored::Id(id) = stored {
+        return Ok(id);
+    }
+    let id = match id_of_segments(&**files, segments) {
+        Some(id) => id,
+        None if stored == Stored::Nothing => {
+            random().map_err(VaultError::io("make an id for", dir))?
+        }
+        None => {
+            let problem = "the vault's id is damaged and no segment tells it".to_owned();
+            return Err(VaultError::Foreign { path, problem });
+        }
+    };
+    // Made anew even when damaged: both slots are written and take the old file's name at once.
+    SlotFile::create(Arc::clone(files), dir, NAME, &id.to_le_bytes())
+        .map_err(VaultError::io("create", &path))?;
+    Ok(id)
+}
+
+/// What the id's file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::vault) enum Stored {
+    /// There is no file.
+    Nothing,
+    /// Both slots are damaged.
+    Damaged,
+    /// The id.
+    Id(u128),
+}
+
+/// Reads the id's file.
+pub(in crate::vault) fn load(
+    files: &Arc<dyn FileSystem>,
+    dir: &Path,
+) -> Result<Stored, VaultError> {
+    let path = dir.join(NAME);
+    match SlotFile::open(Arc::clone(files), &path) {
+        Ok((_, payload)) => {
+            let bytes = payload.and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
+            Ok(bytes.map_or(Stored::Damaged, |bytes| Stored::Id(u128::from_le_bytes(bytes))))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Stored::Nothing),
+        Err(error) => Err(VaultError::io("read", &path)(error)),
+    }
+}
+
+/// Returns the id in the first intact segment header.
+pub(in crate::vault) fn id_of_segments(
+    files: &dyn FileSystem,
+    segments: &[Candidate],
+) -> Option<u128> {
+    let mut block = AlignedBuffer::new(BLOCK_LEN).ok()?;
+    segments.iter().find_map(|candidate| {
+        let file = files.open(&candidate.path, Access::Direct).ok()?;
+        let count = file.read_at(&mut block, 0).ok()?;
+        Some(SegmentHeader::decode(&block[..count]).ok()?.vault_id)
+    })
+}
+
+fn random() -> io::Result<u128> {
+    let mut bytes = [0; 16];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(u128::from_le_bytes(bytes))
+}

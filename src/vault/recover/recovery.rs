@@ -1,0 +1,375 @@
+//! Recovery: what a directory holds after a crash, and what becomes of it.
+//!
+//! | found | what happens |
+//! |---|---|
+//! | `.tmp` | taken away: it never had the name of a segment |
+//! | `.open`, all zero | a spare again |
+//! | `.gsv`, or `.open` with valid footer | sealed (the rename is finished) |
+//! | `.open`, good to its end | sealed now |
+//! | `.open`, torn end that was never acknowledged | tail copied to quarantine, sealed |
+//! | anything damaged | set aside with a report; its good records are still read |
+//! | another vault's, or an unknown version's | nothing is touched, the vault does not open |
+//!
+//! Nothing that ever held a record is deleted, and a recovered segment is never appended to. Nothing
+//! here needs free space to succeed.
+
+use std::collections::BTreeMap;
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use crate::vault::append::seal;
+use crate::vault::append::segment::Predecessor;
+use crate::vault::append::segment::SealJob;
+use crate::vault::append::spare;
+use crate::vault::append::spare::EXTENSION_NEW;
+use crate::vault::append::spare::EXTENSION_OPEN;
+use crate::vault::append::spare::EXTENSION_SEALED;
+use crate::vault::append::spare::SegmentId;
+use crate::vault::append::spare::SegmentState;
+use crate::vault::append::spare::Spare;
+use crate::vault::error::VaultError;
+use crate::vault::fs::Access;
+use crate::vault::fs::File;
+use crate::vault::fs::FileSystem;
+use crate::vault::keep::dropping::Dropped;
+use crate::vault::log::Listed;
+use crate::vault::log::Log;
+use crate::vault::log::LogState;
+use crate::vault::log::SegmentInfo;
+use crate::vault::read::cursor;
+use crate::vault::read::cursor::CURSOR_DIR;
+use crate::vault::read::cursor::Cursor;
+use crate::vault::read::scan::Fault;
+use crate::vault::read::scan::FaultKind;
+use crate::vault::recover::directory;
+use crate::vault::recover::examine;
+use crate::vault::recover::examine::Candidate;
+use crate::vault::recover::examine::Examined;
+use crate::vault::recover::examine::Verdict;
+use crate::vault::recover::identity;
+use crate::vault::recover::judge;
+use crate::vault::recover::quarantine;
+use crate::vault::recover::report::RecoveryReport;
+use crate::vault::state::lock;
+
+/// A vault ready to be written.
+pub(in crate::vault) struct Recovered {
+    pub(in crate::vault) log: Log,
+    pub(in crate::vault) spares: VecDeque<Spare>,
+    pub(in crate::vault) next_seq: u64,
+    pub(in crate::vault) next_segment: u64,
+    pub(in crate::vault) last_digest: [u8; 32],
+    pub(in crate::vault) predecessor: Predecessor,
+    pub(in crate::vault) report: RecoveryReport,
+}
+
+/// Recovers a locked directory.
+pub(in crate::vault) fn recover(
+    files: &Arc<dyn FileSystem>,
+    dir: &Path,
+) -> Result<Recovered, VaultError> {
+    let started = Instant::now();
+    let candidates = directory::list_segments(&**files, dir)?;
+    let vault_id = identity::load_or_create(files, dir, &candidates)?;
+    let mut recovery = Recovery {
+        files: Arc::clone(files),
+        dir,
+        vault_id,
+        report: RecoveryReport::default(),
+        segments: BTreeMap::new(),
+        spares: VecDeque::new(),
+        last_digest: [0; 32],
+        predecessor: Predecessor::default(),
+    };
+    let next_segment = candidates.last().map_or(1, |candidate| candidate.id.get() + 1);
+    let mut used = Vec::new();
+    for candidate in candidates {
+        if candidate.extension == EXTENSION_NEW {
+            let path = &candidate.path;
+            files.remove(path).map_err(VaultError::io("remove", path))?;
+            continue;
+        }
+        used.push(candidate);
+    }
+    let examined = examine::examine_all(&**files, used, vault_id)?;
+    let durable_seq = recovery.settle(examined)?;
+    recovery.finish(durable_seq, next_segment, started)
+}
+
+struct Recovery<'a> {
+    files: Arc<dyn FileSystem>,
+    dir: &'a Path,
+    vault_id: u128,
+    report: RecoveryReport,
+    segments: BTreeMap<SegmentId, Listed>,
+    spares: VecDeque<Spare>,
+    last_digest: [u8; 32],
+    predecessor: Predecessor,
+}
+
+impl Recovery<'_> {
+    /// Decides about every segment, oldest first; returns the highest seq known to be durable.
+    fn settle(&mut self, examined: Vec<Examined>) -> Result<u64, VaultError> {
+        let durable_seq = examined.iter().map(|one| one.durable_seq).max().unwrap_or(0);
+        let is_used = |one: &Examined| one.verdict != Verdict::Blank;
+        let last_used = examined.iter().rfind(|one| is_used(one)).map(|one| one.candidate.id);
+        let mut firsts = judge::first_seqs(&examined);
+        for mut one in examined {
+            if one.verdict == Verdict::Blank {
+                self.keep_spare(one, last_used)?;
+                continue;
+            }
+            firsts.pop_front();
+            if one.trailer.first_seq == 0 {
+                // Neither header nor record: it starts where the one before ended.
+                one.trailer.first_seq = self.predecessor.last_seq + 1;
+                one.trailer.last_seq = self.predecessor.last_seq;
+            }
+            let next_first_seq = firsts.iter().copied().find(|first| 0 < *first);
+            self.report_hole(&one);
+            if one.verdict == Verdict::Scanned {
+                judge::judge(&mut one, durable_seq, next_first_seq);
+            }
+            self.place(one, durable_seq)?;
+        }
+        Ok(durable_seq)
+    }
+
+    fn open(&self, path: &Path) -> Result<Arc<dyn File>, VaultError> {
+        let opened = self.files.open(path, Access::Direct);
+        Ok(opened.map_err(VaultError::io("open", path))?.into())
+    }
+
+    fn keep_spare(&mut self, one: Examined, used: Option<SegmentId>) -> Result<(), VaultError> {
+        let Candidate { id, path, bytes, .. } = one.candidate;
+        if used.is_some_and(|used| id < used) {
+            // Passed over when it was new; in its place it would break the order.
+            return self.files.remove(&path).map_err(VaultError::io("remove", &path));
+        }
+        let file = self.open(&path)?;
+        self.spares.push_back(Spare { id, path, file, bytes });
+        Ok(())
+    }
+
+    /// Reports records between the predecessor a header names and what is there.
+    fn report_hole(&mut self, one: &Examined) {
+        let Some(header) = one.header else { return };
+        let is_there = self.segments.contains_key(&SegmentId(header.prev_segment));
+        let first_missing = self.predecessor.last_seq + 1;
+        if header.prev_segment == 0 || is_there || header.prev_last_seq < first_missing {
+            return;
+        }
+        let lost = Some((first_missing, header.prev_last_seq));
+        let segment = SegmentId(header.prev_segment);
+        self.report.faults.push(Fault { segment, kind: FaultKind::Hole, start: 0, end: 0, lost });
+    }
+
+    /// Seals, sets aside or takes a segment as it is.
+    fn place(&mut self, one: Examined, durable_seq: u64) -> Result<(), VaultError> {
+        let id = one.candidate.id;
+        let is_scanned = one.verdict == Verdict::Scanned;
+        let is_damaged = one.faults.iter().any(|fault| fault.kind != FaultKind::TornTail);
+        self.count(&one, durable_seq);
+        let mut info = judge::describe(&one);
+        if one.candidate.is_quarantined {
+            info.state = SegmentState::Quarantined;
+        } else if is_damaged {
+            info.path = self.set_aside(&one)?;
+            info.state = SegmentState::Quarantined;
+        } else if is_scanned {
+            self.seal(&one, &mut info);
+        } else if one.candidate.extension == EXTENSION_OPEN {
+            info.path = self.finish_rename(&one.candidate)?;
+        }
+        if let Some(digest) = info.digest {
+            self.last_digest = digest;
+        }
+        self.predecessor = Predecessor {
+            segment: id.get(),
+            last_seq: info.last_seq.max(self.predecessor.last_seq),
+            crc: info.segment_crc.unwrap_or(0),
+        };
+        if info.state == SegmentState::Quarantined {
+            self.report.quarantined.push(id);
+        }
+        self.segments.insert(id, Listed { info, faults: one.faults });
+        Ok(())
+    }
+
+    fn count(&mut self, one: &Examined, durable_seq: u64) {
+        self.report.segments += 1;
+        self.report.records += one.trailer.record_count;
+        self.report.scanned_segments += u64::from(one.verdict == Verdict::Scanned);
+        // What was set aside was judged by what was durable then; later commits do not make a gap in it
+        // an acknowledged one.
+        let durable_seq = if one.candidate.is_quarantined { one.durable_seq } else { durable_seq };
+        for fault in &one.faults {
+            self.report.torn_tails += u64::from(fault.kind == FaultKind::TornTail);
+            if let Some((first, last)) = fault.lost
+                && first <= durable_seq
+            {
+                self.report.acknowledged_lost.push((first, last.min(durable_seq)));
+            }
+        }
+        self.report.faults.extend(one.faults.iter().cloned());
+    }
+
+    fn set_aside(&self, one: &Examined) -> Result<std::path::PathBuf, VaultError> {
+        let path = &one.candidate.path;
+        let id = one.candidate.id;
+        quarantine::set_aside(&*self.files, self.dir, id, path, &one.faults)
+            .map_err(VaultError::io("set aside", path))
+    }
+
+    fn finish_rename(&self, candidate: &Candidate) -> Result<std::path::PathBuf, VaultError> {
+        let path = spare::segment_path(self.dir, candidate.id, EXTENSION_SEALED);
+        self.files
+            .rename(&candidate.path, &path)
+            .and_then(|()| self.files.sync_dir(self.dir))
+            .map_err(VaultError::io("rename", &candidate.path))?;
+        Ok(path)
+    }
+
+    /// Writes the footer a crash prevented. A failure leaves the segment readable as it is.
+    fn seal(&self, one: &Examined, info: &mut SegmentInfo) {
+        let file = match self.open(&one.candidate.path) {
+            Ok(file) => file,
+            Err(error) => {
+                tracing::warn!(%error, segment = %one.candidate.id, "Segment stays unsealed.");
+                return;
+            }
+        };
+        let torn = one.faults.iter().find(|fault| fault.kind == FaultKind::TornTail);
+        if let Some(torn) = torn {
+            let id = one.candidate.id;
+            let (start, end) = (torn.start, torn.end);
+            let kept = quarantine::keep_torn_tail(&*self.files, self.dir, id, &*file, start, end);
+            if !matches!(kept, Ok(true)) {
+                tracing::warn!(segment = %id, "Torn tail was not copied; segment stays unsealed.");
+                return;
+            }
+        }
+        let mut trailer = one.trailer;
+        trailer.data_end = info.data_end;
+        let job = SealJob {
+            id: one.candidate.id,
+            path: one.candidate.path.clone(),
+            file,
+            index: one.index.clone(),
+            trailer,
+            written_crc: None,
+        };
+        match seal::seal(&*self.files, self.dir, job, self.last_digest) {
+            Ok(sealed) => {
+                info.state = SegmentState::Sealed;
+                info.path = sealed.path;
+                info.file_bytes = sealed.file_bytes;
+                info.segment_crc = Some(sealed.segment_crc);
+                info.digest = Some(sealed.digest);
+            }
+            Err(error) => {
+                tracing::warn!(%error, segment = %one.candidate.id,
+                    "Recovered segment stays unsealed.");
+            }
+        }
+    }
+
+    fn finish(
+        mut self,
+        durable_seq: u64,
+        next_segment: u64,
+        started: Instant,
+    ) -> Result<Recovered, VaultError> {
+        let mut last_seq = self.predecessor.last_seq;
+        let oldest = self.segments.values().next().map(|listed| listed.info.first_seq - 1);
+        let cursors = self.load_cursors(oldest)?;
+        let dropped = Dropped::load(&self.files, self.dir, self.vault_id)
+            .map_err(VaultError::io("read the mark of dropped records of", self.dir))?;
+        self.judge_holes(&cursors, durable_seq, dropped.through());
+        let seen = |cursor: &Arc<Cursor>| lock(&cursor.acks).highest();
+        last_seq = last_seq.max(cursors.values().map(seen).max().unwrap_or(0));
+        let next_seq = last_seq.max(durable_seq) + 1;
+        self.report.next_seq = next_seq;
+        self.report.elapsed = started.elapsed();
+        let used_bytes = directory::used_bytes(&*self.files, self.dir)?;
+        let lost_records = self.report.lost_records();
+        if 0 < lost_records {
+            tracing::error!(lost_records, ranges = ?self.report.acknowledged_lost,
+                "Acknowledged records are missing.");
+        }
+        let state = LogState::new(self.segments, cursors);
+        let log =
+            Log::new(self.files, self.dir, self.vault_id, state, last_seq, used_bytes, dropped);
+        log.lost_records.store(lost_records, Ordering::Relaxed);
+        Ok(Recovered {
+            log,
+            spares: self.spares,
+            next_seq,
+            next_segment,
+            last_digest: self.last_digest,
+            predecessor: self.predecessor,
+            report: self.report,
+        })
+    }
+
+    /// A hole that every cursor has passed is what retention left, and one below the mark of what was
+    /// dropped is no secret; only what a cursor still wanted is lost.
+    fn judge_holes(
+        &mut self,
+        cursors: &BTreeMap<String, Arc<Cursor>>,
+        durable_seq: u64,
+        dropped_through: u64,
+    ) {
+        let wanted_from = |(first, last): (u64, u64)| {
+            let first = first.max(dropped_through + 1);
+            let missing = |cursor: &Arc<Cursor>| {
+                let saved = lock(&cursor.saved);
+                (!saved.covers(first, last)).then(|| first.max(saved.low() + 1))
+            };
+            let wanted = cursors.values().filter_map(missing).min();
+            let wanted = if cursors.is_empty() { Some(first) } else { wanted };
+            wanted.filter(|first| *first <= last).map(|first| (first, last))
+        };
+        self.report.faults.retain_mut(|fault| {
+            if fault.kind == FaultKind::Hole {
+                fault.lost = fault.lost.and_then(wanted_from);
+                return fault.lost.is_some();
+            }
+            true
+        });
+        let holes = self.report.faults.iter().filter(|fault| fault.kind == FaultKind::Hole);
+        let lost = holes.filter_map(|fault| fault.lost).filter(|(first, _)| *first <= durable_seq);
+        let lost: Vec<_> = self.report.acknowledged_lost.iter().copied().chain(lost).collect();
+        // So with a segment that lost its header and all that was in it, where those before were
+        // deleted: it may never have held what came before the next one.
+        self.report.acknowledged_lost = lost.into_iter().filter_map(wanted_from).collect();
+    }
+
+    fn load_cursors(
+        &mut self,
+        oldest_low: Option<u64>,
+    ) -> Result<BTreeMap<String, Arc<Cursor>>, VaultError> {
+        let folder = self.dir.join(CURSOR_DIR);
+        let entries = self.files.list(&folder).map_err(VaultError::io("list", &folder))?;
+        let mut cursors = BTreeMap::new();
+        for entry in entries {
+            if cursor::check_name(&entry.name).is_err() {
+                continue;
+            }
+            let name = &entry.name;
+            let files = Arc::clone(&self.files);
+            let low = oldest_low.unwrap_or(0);
+            let (cursor, is_damaged) = Cursor::load(files, self.dir, name, self.vault_id, low)
+                .map_err(VaultError::io("read", &folder.join(name)))?;
+            if is_damaged {
+                tracing::error!(cursor = %name, "Cursor is damaged; it starts at the oldest record.");
+                self.report.damaged_cursors.push(name.clone());
+            }
+            cursors.insert(name.clone(), Arc::new(cursor));
+        }
+        Ok(cursors)
+    }
+}

@@ -245,8 +245,7 @@ impl Recovery<'_> {
         self.report.segments += 1;
         self.report.records += one.trailer.record_count;
         self.report.scanned_segments += u64::from(one.verdict == Verdict::Scanned);
-        // What was set aside was judged by what was durable then; later commits do not make a gap in it
-        // an acknowledged one.
+        // Later commits do not make an old gap an acknowledged one.
         let durable_seq = if one.candidate.is_quarantined { one.durable_seq } else { durable_seq };
         for fault in &one.faults {
             self.report.torn_tails += u64::from(fault.kind == FaultKind::TornTail);
@@ -361,12 +360,7 @@ impl Recovery<'_> {
         let holes = self.report.faults.iter().filter(|fault| fault.kind == FaultKind::Hole);
         let lost = holes.filter_map(|fault| fault.lost).filter(|(first, _)| *first <= durable_seq);
         self.report.acknowledged_lost.extend(lost);
-        // So with a segment that lost its header and all that was in it, where those before were
-        // deleted: it may never have held what came before the next one.
-        self.report.acknowledged_lost.retain_mut(|(first, last)| {
-            *first = (*first).max(low + 1);
-            first <= last
-        });
+        self.report.acknowledged_lost.retain(|(_, last)| low < *last);
     }
 
     fn load_cursors(

@@ -124,7 +124,7 @@ fn append(writer: &Writer<Done>, payload: &[u8], mut done: Done) {
             Ok(()) => return,
             Err(refused) => done = refused.done,
         }
-        std::thread::sleep(Duration::from_micros(50));
+        std::thread::park_timeout(Duration::from_micros(50));
     }
 }
 
@@ -259,9 +259,9 @@ fn latency(dir: &Path, requests: &[Vec<u8>]) {
 
 /// Verification and replay of what was written above.
 fn reading(dir: &Path, requests: &[Vec<u8>]) {
+    const COUNT: usize = 8000;
     let writer = open(dir, "reading", Durability::Written, Compression::Lz4);
     let (to, answers) = mpsc::channel();
-    const COUNT: usize = 8000;
     for idx in 0..COUNT {
         append(&writer, &requests[idx % requests.len()], Done(to.clone()));
     }
@@ -277,7 +277,7 @@ fn reading(dir: &Path, requests: &[Vec<u8>]) {
             count += 1;
         }
         assert_eq!(count, COUNT);
-        tell("replay", bytes, started.elapsed(), cpu_time() - cpu);
+        tell("replay", bytes, started.elapsed(), cpu_time().saturating_sub(cpu));
     }
     writer.close().unwrap();
     for _ in 0..3 {
@@ -289,7 +289,7 @@ fn reading(dir: &Path, requests: &[Vec<u8>]) {
             count += 1;
         }
         assert_eq!(count, COUNT);
-        tell("offline reading", bytes, started.elapsed(), cpu_time() - cpu);
+        tell("offline reading", bytes, started.elapsed(), cpu_time().saturating_sub(cpu));
     }
 }
 

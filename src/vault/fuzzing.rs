@@ -40,6 +40,10 @@ fn repaired_block(bytes: &[u8], magic: [u8; 8]) -> [u8; BLOCK_LEN] {
 }
 
 /// Any bytes as a file of two slots: a payload fits its slot, or there is none.
+///
+/// # Panics
+///
+/// When a promise is broken.
 pub fn slot_file(bytes: &[u8]) {
     let (left, right) = bytes.split_at(bytes.len() / 2);
     let repaired = [repaired_block(left, *b"GSVSLOT1"), repaired_block(right, *b"GSVSLOT1")];
@@ -53,6 +57,10 @@ pub fn slot_file(bytes: &[u8]) {
 }
 
 /// Any bytes as a record header: what is believed is consistent, and encodes to what it came from.
+///
+/// # Panics
+///
+/// When a promise is broken.
 pub fn record_header(bytes: &[u8]) {
     let mut header = [0; 64];
     let len = bytes.len().min(header.len());
@@ -76,6 +84,10 @@ pub fn record_header(bytes: &[u8]) {
 }
 
 /// Any bytes as trailer, segment header and index of a segment.
+///
+/// # Panics
+///
+/// When a promise is broken.
 pub fn footer(bytes: &[u8]) {
     let magics = [*b"GSVFOOT1", *b"GSVAULT1"];
     for magic in magics {
@@ -108,6 +120,10 @@ pub fn footer(bytes: &[u8]) {
 }
 
 /// Any bytes as a compressed body, and as a payload to be compressed.
+///
+/// # Panics
+///
+/// When a promise is broken.
 pub fn lz4_record(bytes: &[u8]) {
     let mut header = RecordHeader {
         header_len: 64,

@@ -111,13 +111,10 @@ async fn fill(site: &Site, process: &Process, requests: u64) -> Vec<u64> {
 async fn newest_first_delivers_the_newest_segment_first() {
     let backend = Backend::start().await;
     let yaml = INTO_FILE.replace("$REPLAY", "order: newest_first");
-    let without_replay: String = yaml
-        .replace("[otlp, replay]", "[otlp]")
-        .lines()
-        .filter(|line| !line.contains("vault_replay"))
-        .map(|line| format!("{line}\n"))
-        .collect();
-    let site = Site::new(backend.address(), &without_replay);
+    let without_replay = yaml.replace("[otlp, replay]", "[otlp]");
+    let without_replay: Vec<&str> =
+        without_replay.lines().filter(|line| !line.contains("vault_replay")).collect();
+    let site = Site::new(backend.address(), &without_replay.join("\n"));
     let mut process = site.start().await;
     let sent = fill(&site, &process, 45).await;
     process.stop(SOON).await;

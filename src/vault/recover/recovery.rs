@@ -203,8 +203,7 @@ impl Recovery<'_> {
         self.report.segments += 1;
         self.report.records += one.trailer.record_count;
         self.report.scanned_segments += u64::from(one.verdict == Verdict::Scanned);
-        // What was set aside was judged by what was durable then; later commits do not make a gap in it
-        // an acknowledged one.
+        // Later commits do not make an old gap an acknowledged one.
         let durable_seq = if one.candidate.is_quarantined { one.durable_seq } else { durable_seq };
         for fault in &one.faults {
             self.report.torn_tails += u64::from(fault.kind == FaultKind::TornTail);

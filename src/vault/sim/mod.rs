@@ -143,6 +143,9 @@ impl Trouble {
     }
 }
 
+/// A file under its name.
+type Named = (Arc<Path>, Content);
+
 /// The simulated disk; clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct SimFileSystem {
@@ -207,26 +210,34 @@ impl SimFileSystem {
     /// Whether both disks show the same names and bytes.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
-        let (left, right) = (self.fork(), other.fork());
-        let (left, right) = (lock(&left.state), lock(&right.state));
-        let is_same_file = |((left_path, left_file), (right_path, right_file)): (
-            (&Arc<Path>, FileId),
-            (&Arc<Path>, FileId),
-        )| {
-            left_path == right_path
-                && left.disk.content(left_file).is_same(right.disk.content(right_file))
-        };
-        left.disk.files().count() == right.disk.files().count()
-            && left.disk.files().zip(right.disk.files()).all(is_same_file)
+        let (left, right) = (self.files(), other.files());
+        let is_same_file =
+            |left: &Named, right: &Named| left.0 == right.0 && left.1.is_same(&right.1);
+        left.len() == right.len()
+            && left.iter().zip(&right).all(|(left, right)| is_same_file(left, right))
+    }
+
+    fn files(&self) -> Vec<Named> {
+        let state = lock(&self.state);
+        let file = |(path, file)| (Arc::clone(path), state.disk.content(file).clone());
+        state.disk.files().map(file).collect()
     }
 
     /// Changes bytes of a file behind everyone's back, durably, as a bad device does.
+    ///
+    /// # Panics
+    ///
+    /// When the file would not fit the address space.
     pub fn poke(&self, path: &Path, offset: u64, bytes: &[u8]) {
         let offset = usize::try_from(offset).expect("simulated files are small");
         self.edit(path, |content| content.write(bytes, offset));
     }
 
     /// Cuts or lengthens a file behind everyone's back, durably.
+    ///
+    /// # Panics
+    ///
+    /// When the file would not fit the address space.
     pub fn set_len(&self, path: &Path, len: u64) {
         let len = usize::try_from(len).expect("simulated files are small");
         self.edit(path, |content| content.set_len(len));
@@ -245,6 +256,7 @@ impl SimFileSystem {
     }
 
     /// Takes a file away behind everyone's back, durably; returns its bytes.
+    #[expect(clippy::must_use_candidate, reason = "it is called for what it does")]
     pub fn take(&self, path: &Path) -> Option<Vec<u8>> {
         Some(lock(&self.state).disk.take(path)?.to_bytes())
     }

@@ -81,14 +81,14 @@ impl Namer {
         match op {
             Op::Create { path, file } => {
                 self.paths.insert(*file, path.to_path_buf());
-                made(path)
+                Some(made(path))
             }
             Op::Rename { from, to } => {
                 let is_it = |path: &&mut PathBuf| **path == **from;
                 if let Some(path) = self.paths.values_mut().find(is_it) {
                     *path = to.to_path_buf();
                 }
-                renamed(to)
+                Some(renamed(to))
             }
             Op::Remove { path } => {
                 bench::has_extension(path, "gsv").then_some("a segment is deleted")
@@ -127,25 +127,25 @@ fn is_id(path: &Path) -> bool {
     path.to_string_lossy().contains("vault_id")
 }
 
-fn made(path: &Path) -> Option<&'static str> {
-    Some(match path.extension().and_then(|extension| extension.to_str()) {
+fn made(path: &Path) -> &'static str {
+    match path.extension().and_then(|extension| extension.to_str()) {
         Some("json") => "a quarantine report is made",
         Some("torn") => "a torn tail is kept",
         _ if path.ends_with("LOCK") => "the lock is made",
         _ if is_id(path) => "the id is made",
         _ if is_in(path, "cursors") => "a cursor is made",
         _ => "a spare is made",
-    })
+    }
 }
 
-fn renamed(to: &Path) -> Option<&'static str> {
-    Some(match to.extension().and_then(|extension| extension.to_str()) {
+fn renamed(to: &Path) -> &'static str {
+    match to.extension().and_then(|extension| extension.to_str()) {
         _ if is_in(to, "quarantine") => "a segment is set aside",
         Some("open") => "a spare is named",
         Some("gsv") => "a segment is sealed",
         _ if is_id(to) => "the id is named",
         _ => "a cursor is named",
-    })
+    }
 }
 
 fn written(path: &Path, offset: u64) -> Option<&'static str> {
@@ -295,11 +295,9 @@ fn settles(
         let (before, after) = (first.paths(), files.paths());
         return Err(format!("a second recovery changed {before:?} to {after:?}; {report:?}"));
     }
-    match promised {
-        Some(promised) => oracle::check(files, &script.sent, promised).map(|_| ()),
-        None => {
-            let (log, _) = recover(files)?;
-            oracle::read_all(&log, oracle::CURSOR, &script.sent).map(|_| ())
-        }
+    if let Some(promised) = promised {
+        return oracle::check(files, &script.sent, promised).map(|_| ());
     }
+    let (log, _) = recover(files)?;
+    oracle::read_all(&log, oracle::CURSOR, &script.sent).map(|_| ())
 }

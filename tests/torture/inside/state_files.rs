@@ -69,11 +69,11 @@ fn damage_state(run: &mut Run) {
     let bits = if run.runs < 100_000 { 1 } else { 8 };
     for path in &paths {
         let bytes = vault.files.bytes_of(path).expect("is there");
-        for at in 0..bytes.len() {
+        for (at, byte) in bytes.iter().enumerate() {
             for bit in 0..bits {
                 let bit = (at + bit) % 8;
                 check(run, &vault, &format!("{} byte {at} bit {bit}", path.display()), |bad| {
-                    bad.poke(path, at as u64, &[bytes[at] ^ (1 << bit)]);
+                    bad.poke(path, at as u64, &[byte ^ (1 << bit)]);
                 });
             }
             check(run, &vault, &format!("{} cut to {at}", path.display()), |bad| {

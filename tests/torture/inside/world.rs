@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use gophership::vault::AppendError;
@@ -38,7 +40,7 @@ pub(super) struct World {
     maybe_saved: BTreeSet<u64>,
     /// Ids of records that were damaged.
     damaged: BTreeSet<u64>,
-    damaged_files: BTreeSet<String>,
+    damaged_files: BTreeSet<OsString>,
     /// Calls armed to fail since the vault was opened.
     troubles: u32,
     is_full: bool,
@@ -90,8 +92,8 @@ impl World {
         if report.next_seq <= last && !is_damaged {
             return Err(format!("seqs would be used again: {report:?}"));
         }
-        let lost = report.acknowledged_lost.iter().flat_map(|(first, last)| *first..=*last);
-        for seq in lost {
+        let told = report.acknowledged_lost.iter().flat_map(|(first, last)| *first..=*last);
+        for seq in told {
             let id = self.stored.get(&seq);
             if !id.is_some_and(|id| self.damaged.contains(id)) && !is_damaged {
                 return Err(format!("seq {seq} is told lost: {report:?}"));
@@ -151,8 +153,8 @@ impl World {
                 Ok(()) => waiting += 1,
                 Err(refused) => match refused.reason {
                     RefusalReason::StagingFull => {}
-                    RefusalReason::VaultFull if self.is_full || 0 < self.troubles => {}
-                    RefusalReason::Failed if 0 < self.troubles || self.is_full => {}
+                    RefusalReason::VaultFull | RefusalReason::Failed
+                        if self.is_full || 0 < self.troubles => {}
                     reason => {
                         let stats = bench.writer.stats();
                         return Err(format!("refused without need: {reason}; {stats:?}"));
@@ -260,14 +262,13 @@ impl World {
                 segments.push((path, bytes));
             }
         }
-        let stem =
-            |path: &PathBuf| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        let stem_of = |path: &PathBuf| path.file_stem().map(OsStr::to_os_string);
         let chosen = match step {
             Step::Cut { .. } => segments.last(),
             _ => random.choice(&segments),
         };
         let Some((path, bytes)) = chosen else { return };
-        if !self.damaged_files.insert(stem(path).unwrap_or_default()) {
+        if !self.damaged_files.insert(stem_of(path).unwrap_or_default()) {
             return;
         }
         let regions = parse::regions(bytes);

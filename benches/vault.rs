@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, clippy::cast_precision_loss, reason = "a tool for the terminal")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that meets an error may end")]
 
+use std::num::NonZeroUsize;
 use std::os::unix::fs::FileExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -15,8 +16,8 @@ use std::time::Duration;
 use std::time::Instant;
 
 use gophership::vault::{
-    AppendError, Completion, Compression, Durability, NewRecord, OfflineItem, OfflineReader,
-    Options, Reader, Receipt, Writer,
+    AppendError, Completion, Compression, Durability, NewRecord, Options, Reader, Receipt,
+    VerifyOptions, Writer, verify,
 };
 use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
 
@@ -282,14 +283,14 @@ fn reading(dir: &Path, requests: &[Vec<u8>]) {
     writer.close().unwrap();
     for _ in 0..3 {
         let (started, cpu) = (Instant::now(), cpu_time());
-        let mut reader = OfflineReader::open(&dir.join("reading")).unwrap();
-        let mut count = 0;
-        while let Some(item) = reader.next().unwrap() {
-            assert!(matches!(item, OfflineItem::Record(_)));
-            count += 1;
-        }
-        assert_eq!(count, COUNT);
-        tell("offline reading", bytes, started.elapsed(), cpu_time().saturating_sub(cpu));
+        let options = VerifyOptions {
+            jobs: NonZeroUsize::MIN,
+            segment: None,
+            read_bytes: Arc::new(AtomicU64::new(0)),
+        };
+        let verification = verify(&dir.join("reading"), &options).unwrap();
+        assert!(verification.findings.is_empty());
+        tell("verification, 1 job", bytes, started.elapsed(), cpu_time().saturating_sub(cpu));
     }
 }
 

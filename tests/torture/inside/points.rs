@@ -69,6 +69,9 @@ const POINTS: [&str; 30] = [
     "the lock is made",
 ];
 
+/// Damaged disks of one day that are tried for a step of recovery.
+const DAMAGES_MAX: usize = 16;
+
 /// Follows a recording and names its steps.
 #[derive(Default)]
 struct Namer {
@@ -236,10 +239,13 @@ fn at_point(
         return Some(settles(&cut(&playback, random), script, Some(&promised)));
     }
     // Quarantine and torn tails only come with damage, and are recovery's work.
-    let damaged = damaged(script, random);
-    damaged.record();
-    drop(recover_on(&damaged.shared(), &bench::dir()));
-    let recording = damaged.recorded();
+    let recording = (0..DAMAGES_MAX).find_map(|_| {
+        let damaged = damaged(script, random);
+        damaged.record();
+        drop(recover_on(&damaged.shared(), &bench::dir()));
+        let recording = damaged.recorded();
+        (!places(&recording, point).is_empty()).then_some(recording)
+    })?;
     let at = random.choice(places(&recording, point))?;
     let mut playback = recording.play();
     for _ in 0..=at {
@@ -263,9 +269,13 @@ fn cut(playback: &Playback, random: &mut fastrand::Rng) -> SimFileSystem {
     playback.after_power_cut(&fates)
 }
 
-/// The end of a day, with garbage behind an open segment and one bit flipped in another's records.
+/// A kill at some moment of a day, with garbage behind an open segment and one bit flipped in another's records.
 fn damaged(script: &Script, random: &mut fastrand::Rng) -> SimFileSystem {
-    let files = script.end.fork();
+    let mut playback = script.recording.play();
+    for _ in 0..random.usize(0..=script.recording.ops().len()) {
+        playback.step();
+    }
+    let files = playback.after_power_cut(&vec![Fate::Kept; playback.loose_len()]);
     crash::tear_open_segment(&files, random);
     let mut segments = files.paths();
     segments.retain(|(path, bytes)| bench::has_extension(path, "gsv") && 16_384 < *bytes);

@@ -25,8 +25,6 @@ pub(super) struct Script {
     pub(super) sent: Vec<Vec<u8>>,
     /// What the cursor had acknowledged at each save.
     saves: Vec<Ids>,
-    /// The disk at the end, as a kill leaves it.
-    pub(super) end: SimFileSystem,
 }
 
 /// Plays a day; the same seed does the same things.
@@ -34,12 +32,8 @@ pub(super) fn play(seed: u64) -> Script {
     let mut random = fastrand::Rng::with_seed(seed);
     let files = SimFileSystem::default();
     files.record();
-    let mut script = Script {
-        recording: Recording::default(),
-        sent: vec![Vec::new(); 128],
-        saves: Vec::new(),
-        end: SimFileSystem::default(),
-    };
+    let mut script =
+        Script { recording: Recording::default(), sent: vec![Vec::new(); 128], saves: Vec::new() };
     let mut next_id = 1;
     let mut taken = Ids::default();
     for _ in 0..random.u32(1..=2) {
@@ -59,7 +53,6 @@ pub(super) fn play(seed: u64) -> Script {
             bench.writer.close().expect("a healthy disk closes");
         }
     }
-    script.end = files.after_kill();
     script.recording = files.recorded();
     script
 }

@@ -186,10 +186,14 @@ sinks:
     assert!(160 < dropped && dropped % 4 == 0, "{books:?}");
     assert_eq!((books.count("received"), books.imbalance()), (480, 0), "{books:?}");
     process.hold("auto");
-    let expected =
-        Books::of(&[("received", 480), ("dropped", dropped), ("delivered", 480 - dropped)]);
-    process.books_become(Signal::Logs, &expected, "the rest replayed").await;
-    assert_eq!(backend.requests(), u64::try_from(120 - dropped / 4).unwrap());
+    // Room is made ahead of need, so a segment more may have gone meanwhile.
+    let is_over = |metrics: &crate::harness::Metrics| {
+        let books = metrics.books("logs");
+        books.count("vaulted") == 0 && books.count("delivered") + books.count("dropped") == 480
+    };
+    process.measured(SOON, "the rest is delivered", is_over).await;
+    let delivered = process.metrics().await.books("logs").count("delivered");
+    assert_eq!(i64::try_from(backend.requests()).unwrap(), delivered / 4);
     process.stop(SOON).await;
 }
 

@@ -226,7 +226,7 @@ mod tests {
     fn a_header_is_a_name_and_a_value() {
         let texts = |text: &str| headers(&[text.to_owned()]);
         assert_eq!(texts("a=b=c").unwrap().get("a").unwrap(), "b=c");
-        for text in ["a", "=b", "a b=c", "a=\n"] {
+        for text in ["a", "=b", "a b=c", "a=b\nc"] {
             assert!(texts(text).is_err(), "{text:?}");
         }
     }

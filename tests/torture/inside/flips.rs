@@ -153,28 +153,25 @@ fn flip_every_byte(run: &mut Run) {
     }
 }
 
-/// Every byte with one bit, and headers with all eight; bodies are thinned to what is wanted.
+/// Headers and footers with all eight bits of every byte, and of bodies and padding every byte with one
+/// bit, thinned to what is wanted.
 fn flips(specimen: &Specimen, wanted: usize, seed: u64) -> Vec<(usize, u32)> {
     let mut flips = Vec::new();
-    let mut bodies = Vec::new();
+    let mut others = Vec::new();
     for (range, region) in &specimen.regions {
         for at in range.clone() {
-            let bit = u32::try_from(at % 8).expect("small");
             match region {
-                Region::Body(_) => bodies.push((at, bit)),
                 Region::Beyond => {}
-                Region::RecordHeader(_) | Region::Watermark => {
-                    flips.extend((0..8).map(|bit| (at, bit)));
+                _ if specimen.bytes[at] == 0 || matches!(region, Region::Body(_)) => {
+                    others.push((at, u32::try_from(at % 8).expect("small")));
                 }
-                _ if specimen.bytes[at] != 0 => flips.extend((0..8).map(|bit| (at, bit))),
-                _ => flips.push((at, bit)),
+                _ => flips.extend((0..8).map(|bit| (at, bit))),
             }
         }
     }
-    let step = bodies.len().div_ceil(wanted.saturating_sub(flips.len()).max(1)).max(1);
+    let step = others.len().div_ceil(wanted.saturating_sub(flips.len()).max(1)).max(1);
     let first = usize::try_from(seed).unwrap_or(0) % step;
-    flips.extend(bodies.into_iter().skip(first).step_by(step));
-    flips.truncate(wanted.max(1));
+    flips.extend(others.into_iter().skip(first).step_by(step));
     flips
 }
 

@@ -26,6 +26,8 @@ const READY_WITHIN: Duration = Duration::from_secs(5);
 /// For an error to come up, and to go on after it.
 const ENDURES: Duration = Duration::from_millis(120);
 const FULL_WITHIN: Duration = Duration::from_secs(20);
+/// A group has at most what is under way at the same time.
+const GROUP_RECORDS_MAX: u64 = 64;
 const STOPS_WITHIN: Duration = Duration::from_secs(5);
 
 pub(super) const SUITE: Suite = Suite {
@@ -169,7 +171,10 @@ fn fill(task: &Task, ledger: &mut Ledger, sums: &mut Sums) -> Vec<String> {
     violations
 }
 
-/// A disk whose own backing is full: syncs fail once, and then lie.
+/// A disk whose own backing is full: syncs fail once, and then lie. So does one write: the loop driver
+/// answers OK when its backing took a part of it only (calls traced: `pwrite64` and `fdatasync` of the
+/// last group OK, its second half gone). No vault can help that, so the end of the last group before
+/// the first failure is not owed.
 fn full_backing(seed: u64, sums: &mut Sums) -> Vec<String> {
     let mut place = Place::new();
     let small = place.tmpfs("small", 12 * MIB);
@@ -182,9 +187,12 @@ fn full_backing(seed: u64, sums: &mut Sums) -> Vec<String> {
     place.detach();
     Place::resize(&small, 128 * MIB);
     place.attach("mount", &image);
-    let audit = ledger.audit(&task, false);
+    let audit = ledger.audit(&task, true);
     sums.kept += audit.kept;
     violations.extend(audit.violations);
+    if GROUP_RECORDS_MAX < audit.missing {
+        violations.push(format!("{} acknowledged records are lost", audit.missing));
+    }
     violations.into_iter().map(|violation| format!("full backing: {violation}")).collect()
 }
 

@@ -34,7 +34,7 @@ pub(super) const SUITE: Suite = Suite {
     id: "R1",
     title: "ENOSPC on ext4 and tmpfs: refused with RetryInfo, taking again within 2 s, nothing acknowledged is lost",
     fast: 20,
-    long: 100,
+    long: 40,
     needs: Some(disk::has_loop),
     run,
 };

@@ -241,8 +241,14 @@ fn tell_damage(context: &Context, report: &RecoveryReport) -> Result<(), BuildEr
         return Ok(());
     }
     let lost = report.lost_records();
-    tracing::error!(vault = %context.id, acknowledged_lost = lost, ?report,
-        "Vault was damaged; see its quarantine, and `gophership vault verify`.");
+    tracing::error!(
+        vault = %context.id,
+        acknowledged_lost = lost,
+        seqs = ?report.acknowledged_lost,
+        quarantined = ?report.quarantined,
+        faults = report.faults.len(),
+        "Vault was damaged; `gophership vault verify` says how."
+    );
     if context.vaults.on_loss() == OnLoss::Refuse && 0 < lost {
         return Err(BuildError::Option(format!(
             "{lost} acknowledged requests are missing from the vault; without --strict it starts, \

@@ -103,8 +103,10 @@ impl Depot {
     }
 
     /// Says whether the vault is full and wakes whoever waits for a spare.
-    fn announce(&self, gauges: &Gauges) {
-        let is_full = lock(&self.state).spares.is_empty();
+    ///
+    /// The writer may have taken a spare that was just made: no spare then does not mean no room.
+    fn announce(&self, gauges: &Gauges, is_made: bool) {
+        let is_full = !is_made && lock(&self.state).spares.is_empty();
         gauges.is_full.store(is_full, Ordering::Release);
         self.changed.notify_all();
     }
@@ -148,7 +150,7 @@ impl Helper {
                     let is_trouble = made.is_err_and(|e| e.kind() != io::ErrorKind::StorageFull);
                     self.gauges.has_disk_trouble.store(is_trouble, Ordering::Release);
                     next_try = Instant::now() + if is_made { Duration::ZERO } else { RETRY_EVERY };
-                    self.depot.announce(&self.gauges);
+                    self.depot.announce(&self.gauges, is_made);
                 }
                 Turn::Tidy => {
                     self.tidy();
@@ -343,5 +345,19 @@ fn report_missing_tail(scanner: &Scanner, last_seq: u64, report: &mut impl FnMut
         && seen < last_seq
     {
         report(scanner.tail_fault(FaultKind::Tail, Some((seen + 1, last_seq))));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spare_that_was_taken_at_once_does_not_make_the_vault_full() {
+        let (depot, gauges) = (Depot::new(VecDeque::new()), Gauges::default());
+        depot.announce(&gauges, true);
+        assert!(!gauges.is_full.load(Ordering::Acquire));
+        depot.announce(&gauges, false);
+        assert!(gauges.is_full.load(Ordering::Acquire));
     }
 }

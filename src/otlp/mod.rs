@@ -39,6 +39,7 @@ mod retain;
 mod schema;
 mod signal;
 mod value;
+mod verdict;
 mod view;
 mod wire;
 
@@ -68,4 +69,6 @@ pub use signal::Signal;
 pub use signal::UnknownSignal;
 pub use value::AnyValueView;
 pub use value::Value;
+pub use verdict::Verdict;
+pub use verdict::chain;
 pub use view::RecordView;

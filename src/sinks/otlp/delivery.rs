@@ -11,7 +11,6 @@ use super::Protocol;
 use super::client::Client;
 use super::grpc;
 use super::http;
-use super::verdict::Verdict;
 use crate::config::ComponentId;
 use crate::config::running::RunError;
 use crate::config::running::Sink;
@@ -19,6 +18,7 @@ use crate::config::running::Stop;
 use crate::event::Batch;
 use crate::flow::EdgeReceiver;
 use crate::metrics::SinkMetrics;
+use crate::otlp::Verdict;
 
 /// How often a delivery looks whether the vault has taken over meanwhile.
 const CLAIM_CHECK: Duration = Duration::from_millis(100);

@@ -12,10 +12,10 @@ use tonic_types::StatusExt;
 
 use super::CompressionOption;
 use super::client::Client;
-use super::verdict::Verdict;
-use super::verdict::chain;
 use crate::event::Batch;
 use crate::otlp::RawCodec;
+use crate::otlp::Verdict;
+use crate::otlp::chain;
 
 pub(super) async fn send(client: &Client, batch: &Batch) -> Verdict {
     let mut grpc = Grpc::with_origin(client.transport.clone(), client.endpoint.clone())

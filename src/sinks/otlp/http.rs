@@ -19,9 +19,9 @@ use tonic::body::Body;
 
 use super::CompressionOption;
 use super::client::Client;
-use super::verdict::Verdict;
-use super::verdict::chain;
 use crate::event::Batch;
+use crate::otlp::Verdict;
+use crate::otlp::chain;
 
 /// OTLP recommends that a client reads no more of an answer.
 const ANSWER_BYTES_MAX: usize = 4 << 20;

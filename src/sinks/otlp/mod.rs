@@ -10,7 +10,6 @@ mod client;
 mod delivery;
 mod grpc;
 mod http;
-mod verdict;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

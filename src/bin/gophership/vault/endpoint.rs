@@ -21,16 +21,15 @@ use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use hyper_util::rt::TokioTimer;
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
-use prost::Message;
 use serde_json::json;
-use tonic::Code;
 use tonic::body::Body;
 use tonic::client::Grpc;
 use tonic_types::StatusExt;
 
+use gophership::otlp;
 use gophership::otlp::RawCodec;
 use gophership::otlp::Signal;
+use gophership::otlp::Verdict;
 use gophership::tls::ClientTls;
 
 use super::Failure;
@@ -41,19 +40,6 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// OTLP recommends that a client reads no more of an answer.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
-/// The longest pause that an endpoint may ask for.
-const PAUSE_MAX: Duration = Duration::from_mins(5);
-
-/// What became of an attempt.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// The endpoint has it, less the records that it says it rejected.
-    Taken { rejected_records: u64, message: String },
-    /// Sending it again may help, if asked for not before this long.
-    Retry { after: Option<Duration>, reason: String },
-    /// Sending it again cannot help.
-    Rejected { reason: String },
-}
 
 /// A client of one endpoint; cheap to clone.
 #[derive(Clone)]
@@ -103,26 +89,26 @@ impl Endpoint {
             }
         };
         let answer = tokio::time::timeout(ANSWER_WITHIN, attempt).await;
-        answer.unwrap_or_else(|_| retry("no answer in time"))
+        answer.unwrap_or_else(|_| Verdict::unanswered("no answer in time"))
     }
 
     async fn send_grpc(&self, signal: Signal, wire: Bytes) -> Verdict {
         let mut grpc = Grpc::with_origin(self.client.clone(), self.uri.clone());
         if let Err(error) = grpc.ready().await {
-            return retry(format!("cannot connect: {}", super::chain(&error)));
+            return Verdict::unanswered(format!("cannot connect: {}", otlp::chain(&error)));
         }
         let mut request = tonic::Request::new(wire);
         request.metadata_mut().as_mut().extend(self.headers.clone());
         let path = PathAndQuery::from_static(signal.grpc_path());
         match grpc.unary::<Bytes, Bytes, _>(request, path, RawCodec).await {
-            Ok(response) => taken(response.get_ref()),
+            Ok(response) => Verdict::of_response(response.get_ref()),
             // A status that was made here, because the connection failed, carries its cause.
             Err(status) => {
                 if let Some(cause) = std::error::Error::source(&status) {
-                    return retry(super::chain(cause));
+                    return Verdict::unanswered(otlp::chain(cause));
                 }
                 let after = status.get_details_retry_info().and_then(|info| info.retry_delay);
-                of_grpc(status.code(), status.message(), after)
+                Verdict::of_grpc(status.code(), status.message(), after)
             }
         }
     }
@@ -142,16 +128,18 @@ impl Endpoint {
         request.headers_mut().insert(CONTENT_TYPE, protobuf);
         let response = match self.client.request(request).await {
             Ok(response) => response,
-            Err(error) => return retry(super::chain(&error)),
+            Err(error) => return Verdict::unanswered(otlp::chain(&error)),
         };
         let status = response.status();
         if status.is_success() {
             let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
-            return taken(&body.map(http_body_util::Collected::to_bytes).unwrap_or_default());
+            return Verdict::of_response(
+                &body.map(http_body_util::Collected::to_bytes).unwrap_or_default(),
+            );
         }
         let hint = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let after = hint.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
-        of_http(status.as_u16(), after)
+        Verdict::of_http(status, after)
     }
 }
 
@@ -168,57 +156,23 @@ fn headers(texts: &[String]) -> Result<HeaderMap, Failure> {
     Ok(headers)
 }
 
-fn retry(reason: impl Into<String>) -> Verdict {
-    Verdict::Retry { after: None, reason: reason.into() }
-}
-
-/// Judges the body of a success, which is the same for all signals.
-fn taken(body: &[u8]) -> Verdict {
-    let answer = ExportLogsServiceResponse::decode(body).unwrap_or_default();
-    let partial = answer.partial_success.unwrap_or_default();
-    Verdict::Taken {
-        rejected_records: u64::try_from(partial.rejected_log_records).unwrap_or(0),
-        message: partial.error_message,
-    }
-}
-
-fn of_grpc(code: Code, message: &str, after: Option<Duration>) -> Verdict {
-    let reason = format!("{code:?}: {message}");
-    let after = after.map(|after| after.min(PAUSE_MAX));
-    match code {
-        Code::Cancelled
-        | Code::DeadlineExceeded
-        | Code::Aborted
-        | Code::OutOfRange
-        | Code::Unavailable
-        | Code::DataLoss => Verdict::Retry { after, reason },
-        Code::ResourceExhausted if after.is_some() => Verdict::Retry { after, reason },
-        _ => Verdict::Rejected { reason },
-    }
-}
-
-fn of_http(status: u16, after: Option<Duration>) -> Verdict {
-    let reason = format!("HTTP {status}");
-    match status {
-        429 | 502 | 503 | 504 => {
-            Verdict::Retry { after: after.map(|after| after.min(PAUSE_MAX)), reason }
-        }
-        _ => Verdict::Rejected { reason },
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use tonic::Code;
+
     use super::*;
 
     #[test]
     fn only_what_otlp_calls_retryable_is_sent_again() {
         let is_retry = |verdict: &Verdict| matches!(verdict, Verdict::Retry { .. });
-        let retried: Vec<i32> =
-            (0..17).filter(|code| is_retry(&of_grpc(Code::from_i32(*code), "", None))).collect();
+        let retried: Vec<i32> = (0..17)
+            .filter(|code| is_retry(&Verdict::of_grpc(Code::from_i32(*code), "", None)))
+            .collect();
         assert_eq!(retried, [1, 4, 10, 11, 14, 15]);
-        assert!(is_retry(&of_grpc(Code::ResourceExhausted, "", Some(Duration::ZERO))));
-        let retried: Vec<u16> = (400..600).filter(|code| is_retry(&of_http(*code, None))).collect();
+        assert!(is_retry(&Verdict::of_grpc(Code::ResourceExhausted, "", Some(Duration::ZERO))));
+        let status = |code| http::StatusCode::from_u16(code).unwrap();
+        let retried: Vec<u16> =
+            (400..600).filter(|code| is_retry(&Verdict::of_http(status(*code), None))).collect();
         assert_eq!(retried, [429, 502, 503, 504]);
     }
 

@@ -14,12 +14,12 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use gophership::otlp::Signal;
+use gophership::otlp::Verdict;
 use gophership::vault::StoredRecord;
 
 use super::Failure;
 use super::args::ExportArgs;
 use super::endpoint::Endpoint;
-use super::endpoint::Verdict;
 use super::exit;
 use super::files::Files;
 use super::progress::Progress;
@@ -245,11 +245,11 @@ async fn send_all(
 fn book(outcome: &mut Outcome, done: &Done) -> bool {
     let seq = done.seq;
     match &done.verdict {
-        Verdict::Taken { rejected_records, message } => {
+        Verdict::Delivered { rejected, message } => {
             outcome.exported += 1;
-            outcome.rejected_records += rejected_records;
-            if 0 < *rejected_records {
-                let rejected = table::count(*rejected_records, "record");
+            outcome.rejected_records += rejected;
+            if 0 < *rejected {
+                let rejected = table::count(*rejected, "record");
                 complain(&format!("seq {seq}: the endpoint rejected {rejected} of it: {message}"));
             }
             true

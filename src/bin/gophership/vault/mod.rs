@@ -19,6 +19,7 @@ mod when;
 use std::io;
 use std::process::ExitCode;
 
+use gophership::otlp;
 use gophership::vault::VaultError;
 
 use crate::complain;
@@ -72,7 +73,7 @@ impl From<VaultError> for Failure {
             VaultError::CursorName { .. } => "; `gophership vault ls` shows the cursors there are",
             _ => "",
         };
-        Self { code, text: format!("{}{advice}", chain(&error)) }
+        Self { code, text: format!("{}{advice}", otlp::chain(&error)) }
     }
 }
 
@@ -98,18 +99,4 @@ pub(crate) fn run(command: VaultCommand) -> ExitCode {
             if could_not_look { exit::UNVERIFIED.into() } else { code.into() }
         }
     }
-}
-
-/// The error with its causes, each said once.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let words = cause.to_string();
-        if !text.ends_with(&words) {
-            text = format!("{text}: {words}");
-        }
-        next = cause.source();
-    }
-    text
 }

@@ -87,7 +87,7 @@ impl Records {
                     if ERRORS_MAX < self.faults {
                         return Err(error.into());
                     }
-                    complain(&format!("damaged: {}", super::chain(&error)));
+                    complain(&format!("damaged: {}", gophership::otlp::chain(&error)));
                 }
             }
         }

@@ -11,23 +11,38 @@ const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
 
 /// What became of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub enum Verdict {
     /// The backend has it, less the records that it says it rejected.
-    Delivered { rejected: u64, message: String },
+    Delivered {
+        /// Records that it says it rejected.
+        rejected: u64,
+        /// What it says about them.
+        message: String,
+    },
     /// Sending it again may help, if asked for not before this long.
-    Retry { after: Option<Duration>, reason: String },
+    Retry {
+        /// Not before this long, if it said so.
+        after: Option<Duration>,
+        /// Why, in words.
+        reason: String,
+    },
     /// Sending it again cannot help.
-    Rejected { reason: String },
+    Rejected {
+        /// Why, in words.
+        reason: String,
+    },
 }
 
 impl Verdict {
     /// The request did not get an answer.
-    pub(super) fn unanswered(reason: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn unanswered(reason: impl Into<String>) -> Self {
         Self::Retry { after: None, reason: reason.into() }
     }
 
     /// Judges a gRPC status that is not OK.
-    pub(super) fn of_grpc(code: Code, message: &str, hint: Option<Duration>) -> Self {
+    #[must_use]
+    pub fn of_grpc(code: Code, message: &str, hint: Option<Duration>) -> Self {
         let reason = format!("{code:?}: {message}");
         let after = hint.map(|hint| hint.min(RETRY_AFTER_MAX));
         match code {
@@ -43,7 +58,8 @@ impl Verdict {
     }
 
     /// Judges an HTTP status that is not 2xx.
-    pub(super) fn of_http(status: http::StatusCode, hint: Option<Duration>) -> Self {
+    #[must_use]
+    pub fn of_http(status: http::StatusCode, hint: Option<Duration>) -> Self {
         let reason = format!("HTTP {status}");
         match status.as_u16() {
             429 | 502 | 503 | 504 => {
@@ -54,7 +70,8 @@ impl Verdict {
     }
 
     /// Judges the body of a success: an `Export*ServiceResponse`, the same for all signals.
-    pub(super) fn of_response(body: &[u8]) -> Self {
+    #[must_use]
+    pub fn of_response(body: &[u8]) -> Self {
         use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
         use prost::Message;
 
@@ -70,7 +87,8 @@ impl Verdict {
 }
 
 /// The error with its causes, each said once.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

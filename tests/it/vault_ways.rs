@@ -140,8 +140,9 @@ async fn replay_keeps_to_its_rate_in_bytes() {
     let site = Site::new(backend.address(), &INTO_FILE.replace("$REPLAY", "rate_bytes: 1MiB"));
     let mut process = site.start().await;
     fill(&site, &process, 20).await;
-    process.hold("auto");
+    // Before the command: the replay runs before `hold` has returned.
     let started = Instant::now();
+    process.hold("auto");
     let books = Books::of(&[("received", 20), ("delivered", 20)]);
     process.books_become(Signal::Logs, &books, "replayed").await;
     let took = started.elapsed();

@@ -32,6 +32,8 @@ pub(super) struct Gauges {
     pub(super) commit_latency_ns: AtomicU64,
     /// Commit groups written.
     pub(super) commits: AtomicU64,
-    /// Segments that failed while being written.
+    /// Segments whose write failed, or that read back other than written.
     pub(super) suspect_segments: AtomicU64,
+    /// Sealed segments that were not read back yet.
+    pub(super) unread_segments: AtomicU64,
 }

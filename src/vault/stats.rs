@@ -31,8 +31,10 @@ pub struct Stats {
     pub is_full: bool,
     /// The writer gave up after repeated disk failures.
     pub has_failed: bool,
-    /// Segments that failed while being written, since open.
+    /// Segments whose write failed, or that read back other than written, since open.
     pub suspect_segments: u64,
+    /// Sealed segments that were not read back yet.
+    pub unread_segments: u64,
     /// Segments set aside.
     pub quarantined_segments: u64,
     /// Records found damaged since open.
@@ -69,6 +71,7 @@ impl<C: Completion> Writer<C> {
             is_full: gauges.is_full.load(Ordering::Acquire),
             has_failed: gauges.has_failed.load(Ordering::Acquire),
             suspect_segments: gauges.suspect_segments.load(Ordering::Relaxed),
+            unread_segments: gauges.unread_segments.load(Ordering::Relaxed),
             quarantined_segments: quarantined as u64,
             corrupt_records: self.log.corrupt_records.load(Ordering::Relaxed),
             dropped_records: lock(&self.log.dropped).records(),

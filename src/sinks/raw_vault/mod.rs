@@ -320,6 +320,8 @@ impl RawVault {
         self.metrics.dropped.set(gauge(stats.dropped_records));
         self.metrics.lost.set(gauge(stats.lost_records));
         self.metrics.quarantined.set(gauge(stats.quarantined_segments));
+        self.metrics.suspect.set(gauge(stats.suspect_segments));
+        self.metrics.unread.set(gauge(stats.unread_segments));
         self.metrics.commit_micros.set(gauge(stats.commit_latency_micros()));
         self.metrics.max_bytes.set(gauge(stats.max_bytes));
         self.metrics.full.set(i64::from(stats.is_full));

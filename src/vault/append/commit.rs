@@ -16,11 +16,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
+use crate::vault::append::group::GROUP_BYTES_MAX;
+use crate::vault::append::group::GroupBuffer;
 use crate::vault::append::helper::Depot;
 use crate::vault::append::helper::Job;
 use crate::vault::append::segment::ActiveSegment;
 use crate::vault::append::segment::CommitStamp;
-use crate::vault::append::segment::GroupBuffer;
 use crate::vault::append::segment::Predecessor;
 use crate::vault::append::spare::SegmentState;
 use crate::vault::append::staging::StagedRecord;
@@ -35,8 +36,6 @@ use crate::vault::log::Log;
 use crate::vault::options::Durability;
 use crate::vault::options::Options;
 
-/// A group is closed when it has this many bytes.
-const GROUP_BYTES_MAX: u64 = 1 << 20;
 /// A watermark is written after this much idle time.
 const WATERMARK_AFTER: Duration = Duration::from_millis(100);
 /// Longest sleep; bounds how late a segment is rotated by age.
@@ -54,7 +53,7 @@ pub(in crate::vault) struct Committer<C: Completion> {
     durability: Durability,
     pub(in crate::vault) segment_age_max: Duration,
     pub(in crate::vault) max_bytes: u64,
-    buffer: GroupBuffer,
+    pub(in crate::vault) buffer: GroupBuffer,
     pub(in crate::vault) active: Option<ActiveSegment>,
     pub(in crate::vault) predecessor: Predecessor,
     records: Vec<StagedRecord>,
@@ -81,6 +80,7 @@ impl<C: Completion> Committer<C> {
         depot: Arc<Depot>,
         next_seq: u64,
         predecessor: Predecessor,
+        last_digest: [u8; 32],
     ) -> io::Result<Self> {
         Ok(Self {
             shared,
@@ -89,7 +89,7 @@ impl<C: Completion> Committer<C> {
             durability: options.durability,
             segment_age_max: options.segment_age_max,
             max_bytes: options.max_bytes,
-            buffer: GroupBuffer::new()?,
+            buffer: GroupBuffer::new(last_digest)?,
             active: None,
             predecessor,
             records: Vec::with_capacity(QUEUE_RECORDS_MAX),
@@ -137,12 +137,16 @@ impl<C: Completion> Committer<C> {
 
     /// Takes what is queued, as far as it fits one group of the active segment.
     fn collect(&mut self) {
-        while self.group_bytes < GROUP_BYTES_MAX && self.records.len() < QUEUE_RECORDS_MAX {
+        while self.records.len() < QUEUE_RECORDS_MAX {
             let Some(staged) = self.carry.take().or_else(|| self.shared.queue.pop()) else {
                 return;
             };
             let span_bytes = staged.record.span_bytes();
             let wanted = self.group_bytes + span_bytes;
+            if (GROUP_BYTES_MAX as u64) < wanted && !self.records.is_empty() {
+                self.carry = Some(staged);
+                return;
+            }
             if !self.active.as_ref().is_some_and(|active| active.fits(wanted)) {
                 if !self.records.is_empty() {
                     self.carry = Some(staged);
@@ -280,6 +284,7 @@ impl<C: Completion> Committer<C> {
         self.shared.gauges.suspect_segments.fetch_add(1, Ordering::Relaxed);
         if let Some(active) = self.active.take() {
             let id = active.id;
+            self.buffer.abandon_segment();
             tracing::warn!(%error, segment = %id, "Segment is suspect after a failed write.");
             self.log.update(id, |info| info.state = SegmentState::Closed);
             self.predecessor =

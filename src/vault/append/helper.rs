@@ -1,7 +1,7 @@
 //! The helper thread: everything that must not stand on the way of an acknowledgement.
 //!
-//! It keeps spares ready, seals closed segments, verifies suspect ones, sets damaged ones aside and
-//! runs retention. Writer and helper meet in the [`Depot`].
+//! It keeps spares ready, seals closed segments, reads them back, verifies suspect ones, sets damaged
+//! ones aside (both in `scrub.rs`) and runs retention. Writer and helper meet in the [`Depot`].
 
 use std::collections::VecDeque;
 use std::io;
@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
+use crate::vault::append::scrub::Scrub;
 use crate::vault::append::seal;
 use crate::vault::append::seal::SealError;
 use crate::vault::append::segment::SealJob;
@@ -19,15 +20,9 @@ use crate::vault::append::spare;
 use crate::vault::append::spare::SegmentId;
 use crate::vault::append::spare::SegmentState;
 use crate::vault::append::spare::Spare;
-use crate::vault::fs::Access;
 use crate::vault::log::Log;
 use crate::vault::options::Options;
 use crate::vault::options::WhenFull;
-use crate::vault::read::scan::Fault;
-use crate::vault::read::scan::FaultKind;
-use crate::vault::read::scan::Found;
-use crate::vault::read::scan::Scanner;
-use crate::vault::recover::quarantine;
 use crate::vault::state::Gauges;
 use crate::vault::state::lock;
 
@@ -35,6 +30,8 @@ use crate::vault::state::lock;
 const PRUNE_EVERY: Duration = Duration::from_secs(1);
 /// While full, space is looked for this often.
 const RETRY_EVERY: Duration = Duration::from_millis(200);
+/// While records wait for the disk, this long until another look whether they still do.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
 /// Longest wait for a spare while the helper is at it.
 const SPARE_WAIT_MAX: Duration = Duration::from_secs(30);
 
@@ -127,12 +124,15 @@ pub(in crate::vault) struct Helper {
     pub(in crate::vault) next_segment: u64,
     /// Digest of the segment sealed last; the next one includes it.
     pub(in crate::vault) last_digest: [u8; 32],
+    /// Sealed segments that were not read back yet.
+    pub(in crate::vault) scrub: Scrub,
 }
 
 enum Turn {
     Job(Job),
     MakeSpare,
     Tidy,
+    ReadBack,
     Stop,
 }
 
@@ -156,12 +156,14 @@ impl Helper {
                     self.tidy();
                     next_tidy = Instant::now() + PRUNE_EVERY;
                 }
+                Turn::ReadBack => self.read_back(),
                 Turn::Stop => return,
             }
         }
     }
 
-    /// Decides what is most urgent: an empty depot, then jobs, then further spares, then retention.
+    /// Decides what is most urgent: an empty depot, then jobs, then further spares, then retention, and
+    /// reading back while no record waits for the disk.
     fn next_turn(&self, next_tidy: Instant, next_try: Instant) -> Turn {
         let mut state = lock(&self.depot.state);
         loop {
@@ -182,7 +184,13 @@ impl Helper {
             if next_tidy <= now {
                 return Turn::Tidy;
             }
-            let next = if 0 < missing { next_tidy.min(next_try) } else { next_tidy };
+            let mut next = if 0 < missing { next_tidy.min(next_try) } else { next_tidy };
+            if self.scrub.has_work() {
+                if self.gauges.staged_bytes.load(Ordering::Acquire) == 0 {
+                    return Turn::ReadBack;
+                }
+                next = next.min(now + LOOK_AGAIN_AFTER);
+            }
             let waited = self.depot.changed.wait_timeout(state, next - now);
             state = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
         }
@@ -216,6 +224,8 @@ impl Helper {
         match seal::seal(&*self.log.files, &self.log.dir, job, self.last_digest) {
             Ok(sealed) => {
                 self.last_digest = sealed.digest;
+                self.scrub.add(id);
+                self.tell_unread();
                 self.log.update(id, |info| {
                     info.state = SegmentState::Sealed;
                     info.path = sealed.path;
@@ -235,38 +245,6 @@ impl Helper {
                 self.verify_suspect(id);
             }
         }
-    }
-
-    /// Reads back what was durable, reports what is missing and sets the segment aside.
-    fn verify_suspect(&self, id: SegmentId) {
-        let Some(info) = self.log.info(id) else { return };
-        let path = info.path.clone();
-        let files = &self.log.files;
-        let verified = files.open(&path, Access::Direct).and_then(|file| {
-            let last_seq = Some(info.first_seq.saturating_sub(1));
-            let vault_id = self.log.vault_id;
-            Scanner::new(file.into(), id, vault_id, info.data_end, last_seq)
-        });
-        match verified {
-            Ok(scanner) => verify(scanner, info.last_seq, |fault| self.log.report(fault)),
-            Err(error) => tracing::error!(%error, segment = %id, "Segment could not be verified."),
-        }
-        if let Err(error) = self.set_aside(id) {
-            tracing::error!(%error, segment = %id, "Segment could not be set aside.");
-        }
-    }
-
-    fn set_aside(&self, id: SegmentId) -> io::Result<()> {
-        let Some(info) = self.log.info(id) else { return Ok(()) };
-        let faults = lock(&self.log.state).segments.get(&id).map(|listed| listed.faults.clone());
-        let faults = faults.unwrap_or_default();
-        let files = &*self.log.files;
-        let path = quarantine::set_aside(files, &self.log.dir, id, &info.path, &faults)?;
-        self.log.update(id, |info| {
-            info.state = SegmentState::Quarantined;
-            info.path = path;
-        });
-        Ok(())
     }
 
     fn make_spare(&mut self) -> io::Result<()> {
@@ -318,33 +296,6 @@ impl Helper {
                 tracing::warn!(%error, segment = %id, "Segment could not be set aside.");
             }
         }
-    }
-}
-
-/// Walks all records up to `last_seq` and reports every one that is gone.
-pub(in crate::vault) fn verify(mut scanner: Scanner, last_seq: u64, mut report: impl FnMut(Fault)) {
-    loop {
-        match scanner.next() {
-            Found::Record(record) => {
-                if scanner.check_body(&record).is_err() {
-                    report(scanner.body_fault(&record));
-                }
-            }
-            Found::Watermark(_) => {}
-            Found::Fault(fault) => report(fault),
-            Found::End | Found::Torn => {
-                report_missing_tail(&scanner, last_seq, &mut report);
-                return;
-            }
-        }
-    }
-}
-
-fn report_missing_tail(scanner: &Scanner, last_seq: u64, report: &mut impl FnMut(Fault)) {
-    if let Some(seen) = scanner.last_seq()
-        && seen < last_seq
-    {
-        report(scanner.tail_fault(FaultKind::Tail, Some((seen + 1, last_seq))));
     }
 }
 

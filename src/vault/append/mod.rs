@@ -1,8 +1,11 @@
 //! The way in: from a caller's thread to the disk, and what keeps it free.
 
 pub(in crate::vault) mod commit;
+pub(in crate::vault) mod digest;
+pub(in crate::vault) mod group;
 pub(in crate::vault) mod helper;
 pub(in crate::vault) mod rotate;
+pub(in crate::vault) mod scrub;
 pub(in crate::vault) mod seal;
 pub(in crate::vault) mod segment;
 pub(in crate::vault) mod spare;

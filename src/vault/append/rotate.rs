@@ -92,7 +92,10 @@ impl<C: Completion> Committer<C> {
             crc: active.segment_crc(),
         };
         if active.has_records() {
-            self.depot.push(Job::Seal(Box::new(active.into_seal_job())));
+            let digested = self.buffer.end_segment();
+            self.depot.push(Job::Seal(Box::new(active.into_seal_job(digested))));
+        } else {
+            self.buffer.abandon_segment();
         }
     }
 

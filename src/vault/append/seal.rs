@@ -1,10 +1,11 @@
-//! Seals a segment: reads it back, checks and digests it, writes the footer, gives the final name.
+//! Seals a segment: writes its crc and digest into a footer, gives it its final name.
 
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 
 use crate::vault::append::segment::SealJob;
+use crate::vault::append::segment::Written;
 use crate::vault::append::spare::EXTENSION_SEALED;
 use crate::vault::append::spare::segment_path;
 use crate::vault::buffer::AlignedBuffer;
@@ -36,20 +37,29 @@ pub(in crate::vault) enum SealError {
 /// Size of the read-back buffer.
 const READ_BACK_BYTES: usize = 256 * 1024;
 
-/// Seals one segment. Reads back every byte first: a record is only forgotten in memory, so this is
-/// the moment to notice that the disk kept something else.
+/// Seals one segment with the crc and digest its writer took; reads it back where there are none, or
+/// where the digest follows another predecessor.
+///
+/// Whether the disk kept what was written is looked at later, see [`crate::vault::append::scrub`].
 pub(in crate::vault) fn seal(
     files: &dyn FileSystem,
     dir: &Path,
     mut job: SealJob,
     prev_digest: [u8; 32],
 ) -> Result<Sealed, SealError> {
-    let (segment_crc, digest) = read_back(&job, prev_digest)?;
-    if let Some(written) = job.written_crc
-        && written != segment_crc
-    {
-        return Err(SealError::Mismatch { written, computed: segment_crc });
-    }
+    let (segment_crc, digest) = match job.written.take() {
+        None => read_back(&job, prev_digest)?,
+        Some(Written { crc, digested }) => match digested.recv() {
+            Ok(digested) if digested.prev_digest == prev_digest => (crc, digested.digest),
+            _ => {
+                let (computed, digest) = read_back(&job, prev_digest)?;
+                if computed != crc {
+                    return Err(SealError::Mismatch { written: crc, computed });
+                }
+                (crc, digest)
+            }
+        },
+    };
     job.trailer.segment_crc = segment_crc;
     job.trailer.prev_digest = prev_digest;
     job.trailer.digest = digest;

@@ -12,14 +12,16 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::time::Instant;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
+use crate::vault::append::digest::Digested;
+use crate::vault::append::group::GroupBuffer;
 use crate::vault::append::spare::SegmentId;
 use crate::vault::append::spare::Spare;
 use crate::vault::append::staging::StagedRecord;
-use crate::vault::buffer::AlignedBuffer;
 use crate::vault::format;
 use crate::vault::format::BLOCK_BYTES;
 use crate::vault::format::BLOCK_LEN;
@@ -46,27 +48,6 @@ pub(in crate::vault) struct CommitStamp {
     pub(in crate::vault) commit_no: u32,
 }
 
-/// The buffer commits go through on their way to the disk.
-pub(in crate::vault) struct GroupBuffer {
-    buffer: AlignedBuffer,
-    filled: usize,
-    start: u64,
-}
-
-/// Size of the commit buffer; a larger group takes several writes.
-const GROUP_BUFFER_BYTES: usize = 1 << 20;
-
-impl GroupBuffer {
-    /// Maps the buffer.
-    pub(in crate::vault) fn new() -> io::Result<Self> {
-        Ok(Self { buffer: AlignedBuffer::new_touched(GROUP_BUFFER_BYTES)?, filled: 0, start: 0 })
-    }
-
-    fn position(&self) -> u64 {
-        self.start + self.filled as u64
-    }
-}
-
 /// The segment that takes records.
 pub(in crate::vault) struct ActiveSegment {
     pub(in crate::vault) id: SegmentId,
@@ -90,8 +71,14 @@ pub(in crate::vault) struct SealJob {
     pub(in crate::vault) index: Vec<IndexEntry>,
     /// Complete but for crc and digests.
     pub(in crate::vault) trailer: Trailer,
-    /// The crc of what was written, where the writer of the segment is still there to tell.
-    pub(in crate::vault) written_crc: Option<u32>,
+    /// What its writer knows; nothing when it is found after a start.
+    pub(in crate::vault) written: Option<Written>,
+}
+
+/// Crc and digest of what was written to a segment.
+pub(in crate::vault) struct Written {
+    pub(in crate::vault) crc: u32,
+    pub(in crate::vault) digested: Receiver<Digested>,
 }
 
 impl ActiveSegment {
@@ -162,13 +149,13 @@ impl ActiveSegment {
         records: &[StagedRecord],
         stamp: CommitStamp,
     ) -> io::Result<()> {
-        self.begin(buffer)?;
+        self.begin(buffer, records.iter().map(StagedRecord::span_bytes).sum())?;
         for (idx, record) in records.iter().enumerate() {
             let is_last = idx + 1 == records.len();
             let header = record_header(record, stamp, idx as u64, is_last);
             let offset = buffer.position();
             self.push(buffer, &header.encode(self.header.salt, offset))?;
-            record.body.for_each(|piece| self.push(buffer, piece))?;
+            self.push_body(buffer, record)?;
             let body_end = offset + header.body_end_bytes();
             self.push_zeros(buffer, body_end.next_multiple_of(8))?;
             self.note(&header, offset);
@@ -183,7 +170,7 @@ impl ActiveSegment {
         last_seq: u64,
         stamp: CommitStamp,
     ) -> io::Result<()> {
-        self.begin(buffer)?;
+        self.begin(buffer, BLOCK_BYTES)?;
         let header = RecordHeader {
             header_len: 64,
             codec: Codec::Raw,
@@ -204,8 +191,8 @@ impl ActiveSegment {
     }
 
     /// Hands over what a footer needs.
-    pub(in crate::vault) fn into_seal_job(mut self) -> SealJob {
-        let written_crc = Some(self.segment_crc());
+    pub(in crate::vault) fn into_seal_job(mut self, digested: Receiver<Digested>) -> SealJob {
+        let written = Some(Written { crc: self.segment_crc(), digested });
         self.trailer.data_end = self.offset;
         SealJob {
             id: self.id,
@@ -213,7 +200,7 @@ impl ActiveSegment {
             file: self.file,
             index: self.index,
             trailer: self.trailer,
-            written_crc,
+            written,
         }
     }
 
@@ -222,40 +209,36 @@ impl ActiveSegment {
         self.hasher.clone().finalize()
     }
 
-    fn begin(&mut self, buffer: &mut GroupBuffer) -> io::Result<()> {
-        buffer.filled = 0;
-        buffer.start = self.offset;
-        if self.is_fresh {
-            buffer.start = 0;
-            let mut block = [0; BLOCK_LEN];
-            self.header.encode(&mut block);
-            self.push(buffer, &block)?;
+    fn begin(&mut self, buffer: &mut GroupBuffer, bytes: u64) -> io::Result<()> {
+        if !self.is_fresh {
+            return buffer.begin(self.offset, format::align_block(bytes));
         }
-        Ok(())
+        buffer.begin(0, BLOCK_BYTES + format::align_block(bytes))?;
+        let mut block = [0; BLOCK_LEN];
+        self.header.encode(&mut block);
+        self.push(buffer, &block)
     }
 
     fn end(&mut self, buffer: &mut GroupBuffer) -> io::Result<()> {
         let end = format::align_block(buffer.position());
         assert!(end <= self.data_bytes_max, "a group never reaches the footer's place");
         self.push_zeros(buffer, end)?;
-        self.flush(buffer)?;
+        buffer.write(&*self.file)?;
         self.is_fresh = false;
         self.offset = end;
         Ok(())
     }
 
-    fn push(&mut self, buffer: &mut GroupBuffer, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            if buffer.filled == buffer.buffer.len() {
-                self.flush(buffer)?;
-            }
-            let len = bytes.len().min(buffer.buffer.len() - buffer.filled);
-            let filled = buffer.filled;
-            buffer.buffer[filled..filled + len].copy_from_slice(&bytes[..len]);
-            buffer.filled += len;
-            bytes = &bytes[len..];
-        }
-        Ok(())
+    fn push(&mut self, buffer: &mut GroupBuffer, bytes: &[u8]) -> io::Result<()> {
+        self.hasher.update(bytes);
+        buffer.push(&*self.file, bytes)
+    }
+
+    /// Adds a body, to the crc of the segment by its own crc: its bytes are not read once more.
+    fn push_body(&mut self, buffer: &mut GroupBuffer, record: &StagedRecord) -> io::Result<()> {
+        let len = u64::from(record.stored_len);
+        self.hasher.combine(&crc32fast::Hasher::new_with_initial_len(record.stored_crc, len));
+        record.body.for_each(|piece| buffer.push(&*self.file, piece))
     }
 
     fn push_zeros(&mut self, buffer: &mut GroupBuffer, end: u64) -> io::Result<()> {
@@ -263,15 +246,6 @@ impl ActiveSegment {
             let len = usize::try_from(end - buffer.position()).unwrap_or(BLOCK_LEN).min(BLOCK_LEN);
             self.push(buffer, &[0; BLOCK_LEN][..len])?;
         }
-        Ok(())
-    }
-
-    fn flush(&mut self, buffer: &mut GroupBuffer) -> io::Result<()> {
-        let bytes = &buffer.buffer[..buffer.filled];
-        self.file.write_at(bytes, buffer.start)?;
-        self.hasher.update(bytes);
-        buffer.start += buffer.filled as u64;
-        buffer.filled = 0;
         Ok(())
     }
 

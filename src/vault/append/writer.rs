@@ -12,6 +12,7 @@ use crossbeam_queue::ArrayQueue;
 use crate::vault::append::commit::Committer;
 use crate::vault::append::helper::Depot;
 use crate::vault::append::helper::Helper;
+use crate::vault::append::scrub::Scrub;
 use crate::vault::append::spare::SegmentId;
 use crate::vault::append::staging::StagedRecord;
 use crate::vault::append::staging::Staging;
@@ -155,6 +156,7 @@ impl<C: Completion> Writer<C> {
             gauges,
             next_segment: recovered.next_segment,
             last_digest: recovered.last_digest,
+            scrub: Scrub::default(),
         };
         let committer = Committer::new(
             &options,
@@ -163,6 +165,7 @@ impl<C: Completion> Writer<C> {
             Arc::clone(&depot),
             recovered.next_seq,
             recovered.predecessor,
+            recovered.last_digest,
         )
         .map_err(VaultError::io("map commit buffer of", &options.dir))?;
         let threads = start(committer, helper, &depot)

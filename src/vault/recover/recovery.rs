@@ -259,7 +259,7 @@ impl Recovery<'_> {
             file,
             index: one.index.clone(),
             trailer,
-            written_crc: None,
+            written: None,
         };
         match seal::seal(&*self.files, self.dir, job, self.last_digest) {
             Ok(sealed) => {

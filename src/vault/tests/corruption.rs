@@ -204,6 +204,26 @@ fn damage_while_running_is_passed_and_set_aside() {
     assert_eq!(read_all(&bench.writer.log(), "other").len(), 39, "its good records stay");
 }
 
+/// Scenario: the disk changes a byte of an acknowledged record before its segment is sealed; nobody reads.
+/// Guarantees: the vault notices by itself, sets the segment aside and keeps its good records.
+#[test]
+fn what_the_disk_did_not_keep_is_noticed_without_a_reader() {
+    let files = SimFileSystem::default();
+    let (bench, _) = Bench::open_sim(&files, sim_options());
+    bench.append(1, &payload(2, 5000)).expect("is stored");
+    let path = bench.writer.log().segments()[0].path.clone();
+    let offset = 4096 + 200;
+    let byte = files.bytes_of(&path).expect("is there")[offset];
+    files.poke(&path, offset as u64, &[byte ^ 1]);
+    for id in 2..=40 {
+        bench.append(id, &payload(id * 2, 5000)).expect("is stored");
+    }
+    super::wait_until("set aside", || bench.writer.stats().quarantined_segments == 1);
+    super::wait_until("all read back", || bench.writer.stats().unread_segments == 0);
+    assert_eq!(bench.writer.stats().suspect_segments, 1);
+    assert_eq!(read_all(&bench.writer.log(), "test").len(), 39, "its good records stay");
+}
+
 #[test]
 fn a_broken_cursor_repeats_records_and_skips_none() {
     let files = SimFileSystem::default();

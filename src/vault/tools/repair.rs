@@ -288,7 +288,7 @@ impl Repair<'_> {
             file: file.into(),
             index: one.index.clone(),
             trailer,
-            written_crc: None,
+            written: None,
         })
     }
 

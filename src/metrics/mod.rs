@@ -1,0 +1,142 @@
+//! Every figure that GopherShip shows: one registry, all names in one place.
+//!
+//! Names are `gophership_<part>_<what>_<unit>[_total]`; labels have a bounded set of values.
+
+mod sink;
+mod source;
+mod vault;
+
+use std::sync::Arc;
+
+use prometheus::Encoder;
+use prometheus::IntCounter;
+use prometheus::IntCounterVec;
+use prometheus::IntGauge;
+use prometheus::IntGaugeVec;
+use prometheus::Opts;
+use prometheus::Registry;
+use prometheus::TextEncoder;
+
+use sink::SinkFamilies;
+use source::SourceFamilies;
+use vault::VaultFamilies;
+
+pub use sink::SinkMetrics;
+pub use source::PivotCause;
+pub use source::Pivots;
+pub use source::RefusalCause;
+pub use source::SourceMetrics;
+pub use vault::VaultMetrics;
+
+/// All metrics of a process.
+pub struct Metrics {
+    registry: Registry,
+    /// 0 green, 1 yellow, 2 red.
+    pub zone: IntGauge,
+    /// Changes of zone.
+    pub transitions: IntCounter,
+    /// Records by bucket and signal.
+    pub ledger: IntGaugeVec,
+    /// Batches in the edge in front of a component.
+    pub edge_batches: IntGaugeVec,
+    /// Bytes in the edge in front of a component.
+    pub edge_bytes: IntGaugeVec,
+    /// Panics and failures after which a component was started again.
+    pub restarts: IntCounterVec,
+    /// Reloads by result.
+    pub reloads: IntCounterVec,
+    sources: SourceFamilies,
+    sinks: SinkFamilies,
+    vaults: VaultFamilies,
+}
+
+/// Makes metrics under our prefix and registers them.
+struct Builder(Registry);
+
+impl Builder {
+    fn counter(&self, name: &str, labels: &[&str], help: &str) -> IntCounterVec {
+        let metric = IntCounterVec::new(Opts::new(name, help).namespace("gophership"), labels)
+            .expect("the names and labels in this file are valid");
+        self.0.register(Box::new(metric.clone())).expect("each name in this file is used once");
+        metric
+    }
+
+    fn gauge(&self, name: &str, labels: &[&str], help: &str) -> IntGaugeVec {
+        let metric = IntGaugeVec::new(Opts::new(name, help).namespace("gophership"), labels)
+            .expect("the names and labels in this file are valid");
+        self.0.register(Box::new(metric.clone())).expect("each name in this file is used once");
+        metric
+    }
+}
+
+impl Metrics {
+    /// Makes the registry with every metric in it.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        let b = Builder(Registry::new());
+        let zone = b.gauge("ingester_zone", &[], "Pressure zone: 0 green, 1 yellow, 2 red.");
+        let transitions = b.counter("somatic_transitions_total", &[], "Changes of the zone.");
+        Arc::new(Self {
+            zone: zone.with_label_values::<&str>(&[]),
+            transitions: transitions.with_label_values::<&str>(&[]),
+            ledger: b.gauge(
+                "ledger_records",
+                &["signal", "bucket"],
+                "Records by ledger bucket; origins equal destinations.",
+            ),
+            edge_batches: b.gauge(
+                "edge_batches",
+                &["component"],
+                "Batches waiting in front of a component.",
+            ),
+            edge_bytes: b.gauge(
+                "edge_bytes",
+                &["component"],
+                "Bytes waiting in front of a component.",
+            ),
+            restarts: b.counter(
+                "component_restarts_total",
+                &["component"],
+                "Times a component failed or panicked and was started again.",
+            ),
+            reloads: b.counter(
+                "config_reloads_total",
+                &["result"],
+                "Configuration reloads by result.",
+            ),
+            sources: b.sources(),
+            sinks: b.sinks(),
+            vaults: b.vaults(),
+            registry: b.0,
+        })
+    }
+
+    /// Renders everything in the Prometheus text format.
+    ///
+    /// # Errors
+    ///
+    /// When a metric family is malformed, which a test of the registry excludes.
+    pub fn render(&self) -> Result<String, prometheus::Error> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_has_our_prefix_and_a_help_text() {
+        let metrics = Metrics::new();
+        metrics.source("otlp").refuse(RefusalCause::Busy);
+        metrics.sink("backend").requests.inc();
+        let text = metrics.render().unwrap();
+        assert!(text.contains("gophership_source_refused_total{cause=\"busy\",source=\"otlp\"} 1"));
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            assert!(line.starts_with("gophership_"), "{line}");
+        }
+        assert!(text.contains("# HELP gophership_ingester_zone Pressure zone"));
+    }
+}

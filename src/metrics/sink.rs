@@ -1,0 +1,66 @@
+//! The figures of a sink.
+
+use prometheus::IntCounter;
+use prometheus::IntCounterVec;
+
+use crate::metrics::Builder;
+use crate::metrics::Metrics;
+
+/// The counters of one sink.
+#[derive(Clone)]
+pub struct SinkMetrics {
+    /// Requests delivered.
+    pub requests: IntCounter,
+    /// Records delivered.
+    pub records: IntCounter,
+    /// Bytes delivered, before compression.
+    pub bytes: IntCounter,
+    /// Attempts that failed and are repeated.
+    pub retries: IntCounter,
+    /// Requests that the backend refused for good.
+    pub rejected: IntCounter,
+    /// Records that the backend said it rejected of requests that it took.
+    pub partially_rejected: IntCounter,
+}
+
+pub(super) struct SinkFamilies {
+    requests: IntCounterVec,
+    records: IntCounterVec,
+    bytes: IntCounterVec,
+    retries: IntCounterVec,
+    rejected: IntCounterVec,
+    partially_rejected: IntCounterVec,
+}
+
+impl Builder {
+    pub(super) fn sinks(&self) -> SinkFamilies {
+        let counter = |name: &str, help: &str| self.counter(name, &["sink"], help);
+        SinkFamilies {
+            requests: counter("sink_requests_total", "Requests delivered."),
+            records: counter("sink_records_total", "Records delivered."),
+            bytes: counter("sink_sent_bytes_total", "Protobuf bytes delivered."),
+            retries: counter("sink_retries_total", "Attempts that failed and are repeated."),
+            rejected: counter("sink_rejected_total", "Requests refused by the backend for good."),
+            partially_rejected: counter(
+                "sink_partially_rejected_records_total",
+                "Records rejected by the backend in requests that it accepted.",
+            ),
+        }
+    }
+}
+
+impl Metrics {
+    /// The counters of a sink.
+    #[must_use]
+    pub fn sink(&self, id: &str) -> SinkMetrics {
+        let families = &self.sinks;
+        SinkMetrics {
+            requests: families.requests.with_label_values(&[id]),
+            records: families.records.with_label_values(&[id]),
+            bytes: families.bytes.with_label_values(&[id]),
+            retries: families.retries.with_label_values(&[id]),
+            rejected: families.rejected.with_label_values(&[id]),
+            partially_rejected: families.partially_rejected.with_label_values(&[id]),
+        }
+    }
+}

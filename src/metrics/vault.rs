@@ -1,0 +1,126 @@
+//! The figures of a vault.
+
+use prometheus::IntCounter;
+use prometheus::IntCounterVec;
+use prometheus::IntGauge;
+use prometheus::IntGaugeVec;
+
+use crate::metrics::Builder;
+use crate::metrics::Metrics;
+
+/// The counters and gauges of one vault.
+#[derive(Clone)]
+pub struct VaultMetrics {
+    /// Bytes on disk.
+    pub used_bytes: IntGauge,
+    /// Bytes waiting for the writer.
+    pub staged_bytes: IntGauge,
+    /// Requests not yet replayed.
+    pub backlog: IntGauge,
+    /// Requests replayed and delivered.
+    pub replayed: IntCounter,
+    /// Requests moved to the dead-letter store.
+    pub dead_lettered: IntCounter,
+    /// Stored records found corrupt.
+    pub corrupt: IntGauge,
+    /// Acknowledged requests that recovery missed.
+    pub lost: IntGauge,
+    /// Requests dropped because the vault was full and was told to.
+    pub dropped: IntGauge,
+    /// Segments set aside.
+    pub quarantined: IntGauge,
+    /// Segments that failed, or read back other than written.
+    pub suspect: IntGauge,
+    /// Sealed segments not yet read back.
+    pub unread: IntGauge,
+    /// Duration of the last commit.
+    pub commit_micros: IntGauge,
+    /// The limit of the bytes on disk.
+    pub max_bytes: IntGauge,
+    /// Whether the vault has no room for another segment.
+    pub full: IntGauge,
+    /// Whether the vault cannot write.
+    pub failed: IntGauge,
+}
+
+pub(super) struct VaultFamilies {
+    used_bytes: IntGaugeVec,
+    staged_bytes: IntGaugeVec,
+    backlog: IntGaugeVec,
+    corrupt: IntGaugeVec,
+    lost: IntGaugeVec,
+    dropped: IntGaugeVec,
+    quarantined: IntGaugeVec,
+    suspect: IntGaugeVec,
+    unread: IntGaugeVec,
+    commit_micros: IntGaugeVec,
+    max_bytes: IntGaugeVec,
+    full: IntGaugeVec,
+    failed: IntGaugeVec,
+    replayed: IntCounterVec,
+    dead_lettered: IntCounterVec,
+}
+
+impl Builder {
+    pub(super) fn vaults(&self) -> VaultFamilies {
+        let gauge = |name: &str, help: &str| self.gauge(name, &["vault"], help);
+        let counter = |name: &str, help: &str| self.counter(name, &["vault"], help);
+        VaultFamilies {
+            used_bytes: gauge("vault_used_bytes", "Bytes of disk in use."),
+            staged_bytes: gauge("vault_staged_bytes", "Bytes waiting for the vault's writer."),
+            backlog: gauge("vault_backlog_requests", "Requests that are not yet replayed."),
+            corrupt: gauge("vault_corrupt_records", "Stored requests found corrupt since start."),
+            lost: gauge("vault_lost_records", "Acknowledged requests missing when it was opened."),
+            dropped: gauge(
+                "vault_dropped_records",
+                "Requests deleted undelivered because the vault was full and is told to drop.",
+            ),
+            quarantined: gauge("vault_quarantined_segments", "Damaged segments set aside."),
+            suspect: gauge(
+                "vault_suspect_segments",
+                "Segments since start whose write failed, or that read back other than written.",
+            ),
+            unread: gauge(
+                "vault_unread_segments",
+                "Sealed segments not yet read back to see whether the disk kept them.",
+            ),
+            commit_micros: gauge(
+                "vault_commit_latency_microseconds",
+                "Duration of the last commit, from gathering to durable.",
+            ),
+            max_bytes: gauge("vault_max_bytes", "The limit of the bytes of disk in use."),
+            full: gauge("vault_full", "1 while the vault has no room on its disk or in max_size."),
+            failed: gauge("vault_failed", "1 while the vault cannot write."),
+            replayed: counter("vault_replayed_total", "Requests replayed and delivered."),
+            dead_lettered: counter(
+                "vault_dead_lettered_total",
+                "Requests moved to the dead-letter store.",
+            ),
+        }
+    }
+}
+
+impl Metrics {
+    /// The metrics of a vault.
+    #[must_use]
+    pub fn vault(&self, id: &str) -> VaultMetrics {
+        let families = &self.vaults;
+        VaultMetrics {
+            used_bytes: families.used_bytes.with_label_values(&[id]),
+            staged_bytes: families.staged_bytes.with_label_values(&[id]),
+            backlog: families.backlog.with_label_values(&[id]),
+            corrupt: families.corrupt.with_label_values(&[id]),
+            lost: families.lost.with_label_values(&[id]),
+            dropped: families.dropped.with_label_values(&[id]),
+            quarantined: families.quarantined.with_label_values(&[id]),
+            suspect: families.suspect.with_label_values(&[id]),
+            unread: families.unread.with_label_values(&[id]),
+            commit_micros: families.commit_micros.with_label_values(&[id]),
+            max_bytes: families.max_bytes.with_label_values(&[id]),
+            full: families.full.with_label_values(&[id]),
+            failed: families.failed.with_label_values(&[id]),
+            replayed: families.replayed.with_label_values(&[id]),
+            dead_lettered: families.dead_lettered.with_label_values(&[id]),
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! What the helper reads: sealed segments, once, while no record waits for the disk, and suspect ones.
+//!
+//! A record is forgotten in memory as soon as it is acknowledged. Reading its segment back soon after is
+//! how a disk that kept something else is noticed while its backend may still be there, and not months
+//! later. Under full load it waits: the readers check each record anyway.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::vault::append::helper::Helper;
+use crate::vault::append::spare::SegmentId;
+use crate::vault::append::spare::SegmentState;
+use crate::vault::buffer::AlignedBuffer;
+use crate::vault::fs::Access;
+use crate::vault::fs::File;
+use crate::vault::read::scan::Fault;
+use crate::vault::read::scan::FaultKind;
+use crate::vault::read::scan::Found;
+use crate::vault::read::scan::Scanner;
+use crate::vault::recover::quarantine;
+use crate::vault::state::lock;
+
+/// Read in one go, between two looks at the helper's other work.
+const PIECE_BYTES: usize = 256 * 1024;
+
+/// Segments to be read back, and how far the first of them is.
+#[derive(Default)]
+pub(in crate::vault) struct Scrub {
+    waiting: VecDeque<SegmentId>,
+    current: Option<Current>,
+}
+
+struct Current {
+    id: SegmentId,
+    file: Arc<dyn File>,
+    buffer: AlignedBuffer,
+    offset: u64,
+    data_end: u64,
+    crc: crc32fast::Hasher,
+}
+
+impl Scrub {
+    /// Puts a sealed segment at the end of the line.
+    pub(in crate::vault) fn add(&mut self, id: SegmentId) {
+        self.waiting.push_back(id);
+    }
+
+    /// Whether a segment waits or is being read.
+    pub(in crate::vault) fn has_work(&self) -> bool {
+        0 < self.len()
+    }
+
+    /// Segments that wait or are being read.
+    pub(in crate::vault) fn len(&self) -> usize {
+        self.waiting.len() + usize::from(self.current.is_some())
+    }
+}
+
+impl Current {
+    /// Reads the next piece; returns the crc of the segment after the last one.
+    fn step(&mut self) -> io::Result<Option<u32>> {
+        let left = usize::try_from(self.data_end - self.offset).unwrap_or(PIECE_BYTES);
+        let piece = &mut self.buffer[..left.min(PIECE_BYTES)];
+        if self.file.read_at(piece, self.offset)? < piece.len() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.crc.update(piece);
+        self.offset += piece.len() as u64;
+        Ok((self.offset == self.data_end).then(|| self.crc.clone().finalize()))
+    }
+}
+
+impl Helper {
+    /// Reads one piece of a segment that was sealed and not read since.
+    pub(super) fn read_back(&mut self) {
+        let Some(mut current) = self.scrub.current.take().or_else(|| self.next_to_read()) else {
+            return;
+        };
+        let id = current.id;
+        match current.step() {
+            Ok(None) => self.scrub.current = Some(current),
+            Ok(Some(computed)) => self.compare(id, computed),
+            Err(error) => {
+                tracing::warn!(%error, segment = %id, "Sealed segment could not be read back.");
+            }
+        }
+        self.tell_unread();
+    }
+
+    pub(super) fn tell_unread(&self) {
+        self.gauges.unread_segments.store(self.scrub.len() as u64, Ordering::Relaxed);
+    }
+
+    /// Opens the next one that is still there.
+    fn next_to_read(&mut self) -> Option<Current> {
+        let id = self.scrub.waiting.pop_front()?;
+        let info = self.log.info(id).filter(|info| info.state == SegmentState::Sealed)?;
+        // A file that cannot be opened is the readers' to report, with what is lost.
+        let file = self.log.files.open(&info.path, Access::Direct).ok()?;
+        let buffer = AlignedBuffer::new(PIECE_BYTES).ok()?;
+        let crc = crc32fast::Hasher::new();
+        Some(Current { id, file: file.into(), buffer, offset: 0, data_end: info.data_end, crc })
+    }
+
+    fn compare(&self, id: SegmentId, computed: u32) {
+        let Some(info) = self.log.info(id) else { return };
+        if info.state == SegmentState::Sealed && info.segment_crc != Some(computed) {
+            let written = info.segment_crc.unwrap_or_default();
+            tracing::error!(segment = %id, written, computed, "Disk kept something else than was written.");
+            self.gauges.suspect_segments.fetch_add(1, Ordering::Relaxed);
+            self.verify_suspect(id);
+        }
+    }
+
+    /// Reads back what was durable, reports what is missing and sets the segment aside.
+    pub(super) fn verify_suspect(&self, id: SegmentId) {
+        let Some(info) = self.log.info(id) else { return };
+        let path = info.path.clone();
+        let files = &self.log.files;
+        let verified = files.open(&path, Access::Direct).and_then(|file| {
+            let last_seq = Some(info.first_seq.saturating_sub(1));
+            let vault_id = self.log.vault_id;
+            Scanner::new(file.into(), id, vault_id, info.data_end, last_seq)
+        });
+        match verified {
+            Ok(scanner) => verify(scanner, info.last_seq, |fault| self.log.report(fault)),
+            Err(error) => tracing::error!(%error, segment = %id, "Segment could not be verified."),
+        }
+        if let Err(error) = self.set_aside(id) {
+            tracing::error!(%error, segment = %id, "Segment could not be set aside.");
+        }
+    }
+
+    pub(super) fn set_aside(&self, id: SegmentId) -> io::Result<()> {
+        let Some(info) = self.log.info(id) else { return Ok(()) };
+        let faults = lock(&self.log.state).segments.get(&id).map(|listed| listed.faults.clone());
+        let faults = faults.unwrap_or_default();
+        let files = &*self.log.files;
+        let path = quarantine::set_aside(files, &self.log.dir, id, &info.path, &faults)?;
+        self.log.update(id, |info| {
+            info.state = SegmentState::Quarantined;
+            info.path = path;
+        });
+        Ok(())
+    }
+}
+
+/// Walks all records up to `last_seq` and reports every one that is gone.
+pub(in crate::vault) fn verify(mut scanner: Scanner, last_seq: u64, mut report: impl FnMut(Fault)) {
+    loop {
+        match scanner.next() {
+            Found::Record(record) => {
+                if scanner.check_body(&record).is_err() {
+                    report(scanner.body_fault(&record));
+                }
+            }
+            Found::Watermark(_) => {}
+            Found::Fault(fault) => report(fault),
+            Found::End | Found::Torn => {
+                report_missing_tail(&scanner, last_seq, &mut report);
+                return;
+            }
+        }
+    }
+}
+
+fn report_missing_tail(scanner: &Scanner, last_seq: u64, report: &mut impl FnMut(Fault)) {
+    if let Some(seen) = scanner.last_seq()
+        && seen < last_seq
+    {
+        report(scanner.tail_fault(FaultKind::Tail, Some((seen + 1, last_seq))));
+    }
+}

@@ -4,9 +4,11 @@
 //! Nothing here knows what a pipeline is: a reading is a number, a zone is one of three.
 
 mod controller;
+mod reading;
 mod watch;
 mod zone;
 
 pub use controller::{Controller, Reading, Transition, Watermarks};
+pub use reading::{Place, Pressure, Readings, Sense, Sensor};
 pub use watch::{OverrideCommand, Somatic, ZoneReport, ZoneWatch};
 pub use zone::Zone;

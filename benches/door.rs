@@ -296,7 +296,7 @@ async fn hold_red(socket: &Path) {
     });
     let endpoint = Endpoint::from_static("http://gophership");
     let channel = endpoint.connect_with_connector(connector).await.unwrap();
-    let request = proto::OverrideRequest { zone: proto::Zone::Red as i32 };
+    let request = proto::OverrideRequest { zone: proto::Zone::Red.into(), ..Default::default() };
     ControlClient::new(channel).r#override(request).await.unwrap();
 }
 

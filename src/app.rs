@@ -33,10 +33,11 @@ use crate::event::Ledger;
 use crate::event::Signal;
 use crate::flow::Pulse;
 use crate::metrics::Metrics;
-use crate::somatic::Controller;
+use crate::somatic::Sense;
 use crate::somatic::Somatic;
-use crate::somatic::Watermarks;
+use crate::somatic::Vitals;
 use crate::topology::ComponentOutcome;
+use crate::topology::FlightDir;
 use crate::topology::ReloadError;
 use crate::topology::RunningTopology;
 use crate::topology::Shared;
@@ -145,23 +146,33 @@ impl App {
         let metrics = Metrics::new();
         let ledger = Ledger::leak();
         let wiring: Arc<Wiring> = Arc::default();
-        let somatic = Arc::new(Somatic::new(controller(&config)));
+        let policy = config.somatic.policy();
+        let red_permille = policy.marks(Sense::Edge).red.unwrap_or(u32::MAX);
+        let somatic = Arc::new(Somatic::new(policy));
+        let vitals: Arc<Vitals> = Arc::default();
         let shared = Shared {
             ledger,
             metrics: Arc::clone(&metrics),
             zone: somatic.watch(),
+            vitals: Arc::clone(&vitals),
             wiring: Arc::clone(&wiring),
             vaults: Arc::new(Vaults::new(on_loss)),
             listeners: Arc::<Listeners>::default(),
         };
-        let red_permille = watermarks(&config).red_permille;
         let pulse = Pulse::new(config.somatic.check_every.get(), red_permille, somatic.alarm());
         let topology = RunningTopology::empty(shared, pulse);
         let control_path = config.control_socket();
         let control = ControlSocket::bind(&control_path)
             .map_err(refused("listen on", control_path.display()))?;
 
-        let zones = Zones::new(Arc::clone(&somatic), Arc::clone(&wiring), Arc::clone(&metrics));
+        let flights = FlightDir::new(config.data_dir.join("flight"));
+        let zones = Zones::new(
+            Arc::clone(&somatic),
+            Arc::clone(&wiring),
+            Arc::clone(&metrics),
+            vec![vitals.sensor()],
+            flights,
+        );
         let (sender, receiver) = watch::channel((0, Arc::clone(topology.config())));
         let started = Instant::now();
         let plant =
@@ -237,9 +248,7 @@ impl App {
         let reload = self.topology.reload(Arc::clone(&config), grace);
         let report = reload.await.map_err(Box::new)?;
         warn_of_unread_vaults(&config);
-        let marks = watermarks(&config);
-        let dwell = config.somatic.dwell.0;
-        self.somatic.configure(|controller| controller.configure(marks, dwell));
+        self.somatic.configure(config.somatic.policy());
         let listen = config.metrics.listen;
         self.config.send_modify(|(generation, current)| {
             *generation += 1;
@@ -350,21 +359,6 @@ fn log_ledger(ledger: &Ledger) {
         let imbalance = ledger.imbalance(signal);
         let signal = signal.name();
         tracing::info!(signal, imbalance, "Ledger: {}.", books.join(", "));
-    }
-}
-
-fn controller(config: &Config) -> Controller {
-    Controller::new(watermarks(config), config.somatic.dwell.0)
-}
-
-/// The options of the configuration in the units of the controller.
-fn watermarks(config: &Config) -> Watermarks {
-    let marks = config.somatic.watermarks;
-    Watermarks {
-        yellow_permille: marks.yellow.permille().into(),
-        red_permille: marks.red.permille().into(),
-        recover_permille: marks.recover.permille().into(),
-        store_permille: marks.vault.permille().into(),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::config::settings::ControlConfig;
 use crate::config::settings::MetricsConfig;
 use crate::config::settings::Settings;
 use crate::config::settings::ShutdownConfig;
-use crate::config::settings::SomaticConfig;
+use crate::config::somatic::SomaticConfig;
 use crate::somatic::Zone;
 
 /// A whole configuration. One that was loaded is valid: its inputs exist, it has no circles and

@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -15,13 +16,19 @@ const ID_LEN_MAX: usize = 64;
 /// At most 64 of `a` to `z`, `0` to `9`, `_`, `.` and `-`, the first of them no `.` or `-`: it is
 /// also a metric label and part of file names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String")]
-pub struct ComponentId(String);
+#[serde(try_from = "String", into = "String")]
+pub struct ComponentId(Arc<str>);
 
 impl ComponentId {
     /// Returns the name.
     #[must_use]
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns the name, shared.
+    #[must_use]
+    pub const fn shared(&self) -> &Arc<str> {
         &self.0
     }
 }
@@ -41,7 +48,7 @@ impl FromStr for ComponentId {
         } else if !name.bytes().all(is_id_byte) {
             "only a-z, 0-9, `_`, `.` and `-` are allowed"
         } else {
-            return Ok(Self(name.to_owned()));
+            return Ok(Self(name.into()));
         };
         Err(IdError { name: name.to_owned(), reason })
     }
@@ -52,6 +59,12 @@ impl TryFrom<String> for ComponentId {
 
     fn try_from(name: String) -> Result<Self, IdError> {
         name.parse()
+    }
+}
+
+impl From<ComponentId> for String {
+    fn from(id: ComponentId) -> Self {
+        id.as_str().to_owned()
     }
 }
 

@@ -21,6 +21,7 @@ use crate::flow::Intake;
 use crate::flow::Output;
 use crate::flow::Pressure;
 use crate::metrics::Metrics;
+use crate::somatic::Vitals;
 use crate::somatic::ZoneWatch;
 use crate::vault::Log;
 use crate::vault::SeqSet;
@@ -83,6 +84,8 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// The pressure zone.
     pub zone: ZoneWatch,
+    /// Where it tells how it is, for the controller.
+    pub vitals: Arc<Vitals>,
     /// How full the pipeline is.
     pub pressure: Arc<dyn Pressure>,
     /// The vaults of this process.

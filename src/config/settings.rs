@@ -12,9 +12,9 @@ use serde::Serialize;
 use serde::Serializer;
 
 use crate::config::component::OptionProblem;
+use crate::config::somatic::SomaticConfig;
 use crate::config::units::ByteSize;
 use crate::config::units::HumanDuration;
-use crate::config::units::Share;
 use crate::flow::edge::BATCHES_MAX;
 
 /// The limits of the edge in front of a component.
@@ -68,16 +68,7 @@ pub(super) struct Settings {
 impl Settings {
     /// Returns what is wrong beyond types; paths are relative to the document.
     pub(super) fn problems(&self) -> Vec<OptionProblem> {
-        let Watermarks { yellow, red, recover, .. } = self.somatic.watermarks;
-        let mut problems = Vec::new();
-        if red <= yellow {
-            let message = format!("yellow ({yellow}) must be lower than red ({red})");
-            problems.push(OptionProblem::new("somatic.watermarks.yellow", message));
-        }
-        if yellow <= recover {
-            let message = format!("recover ({recover}) must be lower than yellow ({yellow})");
-            problems.push(OptionProblem::new("somatic.watermarks.recover", message));
-        }
+        let mut problems = self.somatic.problems();
         if self.data_dir.0.as_os_str().is_empty() {
             problems.push(OptionProblem::new("data_dir", "the path is empty"));
         }
@@ -93,53 +84,6 @@ pub(super) struct DataDir(pub(super) PathBuf);
 impl Default for DataDir {
     fn default() -> Self {
         Self(PathBuf::from("./gophership-data"))
-    }
-}
-
-/// When pressure turns the zone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct SomaticConfig {
-    /// How many operations pass between two looks at the zone.
-    pub check_every: NonZeroU32,
-    /// The pressures at which the zone changes.
-    pub watermarks: Watermarks,
-    /// How long the pressure must stay below `recover` before the zone falls by one.
-    pub dwell: HumanDuration,
-}
-
-impl Default for SomaticConfig {
-    fn default() -> Self {
-        Self {
-            check_every: NonZeroU32::new(1024).unwrap_or(NonZeroU32::MIN),
-            watermarks: Watermarks::default(),
-            dwell: HumanDuration::seconds(2),
-        }
-    }
-}
-
-/// The pressures at which the zone changes; `recover` < `yellow` < `red`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Watermarks {
-    /// From here on the zone is yellow.
-    pub yellow: Share,
-    /// From here on the zone is red.
-    pub red: Share,
-    /// Below this the zone may fall again.
-    pub recover: Share,
-    /// A vault that has used this much of its `max_size` makes the zone yellow, and never more.
-    pub vault: Share,
-}
-
-impl Default for Watermarks {
-    fn default() -> Self {
-        Self {
-            yellow: Share::percent(60),
-            red: Share::percent(85),
-            recover: Share::percent(20),
-            vault: Share::percent(70),
-        }
     }
 }
 

@@ -26,6 +26,32 @@ pub struct StatusResponse {
     pub ledger: ::prost::alloc::vec::Vec<Bucket>,
     #[prost(message, repeated, tag = "10")]
     pub vaults: ::prost::alloc::vec::Vec<Vault>,
+    /// The zone that the sensors ask for.
+    #[prost(enumeration = "Zone", tag = "11")]
+    pub sensed: i32,
+    /// Why the operator holds a zone, in his own words.
+    #[prost(string, tag = "12")]
+    pub held_reason: ::prost::alloc::string::String,
+    /// Seconds until the hold ends by itself; not set without an end.
+    #[prost(uint64, optional, tag = "13")]
+    pub held_seconds_left: ::core::option::Option<u64>,
+    /// The controller tells what it would do, and does not.
+    #[prost(bool, tag = "14")]
+    pub observing: bool,
+    /// What was sensed last.
+    #[prost(message, repeated, tag = "15")]
+    pub pressures: ::prost::alloc::vec::Vec<Pressure>,
+}
+/// A number of one sense at one place.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Pressure {
+    #[prost(string, tag = "1")]
+    pub sense: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub place: ::prost::alloc::string::String,
+    /// In thousandths of its limit.
+    #[prost(uint32, tag = "3")]
+    pub permille: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Component {
@@ -70,11 +96,17 @@ pub struct Vault {
     #[prost(bool, tag = "5")]
     pub full: bool,
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct OverrideRequest {
     /// Unspecified means: follow the sensors.
     #[prost(enumeration = "Zone", tag = "1")]
     pub zone: i32,
+    /// The hold ends by itself after so many seconds; not set means at the next command.
+    #[prost(uint64, optional, tag = "2")]
+    pub ttl_seconds: ::core::option::Option<u64>,
+    /// Why, for the log and for whoever looks next.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct OverrideResponse {

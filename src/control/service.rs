@@ -1,6 +1,7 @@
 //! The answers to `gs-ctl`.
 
 use std::sync::Arc;
+use std::time::Duration;
 use std::time::Instant;
 
 use tokio::sync::watch;
@@ -15,10 +16,15 @@ use crate::event::Bucket;
 use crate::event::Ledger;
 use crate::event::Signal;
 use crate::metrics::Metrics;
+use crate::somatic::Lease;
 use crate::somatic::OverrideCommand;
+use crate::somatic::Pressure;
 use crate::somatic::Zone;
 use crate::topology::Wiring;
 use crate::topology::Zones;
+
+/// The longest reason of an override, in bytes.
+const REASON_LEN_MAX: usize = 1024;
 
 /// What is running, as the management plane sees it.
 #[derive(Clone)]
@@ -49,12 +55,26 @@ impl Plant {
             zone: wire_zone(Some(report.zone)),
             zone_reason: report.reason,
             zone_seconds: report.since.elapsed().as_secs(),
-            held: wire_zone(report.held),
+            sensed: wire_zone(Some(report.sensed)),
+            held: wire_zone(report.held.as_ref().map(|lease| lease.zone)),
+            held_seconds_left: report.held.as_ref().and_then(seconds_left),
+            held_reason: report.held.map(|lease| lease.reason).unwrap_or_default(),
+            observing: report.is_observing,
+            pressures: self.pressures(),
             generation,
             components: self.components(&config),
             ledger: self.ledger(),
             vaults: self.vaults(&config),
         }
+    }
+
+    fn pressures(&self) -> Vec<proto::Pressure> {
+        let wire = |pressure: Pressure| proto::Pressure {
+            sense: pressure.sense.name().to_owned(),
+            place: pressure.place.to_string(),
+            permille: pressure.permille,
+        };
+        self.zones.pressures().into_iter().map(wire).collect()
     }
 
     fn components(&self, config: &Config) -> Vec<proto::Component> {
@@ -117,6 +137,11 @@ impl Plant {
                 gauge.set(self.ledger.count(signal, bucket));
             }
         }
+        self.metrics.pressure.reset();
+        for Pressure { sense, place, permille } in self.zones.pressures() {
+            let gauge = self.metrics.pressure.with_label_values(&[sense.name(), &*place]);
+            gauge.set(permille.into());
+        }
         self.metrics.edge_batches.reset();
         self.metrics.edge_bytes.reset();
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
@@ -142,17 +167,29 @@ impl Control for Plant {
         &self,
         request: Request<proto::OverrideRequest>,
     ) -> Result<Response<proto::OverrideResponse>, Status> {
-        let command = match proto::Zone::try_from(request.get_ref().zone) {
+        let proto::OverrideRequest { zone, ttl_seconds, reason } = request.into_inner();
+        if REASON_LEN_MAX < reason.len() {
+            return Err(Status::invalid_argument("the reason is longer than 1024 bytes"));
+        }
+        let hold = |zone| {
+            let ttl = ttl_seconds.map(Duration::from_secs);
+            OverrideCommand::Hold { zone, ttl, reason }
+        };
+        let command = match proto::Zone::try_from(zone) {
             Ok(proto::Zone::Unspecified) => OverrideCommand::Auto,
-            Ok(proto::Zone::Green) => OverrideCommand::Hold(Zone::Green),
-            Ok(proto::Zone::Yellow) => OverrideCommand::Hold(Zone::Yellow),
-            Ok(proto::Zone::Red) => OverrideCommand::Hold(Zone::Red),
+            Ok(proto::Zone::Green) => hold(Zone::Green),
+            Ok(proto::Zone::Yellow) => hold(Zone::Yellow),
+            Ok(proto::Zone::Red) => hold(Zone::Red),
             Err(_) => return Err(Status::invalid_argument("there is no such zone")),
         };
         let report = self.zones.command(command);
         let zone = wire_zone(Some(report.zone));
         Ok(Response::new(proto::OverrideResponse { zone, reason: report.reason }))
     }
+}
+
+fn seconds_left(lease: &Lease) -> Option<u64> {
+    lease.until.map(|until| until.saturating_duration_since(Instant::now()).as_secs())
 }
 
 fn wire_zone(zone: Option<Zone>) -> i32 {

@@ -9,7 +9,6 @@ mod vault;
 use std::sync::Arc;
 
 use prometheus::Encoder;
-use prometheus::IntCounter;
 use prometheus::IntCounterVec;
 use prometheus::IntGauge;
 use prometheus::IntGaugeVec;
@@ -33,8 +32,12 @@ pub struct Metrics {
     registry: Registry,
     /// 0 green, 1 yellow, 2 red.
     pub zone: IntGauge,
-    /// Changes of zone.
-    pub transitions: IntCounter,
+    /// What the sensors ask for, in the same numbers.
+    pub sensed_zone: IntGauge,
+    /// Changes of zone by from, to and cause.
+    pub transitions: IntCounterVec,
+    /// The highest pressure by sense and place, in thousandths.
+    pub pressure: IntGaugeVec,
     /// Records by bucket and signal.
     pub ledger: IntGaugeVec,
     /// Batches in the edge in front of a component.
@@ -75,10 +78,24 @@ impl Metrics {
     pub fn new() -> Arc<Self> {
         let b = Builder(Registry::new());
         let zone = b.gauge("ingester_zone", &[], "Pressure zone: 0 green, 1 yellow, 2 red.");
-        let transitions = b.counter("somatic_transitions_total", &[], "Changes of the zone.");
+        let sensed = b.gauge(
+            "somatic_sensed_zone",
+            &[],
+            "The zone that the sensors ask for, held or observed or not: 0 green, 1 yellow, 2 red.",
+        );
         Arc::new(Self {
             zone: zone.with_label_values::<&str>(&[]),
-            transitions: transitions.with_label_values::<&str>(&[]),
+            sensed_zone: sensed.with_label_values::<&str>(&[]),
+            transitions: b.counter(
+                "somatic_transitions_total",
+                &["from", "to", "cause"],
+                "Changes of the zone in force, by what caused them.",
+            ),
+            pressure: b.gauge(
+                "somatic_pressure_permille",
+                &["sense", "place"],
+                "What was sensed last, in thousandths of its limit.",
+            ),
             ledger: b.gauge(
                 "ledger_records",
                 &["signal", "bucket"],

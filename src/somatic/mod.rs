@@ -1,14 +1,29 @@
-//! Sensing and deciding: the [`Zone`], the [`Controller`] that is a pure function of what it reads,
-//! and the [`ZoneWatch`] in which the result is published.
+//! Sensing and deciding.
 //!
-//! Nothing here knows what a pipeline is: a reading is a number, a zone is one of three.
+//! ```text
+//!   sensors --> Readings --> Controller (pure) --> Somatic publishes the Zone --> whoever follows
+//!                               ^     |
+//!             operator's Lease -+     +--> Transition with its cause --> log, metrics, recorder
+//! ```
+//!
+//! Nothing here knows what a pipeline is: a reading is a number at a place, a zone is one of three.
 
 mod controller;
+mod lease;
+mod marks;
 mod reading;
+mod recorder;
+#[cfg(test)]
+mod tests;
+mod vitals;
 mod watch;
 mod zone;
 
-pub use controller::{Controller, Reading, Transition, Watermarks};
+pub use controller::{Cause, Controller, Transition};
+pub use lease::Lease;
+pub use marks::{Marks, Policy};
 pub use reading::{Place, Pressure, Readings, Sense, Sensor};
+pub use recorder::Recorder;
+pub use vitals::{Vital, Vitals};
 pub use watch::{OverrideCommand, Somatic, ZoneReport, ZoneWatch};
 pub use zone::Zone;

@@ -97,7 +97,27 @@ pub struct Pressure {
 impl fmt::Display for Pressure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { sense, place, permille } = self;
-        write!(formatter, "{sense} {place} {}.{}%", permille / 10, permille % 10)
+        let share = format_args!("{}.{}%", permille / 10, permille % 10);
+        match sense {
+            Sense::Edge => write!(formatter, "the edge of {place} is {share} full"),
+            Sense::Memory => write!(formatter, "the memory share of {place} is {share} used"),
+            Sense::Host => write!(formatter, "the memory of the {place} is {share} used"),
+            Sense::MemoryStall => {
+                write!(formatter, "the {place} waits for memory {share} of the time")
+            }
+            Sense::CpuStall => {
+                write!(formatter, "the {place} waits for a processor {share} of the time")
+            }
+            Sense::IoStall => write!(formatter, "the {place} waits for a disk {share} of the time"),
+            Sense::Lag => write!(formatter, "the {place} is late by {share} of 100 ms"),
+            Sense::Vault => write!(formatter, "the vault {place} is {share} full"),
+            Sense::Disk => write!(formatter, "the disk of {place} is {share} full"),
+            Sense::Commit => write!(formatter, "commits of {place} take {share} of a second"),
+            Sense::SinkErrors => write!(formatter, "{place} fails in {share} of its attempts"),
+            Sense::SinkLatency => {
+                write!(formatter, "{place} answers after {share} of its time limit")
+            }
+        }
     }
 }
 

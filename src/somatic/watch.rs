@@ -3,24 +3,34 @@
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::time::Duration;
 use std::time::Instant;
 
 use tokio::sync::Notify;
 use tokio::sync::watch;
 
 use super::controller::Controller;
-use super::controller::Reading;
 use super::controller::Transition;
+use super::lease::Lease;
+use super::marks::Policy;
+use super::reading::Readings;
 use super::zone::Zone;
 
 /// Follows the zone in force.
 pub type ZoneWatch = watch::Receiver<Zone>;
 
 /// What the operator asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OverrideCommand {
     /// Hold this zone, whatever the sensors say.
-    Hold(Zone),
+    Hold {
+        /// The zone.
+        zone: Zone,
+        /// For how long; without it until the next command.
+        ttl: Option<Duration>,
+        /// Why, in the operator's words.
+        reason: String,
+    },
     /// Follow the sensors again.
     Auto,
 }
@@ -30,12 +40,16 @@ pub enum OverrideCommand {
 pub struct ZoneReport {
     /// The zone in force.
     pub zone: Zone,
+    /// The zone that the sensors ask for.
+    pub sensed: Zone,
     /// Why it is in force.
     pub reason: String,
     /// Since when.
     pub since: Instant,
-    /// The zone held by the operator, if any.
-    pub held: Option<Zone>,
+    /// The operator's hold, if any.
+    pub held: Option<Lease>,
+    /// Whether the controller only observes.
+    pub is_observing: bool,
 }
 
 struct State {
@@ -51,12 +65,20 @@ pub struct Somatic {
 }
 
 impl Somatic {
-    /// Publishes the decisions of `controller`.
+    /// Publishes the decisions of a controller under `policy`.
     #[must_use]
-    pub fn new(controller: Controller) -> Self {
+    pub fn new(policy: Policy) -> Self {
+        let is_observing = policy.is_observing;
+        let controller = Controller::new(policy);
         let zone = controller.zone();
-        let report =
-            ZoneReport { zone, reason: "start".to_owned(), since: Instant::now(), held: None };
+        let report = ZoneReport {
+            zone,
+            sensed: zone,
+            reason: "start".to_owned(),
+            since: Instant::now(),
+            held: None,
+            is_observing,
+        };
         Self {
             state: Mutex::new(State { controller, report }),
             zone: watch::Sender::new(zone),
@@ -82,29 +104,51 @@ impl Somatic {
         self.lock().report.clone()
     }
 
-    /// Changes the controller's options.
-    pub fn configure(&self, configure: impl FnOnce(&mut Controller)) {
-        configure(&mut self.lock().controller);
+    /// The zone in force.
+    #[must_use]
+    pub fn zone(&self) -> Zone {
+        *self.zone.borrow()
+    }
+
+    /// The zone that the sensors ask for.
+    #[must_use]
+    pub fn sensed(&self) -> Zone {
+        self.lock().report.sensed
+    }
+
+    /// Changes the controller's options; they count from the next look.
+    pub fn configure(&self, policy: Policy) {
+        let mut state = self.lock();
+        state.report.is_observing = policy.is_observing;
+        state.controller.configure(policy);
     }
 
     /// Takes the operator's command; it is in force when this returns.
-    pub fn command(&self, command: OverrideCommand, reading: &Reading) -> Option<Transition> {
+    pub fn command(&self, command: OverrideCommand, readings: &Readings) -> Option<Transition> {
+        let now = Instant::now();
         self.lock().report.held = match command {
-            OverrideCommand::Hold(zone) => Some(zone),
+            OverrideCommand::Hold { zone, ttl, reason } => Some(Lease::new(zone, now, ttl, reason)),
             OverrideCommand::Auto => None,
         };
-        self.step(Instant::now(), reading)
+        self.step(now, readings)
     }
 
-    /// Takes a reading, and publishes the zone if it changes.
-    pub fn step(&self, now: Instant, reading: &Reading) -> Option<Transition> {
+    /// Takes readings, and publishes the zone if it changes.
+    pub fn step(&self, now: Instant, readings: &Readings) -> Option<Transition> {
         let mut state = self.lock();
-        let held = state.report.held;
-        let transition = state.controller.step(now, reading, held)?;
-        state.report.zone = transition.to;
-        state.report.reason.clone_from(&transition.reason);
-        state.report.since = now;
-        self.zone.send_replace(transition.to);
+        let State { controller, report } = &mut *state;
+        if report.held.as_ref().is_some_and(|lease| !lease.is_valid(now)) {
+            report.held = None;
+        }
+        let transition = controller.step(now, readings, report.held.as_ref());
+        report.sensed = controller.sensed();
+        let transition = transition?;
+        if transition.is_in_force {
+            report.zone = transition.to;
+            report.reason = transition.cause.to_string();
+            report.since = now;
+            self.zone.send_replace(transition.to);
+        }
         Some(transition)
     }
 

@@ -16,6 +16,7 @@ use crate::config::running::Vaults;
 use crate::event::Ledger;
 use crate::flow::Pressure;
 use crate::metrics::Metrics;
+use crate::somatic::Vitals;
 use crate::somatic::ZoneWatch;
 
 /// What components of one process share.
@@ -27,6 +28,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// The pressure zone.
     pub zone: ZoneWatch,
+    /// Where components tell how they are.
+    pub vitals: Arc<Vitals>,
     /// The wiring between them.
     pub wiring: Arc<Wiring>,
     /// The open vaults.
@@ -69,6 +72,7 @@ impl Blueprint {
             ledger: self.shared.ledger,
             metrics: Arc::clone(&self.shared.metrics),
             zone: self.shared.zone.clone(),
+            vitals: Arc::clone(&self.shared.vitals),
             pressure: Arc::clone(&self.shared.wiring) as Arc<dyn Pressure>,
             vaults: Arc::clone(&self.shared.vaults),
             listeners: Arc::clone(&self.shared.listeners),

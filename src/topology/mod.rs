@@ -4,6 +4,7 @@
 //! It names no concrete component. A first start is a reload from the empty configuration.
 
 mod builder;
+mod flight;
 mod graph;
 mod reload;
 mod routes;
@@ -13,6 +14,7 @@ mod wiring;
 mod zones;
 
 pub use builder::{Blueprint, PieceError, Pieces, Shared};
+pub use flight::FlightDir;
 pub use graph::Graph;
 pub use reload::{ReloadError, ReloadReport};
 pub use running::{ComponentOutcome, RunningTopology};

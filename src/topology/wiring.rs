@@ -14,7 +14,8 @@ use crate::config::ComponentId;
 use crate::flow::Pressure;
 use crate::flow::Routes;
 use crate::flow::Target;
-use crate::somatic::Reading;
+use crate::somatic::Readings;
+use crate::somatic::Sense;
 use crate::somatic::Zone;
 
 /// What waits in front of a component.
@@ -88,28 +89,15 @@ impl Wiring {
         state.put_tables();
     }
 
-    /// The fullest edge and the fullest store now.
-    #[must_use]
-    pub fn reading(&self) -> Reading {
-        let state = self.lock();
-        let occupancy = |(id, target): (&'_ ComponentId, &Target)| match target {
-            Target::Edge(edge) => Some((edge.occupancy_permille(), id.clone())),
-            Target::Direct(_) => None,
-        };
-        let fill = |(id, target): (&'_ ComponentId, &Target)| match target {
-            Target::Edge(_) => None,
-            Target::Direct(intake) => Some((intake.fill_permille(), id.clone())),
-        };
-        let mut reading = Reading::default();
-        if let Some((occupancy_permille, id)) = state.inlets.iter().filter_map(occupancy).max() {
-            reading.occupancy_permille = occupancy_permille;
-            reading.place = format!("the edge of {id}");
+    /// How full each edge and each vault is now.
+    pub fn sense(&self, readings: &mut Readings) {
+        for (id, target) in &self.lock().inlets {
+            let (sense, permille) = match target {
+                Target::Edge(edge) => (Sense::Edge, edge.occupancy_permille()),
+                Target::Direct(intake) => (Sense::Vault, intake.fill_permille()),
+            };
+            readings.push(sense, id.shared(), permille);
         }
-        if let Some((store_permille, id)) = state.inlets.iter().filter_map(fill).max() {
-            reading.store_permille = store_permille;
-            reading.store = format!("the vault {id}");
-        }
-        reading
     }
 
     /// What waits in front of each component.

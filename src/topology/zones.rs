@@ -1,22 +1,40 @@
-//! The zone in force: looks at the edges, asks the controller, and lets the wiring follow.
+//! The zone in force: reads the sensors, asks the controller, and lets the wiring follow.
 
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
 use std::time::Duration;
 use std::time::Instant;
+use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
 
 use tokio::time::MissedTickBehavior;
 
+use super::flight;
+use super::flight::FlightDir;
 use super::wiring::Wiring;
 use crate::config::running::Stop;
 use crate::metrics::Metrics;
 use crate::somatic::OverrideCommand;
+use crate::somatic::Pressure;
+use crate::somatic::Readings;
+use crate::somatic::Recorder;
+use crate::somatic::Sensor;
 use crate::somatic::Somatic;
 use crate::somatic::Transition;
 use crate::somatic::Zone;
 use crate::somatic::ZoneReport;
 
-/// How often the edges are looked at when nobody raises the alarm.
+/// How often is looked when nobody raises the alarm.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// What reads, and what was read.
+struct Senses {
+    sensors: Vec<Box<dyn Sensor>>,
+    readings: Readings,
+    recorder: Recorder,
+}
 
 /// Keeps the zone. Cheap to clone.
 #[derive(Clone)]
@@ -24,13 +42,25 @@ pub struct Zones {
     somatic: Arc<Somatic>,
     wiring: Arc<Wiring>,
     metrics: Arc<Metrics>,
+    senses: Arc<Mutex<Senses>>,
+    flights: Arc<FlightDir>,
 }
 
 impl Zones {
-    /// Connects the controller with the wiring.
+    /// Connects the controller with what it senses, beside the wiring, and with the wiring. When Red
+    /// begins, what was read before is written into `flights`.
     #[must_use]
-    pub const fn new(somatic: Arc<Somatic>, wiring: Arc<Wiring>, metrics: Arc<Metrics>) -> Self {
-        Self { somatic, wiring, metrics }
+    pub fn new(
+        somatic: Arc<Somatic>,
+        wiring: Arc<Wiring>,
+        metrics: Arc<Metrics>,
+        sensors: Vec<Box<dyn Sensor>>,
+        flights: FlightDir,
+    ) -> Self {
+        let senses =
+            Senses { sensors, readings: Readings::default(), recorder: Recorder::default() };
+        let (senses, flights) = (Arc::new(Mutex::new(senses)), Arc::new(flights));
+        Self { somatic, wiring, metrics, senses, flights }
     }
 
     /// Looks again and again until stopped; at once when the alarm is raised.
@@ -44,18 +74,15 @@ impl Zones {
                 () = alarm.notified() => {}
                 () = stop.cancelled() => return,
             }
-            let transition = self.somatic.step(Instant::now(), &self.wiring.reading());
-            self.follow(transition.as_ref());
+            self.look(Somatic::step);
         }
     }
 
     /// Takes the operator's command; routes follow it before this returns.
     #[must_use]
     pub fn command(&self, command: OverrideCommand) -> ZoneReport {
-        let reading = self.wiring.reading();
-        let transition = self.somatic.command(command, &reading);
         tracing::info!(?command, "Operator changed the zone override.");
-        self.follow(transition.as_ref());
+        self.look(|somatic, _, readings| somatic.command(command, readings));
         self.somatic.report()
     }
 
@@ -65,20 +92,66 @@ impl Zones {
         self.somatic.report()
     }
 
-    fn follow(&self, transition: Option<&Transition>) {
-        let Some(transition) = transition else { return };
-        self.wiring.follow(|| self.somatic.report().zone);
-        self.metrics.transitions.inc();
-        self.metrics.zone.set(match self.somatic.report().zone {
-            Zone::Green => 0,
-            Zone::Yellow => 1,
-            Zone::Red => 2,
-        });
-        let Transition { from, to, reason } = transition;
-        if to > from {
-            tracing::warn!(%from, %to, reason, "Zone changed.");
-        } else {
-            tracing::info!(%from, %to, reason, "Zone changed.");
+    /// What was read at the last look.
+    #[must_use]
+    pub fn pressures(&self) -> Vec<Pressure> {
+        self.lock().readings.iter().cloned().collect()
+    }
+
+    /// One look: reads, decides, follows, notes.
+    fn look(&self, decide: impl FnOnce(&Somatic, Instant, &Readings) -> Option<Transition>) {
+        let now = Instant::now();
+        let mut senses = self.lock();
+        let Senses { sensors, readings, recorder } = &mut *senses;
+        readings.clear();
+        self.wiring.sense(readings);
+        for sensor in sensors {
+            sensor.read(now, readings);
+        }
+        let transition = decide(&self.somatic, now, readings);
+        let Some(transition) = transition else {
+            return recorder.note(now, unix_ms(), self.somatic.sensed(), readings);
+        };
+        recorder.note_now(now, unix_ms(), self.somatic.sensed(), readings);
+        let record = (transition.to == Zone::Red).then(|| recorder.render());
+        drop(senses);
+        self.follow(&transition);
+        if let Some(record) = record {
+            flight::keep(&self.flights, unix_ms(), record);
         }
     }
+
+    fn follow(&self, transition: &Transition) {
+        let Transition { from, to, cause, is_in_force } = transition;
+        self.metrics.sensed_zone.set(number(self.somatic.sensed()));
+        if !is_in_force {
+            tracing::info!(%from, %to, reason = %cause, "Zone would change, but somatic.mode is observe.");
+            return;
+        }
+        self.wiring.follow(|| self.somatic.zone());
+        self.metrics.zone.set(number(self.somatic.zone()));
+        self.metrics.transitions.with_label_values(&[from.name(), to.name(), cause.name()]).inc();
+        if to > from {
+            tracing::warn!(%from, %to, reason = %cause, "Zone changed.");
+        } else {
+            tracing::info!(%from, %to, reason = %cause, "Zone changed.");
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Senses> {
+        self.senses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const fn number(zone: Zone) -> i64 {
+    match zone {
+        Zone::Green => 0,
+        Zone::Yellow => 1,
+        Zone::Red => 2,
+    }
+}
+
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

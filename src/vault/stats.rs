@@ -9,7 +9,7 @@ use crate::vault::log::Backlog;
 use crate::vault::state::lock;
 
 /// Numbers about a vault, read without stopping it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Stats {
     /// Bytes of all files.
     pub used_bytes: u64,

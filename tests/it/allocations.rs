@@ -175,6 +175,7 @@ sinks:
         ledger,
         metrics: Metrics::new(),
         zone,
+        vitals: Arc::default(),
         pressure: Arc::new(gophership::topology::Wiring::default()),
         vaults: Arc::default(),
         listeners: Arc::default(),

@@ -135,6 +135,7 @@ impl Plant {
             ledger,
             metrics: Arc::clone(&metrics),
             zone: zone_watch,
+            vitals: Arc::default(),
             wiring: Arc::default(),
             vaults: Arc::default(),
             listeners: Arc::default(),

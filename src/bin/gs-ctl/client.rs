@@ -69,9 +69,9 @@ impl Client {
 
     pub(crate) async fn hold(
         &mut self,
-        zone: proto::Zone,
+        request: proto::OverrideRequest,
     ) -> Result<proto::OverrideResponse, ClientError> {
-        let answer = self.control.r#override(proto::OverrideRequest { zone: zone as i32 }).await;
+        let answer = self.control.r#override(request).await;
         answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
     }
 

@@ -13,6 +13,7 @@ use clap::Parser;
 use clap::Subcommand;
 use clap::ValueEnum;
 
+use gophership::config::HumanDuration;
 use gophership::control::proto;
 
 use client::Client;
@@ -68,11 +69,17 @@ struct Args {
 enum Command {
     /// Shows zone, components, vaults and the ledger.
     Status,
-    /// Holds a zone, whatever the sensors say, until `--zone auto`.
+    /// Holds a zone, whatever the sensors say, until its time is over or `--zone auto`.
     Override {
         /// The zone.
         #[arg(long, value_enum, env = "GOPHERSHIP_ZONE")]
         zone: ZoneArg,
+        /// The hold ends by itself after this long, such as 90s, 15m or 2h.
+        #[arg(long, value_name = "DURATION", env = "GOPHERSHIP_TTL")]
+        ttl: Option<HumanDuration>,
+        /// Why, for the log and for whoever looks next.
+        #[arg(long, value_name = "TEXT", env = "GOPHERSHIP_REASON", default_value = "")]
+        reason: String,
     },
 }
 
@@ -141,14 +148,19 @@ fn answer(args: &Args) -> Result<String, ClientError> {
         let mut client = Client::connect(&args.socket, timeout).await?;
         match &args.command {
             Command::Status => Ok(render::status(&client.status().await?, args.output)),
-            Command::Override { zone } => {
+            Command::Override { zone, ttl, reason } => {
                 let zone = match zone {
                     ZoneArg::Green => proto::Zone::Green,
                     ZoneArg::Yellow => proto::Zone::Yellow,
                     ZoneArg::Red => proto::Zone::Red,
                     ZoneArg::Auto => proto::Zone::Unspecified,
                 };
-                Ok(render::zone(&client.hold(zone).await?, args.output))
+                // A hold of less than a second is one of a second, not one without end.
+                let ttl_seconds = ttl.map(|ttl| ttl.0.as_millis().div_ceil(1000));
+                let ttl_seconds = ttl_seconds.map(|ttl| u64::try_from(ttl).unwrap_or(u64::MAX));
+                let reason = reason.clone();
+                let request = proto::OverrideRequest { zone: zone.into(), ttl_seconds, reason };
+                Ok(render::zone(&client.hold(request).await?, args.output))
             }
         }
     })

@@ -9,6 +9,9 @@ use gophership::control::proto;
 
 use crate::Format;
 
+/// Less is not worth a line in the table.
+const SHOWN_PERMILLE: u32 = 10;
+
 /// Renders the status.
 pub(crate) fn status(status: &proto::StatusResponse, format: Format) -> String {
     match format {
@@ -84,13 +87,29 @@ fn status_value(status: &proto::StatusResponse) -> Value {
             })
         })
         .collect();
+    let pressures: Vec<Value> = status
+        .pressures
+        .iter()
+        .map(|pressure| {
+            json!({
+                "sense": pressure.sense,
+                "place": pressure.place,
+                "percent": f64::from(pressure.permille) / 10.0,
+            })
+        })
+        .collect();
     json!({
         "version": status.version,
         "uptime_seconds": status.uptime_seconds,
         "zone": zone_name(status.zone),
         "zone_reason": status.zone_reason,
         "zone_seconds": status.zone_seconds,
+        "sensed": zone_name(status.sensed),
+        "observing": status.observing,
         "held": zone_name(status.held),
+        "held_reason": status.held_reason,
+        "held_seconds_left": status.held_seconds_left,
+        "pressures": pressures,
         "generation": status.generation,
         "components": components,
         "vaults": vaults,
@@ -99,10 +118,7 @@ fn status_value(status: &proto::StatusResponse) -> Value {
 }
 
 fn status_table(status: &proto::StatusResponse, out: &mut String) -> std::fmt::Result {
-    let held = match zone_name(status.held) {
-        "none" => String::new(),
-        zone => format!(", held {zone} by override"),
-    };
+    let held = hold(status);
     writeln!(out, "gophership {}, up {} s", status.version, status.uptime_seconds)?;
     writeln!(
         out,
@@ -111,6 +127,9 @@ fn status_table(status: &proto::StatusResponse, out: &mut String) -> std::fmt::R
         status.zone_seconds,
         status.zone_reason
     )?;
+    if status.observing {
+        writeln!(out, "observing only: the sensors ask for {}", zone_name(status.sensed))?;
+    }
     writeln!(out, "configuration generation {}\n", status.generation)?;
 
     let header = ["COMPONENT", "SECTION", "TYPE", "WAITING", "BYTES", "FULL"].map(String::from);
@@ -141,6 +160,8 @@ fn status_table(status: &proto::StatusResponse, out: &mut String) -> std::fmt::R
         table(&rows, out)?;
     }
 
+    pressure_table(status, out)?;
+
     writeln!(out)?;
     let mut rows = vec![["LEDGER", "SIGNAL", "RECORDS"].map(String::from).to_vec()];
     for row in status.ledger.iter().filter(|row| row.records != 0) {
@@ -148,6 +169,33 @@ fn status_table(status: &proto::StatusResponse, out: &mut String) -> std::fmt::R
     }
     if rows.len() == 1 {
         return writeln!(out, "no records yet");
+    }
+    table(&rows, out)
+}
+
+/// The operator's hold in words, if there is one.
+fn hold(status: &proto::StatusResponse) -> String {
+    let zone = match zone_name(status.held) {
+        "none" => return String::new(),
+        zone => zone,
+    };
+    let left = status.held_seconds_left.map_or_else(String::new, |left| format!(", {left} s left"));
+    format!(", held {zone} by override{left}")
+}
+
+/// What presses most, one line for each that is not at rest.
+fn pressure_table(status: &proto::StatusResponse, out: &mut String) -> std::fmt::Result {
+    let mut pressures: Vec<_> =
+        status.pressures.iter().filter(|pressure| SHOWN_PERMILLE <= pressure.permille).collect();
+    if pressures.is_empty() {
+        return Ok(());
+    }
+    pressures.sort_by_key(|pressure| std::cmp::Reverse(pressure.permille));
+    writeln!(out)?;
+    let mut rows = vec![["SENSE", "PLACE", "PRESSURE"].map(String::from).to_vec()];
+    for pressure in pressures {
+        let percent = format!("{:.1}%", f64::from(pressure.permille) / 10.0);
+        rows.push(vec![pressure.sense.clone(), pressure.place.clone(), percent]);
     }
     table(&rows, out)
 }

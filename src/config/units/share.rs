@@ -15,7 +15,7 @@ use crate::config::units::scale;
 use crate::config::units::split_number;
 
 /// A share of a whole, written `85%` or `12.5%`: from 0 to 100 percent in steps of a tenth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Share {
     /// At most 1000.
     permille: u16,

@@ -6,10 +6,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio::time::MissedTickBehavior;
 
 use super::Protocol;
 use super::client::Client;
 use super::grpc;
+use super::health::Health;
 use super::http;
 use crate::config::ComponentId;
 use crate::config::running::RunError;
@@ -22,6 +24,8 @@ use crate::otlp::Verdict;
 
 /// How often a delivery looks whether the vault has taken over meanwhile.
 const CLAIM_CHECK: Duration = Duration::from_millis(100);
+/// How often averages are looked at for their age.
+const AGE_EVERY: Duration = Duration::from_secs(1);
 /// At most one warning per this time about a backend that fails.
 const WARN_EVERY: Duration = Duration::from_secs(10);
 
@@ -46,6 +50,7 @@ struct Courier {
     client: Client,
     limits: Limits,
     metrics: SinkMetrics,
+    health: Health,
     warned: std::sync::Mutex<Option<Instant>>,
 }
 
@@ -55,9 +60,10 @@ impl Delivery {
         client: Client,
         limits: Limits,
         metrics: SinkMetrics,
+        health: Health,
     ) -> Self {
         let warned = std::sync::Mutex::new(None);
-        Self { courier: Arc::new(Courier { id, client, limits, metrics, warned }) }
+        Self { courier: Arc::new(Courier { id, client, limits, metrics, health, warned }) }
     }
 }
 
@@ -68,11 +74,14 @@ impl Sink for Delivery {
         let mut deliveries: JoinSet<u64> = JoinSet::new();
         let mut in_flight_bytes: u64 = 0;
         let mut is_open = true;
+        let mut tick = tokio::time::interval(AGE_EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while is_open || !deliveries.is_empty() {
             let has_room =
                 deliveries.len() < limits.concurrency && in_flight_bytes < limits.in_flight_bytes;
             tokio::select! {
                 () = stop.cancelled() => break,
+                _ = tick.tick() => self.courier.health.age(Instant::now()),
                 Some(done) = deliveries.join_next() => {
                     // One that panicked has dropped its batch; its bytes are not known here.
                     in_flight_bytes = in_flight_bytes.saturating_sub(done.unwrap_or(0));
@@ -130,16 +139,23 @@ impl Courier {
 
     /// Sends it once; `None` when the vault took over before there was an answer.
     async fn attempt(&self, batch: &Batch) -> Option<Verdict> {
+        let started = Instant::now();
         let sent = tokio::time::timeout(self.limits.timeout, send(&self.client, batch));
         tokio::pin!(sent);
         loop {
             if batch.is_claimed() {
+                // The source's patience was over before there was an answer.
+                self.health.count(true, started, self.limits.timeout);
                 return None;
             }
             tokio::select! {
                 biased;
                 result = &mut sent => {
-                    return Some(result.unwrap_or_else(|_| Verdict::unanswered("no answer in time")));
+                    let unanswered = |_| Verdict::unanswered("no answer in time");
+                    let verdict = result.unwrap_or_else(unanswered);
+                    let is_error = matches!(verdict, Verdict::Retry { .. });
+                    self.health.count(is_error, started, self.limits.timeout);
+                    return Some(verdict);
                 }
                 () = tokio::time::sleep(CLAIM_CHECK) => {}
             }

@@ -9,6 +9,7 @@
 mod client;
 mod delivery;
 mod grpc;
+mod health;
 mod http;
 
 use std::collections::BTreeMap;
@@ -32,6 +33,7 @@ use crate::tls::ClientTls;
 use client::Client;
 use delivery::Delivery;
 use delivery::Limits;
+use health::Health;
 
 /// Forwards requests to an OTLP backend.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -169,6 +171,7 @@ impl SinkConfig for OtlpSinkConfig {
             retry_max: self.retry.max.0,
         };
         let metrics = context.metrics.sink(context.id.as_str());
-        Ok(Box::new(Delivery::new(context.id.clone(), client, limits, metrics)))
+        let health = Health::new(&context.vitals, context.id.as_str());
+        Ok(Box::new(Delivery::new(context.id.clone(), client, limits, metrics, health)))
     }
 }

@@ -1,6 +1,7 @@
 //! The `raw_vault` sink: keeps the raw bytes of requests in a write-ahead log until they can be
 //! delivered. It takes batches in the sender's own task, without an edge.
 
+mod commits;
 mod dead_letters;
 mod intake;
 
@@ -9,6 +10,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -46,6 +48,7 @@ use crate::vault::RecoveryReport;
 use crate::vault::WhenFull;
 use crate::vault::Writer;
 
+use commits::CommitWatch;
 use dead_letters::DeadLetters;
 use intake::Kept;
 use intake::VaultIntake;
@@ -230,7 +233,8 @@ impl SinkConfig for RawVaultConfig {
         writer.observe_drops(Arc::new(move |record: &DroppedRecord<'_>| {
             book_dropped(ledger, record, inherited.is_news(record.seq));
         }));
-        Ok(Box::new(RawVault { context: context.clone(), writer, dead_letters, metrics }))
+        let commits = CommitWatch::new(&context.vitals, context.id.as_str());
+        Ok(Box::new(RawVault { context: context.clone(), writer, dead_letters, metrics, commits }))
     }
 }
 
@@ -275,6 +279,7 @@ struct RawVault {
     writer: Arc<Writer<Kept>>,
     dead_letters: Arc<DeadLetters>,
     metrics: VaultMetrics,
+    commits: CommitWatch,
 }
 
 #[async_trait]
@@ -283,7 +288,7 @@ impl Sink for RawVault {
         Some(Arc::new(VaultIntake(Arc::clone(&self.writer))))
     }
 
-    async fn run(self: Box<Self>, mut input: EdgeReceiver, stop: Stop) -> Result<(), RunError> {
+    async fn run(mut self: Box<Self>, mut input: EdgeReceiver, stop: Stop) -> Result<(), RunError> {
         let mut tick = tokio::time::interval(REPORT_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -310,8 +315,9 @@ impl Sink for RawVault {
 }
 
 impl RawVault {
-    fn report(&self) {
+    fn report(&mut self) {
         let stats = self.writer.stats();
+        self.commits.look(&stats, Instant::now());
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.metrics.used_bytes.set(gauge(stats.used_bytes));
         self.metrics.staged_bytes.set(gauge(stats.staged_bytes));

@@ -154,16 +154,22 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// Reports records between the predecessor a header names and what is there.
+    /// Reports records between what came before and what is there: up to the predecessor that the header
+    /// names, or, with the header gone, up to the first record that was found.
     fn report_hole(&mut self, one: &Examined) {
-        let Some(header) = one.header else { return };
-        let is_there = self.segments.contains_key(&SegmentId(header.prev_segment));
         let first_missing = self.predecessor.last_seq + 1;
-        if header.prev_segment == 0 || is_there || header.prev_last_seq < first_missing {
+        let (segment, last_missing) = match one.header {
+            Some(header) => (SegmentId(header.prev_segment), header.prev_last_seq),
+            None if one.verdict == Verdict::Scanned => {
+                (one.candidate.id, one.trailer.first_seq.saturating_sub(1))
+            }
+            None => return,
+        };
+        let is_there = self.segments.contains_key(&segment);
+        if segment.get() == 0 || is_there || last_missing < first_missing {
             return;
         }
-        let lost = Some((first_missing, header.prev_last_seq));
-        let segment = SegmentId(header.prev_segment);
+        let lost = Some((first_missing, last_missing));
         self.report.faults.push(Fault { segment, kind: FaultKind::Hole, start: 0, end: 0, lost });
     }
 

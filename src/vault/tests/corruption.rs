@@ -178,6 +178,27 @@ fn a_missing_segment_is_reported_with_its_records() {
     assert_eq!(bench.writer.log().backlog().records, 0);
 }
 
+/// Scenario: the header of the only segment is gone, and its first records with it.
+/// Guarantees: they are told as lost, although nothing on disk names the first seq any more.
+#[test]
+fn records_lost_together_with_the_header_of_their_segment_are_told() {
+    let files = SimFileSystem::default();
+    let (bench, _) = Bench::open_sim(&files, sim_options());
+    for id in 1..=6 {
+        bench.append(id, &payload(id * 2, 5000)).expect("is stored");
+    }
+    let path = bench.writer.log().segments()[0].path.clone();
+    let files = files.after_kill();
+    drop(bench);
+    files.poke(&path, 600, &[1]);
+    files.poke(&path, 4096, &[0; 6000]);
+    let (bench, report) = Bench::open_sim(&files, sim_options());
+    let left = read_all(&bench.writer.log(), "test");
+    let first = left[0].seq;
+    assert!(1 < first, "something was lost");
+    assert_eq!(report.acknowledged_lost, [(1, first - 1)]);
+}
+
 #[test]
 fn damage_while_running_is_passed_and_set_aside() {
     let files = SimFileSystem::default();

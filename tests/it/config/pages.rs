@@ -68,6 +68,8 @@ fn metrics_table() -> String {
     for gauge in [&metrics.edge_batches, &metrics.edge_bytes] {
         gauge.with_label_values(&["backend"]).set(1);
     }
+    metrics.pressure.with_label_values(&["edge", "backend"]).set(1);
+    metrics.transitions.with_label_values(&["green", "red", "edge"]).inc();
     metrics.restarts.with_label_values(&["backend"]).inc();
     metrics.reloads.with_label_values(&["ok"]).inc();
     let text = metrics.render().unwrap();

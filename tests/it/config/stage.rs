@@ -17,9 +17,7 @@ use gophership::config::running::Vaults;
 use gophership::event::Ledger;
 use gophership::flow::Pulse;
 use gophership::metrics::Metrics;
-use gophership::somatic::Controller;
 use gophership::somatic::Somatic;
-use gophership::somatic::Watermarks;
 use gophership::topology::RunningTopology;
 use gophership::topology::Shared;
 use gophership::topology::Wiring;
@@ -138,24 +136,19 @@ pub(super) fn load(
 /// Starts what a configuration describes, the way the program does; or says why it does not start.
 pub(super) async fn start(config: Config) -> Result<Running, String> {
     std::fs::create_dir_all(&config.data_dir).map_err(|error| error.to_string())?;
-    let marks = config.somatic.watermarks;
-    let watermarks = Watermarks {
-        yellow_permille: marks.yellow.permille().into(),
-        red_permille: marks.red.permille().into(),
-        recover_permille: marks.recover.permille().into(),
-        store_permille: marks.vault.permille().into(),
-    };
-    let somatic = Somatic::new(Controller::new(watermarks, config.somatic.dwell.get()));
+    let policy = config.somatic.policy();
+    let somatic = Somatic::new(policy);
     let shared = Shared {
         ledger: Ledger::leak(),
         metrics: Metrics::new(),
         zone: somatic.watch(),
+        vitals: Arc::default(),
         wiring: Arc::<Wiring>::default(),
         vaults: Arc::<Vaults>::default(),
         listeners: Arc::<Listeners>::default(),
     };
     let check_every = config.somatic.check_every.get();
-    let pulse = Pulse::new(check_every, watermarks.red_permille, somatic.alarm());
+    let pulse = Pulse::new(check_every, 850, somatic.alarm());
     let addresses = listeners(&config);
     let mut topology = RunningTopology::empty(shared, pulse);
     let started = topology.reload(Arc::new(config), Duration::from_secs(1)).await;

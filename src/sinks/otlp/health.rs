@@ -1,0 +1,119 @@
+//! How the backend does: the share of attempts that fail, and how long answers take.
+
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::somatic::Sense;
+use crate::somatic::Vital;
+use crate::somatic::Vitals;
+
+/// The weight of the newest attempt in the running averages: the last ten or so count.
+const NEWEST: f64 = 0.2;
+/// After this long without an attempt nothing is known any more.
+const FORGET_AFTER: Duration = Duration::from_secs(10);
+
+/// Running averages over attempts, shown to the controller.
+pub(super) struct Health {
+    errors: Vital,
+    latency: Vital,
+    averages: Mutex<Averages>,
+}
+
+#[derive(Default)]
+struct Averages {
+    errors: f64,
+    latency: f64,
+    last: Option<Instant>,
+}
+
+impl Averages {
+    /// Adds an attempt; both are shares of 1.
+    fn add(&mut self, error: f64, latency: f64, now: Instant) {
+        let weight = if self.last.is_none() { 1.0 } else { NEWEST };
+        self.errors += (error - self.errors) * weight;
+        self.latency += (latency - self.latency) * weight;
+        self.last = Some(now);
+    }
+}
+
+impl Health {
+    pub(super) fn new(vitals: &Vitals, sink: &str) -> Self {
+        Self {
+            errors: vitals.register(Sense::SinkErrors, sink),
+            latency: vitals.register(Sense::SinkLatency, sink),
+            averages: Mutex::default(),
+        }
+    }
+
+    /// Counts an attempt that ends now, and what it was given of time.
+    pub(super) fn count(&self, is_error: bool, started: Instant, limit: Duration) {
+        self.count_at(Instant::now(), is_error, started, limit);
+    }
+
+    fn count_at(&self, now: Instant, is_error: bool, started: Instant, limit: Duration) {
+        let took = now.saturating_duration_since(started);
+        let mut averages = self.lock();
+        let latency = took.as_secs_f64() / limit.as_secs_f64().max(f64::MIN_POSITIVE);
+        averages.add(f64::from(u8::from(is_error)), latency.min(1.0), now);
+        self.errors.set(permille(averages.errors));
+        self.latency.set(permille(averages.latency));
+    }
+
+    /// Forgets averages that are too old to say anything.
+    pub(super) fn age(&self, now: Instant) {
+        let mut averages = self.lock();
+        let is_old = |last: Instant| FORGET_AFTER <= now.saturating_duration_since(last);
+        if averages.last.is_some_and(is_old) {
+            *averages = Averages::default();
+            self.errors.forget();
+            self.latency.forget();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Averages> {
+        self.averages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A share of 1 in thousandths.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 1000")]
+fn permille(share: f64) -> u32 {
+    (share.clamp(0.0, 1.0) * 1000.0) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::somatic::Readings;
+
+    #[test]
+    fn averages_follow_the_attempts_and_are_forgotten() {
+        let vitals = Arc::new(Vitals::default());
+        let mut sensor = vitals.sensor();
+        let health = Health::new(&vitals, "backend");
+        let mut read = |sense| {
+            let mut readings = Readings::default();
+            sensor.read(std::time::Instant::now(), &mut readings);
+            readings.highest(sense).map(|pressure| pressure.permille)
+        };
+        let (start, limit) = (Instant::now(), Duration::from_secs(10));
+        assert_eq!(read(Sense::SinkErrors), None);
+        health.count_at(start + limit, true, start, limit);
+        assert_eq!((read(Sense::SinkErrors), read(Sense::SinkLatency)), (Some(1000), Some(1000)));
+        for _ in 0..20 {
+            health.count_at(start + limit / 10, false, start, limit);
+        }
+        assert!(read(Sense::SinkErrors).unwrap() < 20);
+        assert!((100..120).contains(&read(Sense::SinkLatency).unwrap()));
+        health.age(start + FORGET_AFTER);
+        assert_ne!(read(Sense::SinkErrors), None);
+        health.age(start + limit / 10 + FORGET_AFTER);
+        assert_eq!(read(Sense::SinkErrors), None);
+    }
+}

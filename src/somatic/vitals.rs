@@ -1,0 +1,80 @@
+//! Numbers that components know best themselves: they put them here, the controller reads them.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::sync::Weak;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::reading::Place;
+use super::reading::Readings;
+use super::reading::Sense;
+use super::reading::Sensor;
+
+/// A number that is not known.
+const UNKNOWN: u32 = u32::MAX;
+
+/// One number of a component; it is forgotten when this is dropped. Cheap to set.
+#[derive(Debug)]
+pub struct Vital(Arc<AtomicU32>);
+
+impl Vital {
+    /// Tells the number, in thousandths of what its [`Sense`] says.
+    pub fn set(&self, permille: u32) {
+        self.0.store(permille.min(UNKNOWN - 1), Ordering::Relaxed);
+    }
+
+    /// Says that it is not known now.
+    pub fn forget(&self) {
+        self.0.store(UNKNOWN, Ordering::Relaxed);
+    }
+}
+
+struct Entry {
+    sense: Sense,
+    place: Place,
+    number: Weak<AtomicU32>,
+}
+
+/// The numbers of all components. Shared; a [`Sensor`] by [`Vitals::sensor`].
+#[derive(Default)]
+pub struct Vitals(Mutex<Vec<Entry>>);
+
+impl Vitals {
+    /// Makes a number known, still without a value.
+    #[must_use]
+    pub fn register(&self, sense: Sense, place: &str) -> Vital {
+        let number = Arc::new(AtomicU32::new(UNKNOWN));
+        let entry = Entry { sense, place: place.into(), number: Arc::downgrade(&number) };
+        self.lock().push(entry);
+        Vital(number)
+    }
+
+    /// The sensor that reads them.
+    #[must_use]
+    pub fn sensor(self: &Arc<Self>) -> Box<dyn Sensor> {
+        Box::new(VitalsSensor(Arc::clone(self)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct VitalsSensor(Arc<Vitals>);
+
+impl Sensor for VitalsSensor {
+    fn read(&mut self, _now: Instant, readings: &mut Readings) {
+        self.0.lock().retain(|entry| {
+            let Some(number) = entry.number.upgrade() else { return false };
+            let permille = number.load(Ordering::Relaxed);
+            if permille != UNKNOWN {
+                readings.push(entry.sense, &entry.place, permille);
+            }
+            true
+        });
+    }
+}

@@ -1,0 +1,87 @@
+//! Files of the flight recorder: what was sensed in the minutes before Red began.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+
+/// Older files are deleted.
+const FILES_MAX: usize = 16;
+
+/// Where the files go.
+#[derive(Debug)]
+pub struct FlightDir {
+    path: PathBuf,
+    /// One at a time: a zone that changes while a file is being written adds nothing new.
+    is_busy: AtomicBool,
+}
+
+impl FlightDir {
+    /// A folder that is made when it is first needed.
+    #[must_use]
+    pub const fn new(path: PathBuf) -> Self {
+        Self { path, is_busy: AtomicBool::new(false) }
+    }
+
+    fn write(&self, unix_ms: u64, record: &str) -> io::Result<PathBuf> {
+        fs::create_dir_all(&self.path)?;
+        let path = self.path.join(format!("red-{unix_ms:013}.jsonl"));
+        fs::write(&path, record)?;
+        let is_ours = |path: &PathBuf| {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            name.starts_with("red-") && path.extension().is_some_and(|kind| kind == "jsonl")
+        };
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            files.push(entry?.path());
+        }
+        files.retain(is_ours);
+        files.sort();
+        for old in files.iter().take(files.len().saturating_sub(FILES_MAX)) {
+            fs::remove_file(old)?;
+        }
+        Ok(path)
+    }
+}
+
+/// Writes a record in the background.
+pub(super) fn keep(dir: &Arc<FlightDir>, unix_ms: u64, record: String) {
+    if dir.is_busy.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    let dir = Arc::clone(dir);
+    tokio::task::spawn_blocking(move || {
+        match dir.write(unix_ms, &record) {
+            Ok(path) => {
+                let path = path.display();
+                tracing::info!(%path, "Wrote down what was sensed before red began.");
+            }
+            Err(error) => tracing::warn!(%error, "What was sensed could not be written down."),
+        }
+        dir.is_busy.store(false, Ordering::Release);
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_files_stay_and_other_files_are_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let flights = FlightDir::new(dir.path().join("flight"));
+        for unix_ms in 1..=20 {
+            flights.write(unix_ms, "{}\n").unwrap();
+        }
+        fs::write(dir.path().join("flight/notes.txt"), "mine").unwrap();
+        flights.write(21, "{}\n").unwrap();
+        let entries = fs::read_dir(dir.path().join("flight")).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        assert_eq!(names.len(), FILES_MAX + 1);
+        assert_eq!((&*names[0], &*names[1]), ("notes.txt", "red-0000000000006.jsonl"));
+    }
+}

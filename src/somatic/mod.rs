@@ -13,6 +13,7 @@ mod lease;
 mod marks;
 mod reading;
 mod recorder;
+mod sensor;
 #[cfg(test)]
 mod tests;
 mod vitals;
@@ -24,6 +25,9 @@ pub use lease::Lease;
 pub use marks::{Marks, Policy};
 pub use reading::{Place, Pressure, Readings, Sense, Sensor};
 pub use recorder::Recorder;
+pub use sensor::{
+    DiskSensor, FakeSensor, LagSensor, MemoryBudget, MemorySensor, Roots, Sensors, StallSensor,
+};
 pub use vitals::{Vital, Vitals};
 pub use watch::{OverrideCommand, Somatic, ZoneReport, ZoneWatch};
 pub use zone::Zone;

@@ -46,7 +46,6 @@ impl LagSensor {
     /// Makes the sensor, and its probe, which whoever calls runs on the runtime to be sensed.
     ///
     /// The probe ends when it is told to stop. It may be dropped at any time.
-    #[must_use]
     pub fn new(stop: CancellationToken) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (due_us, worst_us) = (AtomicU64::new(NEVER), AtomicU64::new(0));
         let nap = Arc::new(Nap { start: Instant::now(), due_us, worst_us });
@@ -154,7 +153,7 @@ mod tests {
             let seen = look(&mut sensor, Instant::now()).unwrap();
             assert!(seen >= 700, "blocked for 80 ms of which 10 ms were sleep: {seen}");
             assert_eq!(sensor.nap.worst_us.load(Ordering::Relaxed), 0, "it has not run");
-            time::timeout(Duration::from_secs(60), async {
+            time::timeout(Duration::from_mins(1), async {
                 while sensor.nap.worst_us.load(Ordering::Relaxed) == 0 {
                     tokio::task::yield_now().await;
                 }

@@ -4,6 +4,7 @@
 //! kills anybody. So what of it was not touched lately (`inactive_file`) is taken off, as the
 //! "working set" of Kubernetes does.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
@@ -148,7 +149,7 @@ impl Level {
             Version::V1 => ("memory.limit_in_bytes", "memory.usage_in_bytes"),
             Version::V2 => ("memory.max", "memory.current"),
         };
-        let level = |folder: std::path::PathBuf| Self {
+        let level = |folder: PathBuf| Self {
             version,
             limit: KernelFile::new(folder.join(limit)),
             usage: KernelFile::new(folder.join(usage)),
@@ -247,18 +248,18 @@ mod tests {
     fn page_cache_is_no_pressure() {
         let tree = Tree::new(&[V2]);
         level(&tree, "up/own", "1000\n", "900\n");
-        let stat = |bytes: u64| {
+        let cached = |bytes: u64| {
             let text = format!("anon 17\ninactive_file {bytes}\nactive_file 100\n");
             tree.write("cgroup/up/own/memory.stat", &text);
         };
-        stat(600);
+        cached(600);
         let (mut sensor, start) = (sensor(&tree), Instant::now());
         let mut at = |millis| look(&mut sensor, start + Duration::from_millis(millis), "cgroup");
         assert_eq!(at(0), Some(300));
-        stat(100);
+        cached(100);
         assert_eq!(at(999), Some(300), "the file is costly");
         assert_eq!(at(1000), Some(800));
-        stat(700);
+        cached(700);
         level(&tree, "up/own", "1000\n", "400\n");
         assert_eq!(at(5000), Some(300), "below the half the file is not looked at");
         level(&tree, "up/own", "1000\n", "50\n");

@@ -180,7 +180,7 @@ mod tests {
         let mut sensors = sensors(&Tree::new(&[]).roots());
         sensors.add(fake.clone());
         fake.set(Sense::Edge, "sink", 0.7);
-        let start = Instant::now() + Duration::from_secs(60);
+        let start = Instant::now() + Duration::from_mins(1);
         for second in [0, 1, 2, 1, 0, 3] {
             sensors.read_all(start + Duration::from_secs(second), &mut readings);
             assert_eq!(lines(&readings), ["edge sink 70.0%"]);
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn on_this_machine_a_clock_that_goes_backward_does_no_harm() {
         let (mut sensors, mut readings) = (sensors(&Roots::default()), Readings::default());
-        let start = Instant::now() + Duration::from_secs(3600);
+        let start = Instant::now() + Duration::from_hours(1);
         for millis in [2000, 0, 2500, 1000, 1000, 1001, 50, 900, 60_000, 0] {
             sensors.read_all(start + Duration::from_millis(millis), &mut readings);
             for at in readings.iter().filter(|at| at.sense != Sense::Host) {

@@ -5,6 +5,8 @@
 //! batch's place, which is (a) an edge or (b) the vault's staging buffer, with checksum and LZ4.
 //! It ends when the acceptor may say OK. Only what the accepting thread allocates is counted; the
 //! vault's writer thread works on its own.
+//!
+//! Nor do the senses, which are read a hundred times a second.
 
 use std::alloc::GlobalAlloc;
 use std::alloc::Layout;
@@ -17,6 +19,7 @@ use std::sync::LazyLock;
 use std::task::Context;
 use std::task::Waker;
 use std::time::Duration;
+use std::time::Instant;
 
 use gophership::config;
 use gophership::config::running::Context as BuildContext;
@@ -43,9 +46,20 @@ use gophership::otlp::Signal;
 use gophership::otlp::demo::demo_logs;
 use gophership::otlp::demo::demo_metrics;
 use gophership::otlp::demo::demo_traces;
+use gophership::somatic::DiskSensor;
+use gophership::somatic::LagSensor;
+use gophership::somatic::MemoryBudget;
+use gophership::somatic::MemorySensor;
+use gophership::somatic::Place;
+use gophership::somatic::Readings;
+use gophership::somatic::Roots;
+use gophership::somatic::Sense;
+use gophership::somatic::Sensors;
+use gophership::somatic::StallSensor;
 use gophership::somatic::Zone;
 use tokio::sync::Notify;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::harness::Parcel;
 use crate::harness::Traffic;
@@ -256,5 +270,57 @@ fn scans_allocate_nothing() {
         ];
         assert_eq!(disarm(), 0, "{signal}");
         assert!(scanned.iter().all(Result::is_ok));
+    }
+}
+
+/// Files as the kernel shows them to a process in a cgroup that is nearly full.
+fn kernel_files(dir: &std::path::Path) -> Roots {
+    let stall = "some avg10=0.00 avg60=0.00 avg300=0.00 total=17\n";
+    let files = [
+        ("proc/self/cgroup", "0::/up/own\n"),
+        ("proc/self/statm", "9000 256 17 5 0 123 0\n"),
+        ("proc/meminfo", "MemTotal: 1000 kB\nMemFree: 50 kB\nMemAvailable: 400 kB\n"),
+        ("proc/pressure/io", stall),
+        ("cgroup/up/memory.max", "max\n"),
+        ("cgroup/up/own/cgroup.type", "domain\n"),
+        ("cgroup/up/own/memory.max", "1000\n"),
+        ("cgroup/up/own/memory.current", "900\n"),
+        ("cgroup/up/own/memory.stat", "anon 17\ninactive_file 100\n"),
+        ("cgroup/up/own/cpu.pressure", stall),
+        ("cgroup/up/own/memory.pressure", stall),
+    ];
+    for (path, text) in files {
+        let path = dir.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    Roots { proc: dir.join("proc"), cgroup: dir.join("cgroup") }
+}
+
+/// Scenario: all sensors of a machine are read 1,000 times, each time with every file due, on this
+/// machine's files and on those of a machine where every sensor has something to say.
+/// Guarantees: after the first look nothing is allocated, and the looks see what is there.
+#[test]
+fn looking_around_allocates_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(1).enable_time().build().unwrap();
+    for (roots, numbers_min) in [(kernel_files(dir.path()), 7), (Roots::default(), 3)] {
+        let (mut sensors, mut readings) = (Sensors::default(), Readings::default());
+        let (lag, probe) = LagSensor::new(CancellationToken::new());
+        runtime.spawn(probe);
+        sensors.add(MemorySensor::new(&roots, MemoryBudget::new(Some(1 << 30))));
+        sensors.add(StallSensor::new(roots));
+        sensors.add(lag);
+        sensors.add(DiskSensor::new([(Place::from("vault"), dir.path().to_owned())]));
+        let start = Instant::now();
+        sensors.read_all(start, &mut readings);
+        arm();
+        for look in 1..=1000 {
+            sensors.read_all(start + Duration::from_secs(look), &mut readings);
+        }
+        assert_eq!(disarm(), 0);
+        assert!(readings.iter().count() >= numbers_min, "{readings:?}");
+        assert!(readings.highest(Sense::Disk).is_some());
     }
 }

@@ -10,7 +10,7 @@
 //! | `shutdown` | `SIGTERM` under load loses nothing, in time; a second one ends the process at once |
 //! | `ledger` | the books balance, and every bucket is what the test knows |
 //! | `panic` | a component that panics is started again, and its batch goes to the vault |
-//! | `allocations` | the hot path takes no memory from the heap |
+//! | `allocations` | the hot path and the senses take no memory from the heap |
 //! | `socket` | the control socket listens to its owner and to root, to nobody else |
 //! | `config/examples` | every example loads without variables, and runs |
 //! | `config/hostile` | 10,000 hostile configurations give an error or a running graph, never a panic |

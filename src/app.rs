@@ -33,8 +33,16 @@ use crate::event::Ledger;
 use crate::event::Signal;
 use crate::flow::Pulse;
 use crate::metrics::Metrics;
+use crate::somatic::DiskSensor;
+use crate::somatic::LagSensor;
+use crate::somatic::MemoryBudget;
+use crate::somatic::MemorySensor;
+use crate::somatic::Place;
+use crate::somatic::Roots;
 use crate::somatic::Sense;
+use crate::somatic::Sensors;
 use crate::somatic::Somatic;
+use crate::somatic::StallSensor;
 use crate::somatic::Vitals;
 use crate::topology::ComponentOutcome;
 use crate::topology::FlightDir;
@@ -155,6 +163,7 @@ impl App {
             metrics: Arc::clone(&metrics),
             zone: somatic.watch(),
             vitals: Arc::clone(&vitals),
+            governor: Arc::default(),
             wiring: Arc::clone(&wiring),
             vaults: Arc::new(Vaults::new(on_loss)),
             listeners: Arc::<Listeners>::default(),
@@ -166,18 +175,13 @@ impl App {
             .map_err(refused("listen on", control_path.display()))?;
 
         let flights = FlightDir::new(config.data_dir.join("flight"));
-        let zones = Zones::new(
-            Arc::clone(&somatic),
-            Arc::clone(&wiring),
-            Arc::clone(&metrics),
-            vec![vitals.sensor()],
-            flights,
-        );
+        let stop = Stop::new();
+        let sensors = sensors(&config, &vitals, &stop);
+        let zones = Zones::new(Arc::clone(&somatic), topology.shared(), sensors, flights);
         let (sender, receiver) = watch::channel((0, Arc::clone(topology.config())));
         let started = Instant::now();
         let plant =
             Plant { started, config: receiver, zones: zones.clone(), wiring, ledger, metrics };
-        let stop = Stop::new();
         let ready = Arc::new(AtomicBool::new(false));
         let scrape = None;
         let mut app =
@@ -360,6 +364,20 @@ fn log_ledger(ledger: &Ledger) {
         let signal = signal.name();
         tracing::info!(signal, imbalance, "Ledger: {}.", books.join(", "));
     }
+}
+
+/// Everything that senses, beside the wiring.
+fn sensors(config: &Config, vitals: &Arc<Vitals>, stop: &Stop) -> Sensors {
+    let roots = Roots::default();
+    let (lag, probe) = LagSensor::new(stop.clone());
+    tokio::spawn(probe);
+    let mut sensors = Sensors::default();
+    sensors.add(MemorySensor::new(&roots, MemoryBudget::new(None)));
+    sensors.add(StallSensor::new(roots));
+    sensors.add(lag);
+    sensors.add(DiskSensor::new([(Place::from("data_dir"), config.data_dir.clone())]));
+    sensors.add(vitals.sensor());
+    sensors
 }
 
 fn create_dir(path: &Path) -> Result<(), StartError> {

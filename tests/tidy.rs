@@ -17,7 +17,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("config", &["event", "flow", "metrics", "otlp", "somatic", "tls", "vault"]),
     ("sources", &["config", "event", "flow", "metrics", "otlp", "somatic", "tls", "vault"]),
     ("transforms", &["config", "event", "otlp"]),
-    ("sinks", &["config", "event", "flow", "metrics", "otlp", "tls", "vault"]),
+    ("sinks", &["config", "event", "flow", "metrics", "otlp", "somatic", "tls", "vault"]),
     ("topology", &["config", "event", "flow", "metrics", "somatic"]),
     ("control", &["config", "event", "metrics", "somatic", "topology"]),
     ("app", &["config", "control", "event", "flow", "metrics", "somatic", "topology"]),

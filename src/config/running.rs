@@ -21,6 +21,7 @@ use crate::flow::Intake;
 use crate::flow::Output;
 use crate::flow::Pressure;
 use crate::metrics::Metrics;
+use crate::somatic::Governor;
 use crate::somatic::Vitals;
 use crate::somatic::ZoneWatch;
 use crate::vault::Log;
@@ -86,6 +87,8 @@ pub struct Context {
     pub zone: ZoneWatch,
     /// Where it tells how it is, for the controller.
     pub vitals: Arc<Vitals>,
+    /// How much background work may be done.
+    pub governor: Arc<Governor>,
     /// How full the pipeline is.
     pub pressure: Arc<dyn Pressure>,
     /// The vaults of this process.

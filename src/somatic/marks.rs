@@ -88,8 +88,9 @@ impl Policy {
             Sense::Host => Marks::new(Some(850), Some(950), 800),
             Sense::MemoryStall => Marks::new(Some(100), Some(400), 50),
             Sense::Vault => Marks::new(Some(700), None, 650),
-            Sense::Disk => Marks::new(Some(900), None, 880),
-            Sense::Lag | Sense::Commit => Marks::new(Some(500), None, 200),
+            Sense::Disk => Marks::new(Some(950), None, 930),
+            Sense::Lag => Marks::new(Some(1000), None, 300),
+            Sense::Commit => Marks::new(Some(500), None, 200),
             Sense::CpuStall | Sense::IoStall | Sense::SinkErrors | Sense::SinkLatency => Marks::OFF,
         }
     }

@@ -9,6 +9,7 @@
 //! Nothing here knows what a pipeline is: a reading is a number at a place, a zone is one of three.
 
 mod controller;
+mod governor;
 mod lease;
 mod marks;
 mod reading;
@@ -21,6 +22,7 @@ mod watch;
 mod zone;
 
 pub use controller::{Cause, Controller, Transition};
+pub use governor::{Governor, Weights};
 pub use lease::Lease;
 pub use marks::{Marks, Policy};
 pub use reading::{Place, Pressure, Readings, Sense, Sensor};

@@ -55,8 +55,8 @@ impl Vitals {
 
     /// The sensor that reads them.
     #[must_use]
-    pub fn sensor(self: &Arc<Self>) -> Box<dyn Sensor> {
-        Box::new(VitalsSensor(Arc::clone(self)))
+    pub fn sensor(self: &Arc<Self>) -> impl Sensor + 'static {
+        VitalsSensor(Arc::clone(self))
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Entry>> {

@@ -16,6 +16,7 @@ use crate::config::running::Vaults;
 use crate::event::Ledger;
 use crate::flow::Pressure;
 use crate::metrics::Metrics;
+use crate::somatic::Governor;
 use crate::somatic::Vitals;
 use crate::somatic::ZoneWatch;
 
@@ -30,6 +31,8 @@ pub struct Shared {
     pub zone: ZoneWatch,
     /// Where components tell how they are.
     pub vitals: Arc<Vitals>,
+    /// How much background work may be done.
+    pub governor: Arc<Governor>,
     /// The wiring between them.
     pub wiring: Arc<Wiring>,
     /// The open vaults.
@@ -73,6 +76,7 @@ impl Blueprint {
             metrics: Arc::clone(&self.shared.metrics),
             zone: self.shared.zone.clone(),
             vitals: Arc::clone(&self.shared.vitals),
+            governor: Arc::clone(&self.shared.governor),
             pressure: Arc::clone(&self.shared.wiring) as Arc<dyn Pressure>,
             vaults: Arc::clone(&self.shared.vaults),
             listeners: Arc::clone(&self.shared.listeners),

@@ -93,6 +93,12 @@ impl RunningTopology {
         &self.config
     }
 
+    /// What its components share.
+    #[must_use]
+    pub const fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     pub(super) fn blueprint(&self, config: &Arc<Config>) -> Blueprint {
         Blueprint { config: Arc::clone(config), shared: self.shared.clone() }
     }

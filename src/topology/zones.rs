@@ -11,18 +11,24 @@ use std::time::UNIX_EPOCH;
 
 use tokio::time::MissedTickBehavior;
 
+use super::builder::Shared;
 use super::flight;
 use super::flight::FlightDir;
 use super::wiring::Wiring;
 use crate::config::running::Stop;
+use crate::event::Bucket;
+use crate::event::Ledger;
 use crate::metrics::Metrics;
+use crate::somatic::Governor;
 use crate::somatic::OverrideCommand;
 use crate::somatic::Pressure;
 use crate::somatic::Readings;
 use crate::somatic::Recorder;
-use crate::somatic::Sensor;
+use crate::somatic::Sense;
+use crate::somatic::Sensors;
 use crate::somatic::Somatic;
 use crate::somatic::Transition;
+use crate::somatic::Weights;
 use crate::somatic::Zone;
 use crate::somatic::ZoneReport;
 
@@ -31,9 +37,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// What reads, and what was read.
 struct Senses {
-    sensors: Vec<Box<dyn Sensor>>,
+    sensors: Sensors,
     readings: Readings,
     recorder: Recorder,
+    weights: Weights,
+    /// Records received by the look before.
+    received: i64,
 }
 
 /// Keeps the zone. Cheap to clone.
@@ -44,23 +53,30 @@ pub struct Zones {
     metrics: Arc<Metrics>,
     senses: Arc<Mutex<Senses>>,
     flights: Arc<FlightDir>,
+    governor: Arc<Governor>,
+    ledger: &'static Ledger,
 }
 
 impl Zones {
-    /// Connects the controller with what it senses, beside the wiring, and with the wiring. When Red
-    /// begins, what was read before is written into `flights`.
+    /// Connects the controller with what it senses, beside the wiring, and with those who follow. When
+    /// Red begins, what was read before is written into `flights`.
     #[must_use]
     pub fn new(
         somatic: Arc<Somatic>,
-        wiring: Arc<Wiring>,
-        metrics: Arc<Metrics>,
-        sensors: Vec<Box<dyn Sensor>>,
+        shared: &Shared,
+        sensors: Sensors,
         flights: FlightDir,
     ) -> Self {
-        let senses =
-            Senses { sensors, readings: Readings::default(), recorder: Recorder::default() };
+        let senses = Senses {
+            sensors,
+            readings: Readings::default(),
+            recorder: Recorder::default(),
+            weights: Weights::default(),
+            received: 0,
+        };
         let (senses, flights) = (Arc::new(Mutex::new(senses)), Arc::new(flights));
-        Self { somatic, wiring, metrics, senses, flights }
+        let Shared { wiring, metrics, governor, ledger, .. } = shared.clone();
+        Self { somatic, wiring, metrics, senses, flights, governor, ledger }
     }
 
     /// Looks again and again until stopped; at once when the alarm is raised.
@@ -102,13 +118,13 @@ impl Zones {
     fn look(&self, decide: impl FnOnce(&Somatic, Instant, &Readings) -> Option<Transition>) {
         let now = Instant::now();
         let mut senses = self.lock();
-        let Senses { sensors, readings, recorder } = &mut *senses;
-        readings.clear();
+        let Senses { sensors, readings, recorder, weights, received } = &mut *senses;
+        sensors.read_all(now, readings);
         self.wiring.sense(readings);
-        for sensor in sensors {
-            sensor.read(now, readings);
-        }
         let transition = decide(&self.somatic, now, readings);
+        let stall = readings.highest(Sense::CpuStall).map_or(0, |pressure| pressure.permille);
+        let before = std::mem::replace(received, self.ledger.total(Bucket::Received));
+        weights.look(&self.governor, self.somatic.zone(), stall, before != *received);
         let Some(transition) = transition else {
             return recorder.note(now, unix_ms(), self.somatic.sensed(), readings);
         };

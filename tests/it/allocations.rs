@@ -190,6 +190,7 @@ sinks:
         metrics: Metrics::new(),
         zone,
         vitals: Arc::default(),
+        governor: Arc::default(),
         pressure: Arc::new(gophership::topology::Wiring::default()),
         vaults: Arc::default(),
         listeners: Arc::default(),

@@ -25,6 +25,8 @@ use crate::harness::eventually_async;
 
 const SOON: Duration = Duration::from_secs(20);
 const PATIENCE: Duration = Duration::from_millis(200);
+/// Records of each request.
+const RECORDS: i64 = 3;
 /// What a slow machine that runs other tests may add.
 const A_LITTLE: Duration = Duration::from_secs(3);
 
@@ -89,7 +91,7 @@ impl Scene {
     }
 
     fn load(&self, clients: usize) -> Load {
-        let shape = Shape { clients, records: 3, padding: 50 };
+        let shape = Shape { clients, records: RECORDS.unsigned_abs(), padding: 50 };
         Load::start(self.site.grpc(), shape, &self.traffic, &self.oracle)
     }
 
@@ -107,11 +109,15 @@ impl Scene {
         };
         self.process.measured(SOON, "nothing is in flight or in the vault, in green", calm).await;
         let metrics = self.process.metrics().await;
+        let patience = metrics.sum("gophership_somatic_pivots_total", &[("cause", "patience")]);
+        let overtaken = patience * RECORDS;
         for signal in Signal::ALL {
             let books = metrics.books(signal.name());
             let taken: u64 = self.backend.records(signal).values().sum();
             assert_eq!(books.imbalance(), 0, "{signal}: {books:?}");
-            assert_eq!(books.count("delivered"), i64::try_from(taken).unwrap(), "{books:?}");
+            // When patience ends during an attempt the backend may have taken it all the same.
+            let unanswered = i64::try_from(taken).unwrap() - books.count("delivered");
+            assert!((0..=overtaken).contains(&unanswered), "{taken} taken, {books:?}");
         }
     }
 }

@@ -136,6 +136,7 @@ impl Plant {
             metrics: Arc::clone(&metrics),
             zone: zone_watch,
             vitals: Arc::default(),
+            governor: Arc::default(),
             wiring: Arc::default(),
             vaults: Arc::default(),
             listeners: Arc::default(),

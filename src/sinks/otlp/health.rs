@@ -91,6 +91,7 @@ mod tests {
 
     use super::*;
     use crate::somatic::Readings;
+    use crate::somatic::Sensor as _;
 
     #[test]
     fn averages_follow_the_attempts_and_are_forgotten() {

@@ -164,11 +164,11 @@ mod tests {
         fake.set(Sense::Disk, "vault", f64::NAN);
         sensors.read_all(now, &mut readings);
         sensors.read_all(now, &mut readings);
-        assert_eq!(lines(&readings), ["lag runtime 50.0%"]);
+        assert_eq!(lines(&readings), ["the runtime is late by 50.0% of 100 ms"]);
         fake.set(Sense::Lag, "runtime", f64::INFINITY);
         fake.set(Sense::Disk, "vault", 1.25);
         sensors.read_all(now, &mut readings);
-        assert_eq!(lines(&readings), ["disk vault 125.0%"]);
+        assert_eq!(lines(&readings), ["the disk of vault is 125.0% full"]);
         fake.clear();
         sensors.read_all(now, &mut readings);
         assert!(lines(&readings).is_empty());
@@ -183,7 +183,7 @@ mod tests {
         let start = Instant::now() + Duration::from_mins(1);
         for second in [0, 1, 2, 1, 0, 3] {
             sensors.read_all(start + Duration::from_secs(second), &mut readings);
-            assert_eq!(lines(&readings), ["edge sink 70.0%"]);
+            assert_eq!(lines(&readings), ["the edge of sink is 70.0% full"]);
         }
     }
 

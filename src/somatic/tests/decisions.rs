@@ -64,7 +64,7 @@ fn what_is_only_shown_decides_nothing() {
 #[test]
 fn a_rise_names_every_number_that_asked_for_it_the_highest_first() {
     let mut bench = Bench::new();
-    let numbers = [(Sense::Lag, 990), (Sense::Edge, 900), (Sense::Memory, 960)];
+    let numbers = [(Sense::Lag, 1000), (Sense::Edge, 900), (Sense::Memory, 960)];
     let transition = bench.step(0, &numbers, None).unwrap();
     assert_eq!((transition.from, transition.to), (Green, Red));
     assert_eq!(

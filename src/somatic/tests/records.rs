@@ -9,6 +9,7 @@ use super::Zone;
 use super::readings;
 use crate::somatic::Readings;
 use crate::somatic::Recorder;
+use crate::somatic::Sensor as _;
 use crate::somatic::Vitals;
 
 #[test]

@@ -58,8 +58,9 @@ const SAVE_EVERY_ACKS: u64 = 1000;
 struct VaultReplayConfig {
     /// The vault to read.
     vault: String,
-    /// How fast: `auto` is scaled by the zone (full in green, a trickle in yellow unless the vault
-    /// itself fills up, none in red), a number is records per second, in green and yellow.
+    /// How fast: `auto` has all of the time in green, a quarter of it in yellow unless the vault itself
+    /// fills up, less while live requests wait for a processor, and none in red. A number is records per
+    /// second, in green and yellow.
     #[serde(default)]
     rate: Rate,
     /// At most this many bytes per second; without it there is no such limit.
@@ -169,7 +170,7 @@ impl Source for VaultReplay {
             stop: stop.clone(),
         });
         let mut window = Window::new(&self.config);
-        let mut pace = Pace::new(&self.config);
+        let mut pace = Pace::new(&self.config, Arc::clone(&self.context.governor));
         let mut saved = Instant::now();
         loop {
             window.reap();
@@ -199,12 +200,8 @@ impl Source for VaultReplay {
                     () = Window::wait_for_calm(self.context.pressure.as_ref()) => {}
                     () = stop.cancelled() => break,
                 }
-                pace.spend(
-                    *self.context.zone.borrow(),
-                    self.vault.log.fill_permille(),
-                    replayed.records(),
-                    replayed.len(),
-                );
+                let fill_permille = self.vault.log.fill_permille();
+                pace.spend(fill_permille, replayed.records(), replayed.len());
                 let permits = window.reserve(&stop, replayed.len()).await;
                 let Some(permits) = permits else { break };
                 window.tasks.spawn(Arc::clone(&sender).send(replayed, permits));

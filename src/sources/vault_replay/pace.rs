@@ -1,5 +1,6 @@
 //! How fast: when the next request may be read.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -7,10 +8,9 @@ use tokio::time::Instant;
 use super::READ_WAIT;
 use super::Rate;
 use super::VaultReplayConfig;
+use crate::somatic::Governor;
 use crate::somatic::Zone;
 
-/// In Yellow, `auto` sends one request per this time.
-const TRICKLE: Duration = Duration::from_millis(100);
 /// From here on a vault is filling up: emptying it is what the zone asks for.
 const FILLING_PERMILLE: u32 = 600;
 
@@ -18,36 +18,43 @@ const FILLING_PERMILLE: u32 = 600;
 pub(super) struct Pace {
     rate: Rate,
     bytes_per_second: Option<u64>,
+    governor: Arc<Governor>,
     next: Instant,
+    /// When the turn of the request under way began.
+    began: Instant,
 }
 
 impl Pace {
-    pub(super) fn new(config: &VaultReplayConfig) -> Self {
+    pub(super) fn new(config: &VaultReplayConfig, governor: Arc<Governor>) -> Self {
         let bytes_per_second = config.rate_bytes.map(|bytes| bytes.0.max(1));
-        Self { rate: config.rate, bytes_per_second, next: Instant::now() }
+        let now = Instant::now();
+        Self { rate: config.rate, bytes_per_second, governor, next: now, began: now }
     }
 
     /// Waits for the turn of the next request.
-    pub(super) async fn wait(&self, zone: Zone) {
+    pub(super) async fn wait(&mut self, zone: Zone) {
         if zone == Zone::Red {
             tokio::time::sleep(READ_WAIT).await;
         } else {
             tokio::time::sleep_until(self.next).await;
         }
+        self.began = Instant::now();
     }
 
     /// Counts a request that is sent now: the next one waits as long as this one is worth.
-    pub(super) fn spend(&mut self, zone: Zone, fill_permille: u32, records: u64, bytes: usize) {
-        let gap = self.gap(zone, fill_permille, records, bytes);
-        self.next = self.next.max(Instant::now()) + gap;
+    pub(super) fn spend(&mut self, fill_permille: u32, records: u64, bytes: usize) {
+        let now = Instant::now();
+        let worked = now.saturating_duration_since(self.began);
+        let gap = self.gap(worked, fill_permille, records, bytes);
+        self.next = self.next.max(now) + gap;
     }
 
-    fn gap(&self, zone: Zone, fill_permille: u32, records: u64, bytes: usize) -> Duration {
+    fn gap(&self, worked: Duration, fill_permille: u32, records: u64, bytes: usize) -> Duration {
         let is_filling = FILLING_PERMILLE <= fill_permille;
         let by_records = match self.rate {
             Rate::PerSecond(rate) => worth(records, u64::from(rate)),
-            Rate::Auto if zone == Zone::Green || is_filling => Duration::ZERO,
-            Rate::Auto => TRICKLE,
+            Rate::Auto if is_filling => Duration::ZERO,
+            Rate::Auto => self.governor.rest_after(worked).unwrap_or_default(),
         };
         let by_bytes =
             self.bytes_per_second.map_or(Duration::ZERO, |rate| worth(bytes as u64, rate));
@@ -65,10 +72,16 @@ fn worth(amount: u64, rate: u64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::somatic::Weights;
 
     fn gap(rate: Rate, bytes_per_second: Option<u64>, zone: Zone, fill: u32) -> Duration {
-        Pace { rate, bytes_per_second, next: Instant::now() }.gap(zone, fill, 100, 2_000_000)
+        let (now, governor) = (Instant::now(), Arc::new(Governor::default()));
+        Weights::default().look(&governor, zone, 0, false);
+        let pace = Pace { rate, bytes_per_second, governor, next: now, began: now };
+        pace.gap(WORKED, fill, 100, 2_000_000)
     }
+
+    const WORKED: Duration = Duration::from_millis(20);
 
     #[test]
     fn the_slower_of_both_limits_counts() {
@@ -81,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_vault_that_fills_up_is_not_kept_waiting_by_yellow() {
-        assert_eq!(gap(Rate::Auto, None, Zone::Yellow, 0), TRICKLE);
+        assert_eq!(gap(Rate::Auto, None, Zone::Yellow, 0), WORKED * 3);
         assert_eq!(gap(Rate::Auto, None, Zone::Yellow, 700), Duration::ZERO);
         assert_eq!(gap(Rate::Auto, None, Zone::Green, 0), Duration::ZERO);
     }

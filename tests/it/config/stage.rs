@@ -143,6 +143,7 @@ pub(super) async fn start(config: Config) -> Result<Running, String> {
         metrics: Metrics::new(),
         zone: somatic.watch(),
         vitals: Arc::default(),
+        governor: Arc::default(),
         wiring: Arc::<Wiring>::default(),
         vaults: Arc::<Vaults>::default(),
         listeners: Arc::<Listeners>::default(),

@@ -1,0 +1,128 @@
+//! The governor: how much of the time background work may run, so that ingest always comes first.
+//!
+//! A worker that ran for a time `t` rests for `t (1 - w) / w` before it goes on, so that it has a share
+//! `w` of the time:
+//!
+//! ```text
+//!   w = z * max(1 - s * a, 1/16)
+//!
+//!   z  1 in Green, 1/4 in Yellow, 0 in Red (background work pauses)
+//!   s  the share of the time in which somebody on this machine waited for a processor
+//!   a  the share of the looks of the last second or so between which live requests came in
+//! ```
+//!
+//! With processors to spare (`s` = 0), or with nobody to yield to (`a` = 0), work runs at the speed of
+//! its zone. With both busy all the time it keeps a sixteenth, so that it comes to an end.
+
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::zone::Zone;
+
+/// What is left to background work when processors are wanted all the time.
+const FLOOR: f64 = 1.0 / 16.0;
+/// The weight of the newest look in the share of looks with live requests.
+const NEWEST: f64 = 0.02;
+/// No rest is longer, so that a worker notices soon when it may go on.
+const REST_MAX: Duration = Duration::from_millis(500);
+
+/// Tells background workers how much they may do. Shared; reading it is one relaxed load.
+#[derive(Debug)]
+pub struct Governor {
+    /// The share, in millionths.
+    share: AtomicU32,
+}
+
+impl Default for Governor {
+    fn default() -> Self {
+        Self { share: AtomicU32::new(MILLION) }
+    }
+}
+
+const MILLION: u32 = 1_000_000;
+
+impl Governor {
+    /// The share of the time that background work has, from 0 to 1.
+    #[must_use]
+    pub fn share(&self) -> f64 {
+        f64::from(self.share.load(Ordering::Relaxed)) / f64::from(MILLION)
+    }
+
+    /// How long to rest after so much work; `None` means until the zone changes.
+    #[must_use]
+    pub fn rest_after(&self, worked: Duration) -> Option<Duration> {
+        let share = self.share();
+        if share <= 0.0 {
+            return None;
+        }
+        Some(worked.mul_f64((1.0 - share) / share).min(REST_MAX))
+    }
+
+    fn set(&self, share: f64) {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 1")]
+        let millionths = (share.clamp(0.0, 1.0) * f64::from(MILLION)) as u32;
+        self.share.store(millionths, Ordering::Relaxed);
+    }
+}
+
+/// What the share is computed from, look by look.
+#[derive(Debug, Default)]
+pub struct Weights {
+    /// The running share of looks with live requests.
+    activity: f64,
+}
+
+impl Weights {
+    /// Takes one look: the zone in force, the share of processor waits in thousandths, and whether live
+    /// requests came in since the look before.
+    pub fn look(&mut self, governor: &Governor, zone: Zone, stall_permille: u32, is_live: bool) {
+        self.activity += (f64::from(u8::from(is_live)) - self.activity) * NEWEST;
+        governor.set(share(zone, f64::from(stall_permille.min(1000)) / 1000.0, self.activity));
+    }
+}
+
+/// The formula above.
+fn share(zone: Zone, stall: f64, activity: f64) -> f64 {
+    let zone = match zone {
+        Zone::Green => 1.0,
+        Zone::Yellow => 0.25,
+        Zone::Red => 0.0,
+    };
+    zone * (1.0 - stall * activity).max(FLOOR)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_share_follows_zone_processors_and_live_requests() {
+        let governor = Governor::default();
+        let mut weights = Weights::default();
+        let mut after = |looks, zone, stall, is_live| {
+            for _ in 0..looks {
+                weights.look(&governor, zone, stall, is_live);
+            }
+            governor.share.load(Ordering::Relaxed) / 100
+        };
+        assert_eq!(after(1, Zone::Green, 1000, false), 10_000, "nobody to yield to");
+        assert_eq!(after(1000, Zone::Green, 0, true), 10_000, "processors to spare");
+        assert_eq!(after(1, Zone::Green, 500, true), 5_000);
+        assert_eq!(after(1, Zone::Green, u32::MAX, true), 625, "the floor");
+        assert_eq!(after(1, Zone::Yellow, 500, true), 1_250);
+        assert_eq!(after(1, Zone::Red, 0, false), 0);
+    }
+
+    #[test]
+    fn who_has_a_quarter_of_the_time_rests_three_quarters() {
+        let governor = Governor::default();
+        assert_eq!(governor.rest_after(Duration::from_secs(1)), Some(Duration::ZERO));
+        governor.set(0.25);
+        let rest = governor.rest_after(Duration::from_millis(10)).unwrap();
+        assert!((29..=31).contains(&rest.as_millis()), "{rest:?}");
+        assert_eq!(governor.rest_after(Duration::from_secs(10)), Some(REST_MAX));
+        governor.set(0.0);
+        assert_eq!(governor.rest_after(Duration::from_millis(1)), None);
+    }
+}

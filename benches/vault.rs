@@ -15,6 +15,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 use std::time::Instant;
 
+use bytes::Bytes;
 use gophership::vault::{
     AppendError, Completion, Compression, Durability, NewRecord, Options, Reader, Receipt,
     VerifyOptions, Writer, verify,
@@ -39,7 +40,7 @@ fn main() {
 }
 
 /// Requests that look like logs: the words repeat, the numbers do not.
-fn requests() -> Vec<Vec<u8>> {
+fn requests() -> Vec<Bytes> {
     let mut random = fastrand::Rng::with_seed(7);
     let services = ["checkout", "cart", "payment", "search", "shipping"];
     let request = |_| {
@@ -54,7 +55,7 @@ fn requests() -> Vec<Vec<u8>> {
             bytes.extend_from_slice(line.as_bytes());
         }
         bytes.truncate(REQUEST_BYTES);
-        bytes
+        Bytes::from(bytes)
     };
     (0..16).map(request).collect()
 }
@@ -119,10 +120,10 @@ fn open(dir: &Path, name: &str, durability: Durability, compression: Compression
     Writer::open(options).unwrap().0
 }
 
-fn append(writer: &Writer<Done>, payload: &[u8], mut done: Done) {
+fn append(writer: &Writer<Done>, payload: &Bytes, mut done: Done) {
     loop {
         let record = NewRecord { signal: 1, received_unix_ns: 0, attrs: &[0; 8], payload };
-        match writer.try_append(record, done) {
+        match writer.try_append_shared(record, payload, done) {
             Ok(()) => return,
             Err(refused) => done = refused.done,
         }
@@ -140,7 +141,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 /// One sender at level `written` beside the bare loop.
-fn written(dir: &Path, requests: &[Vec<u8>]) {
+fn written(dir: &Path, requests: &[Bytes]) {
     const COUNT: usize = 400;
     let bytes = COUNT * REQUEST_BYTES;
     let (mut ours, mut bare, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
@@ -170,7 +171,7 @@ fn written(dir: &Path, requests: &[Vec<u8>]) {
 }
 
 /// Sixteen senders at level `synced` beside the device's own rate for commits of that size.
-fn synced(dir: &Path, requests: &[Vec<u8>], compression: Compression) {
+fn synced(dir: &Path, requests: &[Bytes], compression: Compression) {
     const WITHIN: Duration = Duration::from_secs(2);
     let (mut ours, mut bare, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     let (mut compressor, mut limit_ratios) = (Vec::new(), Vec::new());
@@ -215,7 +216,7 @@ fn synced(dir: &Path, requests: &[Vec<u8>], compression: Compression) {
         let bare_rate = rate(count * group_bytes, started.elapsed());
         let compressor_rate = match compression {
             Compression::Lz4 => compressor_alone(requests),
-            Compression::None => f64::INFINITY,
+            Compression::None | Compression::Auto => f64::INFINITY,
         };
         ratios.push(our_rate / bare_rate);
         limit_ratios.push(our_rate / bare_rate.min(compressor_rate));
@@ -242,7 +243,7 @@ fn synced(dir: &Path, requests: &[Vec<u8>], compression: Compression) {
 }
 
 /// What as many senders get through LZ4 and the checksums when nothing is stored: compressed bytes.
-fn compressor_alone(requests: &[Vec<u8>]) -> f64 {
+fn compressor_alone(requests: &[Bytes]) -> f64 {
     const WITHIN: Duration = Duration::from_secs(1);
     let (started, stored) = (Instant::now(), AtomicU64::new(0));
     std::thread::scope(|scope| {
@@ -267,19 +268,19 @@ fn compressor_alone(requests: &[Vec<u8>]) -> f64 {
 }
 
 /// Time from an append to its answer, one at a time and sixteen at a time.
-fn latency(dir: &Path, requests: &[Vec<u8>]) {
+fn latency(dir: &Path, requests: &[Bytes]) {
     for (level, durability) in [("written", Durability::Written), ("synced", Durability::Synced)] {
         let writer = open(dir, &format!("latency-{level}"), durability, Compression::Lz4);
         for (bytes, senders) in [(16 << 10, 1), (250 << 10, 1), (16 << 10, SENDERS)] {
             let mut waits: Vec<u64> = std::thread::scope(|scope| {
                 let work = |sender: usize| {
                     let writer = &writer;
-                    let request = &requests[sender % requests.len()][..bytes];
+                    let request = requests[sender % requests.len()].slice(..bytes);
                     move || {
                         let (to, answers) = mpsc::channel();
                         let one = |_| {
                             let started = Instant::now();
-                            append(writer, request, Done(to.clone()));
+                            append(writer, &request, Done(to.clone()));
                             assert!(answers.recv().unwrap().is_ok());
                             u64::try_from(started.elapsed().as_micros()).unwrap()
                         };
@@ -303,7 +304,7 @@ fn latency(dir: &Path, requests: &[Vec<u8>]) {
 }
 
 /// Verification and replay of what was written above.
-fn reading(dir: &Path, requests: &[Vec<u8>]) {
+fn reading(dir: &Path, requests: &[Bytes]) {
     const COUNT: usize = 8000;
     let writer = open(dir, "reading", Durability::Written, Compression::Lz4);
     let (to, answers) = mpsc::channel();

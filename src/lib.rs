@@ -6,17 +6,22 @@
 //! downwards only.
 
 pub mod app;
+pub mod books;
 pub mod config;
 pub mod control;
+pub mod delivery;
 pub mod event;
 pub mod flow;
 pub mod metrics;
 pub mod otlp;
+pub mod pool;
 pub mod somatic;
 pub mod tls;
 pub mod topology;
 pub mod vault;
 
+mod recent;
 mod sinks;
 mod sources;
+mod stripes;
 mod transforms;

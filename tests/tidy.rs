@@ -7,20 +7,34 @@ use std::path::PathBuf;
 
 /// Who may import whom inside `src/`, lowest layer first. Anything not listed is forbidden.
 const LAYERS: &[(&str, &[&str])] = &[
+    ("stripes", &[]),
+    ("pool", &[]),
+    ("recent", &[]),
     ("otlp", &[]),
     ("vault", &[]),
-    ("somatic", &[]),
+    ("somatic", &["stripes"]),
     ("tls", &[]),
-    ("metrics", &[]),
-    ("event", &["otlp"]),
+    ("metrics", &["stripes"]),
+    ("event", &["otlp", "stripes"]),
     ("flow", &["event", "metrics"]),
-    ("config", &["event", "flow", "metrics", "otlp", "somatic", "tls", "vault"]),
-    ("sources", &["config", "event", "flow", "metrics", "otlp", "somatic", "tls", "vault"]),
-    ("transforms", &["config", "event", "otlp"]),
-    ("sinks", &["config", "event", "flow", "metrics", "otlp", "somatic", "tls", "vault"]),
-    ("topology", &["config", "event", "flow", "metrics", "somatic"]),
-    ("control", &["config", "event", "metrics", "somatic", "topology"]),
-    ("app", &["config", "control", "event", "flow", "metrics", "somatic", "topology"]),
+    ("books", &["event", "otlp", "vault"]),
+    ("delivery", &["event", "flow", "metrics", "somatic"]),
+    ("config", &["event", "flow", "metrics", "otlp", "pool", "somatic", "tls", "vault"]),
+    ("sources", &["config", "event", "flow", "metrics", "otlp", "pool", "somatic", "tls", "vault"]),
+    ("transforms", &["config", "event", "metrics", "otlp", "recent"]),
+    (
+        "sinks",
+        &[
+            "config", "delivery", "event", "flow", "metrics", "otlp", "pool", "somatic", "tls",
+            "vault",
+        ],
+    ),
+    ("topology", &["config", "event", "flow", "metrics", "pool", "somatic"]),
+    ("control", &["config", "event", "metrics", "pool", "somatic", "topology"]),
+    (
+        "app",
+        &["books", "config", "control", "event", "flow", "metrics", "pool", "somatic", "topology"],
+    ),
 ];
 
 /// With its signature and its closing brace.

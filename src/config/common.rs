@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::config::id::ComponentId;
+use crate::config::output::OutputId;
 use crate::config::registry::Section;
 use crate::config::settings::BufferConfig;
 use crate::somatic::Zone;
@@ -24,9 +24,10 @@ pub(super) const fn shared_options(section: Section) -> &'static [&'static str] 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct SharedOptions {
-    /// The sources and transforms it reads; only a vault, or what follows one, may have none.
+    /// The sources and transforms it reads; of a transform with several outputs one of them, as in
+    /// `transform.output`. Only a vault, or what follows one, may have none.
     // Read as texts: what names no component is told later, with the name that was meant.
-    #[schemars(with = "Vec<ComponentId>")]
+    #[schemars(with = "Vec<OutputId>")]
     pub(super) inputs: Option<Vec<String>>,
     /// The zone from which on it is left out, since its work is optional.
     pub(super) shed_in: Option<ShedIn>,

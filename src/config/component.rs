@@ -11,6 +11,7 @@ use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -80,6 +81,11 @@ pub trait SourceConfig: Debug + Send + Sync {
         false
     }
 
+    /// Returns the memory that the source may use beside the memory budget, in bytes.
+    fn beside_budget_bytes(&self) -> u64 {
+        0
+    }
+
     /// Returns what is wrong with the options beyond their types; pure, without any I/O.
     fn problems(&self) -> Vec<OptionProblem> {
         Vec::new()
@@ -96,6 +102,12 @@ pub trait SourceConfig: Debug + Send + Sync {
 /// The options of a transform, which changes data on its way.
 #[typetag::serde]
 pub trait TransformConfig: Debug + Send + Sync {
+    /// Returns the names of the outputs, if there are several: each is read by itself, as
+    /// `transform.output`. Without any, the transform has one output, which is read by its id.
+    fn ports(&self) -> Vec<Arc<str>> {
+        Vec::new()
+    }
+
     /// Returns what is wrong with the options beyond their types; pure, without any I/O.
     fn problems(&self) -> Vec<OptionProblem> {
         Vec::new()
@@ -122,6 +134,11 @@ pub trait SinkConfig: Debug + Send + Sync {
     /// have no inputs.
     fn is_vault(&self) -> bool {
         false
+    }
+
+    /// Returns the memory that the sink may use beside the memory budget, in bytes.
+    fn beside_budget_bytes(&self) -> u64 {
+        0
     }
 
     /// Returns the vault that the sink follows, if it follows one; such a sink may have no inputs.

@@ -7,13 +7,18 @@ use crate::config::component::SinkConfig;
 use crate::config::component::SourceConfig;
 use crate::config::component::TransformConfig;
 use crate::config::id::ComponentId;
+use crate::config::output::OutputId;
 use crate::config::settings::BufferConfig;
 use crate::config::settings::ControlConfig;
 use crate::config::settings::MetricsConfig;
 use crate::config::settings::Settings;
 use crate::config::settings::ShutdownConfig;
 use crate::config::somatic::SomaticConfig;
+use crate::config::testing::TestCase;
 use crate::somatic::Zone;
+
+/// The program itself, with its threads and what its allocator keeps: some 50 MiB.
+const PROGRAM_BYTES: u64 = 64 << 20;
 
 /// A whole configuration. One that was loaded is valid: its inputs exist, it has no circles and
 /// nothing is claimed twice. The default has no components, as before the first start.
@@ -35,6 +40,8 @@ pub struct Config {
     pub metrics: MetricsConfig,
     /// How the process stops.
     pub shutdown: ShutdownConfig,
+    /// Cases for `gophership test`.
+    pub tests: Vec<TestCase>,
 }
 
 /// A source and its options.
@@ -52,7 +59,7 @@ pub struct TransformEntry {
     /// The component's `type:`.
     pub kind: String,
     /// What it reads: sources and other transforms, each once, at least one.
-    pub inputs: Vec<ComponentId>,
+    pub inputs: Vec<OutputId>,
     /// The zone, yellow or red, from which on it is left out.
     pub shed_in: Option<Zone>,
     /// The limits of the edge in front of it.
@@ -68,7 +75,7 @@ pub struct SinkEntry {
     pub kind: String,
     /// What it reads: sources and transforms, each once; only a vault or the follower of one may
     /// have none.
-    pub inputs: Vec<ComponentId>,
+    pub inputs: Vec<OutputId>,
     /// The limits of the edge in front of it.
     pub buffer: BufferConfig,
     /// Its own options.
@@ -76,9 +83,19 @@ pub struct SinkEntry {
 }
 
 impl Config {
+    /// Returns what the process may use at most, in bytes: the memory budget, what components use beside
+    /// it, and the program itself. Who uses more has a leak.
+    #[must_use]
+    pub fn memory_bytes_max(&self) -> u64 {
+        let sources = self.sources.values().map(|entry| entry.config.beside_budget_bytes());
+        let sinks = self.sinks.values().map(|entry| entry.config.beside_budget_bytes());
+        let beside = sources.chain(sinks).fold(PROGRAM_BYTES, u64::saturating_add);
+        self.somatic.memory.budget.bytes().saturating_add(beside)
+    }
+
     /// Makes a configuration without components.
     pub(super) fn from_settings(settings: Settings) -> Self {
-        let Settings { data_dir, somatic, control, metrics, shutdown } = settings;
+        let Settings { data_dir, somatic, control, metrics, shutdown, tests } = settings;
         Self {
             data_dir: data_dir.0,
             sources: BTreeMap::new(),
@@ -88,6 +105,7 @@ impl Config {
             control,
             metrics,
             shutdown,
+            tests,
         }
     }
 
@@ -101,5 +119,23 @@ impl Config {
 impl Default for Config {
     fn default() -> Self {
         Self::from_settings(Settings::default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::load_text;
+
+    #[test]
+    fn the_process_may_use_its_budget_and_what_stands_beside_it() {
+        let mib = |sources: &str, sinks: &str| {
+            let text = format!("sources: {{ {sources} }}\nsinks: {{ {sinks} }}");
+            load_text("memory.yaml", &text, &|_| None).unwrap().memory_bytes_max() >> 20
+        };
+        assert_eq!(mib("a: { type: demo }", "b: { type: blackhole, inputs: [a] }"), 256 + 64);
+        let connections = 2 * 1024 / 4;
+        let (source, sink) = ("a: { type: otlp }", "b: { type: otlp, inputs: [a], ");
+        let sink = format!("{sink}endpoint: 'http://localhost:4317' }}");
+        assert_eq!(mib(source, &sink), 256 + 64 + connections + 32);
     }
 }

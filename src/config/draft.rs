@@ -1,5 +1,8 @@
 //! The document decoded as far as possible: what later checks work on even when parts are broken.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use crate::config::common::SharedOptions;
 use crate::config::common::TYPE;
 use crate::config::common::shared_options;
@@ -30,6 +33,7 @@ use crate::config::node::Step;
 use crate::config::node::Value;
 use crate::config::node::display_path;
 use crate::config::option_problems;
+use crate::config::output::OutputId;
 use crate::config::registry;
 use crate::config::registry::Section;
 use crate::config::settings::Settings;
@@ -103,6 +107,14 @@ impl Piece<'_> {
     /// Returns the inputs; none if they are unknown.
     pub(super) fn inputs(&self) -> &[String] {
         self.shared.as_ref().and_then(|shared| shared.inputs.as_deref()).unwrap_or_default()
+    }
+
+    /// Returns the names of the outputs, if there are several; none if they are unknown.
+    pub(super) fn ports(&self) -> Vec<Arc<str>> {
+        match &self.config {
+            Some(AnyConfig::Transform(config)) => config.ports(),
+            _ => Vec::new(),
+        }
     }
 
     /// Returns the vault that takes over.
@@ -197,14 +209,14 @@ impl<'n> Draft<'n> {
     /// Makes the configuration of a draft without problems; `None` if there are some.
     pub(super) fn into_config(self) -> Option<Config> {
         let mut config = Config::from_settings(self.settings?);
+        let ports: HashMap<&str, Vec<Arc<str>>> =
+            self.pieces.iter().map(|piece| (piece.id, piece.ports())).collect();
         for piece in self.pieces {
             let id: ComponentId = piece.id.parse().ok()?;
             let kind = piece.kind?.to_owned();
             let SharedOptions { inputs, shed_in, buffer } = piece.shared?;
             let inputs = inputs.unwrap_or_default();
-            let inputs: Result<Vec<ComponentId>, IdError> =
-                inputs.into_iter().map(ComponentId::try_from).collect();
-            let inputs = inputs.ok()?;
+            let inputs = inputs.iter().map(|name| output(name, &ports)).collect::<Option<_>>()?;
             match piece.config? {
                 AnyConfig::Source(options) => {
                     config.sources.insert(id, SourceEntry { kind, config: options });
@@ -221,6 +233,16 @@ impl<'n> Draft<'n> {
         }
         Some(config)
     }
+}
+
+/// Finds the output that a name in `inputs` means, among components with their ports.
+fn output(name: &str, ports: &HashMap<&str, Vec<Arc<str>>>) -> Option<OutputId> {
+    if ports.contains_key(name) {
+        return Some(OutputId::from(name.parse::<ComponentId>().ok()?));
+    }
+    let (id, port) = OutputId::split(name)?;
+    let port = ports.get(id)?.iter().find(|known| ***known == *port)?;
+    Some(OutputId { component: id.parse().ok()?, port: Some(Arc::clone(port)) })
 }
 
 /// Decodes one component as far as possible.

@@ -131,6 +131,28 @@ pub enum Problem {
         /// The name as written.
         name: String,
     },
+    /// A transform with several outputs, named as if it had one.
+    #[error("`{id}` has several outputs, and none of them is named")]
+    WhichOutput {
+        /// The transform.
+        id: ComponentId,
+    },
+    /// An output that a transform does not have.
+    #[error("the transform `{id}` has no output `{name}`")]
+    UnknownOutput {
+        /// The transform.
+        id: ComponentId,
+        /// The name as written.
+        name: String,
+    },
+    /// An id that is the name of an output too.
+    #[error("the id `{id}` is already that of an output of `{transform}`")]
+    IdOfOutput {
+        /// The id.
+        id: ComponentId,
+        /// The transform with the output.
+        transform: ComponentId,
+    },
     /// An input that has no output.
     #[error("`{id}` is a sink, and a sink has no output to read")]
     InputIsSink {
@@ -138,10 +160,10 @@ pub enum Problem {
         id: ComponentId,
     },
     /// An input listed twice.
-    #[error("`{id}` is listed twice and would be read twice")]
+    #[error("`{name}` is listed twice and would be read twice")]
     DuplicateInput {
-        /// The input.
-        id: ComponentId,
+        /// The name as written.
+        name: String,
     },
     /// Transforms that feed each other in a circle, of one member or more.
     #[error("the transforms feed each other in a circle: {}", arrows(members))]

@@ -86,20 +86,6 @@ impl Borrow<str> for ComponentId {
     }
 }
 
-impl schemars::JsonSchema for ComponentId {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "ComponentId".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({
-            "type": "string",
-            "pattern": "^[a-z0-9_][a-z0-9_.-]{0,63}$",
-            "description": "The id of a component.",
-        })
-    }
-}
-
 /// A text that is not an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{name}` is not a component id: {reason}")]

@@ -207,7 +207,7 @@ impl<'s> Rows<'s> {
                 Some("Duration") => return "duration".to_owned(),
                 Some("Size") => return "size".to_owned(),
                 Some("Share") => return "share".to_owned(),
-                Some("ComponentId") => return "id".to_owned(),
+                Some("OutputId") => return "id".to_owned(),
                 _ => {}
             }
         }

@@ -9,18 +9,23 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::ComponentId;
 use crate::event::Batch;
-use crate::event::Ledger;
+use crate::event::LaneTable;
+use crate::event::Lanes;
+use crate::event::Ledgers;
 use crate::flow::EdgeReceiver;
 use crate::flow::Intake;
+use crate::flow::Outlook;
 use crate::flow::Output;
-use crate::flow::Pressure;
 use crate::metrics::Metrics;
+use crate::pool::Memory;
+use crate::somatic::Brake;
 use crate::somatic::Governor;
 use crate::somatic::Vitals;
 use crate::somatic::ZoneWatch;
@@ -80,7 +85,9 @@ pub struct Context {
     /// The component's own id.
     pub id: ComponentId,
     /// Where records are accounted for.
-    pub ledger: &'static Ledger,
+    pub ledgers: &'static Ledgers,
+    /// Which sink has which lane.
+    pub lanes: Arc<LaneTable>,
     /// Where figures are kept.
     pub metrics: Arc<Metrics>,
     /// The pressure zone.
@@ -89,12 +96,16 @@ pub struct Context {
     pub vitals: Arc<Vitals>,
     /// How much background work may be done.
     pub governor: Arc<Governor>,
-    /// How full the pipeline is.
-    pub pressure: Arc<dyn Pressure>,
+    /// How long answers wait.
+    pub brake: Arc<Brake>,
+    /// The pipeline behind it.
+    pub outlook: Arc<dyn Outlook>,
     /// The vaults of this process.
     pub vaults: Arc<Vaults>,
     /// The listening sockets of this process.
     pub listeners: Arc<Listeners>,
+    /// The memory that components may use.
+    pub memory: Arc<Memory>,
     /// Where components keep what they must not lose.
     pub data_dir: PathBuf,
 }
@@ -112,9 +123,35 @@ pub trait Source: Send {
 }
 
 /// Changes batches on their way.
+///
+/// Most give back at once what they take. One that makes several batches of one, or keeps batches for
+/// a while, says so with the other functions. What it keeps when it is dropped fails, and the sources
+/// find another way for it.
 pub trait Transform: Send {
     /// Returns the batch, changed or not, or settles it (filtered, rejected) and returns nothing.
     fn apply(&mut self, batch: Batch) -> Option<Batch>;
+
+    /// Divides a batch among the outputs of a transform that has several, or settles it: adds to `parts`
+    /// what goes to which output. `reach` has for each, in the order of
+    /// [`ports`](crate::config::TransformConfig::ports), whom it leads to now; nobody reads it if there is
+    /// nobody. Such a transform is asked nothing else.
+    fn share_out(&mut self, batch: Batch, _reach: &[Lanes], parts: &mut Vec<(usize, Batch)>) {
+        parts.extend(self.apply(batch).map(|batch| (0, batch)));
+    }
+
+    /// Returns a further batch that is to go on now. It is asked until there is none: after each
+    /// `apply`, when something is `due`, and after `finish`.
+    fn ready(&mut self, _now: Instant) -> Option<Batch> {
+        None
+    }
+
+    /// When a batch that is kept is to go on even if no other one comes.
+    fn due(&self) -> Option<Instant> {
+        None
+    }
+
+    /// No batch comes any more: all that is kept is ready now.
+    fn finish(&mut self) {}
 }
 
 /// Hands batches on, or keeps them.

@@ -13,6 +13,7 @@ use serde::Serializer;
 
 use crate::config::component::OptionProblem;
 use crate::config::somatic::SomaticConfig;
+use crate::config::testing::TestCase;
 use crate::config::units::ByteSize;
 use crate::config::units::HumanDuration;
 use crate::flow::edge::BATCHES_MAX;
@@ -23,7 +24,8 @@ use crate::flow::edge::BATCHES_MAX;
 pub struct BufferConfig {
     /// How many batches may wait, at most 524288.
     pub batches: NonZeroU32,
-    /// How many bytes may wait.
+    /// How many bytes may wait; less if all buffers together are more than the `edges` share of
+    /// `somatic.memory`.
     pub bytes: ByteSize,
 }
 
@@ -63,6 +65,8 @@ pub(super) struct Settings {
     pub(super) metrics: MetricsConfig,
     /// How the process stops.
     pub(super) shutdown: ShutdownConfig,
+    /// Cases for `gophership test`; the running process does not look at them.
+    pub(super) tests: Vec<TestCase>,
 }
 
 impl Settings {
@@ -71,6 +75,9 @@ impl Settings {
         let mut problems = self.somatic.problems();
         if self.data_dir.0.as_os_str().is_empty() {
             problems.push(OptionProblem::new("data_dir", "the path is empty"));
+        }
+        for (idx, case) in self.tests.iter().enumerate() {
+            problems.extend(case.problems(&format!("tests.{idx}")));
         }
         problems
     }

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
 
 use crate::config::component::OptionProblem;
+use crate::config::memory::MemoryConfig;
 use crate::config::units::HumanDuration;
 use crate::config::units::Share;
 use crate::somatic::Marks;
@@ -25,9 +27,15 @@ pub struct SomaticConfig {
     /// The pressures at which the zone changes.
     pub watermarks: Watermarks,
     /// Other watermarks for single signals; what is not named here has its default.
-    pub signals: BTreeMap<Signal, SignalMarks>,
+    pub signals: BTreeMap<Sense, SignalMarks>,
     /// How long the pressure must stay below `recover` before the zone falls by one.
     pub dwell: HumanDuration,
+    /// How much memory requests may use.
+    pub memory: MemoryConfig,
+    /// Answers that wait in yellow; off by default.
+    pub slow_answers: SlowAnswers,
+    /// Says when nothing moves although there is work.
+    pub watchdog: WatchdogConfig,
 }
 
 impl Default for SomaticConfig {
@@ -38,7 +46,49 @@ impl Default for SomaticConfig {
             watermarks: Watermarks::default(),
             signals: BTreeMap::new(),
             dwell: HumanDuration::seconds(2),
+            memory: MemoryConfig::default(),
+            slow_answers: SlowAnswers::default(),
+            watchdog: WatchdogConfig::default(),
         }
+    }
+}
+
+/// Answers that wait in yellow, so that senders send less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SlowAnswers {
+    /// How long an answer waits at most, up to 2500ms, which is a quarter of the deadline that most
+    /// senders have: none of it at the yellow mark, all of it at the red one. In red nobody waits
+    /// unless a vault or its disk fills up. With `0s` nobody ever waits.
+    pub max: HumanDuration,
+}
+
+impl Default for SlowAnswers {
+    fn default() -> Self {
+        Self { max: HumanDuration(Duration::ZERO) }
+    }
+}
+
+/// Says when nothing moves although there is work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WatchdogConfig {
+    /// After so long without movement the log says what waits for what, a metric rises, and, if it is
+    /// a way in, `/readyz` says no. With `0s` nobody watches.
+    pub after: HumanDuration,
+}
+
+impl Default for WatchdogConfig {
+    fn default() -> Self {
+        Self { after: HumanDuration::seconds(5) }
+    }
+}
+
+impl WatchdogConfig {
+    /// When it barks, if it ever does.
+    #[must_use]
+    pub fn after(self) -> Option<Duration> {
+        Some(self.after.0).filter(|after| !after.is_zero())
     }
 }
 
@@ -79,48 +129,10 @@ impl Default for Watermarks {
     }
 }
 
-/// What the controller senses, beside edges and vaults.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum Signal {
-    /// How much of a share of the memory budget is used.
-    Memory,
-    /// How much memory of the process's limit, its cgroup or the host is used.
-    Host,
-    /// How much of the time somebody waits for memory.
-    MemoryStall,
-    /// How much of the time somebody waits for a processor.
-    CpuStall,
-    /// How much of the time somebody waits for a disk.
-    IoStall,
-    /// How late tasks run; 100% are 100 ms.
-    Lag,
-    /// How full the disk is.
-    Disk,
-    /// How long a vault's commits take; 100% are one second.
-    Commit,
-    /// How many of a sink's attempts fail.
-    SinkErrors,
-    /// How long a sink's backend takes to answer; 100% are the sink's time limit.
-    SinkLatency,
-}
-
-impl From<Signal> for Sense {
-    fn from(signal: Signal) -> Self {
-        match signal {
-            Signal::Memory => Self::Memory,
-            Signal::Host => Self::Host,
-            Signal::MemoryStall => Self::MemoryStall,
-            Signal::CpuStall => Self::CpuStall,
-            Signal::IoStall => Self::IoStall,
-            Signal::Lag => Self::Lag,
-            Signal::Disk => Self::Disk,
-            Signal::Commit => Self::Commit,
-            Signal::SinkErrors => Self::SinkErrors,
-            Signal::SinkLatency => Self::SinkLatency,
-        }
+impl Watermarks {
+    /// Those of the edges.
+    const fn edge(self) -> SignalMarks {
+        SignalMarks { yellow: Some(self.yellow), red: Some(self.red), recover: self.recover }
     }
 }
 
@@ -141,7 +153,6 @@ pub struct SignalMarks {
 
 impl SignalMarks {
     fn marks(self) -> Marks {
-        let permille = |share: Share| u32::from(share.permille());
         Marks::new(self.yellow.map(permille), self.red.map(permille), permille(self.recover))
     }
 
@@ -163,45 +174,57 @@ impl SomaticConfig {
     /// What the controller is told to do.
     #[must_use]
     pub fn policy(&self) -> Policy {
-        let permille = |share: Share| u32::from(share.permille());
-        let Watermarks { yellow, red, recover, vault } = self.watermarks;
         let mut policy = Policy {
             dwell: self.dwell.0,
             is_observing: self.mode == SomaticMode::Observe,
             ..Policy::default()
         };
-        let edge = Marks::new(Some(permille(yellow)), Some(permille(red)), permille(recover));
-        policy.set(Sense::Edge, edge);
+        policy.set(Sense::Edge, self.watermarks.edge().marks());
         // A vault counts as calm a little below its mark, so that the zone does not flap around it.
-        let vault = permille(vault);
+        let vault = permille(self.watermarks.vault);
         policy.set(Sense::Vault, Marks::new(Some(vault), None, vault.saturating_sub(VAULT_SLACK)));
         for (signal, marks) in &self.signals {
-            policy.set((*signal).into(), marks.marks());
+            policy.set(*signal, marks.marks());
         }
         policy
     }
 
     /// Returns what is wrong beyond types.
     pub(super) fn problems(&self) -> Vec<OptionProblem> {
-        let Watermarks { yellow, red, recover, .. } = self.watermarks;
-        let edge = SignalMarks { yellow: Some(yellow), red: Some(red), recover };
-        let mut problems = Vec::new();
+        let mut problems = self.memory.problems();
+        if SLOW_ANSWER_MAX < self.slow_answers.max.0 {
+            let message =
+                "must be at most 2500ms, a quarter of the deadline that most senders have";
+            problems.push(OptionProblem::new("somatic.slow_answers.max", message));
+        }
+        if !self.watchdog.after.0.is_zero() && self.watchdog.after.0 < WATCHDOG_AFTER_MIN {
+            let message = "must be at least 1s, or 0s to watch nothing";
+            problems.push(OptionProblem::new("somatic.watchdog.after", message));
+        }
         let mut check = |place: &str, marks: SignalMarks| {
             for ((lower, low), (upper, high)) in marks.disorders() {
                 let message = format!("{lower} ({low}) must be lower than {upper} ({high})");
                 problems.push(OptionProblem::new(format!("somatic.{place}.{lower}"), message));
             }
         };
-        check("watermarks", edge);
+        check("watermarks", self.watermarks.edge());
         for (signal, marks) in &self.signals {
-            check(&format!("signals.{}", Sense::from(*signal)), *marks);
+            check(&format!("signals.{signal}"), *marks);
         }
         problems
     }
 }
 
+/// A quarter of the 10 seconds after which most senders give up.
+const SLOW_ANSWER_MAX: Duration = Duration::from_millis(2500);
+/// A commit of a slow disk may take as long as this is, and a second look should find the same.
+const WATCHDOG_AFTER_MIN: Duration = Duration::from_secs(1);
 /// In thousandths.
 const VAULT_SLACK: u32 = 50;
+
+fn permille(share: Share) -> u32 {
+    share.permille().into()
+}
 
 #[cfg(test)]
 mod tests {
@@ -210,11 +233,11 @@ mod tests {
     #[test]
     fn every_signal_has_the_name_of_its_sense() {
         for sense in Sense::ALL {
-            let signal = serde_json::from_value::<Signal>(sense.name().into());
+            let signal = serde_json::from_value::<Sense>(sense.name().into());
             // These two are configured by `watermarks`.
             let is_elsewhere = matches!(sense, Sense::Edge | Sense::Vault);
             assert_eq!(signal.is_err(), is_elsewhere, "{sense}");
-            assert!(signal.is_ok_and(|signal| Sense::from(signal) == sense) || is_elsewhere);
+            assert!(signal.is_ok_and(|signal| signal == sense) || is_elsewhere);
         }
     }
 

@@ -41,6 +41,33 @@ pub struct StatusResponse {
     /// What was sensed last.
     #[prost(message, repeated, tag = "15")]
     pub pressures: ::prost::alloc::vec::Vec<Pressure>,
+    /// What stands still although there is work.
+    #[prost(message, repeated, tag = "16")]
+    pub stalls: ::prost::alloc::vec::Vec<Stall>,
+    /// A way in stands still, so /readyz says no.
+    #[prost(bool, tag = "17")]
+    pub stuck: bool,
+    /// The ledger by source, without what is zero.
+    #[prost(message, repeated, tag = "18")]
+    pub sources: ::prost::alloc::vec::Vec<LedgerRow>,
+    /// What each sink took, and what became of it there, without what is zero.
+    #[prost(message, repeated, tag = "19")]
+    pub sinks: ::prost::alloc::vec::Vec<LedgerRow>,
+}
+/// A component in which nothing moves.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Stall {
+    #[prost(string, tag = "1")]
+    pub component: ::prost::alloc::string::String,
+    /// What waits for what.
+    #[prost(string, tag = "2")]
+    pub waits: ::prost::alloc::string::String,
+    /// How much of it.
+    #[prost(uint64, tag = "3")]
+    pub waiting: u64,
+    /// For how many seconds.
+    #[prost(uint64, tag = "4")]
+    pub seconds: u64,
 }
 /// A number of one sense at one place.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -80,6 +107,20 @@ pub struct Bucket {
     #[prost(string, tag = "2")]
     pub bucket: ::prost::alloc::string::String,
     #[prost(int64, tag = "3")]
+    pub records: i64,
+}
+/// Records of one signal in one line of the row of a source or a sink.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LedgerRow {
+    /// Of the source or sink.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub signal: ::prost::alloc::string::String,
+    /// Of a source a bucket of the ledger; of a sink taken, in_flight, or what became of it.
+    #[prost(string, tag = "3")]
+    pub line: ::prost::alloc::string::String,
+    #[prost(int64, tag = "4")]
     pub records: i64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

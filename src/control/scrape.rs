@@ -100,6 +100,12 @@ fn answer(plant: &Plant, ready: &AtomicBool, request: &Request<Incoming>) -> Res
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
         },
         "/healthz" => text(StatusCode::OK, "alive\n".to_owned()),
+        "/readyz" if ready.load(Ordering::Acquire) && plant.zones.is_intake_stuck() => {
+            let stalls = plant.zones.stalls();
+            let lines: Vec<String> = stalls.iter().map(ToString::to_string).collect();
+            let body = format!("nothing moves\n{}\n", lines.join("\n"));
+            text(StatusCode::SERVICE_UNAVAILABLE, body)
+        }
         "/readyz" if ready.load(Ordering::Acquire) => {
             text(StatusCode::OK, format!("ready, zone {}\n", plant.zones.report().zone))
         }

@@ -13,12 +13,15 @@ use super::proto;
 use super::proto::control_server::Control;
 use crate::config::Config;
 use crate::event::Bucket;
-use crate::event::Ledger;
+use crate::event::Ledgers;
 use crate::event::Signal;
+use crate::event::Taking;
 use crate::metrics::Metrics;
+use crate::pool::Memory;
 use crate::somatic::Lease;
 use crate::somatic::OverrideCommand;
 use crate::somatic::Pressure;
+use crate::somatic::Stall;
 use crate::somatic::Zone;
 use crate::topology::Wiring;
 use crate::topology::Zones;
@@ -38,9 +41,11 @@ pub struct Plant {
     /// The wiring.
     pub wiring: Arc<Wiring>,
     /// The books.
-    pub ledger: &'static Ledger,
+    pub ledgers: &'static Ledgers,
     /// The figures.
     pub metrics: Arc<Metrics>,
+    /// The memory.
+    pub memory: Arc<Memory>,
 }
 
 impl Plant {
@@ -64,8 +69,22 @@ impl Plant {
             generation,
             components: self.components(&config),
             ledger: self.ledger(),
+            sources: self.source_rows(),
+            sinks: self.sink_rows(),
             vaults: self.vaults(&config),
+            stalls: self.stalls(),
+            stuck: self.zones.is_intake_stuck(),
         }
+    }
+
+    fn stalls(&self) -> Vec<proto::Stall> {
+        let wire = |stall: Stall| proto::Stall {
+            component: stall.place.to_string(),
+            waits: stall.waits.to_owned(),
+            waiting: stall.waiting,
+            seconds: stall.lasts.as_secs(),
+        };
+        self.zones.stalls().into_iter().map(wire).collect()
     }
 
     fn pressures(&self) -> Vec<proto::Pressure> {
@@ -102,10 +121,45 @@ impl Plant {
         let bucket = |signal: Signal, bucket: Bucket| proto::Bucket {
             signal: signal.name().to_owned(),
             bucket: bucket.name().to_owned(),
-            records: self.ledger.count(signal, bucket),
+            records: self.ledgers.count(signal, bucket),
         };
         let of = |signal: &Signal| Bucket::ALL.map(|name| bucket(*signal, name));
         Signal::ALL.iter().flat_map(of).collect()
+    }
+
+    fn source_rows(&self) -> Vec<proto::LedgerRow> {
+        let mut rows = Vec::new();
+        self.each_source_line(|id, signal, line, records| {
+            row(&mut rows, id, signal, line, records)
+        });
+        rows
+    }
+
+    fn sink_rows(&self) -> Vec<proto::LedgerRow> {
+        let mut rows = Vec::new();
+        self.each_sink_line(|id, signal, line, records| row(&mut rows, id, signal, line, records));
+        rows
+    }
+
+    /// Hands on what is booked for each source, line by line.
+    fn each_source_line(&self, mut take: impl FnMut(&str, Signal, &'static str, i64)) {
+        for (id, ledger) in self.ledgers.sources() {
+            for (signal, bucket) in pairs(&Bucket::ALL) {
+                take(id, signal, bucket.name(), ledger.count(signal, bucket));
+            }
+        }
+    }
+
+    /// Hands on what is booked for each sink, line by line, and what it has now.
+    fn each_sink_line(&self, mut take: impl FnMut(&str, Signal, &'static str, i64)) {
+        for (id, takings) in self.ledgers.sinks() {
+            for (signal, taking) in pairs(&Taking::ALL) {
+                take(id, signal, taking.name(), takings.count(signal, taking));
+            }
+            for signal in Signal::ALL {
+                take(id, signal, Bucket::InFlight.name(), takings.in_flight(signal));
+            }
+        }
     }
 
     fn vaults(&self, config: &Config) -> Vec<proto::Vault> {
@@ -133,10 +187,18 @@ impl Plant {
     pub fn render_metrics(&self) -> Result<String, prometheus::Error> {
         for signal in Signal::ALL {
             for bucket in Bucket::ALL {
-                let gauge = self.metrics.ledger.with_label_values(&[signal.name(), bucket.name()]);
-                gauge.set(self.ledger.count(signal, bucket));
+                let gauge =
+                    self.metrics.ledger.total.with_label_values(&[signal.name(), bucket.name()]);
+                gauge.set(self.ledgers.count(signal, bucket));
             }
         }
+        let (of_source, of_sink) = (&self.metrics.ledger.sources, &self.metrics.ledger.sinks);
+        self.each_source_line(|id, signal, line, records| {
+            of_source.with_label_values(&[id, signal.name(), line]).set(records);
+        });
+        self.each_sink_line(|id, signal, line, records| {
+            of_sink.with_label_values(&[id, signal.name(), line]).set(records);
+        });
         self.metrics.pressure.reset();
         for Pressure { sense, place, permille } in self.zones.pressures() {
             let gauge = self.metrics.pressure.with_label_values(&[sense.name(), &*place]);
@@ -145,12 +207,35 @@ impl Plant {
         self.metrics.edge_batches.reset();
         self.metrics.edge_bytes.reset();
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        let mut edge_bytes = 0;
         for edge in self.wiring.edges() {
+            edge_bytes += edge.bytes;
             let id = edge.id.as_str();
             self.metrics.edge_batches.with_label_values(&[id]).set(gauge(edge.batches));
             self.metrics.edge_bytes.with_label_values(&[id]).set(gauge(edge.bytes));
         }
+        for share in self.memory.each() {
+            let metrics = self.metrics.memory(share.name());
+            metrics.used.set(gauge(share.used()));
+            metrics.limit.set(gauge(share.limit()));
+        }
+        // Edges count for themselves, within their parts of the share.
+        self.metrics.memory(self.memory.edges.name()).used.set(gauge(edge_bytes));
+        self.metrics.memory_idle.set(gauge(self.memory.pool.idle_bytes()));
         self.metrics.render()
+    }
+}
+
+/// Every line of every signal.
+fn pairs<T: Copy>(lines: &[T]) -> impl Iterator<Item = (Signal, T)> {
+    Signal::ALL.into_iter().flat_map(|signal| lines.iter().map(move |line| (signal, *line)))
+}
+
+/// Adds a line that is not zero.
+fn row(rows: &mut Vec<proto::LedgerRow>, id: &str, signal: Signal, line: &str, records: i64) {
+    if records != 0 {
+        let (id, signal) = (id.to_owned(), signal.name().to_owned());
+        rows.push(proto::LedgerRow { id, signal, line: line.to_owned(), records });
     }
 }
 

@@ -16,10 +16,12 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use atomic_waker::AtomicWaker;
+
+use super::lanes::Lanes;
 
 /// How many idle cells a thread keeps.
 const POOL_LEN_MAX: usize = 256;
@@ -55,13 +57,19 @@ impl Outcome {
     }
 }
 
-/// Shared by the tickets and the waiter of one request.
+/// Shared by the tickets and the waiter of one request. It has a cache line of its own: cells wander
+/// between the pools of threads, and two workers' cells must not lie on one.
 #[derive(Debug, Default)]
+#[repr(align(64))]
 struct Cell {
     /// Tickets not yet resolved.
     pending: AtomicU32,
     /// The worst outcome so far.
     worst: AtomicU8,
+    /// The lanes that need it no more: their sinks have it, or the vault has it for them.
+    served: AtomicU64,
+    /// A copy was divided: that a part of it has arrived says nothing of the others.
+    divided: AtomicBool,
     /// The vault took over: holders withdraw their copy.
     claimed: AtomicBool,
     /// The waiter was dropped; nobody takes a failed batch back.
@@ -78,6 +86,8 @@ fn take_cell() -> Arc<Cell> {
     let cell = pooled.unwrap_or_default();
     cell.pending.store(1, Ordering::Relaxed);
     cell.worst.store(Outcome::Delivered as u8, Ordering::Relaxed);
+    cell.served.store(0, Ordering::Relaxed);
+    cell.divided.store(false, Ordering::Relaxed);
     cell.claimed.store(false, Ordering::Relaxed);
     cell.orphaned.store(false, Ordering::Relaxed);
     cell
@@ -126,16 +136,39 @@ impl AckTicket {
         Self { cell: self.cell.clone() }
     }
 
+    /// Makes the ticket of a part of the same copy.
+    #[must_use]
+    pub fn divide(&self) -> Self {
+        if let Some(cell) = &self.cell {
+            cell.divided.store(true, Ordering::Release);
+        }
+        self.fork()
+    }
+
     /// Whether the vault has taken the batch over, so that this copy must not be delivered.
     #[must_use]
     pub fn is_claimed(&self) -> bool {
         self.cell.as_ref().is_some_and(|cell| cell.claimed.load(Ordering::Acquire))
     }
 
+    /// Whether another copy has come to no good, so that the outcome is bad whatever becomes of this.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        let worst = self.cell.as_ref().map(|cell| cell.worst.load(Ordering::Acquire));
+        worst.is_some_and(|worst| !Outcome::from_u8(worst).is_safe())
+    }
+
     /// Whether nobody waits for the outcome any more.
     #[must_use]
     pub fn is_orphaned(&self) -> bool {
         self.cell.as_ref().is_some_and(|cell| cell.orphaned.load(Ordering::Acquire))
+    }
+
+    /// Says, before it is resolved, that the sinks of some lanes need it no more.
+    pub fn serve(&self, lanes: Lanes) {
+        if let Some(cell) = &self.cell {
+            cell.served.fetch_or(lanes.bits(), Ordering::AcqRel);
+        }
     }
 
     /// Says what became of this copy.
@@ -178,6 +211,14 @@ impl AckWaiter {
         if let Some(cell) = &self.cell {
             cell.claimed.store(true, Ordering::Release);
         }
+    }
+
+    /// The lanes whose sinks need it no more; none once a copy was divided.
+    #[must_use]
+    pub fn served(&self) -> Lanes {
+        let is_whole = |cell: &&Arc<Cell>| !cell.divided.load(Ordering::Acquire);
+        let whole = self.cell.as_ref().filter(is_whole);
+        Lanes::from_bits(whole.map_or(0, |cell| cell.served.load(Ordering::Acquire)))
     }
 
     /// Returns the outcome if every copy is resolved.

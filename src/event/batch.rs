@@ -4,10 +4,15 @@ use bytes::Bytes;
 
 use super::ack::AckTicket;
 use super::ack::Outcome;
+use super::holders::Holders;
+use super::holders::Share;
+use super::lanes::Lanes;
 use super::ledger::Bucket;
 use super::ledger::Ledger;
 use super::ledger::signed;
 use super::note::Provenance;
+use super::takings::SinkId;
+use super::takings::Taking;
 use crate::otlp::Signal;
 
 /// A request as it left the wire, or the vault.
@@ -39,21 +44,27 @@ pub enum Origin {
 /// Dropped without being settled it counts as failed: its source takes it back.
 #[derive(Debug)]
 pub struct Batch {
-    signal: Signal,
-    origin: Origin,
+    pub(super) signal: Signal,
+    pub(super) origin: Origin,
     /// The protobuf bytes of the request, as received or edited on the wire form.
-    wire: Bytes,
+    pub(super) wire: Bytes,
     /// Log records, spans or metric data points.
-    records: u64,
-    /// Records filtered out so far; given back to the source when the batch fails.
-    filtered: u64,
+    pub(super) records: u64,
+    /// Records filtered out so far; given back to the source when the batch fails. A request is smaller
+    /// than 4 GiB, so it has fewer records.
+    pub(super) filtered: u32,
     /// When the request was received, in nanoseconds since 1970 by the wall clock.
-    received_unix_ns: u64,
-    provenance: Provenance,
-    /// `None` once settled, or if nobody waits.
-    ticket: Option<AckTicket>,
-    ledger: &'static Ledger,
-    is_settled: bool,
+    pub(super) received_unix_ns: u64,
+    pub(super) provenance: Provenance,
+    /// The sinks that it is for.
+    pub(super) lanes: Lanes,
+    /// Nobody once settled.
+    pub(super) holders: Holders,
+    /// That of its source.
+    pub(super) ledger: &'static Ledger,
+    /// The sink that has it, once it has come to one.
+    pub(super) sink: SinkId,
+    pub(super) is_settled: bool,
 }
 
 impl Batch {
@@ -61,26 +72,49 @@ impl Batch {
     #[must_use]
     pub fn received(request: &Request, ticket: Option<AckTicket>, ledger: &'static Ledger) -> Self {
         ledger.book(request.signal, Bucket::Received, signed(request.records));
-        Self::in_flight(request, Origin::Source, ticket, ledger)
+        Self::in_flight(request, Origin::Source, Lanes::ALL, ticket, ledger)
     }
 
-    /// Makes a batch of a request read from the vault, and takes it out of the vault's bucket.
+    /// Makes a copy of a request that the vault holds, for some sinks. The vault's own stays in the books
+    /// until nobody needs it any more ([`Ledger::withdraw`]).
     #[must_use]
-    pub fn replayed(request: &Request, ticket: AckTicket, ledger: &'static Ledger) -> Self {
-        ledger.book(request.signal, Bucket::Vaulted, -signed(request.records));
-        Self::in_flight(request, Origin::Vault, Some(ticket), ledger)
+    pub fn replayed(
+        request: &Request,
+        lanes: Lanes,
+        ticket: AckTicket,
+        ledger: &'static Ledger,
+    ) -> Self {
+        Self::copied(request, Origin::Vault, lanes, ticket, ledger)
     }
 
-    /// Makes the copy that the vault gets of a request whose first copy is late or was given back.
+    /// Makes the copy that the vault gets, for the sinks that still need it, of a request whose first
+    /// copy is late or was given back.
     #[must_use]
-    pub fn second_copy(request: &Request, ticket: AckTicket, ledger: &'static Ledger) -> Self {
+    pub fn second_copy(
+        request: &Request,
+        lanes: Lanes,
+        ticket: AckTicket,
+        ledger: &'static Ledger,
+    ) -> Self {
+        Self::copied(request, Origin::Source, lanes, ticket, ledger)
+    }
+
+    /// A further copy of a request that is in the books already.
+    fn copied(
+        request: &Request,
+        origin: Origin,
+        lanes: Lanes,
+        ticket: AckTicket,
+        ledger: &'static Ledger,
+    ) -> Self {
         ledger.book(request.signal, Bucket::Copies, signed(request.records));
-        Self::in_flight(request, Origin::Source, Some(ticket), ledger)
+        Self::in_flight(request, origin, lanes, Some(ticket), ledger)
     }
 
     fn in_flight(
         request: &Request,
         origin: Origin,
+        lanes: Lanes,
         ticket: Option<AckTicket>,
         ledger: &'static Ledger,
     ) -> Self {
@@ -93,15 +127,17 @@ impl Batch {
             filtered: 0,
             received_unix_ns: request.received_unix_ns,
             provenance: request.provenance.clone(),
-            ticket,
+            lanes,
+            holders: Holders::One(ticket),
             ledger,
+            sink: SinkId::NONE,
             is_settled: false,
         }
     }
 
-    /// Makes a further copy for another branch of a fan-out.
+    /// Makes a further copy for another branch of a fan-out, for those of its sinks that are in `lanes`.
     #[must_use]
-    pub fn fork(&self) -> Self {
+    pub fn fork(&self, lanes: Lanes) -> Self {
         self.ledger.book(self.signal, Bucket::Copies, signed(self.records));
         self.ledger.book(self.signal, Bucket::InFlight, signed(self.records));
         Self {
@@ -112,10 +148,22 @@ impl Batch {
             filtered: 0,
             received_unix_ns: self.received_unix_ns,
             provenance: self.provenance.clone(),
-            ticket: self.ticket.as_ref().map(AckTicket::fork),
+            lanes: self.lanes.and(lanes),
+            holders: self.holders.fork(),
             ledger: self.ledger,
+            sink: SinkId::NONE,
             is_settled: false,
         }
+    }
+
+    /// Has it come to a sink, which answers for it from now on.
+    pub(crate) fn enter(&mut self, sink: SinkId) {
+        self.sink = sink;
+        self.book_at_sink(Taking::Taken, self.records);
+    }
+
+    fn book_at_sink(&self, taking: Taking, records: u64) {
+        self.ledger.book_at(self.sink, self.signal, taking, records);
     }
 
     /// The signal of the request.
@@ -128,6 +176,17 @@ impl Batch {
     #[must_use]
     pub const fn origin(&self) -> Origin {
         self.origin
+    }
+
+    /// The sinks that it is for.
+    #[must_use]
+    pub const fn lanes(&self) -> Lanes {
+        self.lanes
+    }
+
+    /// Leaves it to those of its sinks that are in `lanes`; the others have copies of their own.
+    pub fn narrow(&mut self, lanes: Lanes) {
+        self.lanes = self.lanes.and(lanes);
     }
 
     /// The number of log records, spans or metric data points.
@@ -165,16 +224,25 @@ impl Batch {
         let dropped = self.records.saturating_sub(records);
         if dropped > 0 {
             self.ledger.shift(self.signal, Bucket::InFlight, Bucket::Filtered, dropped);
+            self.book_at_sink(Taking::Returned, dropped);
         }
         self.records -= dropped;
-        self.filtered += dropped;
+        self.filtered += u32::try_from(dropped).unwrap_or(u32::MAX);
+        self.holders.filter(dropped);
         self.wire = wire;
     }
 
-    /// Whether the vault has taken the batch over, so that it must not be delivered.
+    /// Whether the vault has taken the batch over, all of it, so that it must not be delivered.
     #[must_use]
     pub fn is_claimed(&self) -> bool {
-        self.ticket.as_ref().is_some_and(AckTicket::is_claimed)
+        self.holders.is_claimed()
+    }
+
+    /// Whether it is of one request of which a part has failed already: all of that goes another way,
+    /// so delivering this too is of no use.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.holders.is_lost()
     }
 
     /// Settles: a sink has it.
@@ -198,12 +266,12 @@ impl Batch {
     }
 
     /// Settles: a backend refused it for good. A batch from the vault goes back to its replay,
-    /// which moves it to the dead-letter store.
+    /// which moves it to the dead-letter store. One that was merged has failed.
     pub fn rejected(mut self) {
         match self.origin {
+            _ if matches!(self.holders, Holders::Many(_)) => self.failed(),
             Origin::Source => self.settle(Bucket::RejectedByBackend, Outcome::Rejected),
-            Origin::Vault if self.is_awaited() => self.give_back(Outcome::Rejected),
-            Origin::Vault => self.settle(Bucket::Vaulted, Outcome::Rejected),
+            Origin::Vault => self.give_back(Outcome::Rejected),
         }
     }
 
@@ -216,17 +284,17 @@ impl Batch {
     pub fn delivered_except(mut self, rejected: u64) {
         let rejected = rejected.min(self.records);
         self.ledger.shift(self.signal, Bucket::InFlight, Bucket::RejectedByBackend, rejected);
+        self.book_at_sink(Taking::Rejected, rejected);
         self.records -= rejected;
         self.settle(Bucket::Delivered, Outcome::Delivered);
     }
 
-    /// Settles: the vault has taken the record over, so this copy is not delivered.
+    /// Settles: the vault has taken the record over, or never let go of it, so this copy is not delivered.
     pub fn superseded(mut self) {
-        match self.origin {
-            Origin::Source => self.give_back(Outcome::Vaulted),
-            // Its replay has stopped; the record was never taken out of the vault.
-            Origin::Vault => self.settle(Bucket::Vaulted, Outcome::Failed),
-        }
+        self.give_back(match self.origin {
+            Origin::Source => Outcome::Vaulted,
+            Origin::Vault => Outcome::Failed,
+        });
     }
 
     /// Settles: this copy was one too many.
@@ -239,18 +307,22 @@ impl Batch {
         drop(self);
     }
 
-    fn is_awaited(&self) -> bool {
-        self.ticket.as_ref().is_some_and(|ticket| !ticket.is_orphaned())
-    }
-
     fn settle(&mut self, bucket: Bucket, outcome: Outcome) {
         if std::mem::replace(&mut self.is_settled, true) {
             return;
         }
         self.ledger.shift(self.signal, Bucket::InFlight, bucket, self.records);
-        if let Some(ticket) = self.ticket.take() {
-            ticket.resolve(outcome);
+        let taking = match bucket {
+            Bucket::Delivered => Taking::Delivered,
+            Bucket::RejectedByBackend => Taking::Rejected,
+            _ => Taking::Returned,
+        };
+        self.book_at_sink(taking, self.records);
+        let holders = std::mem::take(&mut self.holders);
+        if outcome.is_safe() {
+            holders.serve(self.lanes);
         }
+        holders.resolve(outcome);
     }
 
     /// Takes this copy out of the books, as if it had never been made.
@@ -258,23 +330,148 @@ impl Batch {
         if std::mem::replace(&mut self.is_settled, true) {
             return;
         }
-        let (records, filtered) = (signed(self.records), signed(self.filtered));
+        self.unbook(self.records, u64::from(self.filtered));
+        let is_rejected = outcome == Outcome::Rejected;
+        self.book_at_sink(
+            if is_rejected { Taking::Rejected } else { Taking::Returned },
+            self.records,
+        );
+        std::mem::take(&mut self.holders).resolve(outcome);
+    }
+
+    pub(super) fn unbook(&self, records: u64, filtered: u64) {
+        let (records, filtered) = (signed(records), signed(filtered));
         self.ledger.book(self.signal, Bucket::InFlight, -records);
         self.ledger.book(self.signal, Bucket::Filtered, -filtered);
         self.ledger.book(self.signal, Bucket::Copies, -(records + filtered));
-        if let Some(ticket) = self.ticket.take() {
-            ticket.resolve(outcome);
+    }
+
+    /// Gives each share back to who waits for it, and answers for those that nobody waits for.
+    fn fail_each(&mut self, shares: Vec<Share>) {
+        self.book_at_sink(Taking::Returned, self.records);
+        for share in shares {
+            if self.origin == Origin::Vault || share.is_awaited() {
+                self.unbook(share.records, share.filtered);
+            } else {
+                let bucket = Bucket::RejectedAbandoned;
+                self.ledger.shift(self.signal, Bucket::InFlight, bucket, share.records);
+            }
+            Holders::One(share.ticket).resolve(Outcome::Failed);
         }
     }
 }
 
 impl Drop for Batch {
     fn drop(&mut self) {
-        match self.origin {
-            _ if self.is_awaited() => self.give_back(Outcome::Failed),
-            // Its cursor was not moved: the record is still there.
-            Origin::Vault => self.settle(Bucket::Vaulted, Outcome::Failed),
-            Origin::Source => self.settle(Bucket::RejectedAbandoned, Outcome::Failed),
+        if self.is_settled {
+            return;
         }
+        match std::mem::take(&mut self.holders) {
+            Holders::Many(shares) => {
+                self.is_settled = true;
+                self.fail_each(shares.0);
+            }
+            one @ Holders::One(_) => {
+                // Its source finds another way; that of the vault still has it there.
+                let is_taken_back = self.origin == Origin::Vault || one.is_awaited();
+                self.holders = one;
+                if is_taken_back {
+                    self.give_back(Outcome::Failed);
+                } else {
+                    self.settle(Bucket::RejectedAbandoned, Outcome::Failed);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Ledgers;
+    use crate::event::ack;
+
+    const LOGS: Signal = Signal::Logs;
+
+    fn request(records: u64) -> Request {
+        let (wire, provenance) = (Bytes::new(), Provenance::default());
+        Request { signal: LOGS, wire, records, received_unix_ns: 0, provenance }
+    }
+
+    /// A batch of ten records of `in` that sink `out` has.
+    fn at_sink(ledgers: &'static Ledgers, origin: Origin) -> Batch {
+        let (ticket, waiter) = ack::channel();
+        let ledger = ledgers.source("in");
+        let mut batch = match origin {
+            Origin::Source => Batch::received(&request(10), Some(ticket), ledger),
+            Origin::Vault => Batch::replayed(&request(10), Lanes::ALL, ticket, ledger),
+        };
+        // Somebody waits as long as the process lives.
+        std::mem::forget(waiter);
+        batch.enter(ledgers.sink("out"));
+        batch
+    }
+
+    /// Taken, delivered, rejected, returned, and what the sink has now.
+    fn takings(ledgers: &Ledgers) -> [i64; 5] {
+        let (_, takings) = ledgers.sinks().find(|(name, _)| *name == "out").unwrap();
+        let [taken, delivered, rejected, returned, _] =
+            Taking::ALL.map(|taking| takings.count(LOGS, taking));
+        [taken, delivered, rejected, returned, takings.in_flight(LOGS)]
+    }
+
+    #[test]
+    fn a_batch_is_no_larger_for_its_sink() {
+        assert_eq!(size_of::<Batch>(), 120);
+    }
+
+    #[test]
+    fn each_end_of_a_batch_at_a_sink_is_in_the_row_of_the_sink_once() {
+        use Origin::{Source, Vault};
+        type End = fn(Batch);
+
+        let ends: [(Origin, End, [i64; 5]); 9] = [
+            (Source, Batch::delivered, [10, 10, 0, 0, 0]),
+            (Vault, Batch::delivered, [10, 10, 0, 0, 0]),
+            (Source, |batch| batch.delivered_except(4), [10, 6, 4, 0, 0]),
+            (Source, Batch::rejected, [10, 0, 10, 0, 0]),
+            (Vault, Batch::rejected, [10, 0, 10, 0, 0]),
+            (Source, Batch::superseded, [10, 0, 0, 10, 0]),
+            (Source, Batch::failed, [10, 0, 0, 10, 0]),
+            (Vault, Batch::failed, [10, 0, 0, 10, 0]),
+            (Source, std::mem::forget, [10, 0, 0, 0, 10]),
+        ];
+        for (number, (origin, end, expected)) in ends.into_iter().enumerate() {
+            let ledgers = Ledgers::leak();
+            end(at_sink(ledgers, origin));
+            assert_eq!(takings(ledgers), expected, "{number}");
+            assert_eq!(ledgers.source("in").imbalance(LOGS), 0, "{number}");
+        }
+    }
+
+    #[test]
+    fn parts_and_copies_of_what_a_sink_has_are_counted_where_they_are() {
+        let ledgers = Ledgers::leak();
+        let mut batch = at_sink(ledgers, Origin::Source);
+        let copy = batch.fork(Lanes::ALL);
+        let part = batch.split_off(Bytes::new(), 4);
+        copy.withdrawn();
+        part.delivered();
+        assert_eq!(takings(ledgers), [10, 4, 0, 0, 6]);
+        batch.replace(Bytes::new(), 5);
+        batch.delivered();
+        assert_eq!(takings(ledgers), [10, 9, 0, 1, 0]);
+    }
+
+    #[test]
+    fn each_source_has_books_of_its_own_and_sources_add_up() {
+        let ledgers = Ledgers::leak();
+        Batch::received(&request(3), None, ledgers.source("a")).delivered();
+        Batch::received(&request(5), None, ledgers.source("b")).filtered();
+        let count = |source: &str, bucket| ledgers.source(source).count(LOGS, bucket);
+        assert_eq!([count("a", Bucket::Received), count("b", Bucket::Received)], [3, 5]);
+        assert_eq!([count("a", Bucket::Delivered), count("b", Bucket::Delivered)], [3, 0]);
+        assert_eq!((ledgers.total(Bucket::Received), ledgers.total(Bucket::Filtered)), (8, 5));
+        assert_eq!(ledgers.imbalance(LOGS), 0);
     }
 }

@@ -6,19 +6,26 @@
 //! ```
 //!
 //! `copies` is what fan-out adds (two sinks, one extra copy) less what was withdrawn because the
-//! vault had taken it over. The counters are spread over shards, one per worker thread, so that
-//! booking writes no cache line that another worker writes.
+//! vault had taken it over. The counters are striped, so that booking writes no cache line that
+//! another worker writes.
+//!
+//! Each source has a [`Ledger`] of its own, and whatever becomes of a record is booked there: what a
+//! vault holds names its source, so that also holds for what another process replays. So the equation
+//! is exact for each source, and the sum of all sources, [`Ledgers`], is that of the process.
+//! Of what a sink took, [`Taking`] says what became of it there; of what is delivered all is
+//! delivered by some sink, so both sums agree.
+//!
+//! [`Ledgers`]: super::Ledgers
 
-use std::array::from_fn;
-use std::cell::Cell;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
-use crossbeam_utils::CachePadded;
-
+use super::takings::SinkId;
+use super::takings::SinkRows;
+use super::takings::Taking;
 use crate::otlp::Signal;
+use crate::stripes::Stripes;
 
-/// More threads than this share shards; correctness does not depend on it.
-const SHARDS: usize = 32;
 const SIGNALS: usize = 3;
 
 /// Where records are booked. Units: log records, spans, metric data points.
@@ -98,41 +105,24 @@ impl Bucket {
     }
 }
 
-#[derive(Debug)]
-struct Shard([[AtomicI64; Bucket::ALL.len()]; SIGNALS]);
+/// The signals of a bucket lie side by side: who adds a bucket up reads one line of each stripe.
+#[derive(Debug, Default)]
+struct Counts([[AtomicI64; SIGNALS]; Bucket::ALL.len()]);
 
-/// Counts records by bucket and signal. One per process; it lives as long as the process.
-#[derive(Debug)]
+/// Counts the records of one source by bucket and signal. It lives as long as the process.
+#[derive(Debug, Default)]
 pub struct Ledger {
-    shards: [CachePadded<Shard>; SHARDS],
+    counts: Stripes<Counts>,
+    /// Those of all sinks, which all ledgers of a process share.
+    sinks: Arc<SinkRows>,
 }
 
-impl Default for Ledger {
-    fn default() -> Self {
-        let shard = |_| CachePadded::new(Shard(from_fn(|_| from_fn(|_| AtomicI64::new(0)))));
-        Self { shards: from_fn(shard) }
-    }
-}
-
-const fn signal_idx(signal: Signal) -> usize {
+pub(super) const fn signal_idx(signal: Signal) -> usize {
     match signal {
         Signal::Logs => 0,
         Signal::Traces => 1,
         Signal::Metrics => 2,
     }
-}
-
-/// The shard of the calling thread: threads take numbers in the order in which they first book.
-fn shard_idx() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local!(static MINE: Cell<usize> = const { Cell::new(usize::MAX) });
-    MINE.try_with(|mine| {
-        if mine.get() == usize::MAX {
-            mine.set(NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS);
-        }
-        mine.get()
-    })
-    .unwrap_or(0)
 }
 
 impl Ledger {
@@ -143,11 +133,21 @@ impl Ledger {
         Box::leak(Box::default())
     }
 
+    pub(super) fn new(sinks: Arc<SinkRows>) -> Self {
+        Self { counts: Stripes::default(), sinks }
+    }
+
+    /// Books what a sink took, or what became of it there.
+    pub(super) fn book_at(&self, sink: SinkId, signal: Signal, taking: Taking, records: u64) {
+        if sink != SinkId::NONE {
+            self.sinks.book(sink, signal, taking, signed(records));
+        }
+    }
+
     /// Books `records` into a bucket; negative takes them out.
     pub fn book(&self, signal: Signal, bucket: Bucket, records: i64) {
-        if let Some(shard) = self.shards.get(shard_idx()) {
-            shard.0[signal_idx(signal)][bucket as usize].fetch_add(records, Ordering::Relaxed);
-        }
+        let counts = self.counts.mine();
+        counts.0[bucket as usize][signal_idx(signal)].fetch_add(records, Ordering::Relaxed);
     }
 
     /// Moves `records` from one bucket to another.
@@ -163,13 +163,19 @@ impl Ledger {
         self.book(signal, bucket, signed(records));
     }
 
+    /// Takes records out of a bucket that are there no more, because the copies made of them are
+    /// accounted for.
+    pub fn withdraw(&self, signal: Signal, bucket: Bucket, records: u64) {
+        self.book(signal, Bucket::Copies, -signed(records));
+        self.book(signal, bucket, -signed(records));
+    }
+
     /// Returns how many records of a signal are in a bucket now.
     #[must_use]
     pub fn count(&self, signal: Signal, bucket: Bucket) -> i64 {
-        let of = |shard: &CachePadded<Shard>| {
-            shard.0[signal_idx(signal)][bucket as usize].load(Ordering::Relaxed)
-        };
-        self.shards.iter().map(of).sum()
+        let of =
+            |counts: &Counts| counts.0[bucket as usize][signal_idx(signal)].load(Ordering::Relaxed);
+        self.counts.iter().map(of).sum()
     }
 
     /// Returns a bucket over all signals.

@@ -1,5 +1,5 @@
-//! What moves through the pipeline: one [`Batch`] per request, its [`ack`] and the [`ledger`] that
-//! accounts for every record in it.
+//! What moves through the pipeline: one [`Batch`] per request, or of several that were merged, its
+//! [`ack`] and the [`ledger`] that accounts for every record in it.
 //!
 //! A batch is settled exactly once. Whoever holds it last says what became of it (`delivered`,
 //! `vaulted`, `filtered`, ...); a batch that is dropped without a word counts as failed, so nothing
@@ -7,12 +7,25 @@
 
 pub mod ack;
 mod batch;
+mod holders;
+mod joint;
+mod lanes;
 pub mod ledger;
+mod ledgers;
 pub mod note;
+mod rows;
+mod settle;
+mod takings;
+mod trim;
 
 pub use ack::{AckTicket, AckWaiter, Outcome};
 pub use batch::{Batch, Origin, Request};
+pub use lanes::{LaneTable, Lanes};
 pub use ledger::{Bucket, Ledger};
+pub use ledgers::Ledgers;
 pub use note::{Note, NoteSpace, Provenance};
+pub use rows::{OTHERS, ROWS_OWN, UNKNOWN};
+pub use settle::settle;
+pub use takings::{SinkId, Taking, Takings};
 
 pub use crate::otlp::Signal;

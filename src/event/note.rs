@@ -5,11 +5,14 @@
 //!   then any number of fields: tag u8, length u16, bytes
 //!      tag 1  id of the source
 //!      tag 2  a header: length of the name u8, name, value
+//!      tag 3  id of a sink that still needs the request; without any, all do
 //! ```
 //!
 //! Little endian. A reader skips tags that it does not know, and a note that is cut short ends there.
 
 use bytes::Bytes;
+
+use super::rows::UNKNOWN;
 
 /// Header values longer than this are left out: the note is no second body.
 pub const HEADER_VALUE_BYTES_MAX: usize = 1024;
@@ -18,12 +21,15 @@ pub const HEADERS_MAX: usize = 16;
 
 const TAG_SOURCE: u8 = 1;
 const TAG_HEADER: u8 = 2;
+const TAG_OWED: u8 = 3;
+/// Of a field: tag and length.
+const FIELD_HEAD_BYTES: usize = 3;
 const RECORDS_BYTES: usize = 8;
 
 /// Where a request came from, as bytes that are ready to be kept.
 ///
 /// Cloning one that was made with [`Provenance::forever`] touches no shared counter.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Provenance(Bytes);
 
 impl Provenance {
@@ -50,15 +56,28 @@ impl Provenance {
         Self(bytes.into())
     }
 
-    /// What stood in a note, ready to be kept again.
+    /// What stood in a note about where the request came from, ready to be kept again.
     #[must_use]
     pub fn of_note(note: &[u8]) -> Self {
-        Self(Bytes::copy_from_slice(note.get(RECORDS_BYTES..).unwrap_or_default()))
+        let mut bytes = Vec::with_capacity(note.len());
+        for (tag, field) in fields(note.get(RECORDS_BYTES..).unwrap_or_default()) {
+            if tag != TAG_OWED {
+                push_field(&mut bytes, tag, &[field]);
+            }
+        }
+        Self(bytes.into())
     }
 
-    /// Writes the whole note into `space`, if it fits, and returns it; else makes room for it.
-    pub fn note<'a>(&self, records: u64, space: &'a mut NoteSpace) -> &'a [u8] {
-        let len = RECORDS_BYTES + self.0.len();
+    /// Writes the whole note into `space`, if it fits, and returns it; else makes room for it. It names
+    /// the sinks that still need the request, unless all do.
+    pub fn note<'a, 'b>(
+        &self,
+        records: u64,
+        owed: impl Iterator<Item = &'b str> + Clone,
+        space: &'a mut NoteSpace,
+    ) -> &'a [u8] {
+        let owed_bytes: usize = owed.clone().map(|sink| FIELD_HEAD_BYTES + sink.len()).sum();
+        let len = RECORDS_BYTES + self.0.len() + owed_bytes;
         let target = if let Some(target) = space.inline.get_mut(..len) {
             target
         } else {
@@ -66,7 +85,17 @@ impl Provenance {
             &mut space.spilled
         };
         target[..RECORDS_BYTES].copy_from_slice(&records.to_le_bytes());
-        target[RECORDS_BYTES..].copy_from_slice(&self.0);
+        let (provenance, mut rest) = target[RECORDS_BYTES..].split_at_mut(self.0.len());
+        provenance.copy_from_slice(&self.0);
+        for sink in owed {
+            // An id has 64 bytes at most.
+            let field = [TAG_OWED, u8::try_from(sink.len()).unwrap_or(u8::MAX), 0];
+            let (head, after) = rest.split_at_mut(FIELD_HEAD_BYTES);
+            head.copy_from_slice(&field);
+            let (name, after) = after.split_at_mut(sink.len());
+            name.copy_from_slice(sink.as_bytes());
+            rest = after;
+        }
         target
     }
 }
@@ -91,6 +120,8 @@ pub struct Note {
     pub records: u64,
     /// The id of the source.
     pub source: Option<String>,
+    /// The sinks that still need the request; all do if it is empty.
+    pub owed: Vec<String>,
     /// The headers that were to be kept, names in lower case; bytes that are no text are replaced.
     pub headers: Vec<(String, String)>,
 }
@@ -99,23 +130,27 @@ impl Note {
     /// Reads the attributes of a stored request.
     #[must_use]
     pub fn read(attrs: &[u8]) -> Self {
-        let Some((records, mut rest)) = attrs.split_first_chunk::<RECORDS_BYTES>() else {
+        let Some((records, rest)) = attrs.split_first_chunk::<RECORDS_BYTES>() else {
             return Self::default();
         };
         let mut note = Self { records: u64::from_le_bytes(*records), ..Self::default() };
-        while let Some(([tag, low, high], after)) = rest.split_first_chunk::<3>() {
-            let len = usize::from(u16::from_le_bytes([*low, *high]));
-            let Some((field, after)) = after.split_at_checked(len) else { break };
-            note.take(*tag, field);
-            rest = after;
+        for (tag, field) in fields(rest) {
+            note.take(tag, field);
         }
         note
+    }
+
+    /// The id of the source, or what stands for one that is not known.
+    #[must_use]
+    pub fn source_name(&self) -> &str {
+        self.source.as_deref().unwrap_or(UNKNOWN)
     }
 
     fn take(&mut self, tag: u8, field: &[u8]) {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         match tag {
             TAG_SOURCE => self.source = Some(text(field)),
+            TAG_OWED => self.owed.push(text(field)),
             TAG_HEADER => {
                 let Some((len, rest)) = field.split_first() else { return };
                 let Some((name, value)) = rest.split_at_checked(usize::from(*len)) else { return };
@@ -124,6 +159,17 @@ impl Note {
             _ => {}
         }
     }
+}
+
+/// The fields of a note, with their tags, up to the first that is cut short.
+fn fields(mut rest: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    std::iter::from_fn(move || {
+        let ([tag, low, high], after) = rest.split_first_chunk::<FIELD_HEAD_BYTES>()?;
+        let len = usize::from(u16::from_le_bytes([*low, *high]));
+        let (field, after) = after.split_at_checked(len)?;
+        rest = after;
+        Some((*tag, field))
+    })
 }
 
 fn source_field(source: &str) -> Vec<u8> {
@@ -145,21 +191,25 @@ fn push_field(bytes: &mut Vec<u8>, tag: u8, parts: &[&[u8]]) {
 
 #[cfg(test)]
 mod tests {
+    use std::iter;
+
     use super::*;
 
     #[test]
     fn a_note_comes_back_as_it_was_made() {
         let mut space = NoteSpace::default();
-        let plain = Provenance::forever("otlp").note(7, &mut space).to_vec();
-        let expected = Note { records: 7, source: Some("otlp".to_owned()), headers: Vec::new() };
+        let plain = Provenance::forever("otlp").note(7, iter::empty(), &mut space).to_vec();
+        let source = Some("otlp".to_owned());
+        let expected = Note { records: 7, source, ..Note::default() };
         assert_eq!(Note::read(&plain), expected);
         let long = [b'x'; 500];
         let too_long = [b'x'; HEADER_VALUE_BYTES_MAX + 1];
         let headers: [(&str, &[u8]); 3] =
             [("x-tenant", b"shop"), ("x-long", &long), ("x-too-long", &too_long)];
         let rich = Provenance::with_headers("in", headers.into_iter());
-        let bytes = rich.note(u64::MAX, &mut space).to_vec();
+        let bytes = rich.note(u64::MAX, ["a", "long-sink"].into_iter(), &mut space).to_vec();
         let note = Note::read(&bytes);
+        assert_eq!(note.owed, ["a", "long-sink"]);
         assert_eq!((note.records, note.source.as_deref()), (u64::MAX, Some("in")));
         assert_eq!(note.headers.len(), 2);
         assert_eq!(note.headers[0], ("x-tenant".to_owned(), "shop".to_owned()));

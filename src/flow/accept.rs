@@ -10,23 +10,31 @@
 //! ```
 
 use std::time::Duration;
+use std::time::Instant as StdInstant;
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::output::{Full, Output, Placement};
+use super::output::Output;
+use super::table::{Full, Placement};
 use crate::event::Batch;
 use crate::event::Bucket;
+use crate::event::Lanes;
 use crate::event::Ledger;
 use crate::event::Outcome;
 use crate::event::Request;
 use crate::event::ack;
 use crate::event::ack::AckWaiter;
 use crate::metrics::PivotCause;
-use crate::metrics::Pivots;
+use crate::metrics::PlacedIn;
+use crate::metrics::SourceMetrics;
 
 /// How often a request that found no room asks again.
 const ROOM_RETRY: Duration = Duration::from_millis(10);
+
+/// So long a source that stops still waits for delivery before the vault takes over.
+const HURRY: Duration = Duration::from_millis(100);
 
 /// What an OK promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,32 +75,36 @@ pub struct Acceptor {
     level: AckLevel,
     waits: Waits,
     ledger: &'static Ledger,
-    pivots: Pivots,
+    metrics: SourceMetrics,
+    /// The source is to stop.
+    stop: CancellationToken,
     /// Requests that were answered before they were delivered.
     detached: TaskTracker,
 }
 
 impl Acceptor {
-    /// Makes the acceptor of a source.
+    /// Makes the acceptor of a source; once that is to `stop`, the vault takes over what is not delivered
+    /// soon.
     #[must_use]
     pub fn new(
         output: Output,
         level: AckLevel,
         waits: Waits,
         ledger: &'static Ledger,
-        pivots: Pivots,
+        metrics: SourceMetrics,
+        stop: CancellationToken,
     ) -> Self {
-        Self { output, level, waits, ledger, pivots, detached: TaskTracker::new() }
+        Self { output, level, waits, ledger, metrics, stop, detached: TaskTracker::new() }
     }
 
-    /// Places a request and waits until it may be acknowledged.
+    /// Places a request whose last byte came at `arrived`, and waits until it may be acknowledged.
     ///
     /// Dropped half-way (the client went) the request goes on; nobody learns its end.
     ///
     /// # Errors
     ///
     /// A [`Refusal`] when it could be neither delivered nor kept.
-    pub async fn accept(&self, request: Request) -> Result<(), Refusal> {
+    pub async fn accept(&self, request: Request, arrived: StdInstant) -> Result<(), Refusal> {
         let deadline = Instant::now() + self.waits.answer_within;
         let (ticket, mut waiter) = ack::channel();
         let batch = Batch::received(&request, Some(ticket), self.ledger);
@@ -104,21 +116,26 @@ impl Acceptor {
                 placement
             }
         };
+        self.metrics.place(place_of(placement), arrived.elapsed());
         match placement {
             Placement::Diverted => {
-                self.pivots.count(PivotCause::Diverted);
+                self.metrics.pivot(PivotCause::Diverted);
                 self.await_vault(waiter, request, deadline).await
             }
             Placement::Spilled => {
-                self.pivots.count(PivotCause::EdgeFull);
+                self.metrics.pivot(PivotCause::EdgeFull);
                 self.await_vault(waiter, request, deadline).await
             }
-            Placement::Pipeline if self.level == AckLevel::Received => {
+            Placement::Pipeline | Placement::Split if self.level == AckLevel::Received => {
                 let this = self.clone();
                 self.detached.spawn(async move { this.see_through(waiter, request).await });
                 Ok(())
             }
             Placement::Pipeline => self.await_delivery(waiter, request, deadline).await,
+            Placement::Split => {
+                self.metrics.pivot(PivotCause::Split);
+                self.await_delivery(waiter, request, deadline).await
+            }
         }
     }
 
@@ -157,14 +174,32 @@ impl Acceptor {
         request: Request,
         deadline: Instant,
     ) -> Result<(), Refusal> {
-        match tokio::time::timeout(self.waits.patience, &mut waiter).await {
-            Ok(Outcome::Delivered | Outcome::Vaulted) => Ok(()),
-            Ok(Outcome::Rejected) => Err(Refusal::Rejected),
-            Ok(Outcome::Failed) => {
-                self.pivots.count(PivotCause::Failed);
-                self.keep_returned(&request, deadline).await
+        match self.patiently(&mut waiter).await {
+            Some(Outcome::Delivered | Outcome::Vaulted) => Ok(()),
+            Some(Outcome::Rejected) => Err(Refusal::Rejected),
+            Some(Outcome::Failed) => {
+                self.metrics.pivot(PivotCause::Failed);
+                self.keep_returned(&request, &waiter, deadline).await
             }
-            Err(_impatient) => self.take_over(waiter, request, deadline).await,
+            None => self.take_over(waiter, request, deadline).await,
+        }
+    }
+
+    /// Waits for the outcome as long as there is patience: not for long any more once the source stops.
+    async fn patiently(&self, waiter: &mut AckWaiter) -> Option<Outcome> {
+        let mut deadline = Instant::now() + self.waits.patience;
+        loop {
+            let until = deadline.min(Instant::now() + HURRY / 2);
+            if let Ok(outcome) = tokio::time::timeout_at(until, &mut *waiter).await {
+                return Some(outcome);
+            }
+            if until == deadline {
+                return None;
+            }
+            // Asked by those only who wait for long: asking takes a lock that all of them share.
+            if self.stop.is_cancelled() {
+                deadline = deadline.min(Instant::now() + HURRY / 2);
+            }
         }
     }
 
@@ -175,12 +210,13 @@ impl Acceptor {
         request: Request,
         deadline: Instant,
     ) -> Result<(), Refusal> {
+        let owed = self.output.owed(waiter.served());
         let outcome = tokio::select! {
             biased;
-            kept = self.copy_to_vault(&request, deadline, None) => {
+            kept = self.copy_to_vault(&request, owed, deadline, None) => {
                 if kept {
                     waiter.claim();
-                    self.pivots.count(PivotCause::Patience);
+                    self.metrics.pivot(PivotCause::Patience);
                     return Ok(());
                 }
                 // No vault, or it cannot take it: delivery is the only hope left.
@@ -191,7 +227,7 @@ impl Acceptor {
         match outcome {
             Some(Outcome::Delivered | Outcome::Vaulted) => Ok(()),
             Some(Outcome::Rejected) => Err(Refusal::Rejected),
-            Some(Outcome::Failed) => self.keep_returned(&request, deadline).await,
+            Some(Outcome::Failed) => self.keep_returned(&request, &waiter, deadline).await,
             None => {
                 // The client is told to send it again, so this copy should not be delivered too.
                 waiter.claim();
@@ -209,33 +245,41 @@ impl Acceptor {
     ) -> Result<(), Refusal> {
         match tokio::time::timeout_at(deadline, &mut waiter).await {
             Ok(outcome) if outcome.is_safe() => Ok(()),
-            Ok(_failed) => self.keep_returned(&request, deadline).await,
+            Ok(_failed) => self.keep_returned(&request, &waiter, deadline).await,
             // The disk hangs. The vault may still have it in the end; the client sends it again.
             Err(_late) => Err(self.busy()),
         }
     }
 
     /// Every copy was given back: try the vault until the deadline, then answer for it.
-    async fn keep_returned(&self, request: &Request, deadline: Instant) -> Result<(), Refusal> {
+    async fn keep_returned(
+        &self,
+        request: &Request,
+        waiter: &AckWaiter,
+        deadline: Instant,
+    ) -> Result<(), Refusal> {
+        let owed = self.output.owed(waiter.served());
         let mut debt = Debt { ledger: self.ledger, request, is_owed: true };
-        if self.copy_to_vault(request, deadline, Some(&mut debt)).await {
+        if self.copy_to_vault(request, owed, deadline, Some(&mut debt)).await {
             return Ok(());
         }
         debt.conclude(Bucket::RejectedFailed);
         Err(self.busy())
     }
 
-    /// Puts a second copy of a request into the vault; returns whether it is safe there.
+    /// Puts a second copy of a request, for who still needs it, into the vault; returns whether it is
+    /// safe there.
     async fn copy_to_vault(
         &self,
         request: &Request,
+        owed: Lanes,
         deadline: Instant,
         mut debt: Option<&mut Debt<'_>>,
     ) -> bool {
         loop {
             let Some(vault) = self.output.vault() else { return false };
             let (ticket, waiter) = ack::channel();
-            let copy = Batch::second_copy(request, ticket, self.ledger);
+            let copy = Batch::second_copy(request, owed, ticket, self.ledger);
             // While the copy is out it carries the debt.
             set_owed(&mut debt, false);
             match vault.try_take(copy) {
@@ -258,16 +302,17 @@ impl Acceptor {
     /// Follows a request that was answered already: it must end delivered or in the vault, however
     /// long that takes.
     async fn see_through(&self, mut waiter: AckWaiter, request: Request) {
-        let outcome = tokio::time::timeout(self.waits.patience, &mut waiter).await;
-        if matches!(outcome, Ok(end) if end.is_safe()) {
+        let outcome = self.patiently(&mut waiter).await;
+        if outcome.is_some_and(Outcome::is_safe) {
             return;
         }
-        if outcome.is_ok() {
-            self.pivots.count(PivotCause::Failed);
+        if outcome.is_some() {
+            self.metrics.pivot(PivotCause::Failed);
         }
         while self.output.vault().is_some() {
             let deadline = Instant::now() + self.waits.answer_within;
-            if self.copy_to_vault(&request, deadline, None).await {
+            let owed = self.output.owed(waiter.served());
+            if self.copy_to_vault(&request, owed, deadline, None).await {
                 waiter.claim();
                 return;
             }
@@ -276,7 +321,7 @@ impl Acceptor {
             }
         }
         // Without a vault the pipeline has the only copy.
-        if outcome.is_err() && (&mut waiter).await.is_safe() {
+        if outcome.is_none() && (&mut waiter).await.is_safe() {
             return;
         }
         self.ledger.conclude(request.signal, Bucket::RejectedFailed, request.records);
@@ -312,6 +357,13 @@ impl Debt<'_> {
 impl Drop for Debt<'_> {
     fn drop(&mut self) {
         self.conclude(Bucket::RejectedAbandoned);
+    }
+}
+
+const fn place_of(placement: Placement) -> PlacedIn {
+    match placement {
+        Placement::Pipeline | Placement::Split => PlacedIn::Edges,
+        Placement::Diverted | Placement::Spilled => PlacedIn::Vault,
     }
 }
 

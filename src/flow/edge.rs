@@ -9,6 +9,11 @@
 //! ```
 //!
 //! An empty edge takes any batch: otherwise a legal message larger than the edge could never pass.
+//!
+//! Live requests overtake replayed ones: somebody waits for the answer to a live one. So that a
+//! source that is never quiet does not keep the vault from emptying, one batch in eight
+//! may be a replayed one before its turn.
+//!
 //! No operation allocates or locks, except that a receiver or sender that must wait parks itself.
 
 use std::fmt;
@@ -22,6 +27,7 @@ use tokio::sync::futures::Notified;
 
 use crate::event::Batch;
 use crate::event::Origin;
+use crate::event::SinkId;
 
 const BYTES_BITS: u32 = 44;
 const BYTES_MASK: u64 = (1 << BYTES_BITS) - 1;
@@ -31,6 +37,9 @@ const ONE_BATCH: u64 = 1 << BYTES_BITS;
 pub const BATCHES_MAX: u32 = 1 << 19;
 
 const _: () = assert!((BATCHES_MAX as u64) < (1 << (64 - BYTES_BITS)));
+
+/// A replayed batch goes before live ones once among so many.
+const REPLAYED_EVERY: u64 = 8;
 
 /// The limits of an edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,9 +51,12 @@ pub struct EdgeLimits {
 }
 
 struct Shared {
-    queue: ArrayQueue<Batch>,
-    used: CachePadded<AtomicU64>,
+    live: ArrayQueue<Batch>,
+    replayed: ArrayQueue<Batch>,
+    used: CachePadded<Used>,
     limits: EdgeLimits,
+    /// Who reads it, if that is a sink.
+    sink: SinkId,
     /// Wakes the receiver.
     filled: Notify,
     /// Wakes senders that wait for room.
@@ -52,6 +64,14 @@ struct Shared {
     senders_waiting: AtomicUsize,
     senders: AtomicUsize,
     is_abandoned: AtomicBool,
+}
+
+/// On one line, which whoever takes a batch out writes anyway.
+#[derive(Default)]
+struct Used {
+    now: AtomicU64,
+    /// Batches taken out; two that take one at the same time may count as one.
+    taken: AtomicU64,
 }
 
 impl Shared {
@@ -63,22 +83,67 @@ impl Shared {
     fn release(&self, weight: u64) {
         // Sequentially consistent together with `room`: either this load sees the waiting sender, or
         // the sender, looking once more, sees the room.
-        self.used.fetch_sub(weight, Ordering::SeqCst);
+        self.used.now.fetch_sub(weight, Ordering::SeqCst);
         if self.senders_waiting.load(Ordering::SeqCst) > 0 {
             self.drained.notify_waiters();
         }
     }
+
+    fn queue(&self, origin: Origin) -> &ArrayQueue<Batch> {
+        match origin {
+            Origin::Source => &self.live,
+            Origin::Vault => &self.replayed,
+        }
+    }
+
+    /// Takes out whose turn it is.
+    fn pop(&self) -> Option<Batch> {
+        let taken = &self.used.taken;
+        let count = taken.load(Ordering::Relaxed);
+        let (first, second) = if count % REPLAYED_EVERY == REPLAYED_EVERY - 1 {
+            (&self.replayed, &self.live)
+        } else {
+            (&self.live, &self.replayed)
+        };
+        let batch = first.pop().or_else(|| second.pop())?;
+        taken.store(count.wrapping_add(1), Ordering::Relaxed);
+        self.release(Self::weight(batch.cost_bytes()));
+        Some(batch)
+    }
 }
 
-/// Makes an edge.
+/// How many of an edge's batches may be of this origin.
+///
+/// What comes from the vault gets at most half of an edge: replay alone must neither turn the zone
+/// nor push live requests out. An empty edge takes one of either.
+fn share_of(batches: u32, origin: Origin) -> u32 {
+    (batches / divisor(origin)).max(1)
+}
+
+const fn divisor(origin: Origin) -> u32 {
+    match origin {
+        Origin::Source => 1,
+        Origin::Vault => 2,
+    }
+}
+
+/// Makes an edge in front of a transform, or of nobody in the books.
 #[must_use]
 pub fn edge(limits: EdgeLimits) -> (EdgeSender, EdgeReceiver) {
+    edge_of(SinkId::NONE, limits)
+}
+
+/// Makes an edge in front of a sink: what is put into it, the sink has taken.
+#[must_use]
+pub fn edge_of(sink: SinkId, limits: EdgeLimits) -> (EdgeSender, EdgeReceiver) {
     let batches = limits.batches.clamp(1, BATCHES_MAX);
     let limits = EdgeLimits { batches, bytes: limits.bytes.min(BYTES_MASK >> 1) };
     let shared = Arc::new(Shared {
-        queue: ArrayQueue::new(batches as usize),
-        used: CachePadded::new(AtomicU64::new(0)),
+        live: ArrayQueue::new(batches as usize),
+        replayed: ArrayQueue::new(share_of(batches, Origin::Vault) as usize),
+        used: CachePadded::default(),
         limits,
+        sink,
         filled: Notify::new(),
         drained: Notify::new(),
         senders_waiting: AtomicUsize::new(0),
@@ -99,29 +164,22 @@ pub(super) struct Place {
 
 impl EdgeSender {
     /// Reserves a place for a batch of `bytes`, or says that there is none.
-    ///
-    /// What comes from the vault gets at most half of an edge: replay alone must neither turn the
-    /// zone nor push live requests out.
     pub(super) fn reserve(&self, bytes: u64, origin: Origin) -> Option<Place> {
         if self.0.is_abandoned.load(Ordering::Acquire) {
             return None;
         }
         let weight = Shared::weight(bytes);
-        let share = match origin {
-            Origin::Source => 1,
-            Origin::Vault => 2,
-        };
-        let batches_max = u64::from(self.0.limits.batches) / share;
-        let bytes_max = self.0.limits.bytes / share;
-        let mut used = self.0.used.load(Ordering::SeqCst);
+        let batches_max = u64::from(share_of(self.0.limits.batches, origin));
+        let bytes_max = self.0.limits.bytes / u64::from(divisor(origin));
+        let mut used = self.0.used.now.load(Ordering::SeqCst);
         loop {
             let next = used + weight;
             let fits = next >> BYTES_BITS <= batches_max && next & BYTES_MASK <= bytes_max;
             if used != 0 && !fits {
                 return None;
             }
-            match self.0.used.compare_exchange_weak(used, next, Ordering::AcqRel, Ordering::Relaxed)
-            {
+            let word = &self.0.used.now;
+            match word.compare_exchange_weak(used, next, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => return Some(Place { weight }),
                 Err(current) => used = current,
             }
@@ -138,8 +196,10 @@ impl EdgeSender {
         debug_assert_eq!(place.weight, Shared::weight(batch.cost_bytes()), "one weight per batch");
         // The reservation bounds the queue's length by its capacity. The one exception is a slot
         // whose last reader has not quite left it: that takes a few instructions.
+        let queue = self.0.queue(batch.origin());
         let mut batch = batch;
-        while let Err(back) = self.0.queue.push(batch) {
+        batch.enter(self.0.sink);
+        while let Err(back) = queue.push(batch) {
             batch = back;
             std::hint::spin_loop();
         }
@@ -149,7 +209,7 @@ impl EdgeSender {
     /// How full the edge is, in thousandths of its tighter limit.
     #[must_use]
     pub fn occupancy_permille(&self) -> u32 {
-        let used = self.0.used.load(Ordering::Relaxed);
+        let used = self.0.used.now.load(Ordering::Relaxed);
         let batches = (used >> BYTES_BITS) * 1000 / u64::from(self.0.limits.batches);
         let bytes = (used & BYTES_MASK) * 1000 / self.0.limits.bytes.max(1);
         u32::try_from(batches.max(bytes).min(1000)).unwrap_or(1000)
@@ -158,8 +218,14 @@ impl EdgeSender {
     /// Batches and bytes in the edge now.
     #[must_use]
     pub fn used(&self) -> (u64, u64) {
-        let used = self.0.used.load(Ordering::Relaxed);
+        let used = self.0.used.now.load(Ordering::Relaxed);
         (used >> BYTES_BITS, used & BYTES_MASK)
+    }
+
+    /// Counts what is taken out, well enough to see that something is.
+    #[must_use]
+    pub fn taken(&self) -> u64 {
+        self.0.used.taken.load(Ordering::Relaxed)
     }
 
     /// Begins to wait for room. Enable it, look for room once more, then await it.
@@ -240,8 +306,7 @@ impl EdgeReceiver {
     }
 
     fn pop(&self) -> Option<Batch> {
-        while let Some(batch) = self.0.queue.pop() {
-            self.0.release(Shared::weight(batch.cost_bytes()));
+        while let Some(batch) = self.0.pop() {
             if !batch.is_claimed() {
                 return Some(batch);
             }
@@ -259,8 +324,7 @@ impl EdgeReceiver {
     /// Gives the edge up: senders find it full from now on, and what is queued fails.
     pub fn abandon(&self) {
         self.0.is_abandoned.store(true, Ordering::Release);
-        while let Some(batch) = self.0.queue.pop() {
-            self.0.release(Shared::weight(batch.cost_bytes()));
+        while let Some(batch) = self.0.pop() {
             batch.failed();
         }
     }
@@ -268,7 +332,8 @@ impl EdgeReceiver {
 
 impl fmt::Debug for EdgeReceiver {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("EdgeReceiver").field("len", &self.0.queue.len()).finish()
+        let len = self.0.live.len() + self.0.replayed.len();
+        formatter.debug_struct("EdgeReceiver").field("len", &len).finish()
     }
 }
 
@@ -278,6 +343,7 @@ mod tests {
 
     use super::*;
     use crate::event::Bucket;
+    use crate::event::Lanes;
     use crate::event::Ledger;
     use crate::event::Request;
     use crate::event::Signal;
@@ -315,6 +381,42 @@ mod tests {
         assert!(receiver.try_recv().is_some());
         assert!(put(&sender, 60));
         assert_eq!(sender.used(), (2, 100));
+    }
+
+    fn put_replayed(edge: &EdgeSender, bytes: usize) -> bool {
+        let Some(place) = edge.reserve(bytes as u64, Origin::Vault) else { return false };
+        let (ticket, _waiter) = ack::channel();
+        let request = request(bytes, 1);
+        edge.fill(place, Batch::replayed(&request, Lanes::ALL, ticket, Ledger::leak()));
+        true
+    }
+
+    #[test]
+    fn live_batches_overtake_replayed_ones_but_not_for_ever() {
+        let (sender, mut receiver) = edge(EdgeLimits { batches: 64, bytes: 1 << 20 });
+        for _ in 0..20 {
+            assert!(put_replayed(&sender, 1));
+        }
+        for _ in 0..20 {
+            assert!(put(&sender, 1));
+        }
+        let origins: Vec<Origin> =
+            std::iter::from_fn(|| receiver.try_recv()).map(|batch| batch.origin()).collect();
+        let live = |origins: &[Origin]| origins.iter().filter(|&&o| o == Origin::Source).count();
+        assert_eq!(live(&origins[..8]), 7, "they do not wait for what was there before them");
+        assert_eq!(live(&origins[..24]), 20, "{origins:?}");
+        assert_eq!(origins.len(), 40);
+        assert_eq!(sender.used(), (0, 0));
+    }
+
+    #[test]
+    fn replayed_batches_have_half_of_an_edge() {
+        let (sender, _receiver) = edge(EdgeLimits { batches: 5, bytes: 1 << 20 });
+        assert!(put_replayed(&sender, 1) && put_replayed(&sender, 1) && !put_replayed(&sender, 1));
+        assert!(put(&sender, 1) && put(&sender, 1) && put(&sender, 1) && !put(&sender, 1));
+        let (sender, _receiver) = edge(EdgeLimits { batches: 1, bytes: 1 << 20 });
+        assert!(put_replayed(&sender, 1), "an empty edge takes one of either");
+        assert!(!put_replayed(&sender, 1));
     }
 
     #[test]

@@ -3,15 +3,21 @@
 //!
 //! Only route tables, and the topology that makes them, own the sending half of an edge. An edge
 //! closes when the last of them is dropped; drain, reload and reroute need no more than that.
+//!
+//! What is decided for every request stands in `reflex.rs`; read that first.
 
 pub mod accept;
 pub mod edge;
 mod output;
 mod pulse;
+mod reflex;
+mod table;
 #[cfg(test)]
 mod tests;
 
 pub use accept::{Acceptor, AckLevel, Refusal};
 pub use edge::{EdgeLimits, EdgeReceiver, EdgeSender};
-pub use output::{Full, Intake, Output, Pivot, Placement, Pressure, RouteTable, Routes, Target};
+pub use output::{Outlook, Output, Routes};
 pub use pulse::Pulse;
+pub use reflex::{Reflex, Switch};
+pub use table::{Full, Intake, Pivot, Placement, RouteTable, Target, Way};

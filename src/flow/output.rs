@@ -9,175 +9,29 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
-use super::edge::{EdgeSender, Place};
-use super::pulse::Pulse;
+use super::reflex::Reflex;
+use super::table::Full;
+use super::table::Intake;
+use super::table::Placement;
+use super::table::RouteTable;
+use super::table::WAYS_MAX;
 use crate::event::Batch;
-use crate::event::Origin;
+use crate::event::Lanes;
 
 /// How long a waiting send sleeps before it asks again a target that cannot wake it.
 const DIRECT_RETRY: Duration = Duration::from_millis(5);
 
-/// More targets than this on one output are refused when the table is made.
-const TARGETS_MAX: usize = 64;
+/// What a component may know of the pipeline behind it.
+pub trait Outlook: Send + Sync {
+    /// The sinks that batches of the component come to, with their lanes.
+    fn sinks(&self, component: &str) -> Vec<(String, Lanes)>;
 
-/// A sink that takes batches in the caller's task, without an edge: the vault.
-pub trait Intake: Send + Sync {
-    /// Takes the batch at once or gives it back. Never waits, never allocates for usual sizes.
-    ///
-    /// # Errors
-    ///
-    /// [`Full`] with the batch when there is no room now.
-    fn try_take(&self, batch: Batch) -> Result<(), Full>;
+    /// The lanes of some sinks, by their names; none if one of them is no sink any more.
+    fn lanes_of(&self, sinks: &[String]) -> Option<Lanes>;
 
-    /// How much of its store is used, in thousandths. No pressure on those in front: it takes
-    /// batches at once until the end.
-    fn fill_permille(&self) -> u32;
-
-    /// When a refused sender may try again.
-    fn retry_after(&self) -> Duration;
-}
-
-/// Says how full the pipeline is as a whole.
-pub trait Pressure: Send + Sync {
-    /// How full the fullest edge of all is, in thousandths.
-    fn occupancy_permille(&self) -> u32;
-}
-
-/// The batch that nobody had room for.
-#[derive(Debug)]
-pub struct Full(pub Batch);
-
-/// One destination of a route.
-#[derive(Clone)]
-pub enum Target {
-    /// Through the edge in front of a component.
-    Edge(EdgeSender),
-    /// Straight into a sink.
-    Direct(Arc<dyn Intake>),
-}
-
-/// Who takes over when the route is full or the zone is Red, and why.
-#[derive(Clone)]
-pub struct Pivot {
-    /// The vault.
-    pub vault: Arc<dyn Intake>,
-    /// Everything goes to the vault: the zone is Red, or the source is journaled.
-    pub is_in_force: bool,
-}
-
-/// Where the batches of one output go now.
-#[derive(Clone, Default)]
-pub struct RouteTable {
-    /// All of them get every batch.
-    pub targets: Vec<Target>,
-    /// The reflex.
-    pub pivot: Option<Pivot>,
-}
-
-/// Where a batch was placed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Placement {
-    /// In the edges of the pipeline.
-    Pipeline,
-    /// In the vault, because everything goes there now.
-    Diverted,
-    /// In the vault, because an edge was full.
-    Spilled,
-}
-
-impl RouteTable {
-    /// Places a batch everywhere it belongs, or nowhere. Never waits.
-    fn place(&self, batch: Batch) -> Result<Placement, Full> {
-        if let Some(pivot) = &self.pivot {
-            if pivot.is_in_force {
-                return pivot.vault.try_take(batch).map(|()| Placement::Diverted);
-            }
-            return match self.fan_out(batch) {
-                Ok(()) => Ok(Placement::Pipeline),
-                Err(Full(batch)) => pivot.vault.try_take(batch).map(|()| Placement::Spilled),
-            };
-        }
-        self.fan_out(batch).map(|()| Placement::Pipeline)
-    }
-
-    fn fan_out(&self, batch: Batch) -> Result<(), Full> {
-        if let [Target::Edge(edge)] = self.targets.as_slice() {
-            let place = edge.reserve(batch.cost_bytes(), batch.origin());
-            let Some(place) = place else { return Err(Full(batch)) };
-            edge.fill(place, batch);
-            return Ok(());
-        }
-        self.fan_out_to_many(batch)
-    }
-
-    fn fan_out_to_many(&self, batch: Batch) -> Result<(), Full> {
-        let mut places: [Option<Place>; TARGETS_MAX] = [None; TARGETS_MAX];
-        let bytes = batch.cost_bytes();
-        for (slot, target) in places.iter_mut().zip(&self.targets) {
-            let Target::Edge(edge) = target else { continue };
-            *slot = edge.reserve(bytes, batch.origin());
-            if slot.is_none() {
-                self.cancel(&places);
-                return Err(Full(batch));
-            }
-        }
-        // Direct targets cannot be reserved: they are asked before any edge is filled.
-        for target in &self.targets {
-            let Target::Direct(intake) = target else { continue };
-            if let Err(Full(copy)) = intake.try_take(batch.fork()) {
-                copy.withdrawn();
-                self.cancel(&places);
-                return Err(Full(batch));
-            }
-        }
-        self.fill(&places, batch);
-        Ok(())
-    }
-
-    fn fill(&self, places: &[Option<Place>; TARGETS_MAX], batch: Batch) {
-        let mut last: Option<(&EdgeSender, Place)> = None;
-        for (place, target) in places.iter().zip(&self.targets) {
-            let (Some(place), Target::Edge(edge)) = (place, target) else { continue };
-            if let Some((edge, place)) = last.replace((edge, *place)) {
-                edge.fill(place, batch.fork());
-            }
-        }
-        match last {
-            Some((edge, place)) => edge.fill(place, batch),
-            // Only direct targets: each has its copy, the original is one too many.
-            None => batch.withdrawn(),
-        }
-    }
-
-    fn cancel(&self, places: &[Option<Place>; TARGETS_MAX]) {
-        for (place, target) in places.iter().zip(&self.targets) {
-            if let (Some(place), Target::Edge(edge)) = (place, target) {
-                edge.cancel(*place);
-            }
-        }
-    }
-
-    /// The first edge that has no room for a batch of `bytes`.
-    fn full_edge(&self, bytes: u64, origin: Origin) -> Option<&EdgeSender> {
-        self.targets.iter().find_map(|target| match target {
-            Target::Edge(edge) => match edge.reserve(bytes, origin) {
-                Some(place) => {
-                    edge.cancel(place);
-                    None
-                }
-                None => Some(edge),
-            },
-            Target::Direct(_) => None,
-        })
-    }
-
-    fn occupancy_permille(&self) -> u32 {
-        let of = |target: &Target| match target {
-            Target::Edge(edge) => edge.occupancy_permille(),
-            Target::Direct(_) => 0,
-        };
-        self.targets.iter().map(of).max().unwrap_or(0)
-    }
+    /// How full the fullest edge is on the ways from the component to the sinks of some lanes, in
+    /// thousandths.
+    fn occupancy_permille(&self, component: &str, lanes: Lanes) -> u32;
 }
 
 /// The table in force for one output; another one can be put in force at any time.
@@ -190,7 +44,7 @@ pub struct Routes {
 impl Routes {
     /// Puts a table in force. The next send follows it, and so does one that waits.
     pub fn put(&self, table: RouteTable) {
-        debug_assert!(table.targets.len() <= TARGETS_MAX, "the graph is checked for this");
+        debug_assert!(table.ways.len() <= WAYS_MAX, "the graph is checked for this");
         self.table.store(Arc::new(table));
         self.changed.notify_waiters();
     }
@@ -200,29 +54,27 @@ impl Routes {
 #[derive(Clone)]
 pub struct Output {
     routes: Arc<Routes>,
-    pulse: Option<Pulse>,
+    reflex: Option<Reflex>,
 }
 
 impl Output {
-    /// Makes an output that follows `routes`; a source's output also feels the pulse.
+    /// Makes an output that follows `routes`; that of a source has the reflex.
     #[must_use]
-    pub const fn new(routes: Arc<Routes>, pulse: Option<Pulse>) -> Self {
-        Self { routes, pulse }
+    pub const fn new(routes: Arc<Routes>, reflex: Option<Reflex>) -> Self {
+        Self { routes, reflex }
     }
 
-    /// The reflex: places the batch, or gives it back. No lock, no allocation, no wait.
+    /// Places the batch along the table in force, or gives it back. No lock, no allocation, no wait.
     ///
     /// # Errors
     ///
     /// [`Full`] with the batch when neither the pipeline nor the vault has room.
     pub fn try_send(&self, batch: Batch) -> Result<Placement, Full> {
         let table = self.routes.table.load();
-        if let Some(pulse) = &self.pulse
-            && pulse.beat()
-        {
-            pulse.report(table.occupancy_permille());
+        match &self.reflex {
+            Some(reflex) => reflex.place(&table, batch),
+            None => table.fan_out(batch).map(|()| Placement::Pipeline),
         }
-        table.place(batch)
     }
 
     /// Places the batch, waiting for room as long as it takes and following every new table.
@@ -240,9 +92,27 @@ impl Output {
             let table = self.routes.table.load_full();
             tokio::select! {
                 () = changed => {}
-                () = room(&table, batch.cost_bytes(), batch.origin()) => {}
+                () = room(&table, &batch) => {}
             }
         }
+    }
+
+    /// Who still needs a request of which some lanes are served; all if that cannot be told.
+    #[must_use]
+    pub fn owed(&self, served: Lanes) -> Lanes {
+        self.routes.table.load().owed(served)
+    }
+
+    /// The sinks behind it; none if nobody reads it.
+    #[must_use]
+    pub fn behind(&self) -> Lanes {
+        self.routes.table.load().behind
+    }
+
+    /// Whether what is sent here can go to a vault instead of waiting for room.
+    #[must_use]
+    pub fn is_backed(&self) -> bool {
+        self.routes.table.load().is_backed
     }
 
     /// The vault that takes over, if the table in force has one.
@@ -252,16 +122,15 @@ impl Output {
     }
 }
 
-/// Waits until the first full edge of a table has drained a little.
-async fn room(table: &RouteTable, bytes: u64, origin: Origin) {
-    let Some(edge) = table.full_edge(bytes, origin) else {
-        return tokio::time::sleep(DIRECT_RETRY).await;
-    };
+/// Waits until the first edge that a batch finds full has drained a little.
+async fn room(table: &RouteTable, batch: &Batch) {
+    let full_edge = || table.full_edge(batch.cost_bytes(), batch.origin(), batch.lanes());
+    let Some(edge) = full_edge() else { return tokio::time::sleep(DIRECT_RETRY).await };
     let mut room = edge.room();
     let Some(notified) = room.notified() else { return };
     tokio::pin!(notified);
     notified.as_mut().enable();
-    if table.full_edge(bytes, origin).is_none() {
+    if full_edge().is_none() {
         return tokio::task::yield_now().await;
     }
     notified.await;

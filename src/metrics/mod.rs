@@ -2,13 +2,20 @@
 //!
 //! Names are `gophership_<part>_<what>_<unit>[_total]`; labels have a bounded set of values.
 
+mod delivery;
+mod ledger;
+mod memory;
+mod placement;
 mod sink;
 mod source;
+mod transform;
 mod vault;
 
 use std::sync::Arc;
 
 use prometheus::Encoder;
+use prometheus::Histogram;
+use prometheus::HistogramOpts;
 use prometheus::IntCounterVec;
 use prometheus::IntGauge;
 use prometheus::IntGaugeVec;
@@ -16,13 +23,21 @@ use prometheus::Opts;
 use prometheus::Registry;
 use prometheus::TextEncoder;
 
+use delivery::DeliveryFamilies;
+use memory::MemoryFamilies;
 use sink::SinkFamilies;
 use source::SourceFamilies;
+use transform::TransformFamilies;
 use vault::VaultFamilies;
 
+pub use delivery::DeliveryMetrics;
+pub use delivery::EndpointMetrics;
+pub use delivery::OnItsWay;
+pub use ledger::LedgerFamilies;
+pub use memory::MemoryMetrics;
+pub use placement::PlacedIn;
 pub use sink::SinkMetrics;
 pub use source::PivotCause;
-pub use source::Pivots;
 pub use source::RefusalCause;
 pub use source::SourceMetrics;
 pub use vault::VaultMetrics;
@@ -36,10 +51,16 @@ pub struct Metrics {
     pub sensed_zone: IntGauge,
     /// Changes of zone by from, to and cause.
     pub transitions: IntCounterVec,
+    /// From a look that changes the zone to the zone in force.
+    pub reaction: Histogram,
     /// The highest pressure by sense and place, in thousandths.
     pub pressure: IntGaugeVec,
-    /// Records by bucket and signal.
-    pub ledger: IntGaugeVec,
+    /// 1 for each component that stands still although it has work.
+    pub stalled: IntGaugeVec,
+    /// Times that a component stood still.
+    pub stalls: IntCounterVec,
+    /// What became of every record.
+    pub ledger: LedgerFamilies,
     /// Batches in the edge in front of a component.
     pub edge_batches: IntGaugeVec,
     /// Bytes in the edge in front of a component.
@@ -48,8 +69,13 @@ pub struct Metrics {
     pub restarts: IntCounterVec,
     /// Reloads by result.
     pub reloads: IntCounterVec,
+    /// Bytes that the buffer pool keeps for later.
+    pub memory_idle: IntGauge,
+    deliveries: DeliveryFamilies,
+    memory: MemoryFamilies,
     sources: SourceFamilies,
     sinks: SinkFamilies,
+    transforms: TransformFamilies,
     vaults: VaultFamilies,
 }
 
@@ -60,6 +86,14 @@ impl Builder {
     fn counter(&self, name: &str, labels: &[&str], help: &str) -> IntCounterVec {
         let metric = IntCounterVec::new(Opts::new(name, help).namespace("gophership"), labels)
             .expect("the names and labels in this file are valid");
+        self.0.register(Box::new(metric.clone())).expect("each name in this file is used once");
+        metric
+    }
+
+    fn histogram(&self, name: &str, bounds: &[f64], help: &str) -> Histogram {
+        let options = HistogramOpts::new(name, help).namespace("gophership");
+        let metric = Histogram::with_opts(options.buckets(bounds.to_vec()))
+            .expect("the names and bounds in this file are valid");
         self.0.register(Box::new(metric.clone())).expect("each name in this file is used once");
         metric
     }
@@ -91,16 +125,27 @@ impl Metrics {
                 &["from", "to", "cause"],
                 "Changes of the zone in force, by what caused them.",
             ),
+            reaction: b.histogram(
+                "somatic_reaction_seconds",
+                &[0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01],
+                "From the reading that changes the zone to the zone in force.",
+            ),
             pressure: b.gauge(
                 "somatic_pressure_permille",
                 &["sense", "place"],
                 "What was sensed last, in thousandths of its limit.",
             ),
-            ledger: b.gauge(
-                "ledger_records",
-                &["signal", "bucket"],
-                "Records by ledger bucket; origins equal destinations.",
+            stalled: b.gauge(
+                "somatic_stalled",
+                &["component"],
+                "1 while nothing moves in a component although it has work.",
             ),
+            stalls: b.counter(
+                "somatic_stalls_total",
+                &["component"],
+                "Times that nothing moved in a component although it had work.",
+            ),
+            ledger: b.ledger(),
             edge_batches: b.gauge(
                 "edge_batches",
                 &["component"],
@@ -121,8 +166,12 @@ impl Metrics {
                 &["result"],
                 "Configuration reloads by result.",
             ),
+            memory_idle: b.memory_idle(),
+            deliveries: b.deliveries(),
+            memory: b.memory(),
             sources: b.sources(),
             sinks: b.sinks(),
+            transforms: b.transforms(),
             vaults: b.vaults(),
             registry: b.0,
         })

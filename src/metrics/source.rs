@@ -1,10 +1,26 @@
-//! The figures of a source.
+//! The figures of a source. Every request counts in some of them, so they are striped: each thread
+//! counts for itself, and who shows them adds up.
 
-use prometheus::IntCounter;
-use prometheus::IntCounterVec;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use prometheus::Opts;
+use prometheus::core::Collector;
+use prometheus::core::Desc;
+use prometheus::core::Describer;
+use prometheus::proto;
 
 use crate::metrics::Builder;
 use crate::metrics::Metrics;
+use crate::metrics::placement::PlacedIn;
+use crate::metrics::placement::Times;
+use crate::stripes::Stripes;
 
 /// Why a request went to the vault instead of the pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +30,8 @@ pub enum PivotCause {
     Diverted,
     /// An edge was full.
     EdgeFull,
+    /// For some of its sinks only: their edge was full, or their backend is out.
+    Split,
     /// It was not delivered within the source's patience.
     Patience,
     /// A component failed to deliver it.
@@ -21,26 +39,17 @@ pub enum PivotCause {
 }
 
 impl PivotCause {
-    const ALL: [Self; 4] = [Self::Diverted, Self::EdgeFull, Self::Patience, Self::Failed];
+    const ALL: [Self; 5] =
+        [Self::Diverted, Self::EdgeFull, Self::Split, Self::Patience, Self::Failed];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Diverted => "diverted",
             Self::EdgeFull => "edge_full",
+            Self::Split => "split",
             Self::Patience => "patience",
             Self::Failed => "failed",
         }
-    }
-}
-
-/// Counts requests that went to the vault, by cause; the handles are looked up once.
-#[derive(Clone)]
-pub struct Pivots([IntCounter; 4]);
-
-impl Pivots {
-    /// Counts one request.
-    pub fn count(&self, cause: PivotCause) {
-        self.0[cause as usize].inc();
     }
 }
 
@@ -56,13 +65,21 @@ pub enum RefusalCause {
     Unsupported,
     /// Nobody had room.
     Busy,
+    /// The sender went silent in the middle of it.
+    Stalled,
     /// A backend refused it for good.
     Rejected,
 }
 
 impl RefusalCause {
-    const ALL: [Self; 5] =
-        [Self::Invalid, Self::TooLarge, Self::Unsupported, Self::Busy, Self::Rejected];
+    const ALL: [Self; 6] = [
+        Self::Invalid,
+        Self::TooLarge,
+        Self::Unsupported,
+        Self::Busy,
+        Self::Stalled,
+        Self::Rejected,
+    ];
 
     const fn name(self) -> &'static str {
         match self {
@@ -70,69 +87,184 @@ impl RefusalCause {
             Self::TooLarge => "too_large",
             Self::Unsupported => "unsupported",
             Self::Busy => "busy",
+            Self::Stalled => "stalled",
             Self::Rejected => "rejected",
         }
     }
 }
 
-/// The counters of one source.
-#[derive(Clone)]
-pub struct SourceMetrics {
-    /// Requests that were acknowledged.
-    pub accepted: IntCounter,
-    /// Bytes of protobuf taken in.
-    pub bytes: IntCounter,
-    /// Requests that went to the vault.
-    pub pivots: Pivots,
-    refused: [IntCounter; 5],
+/// The figures of one source, on one stripe.
+#[derive(Debug, Default)]
+struct Figures {
+    accepted: AtomicU64,
+    bytes: AtomicU64,
+    refused: [AtomicU64; RefusalCause::ALL.len()],
+    pivots: [AtomicU64; PivotCause::ALL.len()],
+    placements: [Times; PlacedIn::ALL.len()],
 }
 
+/// Counts for one source. Cheap to clone; counting writes no line that another worker writes.
+#[derive(Clone, Debug, Default)]
+pub struct SourceMetrics(Arc<Stripes<Figures>>);
+
 impl SourceMetrics {
+    /// Counts a request that was acknowledged.
+    pub fn accept(&self) {
+        self.0.mine().accepted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts bytes of protobuf taken in.
+    pub fn receive(&self, bytes: u64) {
+        self.0.mine().bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     /// Counts a refused request.
     pub fn refuse(&self, cause: RefusalCause) {
-        self.refused[cause as usize].inc();
+        self.0.mine().refused[cause as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a request that went to the vault.
+    pub fn pivot(&self, cause: PivotCause) {
+        self.0.mine().pivots[cause as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a request that found its place so long after its last byte had arrived.
+    pub fn place(&self, placed_in: PlacedIn, taken: Duration) {
+        self.0.mine().placements[placed_in as usize].count(taken);
+    }
+
+    fn total(&self, figure: impl Fn(&Figures) -> &AtomicU64) -> u64 {
+        self.0.iter().map(|figures| figure(figures).load(Ordering::Relaxed)).sum()
     }
 }
 
+/// The figures of all sources, added up when they are shown.
+#[derive(Clone)]
 pub(super) struct SourceFamilies {
-    accepted: IntCounterVec,
-    bytes: IntCounterVec,
-    refused: IntCounterVec,
-    pivots: IntCounterVec,
+    known: Arc<Mutex<BTreeMap<String, SourceMetrics>>>,
+    descs: Arc<[Desc; 5]>,
+}
+
+impl SourceFamilies {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, SourceMetrics>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One family: for each source what `metrics` makes of it.
+    fn family(
+        &self,
+        idx: usize,
+        kind: proto::MetricType,
+        metrics: impl Fn(&str, &SourceMetrics) -> Vec<proto::Metric>,
+    ) -> proto::MetricFamily {
+        let mut family = proto::MetricFamily::default();
+        family.set_name(self.descs[idx].fq_name.clone());
+        family.set_help(self.descs[idx].help.clone());
+        family.set_field_type(kind);
+        let known = self.lock();
+        family.set_metric(known.iter().flat_map(|(id, source)| metrics(id, source)).collect());
+        family
+    }
+}
+
+impl Collector for SourceFamilies {
+    fn desc(&self) -> Vec<&Desc> {
+        self.descs.iter().collect()
+    }
+
+    fn collect(&self) -> Vec<proto::MetricFamily> {
+        let of = |idx, metrics: fn(&str, &SourceMetrics) -> Vec<proto::Metric>| {
+            self.family(idx, proto::MetricType::COUNTER, metrics)
+        };
+        vec![
+            of(0, |id, source| vec![counter(&[id], source.total(|of| &of.accepted))]),
+            of(1, |id, source| vec![counter(&[id], source.total(|of| &of.bytes))]),
+            of(2, |id, source| {
+                let of = |cause: RefusalCause| {
+                    counter(&[id, cause.name()], source.total(|of| &of.refused[cause as usize]))
+                };
+                RefusalCause::ALL.map(of).to_vec()
+            }),
+            of(3, |id, source| {
+                let of = |cause: PivotCause| {
+                    counter(&[id, cause.name()], source.total(|of| &of.pivots[cause as usize]))
+                };
+                PivotCause::ALL.map(of).to_vec()
+            }),
+            self.family(4, proto::MetricType::HISTOGRAM, |id, source| {
+                let of = |placed_in: PlacedIn| {
+                    let stripes = source.0.iter().map(|of| &of.placements[placed_in as usize]);
+                    let labels = labels(&[("source", id), ("in", placed_in.name())]);
+                    let mut metric = proto::Metric::from_label(labels);
+                    metric.set_histogram(Times::total(stripes));
+                    metric
+                };
+                PlacedIn::ALL.map(of).to_vec()
+            }),
+        ]
+    }
+}
+
+/// Values of the labels `source` and `cause`, as far as given, and the count.
+fn counter(values: &[&str], count: u64) -> proto::Metric {
+    let pairs: Vec<_> = ["source", "cause"].into_iter().zip(values.iter().copied()).collect();
+    let mut metric = proto::Metric::from_label(labels(&pairs));
+    let mut value = proto::Counter::default();
+    // As every Prometheus client has it: exact up to 2^53.
+    #[expect(clippy::cast_precision_loss, reason = "the format knows nothing else")]
+    value.set_value(count as f64);
+    metric.set_counter(value);
+    metric
+}
+
+/// Labels in the order of their names.
+fn labels(pairs: &[(&str, &str)]) -> Vec<proto::LabelPair> {
+    let mut pairs = pairs.to_vec();
+    pairs.sort_unstable();
+    let pair = |(name, value): (&str, &str)| {
+        let mut pair = proto::LabelPair::default();
+        pair.set_name(name.to_owned());
+        pair.set_value(value.to_owned());
+        pair
+    };
+    pairs.into_iter().map(pair).collect()
 }
 
 impl Builder {
     pub(super) fn sources(&self) -> SourceFamilies {
+        let desc = |name: &str, labels: &[&str], help: &str| {
+            let opts = Opts::new(name, help).namespace("gophership");
+            let opts = opts.variable_labels(labels.iter().map(|&label| label.to_owned()).collect());
+            opts.describe().expect("the names and labels in this file are valid")
+        };
         let cause = &["source", "cause"];
-        SourceFamilies {
-            accepted: self.counter("source_requests_total", &["source"], "Requests acknowledged."),
-            bytes: self.counter(
-                "source_received_bytes_total",
-                &["source"],
-                "Protobuf bytes received.",
-            ),
-            refused: self.counter("source_refused_total", cause, "Requests refused, by cause."),
-            pivots: self.counter(
-                "somatic_pivots_total",
-                cause,
-                "Requests that went to the vault instead of the pipeline, by cause.",
-            ),
-        }
+        let families = SourceFamilies {
+            known: Arc::default(),
+            descs: Arc::new([
+                desc("source_requests_total", &["source"], "Requests acknowledged."),
+                desc("source_received_bytes_total", &["source"], "Protobuf bytes received."),
+                desc("source_refused_total", cause, "Requests refused, by cause."),
+                desc(
+                    "somatic_pivots_total",
+                    cause,
+                    "Requests that went to the vault instead of the pipeline, by cause.",
+                ),
+                desc(
+                    "source_placement_seconds",
+                    &["source", "in"],
+                    "From the last byte of a request to its place in edges or in a vault.",
+                ),
+            ]),
+        };
+        self.0.register(Box::new(families.clone())).expect("each name in this file is used once");
+        families
     }
 }
 
 impl Metrics {
-    /// The counters of a source.
+    /// The figures of a source.
     #[must_use]
     pub fn source(&self, id: &str) -> SourceMetrics {
-        let SourceFamilies { accepted, bytes, refused, pivots } = &self.sources;
-        SourceMetrics {
-            accepted: accepted.with_label_values(&[id]),
-            bytes: bytes.with_label_values(&[id]),
-            pivots: Pivots(
-                PivotCause::ALL.map(|cause| pivots.with_label_values(&[id, cause.name()])),
-            ),
-            refused: RefusalCause::ALL.map(|cause| refused.with_label_values(&[id, cause.name()])),
-        }
+        self.sources.lock().entry(id.to_owned()).or_default().clone()
     }
 }

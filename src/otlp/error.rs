@@ -81,6 +81,8 @@ pub enum FaultKind {
     UnbalancedGroup,
     /// Groups are nested deeper than any decoder goes.
     GroupTooDeep,
+    /// Messages are nested deeper than any decoder goes.
+    TooDeep,
 }
 
 impl fmt::Display for FaultKind {
@@ -93,6 +95,7 @@ impl fmt::Display for FaultKind {
             Self::UnexpectedWireType => "a known field has a foreign wire type",
             Self::UnbalancedGroup => "a group ends that was not begun",
             Self::GroupTooDeep => "groups are nested too deep",
+            Self::TooDeep => "messages are nested too deep",
         })
     }
 }

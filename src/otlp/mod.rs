@@ -3,7 +3,10 @@
 //!
 //! * [`prescan`] validates and counts in one pass; every request goes through it.
 //! * [`inspect`] looks at every nested message and bounds what decoding costs.
-//! * [`Editor`] changes attributes, [`retain`] drops records, both without decoding.
+//! * [`Editor`] changes attributes, [`Rewriter`] texts, [`retain`] drops records, all without
+//!   decoding.
+//! * [`merge`] makes one request of several, [`Parts`] several of one, [`group`] one for each kind of
+//!   resource.
 //! * [`decode`] gives the typed form to whoever needs it.
 //! * [`json_to_wire`] and [`wire_to_json`] convert from and to the JSON form.
 //! * [`demo`] makes requests for demonstrations and tests.
@@ -30,12 +33,16 @@ mod decode;
 pub mod demo;
 mod edit;
 mod error;
+mod group;
 mod inspect;
 mod json;
 mod locate;
+mod merge;
+mod part;
 mod patch;
 mod prescan;
 mod retain;
+mod rewrite;
 mod schema;
 mod signal;
 mod value;
@@ -43,6 +50,8 @@ mod verdict;
 mod view;
 mod wire;
 
+#[cfg(test)]
+pub(crate) mod samples;
 #[cfg(test)]
 mod tests;
 
@@ -56,19 +65,34 @@ pub use edit::Operation;
 pub use edit::Table;
 pub use error::FaultKind;
 pub use error::WireError;
+pub use group::Group;
+pub use group::Grouped;
+pub use group::ResourceView;
+pub use group::group;
 pub use inspect::DecodeLimits;
 pub use inspect::inspect;
 pub use json::json_to_wire;
 pub use json::wire_to_json;
+pub use merge::RequestLimits;
+pub use merge::merge;
+pub use part::Part;
+pub use part::Parts;
 pub use prescan::Summary;
 pub use prescan::prescan;
 pub use prescan::prescan_envelope;
 pub use retain::Retained;
+pub use retain::Reviser;
+pub use retain::Revision;
 pub use retain::retain;
+pub use rewrite::Fate;
+pub use rewrite::Place;
+pub use rewrite::Rewrite;
+pub use rewrite::Rewriter;
 pub use signal::Signal;
 pub use signal::UnknownSignal;
 pub use value::AnyValueView;
 pub use value::Value;
 pub use verdict::Verdict;
 pub use verdict::chain;
+pub use verdict::retry_after;
 pub use view::RecordView;

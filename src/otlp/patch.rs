@@ -78,8 +78,14 @@ impl Patches {
         self.replace(field.start..field.end, |_| ())
     }
 
+    /// Forgets all changes and keeps the memory.
+    pub(super) fn clear(&mut self) {
+        self.list.clear();
+        self.arena.clear();
+    }
+
     /// The request with all changes made; the very same bytes when there are none.
-    pub(super) fn apply(mut self, source: &Bytes) -> Bytes {
+    pub(super) fn apply(&mut self, source: &Bytes) -> Bytes {
         if self.list.is_empty() {
             return source.clone();
         }

@@ -1,4 +1,4 @@
-//! Dropping records from the wire form.
+//! Dropping records from the wire form, and changing the trace state of those that stay.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use super::locate::malformed;
 use super::patch::Patches;
 use super::signal::Signal;
 use super::view::RecordView;
-use super::wire::{Field, Fields, WireType};
+use super::wire::{Field, Fields, WireType, put_bytes};
 
 /// A request after records were dropped.
 #[derive(Debug, Clone)]
@@ -35,21 +35,54 @@ pub struct Retained {
 pub fn retain(
     signal: Signal,
     bytes: &Bytes,
-    keep: impl FnMut(&RecordView<'_>) -> bool,
+    mut keep: impl FnMut(&RecordView<'_>) -> bool,
 ) -> Result<Retained, WireError> {
-    let mut pass = Pass {
-        signal,
-        bytes,
-        keep,
-        patches: Patches::default(),
-        resource: Vec::new(),
-        scope: Vec::new(),
-    };
-    match pass.request() {
-        Ok(Count { kept, dropped, .. }) => {
-            Ok(Retained { bytes: pass.patches.apply(bytes), kept, dropped })
+    let decide =
+        |record: &RecordView<'_>| if keep(record) { Revision::Keep } else { Revision::Drop };
+    Reviser::default().apply(signal, bytes, decide)
+}
+
+/// What becomes of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Revision {
+    /// It stays as it is.
+    Keep,
+    /// It is dropped.
+    Drop,
+    /// It stays, with this trace state if it is a span.
+    TraceState(String),
+}
+
+/// Drops and changes records. Kept between requests for its memory.
+#[derive(Debug, Default)]
+pub struct Reviser {
+    patches: Patches,
+    resource: Vec<Field>,
+    scope: Vec<Field>,
+}
+
+impl Reviser {
+    /// Does with each record what `decide` says; all that [`retain`] promises holds here too.
+    /// Takes no memory when nothing changes.
+    ///
+    /// # Errors
+    ///
+    /// [`WireError::Malformed`] when the envelope, or a record that is changed, cannot be read.
+    pub fn apply(
+        &mut self,
+        signal: Signal,
+        bytes: &Bytes,
+        decide: impl FnMut(&RecordView<'_>) -> Revision,
+    ) -> Result<Retained, WireError> {
+        let Self { patches, resource, scope } = self;
+        patches.clear();
+        let mut pass = Pass { signal, bytes, decide, patches, resource, scope };
+        match pass.request() {
+            Ok(Count { kept, dropped, .. }) => {
+                Ok(Retained { bytes: pass.patches.apply(bytes), kept, dropped })
+            }
+            Err(fault) => Err(malformed(signal, bytes, fault)),
         }
-        Err(fault) => Err(malformed(signal, bytes, fault)),
     }
 }
 
@@ -77,20 +110,20 @@ impl Count {
 struct Pass<'a, K> {
     signal: Signal,
     bytes: &'a [u8],
-    keep: K,
-    patches: Patches,
+    decide: K,
+    patches: &'a mut Patches,
     /// The pieces of the resource around the current record.
-    resource: Vec<Field>,
+    resource: &'a mut Vec<Field>,
     /// The pieces of the scope around the current record.
-    scope: Vec<Field>,
+    scope: &'a mut Vec<Field>,
 }
 
-impl<K: FnMut(&RecordView<'_>) -> bool> Pass<'_, K> {
+impl<K: FnMut(&RecordView<'_>) -> Revision> Pass<'_, K> {
     fn request(&mut self) -> Result<Count, Fault> {
         let span = 0..self.bytes.len();
         self.children(span, 1, |pass, field| {
             pass.resource.clear();
-            pieces(pass.bytes, field.span(), &mut pass.resource)?;
+            pieces(pass.bytes, field.span(), pass.resource)?;
             pass.container(field, Self::resource_container)
         })
     }
@@ -98,17 +131,15 @@ impl<K: FnMut(&RecordView<'_>) -> bool> Pass<'_, K> {
     fn resource_container(&mut self, span: Range<usize>) -> Result<Count, Fault> {
         self.children(span, 2, |pass, field| {
             pass.scope.clear();
-            pieces(pass.bytes, field.span(), &mut pass.scope)?;
+            pieces(pass.bytes, field.span(), pass.scope)?;
             pass.container(field, Self::scope_container)
         })
     }
 
     fn scope_container(&mut self, span: Range<usize>) -> Result<Count, Fault> {
         match self.signal {
-            Signal::Logs => self.children(span, 2, |pass, field| Ok(pass.record(field, field, 6))),
-            Signal::Traces => {
-                self.children(span, 2, |pass, field| Ok(pass.record(field, field, 9)))
-            }
+            Signal::Logs => self.children(span, 2, |pass, field| pass.record(field, field, 6)),
+            Signal::Traces => self.children(span, 2, |pass, field| pass.record(field, field, 9)),
             Signal::Metrics => self.children(span, 2, |pass, metric| {
                 pass.container(metric, |pass, span| pass.metric(metric, span))
             }),
@@ -129,31 +160,51 @@ impl<K: FnMut(&RecordView<'_>) -> bool> Pass<'_, K> {
         let Some(attributes) = point_attributes(kind) else { return Ok(Count::default()) };
         self.children(since..span.end, kind, |pass, data| {
             let slot = pass.patches.open(data);
-            let mut count = pass.children(data.span(), 1, |pass, point| {
-                Ok(pass.record(metric, point, attributes))
-            })?;
+            let mut count = pass
+                .children(data.span(), 1, |pass, point| pass.record(metric, point, attributes))?;
             count.delta = pass.patches.close(&slot, data, count.delta);
             Ok(count)
         })
     }
 
     /// Asks about one record.
-    fn record(&mut self, named: &Field, record: &Field, attributes: u32) -> Count {
+    fn record(&mut self, named: &Field, record: &Field, attributes: u32) -> Result<Count, Fault> {
         let view = RecordView {
             signal: self.signal,
             bytes: self.bytes,
-            resource: &self.resource,
-            scope: &self.scope,
+            resource: self.resource,
+            scope: self.scope,
             named: *named,
             record: *record,
             attributes,
         };
-        if (self.keep)(&view) {
-            Count { kept: 1, ..Count::default() }
-        } else {
-            let delta = self.patches.replace(record.start..record.end, |_| ());
-            Count { dropped: 1, delta, kept: 0 }
+        let mut count = Count { kept: 1, ..Count::default() };
+        match (self.decide)(&view) {
+            Revision::Drop => {
+                let delta = self.patches.replace(record.start..record.end, |_| ());
+                count = Count { dropped: 1, delta, kept: 0 };
+            }
+            Revision::TraceState(state) if self.signal == Signal::Traces => {
+                let slot = self.patches.open(record);
+                let delta = self.trace_state(record.span(), &state)?;
+                count.delta = self.patches.close(&slot, record, delta);
+            }
+            Revision::Keep | Revision::TraceState(_) => {}
         }
+        Ok(count)
+    }
+
+    /// Gives the span at `span` another trace state; the one that counts is the last.
+    fn trace_state(&mut self, span: Range<usize>, state: &str) -> Result<isize, Fault> {
+        let mut place = span.end..span.end;
+        let mut fields = Fields::new(self.bytes, span);
+        while let Some(field) = fields.next()? {
+            if field.number == 3 {
+                field.expect(WireType::Len)?;
+                place = field.start..field.end;
+            }
+        }
+        Ok(self.patches.replace(place, |out| put_bytes(out, 3, state.as_bytes())))
     }
 
     /// Goes into a container; drops it whole when nothing is left of it.
@@ -192,7 +243,11 @@ impl<K: FnMut(&RecordView<'_>) -> bool> Pass<'_, K> {
 }
 
 /// Collects the places of the resource or scope, field 1 of the container at `span`.
-fn pieces(bytes: &[u8], span: Range<usize>, pieces: &mut Vec<Field>) -> Result<(), Fault> {
+pub(super) fn pieces(
+    bytes: &[u8],
+    span: Range<usize>,
+    pieces: &mut Vec<Field>,
+) -> Result<(), Fault> {
     let mut fields = Fields::new(bytes, span);
     while let Some(field) = fields.next()? {
         if field.number == 1 {

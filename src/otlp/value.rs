@@ -1,5 +1,7 @@
 //! Attribute values: those that edits write, and those that are read in place.
 
+use std::borrow::Cow;
+
 use super::error::Fault;
 use super::schema::{Kind, Message};
 use super::wire::{Field, Fields, WireType, put_bytes, put_key, put_message, put_varint};
@@ -46,6 +48,18 @@ impl<'a> AnyValueView<'a> {
     pub fn as_str(self) -> Option<&'a str> {
         match self {
             Self::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The value as text, if it is a single value that is text, a number, true or false.
+    #[must_use]
+    pub fn to_text(self) -> Option<Cow<'a, str>> {
+        match self {
+            Self::String(text) => Some(Cow::Borrowed(text)),
+            Self::Bool(value) => Some(Cow::Owned(value.to_string())),
+            Self::Int(value) => Some(Cow::Owned(value.to_string())),
+            Self::Double(value) => Some(Cow::Owned(value.to_string())),
             _ => None,
         }
     }

@@ -1,10 +1,22 @@
 //! What an answer of the backend means for the request: one table for gRPC and HTTP.
 //!
+//! | answer | meaning |
+//! |---|---|
+//! | `OK`, 2xx | delivered, less what `partial_success` says |
+//! | `CANCELLED`, `DEADLINE_EXCEEDED`, `ABORTED`, `OUT_OF_RANGE`, `UNAVAILABLE`, `DATA_LOSS` | again |
+//! | `RESOURCE_EXHAUSTED` with `RetryInfo` | again |
+//! | 429, 502, 503, 504 | again |
+//! | no answer: refused, reset, timed out, broken off | again |
+//! | any other code or status | never again |
+//!
 //! Source: OTLP specification 1.11, "Failures", "Throttling" and "Partial Success".
 
 use std::time::Duration;
+use std::time::SystemTime;
 
 use tonic::Code;
+use tonic::Status;
+use tonic_types::StatusExt;
 
 /// The longest pause that a backend may ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
@@ -40,7 +52,20 @@ impl Verdict {
         Self::Retry { after: None, reason: reason.into() }
     }
 
-    /// Judges a gRPC status that is not OK.
+    /// Judges the status of a call that did not end with OK.
+    #[must_use]
+    pub fn of_status(status: &Status) -> Self {
+        // A status that came over the wire has no cause. One that was made here has the failure of
+        // the connection, whatever code was found for it.
+        if let Some(cause) = std::error::Error::source(status) {
+            return Self::unanswered(format!("no answer: {}", chain(cause)));
+        }
+        // `RetryInfo` says that the backend expects to recover, also where it does not say when.
+        let hint = status.get_details_retry_info().map(|info| info.retry_delay.unwrap_or_default());
+        Self::of_grpc(status.code(), status.message(), hint)
+    }
+
+    /// Judges a gRPC code that is not OK.
     #[must_use]
     pub fn of_grpc(code: Code, message: &str, hint: Option<Duration>) -> Self {
         let reason = format!("{code:?}: {message}");
@@ -86,6 +111,18 @@ impl Verdict {
     }
 }
 
+/// Reads a `Retry-After`: seconds, or a date. One of the past is now; what is neither says nothing.
+#[must_use]
+pub fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
+    let value = value.trim();
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More seconds than can be counted are many.
+        return Some(value.parse().map_or(Duration::MAX, Duration::from_secs));
+    }
+    let date = httpdate::parse_http_date(value).ok()?;
+    Some(date.duration_since(now).unwrap_or_default())
+}
+
 /// The error with its causes, each said once.
 #[must_use]
 pub fn chain(error: &dyn std::error::Error) -> String {
@@ -104,28 +141,130 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use http::HeaderMap;
+    use http::StatusCode;
+    use tonic_types::ErrorDetails;
+
     use super::*;
 
-    fn is_retried(verdict: &Verdict) -> bool {
-        matches!(verdict, Verdict::Retry { .. })
+    const HINT: Duration = Duration::from_secs(7);
+
+    #[expect(clippy::option_option, reason = "never, again, and again not before")]
+    /// What is to be done: `Some` is to send it again, with what was asked for.
+    fn again(verdict: &Verdict) -> Option<Option<Duration>> {
+        match verdict {
+            Verdict::Retry { after, .. } => Some(*after),
+            Verdict::Rejected { .. } => None,
+            Verdict::Delivered { .. } => panic!("an error delivers nothing"),
+        }
+    }
+
+    /// The status as it comes over the wire.
+    fn received(status: Status) -> Status {
+        let headers: HeaderMap = status.into_http::<String>().headers().clone();
+        Status::from_header_map(&headers).unwrap()
     }
 
     #[test]
     fn every_grpc_code_is_judged_as_otlp_says() {
-        let retried = [1, 4, 10, 11, 14, 15];
-        for number in 1..=16 {
-            let verdict = Verdict::of_grpc(Code::from_i32(number), "", None);
-            assert_eq!(is_retried(&verdict), retried.contains(&number), "code {number}");
+        // Without RetryInfo, and with it.
+        let table = [
+            (Code::Cancelled, true, true),
+            (Code::Unknown, false, false),
+            (Code::InvalidArgument, false, false),
+            (Code::DeadlineExceeded, true, true),
+            (Code::NotFound, false, false),
+            (Code::AlreadyExists, false, false),
+            (Code::PermissionDenied, false, false),
+            (Code::ResourceExhausted, false, true),
+            (Code::FailedPrecondition, false, false),
+            (Code::Aborted, true, true),
+            (Code::OutOfRange, true, true),
+            (Code::Unimplemented, false, false),
+            (Code::Internal, false, false),
+            (Code::Unavailable, true, true),
+            (Code::DataLoss, true, true),
+            (Code::Unauthenticated, false, false),
+            // What a code beyond the table is read as.
+            (Code::from_i32(17), false, false),
+            (Code::from_bytes(b"garbage"), false, false),
+        ];
+        for (idx, (code, bare, hinted)) in table.into_iter().enumerate() {
+            assert!(idx > 15 || code as usize == idx + 1, "the table is complete");
+            let verdict = Verdict::of_status(&received(Status::new(code, "no")));
+            assert_eq!(again(&verdict), bare.then_some(None), "{code:?}");
+            for (delay, after) in [(Some(HINT), HINT), (None, Duration::ZERO)] {
+                let details = ErrorDetails::with_retry_info(delay);
+                let status = received(Status::with_error_details(code, "no", details));
+                let verdict = Verdict::of_status(&status);
+                assert_eq!(again(&verdict), hinted.then_some(Some(after)), "{code:?} {delay:?}");
+            }
         }
-        let hint = Some(Duration::from_secs(2));
-        assert!(is_retried(&Verdict::of_grpc(Code::ResourceExhausted, "", hint)));
+    }
+
+    #[test]
+    fn details_that_cannot_be_read_are_no_hint() {
+        let torn = Status::with_details(Code::ResourceExhausted, "", vec![0xff; 9].into());
+        assert_eq!(again(&Verdict::of_status(&received(torn))), None);
+        let torn = Status::with_details(Code::Unavailable, "", vec![0xff; 9].into());
+        assert_eq!(again(&Verdict::of_status(&received(torn))), Some(None));
+    }
+
+    #[test]
+    fn a_connection_that_breaks_is_no_answer_whatever_code_is_made_of_it() {
+        let calm = h2::Error::from(h2::Reason::ENHANCE_YOUR_CALM);
+        let status = Status::from_error(Box::new(calm));
+        assert_eq!(status.code(), Code::ResourceExhausted, "a code that is not retried");
+        assert_eq!(again(&Verdict::of_status(&status)), Some(None));
     }
 
     #[test]
     fn every_http_status_is_judged_as_otlp_says() {
-        for number in (300..=599).filter_map(|number| http::StatusCode::from_u16(number).ok()) {
-            let expected = [429, 502, 503, 504].contains(&number.as_u16());
-            assert_eq!(is_retried(&Verdict::of_http(number, None)), expected, "status {number}");
+        for number in (300..=999).filter_map(|number| StatusCode::from_u16(number).ok()) {
+            let is_again = [429, 502, 503, 504].contains(&number.as_u16());
+            for hint in [None, Some(HINT)] {
+                let verdict = Verdict::of_http(number, hint);
+                assert_eq!(again(&verdict), is_again.then_some(hint), "status {number}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_hint_is_seconds_or_a_date_and_anything_else_is_none() {
+        // A day after the example of RFC 9110.
+        let now = UNIX_EPOCH + Duration::from_secs(784_111_777 + 86_400);
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        for (text, expected) in [
+            ("0", seconds(0)),
+            ("120", seconds(120)),
+            (" 120 ", seconds(120)),
+            ("99999999999999999999999", Some(Duration::MAX)),
+            ("Mon, 07 Nov 1994 08:50:07 GMT", seconds(30)),
+            ("Monday, 07-Nov-94 08:50:07 GMT", seconds(30)),
+            ("Mon Nov  7 08:50:07 1994", seconds(30)),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", seconds(0)),
+            ("Fri, 31 Dec 9999 23:59:59 GMT", seconds(253_402_300_799 - 784_198_177)),
+            ("-5", None),
+            ("+5", None),
+            ("1.5", None),
+            ("5s", None),
+            ("", None),
+            ("soon", None),
+            ("Sun, 31 Feb 1994 99:99:99 GMT", None),
+        ] {
+            assert_eq!(retry_after(text, now), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_hint_is_taken_but_not_for_ever() {
+        for hint in [Duration::from_hours(24), Duration::MAX] {
+            let verdict = Verdict::of_http(StatusCode::SERVICE_UNAVAILABLE, Some(hint));
+            assert_eq!(again(&verdict), Some(Some(RETRY_AFTER_MAX)));
+            let verdict = Verdict::of_grpc(Code::Unavailable, "", Some(hint));
+            assert_eq!(again(&verdict), Some(Some(RETRY_AFTER_MAX)));
         }
     }
 
@@ -136,12 +275,5 @@ mod tests {
         let body = [10, 6, 8, 3, 18, 2, b'n', b'o'];
         let partial = Verdict::Delivered { rejected: 3, message: "no".to_owned() };
         assert_eq!(Verdict::of_response(&body), partial);
-    }
-
-    #[test]
-    fn a_hint_is_taken_but_not_for_ever() {
-        let verdict = Verdict::of_http(http::StatusCode::SERVICE_UNAVAILABLE, Some(Duration::MAX));
-        let Verdict::Retry { after, .. } = verdict else { unreachable!("503 is retried") };
-        assert_eq!(after, Some(RETRY_AFTER_MAX));
     }
 }

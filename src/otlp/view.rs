@@ -1,5 +1,6 @@
 //! A record as the wire has it, its fields found when they are asked for.
 
+use super::edit::Level;
 use super::error::Fault;
 use super::signal::Signal;
 use super::value::{AnyValueView, entry_key, entry_value};
@@ -50,6 +51,45 @@ impl<'a> RecordView<'a> {
         if self.signal == Signal::Logs { self.text(&self.record, 3) } else { "" }
     }
 
+    /// The trace id of a log record or span; empty when it is not given and for data points.
+    #[must_use]
+    pub fn trace_id(&self) -> &'a [u8] {
+        let number = match self.signal {
+            Signal::Logs => 9,
+            Signal::Traces => 1,
+            Signal::Metrics => return &[],
+        };
+        let field = self.last(&self.record, number, WireType::Len);
+        field.map_or(&[], |field| &self.bytes[field.span()])
+    }
+
+    /// The W3C trace state of a span; empty when it is not given and for other signals.
+    #[must_use]
+    pub fn trace_state(&self) -> &'a str {
+        if self.signal == Signal::Traces { self.text(&self.record, 3) } else { "" }
+    }
+
+    /// The record on the wire, without its key and length.
+    #[must_use]
+    pub fn wire(&self) -> &'a [u8] {
+        &self.bytes[self.record.span()]
+    }
+
+    /// The fields of the record: their numbers, and their values on the wire; of what cannot be
+    /// read on, nothing.
+    pub fn fields(&self) -> impl Iterator<Item = (u32, &'a [u8])> + use<'a> {
+        let bytes = self.bytes;
+        let mut fields = Fields::new(bytes, self.record.span());
+        std::iter::from_fn(move || fields.next().ok().flatten())
+            .map(move |field| (field.number, &bytes[field.span()]))
+    }
+
+    /// The resource and the scope on the wire, in pieces, usually one of each.
+    pub fn origin(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let bytes = self.bytes;
+        self.resource.iter().chain(self.scope).map(move |piece| &bytes[piece.span()])
+    }
+
     /// The name of the span, of the data point's metric, or of the event a log record is.
     #[must_use]
     pub fn name(&self) -> &'a str {
@@ -89,6 +129,16 @@ impl<'a> RecordView<'a> {
         self.find(self.resource, 1, key)
     }
 
+    /// An attribute of one of the levels.
+    #[must_use]
+    pub fn attribute_of(&self, level: Level, key: &str) -> Option<AnyValueView<'a>> {
+        match level {
+            Level::Record => self.attribute(key),
+            Level::Resource => self.resource_attribute(key),
+            Level::Scope => self.scope_attribute(key),
+        }
+    }
+
     /// An attribute of the record's instrumentation scope.
     #[must_use]
     pub fn scope_attribute(&self, key: &str) -> Option<AnyValueView<'a>> {
@@ -120,27 +170,37 @@ impl<'a> RecordView<'a> {
     }
 
     fn find(&self, pieces: &[Field], number: u32, key: &str) -> Option<AnyValueView<'a>> {
-        let mut found = pieces.iter().map(|piece| self.find_in(piece, number, key));
-        found.find_map(|found| found.unwrap_or(None))
+        find_attribute(self.bytes, pieces, number, key)
     }
+}
 
-    fn find_in(
-        &self,
-        message: &Field,
-        number: u32,
-        key: &str,
-    ) -> Result<Option<AnyValueView<'a>>, Fault> {
-        let mut fields = Fields::new(self.bytes, message.span());
-        while let Some(field) = fields.next()? {
-            if field.number == number
-                && field.wire_type == WireType::Len
-                && entry_key(self.bytes, &field)? == key.as_bytes()
-            {
-                return entry_value(self.bytes, &field).map(Some);
-            }
+/// Finds an attribute in the pieces of a message that has attributes as field `number`.
+pub(super) fn find_attribute<'a>(
+    bytes: &'a [u8],
+    pieces: &[Field],
+    number: u32,
+    key: &str,
+) -> Option<AnyValueView<'a>> {
+    let mut found = pieces.iter().map(|piece| find_in(bytes, piece, number, key));
+    found.find_map(|found| found.unwrap_or(None))
+}
+
+fn find_in<'a>(
+    bytes: &'a [u8],
+    message: &Field,
+    number: u32,
+    key: &str,
+) -> Result<Option<AnyValueView<'a>>, Fault> {
+    let mut fields = Fields::new(bytes, message.span());
+    while let Some(field) = fields.next()? {
+        if field.number == number
+            && field.wire_type == WireType::Len
+            && entry_key(bytes, &field)? == key.as_bytes()
+        {
+            return entry_value(bytes, &field).map(Some);
         }
-        Ok(None)
     }
+    Ok(None)
 }
 
 /// The low 32 bits as a signed number.

@@ -25,9 +25,10 @@ use crate::flow::EdgeReceiver;
 use crate::metrics::SinkMetrics;
 use crate::otlp;
 
-/// The conversion streams, so its memory is bounded by the size of the request already.
+/// The conversion streams, so its memory is bounded by the size of the request already. It goes as
+/// deep as decoders do: one record that is too deep would have its whole request refused.
 const JSON_LIMITS: otlp::DecodeLimits =
-    otlp::DecodeLimits { decoded_bytes_max: u64::MAX, depth_max: 32 };
+    otlp::DecodeLimits { decoded_bytes_max: u64::MAX, depth_max: 96 };
 
 /// Writes to standard output.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

@@ -112,6 +112,12 @@ impl Controller {
         self.policy = policy;
     }
 
+    /// The options.
+    #[must_use]
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     /// The zone in force.
     #[must_use]
     pub const fn zone(&self) -> Zone {

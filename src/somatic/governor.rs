@@ -14,6 +14,7 @@
 //! With processors to spare (`s` = 0), or with nobody to yield to (`a` = 0), work runs at the speed of
 //! its zone. With both busy all the time it keeps a sixteenth, so that it comes to an end.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -27,16 +28,21 @@ const NEWEST: f64 = 0.02;
 /// No rest is longer, so that a worker notices soon when it may go on.
 const REST_MAX: Duration = Duration::from_millis(500);
 
+/// Processors are short from this share of waits on, in thousandths, until it is below the other one.
+const SHORT_FROM_PERMILLE: u32 = 200;
+const SHORT_BELOW_PERMILLE: u32 = 50;
+
 /// Tells background workers how much they may do. Shared; reading it is one relaxed load.
 #[derive(Debug)]
 pub struct Governor {
     /// The share, in millionths.
     share: AtomicU32,
+    are_processors_short: AtomicBool,
 }
 
 impl Default for Governor {
     fn default() -> Self {
-        Self { share: AtomicU32::new(MILLION) }
+        Self { share: AtomicU32::new(MILLION), are_processors_short: AtomicBool::new(false) }
     }
 }
 
@@ -47,6 +53,13 @@ impl Governor {
     #[must_use]
     pub fn share(&self) -> f64 {
         f64::from(self.share.load(Ordering::Relaxed)) / f64::from(MILLION)
+    }
+
+    /// Whether requests wait for processors, so that work should be left out that only saves something
+    /// else.
+    #[must_use]
+    pub fn are_processors_short(&self) -> bool {
+        self.are_processors_short.load(Ordering::Relaxed)
     }
 
     /// How long to rest after so much work; `None` means until the zone changes.
@@ -78,6 +91,9 @@ impl Weights {
     /// requests came in since the look before.
     pub fn look(&mut self, governor: &Governor, zone: Zone, stall_permille: u32, is_live: bool) {
         self.activity += (f64::from(u8::from(is_live)) - self.activity) * NEWEST;
+        let were_short = governor.are_processors_short();
+        let limit = if were_short { SHORT_BELOW_PERMILLE } else { SHORT_FROM_PERMILLE };
+        governor.are_processors_short.store(limit <= stall_permille, Ordering::Relaxed);
         governor.set(share(zone, f64::from(stall_permille.min(1000)) / 1000.0, self.activity));
     }
 }
@@ -112,6 +128,20 @@ mod tests {
         assert_eq!(after(1, Zone::Green, u32::MAX, true), 625, "the floor");
         assert_eq!(after(1, Zone::Yellow, 500, true), 1_250);
         assert_eq!(after(1, Zone::Red, 0, false), 0);
+    }
+
+    #[test]
+    fn processors_are_short_from_a_mark_until_well_below_it() {
+        let governor = Governor::default();
+        let mut weights = Weights::default();
+        let mut after = |stall| {
+            weights.look(&governor, Zone::Green, stall, true);
+            governor.are_processors_short()
+        };
+        assert_eq!(
+            [199, 200, 100, 50, 49, 199].map(&mut after),
+            [false, true, true, true, false, false]
+        );
     }
 
     #[test]

@@ -39,6 +39,19 @@ impl Marks {
         }
     }
 
+    /// How far a number is from the yellow mark to the worst there is, from 0 to 1.
+    pub(super) fn excess(self, permille: u32) -> f64 {
+        let Some(yellow) = self.yellow.or(self.red) else { return 0.0 };
+        let worst = self.red.unwrap_or(if yellow < 1000 { 1000 } else { yellow * 2 });
+        if permille < yellow {
+            0.0
+        } else if worst <= permille {
+            1.0
+        } else {
+            f64::from(permille - yellow) / f64::from(worst - yellow)
+        }
+    }
+
     /// The zone below which a number lets nobody fall: the highest it could have asked for, until it is
     /// below the recover mark.
     fn held(self, permille: u32) -> Zone {
@@ -91,7 +104,11 @@ impl Policy {
             Sense::Disk => Marks::new(Some(950), None, 930),
             Sense::Lag => Marks::new(Some(1000), None, 300),
             Sense::Commit => Marks::new(Some(500), None, 200),
-            Sense::CpuStall | Sense::IoStall | Sense::SinkErrors | Sense::SinkLatency => Marks::OFF,
+            Sense::CpuStall
+            | Sense::IoStall
+            | Sense::SinkErrors
+            | Sense::SinkLatency
+            | Sense::Circuit => Marks::OFF,
         }
     }
 

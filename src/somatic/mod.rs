@@ -8,7 +8,9 @@
 //!
 //! Nothing here knows what a pipeline is: a reading is a number at a place, a zone is one of three.
 
+mod brake;
 mod controller;
+mod duty;
 mod governor;
 mod lease;
 mod marks;
@@ -19,9 +21,12 @@ mod sensor;
 mod tests;
 mod vitals;
 mod watch;
+mod watchdog;
 mod zone;
 
+pub use brake::Brake;
 pub use controller::{Cause, Controller, Transition};
+pub use duty::{Counted, Duties, Duty, OnDuty, Part, Tally, Task, Work};
 pub use governor::{Governor, Weights};
 pub use lease::Lease;
 pub use marks::{Marks, Policy};
@@ -32,4 +37,5 @@ pub use sensor::{
 };
 pub use vitals::{Vital, Vitals};
 pub use watch::{OverrideCommand, Somatic, ZoneReport, ZoneWatch};
+pub use watchdog::{News, Stall, Watchdog};
 pub use zone::Zone;

@@ -4,14 +4,24 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde::Serialize;
+
 /// Numbers of one look that are kept without allocating again.
 const READINGS_USUAL: usize = 64;
 
 /// What a number is about. Each says what 1,000 thousandths are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+///
+/// Those that configuration names have its form; edges and vaults have options of their own there.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
 #[repr(usize)]
 pub enum Sense {
     /// The edge in front of a component is full.
+    #[serde(skip)]
     Edge,
     /// A share of the memory budget is used up.
     Memory,
@@ -26,6 +36,7 @@ pub enum Sense {
     /// A task runs 100 ms later than it should.
     Lag,
     /// A vault is full.
+    #[serde(skip)]
     Vault,
     /// The disk of a vault is full.
     Disk,
@@ -35,11 +46,13 @@ pub enum Sense {
     SinkErrors,
     /// A sink's backend answers at the end of the sink's time limit.
     SinkLatency,
+    /// A sink's backend is out, all or nothing: its circuit is open.
+    Circuit,
 }
 
 impl Sense {
     /// Every sense, in the order of their numbers.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Edge,
         Self::Memory,
         Self::Host,
@@ -52,6 +65,7 @@ impl Sense {
         Self::Commit,
         Self::SinkErrors,
         Self::SinkLatency,
+        Self::Circuit,
     ];
 
     /// The name, as in configuration, metrics and logs.
@@ -70,6 +84,7 @@ impl Sense {
             Self::Commit => "commit",
             Self::SinkErrors => "sink_errors",
             Self::SinkLatency => "sink_latency",
+            Self::Circuit => "circuit",
         }
     }
 }
@@ -117,6 +132,8 @@ impl fmt::Display for Pressure {
             Sense::SinkLatency => {
                 write!(formatter, "{place} answers after {share} of its time limit")
             }
+            Sense::Circuit if *permille == 0 => write!(formatter, "{place} has its backend"),
+            Sense::Circuit => write!(formatter, "the backend of {place} is out"),
         }
     }
 }
@@ -145,10 +162,8 @@ impl Readings {
     /// Adds a share of a whole. A share that is no number, or of nothing, is left out: a sensor that
     /// does not know says nothing.
     pub fn push_share(&mut self, sense: Sense, place: &Place, part: f64, whole: f64) {
-        let permille = part / whole * 1000.0;
-        if permille.is_finite() && 0.0 <= permille {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
-            self.push(sense, place, permille.min(f64::from(u32::MAX)) as u32);
+        if let Some(permille) = permille(part, whole) {
+            self.push(sense, place, permille);
         }
     }
 
@@ -162,6 +177,14 @@ impl Readings {
     pub fn highest(&self, sense: Sense) -> Option<&Pressure> {
         self.0.iter().filter(|pressure| pressure.sense == sense).max_by_key(|at| at.permille)
     }
+}
+
+/// A share of a whole in thousandths; none if it is no number, or negative.
+pub(super) fn permille(part: f64, whole: f64) -> Option<u32> {
+    let permille = part / whole * 1000.0;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
+    let clamped = permille.min(f64::from(u32::MAX)) as u32;
+    (permille.is_finite() && 0.0 <= permille).then_some(clamped)
 }
 
 /// Reads numbers. A sensor that finds nothing to read adds nothing; it never fails and never waits.

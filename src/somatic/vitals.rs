@@ -1,4 +1,5 @@
-//! Numbers that components know best themselves: they put them here, the controller reads them.
+//! What components know best themselves: they put their numbers here, which the controller reads, and
+//! their work, which the watchdog reads.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -9,10 +10,12 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use super::duty::Duties;
 use super::reading::Place;
 use super::reading::Readings;
 use super::reading::Sense;
 use super::reading::Sensor;
+use super::reading::permille;
 
 /// A number that is not known.
 const UNKNOWN: u32 = u32::MAX;
@@ -25,6 +28,14 @@ impl Vital {
     /// Tells the number, in thousandths of what its [`Sense`] says.
     pub fn set(&self, permille: u32) {
         self.0.store(permille.min(UNKNOWN - 1), Ordering::Relaxed);
+    }
+
+    /// Tells the number as a share of 1; what is no number is not known.
+    pub fn set_share(&self, share: f64) {
+        match permille(share, 1.0) {
+            Some(permille) => self.set(permille),
+            None => self.forget(),
+        }
     }
 
     /// Says that it is not known now.
@@ -41,7 +52,11 @@ struct Entry {
 
 /// The numbers of all components. Shared; a [`Sensor`] by [`Vitals::sensor`].
 #[derive(Default)]
-pub struct Vitals(Mutex<Vec<Entry>>);
+pub struct Vitals {
+    numbers: Mutex<Vec<Entry>>,
+    /// What they have to do.
+    pub duties: Duties,
+}
 
 impl Vitals {
     /// Makes a number known, still without a value.
@@ -60,7 +75,7 @@ impl Vitals {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Entry>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.numbers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -110,6 +110,12 @@ impl Somatic {
         *self.zone.borrow()
     }
 
+    /// Whether the controller only observes.
+    #[must_use]
+    pub fn is_observing(&self) -> bool {
+        self.lock().report.is_observing
+    }
+
     /// The zone that the sensors ask for.
     #[must_use]
     pub fn sensed(&self) -> Zone {
@@ -121,6 +127,11 @@ impl Somatic {
         let mut state = self.lock();
         state.report.is_observing = policy.is_observing;
         state.controller.configure(policy);
+    }
+
+    /// Shows the controller's options.
+    pub fn with_policy<T>(&self, show: impl FnOnce(&Policy) -> T) -> T {
+        show(self.lock().controller.policy())
     }
 
     /// Takes the operator's command; it is in force when this returns.

@@ -1,6 +1,7 @@
 //! The `demo` source: realistic log records at a set rate, for newcomers and tests.
 
 use std::time::Duration;
+use std::time::Instant;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
@@ -91,9 +92,9 @@ impl Source for Demo {
         let metrics = self.context.metrics.source(self.context.id.as_str());
         let waits =
             Waits { patience: Duration::from_secs(1), answer_within: Duration::from_secs(8) };
-        let pivots = metrics.pivots.clone();
-        let acceptor =
-            Acceptor::new(output, AckLevel::Received, waits, self.context.ledger, pivots);
+        let (level, ledger) =
+            (AckLevel::Received, self.context.ledgers.source(self.context.id.as_str()));
+        let acceptor = Acceptor::new(output, level, waits, ledger, metrics.clone(), stop.clone());
         let mut schedule = Schedule::new(self.config.rate, self.config.count);
         let mut seed = self.config.seed;
         let provenance = Provenance::forever(self.context.id.as_str());
@@ -107,9 +108,9 @@ impl Source for Demo {
             for records in schedule.next_tick() {
                 seed = seed.wrapping_add(1);
                 let request = request(records, seed, provenance.clone());
-                metrics.bytes.inc_by(request.wire.len() as u64);
-                if acceptor.accept(request).await.is_ok() {
-                    metrics.accepted.inc();
+                metrics.receive(request.wire.len() as u64);
+                if acceptor.accept(request, Instant::now()).await.is_ok() {
+                    metrics.accept();
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! From configuration to pieces: components built, nothing spawned, nothing connected.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::wiring::Wiring;
@@ -9,13 +10,17 @@ use crate::config::Config;
 use crate::config::running::BuildError;
 use crate::config::running::Context;
 use crate::config::running::Listeners;
+use crate::config::running::OnLoss;
 use crate::config::running::Sink;
 use crate::config::running::Source;
 use crate::config::running::Transform;
 use crate::config::running::Vaults;
-use crate::event::Ledger;
-use crate::flow::Pressure;
+use crate::event::LaneTable;
+use crate::event::Ledgers;
+use crate::flow::Outlook;
 use crate::metrics::Metrics;
+use crate::pool::Memory;
+use crate::somatic::Brake;
 use crate::somatic::Governor;
 use crate::somatic::Vitals;
 use crate::somatic::ZoneWatch;
@@ -24,7 +29,9 @@ use crate::somatic::ZoneWatch;
 #[derive(Clone)]
 pub struct Shared {
     /// Where records are accounted for.
-    pub ledger: &'static Ledger,
+    pub ledgers: &'static Ledgers,
+    /// Which sink has which lane.
+    pub lanes: Arc<LaneTable>,
     /// Where figures are kept.
     pub metrics: Arc<Metrics>,
     /// The pressure zone.
@@ -33,12 +40,57 @@ pub struct Shared {
     pub vitals: Arc<Vitals>,
     /// How much background work may be done.
     pub governor: Arc<Governor>,
+    /// How long answers wait.
+    pub brake: Arc<Brake>,
     /// The wiring between them.
     pub wiring: Arc<Wiring>,
     /// The open vaults.
     pub vaults: Arc<Vaults>,
     /// The open listening sockets.
     pub listeners: Arc<Listeners>,
+    /// The memory that they may use.
+    pub memory: Arc<Memory>,
+}
+
+impl Shared {
+    /// What nothing is known of yet: no wiring, no open vault, no listener.
+    #[must_use]
+    pub fn new(zone: ZoneWatch, memory: Arc<Memory>, on_loss: OnLoss) -> Self {
+        let wiring = Arc::new(Wiring::default());
+        Self {
+            ledgers: Ledgers::leak(),
+            lanes: Arc::clone(wiring.lanes()),
+            metrics: Metrics::new(),
+            zone,
+            vitals: Arc::default(),
+            governor: Arc::default(),
+            brake: Arc::default(),
+            wiring,
+            vaults: Arc::new(Vaults::new(on_loss)),
+            listeners: Arc::default(),
+            memory,
+        }
+    }
+
+    /// What one component is built with.
+    #[must_use]
+    pub fn context(&self, id: &ComponentId, data_dir: &Path) -> Context {
+        Context {
+            id: id.clone(),
+            ledgers: self.ledgers,
+            lanes: Arc::clone(&self.lanes),
+            metrics: Arc::clone(&self.metrics),
+            zone: self.zone.clone(),
+            vitals: Arc::clone(&self.vitals),
+            governor: Arc::clone(&self.governor),
+            brake: Arc::clone(&self.brake),
+            outlook: Arc::clone(&self.wiring) as Arc<dyn Outlook>,
+            vaults: Arc::clone(&self.vaults),
+            listeners: Arc::clone(&self.listeners),
+            memory: Arc::clone(&self.memory),
+            data_dir: data_dir.to_owned(),
+        }
+    }
 }
 
 /// A component could not be built.
@@ -70,18 +122,7 @@ pub struct Pieces {
 
 impl Blueprint {
     fn context(&self, id: &ComponentId) -> Context {
-        Context {
-            id: id.clone(),
-            ledger: self.shared.ledger,
-            metrics: Arc::clone(&self.shared.metrics),
-            zone: self.shared.zone.clone(),
-            vitals: Arc::clone(&self.shared.vitals),
-            governor: Arc::clone(&self.shared.governor),
-            pressure: Arc::clone(&self.shared.wiring) as Arc<dyn Pressure>,
-            vaults: Arc::clone(&self.shared.vaults),
-            listeners: Arc::clone(&self.shared.listeners),
-            data_dir: self.config.data_dir.clone(),
-        }
+        self.shared.context(id, &self.config.data_dir)
     }
 
     fn missing(id: &ComponentId) -> BuildError {

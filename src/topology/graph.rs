@@ -1,9 +1,12 @@
 //! The graph: who sends to whom in which zone. Pure; made from a configuration that was validated.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::config::ComponentId;
 use crate::config::Config;
+use crate::config::OutputId;
 use crate::somatic::Zone;
 
 /// What a component is.
@@ -15,11 +18,15 @@ pub enum Role {
         pivot: Option<ComponentId>,
         /// Everything goes through the vault.
         is_journaled: bool,
+        /// What it takes in is in a vault.
+        is_replay: bool,
     },
     /// Changes them.
     Transform {
         /// Left out from this zone on.
         shed_in: Option<Zone>,
+        /// Its outputs, if it has several.
+        ports: Vec<Arc<str>>,
     },
     /// Hands them on.
     Sink,
@@ -29,8 +36,8 @@ pub enum Role {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Graph {
     roles: BTreeMap<ComponentId, Role>,
-    /// Who reads whom: producer to consumers, in the order of their ids.
-    consumers: BTreeMap<ComponentId, Vec<ComponentId>>,
+    /// Who reads which output: to consumers, in the order of their ids.
+    consumers: BTreeMap<OutputId, Vec<ComponentId>>,
 }
 
 impl Graph {
@@ -41,10 +48,13 @@ impl Graph {
         for (id, source) in &config.sources {
             let pivot = source.config.pivot().and_then(|vault| vault.parse().ok());
             let is_journaled = source.config.is_journaled();
-            graph.roles.insert(id.clone(), Role::Source { pivot, is_journaled });
+            let is_replay = source.config.replays().is_some();
+            graph.roles.insert(id.clone(), Role::Source { pivot, is_journaled, is_replay });
         }
         for (id, transform) in &config.transforms {
-            graph.add(id, Role::Transform { shed_in: transform.shed_in }, &transform.inputs);
+            let ports = transform.config.ports();
+            let role = Role::Transform { shed_in: transform.shed_in, ports };
+            graph.add(id, role, &transform.inputs);
         }
         for (id, sink) in &config.sinks {
             graph.add(id, Role::Sink, &sink.inputs);
@@ -52,7 +62,7 @@ impl Graph {
         graph
     }
 
-    fn add(&mut self, id: &ComponentId, role: Role, inputs: &[ComponentId]) {
+    fn add(&mut self, id: &ComponentId, role: Role, inputs: &[OutputId]) {
         self.roles.insert(id.clone(), role);
         for input in inputs {
             self.consumers.entry(input.clone()).or_default().push(id.clone());
@@ -64,10 +74,33 @@ impl Graph {
         self.roles.iter()
     }
 
-    /// Who reads a component, as written in the configuration.
+    /// The outputs of a component.
     #[must_use]
-    pub fn readers(&self, id: &ComponentId) -> &[ComponentId] {
-        self.consumers.get(id).map_or(&[], Vec::as_slice)
+    pub fn outputs(&self, id: &ComponentId) -> Vec<OutputId> {
+        match self.roles.get(id) {
+            None | Some(Role::Sink) => Vec::new(),
+            Some(Role::Transform { ports, .. }) if !ports.is_empty() => {
+                let output = |port: &Arc<str>| OutputId {
+                    component: id.clone(),
+                    port: Some(Arc::clone(port)),
+                };
+                ports.iter().map(output).collect()
+            }
+            Some(_) => vec![OutputId::from(id.clone())],
+        }
+    }
+
+    /// Who reads an output, as written in the configuration.
+    #[must_use]
+    pub fn readers(&self, output: &OutputId) -> &[ComponentId] {
+        self.consumers.get(output).map_or(&[], Vec::as_slice)
+    }
+
+    /// Who reads any output of a component; who reads several stands there as often.
+    fn readers_of(&self, id: &ComponentId) -> impl Iterator<Item = &ComponentId> {
+        let outputs = self.consumers.range(OutputId::from(id.clone())..);
+        let id = id.clone();
+        outputs.take_while(move |(output, _)| output.component == id).flat_map(|(_, ids)| ids)
     }
 
     /// The role of a component.
@@ -76,20 +109,104 @@ impl Graph {
         self.roles.get(id)
     }
 
-    /// Who gets a component's batches in a zone: a transform that is left out in that zone is
-    /// replaced by those who read it.
+    /// The sinks that a component's batches come to, in any zone.
     #[must_use]
-    pub fn destinations(&self, id: &ComponentId, zone: Zone) -> Vec<&ComponentId> {
-        let mut found = Vec::new();
-        self.collect(id, zone, &mut found);
+    pub fn sinks(&self, id: &ComponentId) -> BTreeSet<&ComponentId> {
+        let is_sink = |id: &&ComponentId| matches!(self.roles.get(*id), Some(Role::Sink));
+        self.behind(id).into_iter().filter(is_sink).collect()
+    }
+
+    /// All components that a component's batches come to, in any zone.
+    #[must_use]
+    pub fn behind(&self, id: &ComponentId) -> BTreeSet<&ComponentId> {
+        let mut found: BTreeSet<&ComponentId> = BTreeSet::new();
+        for reader in self.readers_of(id) {
+            if found.insert(reader) {
+                found.extend(self.behind(reader));
+            }
+        }
         found
     }
 
-    fn collect<'a>(&'a self, id: &ComponentId, zone: Zone, found: &mut Vec<&'a ComponentId>) {
-        for reader in self.readers(id) {
+    /// How many ways lead from a component to a sink in a zone.
+    #[must_use]
+    pub fn ways(&self, id: &ComponentId, sink: &ComponentId, zone: Zone) -> usize {
+        let ways = |to: &ComponentId| usize::from(to == sink) + self.ways(to, sink, zone);
+        let of_output = |output: &OutputId| -> usize {
+            self.destinations(output, zone).into_iter().map(ways).sum()
+        };
+        self.outputs(id).iter().map(of_output).sum()
+    }
+
+    /// Where else batches can go that come to a component: for each source before it that has a vault,
+    /// those of its readers that do not lead there, and on the way those behind other outputs of a
+    /// transform with several. Nothing if for one of them there is nobody else.
+    #[must_use]
+    pub fn relief(&self, id: &ComponentId) -> Vec<Vec<&ComponentId>> {
+        let has_vault = |role: &Role| matches!(role, Role::Source { pivot: Some(_), .. });
+        let sources = self.roles.iter().filter(|(_, role)| has_vault(role)).map(|(id, _)| id);
+        let others = sources.filter(|source| self.leads_to(source, id)).map(|source| {
+            let mut found = Vec::new();
+            self.collect_others(source, id, &mut found);
+            found
+        });
+        let others: Vec<Vec<&ComponentId>> = others.collect();
+        if others.iter().any(Vec::is_empty) { Vec::new() } else { others }
+    }
+
+    fn collect_others<'a>(
+        &'a self,
+        from: &ComponentId,
+        id: &ComponentId,
+        found: &mut Vec<&'a ComponentId>,
+    ) {
+        let outputs = self.outputs(from);
+        let is_source = matches!(self.roles.get(from), Some(Role::Source { .. }));
+        let is_divider = 1 < outputs.len() && self.is_backed(from);
+        for output in &outputs {
+            let readers = self.readers(output);
+            let is_free = !readers.iter().any(|reader| self.leads_to(reader, id));
+            for reader in readers.iter().filter(|reader| *reader != id) {
+                if self.leads_to(reader, id) {
+                    self.collect_others(reader, id, found);
+                } else if (is_source || is_divider && is_free) && !found.contains(&reader) {
+                    found.push(reader);
+                }
+            }
+        }
+    }
+
+    /// Whether batches of a component come to another one, or are there already.
+    fn leads_to(&self, from: &ComponentId, id: &ComponentId) -> bool {
+        from == id || self.ways(from, id, Zone::Green) != 0
+    }
+
+    /// Whether all that comes to a component can go to a vault instead, or is in one: that is so of
+    /// every source before it.
+    #[must_use]
+    pub fn is_backed(&self, id: &ComponentId) -> bool {
+        let is_backed = |role: &Role| match role {
+            Role::Source { pivot, is_replay, .. } => *is_replay || pivot.is_some(),
+            Role::Transform { .. } | Role::Sink => true,
+        };
+        let before = self.roles.iter().filter(|(from, _)| self.leads_to(from, id));
+        before.map(|(_, role)| role).all(is_backed)
+    }
+
+    /// Who gets the batches of an output in a zone: a transform that is left out in that zone is
+    /// replaced by those who read it.
+    #[must_use]
+    pub fn destinations(&self, output: &OutputId, zone: Zone) -> Vec<&ComponentId> {
+        let mut found = Vec::new();
+        self.collect(output, zone, &mut found);
+        found
+    }
+
+    fn collect<'a>(&'a self, output: &OutputId, zone: Zone, found: &mut Vec<&'a ComponentId>) {
+        for reader in self.readers(output) {
             match self.roles.get(reader) {
-                Some(Role::Transform { shed_in: Some(from) }) if zone >= *from => {
-                    self.collect(reader, zone, found);
+                Some(Role::Transform { shed_in: Some(from), .. }) if zone >= *from => {
+                    self.collect(&OutputId::from(reader.clone()), zone, found);
                 }
                 _ if !found.contains(&reader) => found.push(reader),
                 _ => {}
@@ -115,7 +232,38 @@ sinks:
 ";
         let config = crate::config::load_text("test", yaml, &|_| None).unwrap();
         let graph = Graph::new(&config);
-        graph.destinations(&id.parse().unwrap(), zone).iter().map(ToString::to_string).collect()
+        graph
+            .destinations(&id.parse::<ComponentId>().unwrap().into(), zone)
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    }
+
+    #[test]
+    fn what_comes_to_one_of_two_sinks_can_go_to_the_other() {
+        let yaml = "
+sources:
+  two: { type: demo, pivot: vault }
+  one: { type: demo, pivot: vault }
+transforms:
+  t: { type: filter, inputs: [two], drop: [{ signal: logs }] }
+sinks:
+  a: { type: blackhole, inputs: [t] }
+  b: { type: blackhole, inputs: [two] }
+  c: { type: blackhole, inputs: [two, one] }
+  vault: { type: raw_vault }
+";
+        let config = crate::config::load_text("test", yaml, &|_| None).unwrap();
+        let graph = Graph::new(&config);
+        let relief = |id: &str| {
+            let id: ComponentId = id.parse().unwrap();
+            let names = |ways: &Vec<&ComponentId>| ways.iter().map(ToString::to_string).collect();
+            graph.relief(&id).iter().map(names).collect::<Vec<Vec<String>>>()
+        };
+        assert_eq!(relief("a"), [["b", "c"]]);
+        assert_eq!(relief("t"), [["b", "c"]]);
+        assert_eq!(relief("b"), [["t", "c"]]);
+        assert!(relief("c").is_empty(), "what the source `one` sends can go nowhere else");
     }
 
     #[test]
@@ -124,5 +272,58 @@ sinks:
         assert_eq!(destinations("a", Zone::Green), ["b", "two"]);
         assert_eq!(destinations("in", Zone::Yellow), ["b", "two"]);
         assert_eq!(destinations("in", Zone::Red), ["one", "two"]);
+    }
+
+    const ROUTED: &str = "
+sources:
+  in: { type: demo, pivot: vault }
+transforms:
+  r:
+    type: route
+    inputs: [in]
+    routes: [{ name: x, when: { signal: logs } }, { name: y, when: { signal: traces } }]
+  t: { type: enrich, inputs: [r.y], shed_in: yellow }
+sinks:
+  a: { type: blackhole, inputs: [r.x] }
+  b: { type: blackhole, inputs: [t, r.x, r.unmatched] }
+  vault: { type: raw_vault }
+";
+
+    #[test]
+    fn of_several_outputs_each_has_its_readers() {
+        let config = crate::config::load_text("test", ROUTED, &|_| None).unwrap();
+        let graph = Graph::new(&config);
+        let id = |name: &str| name.parse::<ComponentId>().unwrap();
+        let outputs = graph.outputs(&id("r"));
+        let names: Vec<String> = outputs.iter().map(ToString::to_string).collect();
+        assert_eq!(names, ["r.x", "r.y", "r.unmatched"]);
+        let readers = |zone| -> Vec<String> {
+            let names =
+                |output| graph.destinations(output, zone).into_iter().map(ToString::to_string);
+            outputs.iter().map(|output| names(output).collect::<Vec<_>>().join(" ")).collect()
+        };
+        assert_eq!(readers(Zone::Green), ["a b", "t", "b"]);
+        assert_eq!(readers(Zone::Yellow), ["a b", "b", "b"]);
+        assert_eq!(graph.behind(&id("in")).len(), 4, "r, t, a and b");
+        assert_eq!(graph.ways(&id("in"), &id("a"), Zone::Green), 1);
+        assert_eq!(graph.ways(&id("in"), &id("b"), Zone::Green), 3);
+    }
+
+    #[test]
+    fn what_is_behind_other_outputs_is_a_relief_only_if_a_vault_stands_by() {
+        let relief = |yaml: &str, id: &str| -> Vec<String> {
+            let config = crate::config::load_text("test", yaml, &|_| None).unwrap();
+            let graph = Graph::new(&config);
+            let found = graph.relief(&id.parse().unwrap());
+            found.iter().flatten().map(ToString::to_string).collect()
+        };
+        assert_eq!(relief(ROUTED, "a"), ["t", "b"]);
+        assert!(relief(ROUTED, "r").is_empty(), "everything goes through it");
+        let without =
+            ROUTED.replace("  vault: { type: raw_vault }", "").replace(", pivot: vault", "");
+        assert!(relief(&without, "a").is_empty());
+        let both = ROUTED.replace("inputs: [in]", "inputs: [in, other]");
+        let both = both.replace("transforms:", "  other: { type: demo }\ntransforms:");
+        assert!(relief(&both, "a").is_empty(), "what `other` sends would have to wait");
     }
 }

@@ -6,10 +6,12 @@
 mod builder;
 mod flight;
 mod graph;
+mod passing;
 mod reload;
 mod routes;
 mod running;
 mod supervisor;
+mod watch;
 mod wiring;
 mod zones;
 

@@ -136,11 +136,18 @@ impl RunningTopology {
         let blueprint = self.blueprint(&config);
         let mut outcomes = Vec::new();
 
-        let mut connected = Self::connect(&config, blueprint.build(&plan.build_first).await?);
+        // What is built draws on the new limits already.
+        self.shared.memory.set_limits(&config.somatic.memory.limits());
+        let first = blueprint.build(&plan.build_first).await;
+        let first = first.inspect_err(|_| self.keep_limits())?;
+        let mut connected = self.connect(&config, first);
         self.end(&plan.end_first, grace, &mut outcomes).await;
         match blueprint.build(&plan.build_late).await {
-            Ok(pieces) => connected.join(Self::connect(&config, pieces)),
-            Err(failed) => return Err(self.restore(&plan.end_first, failed).await),
+            Ok(pieces) => connected.join(self.connect(&config, pieces)),
+            Err(failed) => {
+                self.keep_limits();
+                return Err(self.restore(&plan.end_first, failed).await);
+            }
         }
 
         let ending = self.take(&plan.end_last);
@@ -159,6 +166,11 @@ impl RunningTopology {
         stop_sources(&old, &ending);
         finish_all(ending, Instant::now() + grace, &mut outcomes).await;
         Ok(ReloadReport { outcomes })
+    }
+
+    /// Puts the limits of the configuration that runs on in force again.
+    fn keep_limits(&self) {
+        self.shared.memory.set_limits(&self.config.somatic.memory.limits());
     }
 
     fn take(&mut self, ids: &BTreeSet<ComponentId>) -> BTreeMap<ComponentId, Running> {
@@ -191,7 +203,7 @@ impl RunningTopology {
         let ids: Vec<ComponentId> = ids.iter().cloned().collect();
         match blueprint.build(&ids).await {
             Ok(pieces) => {
-                let connected = Self::connect(&config, pieces);
+                let connected = self.connect(&config, pieces);
                 self.shared.wiring.rewire(
                     Graph::new(&config),
                     connected.inlets.clone(),

@@ -1,41 +1,202 @@
-//! Graph and zone make a route table. Pure: it only puts together what it is given.
+//! Graph, zone and what is out make a route table. Pure: it only puts together what it is given.
 
 use std::collections::BTreeMap;
 
 use super::graph::Graph;
 use super::graph::Role;
 use crate::config::ComponentId;
+use crate::config::OutputId;
+use crate::event::LaneTable;
+use crate::event::Lanes;
 use crate::flow::Pivot;
 use crate::flow::RouteTable;
 use crate::flow::Target;
+use crate::flow::Way;
+use crate::somatic::Place;
 use crate::somatic::Zone;
 
-/// Returns where the batches of `id` go in `zone`; `inlets` are the ways into the components.
-pub(super) fn table(
-    graph: &Graph,
-    zone: Zone,
-    id: &ComponentId,
-    inlets: &BTreeMap<ComponentId, Target>,
-) -> RouteTable {
-    let targets =
-        graph.destinations(id, zone).into_iter().filter_map(|to| inlets.get(to).cloned()).collect();
-    RouteTable { targets, pivot: pivot(graph, zone, id, inlets) }
+/// What a table is made of.
+#[derive(Clone, Copy)]
+pub(super) struct Plan<'a> {
+    pub(super) graph: &'a Graph,
+    pub(super) zone: Zone,
+    /// Sinks whose backends are out.
+    pub(super) out: &'a [Place],
+    /// The ways into the components.
+    pub(super) inlets: &'a BTreeMap<ComponentId, Target>,
+    pub(super) lanes: &'a LaneTable,
 }
 
-fn pivot(
-    graph: &Graph,
-    zone: Zone,
-    id: &ComponentId,
-    inlets: &BTreeMap<ComponentId, Target>,
-) -> Option<Pivot> {
-    let Some(Role::Source { pivot: Some(vault), is_journaled }) = graph.role(id) else {
-        return None;
-    };
-    match inlets.get(vault) {
-        Some(Target::Direct(vault)) => {
-            Some(Pivot { vault: vault.clone(), is_in_force: *is_journaled || zone == Zone::Red })
+impl Plan<'_> {
+    /// Returns where the batches of an output go.
+    pub(super) fn table(&self, output: &OutputId) -> RouteTable {
+        let id = &output.component;
+        let destinations = self.graph.destinations(output, self.zone);
+        let way = |to: &ComponentId| {
+            let target = self.inlets.get(to)?.clone();
+            Some(Way { target, reach: self.reach(to) })
+        };
+        let ways: Vec<Way> = destinations.into_iter().filter_map(way).collect();
+        let readers = self.graph.readers(output).iter();
+        let behind = readers.fold(Lanes::NONE, |lanes, reader| lanes.or(self.reach(reader)));
+        RouteTable {
+            tangled: self.tangled(id),
+            pivot: self.pivot(id),
+            behind,
+            closed: ways.iter().fold(behind, |closed, way| closed.without(way.reach)),
+            is_backed: self.graph.is_backed(id),
+            ways,
         }
-        // The vault is not open: the pipeline is all there is.
-        Some(Target::Edge(_)) | None => None,
+    }
+
+    /// Whom the batches come to that are put in front of a component.
+    pub(super) fn reach(&self, id: &ComponentId) -> Lanes {
+        match self.graph.role(id) {
+            Some(Role::Sink) => self.lanes.lane(id.as_str()),
+            _ => self.lanes_of(self.graph.sinks(id).into_iter()),
+        }
+    }
+
+    /// All that is behind some components, and whom it leads to.
+    pub(super) fn behind<'a>(
+        &self,
+        ids: impl Iterator<Item = &'a ComponentId>,
+    ) -> BTreeMap<ComponentId, Vec<(ComponentId, Lanes)>> {
+        let with_reach = |id: &ComponentId| (id.clone(), self.reach(id));
+        let of = |id: &ComponentId| self.graph.behind(id).into_iter().map(with_reach).collect();
+        ids.map(|id| (id.clone(), of(id))).collect()
+    }
+
+    fn lanes_of<'a>(&self, sinks: impl Iterator<Item = &'a ComponentId>) -> Lanes {
+        sinks.fold(Lanes::NONE, |lanes, sink| lanes.or(self.lanes.lane(sink.as_str())))
+    }
+
+    /// The sinks behind a component that more than one way leads to, and those without a lane of their
+    /// own.
+    fn tangled(&self, id: &ComponentId) -> Lanes {
+        let sinks = self.graph.sinks(id);
+        let is_tangled = |sink: &&ComponentId| 1 < self.graph.ways(id, sink, self.zone);
+        self.lanes_of(sinks.into_iter().filter(is_tangled)).or(Lanes::SHARED)
+    }
+
+    fn pivot(&self, id: &ComponentId) -> Option<Pivot> {
+        let Some(Role::Source { pivot: Some(vault), is_journaled, .. }) = self.graph.role(id)
+        else {
+            return None;
+        };
+        match self.inlets.get(vault) {
+            Some(Target::Direct(vault)) => {
+                let sinks = self.graph.sinks(id);
+                let (out, there): (Vec<_>, Vec<_>) =
+                    sinks.into_iter().partition(|sink| self.is_out(sink));
+                let takes_all = *is_journaled || there.is_empty() && !out.is_empty();
+                let out = self.lanes_of(out.into_iter());
+                Some(Pivot { vault: vault.clone(), takes_all, out })
+            }
+            // The vault is not open: the pipeline is all there is.
+            Some(Target::Edge(_)) | None => None,
+        }
+    }
+
+    /// Whether what is for a sink should not wait for it: its backend is out, or it is being replaced.
+    fn is_out(&self, sink: &ComponentId) -> bool {
+        self.out.contains(sink.shared()) || !self.inlets.contains_key(sink)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::event::Batch;
+    use crate::flow::EdgeLimits;
+    use crate::flow::Full;
+    use crate::flow::Intake;
+    use crate::flow::edge::edge;
+
+    struct Vault;
+
+    impl Intake for Vault {
+        fn try_take(&self, batch: Batch) -> Result<(), Full> {
+            Err(Full(batch))
+        }
+
+        fn fill_permille(&self) -> u32 {
+            0
+        }
+
+        fn retry_after(&self) -> std::time::Duration {
+            std::time::Duration::ZERO
+        }
+    }
+
+    const YAML: &str = "
+sources:
+  both: { type: otlp, pivot: vault }
+  one: { type: otlp, grpc: { listen: 127.0.0.1:1 }, http: { listen: 127.0.0.1:2 }, pivot: vault }
+transforms:
+  between: { type: enrich, inputs: [both] }
+sinks:
+  a: { type: otlp, endpoint: 'http://a:1', inputs: [between, one, both] }
+  b: { type: otlp, endpoint: 'http://b:1', inputs: [between] }
+  c: { type: otlp, endpoint: 'http://c:1', inputs: [both] }
+  vault: { type: raw_vault }
+";
+
+    /// The table of a source while some sinks are out and some have no way in.
+    fn table(id: &str, out: &[&str], missing: &[&str], lanes: &LaneTable) -> RouteTable {
+        let config = crate::config::load_text("test", YAML, &|_| None).unwrap();
+        let graph = Graph::new(&config);
+        let mut inlets: BTreeMap<ComponentId, Target> = BTreeMap::new();
+        for id in ["between", "a", "b", "c"].iter().filter(|id| !missing.contains(id)) {
+            let (sender, _receiver) = edge(EdgeLimits { batches: 1, bytes: 1 });
+            inlets.insert(id.parse().unwrap(), Target::Edge(sender));
+        }
+        inlets.insert("vault".parse().unwrap(), Target::Direct(Arc::new(Vault)));
+        let out: Vec<Place> = out.iter().map(|sink| Place::from(*sink)).collect();
+        let plan = Plan { graph: &graph, zone: Zone::Green, out: &out, inlets: &inlets, lanes };
+        let id: ComponentId = id.parse().unwrap();
+        plan.table(&id.into())
+    }
+
+    #[test]
+    fn only_when_every_sink_of_a_source_is_out_its_vault_takes_all() {
+        let lanes = LaneTable::default();
+        let (a, b, c) = (lanes.lane("a"), lanes.lane("b"), lanes.lane("c"));
+        let pivot = |id, out: &[&str], missing: &[&str]| {
+            let pivot = table(id, out, missing, &lanes).pivot.unwrap();
+            (pivot.takes_all, pivot.out)
+        };
+        assert_eq!(pivot("both", &[], &[]), (false, Lanes::NONE));
+        assert_eq!(pivot("one", &["b"], &[]), (false, Lanes::NONE), "it does not send to b");
+        assert_eq!(pivot("both", &["a"], &[]), (false, a));
+        assert_eq!(pivot("both", &["a"], &["c"]), (false, a.or(c)), "c is being replaced");
+        assert_eq!(pivot("both", &["a", "b", "c"], &[]), (true, a.or(b).or(c)));
+        assert_eq!(pivot("one", &["a"], &[]), (true, a));
+        assert!(table("a", &["a"], &[], &lanes).ways.is_empty(), "a sink sends nothing");
+    }
+
+    #[test]
+    fn ways_know_whom_they_lead_to_and_what_has_two_ways_is_tangled() {
+        let lanes = LaneTable::default();
+        let (a, b, c) = (lanes.lane("a"), lanes.lane("b"), lanes.lane("c"));
+        let table = table("both", &[], &[], &lanes);
+        let reach: Vec<Lanes> = table.ways.iter().map(|way| way.reach).collect();
+        assert_eq!(reach, [a.or(b), a, c], "between, a, c");
+        assert_eq!(table.tangled, a.or(Lanes::SHARED));
+    }
+
+    #[test]
+    fn a_sink_that_is_being_replaced_is_behind_a_transform_and_has_no_way() {
+        let lanes = LaneTable::default();
+        let (a, b) = (lanes.lane("a"), lanes.lane("b"));
+        let of = |missing: &[&str]| {
+            let table = table("between", &[], missing, &lanes);
+            (table.behind, table.closed, table.is_backed)
+        };
+        assert_eq!(of(&[]), (a.or(b), Lanes::NONE, true));
+        assert_eq!(of(&["b"]), (a.or(b), b, true));
+        assert_eq!(of(&["a", "b"]), (a.or(b), a.or(b), true));
     }
 }

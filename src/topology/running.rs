@@ -12,17 +12,21 @@ use super::builder::Blueprint;
 use super::builder::Pieces;
 use super::builder::Shared;
 use super::graph::Graph;
+use super::passing::Outlets;
 use super::supervisor::Supervisor;
 use crate::config::BufferConfig;
 use crate::config::ComponentId;
 use crate::config::Config;
-use crate::config::running::Sink;
+use crate::config::OutputId;
 use crate::config::running::Stop;
+use crate::event::SinkId;
 use crate::flow::EdgeLimits;
 use crate::flow::EdgeReceiver;
 use crate::flow::EdgeSender;
+use crate::flow::Intake;
 use crate::flow::Output;
 use crate::flow::Pulse;
+use crate::flow::Reflex;
 use crate::flow::Routes;
 use crate::flow::Target;
 use crate::flow::edge;
@@ -73,7 +77,7 @@ pub struct RunningTopology {
 /// Pieces with their connections, ready to be started.
 pub(super) struct Connected {
     pub(super) inlets: BTreeMap<ComponentId, Target>,
-    pub(super) outlets: BTreeMap<ComponentId, Arc<Routes>>,
+    pub(super) outlets: BTreeMap<OutputId, Arc<Routes>>,
     receivers: BTreeMap<ComponentId, EdgeReceiver>,
     keepers: BTreeMap<ComponentId, EdgeSender>,
     pieces: Pieces,
@@ -104,7 +108,7 @@ impl RunningTopology {
     }
 
     /// Makes the edges in front of pieces and the outputs behind them.
-    pub(super) fn connect(config: &Config, pieces: Pieces) -> Connected {
+    pub(super) fn connect(&self, config: &Config, pieces: Pieces) -> Connected {
         let mut connected = Connected {
             inlets: BTreeMap::new(),
             outlets: BTreeMap::new(),
@@ -112,16 +116,22 @@ impl RunningTopology {
             keepers: BTreeMap::new(),
             pieces: Pieces::default(),
         };
+        let graph = Graph::new(config);
         for id in pieces.sources.keys().chain(pieces.transforms.keys()) {
-            connected.outlets.insert(id.clone(), Arc::default());
+            let outputs = graph.outputs(id).into_iter();
+            connected.outlets.extend(outputs.map(|output| (output, Arc::default())));
         }
         for id in pieces.transforms.keys() {
             let Some(entry) = config.transforms.get(id) else { continue };
-            connected.add_edge(id, limits(&entry.buffer), None);
+            connected.add_edge(id, limits(config, &entry.buffer), SinkId::NONE, None);
         }
         for (id, sink) in &pieces.sinks {
             let Some(entry) = config.sinks.get(id) else { continue };
-            connected.add_edge(id, limits(&entry.buffer), Some(sink.as_ref()));
+            let (limits, intake) = (limits(config, &entry.buffer), sink.intake());
+            // What a vault has is in a bucket of its own, and no sink's.
+            let is_vault = intake.is_some();
+            let row = if is_vault { SinkId::NONE } else { self.shared.ledgers.sink(id.as_str()) };
+            connected.add_edge(id, limits, row, intake);
         }
         connected.pieces = pieces;
         connected
@@ -130,6 +140,7 @@ impl RunningTopology {
     /// Starts pieces: sinks first, sources last, so that no batch finds a component missing.
     pub(super) fn start(&mut self, blueprint: &Blueprint, mut connected: Connected) {
         let pieces = std::mem::take(&mut connected.pieces);
+        let graph = Graph::new(&blueprint.config);
         for (id, sink) in pieces.sinks {
             let Some(receiver) = connected.receivers.remove(&id) else { continue };
             let (supervisor, stop) = Self::supervisor(&id, blueprint);
@@ -139,15 +150,17 @@ impl RunningTopology {
         }
         for (id, transform) in pieces.transforms {
             let Some(receiver) = connected.receivers.remove(&id) else { continue };
-            let Some(routes) = connected.outlets.remove(&id) else { continue };
+            let Some(outlets) = connected.take_outlets(&graph.outputs(&id)) else { continue };
             let (supervisor, stop) = Self::supervisor(&id, blueprint);
-            let task = supervisor.transform(transform, receiver, Output::new(routes, None));
+            let task = supervisor.transform(transform, receiver, outlets);
             self.components.insert(id, Running { stop, task, keeper: None });
         }
         for (id, source) in pieces.sources {
-            let Some(routes) = connected.outlets.remove(&id) else { continue };
+            let only = OutputId::from(id.clone());
+            let Some(routes) = connected.outlets.remove(&only) else { continue };
             let (supervisor, stop) = Self::supervisor(&id, blueprint);
-            let output = Output::new(routes, Some(self.pulse.clone()));
+            let reflex = Reflex::new(self.shared.wiring.switch(), self.pulse.clone());
+            let output = Output::new(routes, Some(reflex));
             let task = supervisor.source(source, output);
             self.components.insert(id, Running { stop, task, keeper: None });
         }
@@ -194,10 +207,25 @@ impl Connected {
         self.pieces.sinks.extend(other.pieces.sinks);
     }
 
-    fn add_edge(&mut self, id: &ComponentId, limits: EdgeLimits, sink: Option<&dyn Sink>) {
-        let (sender, receiver) = edge::edge(limits);
+    /// The outlets of a transform with these outputs.
+    fn take_outlets(&mut self, outputs: &[OutputId]) -> Option<Outlets> {
+        let mut output = |id: &OutputId| Some(Output::new(self.outlets.remove(id)?, None));
+        match outputs {
+            [only @ OutputId { port: None, .. }] => output(only).map(Outlets::One),
+            several => several.iter().map(output).collect::<Option<_>>().map(Outlets::Several),
+        }
+    }
+
+    fn add_edge(
+        &mut self,
+        id: &ComponentId,
+        limits: EdgeLimits,
+        sink: SinkId,
+        intake: Option<Arc<dyn Intake>>,
+    ) {
+        let (sender, receiver) = edge::edge_of(sink, limits);
         self.receivers.insert(id.clone(), receiver);
-        let inlet = match sink.and_then(Sink::intake) {
+        let inlet = match intake {
             Some(intake) => {
                 self.keepers.insert(id.clone(), sender);
                 Target::Direct(intake)
@@ -243,6 +271,41 @@ pub(super) async fn finish_all(
     }
 }
 
-fn limits(buffer: &BufferConfig) -> EdgeLimits {
-    EdgeLimits { batches: buffer.batches.get(), bytes: buffer.bytes.bytes() }
+/// The limits of an edge: its own, or its part of what all edges together may hold. An edge that a
+/// reload keeps keeps its limits.
+fn limits(config: &Config, buffer: &BufferConfig) -> EdgeLimits {
+    let of = |buffer: &BufferConfig| u128::from(buffer.bytes.bytes());
+    // A vault takes batches without an edge.
+    let sinks = config.sinks.values().filter(|sink| !sink.config.is_vault());
+    let sinks: u128 = sinks.map(|sink| of(&sink.buffer)).sum();
+    let transforms: u128 = config.transforms.values().map(|entry| of(&entry.buffer)).sum();
+    let share = u128::from(config.somatic.memory.limits().edges);
+    let part = of(buffer) * share / (sinks + transforms).max(1);
+    let bytes = u64::try_from(part).unwrap_or(u64::MAX).min(buffer.bytes.bytes());
+    EdgeLimits { batches: buffer.batches.get(), bytes }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::limits;
+    use crate::config::load_text;
+
+    #[test]
+    fn edges_together_stay_within_their_share() {
+        let bytes = |budget: &str| {
+            let text = format!(
+                "sources: {{ d: {{ type: demo, pivot: v }} }}
+sinks:
+  a: {{ type: blackhole, inputs: [d], buffer: {{ bytes: 30MiB }} }}
+  b: {{ type: blackhole, inputs: [d], buffer: {{ bytes: 10MiB }} }}
+  v: {{ type: raw_vault }}
+somatic: {{ memory: {{ budget: {budget}, shares: {{ edges: 25% }} }} }}
+"
+            );
+            let config = load_text("edges.yaml", &text, &|_| None).unwrap();
+            ["a", "b"].map(|id| limits(&config, &config.sinks[id].buffer).bytes >> 20)
+        };
+        assert_eq!(bytes("160MiB"), [30, 10], "all fit");
+        assert_eq!(bytes("80MiB"), [15, 5], "each has its part");
+    }
 }

@@ -7,15 +7,15 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::builder::Blueprint;
+use super::passing::Outlets;
+use super::passing::run_transform;
 use crate::config::ComponentId;
 use crate::config::running::RunError;
 use crate::config::running::Sink;
 use crate::config::running::Source;
 use crate::config::running::Stop;
 use crate::config::running::Transform;
-use crate::event::Origin;
 use crate::flow::EdgeReceiver;
-use crate::flow::Full;
 use crate::flow::Output;
 
 const DELAY_MIN: Duration = Duration::from_millis(100);
@@ -61,14 +61,14 @@ impl Supervisor {
         self,
         first: Box<dyn Transform>,
         input: EdgeReceiver,
-        output: Output,
+        outlets: Outlets,
     ) -> JoinHandle<()> {
         tokio::spawn(async move {
             let mut next = Some(first);
             let mut delay = Delay::new();
             loop {
                 if let Some(transform) = next.take() {
-                    let run = run_transform(transform, input.handle(), output.clone());
+                    let run = run_transform(transform, input.handle(), outlets.clone());
                     let run = stoppable(run, self.stop.clone());
                     if self.has_ended(tokio::spawn(run), &mut delay).await {
                         return input.abandon();
@@ -172,28 +172,6 @@ impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
     }
-}
-
-async fn run_transform(
-    mut transform: Box<dyn Transform>,
-    mut input: EdgeReceiver,
-    output: Output,
-) -> Result<(), RunError> {
-    while let Some(batch) = input.recv().await {
-        let Some(batch) = transform.apply(batch) else { continue };
-        match batch.origin() {
-            Origin::Source => {
-                output.send(batch).await;
-            }
-            // It is safe in the vault: it does not hold up the live one behind it.
-            Origin::Vault => {
-                if let Err(Full(batch)) = output.try_send(batch) {
-                    batch.failed();
-                }
-            }
-        }
-    }
-    Ok(())
 }
 
 async fn stoppable(

@@ -9,13 +9,24 @@ use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
 use super::graph::Graph;
-use super::routes;
+use super::graph::Role;
+use super::routes::Plan;
 use crate::config::ComponentId;
-use crate::flow::Pressure;
+use crate::config::OutputId;
+use crate::event::LaneTable;
+use crate::event::Lanes;
+use crate::flow::EdgeSender;
+use crate::flow::Outlook;
 use crate::flow::Routes;
+use crate::flow::Switch;
 use crate::flow::Target;
+use crate::somatic::Duty;
+use crate::somatic::Part;
+use crate::somatic::Place;
+use crate::somatic::Pressure;
 use crate::somatic::Readings;
 use crate::somatic::Sense;
+use crate::somatic::Work;
 use crate::somatic::Zone;
 
 /// What waits in front of a component.
@@ -35,23 +46,51 @@ pub struct EdgeReport {
 struct State {
     graph: Graph,
     zone: Zone,
+    /// Sinks whose backends are out.
+    out: Vec<Place>,
     /// The way into each component that has inputs, or is a pivot.
     inlets: BTreeMap<ComponentId, Target>,
-    /// What each component that has an output sends along.
-    outlets: BTreeMap<ComponentId, Arc<Routes>>,
+    /// Where else batches can go, for components where they can.
+    relief: BTreeMap<ComponentId, Vec<Vec<ComponentId>>>,
+    /// What is behind each component that has an output, and whom it leads to.
+    behind: BTreeMap<ComponentId, Vec<(ComponentId, Lanes)>>,
+    /// What is sent along, by output.
+    outlets: BTreeMap<OutputId, Arc<Routes>>,
 }
 
 impl State {
-    fn put_tables(&self) {
-        for (id, outlet) in &self.outlets {
-            outlet.put(routes::table(&self.graph, self.zone, id, &self.inlets));
+    /// How full an edge counts as.
+    fn relieved(&self, id: &ComponentId, permille: u32) -> u32 {
+        let Some(sources) = self.relief.get(id) else { return permille };
+        let occupancy = |id: &ComponentId| {
+            self.inlets.get(id).and_then(edge_of).map_or(0, EdgeSender::occupancy_permille)
+        };
+        let emptiest =
+            |others: &Vec<ComponentId>| others.iter().map(occupancy).min().unwrap_or(1000);
+        permille.min(sources.iter().map(emptiest).max().unwrap_or(1000))
+    }
+
+    fn plan<'a>(&'a self, lanes: &'a LaneTable) -> Plan<'a> {
+        let Self { graph, zone, out, inlets, .. } = self;
+        Plan { graph, zone: *zone, out, inlets, lanes }
+    }
+
+    fn put_tables(&self, lanes: &LaneTable) {
+        let plan = self.plan(lanes);
+        for (output, outlet) in &self.outlets {
+            outlet.put(plan.table(output));
         }
     }
 }
 
 /// Holds the wiring; shared by the topology, the zone driver and the control service.
 #[derive(Default)]
-pub struct Wiring(Mutex<State>);
+pub struct Wiring {
+    state: Mutex<State>,
+    /// Thrown while the zone is Red.
+    switch: Arc<Switch>,
+    lanes: Arc<LaneTable>,
+}
 
 impl Wiring {
     /// Follows the zone: `current` is asked under the lock, so that the last change wins.
@@ -60,8 +99,40 @@ impl Wiring {
         let zone = current();
         if state.zone != zone {
             state.zone = zone;
-            state.put_tables();
+            self.switch.set(zone == Zone::Red);
+            state.put_tables(&self.lanes);
         }
+    }
+
+    /// Follows the circuits: sources pass by sinks whose backends are out, so that no request waits
+    /// for one of them.
+    pub fn follow_circuits(&self, readings: &Readings) {
+        let is_out =
+            |pressure: &&Pressure| pressure.sense == Sense::Circuit && 0 < pressure.permille;
+        let mut state = self.lock();
+        let mut count = 0;
+        let is_known = |place: &Place| state.out.contains(place);
+        let are_known = readings
+            .iter()
+            .filter(is_out)
+            .inspect(|_| count += 1)
+            .all(|pressure| is_known(&pressure.place));
+        if are_known && count == state.out.len() {
+            return;
+        }
+        state.out =
+            readings.iter().filter(is_out).map(|pressure| Arc::clone(&pressure.place)).collect();
+        state.put_tables(&self.lanes);
+    }
+
+    /// Which sink has which lane.
+    pub(super) const fn lanes(&self) -> &Arc<LaneTable> {
+        &self.lanes
+    }
+
+    /// The emergency switch, for the sources.
+    pub(super) fn switch(&self) -> Arc<Switch> {
+        Arc::clone(&self.switch)
     }
 
     /// Puts another graph in force: the named ways in and outputs replace or join those there are,
@@ -70,33 +141,55 @@ impl Wiring {
         &self,
         graph: Graph,
         inlets: BTreeMap<ComponentId, Target>,
-        outlets: BTreeMap<ComponentId, Arc<Routes>>,
+        outlets: BTreeMap<OutputId, Arc<Routes>>,
     ) {
         let mut state = self.lock();
+        state.relief = relief(&graph);
         state.graph = graph;
         state.inlets.extend(inlets);
         state.outlets.extend(outlets);
+        let senders = state.outlets.keys().map(|output| &output.component);
+        state.behind = state.plan(&self.lanes).behind(senders);
         let State { graph, inlets, outlets, .. } = &mut *state;
         inlets.retain(|id, _| graph.role(id).is_some());
-        outlets.retain(|id, _| graph.role(id).is_some());
-        state.put_tables();
+        // An output that its successor has not keeps its last routes, until what it has is sent.
+        outlets.retain(|output, _| graph.outputs(&output.component).contains(output));
+        state.put_tables(&self.lanes);
     }
 
     /// Takes one way in out of force, for a component that must stop before its successor starts.
     pub(super) fn close_inlet(&self, id: &ComponentId) {
         let mut state = self.lock();
         state.inlets.remove(id);
-        state.put_tables();
+        state.put_tables(&self.lanes);
     }
 
-    /// How full each edge and each vault is now.
+    /// How full each edge and each vault is now. An edge is not fuller than the emptiest of the other
+    /// ways that its batches have: while one of them has room, a source sends there, and gives the vault
+    /// what is for the full one, and Red would only stop the others too.
     pub fn sense(&self, readings: &mut Readings) {
-        for (id, target) in &self.lock().inlets {
+        let state = self.lock();
+        for (id, target) in &state.inlets {
             let (sense, permille) = match target {
-                Target::Edge(edge) => (Sense::Edge, edge.occupancy_permille()),
+                Target::Edge(edge) => (Sense::Edge, state.relieved(id, edge.occupancy_permille())),
                 Target::Direct(intake) => (Sense::Vault, intake.fill_permille()),
             };
             readings.push(sense, id.shared(), permille);
+        }
+    }
+
+    /// What each component has to do that has a queue in front of it.
+    pub(super) fn duties(&self, duties: &mut Vec<Duty>) {
+        for (id, target) in &self.lock().inlets {
+            let Target::Edge(edge) = target else { continue };
+            let work = Work { waiting: edge.used().0, done: edge.taken(), refused: 0 };
+            let place = Arc::clone(id.shared());
+            duties.push(Duty {
+                place,
+                waits: "batches wait in its queue",
+                part: Part::Inside,
+                work,
+            });
         }
     }
 
@@ -120,17 +213,47 @@ impl Wiring {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Pressure for Wiring {
-    fn occupancy_permille(&self) -> u32 {
+impl Outlook for Wiring {
+    fn sinks(&self, component: &str) -> Vec<(String, Lanes)> {
+        let Ok(id) = component.parse() else { return Vec::new() };
         let state = self.lock();
-        let occupancy = |target: &Target| match target {
-            Target::Edge(edge) => edge.occupancy_permille(),
-            Target::Direct(_) => 0,
+        let with_lane = |sink: &ComponentId| (sink.to_string(), self.lanes.lane(sink.as_str()));
+        state.graph.sinks(&id).into_iter().map(with_lane).collect()
+    }
+
+    fn lanes_of(&self, sinks: &[String]) -> Option<Lanes> {
+        let state = self.lock();
+        let lane = |sink: &String| {
+            let is_there = matches!(state.graph.role(&sink.parse().ok()?), Some(Role::Sink));
+            is_there.then(|| self.lanes.lane(sink))
         };
-        state.inlets.values().map(occupancy).max().unwrap_or(0)
+        sinks.iter().try_fold(Lanes::NONE, |lanes, sink| Some(lanes.or(lane(sink)?)))
+    }
+
+    fn occupancy_permille(&self, component: &str, lanes: Lanes) -> u32 {
+        let state = self.lock();
+        let behind = state.behind.get(component).into_iter().flatten();
+        let on_the_way = behind.filter(|(_, reach)| reach.meets(lanes));
+        let edges = on_the_way.filter_map(|(id, _)| state.inlets.get(id).and_then(edge_of));
+        edges.map(EdgeSender::occupancy_permille).max().unwrap_or(0)
+    }
+}
+
+/// Where else batches can go, for components where they can.
+fn relief(graph: &Graph) -> BTreeMap<ComponentId, Vec<Vec<ComponentId>>> {
+    let owned = |others: Vec<&ComponentId>| others.into_iter().cloned().collect();
+    let of = |id: &ComponentId| graph.relief(id).into_iter().map(owned).collect::<Vec<_>>();
+    let components = graph.components().map(|(id, _)| (id.clone(), of(id)));
+    components.filter(|(_, others)| !others.is_empty()).collect()
+}
+
+const fn edge_of(target: &Target) -> Option<&EdgeSender> {
+    match target {
+        Target::Edge(edge) => Some(edge),
+        Target::Direct(_) => None,
     }
 }

@@ -1,5 +1,6 @@
 //! The zone in force: reads the sensors, asks the controller, and lets the wiring follow.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -14,11 +15,14 @@ use tokio::time::MissedTickBehavior;
 use super::builder::Shared;
 use super::flight;
 use super::flight::FlightDir;
+use super::watch::Watch;
 use super::wiring::Wiring;
+use crate::config::SomaticConfig;
 use crate::config::running::Stop;
 use crate::event::Bucket;
-use crate::event::Ledger;
+use crate::event::Ledgers;
 use crate::metrics::Metrics;
+use crate::somatic::Brake;
 use crate::somatic::Governor;
 use crate::somatic::OverrideCommand;
 use crate::somatic::Pressure;
@@ -27,6 +31,7 @@ use crate::somatic::Recorder;
 use crate::somatic::Sense;
 use crate::somatic::Sensors;
 use crate::somatic::Somatic;
+use crate::somatic::Stall;
 use crate::somatic::Transition;
 use crate::somatic::Weights;
 use crate::somatic::Zone;
@@ -34,6 +39,8 @@ use crate::somatic::ZoneReport;
 
 /// How often is looked when nobody raises the alarm.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// A look takes some ten microseconds; it comes before the work that causes the pressure.
+const NICE: i32 = -10;
 
 /// What reads, and what was read.
 struct Senses {
@@ -54,7 +61,9 @@ pub struct Zones {
     senses: Arc<Mutex<Senses>>,
     flights: Arc<FlightDir>,
     governor: Arc<Governor>,
-    ledger: &'static Ledger,
+    brake: Arc<Brake>,
+    watch: Arc<Watch>,
+    ledgers: &'static Ledgers,
 }
 
 impl Zones {
@@ -75,12 +84,37 @@ impl Zones {
             received: 0,
         };
         let (senses, flights) = (Arc::new(Mutex::new(senses)), Arc::new(flights));
-        let Shared { wiring, metrics, governor, ledger, .. } = shared.clone();
-        Self { somatic, wiring, metrics, senses, flights, governor, ledger }
+        let watch = Arc::new(Watch::new(shared));
+        let Shared { wiring, metrics, governor, brake, ledgers, .. } = shared.clone();
+        Self { somatic, wiring, metrics, senses, flights, governor, brake, watch, ledgers }
     }
 
-    /// Looks again and again until stopped; at once when the alarm is raised.
-    pub async fn drive(self, stop: Stop) {
+    /// Follows the configuration; counts from the next look.
+    pub fn configure(&self, config: &SomaticConfig) {
+        self.somatic.configure(config.policy());
+        self.brake.configure(config.slow_answers.max.0);
+        self.watch.configure(config.watchdog.after());
+    }
+
+    /// Looks again and again until stopped; at once when the alarm is raised. On a thread of its own:
+    /// the busier the workers are, the less may the zone wait for one of them.
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no thread.
+    pub fn drive(self, stop: Stop) -> io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let run = move || {
+            // Linux keeps the nice value by thread.
+            if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+                tracing::debug!(%error, "The zone is kept at normal priority.");
+            }
+            runtime.block_on(self.look_until(stop));
+        };
+        std::thread::Builder::new().name("somatic".to_owned()).spawn(run).map(drop)
+    }
+
+    async fn look_until(self, stop: Stop) {
         let alarm = self.somatic.alarm();
         let mut tick = tokio::time::interval(LOOK_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -90,7 +124,8 @@ impl Zones {
                 () = alarm.notified() => {}
                 () = stop.cancelled() => return,
             }
-            self.look(Somatic::step);
+            self.look();
+            self.watch.look(Instant::now());
         }
     }
 
@@ -98,7 +133,7 @@ impl Zones {
     #[must_use]
     pub fn command(&self, command: OverrideCommand) -> ZoneReport {
         tracing::info!(?command, "Operator changed the zone override.");
-        self.look(|somatic, _, readings| somatic.command(command, readings));
+        self.look_and(|somatic, _, readings| somatic.command(command, readings));
         self.somatic.report()
     }
 
@@ -114,24 +149,46 @@ impl Zones {
         self.lock().readings.iter().cloned().collect()
     }
 
-    /// One look: reads, decides, follows, notes.
-    fn look(&self, decide: impl FnOnce(&Somatic, Instant, &Readings) -> Option<Transition>) {
+    /// What stands still although there is work.
+    #[must_use]
+    pub fn stalls(&self) -> Vec<Stall> {
+        self.watch.stalls()
+    }
+
+    /// Whether a way in stands still.
+    #[must_use]
+    pub fn is_intake_stuck(&self) -> bool {
+        self.watch.is_intake_stuck()
+    }
+
+    /// Evaluates once: reads every sensor, decides, follows, notes.
+    pub fn look(&self) {
+        self.look_and(Somatic::step);
+    }
+
+    fn look_and(&self, decide: impl FnOnce(&Somatic, Instant, &Readings) -> Option<Transition>) {
         let now = Instant::now();
         let mut senses = self.lock();
         let Senses { sensors, readings, recorder, weights, received } = &mut *senses;
         sensors.read_all(now, readings);
         self.wiring.sense(readings);
+        if !self.somatic.is_observing() {
+            self.wiring.follow_circuits(readings);
+        }
         let transition = decide(&self.somatic, now, readings);
         let stall = readings.highest(Sense::CpuStall).map_or(0, |pressure| pressure.permille);
-        let before = std::mem::replace(received, self.ledger.total(Bucket::Received));
+        let before = std::mem::replace(received, self.ledgers.total(Bucket::Received));
         weights.look(&self.governor, self.somatic.zone(), stall, before != *received);
+        self.somatic.with_policy(|policy| self.brake.look(self.somatic.zone(), policy, readings));
         let Some(transition) = transition else {
             return recorder.note(now, unix_ms(), self.somatic.sensed(), readings);
         };
         recorder.note_now(now, unix_ms(), self.somatic.sensed(), readings);
+        // First of all the routes; what was read is written down when they are in force.
+        self.follow(&transition);
+        self.metrics.reaction.observe(now.elapsed().as_secs_f64());
         let record = (transition.to == Zone::Red).then(|| recorder.render());
         drop(senses);
-        self.follow(&transition);
         if let Some(record) = record {
             flight::keep(&self.flights, unix_ms(), record);
         }

@@ -17,6 +17,7 @@
 //!  checksum, LZ4 --> staging --> seq, headers, pwrite,           spares, seals,
 //!  (writer.rs,       (bounded    fdatasync, publish, complete    retention, quarantine
 //!   staging.rs)       queue)     (commit.rs, segment.rs)         (helper.rs, seal.rs)
+//!                                full groups: (ahead.rs, a disk thread)
 //!                                      |
 //!                                      v  durable position (log.rs)
 //!  readers: pread of durable bytes only
@@ -62,6 +63,8 @@ mod tools;
 #[cfg(test)]
 mod tests;
 
+pub use append::effort::AreShort;
+pub use append::helper::Throttle;
 pub use append::spare::SegmentId;
 pub use append::spare::SegmentState;
 pub use append::writer::Completion;

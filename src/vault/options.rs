@@ -26,6 +26,9 @@ pub enum Compression {
     /// One LZ4 block for each record, unless it saves less than a sixteenth.
     #[default]
     Lz4,
+    /// As `Lz4`; but as they came while processors are short (`Writer::spare_processors`), the disk
+    /// keeps up (half of the staging area is free) and half of the vault is free.
+    Auto,
 }
 
 /// What happens when the disk budget, or the disk, is used up.
@@ -60,6 +63,9 @@ pub struct Options {
     /// Limit of all bytes waiting for the writer thread. Default 16 MiB, at least 256 KiB. One record
     /// larger than a quarter of it may stand beside it, alone of its kind.
     pub staging_bytes: u64,
+    /// Records are written and synced together up to this many bytes; a larger record alone. Default
+    /// 1 MiB, 4 KiB to 16 MiB.
+    pub group_bytes_max: u64,
     /// Largest payload in bytes. Default 64 MiB, at most 1 GiB.
     pub record_bytes_max: u64,
 }
@@ -72,6 +78,10 @@ const SEGMENT_BYTES_MAX: u64 = 4 << 30;
 const RECORD_BYTES_LIMIT: u64 = 1 << 30;
 /// Smallest staging area: some records of ordinary size.
 const STAGING_BYTES_MIN: u64 = 256 * 1024;
+/// Smallest commit group: a block.
+const GROUP_BYTES_MIN: u64 = format::BLOCK_BYTES;
+/// Largest commit group: several are held in memory.
+const GROUP_BYTES_LIMIT: u64 = 16 << 20;
 
 impl Options {
     /// Options with every default.
@@ -86,6 +96,7 @@ impl Options {
             durability: Durability::default(),
             compression: Compression::default(),
             staging_bytes: 16 << 20,
+            group_bytes_max: 1 << 20,
             record_bytes_max: 64 << 20,
         }
     }
@@ -116,6 +127,12 @@ impl Options {
         if self.staging_bytes < STAGING_BYTES_MIN {
             let given = self.staging_bytes;
             return Some(format!("staging_bytes is {given}, must be at least {STAGING_BYTES_MIN}"));
+        }
+        if !(GROUP_BYTES_MIN..=GROUP_BYTES_LIMIT).contains(&self.group_bytes_max) {
+            let given = self.group_bytes_max;
+            return Some(format!(
+                "group_bytes_max is {given}, must be {GROUP_BYTES_MIN} to {GROUP_BYTES_LIMIT}"
+            ));
         }
         let least = (4 * segment).max(2 * segment + self.largest_segment_bytes());
         if self.max_bytes < least {

@@ -32,6 +32,8 @@ pub(super) struct Gauges {
     pub(super) commit_latency_ns: AtomicU64,
     /// Commit groups written.
     pub(super) commits: AtomicU64,
+    /// Those of them that were written ahead.
+    pub(super) commits_ahead: AtomicU64,
     /// Segments whose write failed, or that read back other than written.
     pub(super) suspect_segments: AtomicU64,
     /// Sealed segments that were not read back yet.

@@ -23,6 +23,8 @@ pub struct Stats {
     pub commit_latency: Duration,
     /// Commit groups written since open.
     pub commits: u64,
+    /// Those of them that were sent to the disk thread, beside which the next one is put together.
+    pub commits_ahead: u64,
     /// Last durable seq.
     pub durable_seq: u64,
     /// What the slowest cursor has not acknowledged.
@@ -54,6 +56,14 @@ impl Stats {
 }
 
 impl<C: Completion> Writer<C> {
+    /// Returns the bytes that were accepted and not yet written, and the commit groups written since
+    /// open. Takes no lock.
+    #[must_use]
+    pub fn progress(&self) -> (u64, u64) {
+        let gauges = self.gauges();
+        (gauges.staged_bytes.load(Ordering::Acquire), gauges.commits.load(Ordering::Relaxed))
+    }
+
     /// Returns the vault's numbers.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -66,6 +76,7 @@ impl<C: Completion> Writer<C> {
             staged_bytes: gauges.staged_bytes.load(Ordering::Acquire),
             commit_latency: self.commit_latency(),
             commits: gauges.commits.load(Ordering::Relaxed),
+            commits_ahead: gauges.commits_ahead.load(Ordering::Relaxed),
             durable_seq: self.log.durable_seq(),
             backlog: self.log.backlog(),
             is_full: gauges.is_full.load(Ordering::Acquire),

@@ -23,7 +23,12 @@ use std::time::Instant;
 
 use gophership::config;
 use gophership::config::running::Context as BuildContext;
+use gophership::config::running::OnLoss;
+use gophership::config::running::Stop;
+use gophership::event::Batch;
+use gophership::event::Lanes;
 use gophership::event::Ledger;
+use gophership::event::Ledgers;
 use gophership::event::Provenance;
 use gophership::event::Request;
 use gophership::flow::Acceptor;
@@ -34,6 +39,7 @@ use gophership::flow::Intake;
 use gophership::flow::Output;
 use gophership::flow::Pivot;
 use gophership::flow::Pulse;
+use gophership::flow::Reflex;
 use gophership::flow::RouteTable;
 use gophership::flow::Routes;
 use gophership::flow::Target;
@@ -57,6 +63,7 @@ use gophership::somatic::Sense;
 use gophership::somatic::Sensors;
 use gophership::somatic::StallSensor;
 use gophership::somatic::Zone;
+use gophership::topology::Shared;
 use tokio::sync::Notify;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -131,10 +138,10 @@ fn acceptor(table: RouteTable, ledger: &'static Ledger, metrics: &Metrics) -> Ac
     let routes = Arc::new(Routes::default());
     routes.put(table);
     let pulse = Pulse::new(1024, 850, Arc::new(Notify::new()));
-    let output = Output::new(routes, Some(pulse));
+    let output = Output::new(routes, Some(Reflex::new(Arc::default(), pulse)));
     let waits = Waits { patience: Duration::from_secs(1), answer_within: Duration::from_secs(8) };
-    let pivots = metrics.source("otlp").pivots;
-    Acceptor::new(output, AckLevel::Delivered, waits, ledger, pivots)
+    let metrics = metrics.source("otlp");
+    Acceptor::new(output, AckLevel::Delivered, waits, ledger, metrics, Stop::new())
 }
 
 /// What the source does with the bytes of a frame.
@@ -148,7 +155,7 @@ fn request(parcel: &Parcel) -> Request {
 
 /// Takes one request into an edge, delivers it, and takes the answer.
 async fn through_the_edge(acceptor: &Acceptor, receiver: &mut EdgeReceiver, parcel: &Parcel) {
-    let mut accepted = pin!(acceptor.accept(request(parcel)));
+    let mut accepted = pin!(acceptor.accept(request(parcel), Instant::now()));
     let mut context = Context::from_waker(Waker::noop());
     assert!(accepted.as_mut().poll(&mut context).is_pending(), "it waits for its delivery");
     receiver.try_recv().unwrap().delivered();
@@ -157,10 +164,11 @@ async fn through_the_edge(acceptor: &Acceptor, receiver: &mut EdgeReceiver, parc
 
 /// Returns what so many operations allocate.
 async fn allocations_into_an_edge(parcels: &[Parcel]) -> u64 {
-    let (ledger, metrics) = (Ledger::leak(), Metrics::new());
-    let (sender, mut receiver) = edge::edge(EdgeLimits { batches: 1024, bytes: 32 << 20 });
-    let table = RouteTable { targets: vec![Target::Edge(sender)], pivot: None };
-    let acceptor = acceptor(table, ledger, &metrics);
+    let (ledgers, metrics) = (Ledgers::leak(), Metrics::new());
+    let (sender, mut receiver) =
+        edge::edge_of(ledgers.sink("sink"), EdgeLimits { batches: 1024, bytes: 32 << 20 });
+    let table = RouteTable { ways: vec![Target::Edge(sender).into()], ..RouteTable::default() };
+    let acceptor = acceptor(table, ledgers.source("otlp"), &metrics);
     for operation in 0..WARM_UP {
         let parcel = &parcels[operation as usize % parcels.len()];
         through_the_edge(&acceptor, &mut receiver, parcel).await;
@@ -174,7 +182,7 @@ async fn allocations_into_an_edge(parcels: &[Parcel]) -> u64 {
 }
 
 /// Opens a vault as the configuration does, and returns the way into it.
-async fn intake(dir: &std::path::Path, ledger: &'static Ledger) -> Arc<dyn Intake> {
+async fn intake(dir: &std::path::Path, ledgers: &'static Ledgers) -> Arc<dyn Intake> {
     let yaml = "
 sources:
   otlp: { type: otlp, ack: journaled, pivot: vault }
@@ -182,38 +190,87 @@ sinks:
   vault: { type: raw_vault, max_size: 512MiB, segment_size: 64MiB, durability: written }
 ";
     let config = config::load_text("vault.yaml", yaml, &|_| None).unwrap();
-    let (_zone, zone) = watch::channel(Zone::Red);
     let (id, entry) = config.sinks.iter().next().unwrap();
-    let context = BuildContext {
-        id: id.clone(),
-        ledger,
-        metrics: Metrics::new(),
-        zone,
-        vitals: Arc::default(),
-        governor: Arc::default(),
-        pressure: Arc::new(gophership::topology::Wiring::default()),
-        vaults: Arc::default(),
-        listeners: Arc::default(),
-        data_dir: dir.to_owned(),
-    };
-    entry.config.build(&context).await.unwrap().intake().unwrap()
+    entry.config.build(&build_context(id, dir, ledgers)).await.unwrap().intake().unwrap()
+}
+
+/// What components are built with.
+fn build_context(
+    id: &config::ComponentId,
+    dir: &std::path::Path,
+    ledgers: &'static Ledgers,
+) -> BuildContext {
+    let (_zone, zone) = watch::channel(Zone::Red);
+    let shared = Shared::new(zone, Arc::default(), OnLoss::default());
+    Shared { ledgers, ..shared }.context(id, dir)
+}
+
+/// Transforms that look at everything and find nothing to change.
+const IDLE_TRANSFORMS: &str = "
+sources:
+  otlp: { type: otlp }
+transforms:
+  redact:
+    type: redact
+    inputs: [otlp]
+    patterns: [email, card, token, ipv4, ipv6]
+    regex: ['secret=(.+)']
+    keys: ['*password*']
+  sample:
+    type: sample
+    inputs: [redact]
+    rate: 0.5
+    key: test.parity
+    rates: { even: 1, odd: 1 }
+  throttle: { type: throttle, inputs: [sample], key: test.parity, records: 1000000000000 }
+sinks:
+  sink: { type: blackhole, inputs: [throttle] }
+";
+
+/// Scenario: requests of every signal go through transforms that change nothing.
+/// Guarantees: after the first ones nothing is allocated, and the bytes are the very same.
+#[test]
+fn transforms_that_change_nothing_allocate_nothing() {
+    let config = config::load_text("idle.yaml", IDLE_TRANSFORMS, &|_| None).unwrap();
+    let ledgers = Ledgers::leak();
+    let parcels = parcels();
+    for (id, entry) in &config.transforms {
+        let context = build_context(id, std::path::Path::new("none"), ledgers);
+        let mut transform = entry.config.build(&context).unwrap();
+        let mut through = |parcel: &Parcel| {
+            let batch = Batch::received(&request(parcel), None, ledgers.source("otlp"));
+            let batch = transform.apply(batch).unwrap();
+            let is_same = batch.wire().as_ptr() == parcel.wire.as_ptr();
+            batch.delivered();
+            is_same
+        };
+        for parcel in parcels.iter().cycle().take(100) {
+            assert!(through(parcel), "{id}");
+        }
+        arm();
+        for parcel in parcels.iter().cycle().take(1_000) {
+            through(parcel);
+        }
+        assert_eq!(disarm(), 0, "{id}");
+    }
 }
 
 /// Returns what so many operations allocate.
 async fn allocations_into_the_vault(parcels: &[Parcel]) -> u64 {
     let dir = tempfile::tempdir().unwrap();
-    let (ledger, metrics) = (Ledger::leak(), Metrics::new());
-    let pivot = Pivot { vault: intake(dir.path(), ledger).await, is_in_force: true };
-    let table = RouteTable { targets: Vec::new(), pivot: Some(pivot) };
-    let acceptor = acceptor(table, ledger, &metrics);
+    let (ledgers, metrics) = (Ledgers::leak(), Metrics::new());
+    let pivot =
+        Pivot { vault: intake(dir.path(), ledgers).await, takes_all: true, out: Lanes::NONE };
+    let table = RouteTable { pivot: Some(pivot), ..RouteTable::default() };
+    let acceptor = acceptor(table, ledgers.source("otlp"), &metrics);
     for operation in 0..WARM_UP {
         let parcel = &parcels[operation as usize % parcels.len()];
-        acceptor.accept(request(parcel)).await.unwrap();
+        acceptor.accept(request(parcel), Instant::now()).await.unwrap();
     }
     arm();
     for operation in 0..OPERATIONS {
         let parcel = &parcels[operation as usize % parcels.len()];
-        acceptor.accept(request(parcel)).await.unwrap();
+        acceptor.accept(request(parcel), Instant::now()).await.unwrap();
     }
     disarm()
 }

@@ -223,7 +223,9 @@ async fn check_refusals(site: &Site) {
     // Twice the limit as it is, and far over it only once it is decompressed.
     let large = Bytes::from(vec![0; 128 << 10]);
     assert_too_large(&grpc.send_to(logs.grpc_path(), large.clone()).await.unwrap_err());
-    assert_eq!(http.post("/v1/logs", &[PROTOBUF], large).await.status, 413);
+    let answer = http.post("/v1/logs", &[PROTOBUF], large).await;
+    assert_eq!(answer.status, 413);
+    assert_eq!(answer.headers["connection"], "close", "nobody reads the rest");
     let bomb = vec![0; 32 << 20];
     for encoding in [CompressionEncoding::Gzip, CompressionEncoding::Zstd] {
         let grpc = GrpcClient::new(site.grpc()).compressed(Some(encoding));

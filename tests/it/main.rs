@@ -3,12 +3,23 @@
 //! | file | what it proves |
 //! | --- | --- |
 //! | `delivered` | every signal arrives equal over every road in and out, and what each bad request is told |
+//! | `refusals` | what each gRPC code and each HTTP status makes of a request, with and without hints |
+//! | `endpoints` | several endpoints: failover, return, balance, and tokens that are rotated |
+//! | `concurrency` | `auto` finds the limit at which a backend is busy and round trips are short |
 //! | `red` | in Red the client has its OK, the vault has the bytes, and replay gives them back identical |
 //! | `kill` | `kill -9` at random moments loses nothing that was acknowledged |
+//! | `drill` | the drill passes what survives an outage, and tells what is lost in what does not |
+//! | `fanout` | of two sinks one that is out, slow or removed holds nothing up for the other, and gets alone what it missed |
 //! | `overload` | full edges, stalled sinks, Red and a full vault: the source answers, nothing locks up |
 //! | `reload` | ten reloads under load, invalid files, moved listeners, a backend that hangs meanwhile |
 //! | `shutdown` | `SIGTERM` under load loses nothing, in time; a second one ends the process at once |
 //! | `ledger` | the books balance, and every bucket is what the test knows |
+//! | `audit` | the ledger over restarts and kills is what clients, vaults and backends know |
+//! | `rows` | the ledger by source and by sink, over restarts and kills, is what each client and backend knows |
+//! | `memory` | requests are counted from their first byte, half ones are cut off, a full share refuses |
+//! | `watchdog` | nothing moves although there is work: log, metric, status and readiness say so, and when it is over |
+//! | `slow_answers` | in Yellow answers wait as the pressure says, never longer than they may, and only if they are told to |
+//! | `pressure` | a share of the memory that is used up sheds optional work, then sends to the vault and pauses replay |
 //! | `panic` | a component that panics is started again, and its batch goes to the vault |
 //! | `allocations` | the hot path and the senses take no memory from the heap |
 //! | `socket` | the control socket listens to its owner and to root, to nobody else |
@@ -18,6 +29,10 @@
 //! | `vault_golden` | vaults of format version 1 are readable for ever |
 //! | `vault_ways` | notes beside requests, newest first, limited replay, dropping, the yellow mark, `--strict` |
 //! | `vault_tools`, `_mend`, `_live` | `gophership vault` sees, finds, mends and exports what is there, also under load |
+//! | `transforms` | each transform in the running process does what it says, and the books balance |
+//! | `joined` | what `batch` joins or divides arrives once, and its senders are told, in an outage and at a stop too |
+//! | `route` | every sink gets exactly what is routed there, while another is out, full, replayed, killed or renamed |
+//! | `together` | what has to wait for a backend travels in one request, every record once |
 //! | `codegen` | committed code is what its generator makes |
 //!
 //! They share `harness` (the process, a recording backend, clients, the oracle) and `golden`.
@@ -28,21 +43,37 @@
 )]
 
 mod allocations;
+mod audit;
 mod codegen;
+mod concurrency;
 mod config;
 mod delivered;
+mod drill;
+mod endpoints;
+mod fanout;
 mod golden;
 mod harness;
+mod joined;
 mod kill;
 mod ledger;
+mod memory;
+mod outage;
 mod overload;
 mod panic;
+mod pressure;
 mod red;
+mod refusals;
 mod reload;
+mod route;
+mod rows;
 mod shutdown;
+mod slow_answers;
 mod socket;
+mod together;
+mod transforms;
 mod vault_golden;
 mod vault_tools;
 mod vault_tools_live;
 mod vault_tools_mend;
 mod vault_ways;
+mod watchdog;

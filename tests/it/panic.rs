@@ -14,13 +14,14 @@ use gophership::config::SinkConfig;
 use gophership::config::TransformConfig;
 use gophership::config::running::BuildError;
 use gophership::config::running::Context;
+use gophership::config::running::OnLoss;
 use gophership::config::running::RunError;
 use gophership::config::running::Sink;
 use gophership::config::running::Stop;
 use gophership::config::running::Transform;
 use gophership::event::Batch;
 use gophership::event::Bucket;
-use gophership::event::Ledger;
+use gophership::event::Ledgers;
 use gophership::flow::EdgeReceiver;
 use gophership::flow::Pulse;
 use gophership::metrics::Metrics;
@@ -115,7 +116,7 @@ impl Transform for Panicky {
 /// The topology in this process, with all that the application would give it.
 struct Plant {
     topology: RunningTopology,
-    ledger: &'static Ledger,
+    ledgers: &'static Ledgers,
     metrics: Arc<Metrics>,
     /// Kept, because components follow it.
     _zone: watch::Sender<Zone>,
@@ -130,22 +131,13 @@ impl Plant {
         let yaml = yaml(dir.path(), &address.to_string(), transform, sink);
         let config = config::load_text("panic.yaml", &yaml, &|_| None).unwrap();
         let (zone, zone_watch) = watch::channel(Zone::Green);
-        let (ledger, metrics) = (Ledger::leak(), Metrics::new());
-        let shared = Shared {
-            ledger,
-            metrics: Arc::clone(&metrics),
-            zone: zone_watch,
-            vitals: Arc::default(),
-            governor: Arc::default(),
-            wiring: Arc::default(),
-            vaults: Arc::default(),
-            listeners: Arc::default(),
-        };
+        let shared = Shared::new(zone_watch, Arc::default(), OnLoss::default());
+        let (ledgers, metrics) = (shared.ledgers, Arc::clone(&shared.metrics));
         let pulse = Pulse::new(1024, 850, Arc::new(Notify::new()));
         let mut topology = RunningTopology::empty(shared, pulse);
         topology.reload(Arc::new(config), SOON).await.unwrap();
         let client = GrpcClient::new(address);
-        Self { topology, ledger, metrics, _zone: zone, _dir: dir, client }
+        Self { topology, ledgers, metrics, _zone: zone, _dir: dir, client }
     }
 
     fn restarts(&self, component: &str) -> u64 {
@@ -153,7 +145,7 @@ impl Plant {
     }
 
     fn count(&self, bucket: Bucket) -> i64 {
-        self.ledger.count(Signal::Logs, bucket)
+        self.ledgers.count(Signal::Logs, bucket)
     }
 }
 
@@ -186,7 +178,7 @@ async fn survives(transform: &str, sink: &str, component: &str) {
     })
     .await;
     assert_eq!(plant.restarts(component), 2);
-    assert_eq!(plant.ledger.imbalance(Signal::Logs), 0);
+    assert_eq!(plant.ledgers.imbalance(Signal::Logs), 0);
     let text = plant.metrics.render().unwrap();
     let counted = format!("gophership_component_restarts_total{{component=\"{component}\"}} 2");
     assert!(text.contains(&counted), "{text}");

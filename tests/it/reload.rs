@@ -290,7 +290,9 @@ async fn a_reload_does_not_wait_for_a_backend_that_hangs() {
         assert!(log.contains(&outcome(component)), "{component}");
     }
     assert!(log.contains("component=otlp outcome=kept"));
-    assert!(log.contains("component=backend outcome=cut short"));
+    // Unless the vault had taken over all that the old sink had: then there was nothing to cut short.
+    let is_told = |end: &str| log.contains(&format!("component=backend outcome={end}"));
+    assert!(is_told("cut short") || is_told("drained"), "{log}");
     scene.backend.set(Mode::Accept);
     scene.nothing_is_lost().await;
 }

@@ -10,6 +10,7 @@ use rustix::process::Signal as ProcessSignal;
 use crate::harness::Backend;
 use crate::harness::GrpcClient;
 use crate::harness::Load;
+use crate::harness::Metrics;
 use crate::harness::Mode;
 use crate::harness::Oracle;
 use crate::harness::Shape;
@@ -109,6 +110,44 @@ async fn journaled_requests_survive_a_stop() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn journaled_requests_survive_a_stop_when_the_backend_hangs() {
     stops_without_loss("journaled", Mode::Hang).await;
+}
+
+/// Scenario: a backend that hangs, a source with a patience of half a minute, 12 MiB of requests that
+/// wait for it; then `SIGTERM`.
+/// Guarantees: the vault takes them at once, their clients have their OK, the process ends long before
+/// its grace is over, and the next one delivers them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_in_memory_is_spilled_when_it_stops() {
+    let backend = Backend::start().await;
+    backend.set(Mode::Hang);
+    let yaml = YAML.replace("$ACK", "delivered, answer_within: 40s").replace("300ms", "30s");
+    let site = Site::new(backend.address(), &yaml.replace("grace: 3s", "grace: 30s"));
+    let mut process = site.start().await;
+    let (traffic, oracle) = (Arc::<Traffic>::default(), Arc::<Oracle>::default());
+    let mut clients = Vec::new();
+    for _ in 0..48 {
+        let (client, oracle) = (GrpcClient::new(site.grpc()), Arc::clone(&oracle));
+        let parcel = traffic.padded(Signal::Logs, 4, 64 << 10);
+        oracle.sends(&parcel);
+        clients.push(tokio::spawn(async move {
+            client.send(&parcel).await.unwrap();
+            oracle.acknowledged(&parcel);
+        }));
+    }
+    let all_wait = |metrics: &Metrics| metrics.books("logs").count("in_flight") == 48 * 4;
+    process.measured(SOON, "all of them wait", all_wait).await;
+    let begun = Instant::now();
+    process.stop(SOON).await;
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    for client in clients {
+        client.await.unwrap();
+    }
+    backend.set(Mode::Accept);
+    let _next = site.start().await;
+    let audit = oracle.settle(&backend, SOON).await;
+    audit.assert_kept(&"spilled");
+    assert_eq!(audit.acknowledged, 48);
 }
 
 /// Scenario: a request that cannot be answered holds the process up, and a second signal comes.

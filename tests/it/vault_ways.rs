@@ -84,6 +84,7 @@ async fn source_and_chosen_headers_are_kept_beside_a_request() {
     let note = |records, headers: &[(&str, &str)]| Note {
         records,
         source: Some("otlp".to_owned()),
+        owed: Vec::new(),
         headers: headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
     };
     let expected =
@@ -146,7 +147,8 @@ async fn replay_keeps_to_its_rate_in_bytes() {
     let books = Books::of(&[("received", 20), ("delivered", 20)]);
     process.books_become(Signal::Logs, &books, "replayed").await;
     let took = started.elapsed();
-    let least = Duration::from_secs_f64(19.0 * 100.0 / 1024.0);
+    // The first may have been read, and paid for, while red began.
+    let least = Duration::from_secs_f64(18.0 * 100.0 / 1024.0);
     assert!(least <= took && took <= least * 2, "took {took:?}, not {least:?}");
     process.stop(SOON).await;
 }

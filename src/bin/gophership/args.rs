@@ -8,6 +8,8 @@ use clap::Parser;
 use clap::Subcommand;
 use clap::ValueEnum;
 
+use crate::audit::AuditArgs;
+use crate::drill::DrillArgs;
 use crate::vault::VaultCommand;
 
 /// A shock absorber for telemetry: OTLP in, delivered, or kept safe on disk until it can be.
@@ -48,17 +50,35 @@ pub(crate) enum Command {
     /// Checks configuration files and reports every problem in them.
     Validate {
         /// The files.
-        #[arg(required = true, env = "GOPHERSHIP_VALIDATE", value_delimiter = ':')]
+        #[arg(
+            required_unless_present = "config",
+            env = "GOPHERSHIP_VALIDATE",
+            value_delimiter = ':'
+        )]
         paths: Vec<PathBuf>,
+        /// One of the files, named as with `run`.
+        #[arg(short, long, value_name = "PATH")]
+        config: Option<PathBuf>,
     },
     /// Draws the pipeline of a configuration.
     Graph {
         /// The file.
-        #[arg(env = "GOPHERSHIP_CONFIG")]
-        path: PathBuf,
+        #[arg(required_unless_present = "config")]
+        path: Option<PathBuf>,
+        /// The file, named as with `run`.
+        #[arg(short, long, value_name = "PATH", env = "GOPHERSHIP_CONFIG")]
+        config: Option<PathBuf>,
         /// The language of the drawing.
         #[arg(long, value_enum, env = "GOPHERSHIP_GRAPH_FORMAT", default_value = "mermaid")]
         format: GraphFormat,
+    },
+    /// Runs the cases under `tests` in a configuration through its transforms.
+    Test {
+        /// The configuration file.
+        #[arg(short, long, value_name = "PATH", env = "GOPHERSHIP_CONFIG")]
+        config: PathBuf,
+        /// Only the cases whose name contains this.
+        name: Option<String>,
     },
     /// Prints the JSON Schema of the configuration, for editors.
     Schema,
@@ -66,6 +86,16 @@ pub(crate) enum Command {
     List,
     /// Prints the built-in default configuration.
     DefaultConfig,
+    /// Proves a configuration: its backend is out for a while under load, and nothing may be lost.
+    ///
+    /// Exits 0 if every requirement holds, 1 if one does not.
+    #[command(after_help = "Example: gophership drill -c gophership.yaml --outage hang --kill")]
+    Drill(Box<DrillArgs>),
+    /// Proves the ledger: where every record is, over all restarts, and whether the vaults hold it.
+    ///
+    /// Exits 0 if everything is accounted for, 1 if not.
+    #[command(after_help = "Example: gophership audit -c gophership.yaml")]
+    Audit(AuditArgs),
     /// Looks into a vault, gets data out, mends it and makes room.
     Vault {
         /// What to do.

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use gophership::config::ComponentId;
 use gophership::config::Config;
+use gophership::config::OutputId;
 
 use crate::args::GraphFormat;
 
@@ -11,8 +11,17 @@ use crate::args::GraphFormat;
 struct Arrow<'a> {
     from: &'a str,
     to: &'a str,
-    /// Drawn dotted, with this word.
-    label: Option<&'static str>,
+    kind: Kind<'a>,
+}
+
+/// What goes along an arrow.
+enum Kind<'a> {
+    /// All that comes out.
+    All,
+    /// What comes out of one of several outputs.
+    Output(&'a str),
+    /// What the pipeline does by itself; drawn dotted.
+    Other(&'static str),
 }
 
 /// Returns the drawing as text.
@@ -30,17 +39,19 @@ fn arrows<'a>(config: &'a Config) -> Vec<Arrow<'a>> {
     let mut arrows = Vec::new();
     for (id, source) in &config.sources {
         if let Some(vault) = source.config.pivot() {
-            arrows.push(Arrow { from: id.as_str(), to: vault, label: Some("pivot") });
+            arrows.push(Arrow { from: id.as_str(), to: vault, kind: Kind::Other("pivot") });
         }
         if let Some(vault) = source.config.replays() {
-            arrows.push(Arrow { from: vault, to: id.as_str(), label: Some("replay") });
+            arrows.push(Arrow { from: vault, to: id.as_str(), kind: Kind::Other("replay") });
         }
     }
     let transforms = config.transforms.iter().map(|(id, entry)| (id, &entry.inputs));
     let sinks = config.sinks.iter().map(|(id, entry)| (id, &entry.inputs));
     for (id, inputs) in transforms.chain(sinks) {
-        let arrow =
-            |from: &'a ComponentId| Arrow { from: from.as_str(), to: id.as_str(), label: None };
+        let arrow = |OutputId { component, port }: &'a OutputId| {
+            let kind = port.as_deref().map_or(Kind::All, Kind::Output);
+            Arrow { from: component.as_str(), to: id.as_str(), kind }
+        };
         arrows.extend(inputs.iter().map(arrow));
     }
     arrows
@@ -58,11 +69,12 @@ fn mermaid(config: &Config, out: &mut String) -> std::fmt::Result {
         let (open, close) = if entry.config.is_vault() { ("[(", ")]") } else { ("[/", "/]") };
         writeln!(out, "  {}{open}\"{id}<br/>{}\"{close}", mermaid_id(id.as_str()), entry.kind)?;
     }
-    for Arrow { from, to, label } in arrows(config) {
+    for Arrow { from, to, kind } in arrows(config) {
         let (from, to) = (mermaid_id(from), mermaid_id(to));
-        match label {
-            None => writeln!(out, "  {from} --> {to}")?,
-            Some(label) => writeln!(out, "  {from} -. {label} .-> {to}")?,
+        match kind {
+            Kind::All => writeln!(out, "  {from} --> {to}")?,
+            Kind::Output(port) => writeln!(out, "  {from} -- \"{port}\" --> {to}")?,
+            Kind::Other(word) => writeln!(out, "  {from} -. {word} .-> {to}")?,
         }
     }
     Ok(())
@@ -85,13 +97,13 @@ fn dot(config: &Config, out: &mut String) -> std::fmt::Result {
         let shape = if entry.config.is_vault() { "cylinder" } else { "parallelogram" };
         writeln!(out, "  \"{id}\" [shape={shape}, label=\"{id}\\n{}\"];", entry.kind)?;
     }
-    for Arrow { from, to, label } in arrows(config) {
-        match label {
-            None => writeln!(out, "  \"{from}\" -> \"{to}\";")?,
-            Some(label) => {
-                writeln!(out, "  \"{from}\" -> \"{to}\" [style=dotted, label=\"{label}\"];")?;
-            }
-        }
+    for Arrow { from, to, kind } in arrows(config) {
+        let style = match kind {
+            Kind::All => String::new(),
+            Kind::Output(port) => format!(" [label=\"{port}\"]"),
+            Kind::Other(word) => format!(" [style=dotted, label=\"{word}\"]"),
+        };
+        writeln!(out, "  \"{from}\" -> \"{to}\"{style};")?;
     }
     writeln!(out, "}}")
 }

@@ -1,12 +1,16 @@
 //! The `gophership` process: arguments in, exit code out.
 
 mod args;
+mod audit;
+mod drill;
 mod graph;
 mod logging;
+mod test;
 mod vault;
 
 use std::io;
 use std::io::Write;
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -26,6 +30,7 @@ use args::RunArgs;
 
 /// Exit codes as in sysexits.h.
 mod exit {
+    pub(super) const FAILED: u8 = 1;
     pub(super) const USAGE: u8 = 64;
     pub(super) const NO_INPUT: u8 = 66;
     pub(super) const UNAVAILABLE: u8 = 69;
@@ -46,14 +51,20 @@ fn main() -> ExitCode {
     let result = match args.command {
         None => return run(&args.run),
         Some(Command::Run(run_args)) => return run(&run_args),
-        Some(Command::Validate { paths }) => return validate(&paths),
-        Some(Command::Graph { path, format }) => match load(&ConfigSource::File(path)) {
+        Some(Command::Validate { mut paths, config }) => {
+            paths.extend(config);
+            return validate(&paths);
+        }
+        Some(Command::Graph { path, config, format }) => match load(&named(path.or(config))) {
             Ok(config) => print(&graph::render(&config, format)),
             Err(code) => return code,
         },
+        Some(Command::Test { config, name }) => return test(&config, name.as_deref()),
         Some(Command::Schema) => print(&format!("{:#}\n", config::schema())),
         Some(Command::List) => print(&list()),
         Some(Command::DefaultConfig) => print(DEFAULT_CONFIG),
+        Some(Command::Audit(args)) => return audit::run(&args),
+        Some(Command::Drill(args)) => return drill::run(&args),
         Some(Command::Vault { command }) => return vault::run(*command),
     };
     match result {
@@ -73,6 +84,11 @@ fn print(text: &str) -> io::Result<()> {
 /// Says something to the person at the terminal; if that fails there is nobody to tell.
 fn complain(text: &str) {
     let _unheard = writeln!(io::stderr().lock(), "{}", text.trim_end());
+}
+
+/// The file that was named, or the built-in default.
+fn named(path: Option<PathBuf>) -> ConfigSource {
+    path.map_or(ConfigSource::Default, ConfigSource::File)
 }
 
 fn check_readable(source: &ConfigSource) -> Result<(), ExitCode> {
@@ -104,6 +120,19 @@ fn validate(paths: &[PathBuf]) -> ExitCode {
     worst
 }
 
+fn test(path: &Path, name: Option<&str>) -> ExitCode {
+    let config = match load(&ConfigSource::File(path.to_owned())) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    let report = test::run(&config, path, name);
+    match print(&report.text) {
+        Ok(()) if report.failed == 0 => ExitCode::SUCCESS,
+        Ok(()) => exit::FAILED.into(),
+        Err(_) => exit::IO.into(),
+    }
+}
+
 fn list() -> String {
     let line = |component: &&config::ComponentInfo| {
         let section = component.section.to_string();
@@ -117,7 +146,7 @@ fn run(args: &RunArgs) -> ExitCode {
         complain(&format!("error: {reason}"));
         return exit::USAGE.into();
     }
-    let source = args.config.clone().map_or(ConfigSource::Default, ConfigSource::File);
+    let source = named(args.config.clone());
     if let Err(code) = check_readable(&source) {
         return code;
     }

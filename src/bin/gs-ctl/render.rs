@@ -52,52 +52,62 @@ fn zone_name(zone: i32) -> &'static str {
     }
 }
 
+/// A list of one JSON value for each item.
+fn list<T>(items: &[T], one: impl Fn(&T) -> Value) -> Value {
+    items.iter().map(one).collect()
+}
+
+/// Rows of the ledger: records by id, signal and line.
+fn by_id(rows: &[proto::LedgerRow]) -> Value {
+    let mut ids = json!({});
+    for row in rows {
+        ids[row.id.as_str()][row.signal.as_str()][row.line.as_str()] = json!(row.records);
+    }
+    ids
+}
+
 fn status_value(status: &proto::StatusResponse) -> Value {
     let mut ledger = serde_json::Map::new();
     for row in &status.ledger {
         let signal = ledger.entry(row.signal.clone()).or_insert_with(|| json!({}));
         signal[row.bucket.as_str()] = json!(row.records);
     }
-    let components: Vec<Value> = status
-        .components
-        .iter()
-        .map(|component| {
-            json!({
-                "id": component.id,
-                "section": component.section,
-                "type": component.r#type,
-                "edge": {
-                    "batches": component.edge_batches,
-                    "bytes": component.edge_bytes,
-                    "occupancy_percent": f64::from(component.edge_permille) / 10.0,
-                },
-            })
+    let components = list(&status.components, |component| {
+        json!({
+            "id": component.id,
+            "section": component.section,
+            "type": component.r#type,
+            "edge": {
+                "batches": component.edge_batches,
+                "bytes": component.edge_bytes,
+                "occupancy_percent": percent(component.edge_permille),
+            },
         })
-        .collect();
-    let vaults: Vec<Value> = status
-        .vaults
-        .iter()
-        .map(|vault| {
-            json!({
-                "id": vault.id,
-                "used_bytes": vault.used_bytes,
-                "backlog_requests": vault.backlog_requests,
-                "failed": vault.failed,
-                "full": vault.full,
-            })
+    });
+    let vaults = list(&status.vaults, |vault| {
+        json!({
+            "id": vault.id,
+            "used_bytes": vault.used_bytes,
+            "backlog_requests": vault.backlog_requests,
+            "failed": vault.failed,
+            "full": vault.full,
         })
-        .collect();
-    let pressures: Vec<Value> = status
-        .pressures
-        .iter()
-        .map(|pressure| {
-            json!({
-                "sense": pressure.sense,
-                "place": pressure.place,
-                "percent": f64::from(pressure.permille) / 10.0,
-            })
+    });
+    let pressures = list(&status.pressures, |pressure| {
+        json!({
+            "sense": pressure.sense,
+            "place": pressure.place,
+            "percent": percent(pressure.permille),
         })
-        .collect();
+    });
+    let stalls = list(&status.stalls, |stall| {
+        json!({
+            "component": stall.component,
+            "waits": stall.waits,
+            "waiting": stall.waiting,
+            "seconds": stall.seconds,
+        })
+    });
     json!({
         "version": status.version,
         "uptime_seconds": status.uptime_seconds,
@@ -110,10 +120,14 @@ fn status_value(status: &proto::StatusResponse) -> Value {
         "held_reason": status.held_reason,
         "held_seconds_left": status.held_seconds_left,
         "pressures": pressures,
+        "stuck": status.stuck,
+        "stalls": stalls,
         "generation": status.generation,
         "components": components,
         "vaults": vaults,
         "ledger": ledger,
+        "sources": by_id(&status.sources),
+        "sinks": by_id(&status.sinks),
     })
 }
 
@@ -130,6 +144,13 @@ fn status_table(status: &proto::StatusResponse, out: &mut String) -> std::fmt::R
     if status.observing {
         writeln!(out, "observing only: the sensors ask for {}", zone_name(status.sensed))?;
     }
+    if status.stuck {
+        writeln!(out, "NOT READY: what comes in is not answered")?;
+    }
+    for stall in &status.stalls {
+        let proto::Stall { component, waits, waiting, seconds } = stall;
+        writeln!(out, "nothing moves in {component} for {seconds} s: {waiting} {waits}")?;
+    }
     writeln!(out, "configuration generation {}\n", status.generation)?;
 
     let header = ["COMPONENT", "SECTION", "TYPE", "WAITING", "BYTES", "FULL"].map(String::from);
@@ -141,7 +162,7 @@ fn status_table(status: &proto::StatusResponse, out: &mut String) -> std::fmt::R
             component.r#type.clone(),
             component.edge_batches.to_string(),
             component.edge_bytes.to_string(),
-            format!("{:.1}%", f64::from(component.edge_permille) / 10.0),
+            format!("{:.1}%", percent(component.edge_permille)),
         ]);
     }
     table(&rows, out)?;
@@ -170,7 +191,46 @@ fn status_table(status: &proto::StatusResponse, out: &mut String) -> std::fmt::R
     if rows.len() == 1 {
         return writeln!(out, "no records yet");
     }
-    table(&rows, out)
+    table(&rows, out)?;
+    ledger_rows("SOURCE", &status.sources, out)?;
+    ledger_rows("SINK", &status.sinks, out)
+}
+
+/// A line for each signal of each source or sink, a column for each line that somebody has.
+fn ledger_rows(head: &str, rows: &[proto::LedgerRow], out: &mut String) -> std::fmt::Result {
+    let mut heads: Vec<&str> = Vec::new();
+    let mut owners: Vec<(&str, &str)> = Vec::new();
+    for row in rows {
+        let owner = (row.id.as_str(), row.signal.as_str());
+        if !heads.contains(&row.line.as_str()) {
+            heads.push(&row.line);
+        }
+        if !owners.contains(&owner) {
+            owners.push(owner);
+        }
+    }
+    if owners.is_empty() {
+        return Ok(());
+    }
+    let upper = heads.iter().map(|line| line.replace('_', " ").to_uppercase());
+    let first = [head.to_owned(), "SIGNAL".to_owned()];
+    let mut cells = vec![first.into_iter().chain(upper).collect::<Vec<_>>()];
+    for (id, signal) in owners {
+        let records = |line: &&str| {
+            let is_it = |row: &&proto::LedgerRow| {
+                row.id == id && row.signal == signal && row.line == **line
+            };
+            rows.iter().find(is_it).map_or(0, |row| row.records).to_string()
+        };
+        let own = [id.to_owned(), signal.to_owned()];
+        cells.push(own.into_iter().chain(heads.iter().map(records)).collect());
+    }
+    writeln!(out)?;
+    table(&cells, out)
+}
+
+fn percent(permille: u32) -> f64 {
+    f64::from(permille) / 10.0
 }
 
 /// The operator's hold in words, if there is one.
@@ -194,7 +254,7 @@ fn pressure_table(status: &proto::StatusResponse, out: &mut String) -> std::fmt:
     writeln!(out)?;
     let mut rows = vec![["SENSE", "PLACE", "PRESSURE"].map(String::from).to_vec()];
     for pressure in pressures {
-        let percent = format!("{:.1}%", f64::from(pressure.permille) / 10.0);
+        let percent = format!("{:.1}%", percent(pressure.permille));
         rows.push(vec![pressure.sense.clone(), pressure.place.clone(), percent]);
     }
     table(&rows, out)

@@ -27,7 +27,7 @@ const UNITS: [(&str, u64); 7] = [
 ];
 
 /// A duration, written `250ms`, `1s`, `5m`, `1h`, `2d` or `1m30s`; at most 36500 days.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HumanDuration(pub Duration);
 
 impl HumanDuration {

@@ -46,7 +46,7 @@ fn push(reads: &mut [Vec<usize>], reader_idx: usize, read_idx: usize) {
 
 /// Returns what a component reads, without what cannot be read anyway.
 fn inputs_of(plan: &Plan<'_>, piece: &Piece<'_>) -> Vec<usize> {
-    let found = piece.inputs().iter().filter_map(|name| plan.find(name));
+    let found = piece.inputs().iter().filter_map(|name| plan.read(name));
     found.filter(|(_, other)| other.section != Section::Sink).map(|(index, _)| index).collect()
 }
 
@@ -124,7 +124,8 @@ fn strip(reads: &mut [Vec<usize>]) {
 fn report_cycle(plan: &Plan<'_>, members: &[usize], findings: &mut Findings) {
     let pieces = pieces(plan, members);
     let (Some(first), Some(last)) = (pieces.first(), pieces.last()) else { return };
-    let at = first.inputs().iter().position(|name| name == last.id);
+    let is_last = |name: &String| plan.read(name).is_some_and(|(_, piece)| piece.id == last.id);
+    let at = first.inputs().iter().position(is_last);
     let inside: Vec<Step> =
         at.map(|index| vec![Step::from("inputs"), Step::Index(index)]).unwrap_or_default();
     findings.add(|| {

@@ -3,12 +3,14 @@
 //! Works on a [`Draft`], so that a broken component hides none of the others' problems. What a
 //! broken component would do is unknown; nothing is reported that could be its fault.
 
+mod cases;
 mod circles;
 mod resources;
 mod vaults;
 mod wiring;
 
 use std::collections::HashMap;
+use std::collections::HashSet;
 
 use crate::config::draft::Draft;
 use crate::config::draft::Piece;
@@ -20,6 +22,7 @@ use crate::config::node::Mark;
 use crate::config::node::Node;
 use crate::config::node::Step;
 use crate::config::node::display_path;
+use crate::config::output::OutputId;
 use crate::config::registry::Section;
 
 /// Adds everything that is wrong between the components of a draft.
@@ -30,6 +33,19 @@ pub(super) fn validate(draft: &Draft<'_>, findings: &mut Findings) {
     vaults::check(&plan, findings);
     circles::check(&plan, findings);
     resources::check(&plan, draft.settings.as_ref(), findings);
+    cases::check(&plan, draft, findings);
+}
+
+/// What a name in `inputs` means.
+enum Reading<'d, 'n> {
+    /// The output of a component, given with its index; any output if it is not known which it has.
+    Of(usize, &'d Piece<'d>),
+    /// A transform with several outputs, and none of them.
+    Which(&'d Piece<'d>),
+    /// An output that the transform does not have.
+    NoOutput(&'d Piece<'d>, &'n str),
+    /// Nothing.
+    Unknown,
 }
 
 /// The components by id.
@@ -67,6 +83,33 @@ impl<'d> Plan<'d> {
         self.pieces.get(index).map(|piece| (index, piece))
     }
 
+    /// Finds what a name in `inputs` means.
+    fn reading<'n>(&self, name: &'n str) -> Reading<'d, 'n> {
+        if let Some((idx, piece)) = self.find(name) {
+            let is_one = piece.ports().is_empty();
+            return if is_one { Reading::Of(idx, piece) } else { Reading::Which(piece) };
+        }
+        let found = OutputId::split(name).and_then(|(id, port)| Some((self.find(id)?, port)));
+        let Some(((idx, piece), port)) = found else { return Reading::Unknown };
+        let ports = piece.ports();
+        let is_unknown = piece.section == Section::Transform && piece.config.is_none();
+        if is_unknown || ports.iter().any(|known| **known == *port) {
+            Reading::Of(idx, piece)
+        } else if ports.is_empty() {
+            Reading::Unknown
+        } else {
+            Reading::NoOutput(piece, port)
+        }
+    }
+
+    /// Finds the component whose output a name in `inputs` means, if it exists.
+    fn read(&self, name: &str) -> Option<(usize, &'d Piece<'d>)> {
+        match self.reading(name) {
+            Reading::Of(idx, piece) => Some((idx, piece)),
+            Reading::Which(_) | Reading::NoOutput(..) | Reading::Unknown => None,
+        }
+    }
+
     /// Returns the place inside a component where it names `text`: under `key` if it does there,
     /// else wherever it does first.
     fn place_of(piece: &Piece<'_>, key: &str, text: &str) -> Vec<Step> {
@@ -77,6 +120,19 @@ impl<'d> Plan<'d> {
         }
         node.scalars(&|scalar| scalar == text).into_iter().next().unwrap_or_default()
     }
+}
+
+/// Returns the names under which a component is read.
+fn names(piece: &Piece<'_>) -> Vec<String> {
+    let ports = piece.ports();
+    if ports.is_empty() {
+        return vec![piece.id.to_owned()];
+    }
+    let mut names: Vec<String> = ports.iter().map(|port| format!("{}.{port}", piece.id)).collect();
+    // One that is named twice is told elsewhere.
+    let mut seen = HashSet::new();
+    names.retain(|name| seen.insert(name.clone()));
+    names
 }
 
 /// A pipeline needs a source and a sink.

@@ -9,13 +9,17 @@ use crate::config::error::Problem;
 use crate::config::findings::Findings;
 use crate::config::nearest::nearest;
 use crate::config::node::Step;
+use crate::config::output::OutputId;
 use crate::config::registry::Section;
 use crate::config::validate::Plan;
+use crate::config::validate::Reading;
+use crate::config::validate::names;
 
 /// Checks all inputs, and that everything with an output is read.
 pub(super) fn check(plan: &Plan<'_>, findings: &mut Findings) {
     for piece in plan.pieces {
         inputs(plan, piece, findings);
+        outputs(plan, piece, findings);
     }
     let is_all_known = plan.pieces.iter().all(|piece| piece.shared.is_some());
     if is_all_known {
@@ -37,21 +41,20 @@ fn inputs(plan: &Plan<'_>, piece: &Piece<'_>, findings: &mut Findings) {
     for (index, name) in piece.inputs().iter().enumerate() {
         let at = [Step::from("inputs"), Step::Index(index)];
         if !seen.insert(name) {
-            if let Ok(id) = name.parse() {
-                let problem = Problem::DuplicateInput { id };
-                findings.add(|| piece.finding(&at, problem));
-            }
+            let problem = || Problem::DuplicateInput { name: piece.shown(&at, name) };
+            findings.add(|| piece.finding(&at, problem()));
             continue;
         }
-        match plan.find(name) {
-            None => findings.add(|| {
-                let names = outputs(plan, piece);
+        match plan.reading(name) {
+            Reading::Unknown => findings.add(|| {
+                let names = readable(plan, piece);
+                let names: Vec<&str> = names.iter().map(String::as_str).collect();
                 let near = nearest(name, names.iter().copied());
                 let shown: &[&str] = if near.is_some() { &[] } else { &names };
                 let problem = Problem::UnknownInput { name: piece.shown(&at, name) };
                 piece.finding(&at, problem).with_names(near, "sources and transforms", shown)
             }),
-            Some((_, other)) if other.section == Section::Sink => {
+            Reading::Of(_, other) if other.section == Section::Sink => {
                 let Ok(id) = name.parse() else { continue };
                 findings.add(|| {
                     let finding = piece.finding(&at, Problem::InputIsSink { id });
@@ -62,8 +65,54 @@ fn inputs(plan: &Plan<'_>, piece: &Piece<'_>, findings: &mut Findings) {
                     }
                 });
             }
-            Some(_) => {}
+            Reading::Which(other) => {
+                let Ok(id) = other.id.parse() else { continue };
+                let problem = Problem::WhichOutput { id };
+                findings.add(|| with_outputs(piece.finding(&at, problem), other, None));
+            }
+            Reading::NoOutput(other, port) => {
+                let Ok(id) = other.id.parse() else { continue };
+                let shown = piece.shown(&at, name);
+                let port = if shown == *name { port.to_owned() } else { shown };
+                let problem = Problem::UnknownOutput { id, name: port };
+                findings.add(|| with_outputs(piece.finding(&at, problem), other, Some(name)));
+            }
+            Reading::Of(..) => {}
         }
+    }
+}
+
+/// Adds the outputs of a transform to a finding, and the one that was meant.
+pub(super) fn with_outputs(
+    finding: Finding,
+    transform: &Piece<'_>,
+    written: Option<&str>,
+) -> Finding {
+    let names = names(transform);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let port = written.and_then(OutputId::split).map(|(_, port)| port);
+    // Their beginnings are the same, so they are not compared.
+    let ports = names.iter().filter_map(|name| OutputId::split(name));
+    let near = port.and_then(|port| nearest(port, ports.map(|(_, port)| port)));
+    let near = near.map(|port| format!("{}.{port}", transform.id));
+    finding.with_names(near.as_deref(), "its outputs", &names)
+}
+
+/// Checks that outputs of a component can be told from other components, and are there in every zone.
+fn outputs(plan: &Plan<'_>, piece: &Piece<'_>, findings: &mut Findings) {
+    let is_shed = piece.shared.as_ref().is_some_and(|shared| shared.shed_in.is_some());
+    if is_shed && !piece.ports().is_empty() {
+        let message = "`shed_in` is for work that is optional, and somebody has to tell which record \
+                       goes to which output";
+        let problem = Problem::InvalidValue { message: message.to_owned() };
+        findings.add(|| piece.finding(&[Step::from("shed_in")], problem));
+    }
+    let Some((before, port)) = OutputId::split(piece.id) else { return };
+    let Some((_, other)) = plan.find(before) else { return };
+    let (Ok(id), Ok(transform)) = (piece.id.parse(), other.id.parse()) else { return };
+    if other.ports().iter().any(|known| **known == *port) {
+        let problem = Problem::IdOfOutput { id, transform };
+        findings.add(|| piece.finding(&[], problem).with_help("rename one of them"));
     }
 }
 
@@ -72,13 +121,13 @@ fn no_inputs(plan: &Plan<'_>, piece: &Piece<'_>) -> Finding {
     const SHOWN_LEN_MAX: usize = 20;
     let is_given = piece.entry.node.get("inputs").is_some();
     let at = if is_given { vec![Step::from("inputs")] } else { Vec::new() };
-    let names: Vec<&str> = outputs(plan, piece).into_iter().take(SHOWN_LEN_MAX).collect();
+    let names: Vec<String> = readable(plan, piece).into_iter().take(SHOWN_LEN_MAX).collect();
     let id = piece.id.parse();
     let problem = match id {
         Ok(id) => Problem::NoInputs { section: piece.section, id },
         Err(_) => Problem::MissingOption { name: "inputs".to_owned() },
     };
-    let example = names.first().copied().unwrap_or("name");
+    let example = names.first().map_or("name", String::as_str);
     piece.finding(&at, problem).with_help(format!(
         "add `inputs: [{example}]`; sources and transforms: {}",
         names.join(", ")
@@ -86,33 +135,35 @@ fn no_inputs(plan: &Plan<'_>, piece: &Piece<'_>) -> Finding {
 }
 
 /// Returns the names of everything the component could read.
-fn outputs<'d>(plan: &Plan<'d>, reader: &Piece<'_>) -> Vec<&'d str> {
+fn readable(plan: &Plan<'_>, reader: &Piece<'_>) -> Vec<String> {
     let has_output = |piece: &&Piece<'_>| piece.section != Section::Sink && piece.id != reader.id;
-    plan.pieces.iter().filter(has_output).map(|piece| piece.id).collect()
+    plan.pieces.iter().filter(has_output).flat_map(names).collect()
 }
 
-/// Finds sources and transforms that nobody reads.
+/// Finds sources and transforms that nobody reads. Of several outputs one that is read is enough.
 fn unread(plan: &Plan<'_>, findings: &mut Findings) {
-    let inputs = plan.pieces.iter().flat_map(Piece::inputs).map(String::as_str);
-    let read: HashSet<&str> = inputs.collect();
+    let read = |name: &str| match plan.reading(name) {
+        Reading::Of(_, piece) | Reading::Which(piece) | Reading::NoOutput(piece, _) => {
+            Some(piece.id)
+        }
+        Reading::Unknown => None,
+    };
     // A misspelt input is the reason why the one it means seems unread.
-    let meant: HashSet<String> = findings.meant_inputs().map(str::to_owned).collect();
+    let inputs = plan.pieces.iter().flat_map(Piece::inputs).map(String::as_str);
+    let read: HashSet<&str> = inputs.chain(findings.meant_inputs()).filter_map(read).collect();
     for piece in plan.pieces {
         let is_journaled = match &piece.config {
             Some(AnyConfig::Source(config)) => config.is_journaled() && config.pivot().is_some(),
             Some(_) => false,
             None => piece.section == Section::Source,
         };
-        let is_fine = piece.section == Section::Sink
-            || read.contains(piece.id)
-            || meant.contains(piece.id)
-            || is_journaled;
+        let is_fine = piece.section == Section::Sink || read.contains(piece.id) || is_journaled;
         let Ok(id) = piece.id.parse() else { continue };
         if !is_fine {
             findings.add(|| {
                 let problem = Problem::Unread { section: piece.section, id };
-                let help =
-                    format!("name it in the `inputs` of a transform or sink: [{}]", piece.id);
+                let names = names(piece).join(", ");
+                let help = format!("name it in the `inputs` of a transform or sink: [{names}]");
                 piece.finding(&[], problem).with_help(help)
             });
         }

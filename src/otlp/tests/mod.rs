@@ -1,10 +1,12 @@
 //! Tests of the wire view against the typed decoder.
 
+mod dividing;
 mod equivalence;
 mod field_forms;
 mod generate;
 mod json;
 mod reference;
+mod rewriting;
 mod robustness;
 
 use super::inspect::DecodeLimits;

@@ -28,17 +28,22 @@ use crate::event::Signal;
 use crate::flow::EdgeReceiver;
 use crate::metrics::SinkMetrics;
 use crate::otlp;
+use crate::somatic::Counted;
+use crate::somatic::Part;
 
 use rotation::RotatingFile;
 use rotation::Rules;
 
-/// The conversion streams, so its memory is bounded by the size of the request already.
+/// The conversion streams, so its memory is bounded by the size of the request already. It goes as
+/// deep as decoders do: one record that is too deep would have its whole request refused.
 const JSON_LIMITS: otlp::DecodeLimits =
-    otlp::DecodeLimits { decoded_bytes_max: u64::MAX, depth_max: 32 };
+    otlp::DecodeLimits { decoded_bytes_max: u64::MAX, depth_max: 96 };
 
 /// Batches written at once, and so synced at once.
 const GROUP_LEN_MAX: usize = 64;
 const GROUP_BYTES_MAX: u64 = 4 << 20;
+/// What its batches do while they are written.
+const WAITS: &str = "groups of batches wait for the disk";
 /// Stands for the signal's name in a path.
 const SIGNAL: &str = "{signal}";
 
@@ -145,13 +150,16 @@ impl SinkConfig for FileConfig {
         }
         let metrics = context.metrics.sink(context.id.as_str());
         let files = Files { open: files, is_split: self.is_split(), fsync: self.fsync };
-        Ok(Box::new(FileSink { files, metrics }))
+        let tally = context.vitals.duties.count(context.id.as_str(), WAITS, Part::Inside);
+        Ok(Box::new(FileSink { files, metrics, tally }))
     }
 }
 
 struct FileSink {
     files: Files,
     metrics: SinkMetrics,
+    /// Groups that are being written, for the watchdog.
+    tally: Counted,
 }
 
 /// The open files: one per signal, or one for all.
@@ -198,7 +206,7 @@ impl Files {
 #[async_trait]
 impl Sink for FileSink {
     async fn run(self: Box<Self>, mut input: EdgeReceiver, stop: Stop) -> Result<(), RunError> {
-        let Self { mut files, metrics } = *self;
+        let Self { mut files, metrics, tally } = *self;
         let mut tick = tokio::time::interval(Duration::from_secs(1));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -214,7 +222,10 @@ impl Sink for FileSink {
             };
             let Some(first) = first else { return sync(files).await.map(drop) };
             let group = group(first, &mut input);
+            let under_way = tally.begin();
             let written = tokio::task::spawn_blocking(move || files.write(group)).await;
+            drop(under_way);
+            tally.done();
             let (back, settled, result) = written.map_err(|panic| failure(panic.into()))?;
             files = back;
             settle(settled, result.is_ok(), &metrics);

@@ -1,11 +1,6 @@
-//! The connection to the backend: one HTTP client for both protocols.
+//! The connections to the backend: one HTTP client for all endpoints and both protocols.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
-use http::HeaderMap;
-use http::HeaderName;
-use http::HeaderValue;
+use bytes::Bytes;
 use http::Uri;
 use hyper_rustls::HttpsConnector;
 use hyper_rustls::HttpsConnectorBuilder;
@@ -14,36 +9,39 @@ use hyper_util::rt::TokioExecutor;
 use hyper_util::rt::TokioTimer;
 use tonic::body::Body;
 
-use super::CompressionOption;
 use super::OtlpSinkConfig;
-use super::Protocol;
+use super::grpc;
+use super::http as http_protocol;
+use super::options::CompressionOption;
+use super::options::Protocol;
 use crate::config::running::BuildError;
-
-const CONNECT_WITHIN: Duration = Duration::from_secs(3);
-const KEEPALIVE_EVERY: Duration = Duration::from_secs(20);
-const KEEPALIVE_WITHIN: Duration = Duration::from_secs(10);
+use crate::delivery::Answer;
+use crate::delivery::Courier;
+use crate::delivery::Headers;
+use crate::event::Batch;
+use crate::otlp;
+use crate::otlp::Verdict;
 
 /// The transport that both protocols use.
 pub(super) type Transport = hyper_util::client::legacy::Client<HttpsConnector<HttpConnector>, Body>;
 
-/// Sends single requests to one backend. Cheap to clone; connections are shared.
-#[derive(Clone)]
+/// Sends single requests to the endpoints of one sink. Each new connection resolves its name again.
 pub(super) struct Client {
     pub(super) transport: Transport,
-    pub(super) endpoint: Uri,
-    pub(super) headers: HeaderMap,
+    pub(super) headers: Headers,
     pub(super) compression: CompressionOption,
-    pub(super) protocol: Protocol,
+    endpoints: Vec<Uri>,
+    protocol: Protocol,
 }
 
 impl Client {
     /// Makes a client; connects when the first request is sent.
-    pub(super) fn new(config: &OtlpSinkConfig) -> Result<Self, BuildError> {
-        let endpoint = endpoint(&config.endpoint).map_err(BuildError::Option)?;
-        let headers = headers(&config.headers).map_err(|(_, reason)| BuildError::Option(reason))?;
+    pub(super) fn new(config: &OtlpSinkConfig, headers: Headers) -> Result<Self, BuildError> {
+        let endpoints = config.endpoints().map_err(|(_, reason)| BuildError::Option(reason))?;
         let mut tcp = HttpConnector::new();
         tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(CONNECT_WITHIN));
+        tcp.set_connect_timeout(Some(config.connect_timeout.0));
+        tcp.set_keepalive(Some(config.keepalive.interval.0));
         tcp.enforce_http(false);
         let tls = HttpsConnectorBuilder::new().with_tls_config(config.tls.load()?).https_or_http();
         let connector = match config.protocol {
@@ -52,19 +50,37 @@ impl Client {
         };
         let mut builder = hyper_util::client::legacy::Client::builder(TokioExecutor::new());
         builder.timer(TokioTimer::new()).pool_timer(TokioTimer::new());
-        if config.protocol == Protocol::Grpc {
-            builder
-                .http2_only(true)
-                .http2_keep_alive_interval(KEEPALIVE_EVERY)
-                .http2_keep_alive_timeout(KEEPALIVE_WITHIN);
-        }
+        builder
+            .http2_keep_alive_interval(config.keepalive.interval.0)
+            .http2_keep_alive_timeout(config.keepalive.timeout.0)
+            .http2_only(config.protocol == Protocol::Grpc);
         Ok(Self {
             transport: builder.build(connector),
-            endpoint,
             headers,
             compression: config.compression,
+            endpoints,
             protocol: config.protocol,
         })
+    }
+}
+
+impl Courier for Client {
+    async fn send(&self, endpoint_idx: usize, batches: &[Batch]) -> Answer {
+        let endpoint = self.endpoints.get(endpoint_idx);
+        let (Some(endpoint), Some(first)) = (endpoint, batches.first()) else {
+            return Answer::unanswered("nothing to send, or nowhere to send it");
+        };
+        let wires: Vec<Bytes> = batches.iter().map(|batch| batch.wire().clone()).collect();
+        let (signal, wire) = (first.signal(), otlp::merge(&wires));
+        let verdict = match self.protocol {
+            Protocol::Grpc => grpc::send(self, endpoint, signal, wire).await,
+            Protocol::Http => http_protocol::send(self, endpoint, signal, wire).await,
+        };
+        match verdict {
+            Verdict::Delivered { rejected, message } => Answer::Delivered { rejected, message },
+            Verdict::Retry { after, reason } => Answer::Retry { after, reason },
+            Verdict::Rejected { reason } => Answer::Rejected { reason },
+        }
     }
 }
 
@@ -81,17 +97,26 @@ pub(super) fn endpoint(text: &str) -> Result<Uri, String> {
     Ok(uri)
 }
 
-/// Reads headers; the error names the header at fault.
-pub(super) fn headers(texts: &BTreeMap<String, String>) -> Result<HeaderMap, (String, String)> {
-    let mut headers = HeaderMap::new();
-    for (name, value) in texts {
-        let fault = |reason: String| (name.clone(), reason);
-        let key = HeaderName::from_bytes(name.as_bytes())
-            .map_err(|_| fault(format!("{name:?} is not a header name")))?;
-        let mut value = HeaderValue::from_str(value)
-            .map_err(|_| fault(format!("the value of {name:?} is not a header value")))?;
-        value.set_sensitive(true);
-        headers.insert(key, value);
+/// What an endpoint is called in logs and metrics: without what may be secret in it.
+pub(super) fn name(endpoint: &Uri) -> String {
+    let port = endpoint.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let host = endpoint.host().unwrap_or_default();
+    let path = endpoint.path().trim_end_matches('/');
+    format!("{}://{host}{port}{path}", endpoint.scheme_str().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_without_secrets_and_differ_where_endpoints_do() {
+        for (text, expected) in [
+            ("host:4317", "http://host:4317"),
+            ("https://user:secret@host/", "https://host"),
+            ("https://[::1]:4317/a/b/", "https://[::1]:4317/a/b"),
+        ] {
+            assert_eq!(name(&endpoint(text).unwrap()), expected);
+        }
     }
-    Ok(headers)
 }

@@ -2,9 +2,10 @@
 
 use std::io;
 use std::io::Write;
-use std::time::Duration;
+use std::time::SystemTime;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http::HeaderValue;
 use http::Method;
 use http::Request;
@@ -17,17 +18,18 @@ use http_body_util::Full;
 use http_body_util::Limited;
 use tonic::body::Body;
 
-use super::CompressionOption;
 use super::client::Client;
-use crate::event::Batch;
+use super::options::CompressionOption;
+use crate::otlp::Signal;
 use crate::otlp::Verdict;
 use crate::otlp::chain;
+use crate::otlp::retry_after;
 
 /// OTLP recommends that a client reads no more of an answer.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
 
-pub(super) async fn send(client: &Client, batch: &Batch) -> Verdict {
-    let request = match request(client, batch) {
+pub(super) async fn send(client: &Client, endpoint: &Uri, signal: Signal, wire: Bytes) -> Verdict {
+    let request = match request(client, endpoint, signal, wire) {
         Ok(request) => request,
         Err(error) => return Verdict::unanswered(format!("cannot make the request: {error}")),
     };
@@ -37,7 +39,8 @@ pub(super) async fn send(client: &Client, batch: &Batch) -> Verdict {
     };
     let status = response.status();
     if !status.is_success() {
-        let hint = response.headers().get(RETRY_AFTER).and_then(retry_after);
+        let hint = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let hint = hint.and_then(|text| retry_after(text, SystemTime::now()));
         return Verdict::of_http(status, hint);
     }
     match Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await {
@@ -47,17 +50,22 @@ pub(super) async fn send(client: &Client, batch: &Batch) -> Verdict {
     }
 }
 
-fn request(client: &Client, batch: &Batch) -> io::Result<Request<Body>> {
-    let (body, encoding) = compress(client.compression, batch.wire().clone())?;
-    let base = client.endpoint.path().trim_end_matches('/');
-    let path = format!("{base}{}", batch.signal().http_path());
-    let mut parts = client.endpoint.clone().into_parts();
+fn request(
+    client: &Client,
+    endpoint: &Uri,
+    signal: Signal,
+    wire: Bytes,
+) -> io::Result<Request<Body>> {
+    let (body, encoding) = compress(client.compression, wire)?;
+    let base = endpoint.path().trim_end_matches('/');
+    let path = format!("{base}{}", signal.http_path());
+    let mut parts = endpoint.clone().into_parts();
     parts.path_and_query = Some(path.parse().map_err(io::Error::other)?);
     let uri = Uri::from_parts(parts).map_err(io::Error::other)?;
     let mut request = Request::new(Body::new(Full::new(body)));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = uri;
-    request.headers_mut().extend(client.headers.clone());
+    request.headers_mut().extend(HeaderMap::clone(&client.headers.current()));
     let protobuf = HeaderValue::from_static("application/x-protobuf");
     request.headers_mut().insert(CONTENT_TYPE, protobuf);
     if let Some(encoding) = encoding {
@@ -82,9 +90,4 @@ fn compress(
             Ok((zstd::stream::encode_all(wire.as_ref(), 1)?.into(), Some("zstd")))
         }
     }
-}
-
-/// Reads the hint in seconds; one given as a date is left to our own backoff.
-fn retry_after(value: &HeaderValue) -> Option<Duration> {
-    value.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
 }

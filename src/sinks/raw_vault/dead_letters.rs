@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::intake::append;
 use crate::event::Batch;
+use crate::event::LaneTable;
 use crate::flow::Full;
 use crate::flow::Intake;
 use crate::vault::AppendError;
@@ -42,13 +43,14 @@ impl From<Buried> for Batch {
 /// The dead-letter store: a vault beside the vault, opened when it is first needed.
 pub(super) struct DeadLetters {
     options: Options,
+    lanes: Arc<LaneTable>,
     writer: Mutex<Option<Arc<Writer<Buried>>>>,
 }
 
 impl DeadLetters {
     /// Makes the store; nothing is opened yet.
-    pub(super) fn new(options: Options) -> Self {
-        Self { options, writer: Mutex::new(None) }
+    pub(super) fn new(options: Options, lanes: Arc<LaneTable>) -> Self {
+        Self { options, lanes, writer: Mutex::new(None) }
     }
 
     fn writer(&self) -> Option<Arc<Writer<Buried>>> {
@@ -74,7 +76,7 @@ impl DeadLetters {
 impl Intake for DeadLetters {
     fn try_take(&self, batch: Batch) -> Result<(), Full> {
         let Some(writer) = self.writer() else { return Err(Full(batch)) };
-        append(&writer, batch)
+        append(&writer, &self.lanes, batch)
     }
 
     fn fill_permille(&self) -> u32 {

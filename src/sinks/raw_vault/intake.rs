@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::event::Batch;
+use crate::event::LaneTable;
+use crate::event::Lanes;
 use crate::event::NoteSpace;
 use crate::flow::Full;
 use crate::flow::Intake;
@@ -41,35 +43,42 @@ impl From<Kept> for Batch {
 }
 
 /// Puts a batch into a vault. The note beside it says how many records it has, which nobody has to
-/// count again when its bytes can no longer be read, and where it came from.
-pub(super) fn append<C>(writer: &Writer<C>, batch: Batch) -> Result<(), Full>
+/// count again when its bytes can no longer be read, where it came from, and which sinks need it.
+pub(super) fn append<C>(writer: &Writer<C>, lanes: &LaneTable, batch: Batch) -> Result<(), Full>
 where
     C: Completion + From<Batch> + Into<Batch>,
 {
     let wire = batch.wire().clone();
     let mut space = NoteSpace::default();
+    // Who has no lane of its own cannot be named: then all get it.
+    let named = if batch.lanes().meets(Lanes::SHARED) { Lanes::NONE } else { batch.lanes() };
+    let owed = lanes.names(named);
     let record = NewRecord {
         signal: batch.signal() as u8,
         received_unix_ns: batch.received_unix_ns(),
-        attrs: batch.provenance().note(batch.records(), &mut space),
+        attrs: batch.provenance().note(batch.records(), owed, &mut space),
         payload: &wire,
     };
-    writer.try_append(record, C::from(batch)).map_err(|refused| Full(refused.done.into()))
+    let appended = writer.try_append_shared(record, &wire, C::from(batch));
+    appended.map_err(|refused| Full(refused.done.into()))
 }
 
 /// The way into the vault.
-pub(super) struct VaultIntake(pub(super) Arc<Writer<Kept>>);
+pub(super) struct VaultIntake {
+    pub(super) writer: Arc<Writer<Kept>>,
+    pub(super) lanes: Arc<LaneTable>,
+}
 
 impl Intake for VaultIntake {
     fn try_take(&self, batch: Batch) -> Result<(), Full> {
-        append(&self.0, batch)
+        append(&self.writer, &self.lanes, batch)
     }
 
     fn fill_permille(&self) -> u32 {
-        self.0.fill_permille()
+        self.writer.fill_permille()
     }
 
     fn retry_after(&self) -> Duration {
-        self.0.retry_after().max(RETRY_AFTER_MIN)
+        self.writer.retry_after().max(RETRY_AFTER_MIN)
     }
 }

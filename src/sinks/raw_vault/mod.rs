@@ -32,12 +32,17 @@ use crate::config::running::RunError;
 use crate::config::running::Sink;
 use crate::config::running::Stop;
 use crate::event::Bucket;
-use crate::event::Ledger;
+use crate::event::Ledgers;
 use crate::event::Note;
 use crate::event::Signal;
 use crate::flow::EdgeReceiver;
 use crate::flow::Intake;
 use crate::metrics::VaultMetrics;
+use crate::pool::Budget;
+use crate::pool::Grant;
+use crate::somatic::OnDuty;
+use crate::somatic::Part;
+use crate::somatic::Work;
 use crate::vault::Compression;
 use crate::vault::DroppedRecord;
 use crate::vault::Durability;
@@ -55,8 +60,12 @@ use intake::VaultIntake;
 
 /// How often the vault's figures are brought up to date.
 const REPORT_EVERY: Duration = Duration::from_millis(500);
+/// What its requests do until they are safe.
+const WAITS: &str = "bytes of requests wait for the disk (write, fdatasync)";
 /// Segments of the dead-letter store: small, because it is nearly always empty.
 const DEAD_LETTER_SEGMENT_BYTES: u64 = 1 << 20;
+const STAGING_BYTES_MIN: u64 = 1 << 20;
+const STAGING_BYTES_DEFAULT: u64 = 16 << 20;
 
 /// Keeps requests on disk, byte for byte, until they are delivered.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -77,8 +86,9 @@ struct RawVaultConfig {
     durability: DurabilityOption,
     /// How requests are compressed.
     compression: CompressionOption,
-    /// Memory for requests that wait to be written, taken at start; at least 256KiB.
-    staging: ByteSize,
+    /// Memory for requests that wait to be written, taken at start from the `vault` share of
+    /// `somatic.memory`; by default 16MiB, or what is left of the share.
+    staging: Option<ByteSize>,
     /// The disk that requests may use that can never be delivered.
     dead_letter_max_size: ByteSize,
 }
@@ -109,6 +119,9 @@ enum WhenFullOption {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum CompressionOption {
+    /// LZ4, where it pays, but not while requests wait for a processor, the disk keeps up and half of
+    /// the vault is free.
+    Auto,
     /// LZ4, where it pays.
     Lz4,
     /// Not at all.
@@ -124,8 +137,8 @@ impl Default for RawVaultConfig {
             segment_size: ByteSize(64 << 20),
             segment_age: HumanDuration(Duration::from_mins(1)),
             durability: DurabilityOption::Synced,
-            compression: CompressionOption::Lz4,
-            staging: ByteSize(16 << 20),
+            compression: CompressionOption::Auto,
+            staging: None,
             dead_letter_max_size: ByteSize(256 << 20),
         }
     }
@@ -145,12 +158,20 @@ impl RawVaultConfig {
         self.path.clone().unwrap_or_else(|| data_dir.join(id))
     }
 
-    fn options(&self, dir: PathBuf) -> Options {
+    /// The memory of the vault and of its dead letters.
+    fn staging(&self, share: &Budget) -> (u64, u64) {
+        let left = share.limit().saturating_sub(share.used()).saturating_sub(STAGING_BYTES_MIN);
+        let fitting = left.clamp(STAGING_BYTES_MIN, STAGING_BYTES_DEFAULT);
+        let staging = self.staging.map_or(fitting, ByteSize::bytes);
+        (staging, staging.min(DEAD_LETTER_SEGMENT_BYTES))
+    }
+
+    fn options(&self, dir: PathBuf, staging_bytes: u64) -> Options {
         let mut options = Options::new(dir);
         options.max_bytes = self.max_size.0;
         options.segment_bytes = self.segment_size.0;
         options.segment_age_max = self.segment_age.0;
-        options.staging_bytes = self.staging.0;
+        options.staging_bytes = staging_bytes;
         options.when_full = match self.when_full {
             WhenFullOption::Refuse => WhenFull::Refuse,
             WhenFullOption::DropOldest => WhenFull::DropOldest,
@@ -161,6 +182,7 @@ impl RawVaultConfig {
             DurabilityOption::Synced => Durability::Synced,
         };
         options.compression = match self.compression {
+            CompressionOption::Auto => Compression::Auto,
             CompressionOption::Lz4 => Compression::Lz4,
             CompressionOption::None => Compression::None,
         };
@@ -190,7 +212,9 @@ impl SinkConfig for RawVaultConfig {
         };
         let segment = self.segment_size.0;
         bounds("segment_size", segment, 1 << 20..=4 << 30);
-        bounds("staging", self.staging.0, 1 << 20..=1 << 30);
+        if let Some(staging) = self.staging {
+            bounds("staging", staging.0, STAGING_BYTES_MIN..=1 << 30);
+        }
         // Two segments always stand by, and the largest request needs one of its own.
         let least =
             segment.saturating_mul(4).max(segment.saturating_mul(2).saturating_add(65 << 20));
@@ -207,7 +231,11 @@ impl SinkConfig for RawVaultConfig {
 
     async fn build(&self, context: &Context) -> Result<Box<dyn Sink>, BuildError> {
         let dir = self.dir(context.id.as_str(), &context.data_dir);
-        let options = self.options(dir.clone());
+        let share = &context.memory.vault;
+        let (staging, dead_letter_staging) = self.staging(share);
+        let memory = share.try_take(staging + dead_letter_staging);
+        let memory = memory.ok_or_else(|| no_room(staging + dead_letter_staging, share))?;
+        let options = self.options(dir.clone(), staging);
         let opened = tokio::task::spawn_blocking(move || Writer::open(options)).await;
         let (writer, report) = opened.map_err(|panic| BuildError::Option(panic.to_string()))??;
         tracing::info!(
@@ -221,21 +249,40 @@ impl SinkConfig for RawVaultConfig {
 
         let writer = Arc::new(writer);
         let metrics = context.metrics.vault(context.id.as_str());
-        let mut dead_letters = self.options(dir.join("deadletter"));
+        let mut dead_letters = self.options(dir.join("deadletter"), dead_letter_staging);
         dead_letters.max_bytes = self.dead_letter_max_size.0;
         dead_letters.segment_bytes = DEAD_LETTER_SEGMENT_BYTES.min(self.segment_size.0);
-        dead_letters.staging_bytes = self.staging.0.min(DEAD_LETTER_SEGMENT_BYTES);
         dead_letters.when_full = WhenFull::Refuse;
-        let dead_letters = Arc::new(DeadLetters::new(dead_letters));
+        let dead_letters = Arc::new(DeadLetters::new(dead_letters, Arc::clone(&context.lanes)));
         let burial = Arc::clone(&dead_letters) as Arc<dyn Intake>;
         let inherited = context.vaults.offer(&context.id, &dir, writer.log(), burial);
-        let ledger = context.ledger;
+        let ledgers = context.ledgers;
         writer.observe_drops(Arc::new(move |record: &DroppedRecord<'_>| {
-            book_dropped(ledger, record, inherited.is_news(record.seq));
+            book_dropped(ledgers, record, inherited.is_news(record.seq));
         }));
+        let governor = Arc::clone(&context.governor);
+        writer.spare_processors(Arc::new(move || governor.are_processors_short()));
+        let governor = Arc::clone(&context.governor);
+        writer.govern(Arc::new(move |worked| governor.rest_after(worked)));
         let commits = CommitWatch::new(&context.vitals, context.id.as_str());
-        Ok(Box::new(RawVault { context: context.clone(), writer, dead_letters, metrics, commits }))
+        let watched = Arc::clone(&writer);
+        let on_duty =
+            context.vitals.duties.register(context.id.as_str(), WAITS, Part::Inside, move || {
+                let (waiting, done) = watched.progress();
+                Work { waiting, done, refused: 0 }
+            });
+        let context = context.clone();
+        Ok(Box::new(RawVault { context, writer, dead_letters, metrics, commits, memory, on_duty }))
     }
+}
+
+/// The share of the vaults is too small for one more.
+fn no_room(bytes: u64, share: &Budget) -> BuildError {
+    let (wanted, limit, used) = (ByteSize(bytes), ByteSize(share.limit()), ByteSize(share.used()));
+    BuildError::Option(format!(
+        "its staging needs {wanted}, and of {limit} for vaults {used} are used: make `staging` \
+         smaller, or `somatic.memory.shares.vault` larger"
+    ))
 }
 
 /// Says what recovery found; with `--strict`, acknowledged requests that are gone end the start.
@@ -263,9 +310,10 @@ fn tell_damage(context: &Context, report: &RecoveryReport) -> Result<(), BuildEr
 }
 
 /// Books the records of a request that was dropped although nobody had delivered it.
-fn book_dropped(ledger: &Ledger, record: &DroppedRecord<'_>, is_news: bool) {
+fn book_dropped(ledgers: &Ledgers, record: &DroppedRecord<'_>, is_news: bool) {
     let Some(signal) = Signal::from_u8(record.signal) else { return };
-    let records = Note::read(record.attrs).records;
+    let note = Note::read(record.attrs);
+    let (ledger, records) = (ledgers.source(note.source_name()), note.records);
     if is_news {
         let signed = i64::try_from(records).unwrap_or(i64::MAX);
         ledger.book(signal, Bucket::Recovered, signed);
@@ -280,12 +328,16 @@ struct RawVault {
     dead_letters: Arc<DeadLetters>,
     metrics: VaultMetrics,
     commits: CommitWatch,
+    /// Given back when the vault is closed.
+    memory: Grant,
+    on_duty: OnDuty,
 }
 
 #[async_trait]
 impl Sink for RawVault {
     fn intake(&self) -> Option<Arc<dyn Intake>> {
-        Some(Arc::new(VaultIntake(Arc::clone(&self.writer))))
+        let (writer, lanes) = (Arc::clone(&self.writer), Arc::clone(&self.context.lanes));
+        Some(Arc::new(VaultIntake { writer, lanes }))
     }
 
     async fn run(mut self: Box<Self>, mut input: EdgeReceiver, stop: Stop) -> Result<(), RunError> {
@@ -304,13 +356,14 @@ impl Sink for RawVault {
         }
         self.report();
         self.context.vaults.withdraw(&self.context.id);
-        let (writer, dead_letters) = (self.writer, self.dead_letters);
+        let Self { writer, dead_letters, memory, on_duty, .. } = *self;
         let closed = tokio::task::spawn_blocking(move || {
             dead_letters.close();
             writer.close()
         });
-        closed.await.unwrap_or(Ok(()))?;
-        Ok(())
+        let closed = closed.await.unwrap_or(Ok(()));
+        drop((memory, on_duty));
+        Ok(closed?)
     }
 }
 

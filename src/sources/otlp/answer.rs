@@ -4,6 +4,8 @@
 //! | ----------------------------- | -------------------------------- | ------------------- |
 //! | accepted                      | OK, `partial_success` unset      | 200                 |
 //! | not OTLP                      | `INVALID_ARGUMENT`, `BadRequest` | 400                 |
+//! | framing or compression broken | `INTERNAL`                       | 400                 |
+//! | silent in the middle of it    | `ABORTED`                        | 408                 |
 //! | over a size limit             | `RESOURCE_EXHAUSTED`, no hint    | 413                 |
 //! | unknown method, path or type  | `UNIMPLEMENTED`                  | 404, 405, 415       |
 //! | nobody has room               | `UNAVAILABLE`, `RetryInfo`       | 503, `Retry-After`  |
@@ -29,6 +31,8 @@ use tonic::metadata::MetadataValue;
 use tonic_types::ErrorDetails;
 use tonic_types::StatusExt;
 
+use crate::config::HumanDuration;
+
 /// The Python SDK looks for its hint under this key instead of the standard details.
 const PYTHON_RETRY_INFO: &str = "google.rpc.retryinfo-bin";
 
@@ -37,6 +41,10 @@ const PYTHON_RETRY_INFO: &str = "google.rpc.retryinfo-bin";
 pub(super) enum Refused {
     /// It is not OTLP.
     Invalid(String),
+    /// Its framing or compression is broken.
+    Broken(String),
+    /// Its sender went silent in the middle of it.
+    Stalled { after: Duration },
     /// It is over a limit.
     TooLarge { limit_bytes: u64 },
     /// The method, path, content type or encoding is not one we know.
@@ -51,6 +59,10 @@ impl Refused {
     fn message(&self) -> String {
         match self {
             Self::Invalid(reason) => format!("not a valid OTLP request: {reason}"),
+            Self::Broken(reason) => format!("the request cannot be read: {reason}"),
+            Self::Stalled { after } => {
+                format!("too little of the request came within {}", HumanDuration(*after))
+            }
             Self::TooLarge { limit_bytes } => {
                 format!("the request is larger than the limit of {limit_bytes} bytes")
             }
@@ -63,6 +75,9 @@ impl Refused {
     fn code(&self) -> Code {
         match self {
             Self::Invalid(_) | Self::Rejected => Code::InvalidArgument,
+            Self::Broken(_) => Code::Internal,
+            // Another attempt may do better.
+            Self::Stalled { .. } => Code::Aborted,
             Self::TooLarge { .. } => Code::ResourceExhausted,
             Self::Unsupported { .. } => Code::Unimplemented,
             Self::Busy { .. } => Code::Unavailable,
@@ -71,7 +86,8 @@ impl Refused {
 
     fn http_status(&self) -> StatusCode {
         match self {
-            Self::Invalid(_) | Self::Rejected => StatusCode::BAD_REQUEST,
+            Self::Invalid(_) | Self::Broken(_) | Self::Rejected => StatusCode::BAD_REQUEST,
+            Self::Stalled { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unsupported { http, .. } => *http,
             Self::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
@@ -84,7 +100,11 @@ impl Refused {
                 Some(ErrorDetails::with_bad_request_violation("request", reason.clone()))
             }
             Self::Busy { retry_after } => Some(ErrorDetails::with_retry_info(Some(*retry_after))),
-            Self::TooLarge { .. } | Self::Unsupported { .. } | Self::Rejected => None,
+            Self::Broken(_)
+            | Self::Stalled { .. }
+            | Self::TooLarge { .. }
+            | Self::Unsupported { .. }
+            | Self::Rejected => None,
         }
     }
 

@@ -1,66 +1,102 @@
-//! Reads an HTTP body under its size limit, decompressed as it comes.
+//! Reads the body of a request as it comes, from a sender that keeps sending.
 
-use std::io;
-use std::io::Read;
+use std::time::Duration;
+use std::time::Instant as StdInstant;
 
-use bytes::Buf;
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use http_body_util::LengthLimitError;
-use http_body_util::Limited;
+use hyper::body::Body as _;
 use hyper::body::Incoming;
+use tokio::time::Instant;
 
 use super::answer::Refused;
+use super::arrival::Arrivals;
+use super::filling::Filling;
+use super::filling::whole;
+use super::room::Received;
+use super::room::Room;
 
-/// Bodies above this size are decompressed on a blocking thread.
-const INLINE_BYTES_MAX: usize = 256 * 1024;
+/// A sender is as good as silent if it sends less than this in the time it may be silent: single
+/// bytes would hold their memory for days.
+const PROGRESS_BYTES: usize = 64 << 10;
 
-/// How a body is compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Compression {
-    None,
-    Gzip,
-    Zstd,
+/// A body that is being received.
+pub(super) struct Body {
+    incoming: Incoming,
+    silence_max: Duration,
+    /// What is left of it, and what came since it was last whole.
+    left: Duration,
+    fresh_bytes: usize,
+    arrivals: Arrivals,
+    arrived: StdInstant,
 }
 
-/// Returns the whole body, decompressed; neither form may be larger than `limit` bytes.
-pub(super) async fn collect(
-    body: Incoming,
-    compression: Compression,
-    limit: u64,
-) -> Result<Bytes, Refused> {
-    let limit_len = usize::try_from(limit).unwrap_or(usize::MAX);
-    let collected = Limited::new(body, limit_len).collect().await.map_err(|error| {
-        if error.is::<LengthLimitError>() {
-            Refused::TooLarge { limit_bytes: limit }
-        } else {
-            Refused::Invalid(format!("the body could not be read: {error}"))
+impl Body {
+    pub(super) fn new(incoming: Incoming, silence_max: Duration, arrivals: Arrivals) -> Self {
+        let arrived = arrivals.newest();
+        Self { incoming, silence_max, left: silence_max, fresh_bytes: 0, arrivals, arrived }
+    }
+
+    /// When the last piece that was returned had come from the socket; a little later if more came
+    /// on the same connection before it was returned.
+    pub(super) const fn arrived(&self) -> StdInstant {
+        self.arrived
+    }
+
+    /// Returns the next piece, which is not empty; `None` at the end.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Refused> {
+        loop {
+            let begun = Instant::now();
+            let frame = tokio::time::timeout(self.left, self.incoming.frame()).await;
+            let frame = frame.map_err(|_| Refused::Stalled { after: self.silence_max })?;
+            self.left = self.left.saturating_sub(begun.elapsed());
+            let Some(frame) = frame else { return Ok(None) };
+            let frame = frame
+                .map_err(|error| Refused::Broken(format!("the body could not be read: {error}")))?;
+            // Trailers say nothing here.
+            let Ok(piece) = frame.into_data() else { continue };
+            self.fresh_bytes += piece.len();
+            if PROGRESS_BYTES <= self.fresh_bytes {
+                (self.left, self.fresh_bytes) = (self.silence_max, 0);
+            }
+            if !piece.is_empty() {
+                self.arrived = self.arrivals.newest();
+                return Ok(Some(piece));
+            }
         }
-    })?;
-    let bytes = collected.to_bytes();
-    if compression == Compression::None {
-        return Ok(bytes);
     }
-    if bytes.len() <= INLINE_BYTES_MAX {
-        return decompress(bytes, compression, limit);
-    }
-    let task = tokio::task::spawn_blocking(move || decompress(bytes, compression, limit));
-    task.await.unwrap_or_else(|_| Err(Refused::Invalid("the body could not be read".to_owned())))
-}
 
-fn decompress(bytes: Bytes, compression: Compression, limit: u64) -> Result<Bytes, Refused> {
-    let invalid = |error: io::Error| Refused::Invalid(format!("the body is not valid: {error}"));
-    let reader = bytes.reader();
-    let mut out = Vec::new();
-    let mut limited: Box<dyn Read> = match compression {
-        Compression::None => Box::new(reader),
-        Compression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(reader)),
-        Compression::Zstd => Box::new(zstd::stream::read::Decoder::new(reader).map_err(invalid)?),
-    };
-    // One byte beyond the limit tells a body at the limit from one above it.
-    limited.by_ref().take(limit.saturating_add(1)).read_to_end(&mut out).map_err(invalid)?;
-    if out.len() as u64 > limit {
-        return Err(Refused::TooLarge { limit_bytes: limit });
+    /// Whether it is known that nothing more comes.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.incoming.is_end_stream()
     }
-    Ok(out.into())
+
+    /// Returns the whole body, as it was sent.
+    pub(super) async fn collect(&mut self, room: &Room, limit: u64) -> Result<Received, Refused> {
+        let too_large = Err(Refused::TooLarge { limit_bytes: limit });
+        let declared = self.incoming.size_hint().exact();
+        if declared.is_some_and(|declared| limit < declared) {
+            return too_large;
+        }
+        let Some(first) = self.next().await? else { return whole(room, Bytes::new()).await };
+        let limit_len = usize::try_from(limit).unwrap_or(usize::MAX);
+        if limit_len < first.len() {
+            return too_large;
+        }
+        let declared = declared.and_then(|declared| usize::try_from(declared).ok());
+        if declared == Some(first.len()) || self.is_at_end() {
+            return whole(room, first).await;
+        }
+        // Room for all of it at once, if that is known: many who have half of what they need could
+        // wait for each other.
+        let bytes = declared.unwrap_or(first.len() * 2).min(limit_len);
+
+        let mut filling = Filling::begin(room, bytes, limit_len).await?;
+        filling.push(&first).await?;
+        drop(first);
+        while let Some(piece) = self.next().await? {
+            filling.push(&piece).await?;
+        }
+        Ok(filling.finish())
+    }
 }

@@ -1,38 +1,41 @@
 //! Where both protocols end: one request of protobuf bytes goes in, an answer comes out.
 
-use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
-use bytes::Bytes;
 use http::HeaderMap;
-use tokio::sync::Semaphore;
-use tokio::sync::SemaphorePermit;
+use hyper::body::Incoming;
 
 use super::answer::Refused;
+use super::arrival::Arrivals;
+use super::body::Body;
+use super::drag::Drag;
 use super::origin::Origins;
+use super::room::Received;
+use super::room::Room;
 use crate::event::Provenance;
 use crate::event::Request;
 use crate::event::Signal;
 use crate::flow::Acceptor;
 use crate::flow::Refusal;
-use crate::flow::accept::Waits;
 use crate::metrics::RefusalCause;
 use crate::metrics::SourceMetrics;
 use crate::otlp;
-
-/// The unit of the in-flight budget: semaphores count to 2^29 or so, bytes go beyond.
-const PERMIT_BYTES: u64 = 1024;
+use crate::somatic::Counted;
 
 /// Checks, counts and accepts requests.
 pub(super) struct Desk {
     acceptor: Acceptor,
     metrics: SourceMetrics,
     origins: Origins,
-    /// Bytes of requests that wait for their answer.
-    budget: Arc<Semaphore>,
-    permits_max: u32,
-    waits: Waits,
+    room: Room,
+    /// How long a sender may be silent in the middle of a request.
+    silence_max: Duration,
+    /// Requests that wait for their answer, for the watchdog.
+    tally: Counted,
+    drag: Drag,
 }
 
 impl Desk {
@@ -40,25 +43,45 @@ impl Desk {
         acceptor: Acceptor,
         metrics: SourceMetrics,
         origins: Origins,
-        in_flight_bytes: u64,
-        waits: Waits,
+        room: Room,
+        silence_max: Duration,
+        tally: Counted,
+        drag: Drag,
     ) -> Self {
-        let permits = in_flight_bytes.div_ceil(PERMIT_BYTES).clamp(1, u64::from(u32::MAX >> 4));
-        let permits_max = u32::try_from(permits).unwrap_or(u32::MAX >> 4);
-        let budget = Arc::new(Semaphore::new(permits_max as usize));
-        Self { acceptor, metrics, origins, budget, permits_max, waits }
+        Self { acceptor, metrics, origins, room, silence_max, tally, drag }
     }
 
-    /// Takes one request, and returns when it may be acknowledged.
+    /// Where requests take room before they are read.
+    pub(super) const fn room(&self) -> &Room {
+        &self.room
+    }
+
+    /// How hard the brake is pulled, from 0 to 1.
+    pub(super) fn pull(&self) -> f64 {
+        self.drag.pull()
+    }
+
+    /// The body of a request, to be read; not at once while answers are slow.
+    pub(super) async fn body(&self, request: http::Request<Incoming>, arrivals: Arrivals) -> Body {
+        self.drag.before_reading().await;
+        Body::new(request.into_body(), self.silence_max, arrivals)
+    }
+
+    /// Takes one request whose last byte came at `arrived`, and returns when it may be acknowledged.
     pub(super) async fn take(
         &self,
         signal: Signal,
-        wire: Bytes,
+        received: Received,
+        arrived: Instant,
         provenance: Provenance,
     ) -> Result<(), Refused> {
-        let result = self.try_take(signal, wire, provenance).await;
+        let began = self.drag.begin();
+        let result = self.try_take(signal, received, arrived, provenance).await;
         match &result {
-            Ok(()) => self.metrics.accepted.inc(),
+            Ok(()) => {
+                self.metrics.accept();
+                self.drag.before_answering(began).await;
+            }
             Err(refused) => self.count(refused),
         }
         result
@@ -71,8 +94,12 @@ impl Desk {
 
     /// Counts a request that was refused before it got here.
     pub(super) fn count(&self, refused: &Refused) {
+        if matches!(refused, Refused::Busy { .. }) {
+            self.tally.refuse();
+        }
         self.metrics.refuse(match refused {
-            Refused::Invalid(_) => RefusalCause::Invalid,
+            Refused::Invalid(_) | Refused::Broken(_) => RefusalCause::Invalid,
+            Refused::Stalled { .. } => RefusalCause::Stalled,
             Refused::TooLarge { .. } => RefusalCause::TooLarge,
             Refused::Unsupported { .. } => RefusalCause::Unsupported,
             Refused::Busy { .. } => RefusalCause::Busy,
@@ -83,40 +110,31 @@ impl Desk {
     async fn try_take(
         &self,
         signal: Signal,
-        wire: Bytes,
+        received: Received,
+        arrived: Instant,
         provenance: Provenance,
     ) -> Result<(), Refused> {
+        // The room is given back with the answer.
+        let Received { wire, held: _held } = received;
         let summary =
             otlp::prescan(signal, &wire).map_err(|error| Refused::Invalid(error.to_string()))?;
-        self.metrics.bytes.inc_by(wire.len() as u64);
+        self.metrics.receive(wire.len() as u64);
         if summary.records == 0 {
             // Legal, and nothing to keep.
             return Ok(());
         }
-        let _in_flight = self.reserve(wire.len() as u64).await?;
         let received_unix_ns = now_unix_ns();
         let records = summary.records;
         let request = Request { signal, wire, records, received_unix_ns, provenance };
-        self.acceptor.accept(request).await.map_err(|refusal| match refusal {
+        let _under_way = self.tally.begin();
+        let accepted = self.acceptor.accept(request, arrived).await;
+        if matches!(accepted, Ok(()) | Err(Refusal::Rejected)) {
+            self.tally.done();
+        }
+        accepted.map_err(|refusal| match refusal {
             Refusal::Busy { retry_after } => Refused::Busy { retry_after },
             Refusal::Rejected => Refused::Rejected,
         })
-    }
-
-    /// Draws on the in-flight budget, waiting for it if need be. A request larger than the whole
-    /// budget takes all of it.
-    async fn reserve(&self, bytes: u64) -> Result<SemaphorePermit<'_>, Refused> {
-        let permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES)).unwrap_or(u32::MAX);
-        let permits = permits.min(self.permits_max);
-        if let Ok(permit) = self.budget.try_acquire_many(permits) {
-            return Ok(permit);
-        }
-        let wait = tokio::time::timeout(self.waits.patience, self.budget.acquire_many(permits));
-        match wait.await {
-            Ok(Ok(permit)) => Ok(permit),
-            // The semaphore is never closed.
-            Ok(Err(_)) | Err(_) => Err(Refused::Busy { retry_after: self.waits.patience }),
-        }
     }
 }
 

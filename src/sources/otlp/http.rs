@@ -3,43 +3,58 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::HeaderValue;
 use http::Method;
 use http::Request;
 use http::Response;
 use http::StatusCode;
+use http::Version;
+use http::header::CONNECTION;
 use http::header::CONTENT_ENCODING;
 use http::header::CONTENT_TYPE;
+use hyper::body::Body as _;
 use hyper::body::Incoming;
 use tonic::body::Body;
 
 use super::answer::Encoding;
 use super::answer::Refused;
 use super::answer::accepted;
-use super::body::Compression;
-use super::body::collect;
+use super::arrival::Arrivals;
+use super::body::Body as Sent;
 use super::desk::Desk;
+use super::inflate::Compression;
+use super::inflate::inflate;
+use super::room::Received;
 use crate::event::Signal;
 use crate::otlp;
 
-/// The conversion streams, so its memory is bounded by the size of the body already.
+/// The conversion streams, so its memory is bounded by the size of the body already. It goes as
+/// deep as decoders do: one record that is too deep would have its whole request refused.
 const JSON_LIMITS: otlp::DecodeLimits =
-    otlp::DecodeLimits { decoded_bytes_max: u64::MAX, depth_max: 32 };
+    otlp::DecodeLimits { decoded_bytes_max: u64::MAX, depth_max: 96 };
 
 /// Answers one HTTP request.
 pub(super) async fn answer(
     desk: Arc<Desk>,
     message_bytes_max: u64,
     request: Request<Incoming>,
+    arrivals: Arrivals,
 ) -> Result<Response<Body>, Infallible> {
     let encoding = encoding(&request);
-    let result = take(&desk, message_bytes_max, encoding, request).await;
+    let has_own_connection = request.version() <= Version::HTTP_11;
+    let mut is_read = request.body().is_end_stream();
+    let result = take(&desk, message_bytes_max, encoding, request, arrivals, &mut is_read).await;
     let encoding = encoding.unwrap_or(Encoding::Json);
-    Ok(match result {
+    let mut response = match result {
         Ok(()) => accepted(encoding),
         Err(refused) => refused.to_http(encoding),
-    })
+    };
+    if has_own_connection && !is_read {
+        // What was not read is in the way of the next request, so the connection ends here. Without
+        // being told a client could send another one at that moment.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
 }
 
 async fn take(
@@ -47,22 +62,55 @@ async fn take(
     limit: u64,
     encoding: Option<Encoding>,
     request: Request<Incoming>,
+    arrivals: Arrivals,
+    is_read: &mut bool,
 ) -> Result<(), Refused> {
     let checked = check(encoding, &request);
     let (signal, encoding, compression) = checked.inspect_err(|refused| desk.count(refused))?;
     let provenance = desk.provenance(request.headers());
-    let body = collect(request.into_body(), compression, limit).await;
-    let body = body.inspect_err(|refused| desk.count(refused))?;
-    let wire = match encoding {
-        Encoding::Protobuf => body,
-        Encoding::Json => from_json(signal, &body).inspect_err(|refused| desk.count(refused))?,
-    };
-    desk.take(signal, wire, provenance).await
+    let mut body = desk.body(request, arrivals).await;
+    let received = receive(desk, limit, signal, encoding, compression, &mut body).await;
+    *is_read = body.is_at_end();
+    let received = received.inspect_err(|refused| desk.count(refused))?;
+    desk.take(signal, received, body.arrived(), provenance).await
 }
 
-fn from_json(signal: Signal, body: &Bytes) -> Result<Bytes, Refused> {
-    otlp::json_to_wire(signal, body, &JSON_LIMITS)
-        .map_err(|error| Refused::Invalid(error.to_string()))
+/// Reads a body, and returns it as protobuf.
+async fn receive(
+    desk: &Desk,
+    limit: u64,
+    signal: Signal,
+    encoding: Encoding,
+    compression: Compression,
+    body: &mut Sent,
+) -> Result<Received, Refused> {
+    let read = async {
+        let sent = body.collect(desk.room(), limit).await?;
+        match compression {
+            Compression::None => Ok(sent),
+            compression => inflate(sent, compression, desk.room(), limit).await,
+        }
+    };
+    // Over HTTP a body that cannot be read is one that is not valid.
+    let received = read.await.map_err(|refused| match refused {
+        Refused::Broken(reason) => Refused::Invalid(reason),
+        other => other,
+    })?;
+    match encoding {
+        Encoding::Protobuf => Ok(received),
+        Encoding::Json => from_json(desk, signal, received).await,
+    }
+}
+
+/// Converts a request to protobuf, which is smaller as a rule: room for as much again is enough.
+async fn from_json(desk: &Desk, signal: Signal, received: Received) -> Result<Received, Refused> {
+    let Received { wire: json, mut held } = received;
+    desk.room().grow(&mut held, json.len() as u64).await?;
+    let wire = otlp::json_to_wire(signal, &json, &JSON_LIMITS)
+        .map_err(|error| Refused::Invalid(error.to_string()))?;
+    drop(json);
+    held.shrink_to(wire.len() as u64);
+    Ok(Received { wire, held })
 }
 
 fn check(

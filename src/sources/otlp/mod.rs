@@ -3,22 +3,30 @@
 //! ```text
 //!   door      listeners, TLS
 //!   reception connections, kept when a reload replaces the source (knows HTTP, not OTLP)
-//!    |- grpc  unary calls through a codec that does not decode
+//!    |- arrival  when their newest bytes came
+//!    |- grpc  unary calls whose messages stay bytes; frame reads them
 //!    |- http  POST /v1/{logs,traces,metrics}, protobuf and JSON
+//!    |   body, inflate, filling: into memory, for which room was taken before
 //!    v
-//!   desk      pre-scan, in-flight budget, the acceptor; every protocol ends here
+//!   desk      pre-scan, the acceptor; every protocol ends here; drag keeps senders waiting in Yellow
 //!    v
 //!   answer    what the sender is told, for both protocols in one table
 //! ```
 
 mod answer;
+mod arrival;
 mod body;
 mod desk;
 mod door;
+mod drag;
+mod filling;
+mod frame;
 mod grpc;
 mod http;
+mod inflate;
 mod origin;
 mod reception;
+mod room;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -47,14 +55,20 @@ use crate::flow::Acceptor;
 use crate::flow::AckLevel;
 use crate::flow::Output;
 use crate::flow::accept::Waits;
+use crate::somatic::Part;
 use crate::tls::ServerTls;
 
 use desk::Desk;
 use door::Door;
+use drag::Drag;
 use origin::Origins;
 use reception::Protocol;
 use reception::Reception;
 use reception::Terms;
+use room::Room;
+
+/// What its requests do until they are answered.
+const WAITS: &str = "requests wait for their answer";
 
 /// Takes OTLP requests over gRPC and HTTP, and keeps their bytes as they are.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -77,9 +91,13 @@ struct OtlpConfig {
     answer_within: HumanDuration,
     /// The largest request, also after decompression.
     message_size_max: ByteSize,
-    /// Bytes of requests that may wait for their answer at the same time; one that finds no room
-    /// within `patience` is refused, to be sent again.
+    /// Bytes of requests that may be received or wait for their answer at the same time; one that
+    /// finds no room within `patience`, here or in the `ingest` share of `somatic.memory`, is
+    /// refused, to be sent again.
     in_flight_max: ByteSize,
+    /// A sender that sends nothing, or less than 64KiB, for so long in the middle of a request is
+    /// cut off.
+    silence_max: HumanDuration,
     /// Headers of requests (gRPC metadata) that the vault keeps beside them, such as a tenant's name;
     /// at most 16, and values up to 1KiB.
     keep_headers: Vec<String>,
@@ -123,6 +141,7 @@ impl Default for OtlpConfig {
             answer_within: HumanDuration(Duration::from_secs(8)),
             message_size_max: ByteSize(64 << 20),
             in_flight_max: ByteSize(96 << 20),
+            silence_max: HumanDuration(Duration::from_secs(10)),
             keep_headers: Vec::new(),
             connections_max: 1024,
             streams_max: 128,
@@ -174,6 +193,13 @@ impl SourceConfig for OtlpConfig {
         self.ack == AckOption::Journaled
     }
 
+    fn beside_budget_bytes(&self) -> u64 {
+        let (grpc, http) = self.listeners();
+        let listeners = [grpc, http].into_iter().flatten().count() as u64;
+        let unread = u64::from(reception::CONNECTION_WINDOW_BYTES);
+        unread.saturating_mul(self.connections_max.into()).saturating_mul(listeners)
+    }
+
     fn problems(&self) -> Vec<OptionProblem> {
         let mut problems = Vec::new();
         if self.is_journaled() && self.pivot.is_none() {
@@ -192,8 +218,10 @@ impl SourceConfig for OtlpConfig {
                 problems.push(OptionProblem::new("keep_headers", message));
             }
         }
-        if self.patience.0.is_zero() {
-            problems.push(OptionProblem::new("patience", "must be more than 0"));
+        for (path, value) in [("patience", self.patience), ("silence_max", self.silence_max)] {
+            if value.0.is_zero() {
+                problems.push(OptionProblem::new(path, "must be more than 0"));
+            }
         }
         if self.answer_within.0 <= self.patience.0 {
             problems.push(OptionProblem::new("answer_within", "must be longer than `patience`"));
@@ -260,16 +288,18 @@ impl Source for Otlp {
         let metrics = self.context.metrics.source(self.context.id.as_str());
         let waits =
             Waits { patience: self.config.patience.0, answer_within: self.config.answer_within.0 };
-        let acceptor = Acceptor::new(
-            output,
-            self.config.level(),
-            waits,
-            self.context.ledger,
-            metrics.pivots.clone(),
-        );
+        let (level, ledger) =
+            (self.config.level(), self.context.ledgers.source(self.context.id.as_str()));
+        let acceptor = Acceptor::new(output, level, waits, ledger, metrics.clone(), stop.clone());
         let origins = Origins::new(self.context.id.as_str(), &self.config.keep_headers);
-        let in_flight = self.config.in_flight_max.0;
-        let desk = Arc::new(Desk::new(acceptor.clone(), metrics, origins, in_flight, waits));
+        let (in_flight, patience) = (self.config.in_flight_max.0, self.config.patience.0);
+        let room = Room::new(in_flight, &self.context.memory, patience);
+        let silence_max = self.config.silence_max.0;
+        let drag = Drag::new(Arc::clone(&self.context.brake), waits.answer_within, stop.clone());
+        let duties = &self.context.vitals.duties;
+        let tally = duties.count(self.context.id.as_str(), WAITS, Part::Intake);
+        let desk = Desk::new(acceptor.clone(), metrics, origins, room, silence_max, tally, drag);
+        let desk = Arc::new(desk);
         let doors = TaskTracker::new();
         for door in self.doors {
             door.announce(&self.context.id);

@@ -29,6 +29,7 @@ use tokio_util::task::TaskTracker;
 use tonic::Status;
 use tonic::body::Body;
 
+use super::arrival::Arrivals;
 use super::desk::Desk;
 use super::grpc;
 use super::http as otlp_http;
@@ -38,10 +39,14 @@ use crate::tls::ServerTls;
 const HEADERS_WITHIN: Duration = Duration::from_secs(10);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(20);
 const KEEPALIVE_WITHIN: Duration = Duration::from_secs(10);
-/// Most exports then arrive in few frames, and window updates are rare.
-const FRAME_BYTES_MAX: u32 = 1 << 20;
-const STREAM_WINDOW_BYTES: u32 = 1 << 20;
-const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+/// What a sender may have sent before anybody has read it, and so before it is counted: large enough
+/// that most exports arrive in one or two frames, small beside the memory budget.
+const STREAM_WINDOW_BYTES: u32 = 128 << 10;
+pub(super) const CONNECTION_WINDOW_BYTES: u32 = 256 << 10;
+/// What HTTP/2 gives a connection before anybody has said anything.
+const WINDOW_BYTES_MIN: u32 = 65_535;
+const FRAME_BYTES_MAX: u32 = STREAM_WINDOW_BYTES;
+const HTTP1_READ_BYTES_MAX: usize = 128 << 10;
 const HEADER_BYTES_MAX: u32 = 16 << 10;
 
 /// What a listener speaks.
@@ -149,8 +154,11 @@ impl Reception {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let builder = self.builder();
-        let service = service_fn(|request| self.answer(request));
+        let pull = self.counter.load().as_ref().map_or(0.0, |counter| counter.desk.pull());
+        let builder = self.builder(pull);
+        let arrivals = Arrivals::default();
+        let service = service_fn(|request| self.answer(request, arrivals.clone()));
+        let stream = arrivals.clone().watch(stream);
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);
         tokio::select! {
@@ -166,6 +174,7 @@ impl Reception {
     fn answer(
         &self,
         request: Request<Incoming>,
+        arrivals: Arrivals,
     ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + 'static {
         let counter = self.counter.load_full();
         let is_grpc = self.terms.protocol == Protocol::Grpc || grpc::is_grpc(&request);
@@ -176,14 +185,15 @@ impl Reception {
             let _present = counter.requests.token();
             let (desk, limit) = (Arc::clone(&counter.desk), counter.message_bytes);
             if is_grpc {
-                grpc::answer(desk, limit, request).await
+                grpc::answer(desk, limit, request, arrivals).await
             } else {
-                otlp_http::answer(desk, limit, request).await
+                otlp_http::answer(desk, limit, request, arrivals).await
             }
         }
     }
 
-    fn builder(&self) -> Builder<TokioExecutor> {
+    /// `pull` is how slow answers are, from 0 to 1: then a sender may send less before it is read.
+    fn builder(&self, pull: f64) -> Builder<TokioExecutor> {
         let mut builder = Builder::new(TokioExecutor::new());
         if self.terms.protocol == Protocol::Grpc {
             builder = builder.http2_only();
@@ -192,12 +202,13 @@ impl Reception {
             .http1()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADERS_WITHIN)
+            .max_buf_size(HTTP1_READ_BYTES_MAX)
             .http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(self.terms.streams)
             .max_frame_size(FRAME_BYTES_MAX)
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .initial_stream_window_size(window(STREAM_WINDOW_BYTES, pull))
+            .initial_connection_window_size(window(CONNECTION_WINDOW_BYTES, pull))
             .max_header_list_size(HEADER_BYTES_MAX)
             .keep_alive_interval(KEEPALIVE_EVERY)
             .keep_alive_timeout(KEEPALIVE_WITHIN);
@@ -207,6 +218,14 @@ impl Reception {
     fn lock(&self) -> MutexGuard<'_, u64> {
         self.newest.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// From all of a window down to what the protocol gives everybody.
+fn window(bytes: u32, pull: f64) -> u32 {
+    let above = f64::from(bytes - WINDOW_BYTES_MIN) * (1.0 - pull.clamp(0.0, 1.0));
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "part of a u32")]
+    let above = above as u32;
+    WINDOW_BYTES_MIN + above
 }
 
 /// The right of one source to the connections of an address, until a newer one has it. A source that
@@ -246,6 +265,21 @@ impl Drop for Claim {
         let mut newest = self.reception.lock();
         if !self.is_open.load(Ordering::Relaxed) && *newest == self.number {
             *newest = self.previous;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_shrink_to_what_the_protocol_gives_everybody() {
+        for bytes in [STREAM_WINDOW_BYTES, CONNECTION_WINDOW_BYTES] {
+            assert_eq!(window(bytes, 0.0), bytes);
+            assert_eq!(window(bytes, 1.0), WINDOW_BYTES_MIN);
+            let half = window(bytes, 0.5);
+            assert!(WINDOW_BYTES_MIN < half && half < bytes, "{half}");
         }
     }
 }

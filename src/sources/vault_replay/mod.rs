@@ -6,9 +6,13 @@
 //!                                                  | rejected for good: dead-letter store
 //! ```
 //!
+//! That once for each sink, so that none waits for another (`crew.rs`, `lane.rs`).
+//!
 //! At least once: the cursor moves when a request is delivered, so a crash repeats at most the
 //! window and what was delivered since the cursor was saved.
 
+mod crew;
+mod lane;
 mod pace;
 mod rate;
 mod sender;
@@ -20,7 +24,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
+use tokio::task::JoinSet;
 
 use crate::config::ByteSize;
 use crate::config::ComponentInfo;
@@ -33,24 +37,20 @@ use crate::config::running::RunError;
 use crate::config::running::Source;
 use crate::config::running::Stop;
 use crate::config::running::VaultHandle;
+use crate::event::Lanes;
 use crate::flow::Output;
 use crate::metrics::VaultMetrics;
-use crate::somatic::Zone;
 use crate::vault::Order;
-use crate::vault::Reader;
+use crate::vault::VaultError;
 
-use pace::Pace;
+use crew::Crew;
+use crew::Member;
+use lane::LaneRun;
 use rate::Rate;
 use sender::Sender;
-use window::Window;
 
-/// How long a read waits for something new before it looks around.
-const READ_WAIT: Duration = Duration::from_millis(200);
-/// How often the cursor is saved.
-const SAVE_EVERY: Duration = Duration::from_millis(100);
-/// It is saved sooner after this many deliveries: a crash repeats no more than these and what is on
-/// its way.
-const SAVE_EVERY_ACKS: u64 = 1000;
+/// How often it looks whether there are other sinks.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Sends what a vault holds through the pipeline.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -157,78 +157,88 @@ struct VaultReplay {
 #[async_trait]
 impl Source for VaultReplay {
     async fn run(self: Box<Self>, output: Output, stop: Stop) -> Result<(), RunError> {
-        let (log, name) = (Arc::clone(&self.vault.log), self.context.id.to_string());
-        let order = self.config.order.into();
-        let mut reader = blocking(move || Reader::open_in(&log, &name, order)).await?;
-        let sender = Arc::new(Sender {
-            output,
-            cursor: reader.handle(),
-            vault: self.vault.clone(),
-            ledger: self.context.ledger,
-            metrics: self.metrics.clone(),
-            zone: self.context.zone.clone(),
-            stop: stop.clone(),
-        });
-        let mut window = Window::new(&self.config);
-        let mut pace = Pace::new(&self.config, Arc::clone(&self.context.governor));
-        let mut saved = Instant::now();
-        loop {
-            window.reap();
-            if saved.elapsed() >= SAVE_EVERY || reader.unsaved() >= SAVE_EVERY_ACKS {
-                reader = self.save(reader).await?;
-                saved = Instant::now();
-            }
-            let zone = *self.context.zone.borrow();
-            tokio::select! {
-                () = stop.cancelled() => break,
-                () = pace.wait(zone) => {}
-            }
-            if *self.context.zone.borrow() == Zone::Red {
-                continue;
-            }
-            let read = blocking(move || {
-                let record = match reader.next() {
-                    Ok(None) if reader.wait(READ_WAIT) => reader.next(),
-                    other => other,
-                };
-                Ok((reader, record))
-            });
-            let (back, record) = read.await?;
-            reader = back;
-            if let Some(replayed) = record?.and_then(|record| sender.understand(record)) {
+        while !stop.is_cancelled() {
+            let sinks = self.sinks();
+            let halt = stop.child_token();
+            let mut lanes = self.start(&sinks, &output, &halt).await?;
+            let mut look = tokio::time::interval(LOOK_EVERY);
+            let ended = loop {
                 tokio::select! {
-                    () = Window::wait_for_calm(self.context.pressure.as_ref()) => {}
-                    () = stop.cancelled() => break,
+                    () = stop.cancelled() => break Ok(()),
+                    Some(ended) = lanes.join_next() => break ended.unwrap_or_else(|panic| Err(panicked(panic))),
+                    _ = look.tick() => if self.sinks() != sinks { break Ok(()) },
                 }
-                let fill_permille = self.vault.log.fill_permille();
-                pace.spend(fill_permille, replayed.records(), replayed.len());
-                let permits = window.reserve(&stop, replayed.len()).await;
-                let Some(permits) = permits else { break };
-                window.tasks.spawn(Arc::clone(&sender).send(replayed, permits));
-            }
+            };
+            halt.cancel();
+            while lanes.join_next().await.is_some() {}
+            ended?;
         }
-        window.close().await;
-        self.save(reader).await?;
         Ok(())
     }
 }
 
 impl VaultReplay {
-    async fn save(&self, mut reader: Reader) -> Result<Reader, RunError> {
-        let reader = blocking(move || reader.save().map(|()| reader)).await?;
-        Ok(reader)
+    /// The sinks that it delivers to, one for each lane.
+    fn sinks(&self) -> Vec<(String, Lanes)> {
+        let mut sinks = self.context.outlook.sinks(self.context.id.as_str());
+        let mut seen = Lanes::NONE;
+        sinks.retain(|(_, lane)| {
+            let is_new = !lane.meets(seen);
+            seen = seen.or(*lane);
+            is_new
+        });
+        sinks
+    }
+
+    /// Starts reading for each sink.
+    async fn start(
+        &self,
+        sinks: &[(String, Lanes)],
+        output: &Output,
+        halt: &Stop,
+    ) -> Result<JoinSet<Result<(), RunError>>, RunError> {
+        let (log, replay) = (Arc::clone(&self.vault.log), self.context.id.clone());
+        let (order, ledgers) = (self.config.order.into(), self.context.ledgers);
+        let (inherited, wanted) = (Arc::clone(&self.vault.inherited), sinks.to_vec());
+        let (crew, members) =
+            blocking(move || Crew::open(&log, &replay, &wanted, order, ledgers, &inherited))
+                .await?;
+        let mut lanes = JoinSet::new();
+        for Member { lane, sink, reader } in members {
+            let sender = Arc::new(Sender {
+                replay: self.context.id.clone(),
+                output: output.clone(),
+                lane,
+                sink,
+                outlook: Arc::clone(&self.context.outlook),
+                crew: Arc::clone(&crew),
+                cursor: reader.handle(),
+                vault: self.vault.clone(),
+                ledgers,
+                metrics: self.metrics.clone(),
+                zone: self.context.zone.clone(),
+                stop: halt.clone(),
+            });
+            let run = LaneRun::new(&self.config, &self.context, &self.metrics, reader, sender);
+            lanes.spawn(run.run(halt.clone()));
+        }
+        Ok(lanes)
+    }
+}
+
+fn panicked(panic: tokio::task::JoinError) -> RunError {
+    RunError::Io {
+        operation: "read",
+        what: "the vault".to_owned(),
+        source: std::io::Error::other(panic),
     }
 }
 
 async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, crate::vault::VaultError> + Send + 'static,
+    work: impl FnOnce() -> Result<T, VaultError> + Send + 'static,
 ) -> Result<T, RunError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => Ok(result?),
-        Err(panic) => Err(RunError::Io {
-            operation: "read",
-            what: "the vault".to_owned(),
-            source: std::io::Error::other(panic),
-        }),
+        Err(panic) => Err(panicked(panic)),
     }
 }

@@ -3,19 +3,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::crew::Crew;
 use super::window::Permits;
+use crate::config::ComponentId;
 use crate::config::running::Stop;
 use crate::config::running::VaultHandle;
 use crate::event::Batch;
 use crate::event::Bucket;
+use crate::event::Lanes;
 use crate::event::Ledger;
+use crate::event::Ledgers;
 use crate::event::Note;
 use crate::event::Outcome;
 use crate::event::Provenance;
 use crate::event::Request;
 use crate::event::Signal;
+use crate::event::SinkId;
 use crate::event::ack;
 use crate::flow::Full;
+use crate::flow::Outlook;
 use crate::flow::Output;
 use crate::metrics::VaultMetrics;
 use crate::otlp;
@@ -24,18 +30,29 @@ use crate::somatic::ZoneWatch;
 use crate::vault::CursorHandle;
 use crate::vault::StoredRecord;
 
+/// Live traffic comes first: replay adds nothing while any edge is as full as this, which is well
+/// below the mark at which the zone changes.
+const CALM_PERMILLE: u32 = 250;
+const CALM_CHECK: Duration = Duration::from_millis(5);
 const RETRY_MIN: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(10);
 /// When the replay is stopped, what is on its way has this long to arrive: what arrives later is
 /// delivered again after the next start.
-const ARRIVES_WITHIN: Duration = Duration::from_secs(1);
+const ARRIVES_WITHIN: Duration = Duration::from_millis(250);
 
 /// Sends single requests and sees each of them through.
 pub(super) struct Sender {
+    pub(super) replay: ComponentId,
     pub(super) output: Output,
+    /// That of the sink which it sends to.
+    pub(super) lane: Lanes,
+    /// Its row in the books.
+    pub(super) sink: SinkId,
+    pub(super) outlook: Arc<dyn Outlook>,
+    pub(super) crew: Arc<Crew>,
     pub(super) cursor: CursorHandle,
     pub(super) vault: VaultHandle,
-    pub(super) ledger: &'static Ledger,
+    pub(super) ledgers: &'static Ledgers,
     pub(super) metrics: VaultMetrics,
     pub(super) zone: ZoneWatch,
     pub(super) stop: Stop,
@@ -45,6 +62,8 @@ pub(super) struct Sender {
 pub(super) struct Replayed {
     seq: u64,
     request: Request,
+    /// That of the source that took it, whichever process that was in.
+    ledger: &'static Ledger,
     /// Whether it is OTLP; what is not can only be buried.
     is_readable: bool,
 }
@@ -64,26 +83,23 @@ impl Replayed {
 impl Sender {
     /// Sends a request until it is delivered, buried, or the replay stops.
     pub(super) async fn send(self: Arc<Self>, replayed: Replayed, permits: Permits) {
-        let seq = replayed.seq;
         let mut delay = RETRY_MIN;
         while self.may_send().await {
             match self.attempt(&replayed).await {
                 Some(Outcome::Delivered) => {
                     self.metrics.replayed.inc();
-                    self.cursor.ack(seq);
+                    self.ack(&replayed);
                     break;
                 }
                 Some(Outcome::Rejected) => {
                     if self.bury(&replayed).await {
                         self.metrics.dead_lettered.inc();
-                        self.cursor.ack(seq);
+                        self.ack(&replayed);
                         break;
                     }
                 }
-                Some(Outcome::Vaulted | Outcome::Failed) => {
-                    self.put_back(&replayed);
-                }
-                // Stopped: whoever holds the batch puts it back into the books.
+                // It is still in the vault.
+                Some(Outcome::Vaulted | Outcome::Failed) => {}
                 None => break,
             }
             tokio::select! {
@@ -95,10 +111,17 @@ impl Sender {
         drop(permits);
     }
 
-    /// Books a request whose copies were all given back as being in the vault, where it is.
-    fn put_back(&self, replayed: &Replayed) {
-        let Request { signal, records, .. } = &replayed.request;
-        self.ledger.conclude(*signal, Bucket::Vaulted, *records);
+    fn ack(&self, replayed: &Replayed) {
+        let Request { signal, records, .. } = replayed.request;
+        self.crew.ack(&self.cursor, replayed.seq, replayed.ledger, (signal, records));
+    }
+
+    /// Waits until the edges on the way have drained enough that live traffic keeps most of them.
+    pub(super) async fn calm(&self) {
+        let replay = self.replay.as_str();
+        while CALM_PERMILLE <= self.outlook.occupancy_permille(replay, self.lane) {
+            tokio::time::sleep(CALM_CHECK).await;
+        }
     }
 
     /// Waits out Red; returns whether to go on, or to stop.
@@ -111,8 +134,8 @@ impl Sender {
         }
     }
 
-    /// Makes sense of a stored request; one that an earlier process left is booked when it is first
-    /// seen.
+    /// Makes sense of a stored request, if the sink needs it; one that an earlier process left is booked
+    /// when it is first seen.
     pub(super) fn understand(&self, record: StoredRecord) -> Option<Replayed> {
         let Some(signal) = Signal::from_u8(record.signal) else {
             tracing::error!(
@@ -122,15 +145,23 @@ impl Sender {
             );
             return None;
         };
-        let noted = Note::read(&record.attrs).records;
+        let note = Note::read(&record.attrs);
+        let ledger = self.ledgers.source(note.source_name());
         let scanned = otlp::prescan(signal, &record.payload);
-        let records = scanned.as_ref().map_or(noted, |summary| summary.records);
+        let records = scanned.as_ref().map_or(note.records, |summary| summary.records);
         if self.vault.inherited.is_news(record.seq) {
-            self.ledger.book(signal, Bucket::Recovered, signed(records));
-            self.ledger.book(signal, Bucket::Vaulted, signed(records));
+            ledger.book(signal, Bucket::Recovered, signed(records));
+            ledger.book(signal, Bucket::Vaulted, signed(records));
+        }
+        // A sink that is there no more has a successor, who cannot be told: then all get it.
+        let owed = if note.owed.is_empty() { None } else { self.outlook.lanes_of(&note.owed) };
+        if owed.is_some_and(|owed| !owed.meets(self.lane)) {
+            self.crew.ack(&self.cursor, record.seq, ledger, (signal, records));
+            return None;
         }
         Some(Replayed {
             seq: record.seq,
+            ledger,
             is_readable: scanned.is_ok(),
             request: Request {
                 signal,
@@ -145,7 +176,7 @@ impl Sender {
     /// Sends it once; `None` when stopped, and it did not arrive soon.
     async fn attempt(&self, replayed: &Replayed) -> Option<Outcome> {
         let (ticket, mut waiter) = ack::channel();
-        let batch = Batch::replayed(&replayed.request, ticket, self.ledger);
+        let batch = Batch::replayed(&replayed.request, self.lane, ticket, replayed.ledger);
         if !replayed.is_readable {
             batch.rejected();
             return Some(Outcome::Rejected);
@@ -159,10 +190,6 @@ impl Sender {
             () = self.stopped_for_long() => {}
         }
         waiter.claim();
-        if waiter.outcome().is_some() {
-            // The batch was still waiting for room: it came back with the future just dropped.
-            self.put_back(replayed);
-        }
         None
     }
 
@@ -175,7 +202,7 @@ impl Sender {
     /// Moves it to the dead-letter store; returns whether it is safe there.
     async fn bury(&self, replayed: &Replayed) -> bool {
         let (ticket, waiter) = ack::channel();
-        let copy = Batch::second_copy(&replayed.request, ticket, self.ledger);
+        let copy = Batch::second_copy(&replayed.request, self.lane, ticket, replayed.ledger);
         let buried = match self.vault.dead_letters.try_take(copy) {
             Ok(()) => waiter.await.is_safe(),
             Err(Full(copy)) => {
@@ -184,12 +211,12 @@ impl Sender {
             }
         };
         if buried {
+            let Request { signal, records, .. } = replayed.request;
+            self.ledgers.bury(self.sink, signal, records);
             tracing::warn!(
                 seq = replayed.seq,
                 "Request can never be delivered; it is in the dead-letter store."
             );
-        } else {
-            self.put_back(replayed);
         }
         buried
     }

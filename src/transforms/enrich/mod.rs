@@ -20,10 +20,12 @@ use crate::config::running::BuildError;
 use crate::config::running::Context;
 use crate::config::running::Transform;
 use crate::event::Batch;
+use crate::event::settle;
 use crate::otlp::Edit;
 use crate::otlp::Editor;
 use crate::otlp::Level;
 use crate::otlp::Operation;
+use crate::otlp::Retained;
 use crate::otlp::Table;
 
 use rule::Action;
@@ -123,18 +125,13 @@ struct Enrich {
 }
 
 impl Transform for Enrich {
-    fn apply(&mut self, mut batch: Batch) -> Option<Batch> {
-        match self.editor.apply(batch.signal(), batch.wire()) {
-            Ok(edited) => {
-                let records = batch.records();
-                batch.replace(edited, records);
-                Some(batch)
-            }
-            Err(error) => {
-                tracing::warn!(component = %self.id, %error, "Request cannot be enriched.");
-                batch.rejected();
-                None
-            }
-        }
+    fn apply(&mut self, batch: Batch) -> Option<Batch> {
+        let (kept, dropped) = (batch.records(), 0);
+        let left = self.editor.apply(batch.signal(), batch.wire()).map(|bytes| Retained {
+            bytes,
+            kept,
+            dropped,
+        });
+        settle(&self.id, "enriched", batch, left)
     }
 }

@@ -15,12 +15,16 @@ use std::sync::mpsc::Sender;
 use std::sync::mpsc::SyncSender;
 use std::sync::mpsc::channel;
 use std::sync::mpsc::sync_channel;
-use std::thread::JoinHandle;
 
+use crate::vault::append::ahead::FLIGHTS_MAX;
+use crate::vault::append::servant::Servant;
 use crate::vault::buffer::AlignedBuffer;
+use crate::vault::format;
 
 /// Buffers in turn: one is filled and written while the other is digested.
 const BUFFERS: usize = 2;
+/// With those that are added for groups on their way to the disk.
+const BUFFERS_MAX: usize = BUFFERS + FLIGHTS_MAX;
 
 /// The digest of a segment, and that of the segment it was made to follow.
 #[derive(Debug, Clone, Copy)]
@@ -37,10 +41,8 @@ enum Message {
 
 /// The writer's end of the digest thread.
 pub(in crate::vault) struct Digester {
-    /// Taken when dropped: that ends the thread.
-    messages: Option<SyncSender<Message>>,
+    messages: Servant<Message>,
     empty: Receiver<AlignedBuffer>,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl Digester {
@@ -49,26 +51,24 @@ impl Digester {
         last_digest: [u8; 32],
         buffer_bytes: usize,
     ) -> io::Result<(Self, AlignedBuffer)> {
-        let (messages, received) = sync_channel(BUFFERS * 2);
-        let (give_back, empty) = sync_channel(BUFFERS);
+        let (give_back, empty) = sync_channel(BUFFERS_MAX);
         for _ in 1..BUFFERS {
             let buffer = AlignedBuffer::new_touched(buffer_bytes)?;
             give_back.try_send(buffer).map_err(io::Error::other)?;
         }
-        let run = move || digest_all(last_digest, &received, &give_back);
-        let thread = std::thread::Builder::new().name("vault-digest".to_owned()).spawn(run)?;
-        let digester = Self { messages: Some(messages), empty, thread: Some(thread) };
-        Ok((digester, AlignedBuffer::new_touched(buffer_bytes)?))
+        let run = move |messages: &Receiver<Message>| digest_all(last_digest, messages, &give_back);
+        let messages = Servant::start("vault-digest", BUFFERS_MAX * 2, run)?;
+        Ok((Self { messages, empty }, AlignedBuffer::new_touched(buffer_bytes)?))
     }
 
-    /// Hands over the first `len` bytes of a buffer, which are on disk; returns an empty one, as soon as
-    /// there is one.
-    pub(in crate::vault) fn exchange(
-        &self,
-        buffer: AlignedBuffer,
-        len: usize,
-    ) -> io::Result<AlignedBuffer> {
-        self.send(Message::Bytes { buffer, len })?;
+    /// Hands over the first `len` bytes of a buffer, which are on disk. A buffer more than there were is
+    /// one more to fill.
+    pub(in crate::vault) fn give(&self, buffer: AlignedBuffer, len: usize) -> io::Result<()> {
+        self.messages.send(Message::Bytes { buffer, len })
+    }
+
+    /// Returns an empty buffer, as soon as there is one.
+    pub(in crate::vault) fn take_empty(&self) -> io::Result<AlignedBuffer> {
         self.empty.recv().map_err(io::Error::other)
     }
 
@@ -76,27 +76,13 @@ impl Digester {
     pub(in crate::vault) fn end_segment(&self) -> Receiver<Digested> {
         let (answer, digested) = channel();
         // With the thread gone nobody answers, and the segment is read back instead.
-        drop(self.send(Message::EndOfSegment(answer)));
+        drop(self.messages.send(Message::EndOfSegment(answer)));
         digested
     }
 
     /// The segment failed: what was handed over of it counts for nothing.
     pub(in crate::vault) fn abandon_segment(&self) {
-        drop(self.send(Message::Abandon));
-    }
-
-    fn send(&self, message: Message) -> io::Result<()> {
-        let gone = || io::Error::other("the digest thread has ended");
-        self.messages.as_ref().ok_or_else(gone)?.send(message).map_err(|_| gone())
-    }
-}
-
-impl Drop for Digester {
-    fn drop(&mut self) {
-        drop(self.messages.take());
-        if let Some(thread) = self.thread.take() {
-            drop(thread.join());
-        }
+        drop(self.messages.send(Message::Abandon));
     }
 }
 
@@ -105,13 +91,8 @@ fn digest_all(
     received: &Receiver<Message>,
     give_back: &SyncSender<AlignedBuffer>,
 ) {
-    let after = |digest: &[u8; 32]| {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(digest);
-        hasher
-    };
     let mut prev_digest = last_digest;
-    let mut hasher = after(&prev_digest);
+    let mut hasher = format::digest_after(&prev_digest);
     while let Ok(message) = received.recv() {
         match message {
             Message::Bytes { buffer, len } => {
@@ -125,9 +106,9 @@ fn digest_all(
                 // Nobody waits for it when the vault ended first.
                 let _closed = answer.send(Digested { prev_digest, digest });
                 prev_digest = digest;
-                hasher = after(&prev_digest);
+                hasher = format::digest_after(&prev_digest);
             }
-            Message::Abandon => hasher = after(&prev_digest),
+            Message::Abandon => hasher = format::digest_after(&prev_digest),
         }
     }
 }
@@ -144,18 +125,23 @@ mod tests {
         *hasher.finalize().as_bytes()
     }
 
+    fn exchange(digester: &Digester, buffer: AlignedBuffer, len: usize) -> AlignedBuffer {
+        digester.give(buffer, len).unwrap();
+        digester.take_empty().unwrap()
+    }
+
     #[test]
     fn an_abandoned_segment_leaves_the_chain_as_it_was() {
         let (digester, mut buffer) = Digester::start([7; 32], BYTES).unwrap();
         buffer.fill(1);
-        let mut buffer = digester.exchange(buffer, 100).unwrap();
+        let mut buffer = exchange(&digester, buffer, 100);
         digester.abandon_segment();
         buffer.fill(2);
-        let mut buffer = digester.exchange(buffer, BYTES).unwrap();
+        let mut buffer = exchange(&digester, buffer, BYTES);
         let first = digester.end_segment().recv().unwrap();
         assert_eq!((first.prev_digest, first.digest), ([7; 32], digest_of([7; 32], &[2; BYTES])));
         buffer.fill(3);
-        digester.exchange(buffer, 10).unwrap();
+        exchange(&digester, buffer, 10);
         let second = digester.end_segment().recv().unwrap();
         assert_eq!(second.prev_digest, first.digest);
         assert_eq!(second.digest, digest_of(first.digest, &[3; 10]));

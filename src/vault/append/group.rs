@@ -1,4 +1,4 @@
-//! The memory commit groups go through: put together here, written from here, digested from here.
+//! A commit group: records that become durable together, and the memory they are written from.
 //!
 //! ```text
 //!  | group | group | group being put together |  free  |
@@ -10,25 +10,83 @@
 
 use std::io;
 use std::sync::mpsc::Receiver;
+use std::time::Instant;
 
 use crate::vault::append::digest::Digested;
 use crate::vault::append::digest::Digester;
+use crate::vault::append::staging::StagedRecord;
+use crate::vault::append::writer::QUEUE_RECORDS_MAX;
+use crate::vault::append::writer::Staged;
 use crate::vault::buffer::AlignedBuffer;
 use crate::vault::format::BLOCK_LEN;
 use crate::vault::fs::File;
 
-/// A group ends before the record that would make it larger; a record that is larger is one alone.
-pub(in crate::vault) const GROUP_BYTES_MAX: usize = 1 << 20;
+/// Records that are written and synced together, and who waits for them.
+pub(in crate::vault) struct Group<C> {
+    pub(in crate::vault) records: Vec<StagedRecord>,
+    pub(in crate::vault) waiting: Vec<C>,
+    /// What the records take in a segment.
+    pub(in crate::vault) bytes: u64,
+    /// When it was on its way to the disk.
+    pub(in crate::vault) started: Instant,
+}
 
-/// A group and, before a segment's first one, the segment's header: one group is one write. Only a
-/// record larger than a group takes several.
-const BUFFER_BYTES: usize = GROUP_BYTES_MAX + BLOCK_LEN;
+impl<C> Group<C> {
+    /// An empty group with room for all that can be queued.
+    pub(in crate::vault) fn new() -> Self {
+        Self {
+            records: Vec::with_capacity(QUEUE_RECORDS_MAX),
+            waiting: Vec::with_capacity(QUEUE_RECORDS_MAX),
+            bytes: 0,
+            started: Instant::now(),
+        }
+    }
+
+    pub(in crate::vault) fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    pub(in crate::vault) fn len(&self) -> u64 {
+        self.records.len() as u64
+    }
+
+    pub(in crate::vault) fn push(&mut self, staged: Staged<C>) {
+        self.bytes += staged.record.span_bytes();
+        self.records.push(staged.record);
+        self.waiting.push(staged.done);
+    }
+
+    /// Gives the staged bytes back; returns how many there were.
+    pub(in crate::vault) fn forget_records(&mut self) -> u64 {
+        self.records.clear();
+        std::mem::take(&mut self.bytes)
+    }
+}
+
+/// A group in a buffer of its own, ready to be written.
+pub(in crate::vault) struct Load {
+    pub(in crate::vault) buffer: AlignedBuffer,
+    /// Bytes before it are on disk already.
+    start: usize,
+    /// Bytes of the segment in the buffer.
+    pub(in crate::vault) filled: usize,
+    offset: u64,
+}
+
+impl Load {
+    pub(in crate::vault) fn write(&self, file: &dyn File) -> io::Result<()> {
+        file.write_at(&self.buffer[self.start..self.filled], self.offset)
+    }
+}
 
 /// The buffer that is being filled, and where the full ones go.
 pub(in crate::vault) struct GroupBuffer {
     digester: Digester,
     /// `None` only after the digest thread was lost.
     buffer: Option<AlignedBuffer>,
+    /// A group and, before a segment's first one, the segment's header: one group is one write. Only a
+    /// record larger than a group takes several.
+    capacity: usize,
     start: usize,
     filled: usize,
     /// Where in the file `start` lies.
@@ -36,17 +94,19 @@ pub(in crate::vault) struct GroupBuffer {
 }
 
 impl GroupBuffer {
-    /// Maps the buffers and starts the digest thread.
-    pub(in crate::vault) fn new(last_digest: [u8; 32]) -> io::Result<Self> {
-        let (digester, buffer) = Digester::start(last_digest, BUFFER_BYTES)?;
-        Ok(Self { digester, buffer: Some(buffer), start: 0, filled: 0, offset: 0 })
+    /// Maps the buffers, for groups of at most `group_bytes_max`, and starts the digest thread.
+    pub(in crate::vault) fn new(last_digest: [u8; 32], group_bytes_max: u64) -> io::Result<Self> {
+        let group = usize::try_from(group_bytes_max).map_err(io::Error::other)?;
+        let capacity = group.next_multiple_of(BLOCK_LEN) + BLOCK_LEN;
+        let (digester, buffer) = Digester::start(last_digest, capacity)?;
+        Ok(Self { digester, buffer: Some(buffer), capacity, start: 0, filled: 0, offset: 0 })
     }
 
     /// Begins a group of about this many bytes at a place of the file.
     pub(in crate::vault) fn begin(&mut self, offset: u64, group_bytes: u64) -> io::Result<()> {
         self.filled = self.start;
         self.offset = offset;
-        if ((BUFFER_BYTES - self.start) as u64) < group_bytes {
+        if ((self.capacity - self.start) as u64) < group_bytes {
             self.hand_over()?;
         }
         Ok(())
@@ -60,11 +120,11 @@ impl GroupBuffer {
     /// Adds bytes to the group; writes what there is of it when the buffer is full.
     pub(in crate::vault) fn push(&mut self, file: &dyn File, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            if self.filled == BUFFER_BYTES {
+            if self.filled == self.capacity {
                 self.write(file)?;
                 self.hand_over()?;
             }
-            let len = bytes.len().min(BUFFER_BYTES - self.filled);
+            let len = bytes.len().min(self.capacity - self.filled);
             let filled = self.filled;
             self.bytes()?[filled..filled + len].copy_from_slice(&bytes[..len]);
             self.filled += len;
@@ -82,6 +142,29 @@ impl GroupBuffer {
         Ok(())
     }
 
+    /// Takes the group with its buffer, to be written elsewhere; the next one is put together in another
+    /// buffer.
+    pub(in crate::vault) fn detach(&mut self) -> io::Result<Load> {
+        let (start, filled, offset) = (self.start, self.filled, self.offset);
+        let buffer = self.buffer.take().ok_or_else(digest_thread_ended)?;
+        (self.start, self.filled) = (0, 0);
+        self.buffer = Some(self.digester.take_empty()?);
+        Ok(Load { buffer, start, filled, offset })
+    }
+
+    /// Takes back a buffer that was detached, with as many bytes of the segment in it as are on disk.
+    pub(in crate::vault) fn attach(&self, buffer: AlignedBuffer, len: usize) {
+        // Without the digest thread no digest comes, and the segment is read back instead.
+        drop(self.digester.give(buffer, len));
+    }
+
+    /// Adds buffers to those in turn, or none.
+    pub(in crate::vault) fn add_buffers(&self, count: usize) -> io::Result<()> {
+        let make = |_| AlignedBuffer::new_touched(self.capacity);
+        let buffers: Vec<_> = (0..count).map(make).collect::<io::Result<_>>()?;
+        buffers.into_iter().try_for_each(|buffer| self.digester.give(buffer, 0))
+    }
+
     /// The segment is complete: its digest will come.
     pub(in crate::vault) fn end_segment(&mut self) -> Receiver<Digested> {
         self.filled = self.start;
@@ -97,7 +180,7 @@ impl GroupBuffer {
     }
 
     fn bytes(&mut self) -> io::Result<&mut AlignedBuffer> {
-        self.buffer.as_mut().ok_or_else(|| io::Error::other("the digest thread has ended"))
+        self.buffer.as_mut().ok_or_else(digest_thread_ended)
     }
 
     /// Exchanges the buffer for an empty one.
@@ -105,9 +188,14 @@ impl GroupBuffer {
         if 0 < self.start
             && let Some(buffer) = self.buffer.take()
         {
-            self.buffer = Some(self.digester.exchange(buffer, self.start)?);
+            self.digester.give(buffer, self.start)?;
+            self.buffer = Some(self.digester.take_empty()?);
         }
         (self.start, self.filled) = (0, 0);
         Ok(())
     }
+}
+
+fn digest_thread_ended() -> io::Error {
+    io::Error::other("the digest thread has ended")
 }

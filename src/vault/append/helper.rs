@@ -8,6 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::Condvar;
 use std::sync::Mutex;
+use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
@@ -35,6 +36,12 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
 /// Longest wait for a spare while the helper is at it.
 const SPARE_WAIT_MAX: Duration = Duration::from_secs(30);
 
+/// While background work is paused, this long until it asks again.
+const PAUSED_FOR: Duration = Duration::from_millis(200);
+
+/// How long background work rests after it worked so long; none means that it pauses now.
+pub type Throttle = dyn Fn(Duration) -> Option<Duration> + Send + Sync;
+
 /// Work for the helper.
 pub(in crate::vault) enum Job {
     /// Write the footer.
@@ -55,13 +62,25 @@ struct DepotState {
 pub(in crate::vault) struct Depot {
     state: Mutex<DepotState>,
     changed: Condvar,
+    throttle: OnceLock<Arc<Throttle>>,
 }
 
 impl Depot {
     /// Starts with what recovery found.
     pub(in crate::vault) fn new(spares: VecDeque<Spare>) -> Self {
         let state = DepotState { spares, ..DepotState::default() };
-        Self { state: Mutex::new(state), changed: Condvar::new() }
+        let (state, changed) = (Mutex::new(state), Condvar::new());
+        Self { state, changed, throttle: OnceLock::new() }
+    }
+
+    /// Names who is asked how much background work may be done; the first one stays.
+    pub(in crate::vault) fn govern(&self, throttle: Arc<Throttle>) {
+        self.throttle.get_or_init(|| throttle);
+    }
+
+    /// How long to rest after so much background work; none means that it pauses.
+    fn rest_after(&self, worked: Duration) -> Option<Duration> {
+        self.throttle.get().map_or(Some(Duration::ZERO), |throttle| throttle(worked))
     }
 
     /// Takes the next spare, waiting while one is being made; `None` when none can be made.
@@ -141,8 +160,9 @@ impl Helper {
     pub(in crate::vault) fn run(mut self) {
         let mut next_tidy = Instant::now() + PRUNE_EVERY;
         let mut next_try = Instant::now();
+        let mut next_read = next_try;
         loop {
-            match self.next_turn(next_tidy, next_try) {
+            match self.next_turn(next_tidy, next_try, next_read) {
                 Turn::Job(job) => self.work(job),
                 Turn::MakeSpare => {
                     let made = self.find_room();
@@ -156,15 +176,26 @@ impl Helper {
                     self.tidy();
                     next_tidy = Instant::now() + PRUNE_EVERY;
                 }
-                Turn::ReadBack => self.read_back(),
+                Turn::ReadBack => {
+                    let rest = self.read_back_as_allowed().unwrap_or(PAUSED_FOR);
+                    next_read = Instant::now() + rest;
+                }
                 Turn::Stop => return,
             }
         }
     }
 
+    /// Reads a piece back unless background work pauses; returns how long it rests then.
+    fn read_back_as_allowed(&mut self) -> Option<Duration> {
+        self.depot.rest_after(Duration::ZERO)?;
+        let began = Instant::now();
+        self.read_back();
+        self.depot.rest_after(began.elapsed())
+    }
+
     /// Decides what is most urgent: an empty depot, then jobs, then further spares, then retention, and
     /// reading back while no record waits for the disk.
-    fn next_turn(&self, next_tidy: Instant, next_try: Instant) -> Turn {
+    fn next_turn(&self, next_tidy: Instant, next_try: Instant, next_read: Instant) -> Turn {
         let mut state = lock(&self.depot.state);
         loop {
             let now = Instant::now();
@@ -186,10 +217,11 @@ impl Helper {
             }
             let mut next = if 0 < missing { next_tidy.min(next_try) } else { next_tidy };
             if self.scrub.has_work() {
-                if self.gauges.staged_bytes.load(Ordering::Acquire) == 0 {
+                let is_at_rest = self.gauges.staged_bytes.load(Ordering::Acquire) == 0;
+                if is_at_rest && next_read <= now {
                     return Turn::ReadBack;
                 }
-                next = next.min(now + LOOK_AGAIN_AFTER);
+                next = next.min(next_read.max(now + LOOK_AGAIN_AFTER));
             }
             let waited = self.depot.changed.wait_timeout(state, next - now);
             state = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;

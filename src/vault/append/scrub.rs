@@ -6,24 +6,19 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::vault::append::helper::Helper;
 use crate::vault::append::spare::SegmentId;
 use crate::vault::append::spare::SegmentState;
-use crate::vault::buffer::AlignedBuffer;
 use crate::vault::fs::Access;
-use crate::vault::fs::File;
+use crate::vault::read::pieces::Pieces;
 use crate::vault::read::scan::Fault;
 use crate::vault::read::scan::FaultKind;
 use crate::vault::read::scan::Found;
 use crate::vault::read::scan::Scanner;
 use crate::vault::recover::quarantine;
 use crate::vault::state::lock;
-
-/// Read in one go, between two looks at the helper's other work.
-const PIECE_BYTES: usize = 256 * 1024;
 
 /// Segments to be read back, and how far the first of them is.
 #[derive(Default)]
@@ -34,10 +29,7 @@ pub(in crate::vault) struct Scrub {
 
 struct Current {
     id: SegmentId,
-    file: Arc<dyn File>,
-    buffer: AlignedBuffer,
-    offset: u64,
-    data_end: u64,
+    pieces: Pieces,
     crc: crc32fast::Hasher,
 }
 
@@ -61,19 +53,17 @@ impl Scrub {
 impl Current {
     /// Reads the next piece; returns the crc of the segment after the last one.
     fn step(&mut self) -> io::Result<Option<u32>> {
-        let left = usize::try_from(self.data_end - self.offset).unwrap_or(PIECE_BYTES);
-        let piece = &mut self.buffer[..left.min(PIECE_BYTES)];
-        if self.file.read_at(piece, self.offset)? < piece.len() {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
+        let Some(piece) = self.pieces.next()? else {
+            return Ok(Some(self.crc.clone().finalize()));
+        };
         self.crc.update(piece);
-        self.offset += piece.len() as u64;
-        Ok((self.offset == self.data_end).then(|| self.crc.clone().finalize()))
+        Ok(None)
     }
 }
 
 impl Helper {
-    /// Reads one piece of a segment that was sealed and not read since.
+    /// Reads one piece of a segment that was sealed and not read since: between two pieces the helper
+    /// looks at its other work.
     pub(super) fn read_back(&mut self) {
         let Some(mut current) = self.scrub.current.take().or_else(|| self.next_to_read()) else {
             return;
@@ -99,9 +89,8 @@ impl Helper {
         let info = self.log.info(id).filter(|info| info.state == SegmentState::Sealed)?;
         // A file that cannot be opened is the readers' to report, with what is lost.
         let file = self.log.files.open(&info.path, Access::Direct).ok()?;
-        let buffer = AlignedBuffer::new(PIECE_BYTES).ok()?;
-        let crc = crc32fast::Hasher::new();
-        Some(Current { id, file: file.into(), buffer, offset: 0, data_end: info.data_end, crc })
+        let pieces = Pieces::new(file.into(), info.data_end).ok()?;
+        Some(Current { id, pieces, crc: crc32fast::Hasher::new() })
     }
 
     fn compare(&self, id: SegmentId, computed: u32) {

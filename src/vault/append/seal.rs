@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::vault::append::segment::SealJob;
 use crate::vault::append::segment::Written;
@@ -13,6 +14,7 @@ use crate::vault::format;
 use crate::vault::format::BLOCK_BYTES;
 use crate::vault::format::BLOCK_LEN;
 use crate::vault::fs::FileSystem;
+use crate::vault::read::pieces::Pieces;
 
 /// A segment as it lies after sealing.
 #[derive(Debug, Clone)]
@@ -33,9 +35,6 @@ pub(in crate::vault) enum SealError {
     #[error("cannot seal segment")]
     Io(#[from] io::Error),
 }
-
-/// Size of the read-back buffer.
-const READ_BACK_BYTES: usize = 256 * 1024;
 
 /// Seals one segment with the crc and digest its writer took; reads it back where there are none, or
 /// where the digest follows another predecessor.
@@ -94,21 +93,14 @@ pub(in crate::vault) fn read_back(
     job: &SealJob,
     prev_digest: [u8; 32],
 ) -> io::Result<(u32, [u8; 32])> {
-    let mut buffer = AlignedBuffer::new(READ_BACK_BYTES)?;
-    let mut crc = crc32fast::Hasher::new();
-    let mut digest = blake3::Hasher::new();
-    digest.update(&prev_digest);
-    let mut offset = 0;
     let end = job.trailer.data_end;
     assert!(end.is_multiple_of(BLOCK_BYTES), "commit groups end at blocks");
-    while offset < end {
-        let len = usize::try_from(end - offset).unwrap_or(READ_BACK_BYTES).min(READ_BACK_BYTES);
-        if job.file.read_at(&mut buffer[..len], offset)? < len {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        crc.update(&buffer[..len]);
-        digest.update(&buffer[..len]);
-        offset += len as u64;
+    let mut pieces = Pieces::new(Arc::clone(&job.file), end)?;
+    let mut crc = crc32fast::Hasher::new();
+    let mut digest = format::digest_after(&prev_digest);
+    while let Some(piece) = pieces.next()? {
+        crc.update(piece);
+        digest.update(piece);
     }
     Ok((crc.finalize(), *digest.finalize().as_bytes()))
 }

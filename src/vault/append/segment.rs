@@ -142,8 +142,10 @@ impl ActiveSegment {
         self.header.created_unix_ns
     }
 
-    /// Writes one commit group; after an error the segment must not be used again.
-    pub(in crate::vault) fn append(
+    /// Puts one commit group together in the buffer, to be written from there; of a group that is larger
+    /// than the buffer all but the end is written here. After an error the segment must not be used
+    /// again.
+    pub(in crate::vault) fn assemble(
         &mut self,
         buffer: &mut GroupBuffer,
         records: &[StagedRecord],
@@ -163,8 +165,8 @@ impl ActiveSegment {
         self.end(buffer)
     }
 
-    /// Writes a watermark: a header without a record that tells what is durable.
-    pub(in crate::vault) fn append_watermark(
+    /// As [`ActiveSegment::assemble`], a watermark: a header without a record that tells what is durable.
+    pub(in crate::vault) fn assemble_watermark(
         &mut self,
         buffer: &mut GroupBuffer,
         last_seq: u64,
@@ -223,7 +225,6 @@ impl ActiveSegment {
         let end = format::align_block(buffer.position());
         assert!(end <= self.data_bytes_max, "a group never reaches the footer's place");
         self.push_zeros(buffer, end)?;
-        buffer.write(&*self.file)?;
         self.is_fresh = false;
         self.offset = end;
         Ok(())

@@ -1,19 +1,25 @@
-//! Records on their way to the writer thread: compressed, checksummed, in memory made beforehand.
+//! Records on their way to the writer thread: compressed, checksummed, in memory set aside beforehand.
 //!
 //! The staging area is a pool of equal slabs, each the size of two pages. A record's bytes lie in a
 //! chain of them, so small and large records share one limit and nothing is allocated. Payloads above
 //! [`SLAB_RECORD_BYTES_MAX`] get memory of their own, under a limit of a quarter of the area; one that
-//! is larger than the limit passes alone.
+//! is larger than the limit passes alone. A payload that is stored as it came, and that its caller
+//! shares, is not copied: as many bytes as the slabs have may wait so.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
 use crossbeam_queue::ArrayQueue;
 use lz4_flex::block::CompressTable;
 use lz4_flex::block::compress_into_with_table;
 use lz4_flex::block::get_maximum_output_size;
 
+use crate::vault::append::effort::Effort;
+use crate::vault::append::slabs::Chain;
+use crate::vault::append::slabs::Slabs;
 use crate::vault::append::writer::NewRecord;
 use crate::vault::format;
 use crate::vault::format::Codec;
@@ -22,16 +28,14 @@ use crate::vault::options::Compression;
 /// Payloads up to this size, and to a quarter of the slabs, are staged without allocating.
 const SLAB_RECORD_BYTES_MAX: usize = 1 << 20;
 
-const SLAB_DATA_BYTES: usize = 8192 - 16;
 /// Inputs below this size use the small LZ4 table, which is cheaper to clear.
 const SMALL_INPUT_BYTES: usize = 60_000;
 
-/// One slab, linked to the next of its record.
-#[derive(Debug)]
-struct Slab {
-    next: Option<Box<Slab>>,
-    data: [u8; SLAB_DATA_BYTES],
-}
+/// From there on a payload that is shared is kept instead of copied.
+const SHARED_FROM_BYTES: usize = 16 << 10;
+
+/// From there on combining two checksums is cheaper than reading the bytes once more.
+const COMBINE_FROM_BYTES: usize = 16 << 10;
 
 /// Memory for compressing one record.
 struct Scratch {
@@ -42,12 +46,14 @@ struct Scratch {
 
 /// The staging area of one writer.
 pub(in crate::vault) struct Staging {
-    free: ArrayQueue<Box<Slab>>,
+    slabs: Slabs,
     scratches: ArrayQueue<Box<Scratch>>,
     slab_record_bytes_max: usize,
     own_bytes: AtomicU64,
     own_bytes_max: u64,
-    compression: Compression,
+    shared_bytes: AtomicU64,
+    shared_bytes_max: u64,
+    pub(in crate::vault) effort: Effort,
 }
 
 /// The staged bytes of one record; they return to the staging area when dropped.
@@ -58,8 +64,17 @@ pub(in crate::vault) struct Body {
 }
 
 enum Memory {
-    Slabs(Option<Box<Slab>>),
-    Own { attrs: Vec<u8>, payload: Vec<u8>, reserved_bytes: u64 },
+    Slabs(Chain),
+    Own {
+        attrs: Vec<u8>,
+        payload: Vec<u8>,
+        reserved_bytes: u64,
+    },
+    /// The attributes in slabs, the payload where its caller has it.
+    Shared {
+        attrs: Chain,
+        payload: Bytes,
+    },
 }
 
 /// A record as the writer thread takes it: everything but its number and place.
@@ -83,19 +98,18 @@ impl StagedRecord {
 }
 
 impl Staging {
-    /// Makes all slabs and compression memory.
-    pub(in crate::vault) fn new(staging_bytes: u64, compression: Compression) -> Arc<Self> {
+    /// Sets all slabs and compression memory aside.
+    ///
+    /// # Errors
+    ///
+    /// The system has no address space for them.
+    pub(in crate::vault) fn new(
+        staging_bytes: u64,
+        compression: Compression,
+    ) -> io::Result<Arc<Self>> {
         let own_bytes_max = staging_bytes / 4;
-        let slab_bytes = size_of::<Slab>() as u64;
-        let slabs = usize::try_from((staging_bytes - own_bytes_max) / slab_bytes).unwrap_or(1);
-        let free = ArrayQueue::new(slabs.max(1));
-        for _ in 0..free.capacity() {
-            let slab = Box::new(Slab { next: None, data: [0; SLAB_DATA_BYTES] });
-            let is_full = free.push(slab).is_err();
-            debug_assert!(!is_full, "the queue has room for each slab");
-        }
-        let slab_record_bytes_max =
-            SLAB_RECORD_BYTES_MAX.min(free.capacity() * SLAB_DATA_BYTES / 4);
+        let slabs = Slabs::new(staging_bytes - own_bytes_max)?;
+        let slab_record_bytes_max = SLAB_RECORD_BYTES_MAX.min(slabs.capacity() / 4);
         let scratches = ArrayQueue::new(scratch_count(compression));
         for _ in 0..scratches.capacity() {
             let scratch = Box::new(Scratch {
@@ -106,57 +120,74 @@ impl Staging {
             let is_full = scratches.push(scratch).is_err();
             debug_assert!(!is_full, "the queue has room for each scratch");
         }
-        Arc::new(Self {
+        Ok(Arc::new(Self {
             slab_record_bytes_max,
-            free,
+            slabs,
             scratches,
             own_bytes: AtomicU64::new(0),
             own_bytes_max,
-            compression,
-        })
+            shared_bytes: AtomicU64::new(0),
+            shared_bytes_max: staging_bytes - own_bytes_max,
+            effort: Effort::new(compression),
+        }))
     }
 
-    /// Compresses, checksums and copies a record, or returns `None` when there is no room.
-    ///
-    /// Lengths were checked by the caller.
+    /// Compresses if that pays now, checksums and copies a record, or returns `None` when there is no
+    /// room; `shared` is its payload, if that need not be copied, and `fill_permille` says how much of
+    /// the vault is used. Lengths were checked by the caller.
     pub(in crate::vault) fn stage(
         self: &Arc<Self>,
         record: &NewRecord<'_>,
+        shared: Option<&Bytes>,
+        fill_permille: impl FnOnce() -> u32,
     ) -> Option<StagedRecord> {
-        if self.free.is_empty() {
+        if self.slabs.free() == 0 {
             return None;
         }
         let raw_crc = format::crc(record.payload);
-        if record.payload.len() <= self.slab_record_bytes_max {
-            self.stage_in_slabs(record, raw_crc)
-        } else {
-            self.stage_in_own_memory(record, raw_crc)
+        let is_packed = self.effort.compresses(fill_permille, self.is_half_empty());
+        if let Some(payload) = shared
+            && !is_packed
+            && SHARED_FROM_BYTES <= payload.len()
+            && let Some(memory) = self.share(record.attrs, payload)
+        {
+            return Some(self.finish(record, raw_crc, Codec::Raw, payload, memory));
         }
+        if record.payload.len() <= self.slab_record_bytes_max {
+            self.stage_in_slabs(record, raw_crc, is_packed)
+        } else {
+            self.stage_in_own_memory(record, raw_crc, is_packed)
+        }
+    }
+
+    /// Whether the disk keeps up.
+    fn is_half_empty(&self) -> bool {
+        let shared = self.shared_bytes.load(Ordering::Relaxed);
+        self.slabs.capacity() <= 2 * self.slabs.free() && 2 * shared <= self.shared_bytes_max
     }
 
     /// Whether a record of ordinary size would find room now.
     pub(in crate::vault) fn has_room(&self) -> bool {
-        self.slab_record_bytes_max <= self.free.len() * SLAB_DATA_BYTES
+        self.slab_record_bytes_max <= self.slabs.free()
     }
 
     fn stage_in_slabs(
         self: &Arc<Self>,
         record: &NewRecord<'_>,
         raw_crc: u32,
+        is_packed: bool,
     ) -> Option<StagedRecord> {
         // With every scratch in use the payload is stored as it came: never wait.
-        let mut scratch = match self.compression {
-            Compression::Lz4 => self.scratches.pop(),
-            Compression::None => None,
-        };
+        let mut scratch = if is_packed { self.scratches.pop() } else { None };
         let compressed =
             scratch.as_deref_mut().and_then(|scratch| scratch.compress(record.payload));
         let (codec, payload) = match compressed {
             Some(bytes) => (Codec::Lz4, bytes),
             None => (Codec::Raw, record.payload),
         };
-        let memory = self.copy_to_slabs(record.attrs, payload);
-        let staged = memory.map(|memory| self.finish(record, raw_crc, codec, payload, memory));
+        let memory = self.slabs.copy(record.attrs, payload);
+        let staged =
+            memory.map(|chain| self.finish(record, raw_crc, codec, payload, Memory::Slabs(chain)));
         if let Some(scratch) = scratch {
             let is_full = self.scratches.push(scratch).is_err();
             debug_assert!(!is_full, "a scratch returns to its own place");
@@ -168,16 +199,15 @@ impl Staging {
         self: &Arc<Self>,
         record: &NewRecord<'_>,
         raw_crc: u32,
+        is_packed: bool,
     ) -> Option<StagedRecord> {
-        let max = match self.compression {
-            Compression::Lz4 => get_maximum_output_size(record.payload.len()),
-            Compression::None => record.payload.len(),
-        };
+        let raw_len = record.payload.len();
+        let max = if is_packed { get_maximum_output_size(raw_len) } else { raw_len };
         let reserved_bytes = (max + record.attrs.len()) as u64;
         self.reserve_own(reserved_bytes)?;
         let mut payload = Vec::new();
         let mut codec = Codec::Raw;
-        if self.compression == Compression::Lz4 {
+        if is_packed {
             payload.resize(max, 0);
             let mut table = CompressTable::large();
             match compress_into_with_table(record.payload, &mut payload, &mut table) {
@@ -205,6 +235,18 @@ impl Staging {
         self.own_bytes.fetch_update(Ordering::AcqRel, Ordering::Acquire, admit).ok().map(|_| ())
     }
 
+    /// Keeps a payload without copying it, if not too much is kept so.
+    fn share(&self, attrs: &[u8], payload: &Bytes) -> Option<Memory> {
+        let (len, max) = (payload.len() as u64, self.shared_bytes_max);
+        let admit = |used: u64| (used + len <= max).then_some(used + len);
+        self.shared_bytes.fetch_update(Ordering::AcqRel, Ordering::Acquire, admit).ok()?;
+        if let Some(attrs) = self.slabs.copy(attrs, &[]) {
+            return Some(Memory::Shared { attrs, payload: payload.clone() });
+        }
+        self.shared_bytes.fetch_sub(len, Ordering::AcqRel);
+        None
+    }
+
     fn finish(
         self: &Arc<Self>,
         record: &NewRecord<'_>,
@@ -213,41 +255,14 @@ impl Staging {
         payload: &[u8],
         memory: Memory,
     ) -> StagedRecord {
-        let stored_crc = if codec == Codec::Raw && record.attrs.is_empty() {
-            raw_crc
+        let stored_crc = if codec == Codec::Raw && COMBINE_FROM_BYTES <= payload.len() {
+            format::crc_behind(record.attrs, raw_crc, payload.len())
         } else {
             stored_crc(record.attrs, payload)
         };
         let stored_len = record.attrs.len() + payload.len();
         let body = Body { staging: Arc::clone(self), stored_len, memory };
         staged(record, raw_crc, codec, stored_crc, body)
-    }
-
-    /// Copies attributes and payload into a chain of slabs, built from its last slab to its first.
-    fn copy_to_slabs(&self, attrs: &[u8], payload: &[u8]) -> Option<Memory> {
-        let total = attrs.len() + payload.len();
-        let mut chain = None;
-        for idx in (0..total.div_ceil(SLAB_DATA_BYTES)).rev() {
-            let Some(mut slab) = self.free.pop() else {
-                self.give_back(chain);
-                return None;
-            };
-            let start = idx * SLAB_DATA_BYTES;
-            let end = total.min(start + SLAB_DATA_BYTES);
-            copy_part(attrs, payload, start, &mut slab.data[..end - start]);
-            slab.next = chain;
-            chain = Some(slab);
-        }
-        Some(Memory::Slabs(chain))
-    }
-
-    /// Returns a chain slab by slab: a recursive drop could exhaust a small stack.
-    fn give_back(&self, mut chain: Option<Box<Slab>>) {
-        while let Some(mut slab) = chain {
-            chain = slab.next.take();
-            let is_full = self.free.push(slab).is_err();
-            debug_assert!(!is_full, "a slab returns to its own place");
-        }
     }
 }
 
@@ -262,16 +277,10 @@ impl Body {
                 take(attrs)?;
                 take(payload)
             }
-            Memory::Slabs(chain) => {
-                let mut left = self.stored_len;
-                let mut next = chain.as_deref();
-                while let Some(slab) = next {
-                    let len = left.min(SLAB_DATA_BYTES);
-                    take(&slab.data[..len])?;
-                    left -= len;
-                    next = slab.next.as_deref();
-                }
-                Ok(())
+            Memory::Slabs(chain) => chain.for_each(take),
+            Memory::Shared { attrs, payload } => {
+                attrs.for_each(&mut take)?;
+                take(payload)
             }
         }
     }
@@ -280,7 +289,11 @@ impl Body {
 impl Drop for Body {
     fn drop(&mut self) {
         match &mut self.memory {
-            Memory::Slabs(chain) => self.staging.give_back(chain.take()),
+            Memory::Slabs(chain) => self.staging.slabs.give_back(std::mem::take(chain)),
+            Memory::Shared { attrs, payload, .. } => {
+                self.staging.slabs.give_back(std::mem::take(attrs));
+                self.staging.shared_bytes.fetch_sub(payload.len() as u64, Ordering::AcqRel);
+            }
             Memory::Own { reserved_bytes, .. } => {
                 self.staging.own_bytes.fetch_sub(*reserved_bytes, Ordering::AcqRel);
             }
@@ -307,7 +320,9 @@ fn is_worth_it(stored_len: usize, raw_len: usize) -> bool {
 fn scratch_count(compression: Compression) -> usize {
     match compression {
         Compression::None => 1,
-        Compression::Lz4 => std::thread::available_parallelism().map_or(4, |n| n.get() + 2),
+        Compression::Lz4 | Compression::Auto => {
+            std::thread::available_parallelism().map_or(4, |n| n.get() + 2)
+        }
     }
 }
 
@@ -339,30 +354,19 @@ fn stored_crc(attrs: &[u8], payload: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// Copies the part of `attrs` followed by `payload` that starts at `start`.
-fn copy_part(attrs: &[u8], payload: &[u8], start: usize, target: &mut [u8]) {
-    let from_attrs = attrs.len().saturating_sub(start).min(target.len());
-    if 0 < from_attrs {
-        target[..from_attrs].copy_from_slice(&attrs[start..start + from_attrs]);
-    }
-    let rest = &mut target[from_attrs..];
-    let start = (start + from_attrs) - attrs.len().min(start + from_attrs);
-    rest.copy_from_slice(&payload[start..start + rest.len()]);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn stage(staging: &Arc<Staging>, attrs: &[u8], payload: &[u8]) -> Option<StagedRecord> {
-        staging.stage(&NewRecord { signal: 1, received_unix_ns: 0, attrs, payload })
+        staging.stage(&NewRecord { signal: 1, received_unix_ns: 0, attrs, payload }, None, || 0)
     }
 
     #[test]
     fn attributes_and_payload_of_any_length_are_staged_in_order() {
-        let staging = Staging::new(1 << 20, Compression::None);
-        for attrs_len in [0, 1, 8175, 8176, 8177, 20_000] {
-            for payload_len in [0, 1, 8176, 16_352, 50_000] {
+        let staging = Staging::new(1 << 20, Compression::None).unwrap();
+        for attrs_len in [0, 1, 8191, 8192, 8193, 20_000] {
+            for payload_len in [0, 1, 8192, 16_384, 50_000] {
                 let attrs = vec![7; attrs_len];
                 let payload: Vec<u8> = (0..=250).cycle().take(payload_len).collect();
                 let record = stage(&staging, &attrs, &payload).expect("there is room");
@@ -376,18 +380,49 @@ mod tests {
                 assert_eq!(record.stored_crc, format::crc(&seen));
             }
         }
-        assert!(staging.free.is_full());
+        assert!(staging.slabs.free() == staging.slabs.capacity());
+    }
+
+    #[test]
+    fn what_is_shared_is_not_copied_as_long_as_there_is_room_for_it() {
+        let staging = Staging::new(1 << 20, Compression::None).unwrap();
+        let payload = Bytes::from(vec![7_u8; 150 << 10]);
+        let record =
+            NewRecord { signal: 1, received_unix_ns: 0, attrs: b"note", payload: &payload };
+        let seen = |record: &StagedRecord| {
+            let mut pieces = Vec::new();
+            let done: Result<(), ()> = record.body.for_each(|piece| {
+                pieces.push(piece.to_vec());
+                Ok(())
+            });
+            assert_eq!(done, Ok(()));
+            pieces
+        };
+        let shared: Vec<_> =
+            (0..6).filter_map(|_| staging.stage(&record, Some(&payload), || 0)).collect();
+        let whole = [b"note".as_slice(), &payload].concat();
+        assert_eq!(seen(&shared[0]), [b"note".to_vec(), payload.to_vec()]);
+        assert!(seen(&shared[5]).len() > 2, "copied: 900 KiB of 768 would be shared");
+        for record in &shared {
+            assert_eq!(
+                (seen(record).concat(), record.stored_crc),
+                (whole.clone(), format::crc(&whole))
+            );
+        }
+        drop(shared);
+        assert!(staging.slabs.free() == staging.slabs.capacity());
+        assert_eq!(staging.shared_bytes.load(Ordering::Relaxed), 0);
     }
 
     #[test]
     fn a_full_area_refuses_and_recovers() {
-        let staging = Staging::new(256 << 10, Compression::None);
+        let staging = Staging::new(256 << 10, Compression::None).unwrap();
         let payload = vec![1; 40_000];
         let held: Vec<_> = (0..).map_while(|_| stage(&staging, &[], &payload)).collect();
         assert_eq!(held.len(), 4);
         assert!(!staging.has_room());
         drop(held);
-        assert!(staging.free.is_full());
+        assert!(staging.slabs.free() == staging.slabs.capacity());
         assert!(stage(&staging, &[], &payload).is_some());
     }
 }

@@ -10,17 +10,16 @@ use std::time::Duration;
 use crossbeam_queue::ArrayQueue;
 
 use crate::vault::append::commit::Committer;
+use crate::vault::append::effort::AreShort;
 use crate::vault::append::helper::Depot;
 use crate::vault::append::helper::Helper;
+use crate::vault::append::helper::Throttle;
 use crate::vault::append::scrub::Scrub;
 use crate::vault::append::spare::SegmentId;
 use crate::vault::append::staging::StagedRecord;
 use crate::vault::append::staging::Staging;
 use crate::vault::error::AppendError;
-use crate::vault::error::RefusalReason;
-use crate::vault::error::Refused;
 use crate::vault::error::VaultError;
-use crate::vault::format;
 use crate::vault::fs::FileSystem;
 use crate::vault::fs::Lock;
 use crate::vault::fs::SystemFileSystem;
@@ -36,9 +35,6 @@ use crate::vault::state::lock;
 
 /// Records that may wait for the writer thread, whatever their size.
 pub(in crate::vault) const QUEUE_RECORDS_MAX: usize = 4096;
-
-/// What counts as ordinary when room is asked for.
-const ORDINARY_RECORD_BYTES: u64 = 1 << 20;
 
 /// A record to be stored.
 #[derive(Debug, Clone, Copy)]
@@ -105,11 +101,11 @@ struct Threads {
 /// The one writer of a vault directory. Shared by reference or `Arc` among any number of threads.
 pub struct Writer<C: Completion> {
     pub(in crate::vault) options: Options,
-    staging: Arc<Staging>,
-    shared: Arc<Shared<C>>,
+    pub(in crate::vault) staging: Arc<Staging>,
+    pub(in crate::vault) shared: Arc<Shared<C>>,
     pub(in crate::vault) log: Arc<Log>,
     depot: Arc<Depot>,
-    committer: Thread,
+    pub(in crate::vault) committer: Thread,
     threads: Mutex<Option<Threads>>,
     lock_file: Mutex<Option<Box<dyn Lock>>>,
 }
@@ -146,7 +142,8 @@ impl<C: Completion> Writer<C> {
             log.prepare_to_drop().map_err(VaultError::io("prepare dropping in", &options.dir))?;
         }
         let depot = Arc::new(Depot::new(recovered.spares));
-        let staging = Staging::new(options.staging_bytes, options.compression);
+        let staging = Staging::new(options.staging_bytes, options.compression)
+            .map_err(VaultError::io("map staging area of", &options.dir))?;
         let queue = ArrayQueue::new(QUEUE_RECORDS_MAX);
         let shared = Arc::new(Shared { queue, gauges: Arc::clone(&gauges) });
         let helper = Helper {
@@ -183,49 +180,6 @@ impl<C: Completion> Writer<C> {
         Ok((writer, recovered.report))
     }
 
-    /// Stages a record for the writer thread, or refuses it.
-    ///
-    /// Never blocks. Checksums and compresses in the caller's thread, into memory made beforehand:
-    /// payloads up to 1 MiB allocate nothing.
-    ///
-    /// # Errors
-    ///
-    /// [`Refused`] with the completion, uncalled, and the reason.
-    pub fn try_append(&self, record: NewRecord<'_>, done: C) -> Result<(), Refused<C>> {
-        if let Some(reason) = self.refusal(&record) {
-            return Err(self.refused(done, reason));
-        }
-        let Some(staged) = self.staging.stage(&record) else {
-            return Err(self.refused(done, RefusalReason::StagingFull));
-        };
-        let span_bytes = staged.span_bytes();
-        if self.is_out_of_room(span_bytes) {
-            return Err(self.refused(done, RefusalReason::VaultFull));
-        }
-        self.gauges().staged_bytes.fetch_add(span_bytes, Ordering::AcqRel);
-        if let Err(staged) = self.shared.queue.push(Staged { record: staged, done }) {
-            self.gauges().staged_bytes.fetch_sub(span_bytes, Ordering::AcqRel);
-            return Err(self.refused(staged.done, RefusalReason::StagingFull));
-        }
-        self.committer.unpark();
-        // The writer may have ended between the first look and the push; one of us sees the other.
-        if self.gauges().is_ended.load(Ordering::SeqCst) {
-            self.shared.drain(self.end_reason());
-        }
-        Ok(())
-    }
-
-    /// Whether a record of ordinary size would be taken now.
-    #[must_use]
-    pub fn has_room(&self) -> bool {
-        let gauges = self.gauges();
-        !gauges.is_closing.load(Ordering::Acquire)
-            && !gauges.has_failed.load(Ordering::Acquire)
-            && !self.is_out_of_room(ORDINARY_RECORD_BYTES.min(self.options.segment_bytes / 4))
-            && !self.shared.queue.is_full()
-            && self.staging.has_room()
-    }
-
     /// Returns how much of the disk budget is used, in thousandths.
     #[must_use]
     pub fn fill_permille(&self) -> u32 {
@@ -244,17 +198,16 @@ impl<C: Completion> Writer<C> {
         self.log.observe_drops(observer);
     }
 
-    /// When a refused append is worth another try; a hint, without jitter.
-    #[must_use]
-    pub fn retry_after(&self) -> Duration {
-        let gauges = self.gauges();
-        self.retry_delay(if gauges.has_failed.load(Ordering::Acquire) {
-            RefusalReason::Failed
-        } else if gauges.is_full.load(Ordering::Acquire) {
-            RefusalReason::VaultFull
-        } else {
-            RefusalReason::StagingFull
-        })
+    /// Names who is asked, at each append, whether processors are short: with `Compression::Auto`
+    /// payloads are then stored as they came. A second call has no effect.
+    pub fn spare_processors(&self, are_short: Arc<AreShort>) {
+        self.staging.effort.ask(are_short);
+    }
+
+    /// Names who is asked how much background work (reading back what was sealed) may be done; from
+    /// the helper thread. Without it there is no limit.
+    pub fn govern(&self, throttle: Arc<Throttle>) {
+        self.depot.govern(throttle);
     }
 
     /// Stores everything accepted, syncs, seals the open segment, ends the threads and lets go of the
@@ -291,55 +244,11 @@ impl<C: Completion> Writer<C> {
         &self.shared.gauges
     }
 
-    /// Reasons that need no work to find.
-    fn refusal(&self, record: &NewRecord<'_>) -> Option<RefusalReason> {
-        let gauges = self.gauges();
-        if gauges.has_failed.load(Ordering::Acquire) {
-            return Some(RefusalReason::Failed);
-        }
-        if gauges.is_closing.load(Ordering::Acquire) {
-            return Some(RefusalReason::Closed);
-        }
-        let too_large = |bytes: usize, limit_bytes: u64| {
-            let bytes = bytes as u64;
-            (limit_bytes < bytes).then_some(RefusalReason::TooLarge { bytes, limit_bytes })
-        };
-        too_large(record.attrs.len(), format::ATTRS_BYTES_MAX)
-            .or_else(|| too_large(record.payload.len(), self.options.record_bytes_max))
-            .or_else(|| {
-                let least = format::record_span_bytes(record.attrs.len() as u64);
-                self.is_out_of_room(least).then_some(RefusalReason::VaultFull)
-            })
-    }
-
-    /// Whether the vault is full and the open segment does not take these bytes any more.
-    fn is_out_of_room(&self, span_bytes: u64) -> bool {
-        let gauges = self.gauges();
-        gauges.is_full.load(Ordering::Acquire) && {
-            let staged = gauges.staged_bytes.load(Ordering::Acquire);
-            gauges.room_bytes.load(Ordering::Acquire) < staged + span_bytes
-        }
-    }
-
-    fn refused(&self, done: C, reason: RefusalReason) -> Refused<C> {
-        Refused { done, reason, retry_after: self.retry_delay(reason) }
-    }
-
-    fn retry_delay(&self, reason: RefusalReason) -> Duration {
-        match reason {
-            RefusalReason::StagingFull => {
-                self.commit_latency().clamp(Duration::from_millis(10), Duration::from_secs(1))
-            }
-            RefusalReason::VaultFull => Duration::from_secs(2),
-            _ => Duration::from_secs(30),
-        }
-    }
-
     pub(in crate::vault) fn commit_latency(&self) -> Duration {
         Duration::from_nanos(self.gauges().commit_latency_ns.load(Ordering::Relaxed))
     }
 
-    fn end_reason(&self) -> AppendError {
+    pub(in crate::vault) fn end_reason(&self) -> AppendError {
         if self.gauges().has_failed.load(Ordering::Acquire) {
             AppendError::Failed
         } else {

@@ -79,9 +79,24 @@ pub(super) fn salt(vault_id: u128, segment: u64) -> u64 {
     get_u64(hasher.finalize().as_bytes(), 0)
 }
 
+/// Begins the digest of a segment: its data follows the digest of the segment before it.
+pub(super) fn digest_after(prev_digest: &[u8; 32]) -> blake3::Hasher {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(prev_digest);
+    hasher
+}
+
 /// Computes the crc of one slice.
 pub(super) fn crc(bytes: &[u8]) -> u32 {
     crc32fast::hash(bytes)
+}
+
+/// The crc of `attrs` followed by a payload whose crc is known: its bytes are not read once more.
+pub(super) fn crc_behind(attrs: &[u8], payload_crc: u32, payload_len: usize) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(attrs);
+    hasher.combine(&crc32fast::Hasher::new_with_initial_len(payload_crc, payload_len as u64));
+    hasher.finalize()
 }
 
 /// Whether all bytes are zero.

@@ -192,15 +192,14 @@ pub(in crate::vault) struct Cursor {
 }
 
 impl Cursor {
-    /// Makes a new cursor durably, with everything up to `low` passed.
+    /// Makes a new cursor durably, with what is in `acks` passed.
     pub(in crate::vault) fn create(
         files: Arc<dyn FileSystem>,
         dir: &Path,
         name: &str,
         vault_id: u128,
-        low: u64,
+        acks: Acks,
     ) -> Result<Self, VaultError> {
-        let acks = Acks::new(low);
         let folder = dir.join(CURSOR_DIR);
         let slots = SlotFile::create(files, &folder, name, &acks.encode(vault_id))
             .map_err(VaultError::io("create cursor", &folder.join(name)))?;
@@ -275,6 +274,12 @@ impl CursorHandle {
     pub fn ack(&self, seq: u64) {
         lock(&self.cursor.acks).ack(seq);
         self.cursor.unsaved.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether a record is acknowledged.
+    #[must_use]
+    pub fn has(&self, seq: u64) -> bool {
+        lock(&self.cursor.acks).contains(seq)
     }
 
     /// Returns the seq up to which everything is acknowledged.

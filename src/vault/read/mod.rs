@@ -2,6 +2,8 @@
 
 pub(in crate::vault) mod cursor;
 pub(in crate::vault) mod newest;
+pub(in crate::vault) mod pieces;
 pub(in crate::vault) mod reader;
 pub(in crate::vault) mod scan;
 pub(in crate::vault) mod stored;
+mod succession;

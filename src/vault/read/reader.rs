@@ -19,6 +19,7 @@ use crate::vault::log::Log;
 use crate::vault::log::SegmentInfo;
 use crate::vault::log::TailView;
 use crate::vault::read::cursor;
+use crate::vault::read::cursor::Acks;
 use crate::vault::read::cursor::CURSOR_DIR;
 use crate::vault::read::cursor::Cursor;
 use crate::vault::read::cursor::CursorHandle;
@@ -167,6 +168,12 @@ impl Reader {
     /// Acknowledges one record, in any order; repeating it does nothing.
     pub fn ack(&mut self, seq: u64) {
         self.handle().ack(seq);
+    }
+
+    /// Returns the name of its cursor.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.cursor.name
     }
 
     /// Returns a handle that acknowledges from any thread.
@@ -335,7 +342,7 @@ fn register(log: &Arc<Log>, name: &str) -> Result<Arc<Cursor>, VaultError> {
     let oldest = lock(&log.state).segments.values().next().map(|listed| listed.info.first_seq - 1);
     let low = oldest.unwrap_or_else(|| log.durable_seq());
     let files = Arc::clone(&log.files);
-    let cursor = Arc::new(Cursor::create(files, &log.dir, name, log.vault_id, low)?);
+    let cursor = Arc::new(Cursor::create(files, &log.dir, name, log.vault_id, Acks::new(low))?);
     let mut state = lock(&log.state);
     Ok(Arc::clone(state.cursors.entry(name.to_owned()).or_insert(cursor)))
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use crate::vault::fs::Access;
 use crate::vault::fs::Entry;
@@ -189,6 +190,7 @@ impl File for SimFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        take_time(lock(&self.state).sync_pause);
         let mut state = lock(&self.state);
         state.check_power()?;
         if self.has_failed_sync.load(Ordering::Relaxed) {
@@ -240,5 +242,12 @@ impl File for SimFile {
         let state = lock(&self.state);
         state.check_power()?;
         Ok(self.len(&state))
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a disk takes its time on the threads of the vault")]
+fn take_time(pause: Duration) {
+    if !pause.is_zero() {
+        std::thread::sleep(pause);
     }
 }

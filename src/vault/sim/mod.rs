@@ -26,6 +26,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use crate::vault::fs::FileSystem;
 use crate::vault::state::lock;
@@ -93,6 +94,7 @@ struct State {
     is_off: bool,
     keeps_after_failed_sync: bool,
     capacity_bytes: Option<u64>,
+    sync_pause: Duration,
 }
 
 impl State {
@@ -288,6 +290,11 @@ impl SimFileSystem {
     /// see the old bytes at once.
     pub fn keep_after_failed_sync(&self, keeps: bool) {
         lock(&self.state).keeps_after_failed_sync = keeps;
+    }
+
+    /// How long a sync of a file's data takes; records gather meanwhile. At first no time.
+    pub fn set_sync_pause(&self, pause: Duration) {
+        lock(&self.state).sync_pause = pause;
     }
 
     /// Number of changing calls so far.

@@ -2,6 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::Bench;
 use super::check_identical;
@@ -243,6 +248,28 @@ fn what_the_disk_did_not_keep_is_noticed_without_a_reader() {
     super::wait_until("all read back", || bench.writer.stats().unread_segments == 0);
     assert_eq!(bench.writer.stats().suspect_segments, 1);
     assert_eq!(read_all(&bench.writer.log(), "test").len(), 39, "its good records stay");
+}
+
+/// Scenario: segments are sealed while background work pauses; then it may go on.
+/// Guarantees: none is read back before.
+#[test]
+fn nothing_is_read_back_while_background_work_pauses() {
+    let (bench, _) = Bench::open_sim(&SimFileSystem::default(), sim_options());
+    let (is_paused, asked) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicU64::new(0)));
+    let (paused, asks) = (Arc::clone(&is_paused), Arc::clone(&asked));
+    bench.writer.govern(Arc::new(move |_worked| {
+        asks.fetch_add(1, Ordering::Relaxed);
+        (!paused.load(Ordering::Relaxed)).then_some(Duration::ZERO)
+    }));
+    for id in 1..=40 {
+        bench.append(id, &payload(id * 2, 5000)).expect("is stored");
+    }
+    super::wait_until("some are sealed", || 2 <= bench.writer.stats().unread_segments);
+    let before = bench.writer.stats().unread_segments;
+    super::wait_until("it asked and asked", || 3 <= asked.load(Ordering::Relaxed));
+    assert!(before <= bench.writer.stats().unread_segments);
+    is_paused.store(false, Ordering::Relaxed);
+    super::wait_until("all read back", || bench.writer.stats().unread_segments == 0);
 }
 
 #[test]

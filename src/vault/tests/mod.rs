@@ -1,5 +1,6 @@
 //! Tests of the whole engine: behaviour, crashes, corruption, full disks, a model.
 
+mod ahead;
 mod behaviour;
 mod corruption;
 mod crash;

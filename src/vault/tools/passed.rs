@@ -35,6 +35,11 @@ impl Passed {
         !self.acks.is_empty() && self.acks.iter().all(|acks| acks.covers(first, last))
     }
 
+    /// Whether one cursor, by its place in the list, has passed a record.
+    pub(in crate::vault) fn covers_for(&self, cursor_idx: usize, seq: u64) -> bool {
+        self.acks.get(cursor_idx).is_some_and(|acks| acks.covers(seq, seq))
+    }
+
     /// How many of `first..=last` the slowest cursor has not passed; all without a cursor.
     pub(in crate::vault) fn left_in(&self, first: u64, last: u64) -> u64 {
         let count = (last + 1).saturating_sub(first);

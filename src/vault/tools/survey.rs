@@ -162,6 +162,18 @@ impl Survey {
         }
         Ok(Self { dir: dir.to_path_buf(), vault_id, writer, segments, cursors, holds, passed })
     }
+
+    /// The cursors that have not passed a record.
+    pub fn behind(&self, seq: u64) -> impl Iterator<Item = &CursorSurvey> {
+        let is_behind = move |idx: &usize| !self.passed.covers_for(*idx, seq);
+        (0..self.cursors.len()).filter(is_behind).filter_map(|idx| self.cursors.get(idx))
+    }
+
+    /// Whether every cursor has passed a record; never without a cursor.
+    #[must_use]
+    pub fn is_passed(&self, seq: u64) -> bool {
+        self.passed.covers(seq, seq)
+    }
 }
 
 /// Splits the path of a vault, or of one segment in it or its quarantine, into both.

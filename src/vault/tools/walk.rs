@@ -176,15 +176,13 @@ impl Tee {
         trailer: &Trailer,
         read_bytes: Arc<AtomicU64>,
     ) -> io::Result<Self> {
-        let mut digest = blake3::Hasher::new();
-        digest.update(&trailer.prev_digest);
         let state = TeeState {
             piece: AlignedBuffer::new(PIECE_BYTES)?,
             start: 0,
             len: 0,
             summed: 0,
             crc: crc32fast::Hasher::new(),
-            digest,
+            digest: format::digest_after(&trailer.prev_digest),
             is_broken: false,
         };
         Ok(Self { file, end: trailer.data_end, read_bytes, state: Mutex::new(state) })

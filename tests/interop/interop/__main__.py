@@ -43,6 +43,8 @@ def main() -> int:
             f" {verdict} in {outcome.seconds:.1f} s",
             flush=True,
         )
+        if outcome.note:
+            print(f"    {outcome.note}", flush=True)
         for problem in outcome.problems[:PROBLEMS_SHOWN]:
             print(f"    {problem}", flush=True)
         if len(outcome.problems) > PROBLEMS_SHOWN:

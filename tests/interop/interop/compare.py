@@ -11,7 +11,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from interop import otlp
-from interop.recorder import Recorded
+from interop.kept import Recorded
 from interop.senders import Expected
 from interop.wire import Exchange
 
@@ -118,6 +118,38 @@ def content_problems(expected: Expected, sent: Content, received: Content) -> li
         problems += _record_difference(
             signal, sent.records.get(signal, empty), received.records.get(signal, empty)
         )
+    return problems
+
+
+def without_doubles(received: Content, sent: Content) -> tuple[Content, int]:
+    """Takes out what was sent but came oftener than that; gives the rest and how many they were.
+
+    What was never sent stays: it is no double.
+    """
+    rest, doubles = Content(received.counts.copy(), {}, {}, received.sha256), 0
+    for signal, records in received.records.items():
+        rest.records[signal] = _capped(records, sent.records.get(signal, Counter()))
+        rest.ids[signal] = _capped(received.ids[signal], sent.ids.get(signal, Counter()))
+        doubles_of_signal = (records - rest.records[signal]).total()
+        rest.counts[signal] -= doubles_of_signal
+        doubles += doubles_of_signal
+    return rest, doubles
+
+
+def _capped(counts: Counter[Any], most: Counter[Any]) -> Counter[Any]:
+    return Counter({key: min(count, most.get(key, count)) for key, count in counts.items()})
+
+
+def handed_on_problems(exchanges: list[Exchange], received: Content) -> list[str]:
+    """Finds where the files differ from what the GopherShip that writes them was sent."""
+    problems = answer_problems(exchanges, is_strict=True)
+    sent = sent_content(exchanges)
+    for signal in otlp.SIGNALS:
+        empty: Counter[Any] = Counter()
+        found = _record_difference(
+            signal, sent.records.get(signal, empty), received.records.get(signal, empty)
+        )
+        problems += [f"in the files: {problem}" for problem in found]
     return problems
 
 

@@ -10,75 +10,32 @@ from __future__ import annotations
 import argparse
 import base64
 import gzip
-import hashlib
 import json
 import threading
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import grpc
 
 from interop import otlp
-from interop.sabotage import MODES, Sabotage
+from interop.kept import Kept
+from interop.sabotage import MODES
 
 PROTOBUF = "application/x-protobuf"
 GRPC_WORKERS = 8
 
 
-@dataclass(frozen=True)
-class Recorded:
-    """One request as it came, after decompression."""
-
-    signal: str
-    transport: str
-    content_type: str
-    body: bytes
-    sha256: str
-
-
-class Recorder:
+class Recorder(Kept):
     """Listens on two loopback ports and answers OK to everything it can keep."""
 
     def __init__(self, grpc_port: int, http_port: int, sabotage: str = "none") -> None:
+        super().__init__(sabotage)
         self.grpc_port = grpc_port
         self.http_port = http_port
-        self._sabotage = Sabotage(sabotage)
-        self._requests: list[Recorded] = []
-        self._lock = threading.Lock()
-        self._counts: Counter[str] = Counter()
-        self._counted_len = 0
         self._grpc = _grpc_server(self)
         self._http = _HttpServer(("127.0.0.1", http_port), self)
         threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True).start()
-
-    def requests(self) -> list[Recorded]:
-        """Everything received so far, in order of arrival."""
-        with self._lock:
-            return list(self._requests)
-
-    def record_counts(self) -> Counter[str]:
-        """Counts the records received so far, by signal; for one thread at a time."""
-        requests = self.requests()
-        for request in requests[self._counted_len :]:
-            message = otlp.decode(request.signal, request.body, request.content_type)
-            self._counts[request.signal] += otlp.record_count(request.signal, message)
-        self._counted_len = len(requests)
-        return self._counts.copy()
-
-    def keep(self, signal: str, transport: str, content_type: str, body: bytes) -> None:
-        """Keeps one request; called for every export."""
-        for kept_type, kept in self._sabotage.apply(signal, content_type, body):
-            digest = hashlib.sha256(kept).hexdigest()
-            with self._lock:
-                self._requests.append(Recorded(signal, transport, kept_type, kept, digest))
-
-    def forget(self) -> None:
-        """Drops everything received so far."""
-        with self._lock:
-            self._requests.clear()
 
     def close(self) -> None:
         """Stops both listeners."""

@@ -13,6 +13,8 @@ from interop.processes import LabError, free_port
 
 LOGS, SPANS, POINTS, COLLECTIONS = 2_000, 1_000, 300, 2
 GENERATED = 2_000
+BATCH_MAX = 200
+"""Most records of one request of the SDK for Python."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,13 @@ def _run_python(lab: Lab, run: str, protocol: str, gzip: bool, port: int) -> Non
     _check_sdk(name, lab.run_sender(name, command + _sdk_options(port, run)))
 
 
+def _odd_values(lab: Lab, run: str) -> Expected:
+    command = [python(), str(HERE / "senders" / "odd_values.py")]
+    command += _sdk_options(lab.grpc.port, run)
+    _check_sdk("odd-values", lab.run_sender("odd-values", command))
+    return _sdk_expected(run)
+
+
 def _node(protocol: str, gzip: bool) -> Callable[[Lab, str], Expected]:
     def send(lab: Lab, run: str) -> Expected:
         name = f"node-{protocol.replace('/', '-')}{'-gzip' if gzip else ''}"
@@ -148,3 +157,6 @@ SENDERS = (
     Sender("Collector, HTTP protobuf gzip", False, "gzip", _collector("otlp_http")),
     Sender("Collector, HTTP JSON gzip", True, "gzip", _collector("otlp_http/json")),
 )
+
+# Not one of the programs that others wrote: it sends what they could.
+ODD_VALUES = Sender("odd values, gRPC", False, "identity", _odd_values)

@@ -30,7 +30,7 @@ pub(super) fn examples() -> Vec<(String, String)> {
     examples
 }
 
-/// Writes the certificates that the examples name, all of them the same one.
+/// Writes the certificates that the examples name, all of them the same one, and a token.
 pub(super) fn write_certificates(dir: &Path) {
     let CertifiedKey { cert, signing_key } =
         rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -41,6 +41,7 @@ pub(super) fn write_certificates(dir: &Path) {
     for name in ["server.key", "client.key"] {
         fs::write(dir.join(name), signing_key.serialize_pem()).unwrap();
     }
+    fs::write(dir.join("token"), "a token\n").unwrap();
 }
 
 fn is_sentence(line: &str) -> bool {

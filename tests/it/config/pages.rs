@@ -6,15 +6,20 @@ use std::path::Path;
 
 use gophership::event::Bucket;
 use gophership::event::Signal;
+use gophership::event::Taking;
 use gophership::metrics::Metrics;
 
 use super::examples::examples;
 use crate::golden;
 
-const METRICS_SOURCES: [&str; 4] = [
+const METRICS_SOURCES: [&str; 8] = [
     include_str!("../../../src/metrics/mod.rs"),
+    include_str!("../../../src/metrics/delivery.rs"),
+    include_str!("../../../src/metrics/ledger.rs"),
+    include_str!("../../../src/metrics/memory.rs"),
     include_str!("../../../src/metrics/source.rs"),
     include_str!("../../../src/metrics/sink.rs"),
+    include_str!("../../../src/metrics/transform.rs"),
     include_str!("../../../src/metrics/vault.rs"),
 ];
 const GOPHERSHIP_MAIN: &str = include_str!("../../../src/bin/gophership/main.rs");
@@ -61,15 +66,31 @@ fn registered() -> Vec<&'static str> {
 fn metrics_table() -> String {
     let metrics = Metrics::new();
     let (source, vault) = (metrics.source("otlp"), metrics.vault("vault"));
-    source.accepted.inc();
+    source.accept();
     vault.replayed.inc();
+    metrics.memory("ingest").used.set(1);
+    metrics.memory("ingest").limit.set(1);
     metrics.sink("backend").requests.inc();
-    metrics.ledger.with_label_values(&[Signal::Logs.name(), Bucket::Received.name()]).set(1);
+    metrics.delivery("backend").limit.set(1);
+    metrics.delivery("backend").in_flight.set(1);
+    metrics.endpoint("backend", "http://host:4317").answered.inc();
+    metrics.redacted("redact", "email").inc();
+    metrics.taken_out("sample", "other").inc();
+    metrics.joined("batch", "size").inc();
+    metrics.joined_requests("batch").inc();
+    metrics.divided_requests("batch").inc();
+    let (logs, received) = (Signal::Logs.name(), Bucket::Received.name());
+    metrics.ledger.total.with_label_values(&[logs, received]).set(1);
+    metrics.ledger.sources.with_label_values(&["otlp", logs, received]).set(1);
+    metrics.ledger.sinks.with_label_values(&["backend", logs, Taking::Taken.name()]).set(1);
+    metrics.routed("route", "errors").inc();
     for gauge in [&metrics.edge_batches, &metrics.edge_bytes] {
         gauge.with_label_values(&["backend"]).set(1);
     }
     metrics.pressure.with_label_values(&["edge", "backend"]).set(1);
     metrics.transitions.with_label_values(&["green", "red", "edge"]).inc();
+    metrics.stalled.with_label_values(&["otlp"]).set(1);
+    metrics.stalls.with_label_values(&["otlp"]).inc();
     metrics.restarts.with_label_values(&["backend"]).inc();
     metrics.reloads.with_label_values(&["ok"]).inc();
     let text = metrics.render().unwrap();
@@ -88,7 +109,11 @@ fn metrics_table() -> String {
             let labels = labels.split_once('}').unwrap().0.split(',');
             let labels: Vec<String> =
                 labels.map(|label| format!("`{}`", label.split_once('=').unwrap().0)).collect();
-            rows.entry(name).or_default()[1] = labels.join(", ");
+            // A histogram is shown as several series, with a label more in one of them.
+            let suffixes = ["_bucket", "_sum", "_count"];
+            let family = suffixes.iter().find_map(|suffix| name.strip_suffix(suffix));
+            let family = family.filter(|family| rows.contains_key(family)).unwrap_or(name);
+            rows.entry(family).or_default()[1] = labels.join(", ");
         }
     }
     for name in registered() {

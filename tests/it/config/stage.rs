@@ -12,15 +12,12 @@ use gophership::config::ByteSize;
 use gophership::config::Config;
 use gophership::config::ConfigErrors;
 use gophership::config::load_text;
-use gophership::config::running::Listeners;
-use gophership::config::running::Vaults;
-use gophership::event::Ledger;
+use gophership::config::running::OnLoss;
 use gophership::flow::Pulse;
-use gophership::metrics::Metrics;
+use gophership::pool::Memory;
 use gophership::somatic::Somatic;
 use gophership::topology::RunningTopology;
 use gophership::topology::Shared;
-use gophership::topology::Wiring;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -138,16 +135,8 @@ pub(super) async fn start(config: Config) -> Result<Running, String> {
     std::fs::create_dir_all(&config.data_dir).map_err(|error| error.to_string())?;
     let policy = config.somatic.policy();
     let somatic = Somatic::new(policy);
-    let shared = Shared {
-        ledger: Ledger::leak(),
-        metrics: Metrics::new(),
-        zone: somatic.watch(),
-        vitals: Arc::default(),
-        governor: Arc::default(),
-        wiring: Arc::<Wiring>::default(),
-        vaults: Arc::<Vaults>::default(),
-        listeners: Arc::<Listeners>::default(),
-    };
+    let memory = Memory::new(&config.somatic.memory.limits());
+    let shared = Shared::new(somatic.watch(), memory, OnLoss::default());
     let check_every = config.somatic.check_every.get();
     let pulse = Pulse::new(check_every, 850, somatic.alarm());
     let addresses = listeners(&config);

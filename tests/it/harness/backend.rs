@@ -32,6 +32,11 @@ use prost::Message;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tonic::Code;
+use tonic::Status;
+use tonic_types::ErrorDetails;
+use tonic_types::StatusExt;
 
 use super::traffic;
 use super::traffic::Fingerprint;
@@ -43,16 +48,40 @@ pub(crate) enum Mode {
     Accept,
     /// Takes everything, so long after it came.
     Slow(Duration),
+    /// Takes everything, with so many workers, each of them so long busy with a request.
+    Serve(usize, Duration),
     /// Takes everything and says that it rejected so many records of it.
     AcceptExcept(i64),
     /// Says that it cannot now: `UNAVAILABLE`, 503.
     Unavailable,
     /// Says never: `INVALID_ARGUMENT`, 400.
     Reject,
+    /// Says this.
+    Refuse(Refusal),
     /// Reads requests and does not answer; when the mode changes they are refused as unavailable.
     Hang,
     /// Closes every connection.
     Down,
+}
+
+/// A refusal in both protocols.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// The number of the gRPC code.
+    pub(crate) code: i32,
+    /// The `RetryInfo` beside it, and the delay in that.
+    #[expect(clippy::option_option, reason = "none, one without a delay, and one with it")]
+    pub(crate) retry_info: Option<Option<Duration>>,
+    /// The HTTP status.
+    pub(crate) status: u16,
+    /// The `Retry-After` beside it.
+    pub(crate) retry_after: Option<&'static str>,
+}
+
+impl Refusal {
+    pub(crate) const fn new(code: i32, status: u16) -> Self {
+        Self { code, retry_info: None, status, retry_after: None }
+    }
 }
 
 /// What was taken of one signal.
@@ -62,8 +91,9 @@ struct Taken {
     requests: HashMap<Fingerprint, u64>,
     /// How often each record came, by signal.
     records: BTreeMap<(Signal, u64), u64>,
-    /// The bytes of the last request.
+    /// The last request.
     last: Bytes,
+    last_headers: HeaderMap,
 }
 
 struct Shared {
@@ -71,6 +101,23 @@ struct Shared {
     taken: Mutex<Taken>,
     /// Requests that came, taken or not.
     attempts: AtomicU64,
+    /// When each worker has done what it has to do.
+    workers: Mutex<Vec<Instant>>,
+}
+
+impl Shared {
+    /// Waits until a worker has served a request.
+    async fn serve(&self, workers: usize, service: Duration) {
+        let now = Instant::now();
+        let done = {
+            let mut all = self.workers.lock().unwrap();
+            all.resize(workers, now);
+            let next = all.iter_mut().min().unwrap();
+            *next = (*next).max(now) + service;
+            *next
+        };
+        tokio::time::sleep_until(done).await;
+    }
 }
 
 /// The backend; it ends when dropped.
@@ -89,6 +136,7 @@ impl Backend {
             mode: watch::Sender::new(Mode::Accept),
             taken: Mutex::default(),
             attempts: AtomicU64::new(0),
+            workers: Mutex::default(),
         });
         let task = tokio::spawn(serve(listener, Arc::clone(&shared)));
         Self { address, shared, task }
@@ -130,6 +178,12 @@ impl Backend {
         of_signal.map(|((_, number), times)| (*number, *times)).collect()
     }
 
+    /// A header of the last request that was taken.
+    pub(crate) fn last_header(&self, name: &str) -> Option<String> {
+        let taken = self.shared.taken.lock().unwrap();
+        Some(taken.last_headers.get(name)?.to_str().unwrap().to_owned())
+    }
+
     /// The last request that was taken.
     pub(crate) fn last(&self) -> Bytes {
         self.shared.taken.lock().unwrap().last.clone()
@@ -145,6 +199,8 @@ impl Drop for Backend {
 
 async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     while let Ok((stream, _)) = listener.accept().await {
+        // As backends do: short answers do not wait for the next one.
+        let _is_set = stream.set_nodelay(true);
         let mut mode = shared.mode.subscribe();
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
@@ -180,13 +236,17 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answe
     if let Mode::Slow(delay) = mode {
         tokio::time::sleep(delay).await;
     }
+    if let Mode::Serve(workers, service) = mode {
+        shared.serve(workers, service).await;
+    }
     let refusal = match mode {
-        Mode::Accept | Mode::Slow(_) | Mode::AcceptExcept(_) => None,
-        Mode::Unavailable | Mode::Hang | Mode::Down => Some(("14", 503)),
-        Mode::Reject => Some(("3", 400)),
+        Mode::Accept | Mode::Slow(_) | Mode::Serve(..) | Mode::AcceptExcept(_) => None,
+        Mode::Unavailable | Mode::Hang | Mode::Down => Some(Refusal::new(14, 503)),
+        Mode::Reject => Some(Refusal::new(3, 400)),
+        Mode::Refuse(refusal) => Some(refusal),
     };
-    if let Some((grpc_status, http_status)) = refusal {
-        return Ok(if is_grpc { grpc(grpc_status, None) } else { http(http_status, Bytes::new()) });
+    if let Some(refusal) = refusal {
+        return Ok(if is_grpc { refuse_grpc(refusal) } else { refuse_http(refusal) });
     }
     let wire = if is_grpc {
         unframe(&headers, &body.to_bytes())
@@ -194,8 +254,9 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answe
         decompress(headers.get("content-encoding"), &body.to_bytes())
     };
     record(&shared, signal, wire);
+    shared.taken.lock().unwrap().last_headers = headers;
     let body = response(mode);
-    Ok(if is_grpc { grpc("0", Some(body)) } else { http(200, body) })
+    Ok(if is_grpc { grpc(&body) } else { http(200, body) })
 }
 
 fn record(shared: &Shared, signal: Signal, wire: Bytes) {
@@ -224,21 +285,36 @@ fn http(status: u16, body: Bytes) -> Answer {
     answer
 }
 
-/// One message and the status behind it, or the status alone.
-fn grpc(status: &'static str, message: Option<Bytes>) -> Answer {
-    let status = HeaderValue::from_static(status);
-    let mut answer = if let Some(message) = message {
-        let mut frame = vec![0];
-        frame.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
-        frame.extend(message);
-        let trailers = HeaderMap::from_iter([("grpc-status".parse().unwrap(), status)]);
-        let body = Full::new(Bytes::from(frame)).with_trailers(async { Some(Ok(trailers)) });
-        Response::new(body.boxed_unsync())
-    } else {
-        let mut answer = Response::new(Full::default().boxed_unsync());
-        answer.headers_mut().insert("grpc-status", status);
-        answer
+fn refuse_http(refusal: Refusal) -> Answer {
+    let mut answer = http(refusal.status, Bytes::new());
+    if let Some(hint) = refusal.retry_after {
+        answer.headers_mut().insert("retry-after", HeaderValue::from_static(hint));
+    }
+    answer
+}
+
+/// The status alone.
+fn refuse_grpc(refusal: Refusal) -> Answer {
+    let code = Code::from_i32(refusal.code);
+    let status = match refusal.retry_info {
+        None => Status::new(code, "no"),
+        Some(delay) => Status::with_error_details(code, "no", ErrorDetails::with_retry_info(delay)),
     };
+    let mut answer = status.into_http::<()>().map(|()| Full::default().boxed_unsync());
+    // A number that is no code would be sent as another one.
+    answer.headers_mut().insert("grpc-status", refusal.code.into());
+    answer
+}
+
+/// One message and the status behind it.
+fn grpc(message: &Bytes) -> Answer {
+    let mut frame = vec![0];
+    frame.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+    frame.extend(message);
+    let status = HeaderValue::from_static("0");
+    let trailers = HeaderMap::from_iter([("grpc-status".parse().unwrap(), status)]);
+    let body = Full::new(Bytes::from(frame)).with_trailers(async { Some(Ok(trailers)) });
+    let mut answer = Response::new(body.boxed_unsync());
     let kind = HeaderValue::from_static("application/grpc");
     answer.headers_mut().insert(CONTENT_TYPE, kind);
     answer

@@ -15,6 +15,8 @@ use std::time::Instant;
 
 pub(crate) use backend::Backend;
 pub(crate) use backend::Mode;
+#[allow(unused_imports, reason = "the integration tests need it, the torture does not")]
+pub(crate) use backend::Refusal;
 pub(crate) use client::GrpcClient;
 pub(crate) use client::HttpAnswer;
 pub(crate) use client::HttpClient;

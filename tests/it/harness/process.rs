@@ -104,7 +104,6 @@ impl Process {
     }
 
     /// Its process id.
-    #[allow(dead_code, reason = "the torture needs it, the integration tests do not")]
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }

@@ -27,6 +27,8 @@ pub(super) fn options() -> Options {
     options.max_bytes = 4 << 20;
     options.record_bytes_max = 128 << 10;
     options.staging_bytes = 256 << 10;
+    // So small that groups are full and written ahead wherever some records come at once.
+    options.group_bytes_max = 8 << 10;
     options
 }
 

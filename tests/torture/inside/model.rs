@@ -52,6 +52,10 @@ pub(super) enum Step {
     Cut {
         seed: u64,
     },
+    /// Syncs take that long from now on: groups gather.
+    SlowSyncs {
+        micros: u64,
+    },
     FailSync {
         at: u64,
     },
@@ -66,7 +70,7 @@ pub(super) enum Step {
 }
 
 fn step(random: &mut fastrand::Rng) -> Step {
-    match random.u32(0..42) {
+    match random.u32(0..43) {
         0..=13 => Step::Append {
             count: random.u64(1..6),
             len: if random.u8(0..6) == 0 {
@@ -87,6 +91,7 @@ fn step(random: &mut fastrand::Rng) -> Step {
         38 => Step::FailWrite { at: random.u64(1..4) },
         39 => Step::NoSpace { at: random.u64(1..4) },
         40 => Step::DiskFull,
+        41 => Step::SlowSyncs { micros: random.u64(0..2) * 50 },
         _ => Step::SpaceBack,
     }
 }

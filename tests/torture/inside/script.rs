@@ -1,6 +1,8 @@
 //! A working day of a vault, recorded: appends, rotation, reading, saving, retention, a clean end or
 //! none.
 
+use std::time::Duration;
+
 use gophership::vault::Reader;
 use gophership::vault::Writer;
 use gophership::vault::sim::Op;
@@ -32,6 +34,10 @@ pub(super) fn play(seed: u64) -> Script {
     let mut random = fastrand::Rng::with_seed(seed);
     let files = SimFileSystem::default();
     files.record();
+    if random.bool() {
+        // Groups gather, and are written ahead.
+        files.set_sync_pause(Duration::from_micros(50));
+    }
     let mut script =
         Script { recording: Recording::default(), sent: vec![Vec::new(); 128], saves: Vec::new() };
     let mut next_id = 1;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use gophership::vault::AppendError;
 use gophership::vault::Options;
@@ -115,6 +116,10 @@ impl World {
                 }
             }
             Step::FailSync { at } => self.arm(Call::Sync, at, Trouble::FailOnce),
+            Step::SlowSyncs { micros } => {
+                self.files.set_sync_pause(Duration::from_micros(micros));
+                Ok(())
+            }
             Step::FailWrite { at } => self.arm(Call::Write, at, Trouble::FailOnce),
             Step::NoSpace { at } => self.arm(Call::Allocate, at, Trouble::NoSpace),
             Step::DiskFull => {

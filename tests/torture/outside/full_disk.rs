@@ -1,6 +1,5 @@
 //! R1: the disk of the real server fills up, stays full, and has space again.
 
-use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 use std::time::Instant;
@@ -148,7 +147,7 @@ impl Cycle<'_> {
             if !refused(&load, FULL_WITHIN).await {
                 violations.push("a full disk was not noticed after a restart".to_owned());
             }
-            remove(&last);
+            server::remove_ballast(&last);
             load
         } else {
             load
@@ -157,7 +156,7 @@ impl Cycle<'_> {
         let before = load.acknowledged();
         // Space comes from somebody else, or from what is delivered.
         if random.bool() {
-            remove(&self.ballast);
+            server::remove_ballast(&self.ballast);
         } else {
             self.scene.backend.set(Mode::Accept);
         }
@@ -202,8 +201,4 @@ async fn takes_again(load: &Load, before: u64, since: Instant) -> Option<Duratio
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     None
-}
-
-fn remove(file: &Path) {
-    std::fs::remove_file(file).expect("the ballast is there");
 }

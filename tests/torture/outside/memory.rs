@@ -1,9 +1,5 @@
 //! R6: the real server in a small memory, with everything full.
 
-use std::io::Read as _;
-use std::io::Write as _;
-use std::net::SocketAddr;
-use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
@@ -34,20 +30,20 @@ use crate::options::Tier;
 use crate::suite::Run;
 use crate::suite::Suite;
 
-use super::cgroup::Group;
-use super::disk::Place;
 use super::server;
 use super::server::Scene;
+use super::squeezed;
+use super::squeezed::MIB;
+use super::squeezed::Squeezed;
+use super::squeezed::Watched;
 
-const MIB: u64 = 1 << 20;
 /// The sum of the budgets below: requests that wait for an answer, the edge, what the sink has on its
 /// way, what the replay has on its way, and the staging of the vault and of its dead letters.
 const BUDGET: u64 = (48 + 16 + 16 + 8 + 8 + 8) * MIB;
 const CONNECTIONS: u64 = 200;
-/// What each connection may be receiving before the budget of requests knows of it: the window of a
-/// stream, and a message, which is 646 KiB in the mean. The source draws on its budget only when it
-/// has a whole message; once it draws before it reads, this must be 0.
-const RECEIVED: u64 = CONNECTIONS * (MIB + 646 * 1024);
+/// What is received before the budget of requests knows of it. The source takes room before it reads,
+/// so only what lies in the windows of streams is left, which the rest of the limit has room for.
+const RECEIVED: u64 = 0;
 const LIMIT: u64 = BUDGET + RECEIVED + 64 * MIB;
 /// Unoptimised code answers later, because it is busy with large requests for longer.
 const HEALTHY_WITHIN: Duration =
@@ -86,11 +82,7 @@ sinks:
 "#;
 
 fn needs() -> Result<(), String> {
-    if !rustix::process::geteuid().is_root() {
-        return Err("needs root to make a cgroup".to_owned());
-    }
-    let group = Group::new("memory")?;
-    group.set("memory.limit_in_bytes", &LIMIT.to_string())
+    squeezed::needs(LIMIT)
 }
 
 /// What the clients saw.
@@ -111,14 +103,8 @@ fn run(run: &mut Run) {
 }
 
 async fn squeeze(run: &mut Run, seed: u64, lasts: Duration) {
-    let group = Group::new("memory").expect("it was tried before");
-    group.set("memory.limit_in_bytes", &LIMIT.to_string()).expect("it was tried before");
-    let place = Place::on_disk();
-    let vault = place.dir().join("vault").display().to_string();
-    let mut scene = Scene::new(&YAML.replace("$VAULT", &vault)).await;
-    scene.site.before = group.before();
-    let mut process = scene.start().await;
-    scene.backend.set(Mode::Hang);
+    let mut squeezed = Squeezed::start(YAML, LIMIT).await;
+    squeezed.scene.backend.set(Mode::Hang);
 
     let view = Arc::new(Seen::default());
     let fillers = Arc::new(fillers());
@@ -126,17 +112,13 @@ async fn squeeze(run: &mut Run, seed: u64, lasts: Duration) {
     for number in 0..CONNECTIONS {
         clients.spawn(client(
             Arc::clone(&view),
-            &scene,
+            &squeezed.scene,
             &fillers,
             Rng::with_seed(seed << 16 | number),
         ));
     }
-    let (pid, address) = (process.id(), scene.site.metrics());
-    let watched = tokio::task::spawn_blocking(move || {
-        let (most, slowest, sick) = watch(pid, address, &group, lasts);
-        (most, slowest, sick, group)
-    });
-    let (most, slowest, sick, group) = watched.await.expect("the watcher does not panic");
+    let watched = squeezed.watch(lasts).await;
+    let scene = &squeezed.scene;
     let before = scene.backend.requests();
     scene.backend.set(Mode::Accept);
     let returned = Instant::now();
@@ -147,20 +129,21 @@ async fn squeeze(run: &mut Run, seed: u64, lasts: Duration) {
     view.is_over.store(true, Ordering::SeqCst);
     while clients.join_next().await.is_some() {}
 
+    let violations = squeezed.violations(&watched);
+    let (scene, process) = (&squeezed.scene, &squeezed.process);
     let mut check = |is_wrong: bool, what: String| {
         if is_wrong {
             run.violation(seed, what);
         }
     };
-    check(process.has_ended(), "the server ended".to_owned());
-    check(sick > 0, format!("{sick} times not healthy while everything was full"));
-    let killed = group.number("memory.oom_control", Some("oom_kill"));
-    check(killed > 0, format!("{killed} OOM kills"));
-    check(LIMIT * 95 / 100 < most, format!("{} of {} MiB used", most / MIB, LIMIT / MIB));
+    let Watched { most, slowest, .. } = watched;
+    for violation in violations {
+        check(true, violation);
+    }
     check(HEALTHY_WITHIN < slowest, format!("a health answer took {slowest:?}"));
     check(DRAINS_WITHIN < drains_after, format!("drains only after {drains_after:?}"));
     let refusals = std::mem::take(&mut *view.refusals.lock().expect("nobody panics with it"));
-    for violation in server::unhinted(&refusals).into_iter().chain(server::panicked(&process)) {
+    for violation in server::unhinted(&refusals).into_iter().chain(server::panicked(process)) {
         check(true, violation);
     }
     for violation in scene.settle(DRAINED_WITHIN, "when the sink was back").await {
@@ -177,33 +160,6 @@ async fn squeeze(run: &mut Run, seed: u64, lasts: Duration) {
         LIMIT / MIB,
         BUDGET / MIB,
     ));
-}
-
-/// Looks at a process for a while, on a thread of its own: the most memory, the slowest answer about
-/// its health, and how often it was not well.
-fn watch(pid: u32, address: SocketAddr, group: &Group, lasts: Duration) -> (u64, Duration, u64) {
-    let begun = Instant::now();
-    let (mut most, mut slowest, mut sick) = (0, Duration::ZERO, 0);
-    while begun.elapsed() < lasts && server::open_files(pid) > 0 {
-        // What the kernel can take back at any time is no use of memory.
-        let stat = |word| group.number("memory.stat", Some(word));
-        most = most.max(stat("total_rss") + stat("total_mapped_file"));
-        let asked = Instant::now();
-        let is_well = is_well(address).unwrap_or(false);
-        slowest = slowest.max(asked.elapsed());
-        sick += u64::from(!is_well);
-        super::pause(Duration::from_millis(50));
-    }
-    (most, slowest, sick)
-}
-
-fn is_well(address: SocketAddr) -> std::io::Result<bool> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(answer.starts_with("HTTP/1.1 200"))
 }
 
 /// Resources without records, of 1 KiB to 4 MiB: what makes a request large without much work.

@@ -11,18 +11,22 @@
 //! | `slow_disk` | syncs and writes take long | strace, a `blkio` cgroup |
 //! | `descriptors` | the server has 64 descriptors | prlimit |
 //! | `memory` | the server has little memory | root, a `memory` cgroup |
+//! | `hard` | the drill on a disk that fills up, with a kill and a flipped bit | root, loop devices |
+//! | `burst` | the same, and requests come faster than the backend takes them | the same |
 //!
 //! `child` and `parent` are the process under torture and its oracle where no server is needed;
-//! `server`, `disk`, `strace`, `cgroup` and `shutdown` are the tools. A suite that lacks what it needs
+//! `server`, `squeezed`, `disk`, `strace`, `cgroup` and `shutdown` are the tools. A suite that lacks what it needs
 //! says what, and counts as left out, never as passed.
 
 mod at_call;
+mod burst;
 mod cgroup;
 mod child;
 mod descriptors;
 mod disk;
 mod disk_errors;
 mod full_disk;
+mod hard;
 mod killed;
 mod memory;
 mod parent;
@@ -30,6 +34,7 @@ mod power;
 mod server;
 mod shutdown;
 mod slow_disk;
+mod squeezed;
 mod start;
 mod strace;
 
@@ -52,6 +57,8 @@ pub(crate) fn suites() -> Vec<Suite> {
         disk_errors::SUITE,
         descriptors::SUITE,
         memory::SUITE,
+        burst::SUITE,
+        hard::SUITE,
     ]
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::future::Future;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -161,5 +162,13 @@ pub(super) fn ballast(file: &Path, left: u64) {
     while rustix::fs::fallocate(&open, rustix::fs::FallocateFlags::empty(), 0, bytes).is_err() {
         bytes -= bytes.min(64 << 10);
         assert!(bytes > 0, "no ballast fits");
+    }
+}
+
+/// Gives the room of a ballast back; there is no file where nothing was left for it to take.
+pub(super) fn remove_ballast(file: &Path) {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != ErrorKind::NotFound => panic!("the ballast stays: {error}"),
+        _ => {}
     }
 }

@@ -64,7 +64,7 @@ sinks:
     retry: { min: 20ms, max: 100ms }
     buffer: { batches: 8, bytes: 8MiB }
   vault: { type: raw_vault, path: "$VAULT", max_size: 1GiB, segment_size: 4MiB, staging: 8MiB }
-somatic: { dwell: 200ms, check_every: 1 }
+somatic: { dwell: 200ms, check_every: 1, watchdog: { after: 2s } }
 "#;
 
 /// What is slow, and by how much a commit takes longer.
@@ -157,6 +157,7 @@ async fn endure(slow: Slow, lasts: Duration) -> Result<(Vec<String>, String), St
     }
     violations.extend(server::unhinted(&seen.refusals));
     violations.extend(server::panicked(&process));
+    violations.extend(unwatched(slow, &process));
     scene.backend.set(Mode::Accept);
     violations.extend(scene.settle(DRAINED_WITHIN, "when the backend was back").await);
     process.stop(ENDED_WITHIN).await;
@@ -171,6 +172,17 @@ async fn endure(slow: Slow, lasts: Duration) -> Result<(Vec<String>, String), St
         violations.push("nothing was acknowledged".to_owned());
     }
     Ok((violations, note))
+}
+
+/// What the watchdog, which waits two seconds, did not say about the vault, or should not have said.
+fn unwatched(slow: Slow, process: &Process) -> Option<String> {
+    let said = process.count_in_log("Nothing moves: vault:");
+    let is_hanging = slow == Slow::Sync(Duration::from_secs(5));
+    match (is_hanging, said) {
+        (true, 0) => Some("nobody said that the vault waits for its disk".to_owned()),
+        (false, 1..) if slow != Slow::Throttle => Some("a vault that moves was blamed".to_owned()),
+        _ => None,
+    }
 }
 
 /// How long it takes until the zone is red.

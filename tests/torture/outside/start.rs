@@ -108,7 +108,7 @@ async fn full(run: &mut Run, seeds: std::ops::Range<u64>) {
             run.violation(seed, panic);
         }
         drop(process);
-        std::fs::remove_file(&ballast).expect("the ballast is there");
+        server::remove_ballast(&ballast);
         run.done(1);
     }
 }

@@ -20,12 +20,13 @@ use super::records;
 use super::records::Records;
 use super::when;
 
-/// The conversion streams, so its memory is bounded by the size of the request already.
+/// The conversion streams, so its memory is bounded by the size of the request already. It goes as
+/// deep as decoders do.
 const LIMITS: otlp::DecodeLimits =
-    otlp::DecodeLimits { decoded_bytes_max: u64::MAX, depth_max: 32 };
+    otlp::DecodeLimits { decoded_bytes_max: u64::MAX, depth_max: 96 };
 /// A request is at most 64 MiB, and so is what it decodes to, many times over.
 const TEXT_LIMITS: otlp::DecodeLimits =
-    otlp::DecodeLimits { decoded_bytes_max: 4 << 30, depth_max: 32 };
+    otlp::DecodeLimits { decoded_bytes_max: 4 << 30, depth_max: 96 };
 
 pub(super) fn run(args: &CatArgs) -> Result<u8, Failure> {
     if args.format == Format::Protobuf && args.filter.signal.is_none() {

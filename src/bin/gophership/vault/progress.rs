@@ -31,13 +31,19 @@ impl Progress {
 
     /// Tells how far the work is; draws now and then.
     pub(crate) fn show(&mut self, done_bytes: u64, total_bytes: u64) {
+        let started = self.started;
+        self.tell(|| line(done_bytes, total_bytes, started.elapsed()));
+    }
+
+    /// Draws any line, now and then.
+    pub(crate) fn tell(&mut self, text: impl FnOnce() -> String) {
         let now = Instant::now();
         if !self.is_shown || now < self.next {
             return;
         }
         self.next = now + REDRAW_EVERY;
         self.is_drawn = true;
-        let text = line(done_bytes, total_bytes, now - self.started);
+        let text = text();
         let _unseen = write!(std::io::stderr().lock(), "\r{text}\x1b[K");
     }
 }

@@ -1,5 +1,11 @@
 //! The wiring of the process: load, start, follow signals, reload, drain.
 
+mod ledger;
+mod senses;
+
+pub use ledger::vault_dirs;
+pub use senses::sensors;
+
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -17,43 +23,30 @@ use tokio::signal::unix::signal;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::books::BookKeeper;
 use crate::config;
 use crate::config::ComponentId;
 use crate::config::Config;
 use crate::config::ConfigErrors;
-use crate::config::running::Listeners;
 use crate::config::running::OnLoss;
 use crate::config::running::Stop;
-use crate::config::running::Vaults;
 use crate::control::ControlSocket;
 use crate::control::Plant;
 use crate::control::Scrape;
-use crate::event::Bucket;
-use crate::event::Ledger;
-use crate::event::Signal;
 use crate::flow::Pulse;
-use crate::metrics::Metrics;
-use crate::somatic::DiskSensor;
-use crate::somatic::LagSensor;
+use crate::pool::Memory;
 use crate::somatic::MemoryBudget;
-use crate::somatic::MemorySensor;
-use crate::somatic::Place;
-use crate::somatic::Roots;
 use crate::somatic::Sense;
-use crate::somatic::Sensors;
 use crate::somatic::Somatic;
-use crate::somatic::StallSensor;
-use crate::somatic::Vitals;
 use crate::topology::ComponentOutcome;
 use crate::topology::FlightDir;
 use crate::topology::ReloadError;
 use crate::topology::RunningTopology;
 use crate::topology::Shared;
-use crate::topology::Wiring;
 use crate::topology::Zones;
 
 /// The configuration that is used when none is named.
-pub const DEFAULT_CONFIG: &str = include_str!("../config/default.yaml");
+pub const DEFAULT_CONFIG: &str = include_str!("../../config/default.yaml");
 /// What error messages call it.
 const DEFAULT_NAME: &str = "(built-in default)";
 /// A reload drains what it replaces for at most this long.
@@ -127,13 +120,15 @@ pub enum Ended {
 pub struct App {
     source: ConfigSource,
     topology: RunningTopology,
-    somatic: Arc<Somatic>,
     plant: Plant,
     config: watch::Sender<(u64, Arc<Config>)>,
     ready: Arc<AtomicBool>,
+    /// What the process may use; more than that is pressure.
+    process_memory: MemoryBudget,
     /// Ends the zone driver, the control socket and the scrape listener.
     stop: Stop,
     scrape: Option<ScrapeServer>,
+    books: BookKeeper,
 }
 
 struct ScrapeServer {
@@ -151,43 +146,44 @@ impl App {
     pub async fn start(source: ConfigSource, on_loss: OnLoss) -> Result<Self, StartError> {
         let config = Arc::new(source.load()?);
         create_dir(&config.data_dir)?;
-        let metrics = Metrics::new();
-        let ledger = Ledger::leak();
-        let wiring: Arc<Wiring> = Arc::default();
         let policy = config.somatic.policy();
         let red_permille = policy.marks(Sense::Edge).red.unwrap_or(u32::MAX);
         let somatic = Arc::new(Somatic::new(policy));
-        let vitals: Arc<Vitals> = Arc::default();
-        let shared = Shared {
-            ledger,
-            metrics: Arc::clone(&metrics),
-            zone: somatic.watch(),
-            vitals: Arc::clone(&vitals),
-            governor: Arc::default(),
-            wiring: Arc::clone(&wiring),
-            vaults: Arc::new(Vaults::new(on_loss)),
-            listeners: Arc::<Listeners>::default(),
-        };
+        let memory = Memory::new(&config.somatic.memory.limits());
+        let shared = Shared::new(somatic.watch(), Arc::clone(&memory), on_loss);
+        let Shared { ledgers, metrics, vitals, wiring, .. } = shared.clone();
         let pulse = Pulse::new(config.somatic.check_every.get(), red_permille, somatic.alarm());
         let topology = RunningTopology::empty(shared, pulse);
         let control_path = config.control_socket();
         let control = ControlSocket::bind(&control_path)
             .map_err(refused("listen on", control_path.display()))?;
 
+        let books = ledger::keep_books(&config, ledgers).await?;
         let flights = FlightDir::new(config.data_dir.join("flight"));
         let stop = Stop::new();
-        let sensors = sensors(&config, &vitals, &stop);
+        let process_memory = MemoryBudget::new(None);
+        let sensors = sensors(&config, &vitals, &memory, &process_memory, &stop);
         let zones = Zones::new(Arc::clone(&somatic), topology.shared(), sensors, flights);
-        let (sender, receiver) = watch::channel((0, Arc::clone(topology.config())));
+        let (sender, news) = watch::channel((0, Arc::clone(topology.config())));
         let started = Instant::now();
         let plant =
-            Plant { started, config: receiver, zones: zones.clone(), wiring, ledger, metrics };
+            Plant { started, config: news, zones: zones.clone(), wiring, ledgers, metrics, memory };
         let ready = Arc::new(AtomicBool::new(false));
         let scrape = None;
-        let mut app =
-            Self { source, topology, somatic, plant, config: sender, ready, stop, scrape };
+        let mut app = Self {
+            source,
+            topology,
+            plant,
+            config: sender,
+            ready,
+            process_memory,
+            stop,
+            scrape,
+            books,
+        };
         app.put_in_force(config).await?;
-        tokio::spawn(zones.drive(app.stop.clone()));
+        zones.drive(app.stop.clone()).map_err(refused("start", "the thread of the zone"))?;
+        tokio::spawn(Arc::clone(&app.plant.memory).tend(app.stop.clone()));
         tokio::spawn(control.serve(app.plant.clone(), app.stop.clone()));
         app.ready.store(true, Ordering::Release);
         Ok(app)
@@ -249,10 +245,12 @@ impl App {
     async fn put_in_force(&mut self, config: Arc<Config>) -> Result<Vec<Outcome>, StartError> {
         let scrape = self.bind_scrape(config.metrics.listen).await?;
         let grace = config.shutdown.grace.0.min(RELOAD_GRACE_MAX);
+        self.books.know(vault_dirs(&config));
         let reload = self.topology.reload(Arc::clone(&config), grace);
         let report = reload.await.map_err(Box::new)?;
         warn_of_unread_vaults(&config);
-        self.somatic.configure(config.somatic.policy());
+        self.plant.zones.configure(&config.somatic);
+        self.process_memory.set(Some(config.memory_bytes_max()));
         let listen = config.metrics.listen;
         self.config.send_modify(|(generation, current)| {
             *generation += 1;
@@ -308,13 +306,15 @@ impl App {
         self.ready.store(false, Ordering::Release);
         let grace = self.topology.config().shutdown.grace.0;
         tracing::info!(?grace, "GopherShip is stopping.");
+        self.topology.shared().brake.release();
         let outcomes = self.topology.shut_down(grace).await;
         log_outcomes(&outcomes);
         self.stop.cancel();
         if let Some(scrape) = self.scrape {
             scrape.end().await;
         }
-        log_ledger(self.plant.ledger);
+        ledger::close_books(self.books).await;
+        ledger::log_ledger(self.plant.ledgers);
     }
 }
 
@@ -347,37 +347,6 @@ fn log_outcomes(outcomes: &[Outcome]) {
             tracing::info!(%component, %outcome, "Component");
         }
     }
-}
-
-fn log_ledger(ledger: &Ledger) {
-    for signal in Signal::ALL {
-        let count = |bucket: Bucket| ledger.count(signal, bucket);
-        if count(Bucket::Received) == 0 && count(Bucket::Recovered) == 0 {
-            continue;
-        }
-        let books: Vec<String> = Bucket::ALL
-            .iter()
-            .filter(|bucket| count(**bucket) != 0)
-            .map(|bucket| format!("{} {}", bucket.name(), count(*bucket)))
-            .collect();
-        let imbalance = ledger.imbalance(signal);
-        let signal = signal.name();
-        tracing::info!(signal, imbalance, "Ledger: {}.", books.join(", "));
-    }
-}
-
-/// Everything that senses, beside the wiring.
-fn sensors(config: &Config, vitals: &Arc<Vitals>, stop: &Stop) -> Sensors {
-    let roots = Roots::default();
-    let (lag, probe) = LagSensor::new(stop.clone());
-    tokio::spawn(probe);
-    let mut sensors = Sensors::default();
-    sensors.add(MemorySensor::new(&roots, MemoryBudget::new(None)));
-    sensors.add(StallSensor::new(roots));
-    sensors.add(lag);
-    sensors.add(DiskSensor::new([(Place::from("data_dir"), config.data_dir.clone())]));
-    sensors.add(vitals.sensor());
-    sensors
 }
 
 fn create_dir(path: &Path) -> Result<(), StartError> {

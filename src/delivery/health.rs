@@ -59,8 +59,8 @@ impl Health {
         let mut averages = self.lock();
         let latency = took.as_secs_f64() / limit.as_secs_f64().max(f64::MIN_POSITIVE);
         averages.add(f64::from(u8::from(is_error)), latency.min(1.0), now);
-        self.errors.set(permille(averages.errors));
-        self.latency.set(permille(averages.latency));
+        self.errors.set_share(averages.errors);
+        self.latency.set_share(averages.latency);
     }
 
     /// Forgets averages that are too old to say anything.
@@ -77,12 +77,6 @@ impl Health {
     fn lock(&self) -> MutexGuard<'_, Averages> {
         self.averages.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// A share of 1 in thousandths.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 1000")]
-fn permille(share: f64) -> u32 {
-    (share.clamp(0.0, 1.0) * 1000.0) as u32
 }
 
 #[cfg(test)]

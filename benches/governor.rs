@@ -1,0 +1,286 @@
+//! `cargo bench --bench governor`: what ingest pays for background work while both processors are busy.
+//!
+//! A server with clients that saturate the machine, in turns: with a vault full of requests to replay
+//! and sealed segments to read back, and with nothing but ingest. The zone is held green, in which
+//! background work may do most. It fails when the median over the rounds of the ratio of both 99th
+//! percentiles is 1.2 or more.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    reason = "a benchmark prints figures, or stops"
+)]
+
+use std::io::BufRead;
+use std::io::BufReader;
+use std::io::Read;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::net::TcpStream;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Child;
+use std::process::Command;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU8;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use tonic::transport::Endpoint;
+
+use gophership::app::App;
+use gophership::app::ConfigSource;
+use gophership::config::running::OnLoss;
+use gophership::control::proto;
+use gophership::control::proto::Zone;
+use gophership::control::proto::control_client::ControlClient;
+use gophership::otlp::RawCodec;
+use gophership::otlp::Signal;
+use gophership::otlp::demo::demo_logs;
+
+const ROUNDS: usize = 7;
+const RECORDS: usize = 100;
+const CONNECTIONS: usize = 4;
+const STREAMS: usize = 4;
+/// The governor sees within a second that somebody is to be yielded to.
+const WARM_UP: Duration = Duration::from_millis(1500);
+const MEASURED: Duration = Duration::from_secs(3);
+/// What there is to replay at the begin of a turn, in requests: more than a turn can replay.
+const BACKLOG: u64 = 4_000;
+const FILLED_WITHIN: Duration = Duration::from_secs(30);
+const DRAINED_WITHIN: Duration = Duration::from_mins(1);
+const RATIO_MAX: f64 = 1.2;
+
+fn main() {
+    let args: Vec<String> = std::env::args().collect();
+    if let Some(position) = args.iter().position(|arg| arg == "--serve") {
+        return serve(&args[position + 1]);
+    }
+    let server = Server::start();
+    let request = demo_logs(RECORDS, 7, 1_700_000_000_000_000_000);
+    println!("{} bytes each, {} clients, p99 in ms", request.len(), CONNECTIONS * STREAMS);
+    println!(
+        "{:>5} {:>10} {:>10} {:>7} {:>11} {:>11} {:>12}",
+        "round", "with work", "without", "ratio", "with req/s", "without", "replayed/s"
+    );
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let mut ratios: Vec<f64> = Vec::new();
+    for round in 1..=ROUNDS {
+        let (with, without) = runtime.block_on(turn(&server, &request));
+        let ratio = with.p99_ms / without.p99_ms;
+        println!(
+            "{round:>5} {:>10.2} {:>10.2} {ratio:>7.2} {:>11.0} {:>11.0} {:>12.0}",
+            with.p99_ms, without.p99_ms, with.per_second, without.per_second, with.replayed
+        );
+        ratios.push(ratio);
+    }
+    ratios.sort_by(f64::total_cmp);
+    let median = ratios[ratios.len() / 2];
+    println!("median of the ratios: {median:.2}, at most {RATIO_MAX} is allowed");
+    assert!(median < RATIO_MAX, "background work is in the way of ingest");
+}
+
+struct Figure {
+    p99_ms: f64,
+    per_second: f64,
+    /// Requests that were replayed in a second.
+    replayed: f64,
+}
+
+/// Fills the vault, measures with work in the background, lets it come to an end, measures without.
+async fn turn(server: &Server, request: &Bytes) -> (Figure, Figure) {
+    server.hold(Zone::Red).await;
+    let load = Load::start(server.address, request).await;
+    let is_filled = || server.metric("vault_backlog_requests") >= BACKLOG;
+    until(FILLED_WITHIN, "the vault is filled", is_filled).await;
+    load.stop().await;
+    server.hold(Zone::Green).await;
+    let with = measure(server, request).await;
+    assert!(0 < server.metric("vault_backlog_requests"), "there was work to the end");
+    assert!(0.0 < with.replayed, "some of it was done");
+    let is_drained = || {
+        server.metric("vault_backlog_requests") == 0 && server.metric("vault_unread_segments") == 0
+    };
+    until(DRAINED_WITHIN, "the vault is drained", is_drained).await;
+    (with, measure(server, request).await)
+}
+
+async fn measure(server: &Server, request: &Bytes) -> Figure {
+    let load = Load::start(server.address, request).await;
+    tokio::time::sleep(WARM_UP).await;
+    load.phase.store(MEASURING, Ordering::Relaxed);
+    let (before, begun) = (server.metric("vault_replayed_total"), Instant::now());
+    tokio::time::sleep(MEASURED).await;
+    let replayed = server.metric("vault_replayed_total") - before;
+    let took = begun.elapsed().as_secs_f64();
+    let mut latencies = load.stop().await;
+    latencies.sort_unstable();
+    let p99 = latencies[(latencies.len() - 1) * 99 / 100];
+    Figure {
+        p99_ms: p99.as_secs_f64() * 1000.0,
+        per_second: latencies.len() as f64 / took,
+        replayed: replayed as f64 / took,
+    }
+}
+
+async fn until(within: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + within;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "not within {within:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+const WARMING: u8 = 0;
+const MEASURING: u8 = 1;
+const STOPPING: u8 = 2;
+
+/// Clients that send the same request again and again.
+struct Load {
+    phase: Arc<AtomicU8>,
+    clients: Vec<tokio::task::JoinHandle<Vec<Duration>>>,
+}
+
+impl Load {
+    async fn start(address: SocketAddr, request: &Bytes) -> Self {
+        let phase = Arc::new(AtomicU8::new(WARMING));
+        let mut clients = Vec::new();
+        for _ in 0..CONNECTIONS {
+            let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
+            let channel = endpoint.connect().await.unwrap();
+            for _ in 0..STREAMS {
+                let mut grpc = tonic::client::Grpc::new(channel.clone());
+                let (phase, request) = (Arc::clone(&phase), request.clone());
+                clients.push(tokio::spawn(async move {
+                    let path = PathAndQuery::from_static(Signal::Logs.grpc_path());
+                    let mut latencies = Vec::new();
+                    loop {
+                        let now = phase.load(Ordering::Relaxed);
+                        if now == STOPPING {
+                            return latencies;
+                        }
+                        let begun = Instant::now();
+                        grpc.ready().await.unwrap();
+                        let message = tonic::Request::new(request.clone());
+                        let answer = grpc.unary(message, path.clone(), RawCodec).await;
+                        let answer: Result<tonic::Response<Bytes>, tonic::Status> = answer;
+                        // A vault that cannot follow says so; it is only filled.
+                        if answer.is_ok() && now == MEASURING {
+                            latencies.push(begun.elapsed());
+                        }
+                    }
+                }));
+            }
+        }
+        Self { phase, clients }
+    }
+
+    async fn stop(self) -> Vec<Duration> {
+        self.phase.store(STOPPING, Ordering::Relaxed);
+        let mut latencies = Vec::new();
+        for client in self.clients {
+            latencies.extend(client.await.unwrap());
+        }
+        latencies
+    }
+}
+
+/// The server, in a process of its own.
+struct Server {
+    process: Child,
+    address: SocketAddr,
+    metrics: SocketAddr,
+    dir: tempfile::TempDir,
+}
+
+impl Server {
+    fn start() -> Self {
+        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let mut process = Command::new(std::env::current_exe().unwrap())
+            .arg("--serve")
+            .arg(dir.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let (address, metrics) = line.trim().split_once(' ').unwrap();
+        let (address, metrics) = (address.parse().unwrap(), metrics.parse().unwrap());
+        Self { process, address, metrics, dir }
+    }
+
+    /// One figure, over all its labels.
+    fn metric(&self, name: &str) -> u64 {
+        let mut stream = TcpStream::connect(self.metrics).unwrap();
+        let request = "GET /metrics HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let name = format!("gophership_{name}{{");
+        let of_line = |line: &str| {
+            line.starts_with(&name).then(|| line.rsplit_once(' ')?.1.parse::<u64>().ok())?
+        };
+        text.lines().filter_map(of_line).sum()
+    }
+
+    async fn hold(&self, zone: Zone) {
+        let socket: PathBuf = self.dir.path().join("control.sock");
+        let connector = tower::service_fn(move |_| {
+            let socket = socket.clone();
+            async move {
+                let stream = tokio::net::UnixStream::connect(socket).await;
+                stream.map(hyper_util::rt::TokioIo::new)
+            }
+        });
+        let endpoint = Endpoint::from_static("http://gophership");
+        let channel = endpoint.connect_with_connector(connector).await.unwrap();
+        let request = proto::OverrideRequest { zone: zone.into(), ..Default::default() };
+        ControlClient::new(channel).r#override(request).await.unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+/// Serves until killed; the first line on standard output has the addresses.
+fn serve(dir: &str) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (dir, address, metrics) = (Path::new(dir), free_address(), free_address());
+        let config = dir.join("bench.yaml");
+        std::fs::write(&config, yaml(dir, address, metrics)).unwrap();
+        let app = App::start(ConfigSource::File(config), OnLoss::Start).await.unwrap();
+        println!("{address} {metrics}");
+        app.run().await.unwrap();
+    });
+}
+
+fn yaml(dir: &Path, address: SocketAddr, metrics: SocketAddr) -> String {
+    format!(
+        r#"
+data_dir: "{dir}"
+sources:
+  otlp: {{ type: otlp, grpc: {{ listen: "{address}" }}, pivot: vault }}
+  replay: {{ type: vault_replay, vault: vault }}
+sinks:
+  hole: {{ type: blackhole, inputs: [otlp] }}
+  replayed: {{ type: blackhole, inputs: [replay] }}
+  vault: {{ type: raw_vault, max_size: 8GiB, segment_size: 16MiB, durability: written }}
+control: {{ socket: "{dir}/control.sock" }}
+metrics: {{ listen: "{metrics}" }}
+"#,
+        dir = dir.display()
+    )
+}
+
+fn free_address() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}

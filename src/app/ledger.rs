@@ -1,0 +1,64 @@
+//! The ledger of the process: kept on disk while it runs, and said in the log when it ends.
+
+use std::path::PathBuf;
+
+use super::StartError;
+use super::refused;
+use crate::books::BookKeeper;
+use crate::config::Config;
+use crate::config::Resource;
+use crate::config::Site;
+use crate::event::Bucket;
+use crate::event::Ledgers;
+use crate::event::Signal;
+
+/// Opens the books before any vault is opened.
+pub(super) async fn keep_books(
+    config: &Config,
+    ledgers: &'static Ledgers,
+) -> Result<BookKeeper, StartError> {
+    let (data_dir, vaults) = (config.data_dir.clone(), vault_dirs(config));
+    let start = move || BookKeeper::start(&data_dir, vaults, ledgers);
+    let started =
+        tokio::task::spawn_blocking(start).await.unwrap_or_else(|panic| Err(panic.into()));
+    started.map_err(refused("start", "the thread of the ledger"))
+}
+
+/// Writes the last page.
+pub(super) async fn close_books(books: BookKeeper) {
+    // A panic in it has been logged.
+    let _closed = tokio::task::spawn_blocking(move || drop(books)).await;
+}
+
+/// The directory of every vault of a configuration.
+#[must_use]
+pub fn vault_dirs(config: &Config) -> Vec<PathBuf> {
+    let mut dirs = Vec::new();
+    for (id, entry) in config.sinks.iter().filter(|(_, entry)| entry.config.is_vault()) {
+        let site = Site { id: id.as_str(), data_dir: &config.data_dir };
+        let resources = entry.config.resources(&site).into_iter();
+        dirs.extend(resources.filter_map(|resource| match resource {
+            Resource::Directory(dir) => Some(dir),
+            _ => None,
+        }));
+    }
+    dirs
+}
+
+/// Says what became of every record.
+pub(super) fn log_ledger(ledgers: &Ledgers) {
+    for signal in Signal::ALL {
+        let count = |bucket: Bucket| ledgers.count(signal, bucket);
+        if count(Bucket::Received) == 0 && count(Bucket::Recovered) == 0 {
+            continue;
+        }
+        let books: Vec<String> = Bucket::ALL
+            .iter()
+            .filter(|bucket| count(**bucket) != 0)
+            .map(|bucket| format!("{} {}", bucket.name(), count(*bucket)))
+            .collect();
+        let imbalance = ledgers.imbalance(signal);
+        let signal = signal.name();
+        tracing::info!(signal, imbalance, "Ledger: {}.", books.join(", "));
+    }
+}

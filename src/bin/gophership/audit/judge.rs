@@ -1,0 +1,318 @@
+//! Judges what was seen: what does not add up, and what is known about the rest. Pure.
+
+use gophership::books::INTERRUPTED;
+use gophership::books::MISSING;
+use gophership::books::Sheet;
+use gophership::books::Standing;
+use gophership::books::UNWRITTEN;
+use gophership::otlp::Signal;
+
+use super::look::Look;
+use super::rows;
+use crate::vault::show_time;
+
+/// What a look amounts to.
+#[derive(Debug, Default)]
+pub(super) struct Verdict {
+    /// What does not add up.
+    pub(super) findings: Vec<String>,
+    /// What explains numbers that somebody may wonder about.
+    pub(super) notes: Vec<String>,
+    /// Records move, so vaults and books are of different moments and were not compared.
+    pub(super) is_moving: bool,
+}
+
+impl Verdict {
+    pub(super) fn is_balanced(&self) -> bool {
+        self.findings.is_empty()
+    }
+}
+
+/// How the process stands that wrote the last page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// It runs, and records move.
+    Moving,
+    /// It runs, and nothing moves.
+    Quiet,
+    /// It ended in order.
+    Ended,
+    /// It was killed, and none was started since.
+    Killed,
+}
+
+impl State {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Moving => "moving",
+            Self::Quiet => "quiet",
+            Self::Ended => "ended",
+            Self::Killed => "killed",
+        }
+    }
+}
+
+pub(super) fn state(look: &Look) -> State {
+    match look.page.standing {
+        Standing::Ended => State::Ended,
+        _ if !look.is_kept => State::Killed,
+        Standing::Quiet => State::Quiet,
+        Standing::Moving => State::Moving,
+    }
+}
+
+/// Judges one look.
+pub(super) fn judge(look: &Look) -> Verdict {
+    let state = state(look);
+    let mut verdict = Verdict { is_moving: state == State::Moving, ..Verdict::default() };
+    let (rows, held) = (look.rows(), look.held());
+    let totals = rows.total();
+    for signal in Signal::ALL {
+        let sheet = totals.of_signal(signal);
+        judge_equation(&mut verdict, state, signal, sheet);
+        let of_vaults = held.vaulted.records.of(signal);
+        compare_vaults(&mut verdict, look, signal, of_vaults - sheet.get("vaulted"));
+        let of_burials = held.dead_letters.records.of(signal);
+        compare_burials(&mut verdict, state, signal, of_burials - sheet.get("dead_lettered"));
+        for found in rows::judge(&rows, &held, state, signal) {
+            let side = if found.is_note { &mut verdict.notes } else { &mut verdict.findings };
+            side.push(found.text);
+        }
+        let missing = sheet.get(MISSING);
+        if missing != 0 {
+            verdict.findings.push(format!(
+                "{signal}: {missing} records were in no vault any more at a start although the process \
+                 before had ended in order. Look at `gophership vault verify`, at quarantine/ in the \
+                 vaults and at who deleted files; what is explained is put behind you by moving \
+                 the ledger away."
+            ));
+        }
+    }
+    if held.vaulted.faults + held.dead_letters.faults > 0 {
+        let faults = held.vaulted.faults + held.dead_letters.faults;
+        verdict.notes.push(format!(
+            "{faults} damaged places in the vaults were passed; see `gophership vault verify`."
+        ));
+    }
+    note_kill(&mut verdict, look, state);
+    verdict
+}
+
+fn judge_equation(verdict: &mut Verdict, state: State, signal: Signal, sheet: &Sheet) {
+    let apart = sheet.imbalance();
+    if apart == 0 {
+        return;
+    }
+    let sums = format!(
+        "{signal}: origins {} and destinations {} differ by {apart}",
+        sheet.origins(),
+        sheet.destinations()
+    );
+    if state == State::Killed {
+        verdict.notes.push(format!(
+            "{sums}: the last writing was made while records moved; the next start books it."
+        ));
+    } else {
+        verdict.findings.push(format!(
+            "{sums}: records were settled twice, or never. This is a bug in GopherShip; please report \
+             it with this page."
+        ));
+    }
+}
+
+fn compare_vaults(verdict: &mut Verdict, look: &Look, signal: Signal, more: i64) {
+    let state = state(look);
+    if more == 0 || state == State::Moving {
+        return;
+    }
+    let page = &look.page;
+    let written = show_time(page.written_unix_ns);
+    let text = if more < 0 {
+        format!("{signal}: the vaults hold {} records less than the ledger says", -more)
+    } else {
+        format!("{signal}: the vaults hold {more} records more than the ledger says")
+    };
+    if state == State::Killed {
+        verdict.notes.push(format!(
+            "{text}: they took or gave them between the last writing ({written}) and the kill; the next \
+             start books them as {UNWRITTEN}."
+        ));
+        return;
+    }
+    verdict.findings.push(if page.is_unsettled {
+        format!(
+            "{text}, and at the last start they were too large to be counted: this may be what was \
+             unwritten then, or a loss since; `gophership vault verify` tells damage."
+        )
+    } else {
+        format!(
+            "{text}, between the writing of {written} and now. Look at `gophership vault verify`, at \
+             quarantine/ in the vaults and at who wrote or deleted files there."
+        )
+    });
+}
+
+fn compare_burials(verdict: &mut Verdict, state: State, signal: Signal, more: i64) {
+    match state {
+        _ if more == 0 || state == State::Moving => {}
+        _ if more < 0 => verdict.notes.push(format!(
+            "{signal}: {} records were taken out of the dead-letter stores by hand, or are lost there.",
+            -more
+        )),
+        State::Killed => verdict.notes.push(format!(
+            "{signal}: {more} records became dead letters between the last writing and the kill."
+        )),
+        State::Moving | State::Quiet | State::Ended => verdict.findings.push(format!(
+            "{signal}: the dead-letter stores hold {more} records more than the ledger says."
+        )),
+    }
+}
+
+/// Says what the last kill left open.
+fn note_kill(verdict: &mut Verdict, look: &Look, state: State) {
+    let page = &look.page;
+    let mut in_flight = 0;
+    if state == State::Killed {
+        let totals = page.totals();
+        in_flight =
+            Signal::ALL.iter().map(|signal| totals.of_signal(*signal).get("in_flight")).sum();
+        let written = show_time(page.written_unix_ns);
+        verdict.notes.push(format!(
+            "The server was killed after the writing of {written}. {in_flight} records were in flight \
+             then; the next start books them as {INTERRUPTED}."
+        ));
+    }
+    let sum_of = |line: &str| {
+        let of = |kill: &gophership::books::Kill| {
+            Signal::ALL.iter().map(|signal| kill.booked.of_signal(*signal).get(line)).sum()
+        };
+        page.last_kill.as_ref().map_or(0, of)
+    };
+    let (interrupted, unwritten): (i64, i64) = (sum_of(INTERRUPTED), sum_of(UNWRITTEN));
+    if let Some(kill) = &page.last_kill {
+        let (written, found) = (show_time(kill.written_unix_ns), show_time(kill.found_unix_ns));
+        verdict.notes.push(format!(
+            "{} of {} servers were killed, the last one between {written} and {found}: {interrupted} \
+             records {INTERRUPTED}, {unwritten} {UNWRITTEN}.",
+            page.kills, page.starts
+        ));
+    }
+    if in_flight + interrupted > 0 {
+        verdict.notes.push(
+            "What was interrupted: its sender had no OK, or a vault has it too and delivers it \
+             again; only a source with `ack: received` had said OK before, and lost it."
+                .to_owned(),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use gophership::books::Holdings;
+    use gophership::books::Page;
+    use gophership::books::Rows;
+    use gophership::event::Bucket;
+    use gophership::event::Ledgers;
+
+    use super::*;
+
+    const LOGS: Signal = Signal::Logs;
+
+    /// A page after so many records were received and vaulted, and some of them replayed; the vault
+    /// holds `held`.
+    fn look(ledgers: &Ledgers, standing: Standing, is_kept: bool, held: i64) -> Look {
+        let page = Page { standing, process: Rows::of(ledgers), starts: 1, ..Page::default() };
+        let mut holdings = Holdings::default();
+        holdings.vaulted.records.add(LOGS, held);
+        holdings.vaulted.by_source.entry("in".to_owned()).or_default().add(LOGS, held);
+        Look { page, generation: 1, is_kept, vaults: vec![(PathBuf::from("vault"), holdings)] }
+    }
+
+    fn vaulted(records: i64) -> &'static Ledgers {
+        let ledgers = Ledgers::leak();
+        ledgers.source("in").book(LOGS, Bucket::Received, records);
+        ledgers.source("in").book(LOGS, Bucket::Vaulted, records);
+        ledgers
+    }
+
+    #[test]
+    fn a_batch_that_is_settled_twice_is_found() {
+        let ledgers = vaulted(10);
+        assert!(judge(&look(ledgers, Standing::Quiet, true, 10)).is_balanced());
+        ledgers.source("in").book(LOGS, Bucket::Delivered, 5);
+        let verdict = judge(&look(ledgers, Standing::Quiet, true, 10));
+        assert!(verdict.findings[0].contains("differ by -5"), "{verdict:?}");
+        assert!(verdict.findings[1].contains("logs of in: origins"), "{verdict:?}");
+        assert!(verdict.findings[2].contains("5 more records of sources"), "{verdict:?}");
+    }
+
+    #[test]
+    fn a_record_that_is_replayed_and_not_withdrawn_is_found_by_what_the_vault_holds() {
+        let ledgers = vaulted(10);
+        // Filtered behind the replay: no sink has it.
+        ledgers.source("in").book(LOGS, Bucket::Copies, 4);
+        ledgers.source("in").book(LOGS, Bucket::Filtered, 4);
+        let forgotten = look(ledgers, Standing::Quiet, true, 6);
+        let verdict = judge(&forgotten);
+        assert_eq!(forgotten.page.totals().of_signal(LOGS).imbalance(), 0);
+        assert!(verdict.findings[0].contains("hold 4 records less"), "{verdict:?}");
+        ledgers.source("in").withdraw(LOGS, Bucket::Vaulted, 4);
+        assert!(judge(&look(ledgers, Standing::Quiet, true, 6)).is_balanced());
+    }
+
+    #[test]
+    fn what_is_withdrawn_from_the_wrong_source_is_found() {
+        let ledgers = vaulted(10);
+        ledgers.source("other").book(LOGS, Bucket::Received, 4);
+        ledgers.source("other").book(LOGS, Bucket::Filtered, 4);
+        ledgers.source("other").withdraw(LOGS, Bucket::Vaulted, 4);
+        let verdict = judge(&look(ledgers, Standing::Quiet, true, 6));
+        assert_eq!(verdict.findings.len(), 2, "{verdict:?}");
+        let less = "logs of in: the vaults hold 4 records less than its row says.";
+        assert_eq!(verdict.findings[0], less);
+    }
+
+    /// A page with lines of one sink, and as much delivered.
+    fn sink(standing: Standing, lines: &[(&str, i64)]) -> Look {
+        let mut look = look(vaulted(0), standing, standing == Standing::Quiet, 0);
+        let rows = &mut look.page.before;
+        let sheet = rows.sinks.entry("out".to_owned()).or_default().of_mut(LOGS);
+        for (line, records) in lines {
+            sheet.add(line, *records);
+        }
+        let delivered = sheet.get("delivered");
+        let sheet = rows.sources.entry("in".to_owned()).or_default().of_mut(LOGS);
+        sheet.add("received", delivered);
+        sheet.add("delivered", delivered);
+        look
+    }
+
+    #[test]
+    fn a_batch_booked_at_the_wrong_sink_or_never_settled_there_is_found() {
+        let even = [("taken", 9), ("delivered", 4), ("rejected", 2), ("returned", 3)];
+        assert!(judge(&sink(Standing::Ended, &even)).is_balanced());
+        let left = [("taken", 9), ("delivered", 4)];
+        for standing in [Standing::Quiet, Standing::Ended] {
+            let verdict = judge(&sink(standing, &left));
+            assert!(verdict.findings[0].contains("sinks have 5 records more"), "{verdict:?}");
+        }
+        let wrong = [("taken", 4), ("delivered", 4), ("returned", 1)];
+        let verdict = judge(&sink(Standing::Quiet, &wrong));
+        assert!(
+            verdict.findings[0].contains("1 records were settled that it never"),
+            "{verdict:?}"
+        );
+    }
+
+    #[test]
+    fn what_a_kill_leaves_open_is_a_note_and_what_moves_is_not_compared() {
+        let ledgers = vaulted(10);
+        let killed = judge(&look(ledgers, Standing::Quiet, false, 12));
+        assert!(killed.is_balanced() && killed.notes[0].contains("2 records more"), "{killed:?}");
+        let moving = judge(&look(ledgers, Standing::Moving, true, 12));
+        assert!(moving.is_balanced() && moving.is_moving && moving.notes.is_empty(), "{moving:?}");
+        assert!(!judge(&look(ledgers, Standing::Ended, false, 12)).is_balanced());
+    }
+}

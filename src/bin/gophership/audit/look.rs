@@ -1,0 +1,102 @@
+//! One look at the books and at the vaults, from outside.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+
+use gophership::books;
+use gophership::books::Found;
+use gophership::books::Holdings;
+use gophership::books::Page;
+use gophership::books::Rows;
+use gophership::vault::VaultError;
+
+/// What was seen.
+#[derive(Debug)]
+pub(super) struct Look {
+    pub(super) page: Page,
+    /// Number of its writing.
+    pub(super) generation: u64,
+    /// Whether a server keeps the books.
+    pub(super) is_kept: bool,
+    /// Every vault, with what it holds.
+    pub(super) vaults: Vec<(PathBuf, Holdings)>,
+}
+
+/// Why nothing was seen.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LookError {
+    #[error(
+        "there is no ledger in {0}: no server has run on this data folder, or not this version"
+    )]
+    Nothing(PathBuf),
+    #[error(
+        "the ledger in {0} is damaged: the next start sets it aside and begins anew; what the vaults \
+         hold is not affected"
+    )]
+    Damaged(PathBuf),
+    #[error("cannot read the ledger: {0}")]
+    Io(#[from] io::Error),
+    #[error("{}", gophership::otlp::chain(.0))]
+    Vault(#[from] VaultError),
+}
+
+impl Look {
+    /// Reads the books and counts what every vault holds that the books or the configuration name.
+    pub(super) fn take(data_dir: &Path, configured: &[PathBuf]) -> Result<Self, LookError> {
+        let (is_kept, generation, page) = read_with_keeper(data_dir)?;
+        let of_file = configured.iter().map(|dir| books::name_of(data_dir, dir));
+        let names: BTreeSet<PathBuf> = of_file.chain(page.vaults.iter().cloned()).collect();
+        let mut vaults = Vec::new();
+        for dir in names.into_iter().map(|name| data_dir.join(name)) {
+            let held = books::count(&dir, None)?.unwrap_or_default();
+            vaults.push((dir, held));
+        }
+        Ok(Self { page, generation, is_kept, vaults })
+    }
+
+    /// What is booked by source and by sink. What an earlier version booked is nobody's, but for what the
+    /// vaults name the source of.
+    pub(super) fn rows(&self) -> Rows {
+        let mut rows = self.page.rows();
+        rows.attribute(&self.held());
+        rows
+    }
+
+    /// What all vaults hold.
+    pub(super) fn held(&self) -> Holdings {
+        let mut all = Holdings::default();
+        for (_, held) in &self.vaults {
+            all.vaulted.add_all(&held.vaulted);
+            all.dead_letters.add_all(&held.dead_letters);
+        }
+        all
+    }
+}
+
+/// The newest page, and whether a server kept the books before and after it was read: one that starts
+/// or ends meanwhile makes it another page.
+fn read_with_keeper(data_dir: &Path) -> Result<(bool, u64, Page), LookError> {
+    let mut is_kept = books::is_kept(data_dir)?;
+    loop {
+        let (generation, page) = read(data_dir)?;
+        let was_kept = std::mem::replace(&mut is_kept, books::is_kept(data_dir)?);
+        if was_kept == is_kept {
+            return Ok((is_kept, generation, page));
+        }
+    }
+}
+
+/// The newest page, and the number of its writing.
+pub(super) fn read(data_dir: &Path) -> Result<(u64, Page), LookError> {
+    // A page that is being written can look damaged once.
+    for _ in 0..2 {
+        match books::read(data_dir)? {
+            Found::Page(generation, page) => return Ok((generation, *page)),
+            Found::Nothing => return Err(LookError::Nothing(data_dir.to_owned())),
+            Found::Damaged => {}
+        }
+    }
+    Err(LookError::Damaged(data_dir.to_owned()))
+}

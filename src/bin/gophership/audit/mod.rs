@@ -1,0 +1,133 @@
+//! `gophership audit`: proves the ledger against what the vaults hold. Offline, and safe beside a
+//! running server.
+
+mod judge;
+mod look;
+mod render;
+mod rows;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+use std::time::Instant;
+
+use clap::Args;
+
+use gophership::app;
+use gophership::app::ConfigSource;
+use gophership::books::Standing;
+use gophership::config::HumanDuration;
+
+use crate::complain;
+use crate::exit;
+use crate::vault::Output;
+use crate::vault::print;
+use crate::vault::yield_to_others;
+use judge::State;
+use judge::Verdict;
+use look::Look;
+use look::LookError;
+
+/// A running server writes once a second; what it does not write in this time does not move.
+const STILL_AFTER: Duration = Duration::from_millis(2_500);
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// What is audited.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AuditArgs {
+    /// The configuration; without it the built-in default (see `default-config`).
+    #[arg(short, long, value_name = "FILE", env = "GOPHERSHIP_CONFIG")]
+    config: Option<PathBuf>,
+    /// How it looks.
+    #[arg(short, long, value_enum, env = "GOPHERSHIP_OUTPUT", default_value = "table")]
+    output: Output,
+    /// Waits for so long until nothing moves, so that the vaults can be compared with the ledger.
+    #[arg(long, value_name = "TIME", env = "GOPHERSHIP_WITHIN", default_value = "10s")]
+    within: HumanDuration,
+}
+
+pub(crate) fn run(args: &AuditArgs) -> ExitCode {
+    let source = args.config.clone().map_or(ConfigSource::Default, ConfigSource::File);
+    let config = match crate::load(&source) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    yield_to_others();
+    let (data_dir, vaults) = (config.data_dir.clone(), app::vault_dirs(&config));
+    let (look, verdict) = match look_until_still(&data_dir, &vaults, args.within.0) {
+        Ok(seen) => seen,
+        Err(error) => {
+            complain(&format!("error: {error}"));
+            return match error {
+                LookError::Nothing(_) => exit::NO_INPUT.into(),
+                LookError::Damaged(_) => exit::FAILED.into(),
+                LookError::Io(_) | LookError::Vault(_) => exit::IO.into(),
+            };
+        }
+    };
+    let printed = print(
+        args.output,
+        || render::text(&data_dir, &look, &verdict),
+        || render::document(&data_dir, &look, &verdict),
+    );
+    match printed {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => exit::IO.into(),
+        _ if verdict.is_balanced() => ExitCode::SUCCESS,
+        _ => exit::FAILED.into(),
+    }
+}
+
+/// Looks until nothing moves, so that vaults and books can be compared, or time is up. A page alone does
+/// not tell that: what moved in the last second is not written yet.
+fn look_until_still(
+    data_dir: &std::path::Path,
+    vaults: &[PathBuf],
+    within: Duration,
+) -> Result<(Look, Verdict), LookError> {
+    let deadline = Instant::now() + within;
+    let mut balanced = None;
+    loop {
+        let look = Look::take(data_dir, vaults)?;
+        let is_settled = match judge::state(&look) {
+            State::Ended | State::Killed => true,
+            State::Quiet => is_still(data_dir, look.generation)?,
+            State::Moving => false,
+        };
+        if is_settled {
+            let verdict = judge::judge(&look);
+            return Ok((look, verdict));
+        }
+        if deadline <= Instant::now() {
+            return Ok(moving(balanced.unwrap_or(look)));
+        }
+        if look.page.rows().is_balanced() {
+            balanced = Some(look);
+        }
+        pause();
+    }
+}
+
+/// What can be said when time is up: the vaults are of another moment, but a bug would never let the sums
+/// agree.
+fn moving(mut look: Look) -> (Look, Verdict) {
+    look.page.standing = Standing::Moving;
+    let verdict = judge::judge(&look);
+    (look, verdict)
+}
+
+#[expect(clippy::disallowed_methods, reason = "there is no async code here")]
+fn pause() {
+    std::thread::sleep(LOOK_EVERY);
+}
+
+/// Whether the server has written nothing for so long that nothing moved while it was looked at.
+fn is_still(data_dir: &std::path::Path, generation: u64) -> Result<bool, LookError> {
+    let deadline = Instant::now() + STILL_AFTER;
+    while Instant::now() < deadline {
+        if look::read(data_dir)?.0 != generation {
+            return Ok(false);
+        }
+        pause();
+    }
+    Ok(look::read(data_dir)?.0 == generation)
+}

@@ -1,0 +1,269 @@
+//! How an audit looks: a page for people, one document for scripts.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde_json::Map;
+use serde_json::Value;
+use serde_json::json;
+
+use gophership::books::LINES;
+use gophership::books::Rows;
+use gophership::books::SINK_LINES;
+use gophership::books::Sheet;
+use gophership::books::Sheets;
+use gophership::books::Store;
+use gophership::books::Tally;
+use gophership::books::at_hand;
+use gophership::books::is_origin;
+use gophership::otlp::Signal;
+
+use super::judge;
+use super::judge::Verdict;
+use super::look::Look;
+use crate::vault::columns;
+use crate::vault::show_time;
+
+/// What a sink has now, beside its lines.
+const AT_HAND: &str = "in_flight";
+
+/// For people.
+pub(super) fn text(data_dir: &Path, look: &Look, verdict: &Verdict) -> String {
+    let page = &look.page;
+    let mut text = format!(
+        "ledger  {}\nbegun   {}\nwritten {}, {}\n\n",
+        data_dir.join(gophership::books::FILE_NAME).display(),
+        show_time(page.begun_unix_ns),
+        show_time(page.written_unix_ns),
+        match judge::state(look) {
+            judge::State::Moving => "by a running server, while records moved",
+            judge::State::Quiet => "by a running server, and nothing has moved since",
+            judge::State::Ended => "by a server that ended in order",
+            judge::State::Killed => "by a server that was killed",
+        }
+    );
+    let rows = look.rows();
+    text.push_str(&equation(&rows.total()));
+    text.push_str(&by_source(&rows));
+    text.push_str(&by_sink(&rows));
+    text.push_str(&stores(data_dir, look));
+    for note in &verdict.notes {
+        let _infallible = writeln!(text, "note: {note}");
+    }
+    for finding in &verdict.findings {
+        let _infallible = writeln!(text, "finding: {finding}");
+    }
+    text.push_str(match judge::state(look) {
+        _ if !verdict.is_balanced() => "NOT balanced\n",
+        judge::State::Moving => {
+            "balanced: every record is accounted for; records move, so the vaults were not compared\n"
+        }
+        judge::State::Killed => {
+            "balanced: what the kill left open is noted, and the next start books it\n"
+        }
+        judge::State::Quiet | judge::State::Ended => {
+            "balanced: every record is accounted for, and the vaults hold what the ledger says\n"
+        }
+    });
+    text
+}
+
+fn equation(totals: &Sheets) -> String {
+    let row = |name: &str, of: &dyn Fn(&Sheet) -> i64| {
+        let cells = Signal::ALL.iter().map(|signal| of(totals.of_signal(*signal)).to_string());
+        std::iter::once(name.to_owned()).chain(cells).collect::<Vec<_>>()
+    };
+    let lines = |wanted: bool| {
+        let of_side = LINES.iter().filter(move |line| is_origin(line) == wanted);
+        of_side.map(|line| row(&format!("  {}", line.replace('_', " ")), &|sheet| sheet.get(line)))
+    };
+    let mut rows = vec![row("origins", &Sheet::origins)];
+    rows.extend(lines(true));
+    rows.push(row("destinations", &Sheet::destinations));
+    rows.extend(lines(false));
+    rows.push(row("difference", &Sheet::imbalance));
+    let heads: Vec<String> =
+        Signal::ALL.iter().map(|signal| format!(">{}", signal.name())).collect();
+    let mut head = vec!["records"];
+    head.extend(heads.iter().map(String::as_str));
+    format!("{}\n", columns(&head, &rows))
+}
+
+/// A row for each signal of each source; lines that nobody has are left out.
+fn by_source(rows: &Rows) -> String {
+    let is_used = |line: &&str| {
+        let has = |sheets: &Sheets| Signal::ALL.iter().any(|s| sheets.of_signal(*s).get(line) != 0);
+        rows.sources.values().any(has)
+    };
+    let lines: Vec<&str> = LINES.into_iter().filter(is_used).collect();
+    let cells = |sheet: &Sheet| lines.iter().map(|line| sheet.get(line)).collect();
+    table("by source", &lines, &rows.sources, cells)
+}
+
+/// A row for each signal of each sink.
+fn by_sink(rows: &Rows) -> String {
+    let heads: Vec<&str> = SINK_LINES.into_iter().chain([AT_HAND]).collect();
+    let cells = |sheet: &Sheet| sink_lines(sheet).map(|(_, records)| records).collect();
+    table("by sink", &heads, &rows.sinks, cells)
+}
+
+fn table(
+    title: &str,
+    lines: &[&str],
+    owners: &BTreeMap<String, Sheets>,
+    cells: impl Fn(&Sheet) -> Vec<i64>,
+) -> String {
+    let mut table = Vec::new();
+    for (name, sheets) in owners {
+        for signal in Signal::ALL {
+            let sheet = sheets.of_signal(signal);
+            if !sheet.is_empty() {
+                let cells = cells(sheet).into_iter().map(|records| records.to_string());
+                let own = [format!("  {name}"), signal.name().to_owned()];
+                table.push(own.into_iter().chain(cells).collect::<Vec<_>>());
+            }
+        }
+    }
+    if table.is_empty() {
+        return String::new();
+    }
+    let heads: Vec<String> =
+        lines.iter().map(|line| format!(">{}", line.replace('_', " "))).collect();
+    let heads: Vec<&str> =
+        [title, "signal"].into_iter().chain(heads.iter().map(String::as_str)).collect();
+    format!("{}\n", columns(&heads, &table))
+}
+
+fn stores(data_dir: &Path, look: &Look) -> String {
+    let mut rows = Vec::new();
+    let mut row = |place: String, tally: &Tally| {
+        let cells = Signal::ALL.iter().map(|signal| tally.of(*signal).to_string());
+        rows.push(std::iter::once(place).chain(cells).collect::<Vec<_>>());
+    };
+    for (dir, held) in &look.vaults {
+        let name = gophership::books::name_of(data_dir, dir);
+        row(format!("vault {}", name.display()), &held.vaulted.records);
+        parts(&held.vaulted, &mut row);
+        row("  its dead letters".to_owned(), &held.dead_letters.records);
+        parts(&held.dead_letters, &mut row);
+    }
+    if rows.is_empty() {
+        return String::new();
+    }
+    let heads: Vec<String> =
+        Signal::ALL.iter().map(|signal| format!(">{}", signal.name())).collect();
+    let mut head = vec!["really held"];
+    head.extend(heads.iter().map(String::as_str));
+    format!("{}\n", columns(&head, &rows))
+}
+
+fn parts(store: &Store, row: &mut impl FnMut(String, &Tally)) {
+    for (source, tally) in &store.by_source {
+        row(format!("    from {source}"), tally);
+    }
+    for (sink, tally) in &store.by_sink {
+        let sink = sink.as_deref().unwrap_or("every sink");
+        row(format!("    for {sink}"), tally);
+    }
+    for (cursor, tally) in &store.by_cursor {
+        row(format!("    before cursor {cursor}"), tally);
+    }
+}
+
+/// For scripts.
+pub(super) fn document(data_dir: &Path, look: &Look, verdict: &Verdict) -> Value {
+    let (page, rows) = (&look.page, look.rows());
+    let totals = rows.total();
+    let signals: Map<String, Value> = Signal::ALL
+        .iter()
+        .map(|signal| (signal.name().to_owned(), of_signal(totals.of_signal(*signal))))
+        .collect();
+    let vaults: Vec<Value> = look
+        .vaults
+        .iter()
+        .map(|(dir, held)| {
+            json!({
+                "dir": dir,
+                "vaulted": of_store(&held.vaulted),
+                "dead_letters": of_store(&held.dead_letters),
+            })
+        })
+        .collect();
+    json!({
+        "ledger": data_dir.join(gophership::books::FILE_NAME),
+        "begun": show_time(page.begun_unix_ns),
+        "written": show_time(page.written_unix_ns),
+        "state": judge::state(look).name(),
+        "servers": page.starts,
+        "killed": page.kills,
+        "signals": signals,
+        "sources": of_rows(&rows.sources, of_signal),
+        "sinks": of_rows(&rows.sinks, of_sink),
+        "vaults": vaults,
+        "balanced": verdict.is_balanced(),
+        "compared": !verdict.is_moving,
+        "findings": verdict.findings,
+        "notes": verdict.notes,
+    })
+}
+
+fn of_signal(sheet: &Sheet) -> Value {
+    let lines: Map<String, Value> =
+        LINES.iter().map(|line| ((*line).to_owned(), sheet.get(line).into())).collect();
+    json!({
+        "lines": lines,
+        "origins": sheet.origins(),
+        "destinations": sheet.destinations(),
+        "difference": sheet.imbalance(),
+    })
+}
+
+/// By name and signal, for what was ever booked.
+fn of_rows(owners: &BTreeMap<String, Sheets>, one: impl Fn(&Sheet) -> Value) -> Value {
+    let of_signals = |sheets: &Sheets| -> Map<String, Value> {
+        let booked = Signal::ALL.iter().filter(|signal| !sheets.of_signal(**signal).is_empty());
+        booked.map(|s| (s.name().to_owned(), one(sheets.of_signal(*s)))).collect()
+    };
+    let rows = owners.iter().map(|(name, sheets)| (name.clone(), of_signals(sheets).into()));
+    rows.collect::<Map<String, Value>>().into()
+}
+
+fn of_sink(sheet: &Sheet) -> Value {
+    let lines = sink_lines(sheet).map(|(line, records)| (line.to_owned(), records.into()));
+    lines.collect::<Map<String, Value>>().into()
+}
+
+/// The lines of a sink's row, and what it has now.
+fn sink_lines(sheet: &Sheet) -> impl Iterator<Item = (&'static str, i64)> {
+    let booked = SINK_LINES.into_iter().map(|line| (line, sheet.get(line)));
+    booked.chain([(AT_HAND, at_hand(sheet))])
+}
+
+fn of_store(store: &Store) -> Value {
+    let by_source: Map<String, Value> =
+        store.by_source.iter().map(|(source, tally)| (source.clone(), of_tally(tally))).collect();
+    let by_sink: Map<String, Value> = store
+        .by_sink
+        .iter()
+        .map(|(sink, tally)| (sink.clone().unwrap_or_else(|| "*".to_owned()), of_tally(tally)))
+        .collect();
+    let by_cursor: Map<String, Value> =
+        store.by_cursor.iter().map(|(cursor, tally)| (cursor.clone(), of_tally(tally))).collect();
+    json!({
+        "requests": store.requests,
+        "records": of_tally(&store.records),
+        "by_source": by_source,
+        "by_sink": by_sink,
+        "by_cursor": by_cursor,
+        "damaged_places": store.faults,
+    })
+}
+
+fn of_tally(tally: &Tally) -> Value {
+    Signal::ALL
+        .iter()
+        .map(|signal| (signal.name().to_owned(), tally.of(*signal).into()))
+        .collect::<Map<String, Value>>()
+        .into()
+}

@@ -1,0 +1,255 @@
+//! `gophership drill`: the backend is out, and nothing may be lost. A copy of a configuration runs
+//! as a process of its own, between clients like SDKs and a built-in backend.
+//!
+//! ```text
+//!   client (queue, schedule) -> courier -> server, a child -> backend
+//!        |                                     ^                 |
+//!        +------------> books <----------------|-----------------+
+//!                         |     drive: warm-up, outage, kill, return
+//!                         v
+//!                     verdict -> report
+//! ```
+
+mod args;
+mod backend;
+mod bits;
+mod books;
+mod client;
+mod copy;
+mod corrupt;
+mod courier;
+mod delay;
+mod drive;
+mod full;
+mod plan;
+mod queue;
+mod records;
+mod report;
+mod server;
+mod site;
+mod verdict;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::signal;
+
+use gophership::app::ConfigSource;
+use gophership::config;
+use gophership::config::Config;
+
+use crate::complain;
+use crate::vault::print;
+
+use backend::Backend;
+use drive::Drill;
+use report::Report;
+use site::Site;
+use verdict::Limits;
+
+pub(crate) use args::DrillArgs;
+
+/// Exit codes beyond those of `main`.
+mod exit {
+    /// A requirement does not hold.
+    pub(super) const FAILED: u8 = 1;
+    /// 128 and SIGINT.
+    pub(super) const INTERRUPTED: u8 = 130;
+}
+
+/// What is drilled without a configuration: everything it does not name has its default.
+const MINIMAL: &str = "
+sources:
+  otlp: { type: otlp, pivot: vault }
+  replay: { type: vault_replay, vault: vault }
+sinks:
+  backend: { type: otlp, inputs: [otlp, replay], endpoint: 'http://localhost:4317' }
+  vault: { type: raw_vault }
+";
+/// The same with two sinks.
+const TWO_SINKS: &str = "
+sources:
+  otlp: { type: otlp, pivot: vault }
+  replay: { type: vault_replay, vault: vault }
+sinks:
+  backend: { type: otlp, inputs: [otlp, replay], endpoint: 'http://localhost:4317' }
+  other: { type: otlp, inputs: [otlp, replay], endpoint: 'http://localhost:4417' }
+  vault: { type: raw_vault }
+";
+/// The one of them that is out.
+const TWO_SINKS_OUT: &str = "backend";
+/// A client whose queue is full sooner loses records by its own retries, which begin after a second.
+const BRIDGED_MIN: Duration = Duration::from_secs(3);
+const MINIMAL_NAME: &str = "(a source, a sink and a vault)";
+const TWO_SINKS_NAME: &str = "(a source, two sinks and a vault)";
+
+/// Why there is no verdict.
+#[derive(Debug)]
+struct Failure {
+    code: u8,
+    text: String,
+    /// Whether the server's log says more.
+    is_servers: bool,
+}
+
+impl Failure {
+    fn io(text: String) -> Self {
+        Self { code: crate::exit::IO, text, is_servers: false }
+    }
+
+    fn server(text: String) -> Self {
+        Self { code: crate::exit::UNAVAILABLE, text, is_servers: true }
+    }
+}
+
+/// Runs a drill.
+pub(crate) fn run(args: &DrillArgs) -> ExitCode {
+    let (name, config) = match load(args) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    let planned = plan::plan(&config).and_then(|mut plan| {
+        plan.choose(&args.sinks_out())?;
+        Ok(plan)
+    });
+    let plan = match planned {
+        Ok(plan) => plan,
+        Err(reason) => {
+            complain(&format!("error: {name} cannot be drilled: {reason}"));
+            return crate::exit::CONFIG.into();
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&format!("error: cannot start the runtime: {error}"));
+            return crate::exit::UNAVAILABLE.into();
+        }
+    };
+    let drilled = runtime.block_on(drill(args, name, &config, &plan));
+    match drilled {
+        Ok(is_passed) => {
+            if is_passed {
+                ExitCode::SUCCESS
+            } else {
+                exit::FAILED.into()
+            }
+        }
+        Err(Failure { code, text, .. }) => {
+            complain(&format!("error: {text}"));
+            code.into()
+        }
+    }
+}
+
+fn load(args: &DrillArgs) -> Result<(String, Config), ExitCode> {
+    if let Some(path) = &args.config {
+        let config = crate::load(&ConfigSource::File(path.clone()))?;
+        return Ok((path.display().to_string(), config));
+    }
+    let (name, text) =
+        if args.two_sinks { (TWO_SINKS_NAME, TWO_SINKS) } else { (MINIMAL_NAME, MINIMAL) };
+    let config = config::load_text(name, text, &|_| None);
+    Ok((name.to_owned(), config.expect("a test loads it")))
+}
+
+/// Makes the place, runs the drill in it, and tells the verdict; returns whether everything holds.
+async fn drill(
+    args: &DrillArgs,
+    name: String,
+    config: &Config,
+    plan: &plan::Plan,
+) -> Result<bool, Failure> {
+    let bound: std::io::Result<Vec<Backend>> = plan.sinks.iter().map(|_| Backend::bind()).collect();
+    let backends = bound.map_err(|error| Failure::io(format!("cannot listen: {error}")))?;
+    let addresses: Vec<_> = backends.iter().map(|backend| backend.address).collect();
+    let mut site = Site::new(config, plan, &addresses, args.fill_vault).map_err(Failure::io)?;
+    let work = async {
+        let drill = Drill::start(args, plan, &site, backends).await?;
+        drill.run().await
+    };
+    let figures = tokio::select! {
+        figures = work => figures,
+        failure = interrupted() => Err(failure),
+    };
+    let places = (site.dir.display().to_string(), site.log().display().to_string());
+    let figures = match figures {
+        Ok(figures) => figures,
+        Err(mut failure) => {
+            site.is_kept = args.keep || failure.is_servers;
+            if site.is_kept {
+                failure.text = format!("{}; its log: {}", failure.text, places.1);
+            }
+            return Err(failure);
+        }
+    };
+    // A client whose server was killed comes again after a second, which says nothing of the sinks.
+    let compares = plan.has_staying() && !args.is_killed();
+    let limits = Limits {
+        lost: args.lost_max,
+        refused: args.refused_max,
+        memory: args.memory_max(),
+        p99: args.p99_max(),
+        drain: args.drain_max(),
+        killed_clients: args.is_killed().then(|| args.clients().into()),
+        may_fill: args.may_fill(),
+        must_fill: args.fill_vault.is_some(),
+        backlog_times: args.backlog_min(),
+        delay_growth: compares.then_some(args.delay_growth_max.fraction()),
+    };
+    let requirements = figures.judge(&limits);
+    let mut notes = plan.notes.clone();
+    if plan.has_staying() && args.is_killed() {
+        let note =
+            "delays are told and not judged: who was sending when the server was killed waits";
+        notes.push(note.to_owned());
+    }
+    if args.hard {
+        notes.push("what clients could not send is told and not judged (--hard)".to_owned());
+    }
+    if args.bridged() < BRIDGED_MIN {
+        let bridged = verdict::time(args.bridged());
+        notes.push(format!("a client's queue is full after {bridged} without an answer"));
+    }
+    let mut report = Report { args, config: name, notes, figures, requirements, kept: None };
+    site.is_kept = args.keep || !report.passed();
+    report.kept = site.is_kept.then_some(places);
+    print(args.output, || report.text(), || report.document())
+        .map_err(|error| Failure::io(format!("cannot write the output: {error}")))?;
+    Ok(report.passed())
+}
+
+/// Waits for a signal that ends the drill.
+async fn interrupted() -> Failure {
+    let failed = |error| Failure::io(format!("cannot listen for signals: {error}"));
+    let (mut interrupt, mut terminate) =
+        match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+            (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
+            (Err(error), _) | (_, Err(error)) => return failed(error),
+        };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Failure { code: exit::INTERRUPTED, text: "interrupted".to_owned(), is_servers: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_minimal_configuration_names_a_source_a_sink_and_a_vault() {
+        let config = config::load_text(MINIMAL_NAME, MINIMAL, &|_| None).unwrap();
+        let plan = plan::plan(&config).unwrap();
+        assert_eq!((plan.entries.len(), plan.sinks.len(), plan.is_exact), (1, 1, true));
+        assert_eq!(plan.notes, [""; 0]);
+        let config = config::load_text(TWO_SINKS_NAME, TWO_SINKS, &|_| None).unwrap();
+        let mut plan = plan::plan(&config).unwrap();
+        plan.choose(&[TWO_SINKS_OUT.to_owned()]).unwrap();
+        assert_eq!((plan.entries[0].sinks.len(), plan.is_out), (2, vec![true, false]));
+        assert_eq!(plan.notes, [""; 0]);
+    }
+}

@@ -1,0 +1,227 @@
+//! What of a configuration can be drilled: from which source records come to which backends.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use gophership::config::Config;
+
+use super::courier::Protocol;
+
+/// A listener and where its records go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) source: String,
+    pub(super) protocol: Protocol,
+    /// Indices into [`Plan::sinks`].
+    pub(super) sinks: Vec<usize>,
+}
+
+/// The ways of records, and what is to be said about them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Plan {
+    pub(super) entries: Vec<Entry>,
+    /// The `otlp` sinks.
+    pub(super) sinks: Vec<String>,
+    /// Of each, whether its backend is out.
+    pub(super) is_out: Vec<bool>,
+    /// Whether no transform may change a record.
+    pub(super) is_exact: bool,
+    pub(super) notes: Vec<String>,
+}
+
+impl Plan {
+    /// Lets only these sinks be out, or all if none is named; says in words which name is none.
+    pub(super) fn choose(&mut self, names: &[String]) -> Result<(), String> {
+        if let Some(name) = names.iter().find(|name| !self.sinks.contains(name)) {
+            let sinks = self.sinks.join(", ");
+            return Err(format!("it has no `otlp` sink {name:?}, but {sinks}"));
+        }
+        let is_out = |sink: &String| names.is_empty() || names.contains(sink);
+        self.is_out = self.sinks.iter().map(is_out).collect();
+        Ok(())
+    }
+
+    /// Whether some backend takes everything always.
+    pub(super) fn has_staying(&self) -> bool {
+        self.is_out.iter().any(|is_out| !is_out)
+    }
+}
+
+/// The own options of a component.
+pub(super) fn options<C: serde::Serialize + ?Sized>(config: &C) -> Value {
+    let tagged = serde_json::to_value(config).unwrap_or_default();
+    // Under a single key, the type.
+    let Value::Object(tagged) = tagged else { return Value::Null };
+    tagged.into_iter().next().map(|(_, options)| options).unwrap_or_default()
+}
+
+/// Plans the drill of a configuration, or says in words why it cannot be drilled.
+pub(super) fn plan(config: &Config) -> Result<Plan, String> {
+    let of_kind = |kind: &str| {
+        let sinks = config.sinks.iter().filter(move |(_, entry)| entry.kind == kind);
+        sinks.map(|(id, _)| id.to_string()).collect::<Vec<_>>()
+    };
+    let sinks = of_kind("otlp");
+    let mut plan = Plan { is_exact: config.transforms.is_empty(), sinks, ..Plan::default() };
+    let sources: Vec<_> = config.sources.iter().filter(|(_, entry)| entry.kind == "otlp").collect();
+    if sources.is_empty() {
+        return Err("it has no `otlp` source, which is what clients send to".to_owned());
+    }
+    if plan.sinks.is_empty() {
+        return Err("it has no `otlp` sink, whose backend could be out".to_owned());
+    }
+    for (id, entry) in sources {
+        let pivot = entry.config.pivot();
+        let (reached, filters) = reach(config, id.as_str(), pivot);
+        if let Some(filter) = filters.first() {
+            return Err(format!(
+                "its transform {filter:?} takes records out of what some sinks get, which cannot be told from a loss; \
+                 drill a copy without it"
+            ));
+        }
+        let sinks: Vec<usize> = (0..)
+            .zip(&plan.sinks)
+            .filter(|(_, id)| reached.contains(*id))
+            .map(|(idx, _)| idx)
+            .collect();
+        if sinks.is_empty() {
+            plan.notes.push(format!("source {id:?} leads to no `otlp` sink and is left alone"));
+            continue;
+        }
+        if pivot.is_none() {
+            let note = "names no vault (`pivot`): what the backend does not take has to wait";
+            plan.notes.push(format!("source {id:?} {note}"));
+        }
+        let source = id.to_string();
+        let protocol = match options(&*entry.config) {
+            options if options["grpc"].is_null() && options["http"].is_object() => Protocol::Http,
+            _ => Protocol::Grpc,
+        };
+        plan.entries.push(Entry { source, protocol, sinks });
+    }
+    if plan.entries.is_empty() {
+        return Err("none of its `otlp` sources leads to an `otlp` sink".to_owned());
+    }
+    for (id, _) in config.sources.iter().filter(|(_, entry)| entry.kind == "demo") {
+        plan.notes.push(format!("source {id:?} makes records of its own, which are not counted"));
+    }
+    for id in of_kind("file") {
+        plan.notes.push(format!("sink {id:?} writes into the drill's own directory"));
+    }
+    Ok(plan)
+}
+
+/// The components behind a source, straight or through the vault that takes over, and the filters
+/// among them.
+fn reach(config: &Config, source: &str, pivot: Option<&str>) -> (BTreeSet<String>, Vec<String>) {
+    let replays = config.sources.iter().filter(|(_, entry)| {
+        let replayed = entry.config.replays();
+        replayed.is_some() && replayed == pivot
+    });
+    let mut reached: BTreeSet<String> = replays.map(|(id, _)| id.to_string()).collect();
+    reached.insert(source.to_owned());
+    let transforms = config.transforms.iter().map(|(id, entry)| (id, &entry.inputs));
+    let sinks = config.sinks.iter().map(|(id, entry)| (id, &entry.inputs));
+    let parts: Vec<_> = transforms.chain(sinks).collect();
+    loop {
+        let is_next = |(id, inputs): &&(&_, &Vec<_>)| {
+            let id: &gophership::config::ComponentId = id;
+            let inputs: &[gophership::config::OutputId] = inputs;
+            !reached.contains(id.as_str())
+                && inputs.iter().any(|input| reached.contains(input.component.as_str()))
+        };
+        let next: Vec<String> =
+            parts.iter().filter(is_next).map(|(id, _)| id.to_string()).collect();
+        if next.is_empty() {
+            break;
+        }
+        reached.extend(next);
+    }
+    let takes_out = |kind: &str| ["filter", "route"].contains(&kind);
+    let is_filter = |id: &&String| {
+        config
+            .transforms
+            .iter()
+            .any(|(other, entry)| other.as_str() == *id && takes_out(&entry.kind))
+    };
+    let filters = reached.iter().filter(is_filter).cloned().collect();
+    (reached, filters)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn planned(text: &str) -> Result<Plan, String> {
+        plan(&gophership::config::load_text("test.yaml", text, &|_| None).unwrap())
+    }
+
+    #[test]
+    fn records_go_straight_and_through_the_vault() {
+        let plan = planned(
+            "
+            sources:
+              a: { type: otlp, pivot: v, ack: journaled, grpc: { listen: '127.0.0.1:1' } }
+              b: { type: otlp, http: { listen: '127.0.0.1:2' } }
+              r: { type: vault_replay, vault: v }
+            transforms:
+              t: { type: enrich, inputs: [r], resource: { x: { set: y } } }
+            sinks:
+              x: { type: otlp, inputs: [t], endpoint: 'http://localhost:4317' }
+              y: { type: otlp, inputs: [b], endpoint: 'http://localhost:4317' }
+              v: { type: raw_vault }
+            ",
+        )
+        .unwrap();
+        let entry = |source: &str, protocol, sinks: &[usize]| Entry {
+            source: source.to_owned(),
+            protocol,
+            sinks: sinks.to_vec(),
+        };
+        let entries = [entry("a", Protocol::Grpc, &[0]), entry("b", Protocol::Http, &[1])];
+        assert_eq!(plan.entries, entries);
+        assert!(!plan.is_exact);
+        assert_eq!(plan.notes.len(), 1, "{:?}", plan.notes);
+    }
+
+    #[test]
+    fn sinks_that_are_not_named_stay() {
+        let sinks = vec!["a".to_owned(), "b".to_owned()];
+        let mut plan = Plan { sinks, ..Plan::default() };
+        plan.choose(&["b".to_owned()]).unwrap();
+        assert_eq!((&plan.is_out[..], plan.has_staying()), (&[false, true][..], true));
+        plan.choose(&[]).unwrap();
+        assert_eq!((&plan.is_out[..], plan.has_staying()), (&[true; 2][..], false));
+        let reason = plan.choose(&["c".to_owned()]).unwrap_err();
+        assert!(reason.contains("no `otlp` sink \"c\", but a, b"), "{reason}");
+    }
+
+    #[test]
+    fn what_cannot_be_drilled_is_said_in_words() {
+        let demo = "demo: { type: demo }";
+        let otlp = "in: { type: otlp }";
+        let out = "out: { type: otlp, endpoint: 'http://localhost:4317', inputs: ";
+        for (sources, transforms, sinks, words) in [
+            (demo, "", &*format!("{out} [demo] }}"), "no `otlp` source"),
+            (otlp, "", "out: { type: blackhole, inputs: [in] }", "no `otlp` sink"),
+            (
+                otlp,
+                "f: { type: filter, inputs: [in], drop: [{ severity_below: info }] }",
+                &*format!("{out} [f] }}"),
+                "\"f\" takes records out",
+            ),
+            (
+                "in: { type: otlp }\n  demo: { type: demo }",
+                "",
+                &*format!("{out} [demo] }}\n  hole: {{ type: blackhole, inputs: [in] }}"),
+                "none of its `otlp` sources",
+            ),
+        ] {
+            let text =
+                format!("sources:\n  {sources}\ntransforms:\n  {transforms}\nsinks:\n  {sinks}\n");
+            let reason = planned(&text).unwrap_err();
+            assert!(reason.contains(words), "{reason}");
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The place of a drill: a directory of its own beside the data, free ports, and the copy in it.
+
+use std::fs;
+use std::fs::DirBuilder;
+use std::io::Write;
+use std::net::Ipv4Addr;
+use std::net::SocketAddr;
+use std::net::TcpListener;
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::path::PathBuf;
+
+use gophership::config;
+use gophership::config::ByteSize;
+use gophership::config::Config;
+
+use super::copy;
+use super::copy::Places;
+use super::plan::Plan;
+
+/// Ports are taken from below the range from which the system gives ports to clients, so that no
+/// connection can sit on one while the server is away.
+const PORTS_FROM: u16 = 10_000;
+const PORTS: u16 = 20_000;
+/// The longest path of a unix socket, with some room.
+const SOCKET_PATH_BYTES_MAX: usize = 100;
+
+/// A directory that is removed with everything in it, unless it is kept.
+pub(super) struct Site {
+    pub(super) dir: PathBuf,
+    pub(super) metrics: SocketAddr,
+    /// Of each entry of the plan.
+    pub(super) addresses: Vec<SocketAddr>,
+    pub(super) is_kept: bool,
+    socket: PathBuf,
+}
+
+impl Site {
+    /// Makes the directory on the file system of the data, or, where that is not allowed, among the
+    /// system's temporary files, and writes the copy into it.
+    pub(super) fn new(
+        config: &Config,
+        plan: &Plan,
+        backends: &[SocketAddr],
+        vault_max: Option<ByteSize>,
+    ) -> Result<Self, String> {
+        let name = format!("gophership-drill-{}", std::process::id());
+        let beside = config.data_dir.ancestors().find(|path| path.is_dir());
+        let beside = beside.map_or_else(|| PathBuf::from("."), Path::to_owned);
+        let make = |parent: &Path| {
+            let dir = parent.join(&name);
+            DirBuilder::new().mode(0o700).create(&dir).and_then(|()| dir.canonicalize())
+        };
+        let dir = make(&beside).or_else(|_| make(&std::env::temp_dir()));
+        let dir = dir.map_err(|error| format!("cannot make a directory for the drill: {error}"))?;
+        let mut ports = Ports::new();
+        let mut socket = dir.join("control.sock");
+        if SOCKET_PATH_BYTES_MAX < socket.as_os_str().len() {
+            socket = std::env::temp_dir().join(format!("{name}.sock"));
+        }
+        let metrics = ports.free();
+        let mut site = Self { dir, metrics, addresses: Vec::new(), is_kept: false, socket };
+        site.write(config, plan, backends, (vault_max, &mut ports))?;
+        Ok(site)
+    }
+
+    /// The configuration of the server.
+    pub(super) fn config(&self) -> PathBuf {
+        self.dir.join("gophership.yaml")
+    }
+
+    /// Where its vaults are.
+    pub(super) fn data(&self) -> PathBuf {
+        self.dir.join("data")
+    }
+
+    /// What the server logs.
+    pub(super) fn log(&self) -> PathBuf {
+        self.dir.join("server.log")
+    }
+
+    fn write(
+        &mut self,
+        config: &Config,
+        plan: &Plan,
+        backends: &[SocketAddr],
+        (vault_max, ports): (Option<ByteSize>, &mut Ports),
+    ) -> Result<(), String> {
+        let mut listeners = Vec::new();
+        let backend = |id: &str| {
+            let idx = plan.sinks.iter().position(|sink| sink == id);
+            idx.and_then(|idx| backends.get(idx).copied()).expect("every `otlp` sink has one")
+        };
+        let mut places = Places {
+            dir: &self.dir,
+            socket: &self.socket,
+            metrics: self.metrics,
+            vault_max,
+            listen: &mut |source, protocol| {
+                let address = ports.free();
+                listeners.push((source.to_owned(), protocol, address));
+                address
+            },
+            backend: &backend,
+        };
+        let document = copy::document(config, &mut places);
+        let text = serde_yaml::to_string(&document).map_err(|error| error.to_string())?;
+        let path = self.config();
+        // It may hold secrets, as the headers of a sink.
+        fs::File::options()
+            .mode(0o600)
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .and_then(|mut file| file.write_all(text.as_bytes()))
+            .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        let copied = config::load_file(&path, &|_| None)
+            .map_err(|errors| format!("the copy of the configuration has problems: {errors}"))?;
+        if let Some(what) = copy::difference(config, &copied) {
+            return Err(format!("the copy of the configuration differs in {what}"));
+        }
+        let address = |entry: &super::plan::Entry| {
+            let protocol = if entry.protocol.is_grpc() { "grpc" } else { "http" };
+            let mut found = listeners.iter().filter(|(source, ..)| *source == entry.source);
+            let found = found.find(|(_, other, _)| *other == protocol);
+            found.expect("every source that is drilled got its listeners").2
+        };
+        self.addresses = plan.entries.iter().map(address).collect();
+        Ok(())
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        if self.is_kept {
+            return;
+        }
+        // The server has removed it, if it could.
+        let _may_be_gone = fs::remove_file(&self.socket);
+        if let Err(error) = fs::remove_dir_all(&self.dir) {
+            crate::complain(&format!("warning: cannot remove {}: {error}", self.dir.display()));
+        }
+    }
+}
+
+/// Addresses of loopback that nobody uses now.
+struct Ports(u16);
+
+impl Ports {
+    fn new() -> Self {
+        Self(fastrand::u16(..PORTS))
+    }
+
+    fn free(&mut self) -> SocketAddr {
+        loop {
+            self.0 = (self.0 + 1) % PORTS;
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, PORTS_FROM + self.0));
+            if TcpListener::bind(address).is_ok() {
+                return address;
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The books: the ledger of every process that ran on a data folder, added up and kept on disk.
+//!
+//! ```text
+//!   received + recovered + copies + unwritten
+//!       = in_flight + delivered + vaulted + filtered + dead_lettered + dropped + rejected
+//!         + interrupted + missing
+//! ```
+//!
+//! The [`Ledgers`](crate::event::Ledgers) begin anew with each process; a [`Page`] has what ended
+//! processes booked, and what the running one had booked at the last writing, in [`Rows`]: one for each
+//! source and each sink that there ever was. A process writes once a
+//! second if something changed, and at its end. What a vault still has is in `vaulted`, whichever
+//! process took it.
+//!
+//! After a `kill -9` the last page is up to a second old. What was in flight then is `interrupted`:
+//! its end is not known. What the vault holds is counted, and its difference to the page is
+//! `unwritten`. After an end in order nothing is unknown, so a difference is `missing`.
+
+mod file;
+mod holdings;
+mod keeper;
+mod rows;
+mod sheet;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use serde::Serialize;
+
+pub use file::FILE_NAME;
+pub use file::Found;
+pub use file::is_kept;
+pub use file::read;
+pub use holdings::Holdings;
+pub use holdings::Store;
+pub use holdings::Tally;
+pub use holdings::count;
+pub use keeper::BookKeeper;
+pub use rows::Rows;
+pub use rows::SINK_LINES;
+pub use rows::at_hand;
+pub use sheet::INTERRUPTED;
+pub use sheet::LINES;
+pub use sheet::MISSING;
+pub use sheet::Sheet;
+pub use sheet::Sheets;
+pub use sheet::UNWRITTEN;
+pub use sheet::is_origin;
+
+/// How the process that wrote a page stood then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// Records moved shortly before.
+    #[default]
+    Moving,
+    /// Nothing was booked for a second: every number is of the same moment.
+    Quiet,
+    /// It had ended in order.
+    Ended,
+}
+
+/// One writing of the books.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Page {
+    /// When the books began, in nanoseconds since 1970.
+    pub begun_unix_ns: u64,
+    /// When this was written.
+    pub written_unix_ns: u64,
+    /// How the process stood.
+    pub standing: Standing,
+    /// Processes that kept these books.
+    pub starts: u64,
+    /// Of them, those that did not end in order.
+    pub kills: u64,
+    /// The last of those.
+    pub last_kill: Option<Kill>,
+    /// Whether the vaults were too large to be counted at a start: what they hold may differ from the
+    /// books by what was unwritten then.
+    pub is_unsettled: bool,
+    /// The directories of all vaults that there were, relative to the data folder if they are in it, so
+    /// that the folder can be moved.
+    pub vaults: BTreeSet<PathBuf>,
+    /// What ended processes booked, by source and by sink.
+    pub before: Rows,
+    /// What the last process had booked.
+    pub process: Rows,
+}
+
+/// What a start found after a process that did not end in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Kill {
+    /// The last writing of the process that was killed.
+    pub written_unix_ns: u64,
+    /// The start that found it.
+    pub found_unix_ns: u64,
+    /// What was booked for it: the lines `interrupted` and `unwritten`.
+    pub booked: Sheets,
+}
+
+/// How a page names the directory of a vault.
+#[must_use]
+pub fn name_of(data_dir: &Path, vault: &Path) -> PathBuf {
+    match vault.strip_prefix(data_dir) {
+        Ok(inside) => inside.to_path_buf(),
+        Err(_) => std::path::absolute(vault).unwrap_or_else(|_| vault.to_path_buf()),
+    }
+}
+
+impl Page {
+    /// What all processes booked, by source and by sink.
+    #[must_use]
+    pub fn rows(&self) -> Rows {
+        self.before.and(&self.process)
+    }
+
+    /// The totals of all processes.
+    #[must_use]
+    pub fn totals(&self) -> Sheets {
+        self.rows().total()
+    }
+}

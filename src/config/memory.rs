@@ -1,0 +1,131 @@
+//! How much memory the process may use, and which part of it for what.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::config::component::OptionProblem;
+use crate::config::units::ByteSize;
+use crate::config::units::Share;
+use crate::pool::Limits;
+
+/// Below this the smallest staging area and one ordinary request do not fit beside each other.
+const BUDGET_BYTES_MIN: u64 = 16 << 20;
+const BUDGET_BYTES_MAX: u64 = 1 << 50;
+
+/// The memory that requests may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MemoryConfig {
+    /// What all shares are parts of, at least 16MiB; the program itself needs some 50MiB beside it.
+    pub budget: ByteSize,
+    /// How the budget is divided; at most 100% together.
+    pub shares: MemoryShares,
+}
+
+/// How the budget is divided; at most 100% together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MemoryShares {
+    /// Requests on their way in, from their first byte to their answer, over all sources.
+    pub ingest: Share,
+    /// Batches that wait between components: if all buffers together are larger, each is made
+    /// smaller by the same part.
+    pub edges: Share,
+    /// Requests on their way into vaults: their `staging`.
+    pub vault: Share,
+    /// Requests on their way out of vaults.
+    pub replay: Share,
+    /// Segments on their way to an object store.
+    pub s3: Share,
+}
+
+impl Default for MemoryConfig {
+    fn default() -> Self {
+        Self { budget: ByteSize::mib(256), shares: MemoryShares::default() }
+    }
+}
+
+impl Default for MemoryShares {
+    fn default() -> Self {
+        Self {
+            ingest: Share::percent(40),
+            edges: Share::percent(30),
+            vault: Share::percent(10),
+            replay: Share::percent(5),
+            s3: Share::percent(10),
+        }
+    }
+}
+
+impl MemoryShares {
+    const fn each(&self) -> [(&'static str, Share); 5] {
+        [
+            ("ingest", self.ingest),
+            ("edges", self.edges),
+            ("vault", self.vault),
+            ("replay", self.replay),
+            ("s3", self.s3),
+        ]
+    }
+}
+
+impl MemoryConfig {
+    /// Returns the shares in bytes.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        let part = |share: Share| {
+            let bytes = u128::from(self.budget.bytes()) * u128::from(share.permille()) / 1000;
+            u64::try_from(bytes).unwrap_or(u64::MAX)
+        };
+        let MemoryShares { ingest, edges, vault, replay, s3 } = self.shares;
+        Limits {
+            ingest: part(ingest),
+            edges: part(edges),
+            vault: part(vault),
+            replay: part(replay),
+            s3: part(s3),
+        }
+    }
+
+    /// Returns what is wrong beyond types.
+    pub(super) fn problems(&self) -> Vec<OptionProblem> {
+        let mut problems = Vec::new();
+        if !(BUDGET_BYTES_MIN..=BUDGET_BYTES_MAX).contains(&self.budget.bytes()) {
+            let (least, most) = (ByteSize(BUDGET_BYTES_MIN), ByteSize(BUDGET_BYTES_MAX));
+            let message = format!("must be from {least} to {most}");
+            problems.push(OptionProblem::new("somatic.memory.budget", message));
+        }
+        let shares = self.shares.each();
+        let sum: u32 = shares.iter().map(|(_, share)| u32::from(share.permille())).sum();
+        if 1000 < sum {
+            let sum = format!("{}.{}%", sum / 10, sum % 10);
+            let message = format!("the shares are {sum} together; at most 100% can be shared");
+            problems.push(OptionProblem::new("somatic.memory.shares", message));
+        }
+        for (name, share) in shares {
+            // Nothing goes to an object store by itself.
+            if share.permille() == 0 && name != "s3" {
+                let path = format!("somatic.memory.shares.{name}");
+                problems.push(OptionProblem::new(path, "must be more than 0%"));
+            }
+        }
+        problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_of_the_default_leave_some_and_fit_the_defaults_of_components() {
+        let limits = MemoryConfig::default().limits();
+        let mib = |bytes: u64| bytes >> 20;
+        assert_eq!(
+            [limits.ingest, limits.edges, limits.vault, limits.replay, limits.s3].map(mib),
+            [102, 76, 25, 12, 25]
+        );
+        assert!(MemoryConfig::default().problems().is_empty());
+    }
+}

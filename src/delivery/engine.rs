@@ -1,0 +1,532 @@
+//! Sees requests through: attempt, answer, backoff, until a backend has them or the vault took over.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::answer::Answer;
+use super::backoff::Backoff;
+use super::concurrency::Concurrency;
+use super::concurrency::Limit;
+use super::fleet::Balance;
+use super::fleet::Fleet;
+use super::fleet::Lease;
+use super::fleet::Tried;
+use super::gather::Gatherer;
+use super::health::Health;
+use super::parcel::Parcel;
+use crate::event::Batch;
+use crate::flow::EdgeReceiver;
+use crate::metrics::DeliveryMetrics;
+use crate::metrics::Metrics;
+use crate::metrics::SinkMetrics;
+use crate::somatic::Counted;
+use crate::somatic::Part;
+use crate::somatic::Vitals;
+
+/// How often a request looks whether the vault has taken over meanwhile.
+pub(super) const CLAIM_CHECK: Duration = Duration::from_millis(100);
+/// How often averages are looked at for their age.
+const AGE_EVERY: Duration = Duration::from_secs(1);
+/// At most one warning per this time about a backend that fails.
+const WARN_EVERY: Duration = Duration::from_secs(10);
+/// What its batches do until they are delivered.
+const WAITS: &str = "batches wait for the backend's answer";
+
+/// Makes requests, sends them, and judges what is answered: all of a protocol that the engine needs.
+pub trait Courier: Send + Sync + 'static {
+    /// Sends batches of one signal to an endpoint, in one request, once. Dropped half-way it gives
+    /// the request up; the backend may have it.
+    fn send(&self, endpoint_idx: usize, batches: &[Batch]) -> impl Future<Output = Answer> + Send;
+}
+
+/// What bounds the deliveries of a sink.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// The endpoints, as they are shown; 1 to [`ENDPOINTS_MAX`](super::ENDPOINTS_MAX).
+    pub endpoints: Vec<String>,
+    /// How requests are spread over them.
+    pub balance: Balance,
+    /// Requests on their way.
+    pub concurrency: Concurrency,
+    /// Bytes on their way.
+    pub in_flight_bytes: u64,
+    /// Of batches that have to wait as many are put into one request as are together so large; 0 for
+    /// each by itself.
+    pub together_bytes: u64,
+    /// What one attempt may take, connecting included.
+    pub timeout: Duration,
+    /// The longest pause after the first failure.
+    pub retry_min: Duration,
+    /// The longest pause after many.
+    pub retry_max: Duration,
+}
+
+/// The delivery engine of one sink.
+pub struct Engine<C>(Arc<Shared<C>>);
+
+/// What every delivery shares.
+struct Shared<C> {
+    sink: Arc<str>,
+    courier: C,
+    limits: Limits,
+    limit: Limit,
+    fleet: Fleet,
+    health: Health,
+    metrics: SinkMetrics,
+    shown: DeliveryMetrics,
+    /// Deliveries under way, for the watchdog.
+    tally: Counted,
+    warned: Mutex<Option<Instant>>,
+}
+
+impl<C: Courier> Engine<C> {
+    /// Makes the engine of a sink.
+    ///
+    /// # Panics
+    ///
+    /// With no endpoint or too many.
+    #[must_use]
+    pub fn new(sink: &str, courier: C, limits: Limits, vitals: &Vitals, metrics: &Metrics) -> Self {
+        let Limits { endpoints, balance, retry_min, .. } = &limits;
+        let shared = Shared {
+            sink: sink.into(),
+            courier,
+            limit: Limit::new(limits.concurrency, Instant::now()),
+            fleet: Fleet::new(sink, endpoints, *balance, *retry_min, vitals, metrics),
+            health: Health::new(vitals, sink),
+            metrics: metrics.sink(sink),
+            shown: metrics.delivery(sink),
+            tally: vitals.duties.count(sink, WAITS, Part::Inside),
+            warned: Mutex::new(None),
+            limits,
+        };
+        Self(Arc::new(shared))
+    }
+
+    /// Runs until its edge is closed and everything in it is settled. `stop` cuts that short: what is
+    /// left then is dropped, which gives it back to its sources.
+    pub async fn run(self, mut input: EdgeReceiver, stop: CancellationToken) {
+        let mut deliveries: JoinSet<u64> = JoinSet::new();
+        let mut in_flight_bytes: u64 = 0;
+        let mut is_open = true;
+        let mut gatherer = Gatherer::new(self.0.limits.together_bytes);
+        // Whether the next one had to wait for a place.
+        let mut has_waited = false;
+        let mut tick = tokio::time::interval(AGE_EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while is_open || !deliveries.is_empty() {
+            let limit = self.0.limit.get();
+            self.0.shown.limit.set(i64::try_from(limit).unwrap_or(i64::MAX));
+            let has_room =
+                deliveries.len() < limit && in_flight_bytes < self.0.limits.in_flight_bytes;
+            has_waited |= !has_room;
+            tokio::select! {
+                () = stop.cancelled() => break,
+                _ = tick.tick() => self.0.health.age(Instant::now()),
+                Some(done) = deliveries.join_next() => {
+                    // One that panicked has dropped its batch; its bytes are not known here.
+                    in_flight_bytes = in_flight_bytes.saturating_sub(done.unwrap_or(0));
+                    if deliveries.is_empty() {
+                        in_flight_bytes = 0;
+                    }
+                }
+                parcel = gatherer.next(&mut input, has_waited), if is_open && has_room => match parcel {
+                    Some(parcel) => {
+                        has_waited = false;
+                        let bytes = parcel.cost_bytes();
+                        in_flight_bytes += bytes;
+                        let shared = Arc::clone(&self.0);
+                        deliveries.spawn(async move {
+                            shared.deliver(parcel).await;
+                            bytes
+                        });
+                    }
+                    None => is_open = false,
+                },
+            }
+        }
+        deliveries.shutdown().await;
+    }
+}
+
+impl<C: Courier> Shared<C> {
+    /// Settles every batch of a parcel.
+    async fn deliver(&self, parcel: Parcel) {
+        let _under_way = self.tally.begin();
+        let _present = self.fleet.enter();
+        let mut open = vec![parcel];
+        while let Some(parcel) = open.pop() {
+            // One that is refused for good takes no other with it.
+            open.extend(self.see_through(parcel).await);
+        }
+    }
+
+    /// Settles a parcel, or returns what is to be sent by itself.
+    async fn see_through(&self, mut parcel: Parcel) -> Vec<Parcel> {
+        let mut backoff = Backoff::new(self.limits.retry_min, self.limits.retry_max);
+        while parcel.sift() {
+            match self.round(&mut parcel).await {
+                None => {}
+                Some(Answer::Delivered { rejected, message }) => {
+                    self.delivered(parcel, rejected, &message);
+                    return Vec::new();
+                }
+                Some(Answer::Rejected { .. }) if parcel.batches().len() > 1 => {
+                    return parcel.split();
+                }
+                Some(Answer::Rejected { reason }) => {
+                    self.metrics.rejected.inc();
+                    self.tally.done();
+                    self.warn("Backend refused a request for good.", &reason);
+                    parcel.rejected();
+                    return Vec::new();
+                }
+                // The fleet says when to ask again, and when nobody need wait any longer.
+                Some(Answer::Retry { .. }) if self.fleet.is_out() => backoff.reset(),
+                Some(Answer::Retry { after, .. }) => {
+                    self.wait(&parcel, backoff.pause(after, fastrand::f64())).await;
+                }
+            }
+        }
+        Vec::new()
+    }
+
+    /// Sends a parcel to one endpoint after the other until one answers; `None` when the vault took
+    /// over before.
+    async fn round(&self, parcel: &mut Parcel) -> Option<Answer> {
+        let began = Instant::now();
+        let mut lease = self.fleet.admit(|| parcel.is_claimed()).await?;
+        let mut tried = Tried::default();
+        let mut soonest: Option<Duration> = None;
+        loop {
+            let idx = lease.idx();
+            let (after, reason) = match self.attempt(parcel, lease).await? {
+                Answer::Retry { after, reason } => (after, reason),
+                answered => return Some(answered),
+            };
+            self.metrics.retries.inc();
+            self.warn("Backend did not take a request; it is sent again.", &reason);
+            tried.add(idx);
+            // The first of them that may be asked again decides.
+            soonest = Some(soonest.map_or(after.unwrap_or_default(), |soonest| {
+                soonest.min(after.unwrap_or_default())
+            }));
+            if !parcel.sift() {
+                return None;
+            }
+            let Some(another) = self.fleet.another(tried) else {
+                self.counts_as_failed(began);
+                return Some(Answer::Retry { after: soonest, reason });
+            };
+            lease = another;
+        }
+    }
+
+    /// Sends a parcel once; `None` when the vault took over before there was an answer.
+    async fn attempt(&self, parcel: &Parcel, lease: Lease<'_>) -> Option<Answer> {
+        let began = Instant::now();
+        let _on_its_way = self.shown.on_its_way();
+        let timeout = self.limits.timeout;
+        let sent = self.courier.send(lease.idx(), parcel.batches());
+        let sent = tokio::time::timeout(timeout, sent);
+        tokio::pin!(sent);
+        loop {
+            tokio::select! {
+                biased;
+                result = &mut sent => {
+                    let answer = result.unwrap_or_else(|_| Answer::unanswered("no answer in time"));
+                    self.judge(&answer, lease, began);
+                    return Some(answer);
+                }
+                () = tokio::time::sleep(CLAIM_CHECK) => {}
+            }
+            if parcel.is_claimed() {
+                // The source's patience was over before there was an answer.
+                lease.failed(None, "no answer while the source waited");
+                self.counts_as_failed(began);
+                return None;
+            }
+        }
+    }
+
+    /// Tells everyone who learns from the answers of one endpoint.
+    fn judge(&self, answer: &Answer, lease: Lease<'_>, began: Instant) {
+        if let Answer::Retry { after, reason } = answer {
+            return lease.failed(*after, reason);
+        }
+        self.health.count(false, began, self.limits.timeout);
+        let (now, in_flight) = (Instant::now(), self.fleet.in_flight());
+        if lease.succeeded() {
+            self.limit.begin_anew(now);
+        } else {
+            self.limit.answered(began, now, in_flight);
+        }
+    }
+
+    /// No endpoint took a request that began then.
+    fn counts_as_failed(&self, began: Instant) {
+        self.health.count(true, began, self.limits.timeout);
+        // One that is out is not asked for less: it is asked whether it is back.
+        if !self.fleet.is_out() {
+            self.limit.failed(began, Instant::now());
+        }
+    }
+
+    /// Waits before the next attempt, or until the vault takes over.
+    async fn wait(&self, parcel: &Parcel, pause: Duration) {
+        let until = Instant::now() + pause;
+        while Instant::now() < until && !parcel.is_claimed() {
+            tokio::time::sleep_until(until.min(Instant::now() + CLAIM_CHECK)).await;
+        }
+    }
+
+    fn delivered(&self, parcel: Parcel, rejected: u64, message: &str) {
+        self.metrics.requests.inc();
+        self.tally.done();
+        self.metrics.records.inc_by(parcel.records().saturating_sub(rejected));
+        self.metrics.bytes.inc_by(parcel.cost_bytes());
+        if rejected > 0 {
+            self.metrics.partially_rejected.inc_by(rejected);
+            self.warn("Backend rejected some records of a request.", message);
+        }
+        parcel.delivered_except(rejected);
+    }
+
+    fn warn(&self, what: &'static str, reason: &str) {
+        let now = Instant::now();
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.is_none_or(|last| now.duration_since(last) >= WARN_EVERY) {
+            *warned = Some(now);
+            tracing::warn!(sink = %self.sink, reason, "{what}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::event::AckWaiter;
+    use crate::event::Bucket;
+    use crate::event::Ledger;
+    use crate::event::Outcome;
+    use crate::event::Provenance;
+    use crate::event::Request;
+    use crate::event::Signal;
+    use crate::event::ack::channel;
+
+    const SIGNAL: Signal = Signal::Logs;
+
+    /// Answers what it is told to, and notes what it was sent: the endpoint and the batches.
+    #[derive(Default)]
+    struct Script {
+        answers: Mutex<VecDeque<Answer>>,
+        sent: Mutex<Vec<(usize, Vec<Bytes>)>>,
+    }
+
+    impl Courier for Arc<Script> {
+        async fn send(&self, endpoint_idx: usize, batches: &[Batch]) -> Answer {
+            let wires = batches.iter().map(|batch| batch.wire().clone()).collect();
+            self.sent.lock().unwrap().push((endpoint_idx, wires));
+            let answer = self.answers.lock().unwrap().pop_front();
+            match answer {
+                Some(answer) => answer,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    struct Rig {
+        shared: Arc<Shared<Arc<Script>>>,
+        script: Arc<Script>,
+        ledger: &'static Ledger,
+    }
+
+    impl Rig {
+        fn new(endpoints: usize, answers: impl IntoIterator<Item = Answer>) -> Self {
+            let script = Arc::new(Script::default());
+            script.answers.lock().unwrap().extend(answers);
+            let limits = Limits {
+                endpoints: (0..endpoints).map(|idx| format!("http://host{idx}")).collect(),
+                balance: Balance::Failover,
+                concurrency: Concurrency::Auto(64),
+                in_flight_bytes: 1 << 20,
+                together_bytes: 0,
+                timeout: Duration::from_millis(200),
+                retry_min: Duration::from_millis(1),
+                retry_max: Duration::from_millis(4),
+            };
+            let vitals = Vitals::default();
+            let engine =
+                Engine::new("backend", Arc::clone(&script), limits, &vitals, &Metrics::new());
+            Self { shared: engine.0, script, ledger: Ledger::leak() }
+        }
+
+        fn batch(&self, wire: &'static [u8], records: u64) -> (Batch, AckWaiter) {
+            let request = Request {
+                signal: SIGNAL,
+                wire: Bytes::from_static(wire),
+                records,
+                received_unix_ns: 0,
+                provenance: Provenance::forever("otlp"),
+            };
+            let (ticket, waiter) = channel();
+            (Batch::received(&request, Some(ticket), self.ledger), waiter)
+        }
+
+        /// Delivers parcels of one batch each, and returns what their sources are told.
+        async fn deliver(&self, count: usize) -> Vec<Option<Outcome>> {
+            let mut outcomes = Vec::new();
+            for _ in 0..count {
+                let (batch, waiter) = self.batch(b"1", 1);
+                self.shared.deliver(Parcel::one(batch)).await;
+                outcomes.push(waiter.outcome());
+            }
+            outcomes
+        }
+
+        fn endpoints_asked(&self) -> Vec<usize> {
+            self.script.sent.lock().unwrap().iter().map(|(idx, _)| *idx).collect()
+        }
+
+        fn books(&self, bucket: Bucket) -> i64 {
+            self.ledger.count(SIGNAL, bucket)
+        }
+    }
+
+    fn ok() -> Answer {
+        Answer::Delivered { rejected: 0, message: String::new() }
+    }
+
+    fn later() -> Answer {
+        Answer::unanswered("later")
+    }
+
+    fn never() -> Answer {
+        Answer::Rejected { reason: "never".to_owned() }
+    }
+
+    #[tokio::test]
+    async fn what_one_endpoint_does_not_take_goes_to_the_next_at_once() {
+        let rig = Rig::new(3, [later(), later(), ok(), later(), never()]);
+        let delivered = rig.deliver(2).await;
+        assert_eq!(delivered, [Some(Outcome::Delivered), Some(Outcome::Rejected)]);
+        assert_eq!(rig.endpoints_asked(), [0, 1, 2, 0, 1], "a final no is final");
+        assert_eq!(rig.shared.metrics.retries.get(), 3);
+        assert_eq!(rig.shared.limit.get(), 16, "no request has failed");
+    }
+
+    #[tokio::test]
+    async fn the_soonest_hint_of_a_round_is_waited_for() {
+        let hint = |millis| Answer::Retry {
+            after: Some(Duration::from_millis(millis)),
+            reason: String::new(),
+        };
+        let rig = Rig::new(2, [hint(60_000), hint(50), ok()]);
+        let begun = Instant::now();
+        assert_eq!(rig.deliver(1).await, [Some(Outcome::Delivered)]);
+        assert!(Duration::from_millis(50) <= begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(10));
+        assert_eq!(rig.endpoints_asked(), [0, 1, 0]);
+    }
+
+    #[tokio::test]
+    async fn an_endpoint_that_hangs_costs_the_time_limit_and_no_more() {
+        let rig = Rig::new(1, []);
+        let script = Arc::clone(&rig.script);
+        let answering = tokio::spawn(async move {
+            // Once the first attempt is under way its successor is answered.
+            while script.sent.lock().unwrap().is_empty() {
+                tokio::task::yield_now().await;
+            }
+            script.answers.lock().unwrap().push_back(ok());
+        });
+        let begun = Instant::now();
+        assert_eq!(rig.deliver(1).await, [Some(Outcome::Delivered)]);
+        assert!(Duration::from_millis(200) <= begun.elapsed());
+        assert_eq!(rig.endpoints_asked(), [0, 0]);
+        assert_eq!(rig.shared.limit.get(), 11, "a request that nobody answered is a failure");
+        answering.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn batches_that_are_refused_together_are_sent_alone() {
+        let rig = Rig::new(1, [never(), ok(), never(), ok()]);
+        let batches: Vec<_> = [b"a", b"b", b"c"].map(|wire| rig.batch(wire, 2)).into();
+        let (batches, waiters): (Vec<_>, Vec<_>) = batches.into_iter().unzip();
+        rig.shared.deliver(Parcel::of(batches)).await;
+        let outcomes: Vec<_> = waiters.iter().map(AckWaiter::outcome).collect();
+        let expected = [Outcome::Delivered, Outcome::Rejected, Outcome::Delivered];
+        // The last one is taken first.
+        assert_eq!(outcomes, expected.map(Some));
+        let sent: Vec<usize> =
+            rig.script.sent.lock().unwrap().iter().map(|(_, wires)| wires.len()).collect();
+        assert_eq!(sent, [3, 1, 1, 1]);
+        assert_eq!(rig.books(Bucket::Delivered), 4);
+        assert_eq!(rig.books(Bucket::RejectedByBackend), 2);
+    }
+
+    #[tokio::test]
+    async fn what_a_backend_rejects_of_several_batches_is_booked_in_sum() {
+        let rejected = Answer::Delivered { rejected: 3, message: "three".to_owned() };
+        let rig = Rig::new(1, [rejected]);
+        let (first, _waits) = rig.batch(b"a", 2);
+        let (second, _waits) = rig.batch(b"b", 4);
+        rig.shared.deliver(Parcel::of(vec![first, second])).await;
+        assert_eq!(rig.books(Bucket::Delivered), 3);
+        assert_eq!(rig.books(Bucket::RejectedByBackend), 3);
+        assert_eq!(rig.ledger.imbalance(SIGNAL), 0);
+    }
+
+    #[tokio::test]
+    async fn what_the_vault_took_over_is_not_sent_again() {
+        let rig = Rig::new(1, []);
+        let (first, claimed) = rig.batch(b"a", 1);
+        let (second, kept) = rig.batch(b"b", 1);
+        let script = Arc::clone(&rig.script);
+        let claiming = tokio::spawn(async move {
+            while script.sent.lock().unwrap().is_empty() {
+                tokio::task::yield_now().await;
+            }
+            claimed.claim();
+            script.answers.lock().unwrap().push_back(ok());
+        });
+        rig.shared.deliver(Parcel::of(vec![first, second])).await;
+        claiming.await.unwrap();
+        let sent: Vec<usize> =
+            rig.script.sent.lock().unwrap().iter().map(|(_, wires)| wires.len()).collect();
+        assert_eq!(sent, [2, 1], "the attempt after the claim is without it");
+        assert_eq!(kept.outcome(), Some(Outcome::Delivered));
+    }
+
+    #[tokio::test]
+    async fn a_claim_ends_an_attempt_and_counts_as_its_failure() {
+        let rig = Rig::new(1, []);
+        let (batch, waiter) = rig.batch(b"a", 1);
+        let begun = Instant::now();
+        let script = Arc::clone(&rig.script);
+        let claiming = async {
+            while script.sent.lock().unwrap().is_empty() {
+                tokio::task::yield_now().await;
+            }
+            waiter.claim();
+        };
+        tokio::join!(rig.shared.deliver(Parcel::one(batch)), claiming);
+        assert!(begun.elapsed() < Duration::from_millis(200), "{:?}", begun.elapsed());
+        assert_eq!(waiter.outcome(), Some(Outcome::Vaulted));
+        assert_eq!(rig.shared.shown.in_flight.get(), 0);
+        assert_eq!(rig.shared.fleet.in_flight(), 0);
+        assert_eq!(rig.shared.limit.get(), 11);
+    }
+}

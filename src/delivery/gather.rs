@@ -1,0 +1,185 @@
+//! Several batches in one request: only those that had to wait anyway, and only as many as fit.
+
+use std::collections::VecDeque;
+
+use super::parcel::Parcel;
+use crate::event::Batch;
+use crate::event::Origin;
+use crate::flow::EdgeReceiver;
+
+/// No request has more records, unless a single batch has.
+const RECORDS_MAX: u64 = 8192;
+
+/// Takes batches out of an edge.
+pub(super) struct Gatherer {
+    /// The most bytes of batches that are put together, and of those that are set aside.
+    bytes_max: u64,
+    /// Taken out, but of another kind than those that went, or too large to go with them.
+    aside: VecDeque<Batch>,
+}
+
+/// Batches that go together.
+struct Group {
+    batches: Vec<Batch>,
+    bytes: u64,
+    records: u64,
+    bytes_max: u64,
+}
+
+/// What a batch is to a group.
+enum Fit {
+    Goes,
+    IsOther,
+    IsTooMuch,
+}
+
+impl Gatherer {
+    pub(super) const fn new(bytes_max: u64) -> Self {
+        Self { bytes_max, aside: VecDeque::new() }
+    }
+
+    /// The next parcel; `None` when the edge is closed and empty. An idle sink sends each batch at once:
+    /// only when it `has_waited`, those that wait behind it go with it. May be dropped at any time.
+    pub(super) async fn next(
+        &mut self,
+        input: &mut EdgeReceiver,
+        has_waited: bool,
+    ) -> Option<Parcel> {
+        let first = match self.aside.pop_front() {
+            Some(batch) => batch,
+            None => input.recv().await?,
+        };
+        let mut group = Group::new(first, self.bytes_max);
+        if has_waited && self.gather_aside(&mut group) {
+            self.gather(&mut group, input);
+        }
+        Some(Parcel::of(group.batches))
+    }
+
+    /// Adds what was set aside; returns whether there may be room for more.
+    fn gather_aside(&mut self, group: &mut Group) -> bool {
+        let mut is_open = true;
+        for batch in std::mem::take(&mut self.aside) {
+            match group.fit(&batch) {
+                Fit::Goes if is_open => group.push(batch),
+                Fit::IsTooMuch => {
+                    // Those behind it do not pass it.
+                    is_open = false;
+                    self.aside.push_back(batch);
+                }
+                Fit::Goes | Fit::IsOther => self.aside.push_back(batch),
+            }
+        }
+        is_open
+    }
+
+    fn gather(&mut self, group: &mut Group, input: &mut EdgeReceiver) {
+        let mut aside: u64 = self.aside.iter().map(Batch::cost_bytes).sum();
+        while group.bytes < self.bytes_max && aside < self.bytes_max {
+            let Some(batch) = input.try_recv() else { return };
+            let fit = group.fit(&batch);
+            if matches!(fit, Fit::Goes) {
+                group.push(batch);
+                continue;
+            }
+            aside += batch.cost_bytes();
+            self.aside.push_back(batch);
+            if matches!(fit, Fit::IsTooMuch) {
+                return;
+            }
+        }
+    }
+}
+
+impl Group {
+    fn new(first: Batch, bytes_max: u64) -> Self {
+        let (bytes, records) = (first.cost_bytes(), first.records());
+        Self { batches: vec![first], bytes, records, bytes_max }
+    }
+
+    fn fit(&self, batch: &Batch) -> Fit {
+        let kind = |batch: &Batch| (batch.signal(), batch.origin());
+        // What comes from a vault arrives as it came to it, byte for byte, and goes alone.
+        let is_alike = batch.origin() == Origin::Source
+            && self.batches.last().is_some_and(|last| kind(last) == kind(batch));
+        if !is_alike {
+            return Fit::IsOther;
+        }
+        let bytes = self.bytes + batch.cost_bytes();
+        let records = self.records + batch.records();
+        if bytes <= self.bytes_max && records <= RECORDS_MAX { Fit::Goes } else { Fit::IsTooMuch }
+    }
+
+    fn push(&mut self, batch: Batch) {
+        self.bytes += batch.cost_bytes();
+        self.records += batch.records();
+        self.batches.push(batch);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::event::Ledger;
+    use crate::event::Provenance;
+    use crate::event::Request;
+    use crate::event::Signal;
+    use crate::flow::EdgeLimits;
+    use crate::flow::Output;
+    use crate::flow::RouteTable;
+    use crate::flow::Routes;
+    use crate::flow::Target;
+    use crate::flow::edge::edge;
+
+    fn batch(signal: Signal, len: usize, records: u64) -> Batch {
+        let wire = Bytes::from(vec![0; len]);
+        let provenance = Provenance::default();
+        let request = Request { signal, wire, records, received_unix_ns: 0, provenance };
+        Batch::received(&request, None, Ledger::leak())
+    }
+
+    /// The sizes of the batches of each parcel.
+    async fn gathered(bytes_max: u64, has_waited: bool, batches: Vec<Batch>) -> Vec<Vec<u64>> {
+        let (sender, mut receiver) = edge(EdgeLimits { batches: 100, bytes: 1 << 20 });
+        let routes = std::sync::Arc::<Routes>::default();
+        let ways = vec![Target::Edge(sender).into()];
+        routes.put(RouteTable { ways, ..RouteTable::default() });
+        for batch in batches {
+            Output::new(std::sync::Arc::clone(&routes), None).try_send(batch).unwrap();
+        }
+        routes.put(RouteTable::default());
+        let mut gatherer = Gatherer::new(bytes_max);
+        let mut parcels = Vec::new();
+        while let Some(parcel) = gatherer.next(&mut receiver, has_waited).await {
+            parcels.push(parcel.batches().iter().map(Batch::cost_bytes).collect());
+            parcel.delivered_except(0);
+        }
+        parcels
+    }
+
+    #[tokio::test]
+    async fn only_what_had_to_wait_goes_together_and_only_what_fits() {
+        let (logs, traces) = (Signal::Logs, Signal::Traces);
+        let make = || {
+            vec![
+                batch(logs, 10, 1),
+                batch(traces, 6, 1),
+                batch(logs, 20, 1),
+                batch(logs, 80, 1),
+                batch(traces, 7, 1),
+                batch(logs, 5, 1),
+                batch(traces, 200, 1),
+                batch(traces, 1, 8192),
+                batch(traces, 2, 1),
+            ]
+        };
+        let sizes = [10, 6, 20, 80, 7, 5, 200, 1, 2];
+        let alone: Vec<Vec<u64>> = sizes.map(|len| vec![len]).into();
+        assert_eq!(gathered(100, false, make()).await, alone);
+        assert_eq!(gathered(0, true, make()).await, alone);
+        let expected: [&[u64]; 6] = [&[10, 20], &[6, 7], &[80, 5], &[200], &[1], &[2]];
+        assert_eq!(gathered(100, true, make()).await, expected);
+    }
+}

@@ -1,0 +1,272 @@
+//! Headers of requests: from the configuration, and from files that somebody rotates.
+//!
+//! A file is read when the sink is built, and looked at again every `LOOK_EVERY`; requests only
+//! load what was read last. One that is gone, or holds no header value, leaves the last value in
+//! force, and the log says so. Values are never shown.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::io::Read;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use http::HeaderMap;
+use http::HeaderName;
+use http::HeaderValue;
+use http::header::AUTHORIZATION;
+
+/// How often files are read again.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// No token is longer.
+const VALUE_BYTES_MAX: u64 = 64 << 10;
+const BEARER: &str = "Bearer ";
+
+/// The headers of a sink. Cheap to clone; what files say is shared.
+#[derive(Clone)]
+pub struct Headers(Arc<Shared>);
+
+struct Shared {
+    sink: String,
+    fixed: HeaderMap,
+    files: Vec<FromFile>,
+    current: ArcSwap<HeaderMap>,
+}
+
+/// A header whose value is in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct FromFile {
+    name: HeaderName,
+    before: &'static str,
+    path: PathBuf,
+}
+
+/// A header that is not one: the option at fault, and why.
+pub type Fault = (String, String);
+
+/// Where headers come from, checked.
+#[derive(Clone, Debug, Default)]
+pub struct HeaderSources {
+    fixed: HeaderMap,
+    files: Vec<FromFile>,
+}
+
+impl HeaderSources {
+    /// Checks names and values; reads no file.
+    ///
+    /// # Errors
+    ///
+    /// The option at fault below `headers`, `headers_from` or `bearer_token_file`, and the reason.
+    pub fn new(
+        texts: &BTreeMap<String, String>,
+        files: &BTreeMap<String, PathBuf>,
+        bearer_token: Option<&Path>,
+    ) -> Result<Self, Fault> {
+        let mut sources = Self::default();
+        for (name, text) in texts {
+            let option = format!("headers.{name}");
+            let key = header_name(name).map_err(|reason| (option.clone(), reason))?;
+            let value = header_value(text)
+                .ok_or_else(|| (option, format!("the value of {name:?} is not a header value")))?;
+            sources.fixed.insert(key, value);
+        }
+        for (name, path) in files {
+            let option = format!("headers_from.{name}");
+            let key = header_name(name).map_err(|reason| (option.clone(), reason))?;
+            sources.add(&option, FromFile { name: key, before: "", path: path.clone() })?;
+        }
+        if let Some(path) = bearer_token {
+            let path = path.to_owned();
+            let file = FromFile { name: AUTHORIZATION, before: BEARER, path };
+            sources.add("bearer_token_file", file)?;
+        }
+        Ok(sources)
+    }
+
+    fn add(&mut self, option: &str, file: FromFile) -> Result<(), Fault> {
+        let is_given = self.fixed.contains_key(&file.name)
+            || self.files.iter().any(|other| other.name == file.name);
+        if is_given {
+            return Err((option.to_owned(), format!("{:?} is given twice", file.name.as_str())));
+        }
+        self.files.push(file);
+        Ok(())
+    }
+
+    /// Reads every file.
+    ///
+    /// # Errors
+    ///
+    /// The first file that cannot be read, or holds no header value.
+    pub fn load(self, sink: &str) -> Result<Headers, (PathBuf, io::Error)> {
+        let Self { fixed, files } = self;
+        let mut current = fixed.clone();
+        for file in &files {
+            let value = file.read().map_err(|error| (file.path.clone(), error))?;
+            current.insert(file.name.clone(), value);
+        }
+        let current = ArcSwap::from_pointee(current);
+        Ok(Headers(Arc::new(Shared { sink: sink.to_owned(), fixed, files, current })))
+    }
+}
+
+impl FromFile {
+    /// Reads the value; blanks and line ends around it are not part of it.
+    fn read(&self) -> io::Result<HeaderValue> {
+        let mut text = String::new();
+        File::open(&self.path)?.take(VALUE_BYTES_MAX + 1).read_to_string(&mut text)?;
+        let fault = |reason| io::Error::new(io::ErrorKind::InvalidData, reason);
+        if VALUE_BYTES_MAX < text.len() as u64 {
+            return Err(fault("it is longer than 64KiB"));
+        }
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(fault("it is empty"));
+        }
+        header_value(&format!("{}{text}", self.before))
+            .ok_or_else(|| fault("it holds no header value"))
+    }
+}
+
+impl Headers {
+    /// The headers of the next request.
+    #[must_use]
+    pub fn current(&self) -> Arc<HeaderMap> {
+        self.0.current.load_full()
+    }
+
+    /// Follows the files, for ever. May be dropped at any time.
+    pub async fn follow(&self) {
+        if self.0.files.is_empty() {
+            return std::future::pending().await;
+        }
+        let mut failing = vec![false; self.0.files.len()];
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let shared = Arc::clone(&self.0);
+            let read = move || shared.files.iter().map(FromFile::read).collect();
+            // A read that panics has told nothing; the next one may.
+            let Ok(values) = tokio::task::spawn_blocking(read).await else { continue };
+            self.0.take_over(values, &mut failing);
+        }
+    }
+}
+
+impl Shared {
+    fn take_over(&self, values: Vec<io::Result<HeaderValue>>, failing: &mut [bool]) {
+        let current = self.current.load_full();
+        let mut next = self.fixed.clone();
+        for ((file, value), is_failing) in self.files.iter().zip(values).zip(failing) {
+            let (sink, path) = (&self.sink, file.path.display());
+            let last = current.get(&file.name);
+            let value = match value {
+                Ok(value) => {
+                    if std::mem::take(is_failing) {
+                        tracing::info!(%sink, %path, "The file with a header is readable again.");
+                    }
+                    if last != Some(&value) {
+                        tracing::info!(%sink, %path, "The file with a header has changed.");
+                    }
+                    Some(value)
+                }
+                Err(error) => {
+                    if !std::mem::replace(is_failing, true) {
+                        tracing::warn!(
+                            %sink, %path, %error,
+                            "The file with a header cannot be read; its last value stays in force."
+                        );
+                    }
+                    last.cloned()
+                }
+            };
+            if let Some(value) = value {
+                next.insert(file.name.clone(), value);
+            }
+        }
+        if next != *current {
+            self.current.store(Arc::new(next));
+        }
+    }
+}
+
+fn header_name(name: &str) -> Result<HeaderName, String> {
+    HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("{name:?} is not a header name"))
+}
+
+fn header_value(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn texts(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
+    }
+
+    fn paths(pairs: &[(&str, &str)]) -> BTreeMap<String, PathBuf> {
+        pairs.iter().map(|(name, path)| ((*name).to_owned(), PathBuf::from(path))).collect()
+    }
+
+    #[test]
+    fn faults_name_the_option() {
+        let none = BTreeMap::new();
+        let fault = |texts: &BTreeMap<_, _>, files: &BTreeMap<_, _>, token: Option<&str>| {
+            HeaderSources::new(texts, files, token.map(Path::new)).unwrap_err()
+        };
+        assert_eq!(fault(&texts(&[("a b", "c")]), &none_paths(), None).0, "headers.a b");
+        assert_eq!(fault(&texts(&[("a", "b\nc")]), &none_paths(), None).0, "headers.a");
+        assert_eq!(fault(&none, &paths(&[("a b", "/c")]), None).0, "headers_from.a b");
+        let twice = fault(&texts(&[("x-key", "b")]), &paths(&[("X-Key", "/c")]), None);
+        assert_eq!(twice, ("headers_from.X-Key".to_owned(), "\"x-key\" is given twice".to_owned()));
+        let twice = fault(&texts(&[("Authorization", "b")]), &none_paths(), Some("/c"));
+        assert_eq!(twice.0, "bearer_token_file");
+    }
+
+    fn none_paths() -> BTreeMap<String, PathBuf> {
+        BTreeMap::new()
+    }
+
+    #[test]
+    fn a_file_is_followed_and_what_cannot_be_read_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        let sources =
+            HeaderSources::new(&texts(&[("x", "1")]), &none_paths(), Some(&path)).unwrap();
+        let missing = sources.clone().load("backend").err().unwrap();
+        assert_eq!((missing.0, missing.1.kind()), (path.clone(), io::ErrorKind::NotFound));
+        fs::write(&path, "first\n").unwrap();
+        let headers = sources.load("backend").unwrap();
+        let mut failing = vec![false];
+        let mut look = || {
+            let values = headers.0.files.iter().map(FromFile::read).collect();
+            headers.0.take_over(values, &mut failing);
+            (headers.current()["authorization"].clone(), failing[0])
+        };
+        assert_eq!(look(), (HeaderValue::from_static("Bearer first"), false));
+        fs::write(&path, " second ").unwrap();
+        assert_eq!(look(), (HeaderValue::from_static("Bearer second"), false));
+        for content in ["", "\n", "two\nlines"] {
+            fs::write(&path, content).unwrap();
+            assert_eq!(look(), (HeaderValue::from_static("Bearer second"), true), "{content:?}");
+        }
+        fs::write(&path, vec![b'x'; 65 << 10]).unwrap();
+        assert!(look().1);
+        fs::remove_file(&path).unwrap();
+        assert_eq!(look(), (HeaderValue::from_static("Bearer second"), true));
+        fs::write(&path, "third").unwrap();
+        assert_eq!(look(), (HeaderValue::from_static("Bearer third"), false));
+        let current = headers.current();
+        assert_eq!(current["x"], "1");
+        assert!(current.values().all(HeaderValue::is_sensitive));
+        assert!(!format!("{current:?}").contains("third"));
+    }
+}

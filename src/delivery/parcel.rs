@@ -1,0 +1,63 @@
+//! [`Parcel`]: the batches that travel in one request, and are settled by its one answer.
+
+use crate::event::Batch;
+
+/// Batches of one signal. Never empty until it is settled.
+#[derive(Debug)]
+pub(super) struct Parcel(Vec<Batch>);
+
+impl Parcel {
+    pub(super) fn one(batch: Batch) -> Self {
+        Self(vec![batch])
+    }
+
+    /// Batches of one signal, at least one.
+    pub(super) const fn of(batches: Vec<Batch>) -> Self {
+        Self(batches)
+    }
+
+    pub(super) fn batches(&self) -> &[Batch] {
+        &self.0
+    }
+
+    pub(super) fn records(&self) -> u64 {
+        self.0.iter().map(Batch::records).sum()
+    }
+
+    pub(super) fn cost_bytes(&self) -> u64 {
+        self.0.iter().map(Batch::cost_bytes).sum()
+    }
+
+    /// Whether the vault has taken over all of it, so that nobody waits for an answer.
+    pub(super) fn is_claimed(&self) -> bool {
+        self.0.iter().all(Batch::is_claimed)
+    }
+
+    /// Settles what the vault has taken over and keeps the rest; returns whether there is a rest.
+    pub(super) fn sift(&mut self) -> bool {
+        for batch in self.0.extract_if(.., |batch| batch.is_claimed()) {
+            batch.superseded();
+        }
+        !self.0.is_empty()
+    }
+
+    /// Each batch by itself.
+    pub(super) fn split(self) -> Vec<Self> {
+        self.0.into_iter().map(Self::one).collect()
+    }
+
+    /// Settles: the backend has all of it, less so many records.
+    pub(super) fn delivered_except(self, mut rejected: u64) {
+        for batch in self.0 {
+            // It does not say which; the books are right in sum.
+            let share = rejected.min(batch.records());
+            rejected -= share;
+            batch.delivered_except(share);
+        }
+    }
+
+    /// Settles: the backend refused it for good.
+    pub(super) fn rejected(self) {
+        self.0.into_iter().for_each(Batch::rejected);
+    }
+}

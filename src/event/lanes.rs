@@ -1,0 +1,122 @@
+//! Which sinks a copy of a request is for: one lane for each sink of the process.
+//!
+//! ```text
+//!   source --- all lanes ---> edge of sink a   lane a
+//!                         \-> edge of sink b   lane b --- full, or its backend is out
+//!                         \-> vault            lane b     <-- what only b still needs
+//! ```
+//!
+//! The vault keeps names, not numbers: a lane is a matter of one process.
+
+use std::sync::Arc;
+use std::sync::OnceLock;
+
+/// Lanes of their own. Sinks beyond share the last lane, and are never told apart.
+const OWN_LANES: usize = 63;
+
+/// A set of lanes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Lanes(u64);
+
+impl Lanes {
+    /// Whoever there is.
+    pub const ALL: Self = Self(u64::MAX);
+    /// Nobody.
+    pub const NONE: Self = Self(0);
+    /// The one that sinks beyond the 63rd share.
+    pub const SHARED: Self = Self(1 << OWN_LANES);
+
+    /// Whether no lane is in the set.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The lanes in both sets.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// The lanes in either set.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// The lanes in this set only.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Whether some lane is in both sets.
+    #[must_use]
+    pub const fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    pub(super) const fn bits(self) -> u64 {
+        self.0
+    }
+
+    pub(super) const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+}
+
+/// Which sink has which lane; a sink keeps its lane as long as the process lives. Takes no lock.
+#[derive(Debug)]
+pub struct LaneTable([OnceLock<Arc<str>>; OWN_LANES]);
+
+impl Default for LaneTable {
+    fn default() -> Self {
+        Self([const { OnceLock::new() }; OWN_LANES])
+    }
+}
+
+impl LaneTable {
+    /// The lane of a sink, which it gets now if it has none.
+    #[must_use]
+    pub fn lane(&self, sink: &str) -> Lanes {
+        let has = |slot: &OnceLock<Arc<str>>| &**slot.get_or_init(|| sink.into()) == sink;
+        self.0.iter().position(has).map_or(Lanes::SHARED, |idx| Lanes(1 << idx))
+    }
+
+    /// The lane of a sink that has one of its own.
+    #[must_use]
+    pub fn find(&self, sink: &str) -> Option<Lanes> {
+        let has = |slot: &OnceLock<Arc<str>>| slot.get().is_some_and(|name| **name == *sink);
+        self.0.iter().position(has).map(|idx| Lanes(1 << idx))
+    }
+
+    /// The sinks of a set of lanes.
+    pub fn names(&self, lanes: Lanes) -> impl Iterator<Item = &str> + Clone {
+        let mut left = lanes.0;
+        let own = std::iter::from_fn(move || {
+            let idx = (left != 0).then(|| left.trailing_zeros() as usize)?;
+            left &= left - 1;
+            Some(self.0.get(idx))
+        });
+        own.flatten().filter_map(|slot| slot.get().map(|name| &**name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_sink_keeps_a_lane_of_its_own_as_long_as_there_are_some() {
+        let table = LaneTable::default();
+        let (a, b) = (table.lane("a"), table.lane("b"));
+        assert!(!a.meets(b) && table.lane("a") == a && table.find("b") == Some(b));
+        assert_eq!(table.names(a.or(b)).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(table.names(Lanes::ALL.without(a)).collect::<Vec<_>>(), ["b"]);
+        for sink in 2..OWN_LANES {
+            assert_ne!(table.lane(&sink.to_string()), Lanes::SHARED);
+        }
+        assert_eq!((table.lane("more"), table.find("more")), (Lanes::SHARED, None));
+        assert_eq!(table.lane("a"), a);
+    }
+}

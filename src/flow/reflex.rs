@@ -1,0 +1,88 @@
+//! The reflex: what is decided for every request, in its source's own task, at once.
+//!
+//! ```text
+//!   request
+//!      |
+//!   1. emergency switch -- thrown ----------------------------> the vault   Diverted
+//!      |  one relaxed load, every request
+//!   2. ambient zone      -- an edge is nearly full --> rings the controller, and goes on
+//!      |  every `check_every` requests of this worker thread
+//!   3. try-send          -- every edge is full ---------------> the vault   Spilled
+//!      |  \-- some are full, or a backend is out -------------> both        Split
+//!      |  a place in each edge
+//!      v
+//!   the pipeline                                     no room there either: given back, Full
+//! ```
+//!
+//! Nothing here locks, allocates, formats, logs or waits, and nothing writes a cache line that
+//! another worker writes, but for the edge or the vault that takes the batch.
+//! `benches/reflex/` measures that, `tests/it/allocations.rs` counts.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+
+use crossbeam_utils::CachePadded;
+
+use super::pulse::Pulse;
+use super::table::Full;
+use super::table::Placement;
+use super::table::RouteTable;
+use crate::event::Batch;
+
+/// The emergency switch of a process: thrown, every source that has a vault sends everything there.
+///
+/// Whoever turns the zone Red throws it; workers only ever read it.
+#[derive(Debug, Default)]
+pub struct Switch(CachePadded<AtomicBool>);
+
+impl Switch {
+    /// Throws it, or sets it back. The next request follows.
+    pub fn set(&self, is_thrown: bool) {
+        self.0.store(is_thrown, Ordering::Release);
+    }
+
+    /// Whether it is thrown.
+    fn is_thrown(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What a source has, and a transform has not: the right to decide between pipeline and vault.
+#[derive(Clone, Debug)]
+pub struct Reflex {
+    switch: Arc<Switch>,
+    pulse: Pulse,
+}
+
+impl Reflex {
+    /// Makes the reflex of one source.
+    #[must_use]
+    pub const fn new(switch: Arc<Switch>, pulse: Pulse) -> Self {
+        Self { switch, pulse }
+    }
+
+    /// Places a batch along `table`, or gives it back.
+    pub(super) fn place(&self, table: &RouteTable, batch: Batch) -> Result<Placement, Full> {
+        // 1. Emergency switch.
+        let is_thrown = self.switch.is_thrown();
+        if let Some(pivot) = &table.pivot
+            && (is_thrown || pivot.takes_all)
+        {
+            return pivot.vault.try_take(batch).map(|()| Placement::Diverted);
+        }
+        // 2. Ambient zone.
+        if self.pulse.beat() {
+            self.pulse.report(table.occupancy_permille());
+        }
+        // 3. Try-send.
+        match &table.pivot {
+            None => table.fan_out(batch).map(|()| Placement::Pipeline),
+            Some(pivot) if !table.has_one_way() => table.split(pivot, batch),
+            Some(pivot) => match table.fan_out(batch) {
+                Ok(()) => Ok(Placement::Pipeline),
+                Err(Full(batch)) => pivot.vault.try_take(batch).map(|()| Placement::Spilled),
+            },
+        }
+    }
+}

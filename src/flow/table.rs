@@ -1,0 +1,299 @@
+//! A [`RouteTable`]: the ways of one output, and how a batch is placed along them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::edge::EdgeSender;
+use super::edge::Place;
+use crate::event::Batch;
+use crate::event::Lanes;
+use crate::event::Origin;
+
+/// More ways than this from one output are refused when the table is made.
+pub(super) const WAYS_MAX: usize = 64;
+
+/// A sink that takes batches in the caller's task, without an edge: the vault.
+pub trait Intake: Send + Sync {
+    /// Takes the batch at once or gives it back. Never waits, never allocates for usual sizes.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] with the batch when there is no room now.
+    fn try_take(&self, batch: Batch) -> Result<(), Full>;
+
+    /// How much of its store is used, in thousandths. No pressure on those in front: it takes
+    /// batches at once until the end.
+    fn fill_permille(&self) -> u32;
+
+    /// When a refused sender may try again.
+    fn retry_after(&self) -> Duration;
+}
+
+/// The batch that nobody had room for.
+#[derive(Debug)]
+pub struct Full(pub Batch);
+
+/// One destination of a route.
+#[derive(Clone)]
+pub enum Target {
+    /// Through the edge in front of a component.
+    Edge(EdgeSender),
+    /// Straight into a sink.
+    Direct(Arc<dyn Intake>),
+}
+
+/// A destination with the sinks behind it.
+#[derive(Clone)]
+pub struct Way {
+    /// Where a batch is put.
+    pub target: Target,
+    /// Whom it comes to from there.
+    pub reach: Lanes,
+}
+
+impl From<Target> for Way {
+    /// The only way: it leads to everybody.
+    fn from(target: Target) -> Self {
+        Self { target, reach: Lanes::ALL }
+    }
+}
+
+/// Who takes over when the route is full or the emergency switch is thrown.
+#[derive(Clone)]
+pub struct Pivot {
+    /// The vault.
+    pub vault: Arc<dyn Intake>,
+    /// Everything goes to the vault in every zone: the source is journaled, or no backend behind it
+    /// is there.
+    pub takes_all: bool,
+    /// The sinks that are out, while others are there: what is theirs goes to the vault.
+    pub out: Lanes,
+}
+
+/// Where the batches of one output go now.
+#[derive(Clone, Default)]
+pub struct RouteTable {
+    /// All of them get every batch, but for batches that are for some sinks only.
+    pub ways: Vec<Way>,
+    /// Sinks that a batch comes to on several ways: that one copy arrived says nothing of the others.
+    pub tangled: Lanes,
+    /// Of a source that has a vault.
+    pub pivot: Option<Pivot>,
+    /// The sinks behind it, whether they have a way in now or not.
+    pub behind: Lanes,
+    /// Those of them that have none: they are being replaced. What is theirs is in the vault's hands
+    /// before it comes here, if there is a pivot.
+    pub closed: Lanes,
+    /// Whatever comes here can go to a vault instead, so nothing need wait for room.
+    pub is_backed: bool,
+}
+
+/// Where a batch was placed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// In the edges of the pipeline.
+    Pipeline,
+    /// In the vault, because everything goes there now.
+    Diverted,
+    /// In the vault, because an edge was full.
+    Spilled,
+    /// In the edges that had room, and for the other sinks in the vault.
+    Split,
+}
+
+/// Places that are reserved, one for each way.
+type Places = [Option<Place>; WAYS_MAX];
+
+impl RouteTable {
+    /// Places a batch on every way that leads to one of its sinks, or on none. Never waits.
+    ///
+    /// Of several ways the full ones hold nobody up where a vault stands by: for the sinks behind them
+    /// the batch fails, and its source gives the vault what they miss.
+    pub(super) fn fan_out(&self, batch: Batch) -> Result<(), Full> {
+        let Some(mut batch) = self.without_closed(batch)? else { return Ok(()) };
+        if let [Way { target: Target::Edge(edge), .. }] = self.ways.as_slice() {
+            let place = edge.reserve(batch.cost_bytes(), batch.origin());
+            let Some(place) = place else { return Err(Full(batch)) };
+            edge.fill(place, batch);
+            return Ok(());
+        }
+        let mut places: Places = [None; WAYS_MAX];
+        let (open, full) = self.reserve(&mut places, &batch, batch.lanes());
+        let passes_by = self.is_backed && batch.origin() == Origin::Source;
+        if !full.is_empty() && !passes_by {
+            self.cancel(&places);
+            return Err(Full(batch));
+        }
+        if open.is_empty() {
+            // Nobody has room, or whom it is for is being replaced, or is gone: its source finds
+            // another way.
+            self.cancel(&places);
+            batch.failed();
+            return Ok(());
+        }
+        if !full.is_empty() {
+            batch.fork(full).failed();
+            batch.narrow(open);
+        }
+        self.fill(&places, batch)
+    }
+
+    /// Returns what there is to place now: what is for a sink that is being replaced fails, so that a
+    /// vault keeps it for that sink, or waits, if there is none.
+    fn without_closed(&self, mut batch: Batch) -> Result<Option<Batch>, Full> {
+        let closed = self.closed.and(batch.lanes());
+        if closed.is_empty() {
+            return Ok(Some(batch));
+        }
+        if batch.origin() == Origin::Source && !self.is_backed {
+            return Err(Full(batch));
+        }
+        let open = batch.lanes().and(self.behind).without(closed);
+        if open.is_empty() {
+            batch.failed();
+            return Ok(None);
+        }
+        batch.fork(closed).failed();
+        batch.narrow(open);
+        Ok(Some(batch))
+    }
+
+    /// Whether there is one way, and nobody who is out.
+    pub(super) fn has_one_way(&self) -> bool {
+        self.ways.len() == 1 && self.pivot.as_ref().is_none_or(|pivot| pivot.out.is_empty())
+    }
+
+    /// Places a batch on the ways that have room, and gives the vault a copy for the sinks behind the
+    /// others and for those that are out.
+    pub(super) fn split(&self, pivot: &Pivot, mut batch: Batch) -> Result<Placement, Full> {
+        let mut places: Places = [None; WAYS_MAX];
+        let (open, full) = self.reserve(&mut places, &batch, batch.lanes().without(pivot.out));
+        let owed = full.or(pivot.out).and(batch.lanes());
+        if open.is_empty() {
+            self.cancel(&places);
+            return pivot.vault.try_take(batch).map(|()| Placement::Spilled);
+        }
+        if owed.is_empty() {
+            return self.fill(&places, batch).map(|()| Placement::Pipeline);
+        }
+        if let Err(Full(copy)) = pivot.vault.try_take(batch.fork(owed)) {
+            copy.withdrawn();
+            self.cancel(&places);
+            return Err(Full(batch));
+        }
+        batch.narrow(open);
+        match self.fill(&places, batch) {
+            Ok(()) => Ok(Placement::Split),
+            // What the vault has already is not taken back: the rest is to follow it.
+            Err(full) => Err(full),
+        }
+    }
+
+    /// Reserves a place on each way to some lanes. Returns the lanes of the batch that have one, and
+    /// those that have none, because a way to them is full.
+    fn reserve(&self, places: &mut Places, batch: &Batch, lanes: Lanes) -> (Lanes, Lanes) {
+        let (mut open, mut full) = (Lanes::NONE, Lanes::NONE);
+        for (slot, way) in places.iter_mut().zip(&self.ways) {
+            if !way.reach.meets(lanes) {
+                continue;
+            }
+            if let Target::Edge(edge) = &way.target {
+                *slot = edge.reserve(batch.cost_bytes(), batch.origin());
+                if slot.is_none() {
+                    full = full.or(way.reach);
+                    continue;
+                }
+            }
+            open = open.or(way.reach);
+        }
+        // A sink gets all of its copies, or none.
+        (open.without(full).and(lanes), full.and(lanes))
+    }
+
+    /// Puts a batch where places are reserved; direct targets cannot be reserved, and are asked first.
+    fn fill(&self, places: &Places, batch: Batch) -> Result<(), Full> {
+        for way in &self.ways {
+            let Target::Direct(intake) = &way.target else { continue };
+            if !way.reach.meets(batch.lanes()) {
+                continue;
+            }
+            if let Err(Full(copy)) = intake.try_take(batch.fork(way.reach)) {
+                copy.withdrawn();
+                self.cancel(places);
+                return Err(Full(batch));
+            }
+        }
+        let mut last: Option<(&EdgeSender, Place, Lanes)> = None;
+        for (place, way) in places.iter().zip(&self.ways) {
+            let (Some(place), Target::Edge(edge)) = (*place, &way.target) else { continue };
+            if !way.reach.meets(batch.lanes()) {
+                edge.cancel(place);
+            } else if let Some((edge, place, reach)) = last.replace((edge, place, way.reach)) {
+                edge.fill(place, batch.fork(reach));
+            }
+        }
+        match last {
+            Some((edge, place, reach)) => {
+                let mut batch = batch;
+                batch.narrow(reach);
+                edge.fill(place, batch);
+            }
+            // Only direct targets: each has its copy, the original is one too many.
+            None => batch.withdrawn(),
+        }
+        Ok(())
+    }
+
+    fn cancel(&self, places: &Places) {
+        for (place, way) in places.iter().zip(&self.ways) {
+            if let (Some(place), Target::Edge(edge)) = (place, &way.target) {
+                edge.cancel(*place);
+            }
+        }
+    }
+
+    /// Whom batches come to, sooner or later.
+    fn reach(&self) -> Lanes {
+        let out = self.pivot.as_ref().map_or(Lanes::NONE, |pivot| pivot.out);
+        self.ways.iter().fold(out, |reach, way| reach.or(way.reach))
+    }
+
+    /// Who still needs a request of which some lanes are served.
+    pub(super) fn owed(&self, served: Lanes) -> Lanes {
+        let reach = self.reach();
+        let owed = reach.without(served.without(self.tangled));
+        if owed == reach || owed.is_empty() { Lanes::ALL } else { owed }
+    }
+
+    /// The first edge on a way to one of its sinks that has no room for a batch.
+    pub(super) fn full_edge(
+        &self,
+        bytes: u64,
+        origin: Origin,
+        lanes: Lanes,
+    ) -> Option<&EdgeSender> {
+        let ways = self.ways.iter().filter(|way| way.reach.meets(lanes));
+        ways.filter_map(Way::edge).find(|edge| match edge.reserve(bytes, origin) {
+            Some(place) => {
+                edge.cancel(place);
+                false
+            }
+            None => true,
+        })
+    }
+
+    /// How full the fullest edge of the route is.
+    pub(super) fn occupancy_permille(&self) -> u32 {
+        let edges = self.ways.iter().filter_map(Way::edge);
+        edges.map(EdgeSender::occupancy_permille).max().unwrap_or(0)
+    }
+}
+
+impl Way {
+    const fn edge(&self) -> Option<&EdgeSender> {
+        match &self.target {
+            Target::Edge(edge) => Some(edge),
+            Target::Direct(_) => None,
+        }
+    }
+}

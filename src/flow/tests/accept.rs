@@ -1,0 +1,107 @@
+//! What a client is answered, and when: the [`Acceptor`].
+
+use super::*;
+
+#[tokio::test]
+async fn ok_means_delivered_to_every_sink() {
+    let mut rig = Rig::new(&[4, 4]);
+    let acceptor = rig.acceptor(AckLevel::Delivered);
+    let accepting = tokio::spawn(async move { acceptor.accept(request(), Instant::now()).await });
+    rig.receivers[0].recv().await.unwrap().delivered();
+    tokio::task::yield_now().await;
+    assert!(!accepting.is_finished());
+    rig.receivers[1].recv().await.unwrap().delivered();
+    assert_eq!(accepting.await.unwrap(), Ok(()));
+    assert_eq!(rig.books(), [2, 2, 0, 4, 0, 0]);
+}
+
+#[tokio::test]
+async fn when_patience_is_over_the_vault_has_it_and_the_first_copy_is_withdrawn() {
+    let mut rig = Rig::new(&[4]);
+    assert_eq!(rig.acceptor(AckLevel::Delivered).accept(request(), Instant::now()).await, Ok(()));
+    assert_eq!(rig.kept(), 1);
+    assert!(rig.receivers[0].try_recv().is_none(), "the copy in the edge is withdrawn");
+    assert_eq!(rig.books(), [2, 0, 0, 0, 2, 0]);
+}
+
+#[tokio::test]
+async fn what_a_sink_fails_to_deliver_goes_to_the_vault() {
+    let mut rig = Rig::new(&[4]);
+    let acceptor = rig.acceptor(AckLevel::Delivered);
+    let accepting = tokio::spawn(async move { acceptor.accept(request(), Instant::now()).await });
+    rig.receivers[0].recv().await.unwrap().failed();
+    assert_eq!(accepting.await.unwrap(), Ok(()));
+    assert_eq!(rig.books(), [2, 0, 0, 0, 2, 0]);
+}
+
+#[tokio::test]
+async fn without_a_vault_a_failure_is_told_to_the_client() {
+    let mut rig = Rig::new(&[4]);
+    rig.close_vault();
+    let acceptor = rig.acceptor(AckLevel::Delivered);
+    let accepting = tokio::spawn(async move { acceptor.accept(request(), Instant::now()).await });
+    rig.receivers[0].recv().await.unwrap().failed();
+    assert!(matches!(accepting.await.unwrap(), Err(Refusal::Busy { .. })));
+    assert_eq!(rig.books(), [2, 0, 0, 0, 0, 2]);
+}
+
+#[tokio::test]
+async fn a_backend_that_refuses_for_good_is_believed() {
+    let mut rig = Rig::new(&[4]);
+    let acceptor = rig.acceptor(AckLevel::Delivered);
+    let accepting = tokio::spawn(async move { acceptor.accept(request(), Instant::now()).await });
+    rig.receivers[0].recv().await.unwrap().rejected();
+    assert_eq!(accepting.await.unwrap(), Err(Refusal::Rejected));
+    assert_eq!(rig.books(), [2, 0, 0, 0, 0, 2]);
+}
+
+#[tokio::test]
+async fn when_nobody_has_room_the_client_is_told_when_to_come_back() {
+    let rig = Rig::new(&[1]);
+    rig.shelf.has_no_room.store(true, std::sync::atomic::Ordering::Relaxed);
+    rig.output().try_send(rig.batch()).unwrap();
+    let refusal =
+        rig.acceptor(AckLevel::Delivered).accept(request(), Instant::now()).await.unwrap_err();
+    let Refusal::Busy { retry_after } = refusal else { unreachable!("{refusal:?}") };
+    assert!((Duration::from_secs(3)..Duration::from_millis(4500)).contains(&retry_after));
+    assert_eq!(rig.books(), [4, 0, 2, 0, 0, 2]);
+}
+
+#[tokio::test]
+async fn received_answers_at_once_and_sees_the_request_through() {
+    let mut rig = Rig::new(&[4]);
+    let acceptor = rig.acceptor(AckLevel::Received);
+    assert_eq!(acceptor.accept(request(), Instant::now()).await, Ok(()));
+    rig.receivers[0].recv().await.unwrap().failed();
+    acceptor.drain().await;
+    assert_eq!(rig.books(), [2, 0, 0, 0, 2, 0]);
+}
+
+#[tokio::test]
+async fn a_client_that_goes_leaves_the_books_in_order() {
+    for answer in [Batch::failed as fn(Batch), Batch::delivered, Batch::rejected] {
+        let mut rig = Rig::new(&[4]);
+        let acceptor = rig.acceptor(AckLevel::Delivered);
+        let accepting =
+            tokio::spawn(async move { acceptor.accept(request(), Instant::now()).await });
+        let batch = rig.receivers[0].recv().await.unwrap();
+        accepting.abort();
+        assert!(accepting.await.is_err());
+        answer(batch);
+        let [received, copies, in_flight, delivered, vaulted, rejected] = rig.books();
+        assert_eq!((received, copies, in_flight), (2, 0, 0));
+        assert_eq!(delivered + vaulted + rejected, 2);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_goes_while_there_is_no_room_leaves_the_books_in_order() {
+    let rig = Rig::new(&[1]);
+    rig.shelf.has_no_room.store(true, std::sync::atomic::Ordering::Relaxed);
+    rig.output().try_send(rig.batch()).unwrap();
+    let acceptor = rig.acceptor(AckLevel::Delivered);
+    let waiting =
+        tokio::time::timeout(Duration::from_millis(30), acceptor.accept(request(), Instant::now()));
+    assert!(waiting.await.is_err());
+    assert_eq!(rig.books(), [4, 0, 2, 0, 0, 2]);
+}

@@ -1,0 +1,110 @@
+//! The figures of the delivery engine: of a sink, and of each of its endpoints.
+
+use prometheus::IntCounter;
+use prometheus::IntCounterVec;
+use prometheus::IntGauge;
+use prometheus::IntGaugeVec;
+
+use crate::metrics::Builder;
+use crate::metrics::Metrics;
+
+/// What one sink has on its way.
+#[derive(Clone)]
+pub struct DeliveryMetrics {
+    /// Requests that may be on their way at the same time.
+    pub limit: IntGauge,
+    /// Requests on their way.
+    pub in_flight: IntGauge,
+}
+
+/// One endpoint of a sink.
+#[derive(Clone)]
+pub struct EndpointMetrics {
+    /// Attempts that were answered, with OK or for good.
+    pub answered: IntCounter,
+    /// Attempts that failed.
+    pub failures: IntCounter,
+    /// 1 while it is out.
+    pub out: IntGauge,
+}
+
+pub(super) struct DeliveryFamilies {
+    limit: IntGaugeVec,
+    in_flight: IntGaugeVec,
+    answered: IntCounterVec,
+    failures: IntCounterVec,
+    out: IntGaugeVec,
+}
+
+impl Builder {
+    pub(super) fn deliveries(&self) -> DeliveryFamilies {
+        let of_endpoint = ["sink", "endpoint"];
+        DeliveryFamilies {
+            limit: self.gauge(
+                "sink_concurrency_limit",
+                &["sink"],
+                "Requests that may be on their way at the same time.",
+            ),
+            in_flight: self.gauge(
+                "sink_in_flight_requests",
+                &["sink"],
+                "Requests on their way to a backend.",
+            ),
+            answered: self.counter(
+                "sink_endpoint_answered_total",
+                &of_endpoint,
+                "Attempts that an endpoint answered, with OK or for good.",
+            ),
+            failures: self.counter(
+                "sink_endpoint_failures_total",
+                &of_endpoint,
+                "Attempts that failed at an endpoint and are repeated, there or at another one.",
+            ),
+            out: self.gauge(
+                "sink_endpoint_out",
+                &of_endpoint,
+                "1 while an endpoint is out and only asked whether it is back.",
+            ),
+        }
+    }
+}
+
+impl Metrics {
+    /// What a sink has on its way.
+    #[must_use]
+    pub fn delivery(&self, sink: &str) -> DeliveryMetrics {
+        DeliveryMetrics {
+            limit: self.deliveries.limit.with_label_values(&[sink]),
+            in_flight: self.deliveries.in_flight.with_label_values(&[sink]),
+        }
+    }
+
+    /// The figures of an endpoint of a sink.
+    #[must_use]
+    pub fn endpoint(&self, sink: &str, endpoint: &str) -> EndpointMetrics {
+        let labels = [sink, endpoint];
+        EndpointMetrics {
+            answered: self.deliveries.answered.with_label_values(&labels),
+            failures: self.deliveries.failures.with_label_values(&labels),
+            out: self.deliveries.out.with_label_values(&labels),
+        }
+    }
+}
+
+impl DeliveryMetrics {
+    /// Counts a request as on its way until the guard is dropped.
+    #[must_use]
+    pub fn on_its_way(&self) -> OnItsWay<'_> {
+        self.in_flight.inc();
+        OnItsWay(&self.in_flight)
+    }
+}
+
+/// A request on its way.
+pub struct OnItsWay<'a>(&'a IntGauge);
+
+impl Drop for OnItsWay<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

@@ -1,0 +1,49 @@
+//! The figures of the memory.
+
+use prometheus::IntGauge;
+use prometheus::IntGaugeVec;
+
+use crate::metrics::Builder;
+use crate::metrics::Metrics;
+
+/// The gauges of one share of the memory budget.
+#[derive(Clone)]
+pub struct MemoryMetrics {
+    /// Bytes that are used.
+    pub used: IntGauge,
+    /// Bytes that may be used.
+    pub limit: IntGauge,
+}
+
+pub(super) struct MemoryFamilies {
+    used: IntGaugeVec,
+    limit: IntGaugeVec,
+}
+
+impl Builder {
+    pub(super) fn memory(&self) -> MemoryFamilies {
+        let used = "Bytes of the memory budget that are used, by share.";
+        let limit = "Bytes of the memory budget that may be used, by share.";
+        MemoryFamilies {
+            used: self.gauge("memory_used_bytes", &["share"], used),
+            limit: self.gauge("memory_limit_bytes", &["share"], limit),
+        }
+    }
+
+    pub(super) fn memory_idle(&self) -> IntGauge {
+        let help = "Bytes that the buffer pool keeps for later.";
+        self.gauge("memory_idle_bytes", &[], help).with_label_values::<&str>(&[])
+    }
+}
+
+impl Metrics {
+    /// The gauges of a share.
+    #[must_use]
+    pub fn memory(&self, share: &str) -> MemoryMetrics {
+        let MemoryFamilies { used, limit } = &self.memory;
+        MemoryMetrics {
+            used: used.with_label_values(&[share]),
+            limit: limit.with_label_values(&[share]),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The figures of transforms.
+
+use prometheus::IntCounter;
+use prometheus::IntCounterVec;
+
+use crate::metrics::Builder;
+use crate::metrics::Metrics;
+
+pub(super) struct TransformFamilies {
+    redacted: IntCounterVec,
+    taken_out: IntCounterVec,
+    joined: IntCounterVec,
+    joined_requests: IntCounterVec,
+    divided_requests: IntCounterVec,
+    routed: IntCounterVec,
+}
+
+impl Builder {
+    pub(super) fn transforms(&self) -> TransformFamilies {
+        TransformFamilies {
+            redacted: self.counter(
+                "transform_redacted_total",
+                &["transform", "pattern"],
+                "Values and parts of texts that were redacted, by what found them.",
+            ),
+            taken_out: self.counter(
+                "transform_taken_out_records_total",
+                &["transform", "class"],
+                "Records that a transform took out, by the value of its key if it is named in the configuration.",
+            ),
+            joined: self.counter(
+                "transform_joined_total",
+                &["transform", "cause"],
+                "Requests that a transform made by joining, by what ended the wait for more: size, timeout, room or end.",
+            ),
+            joined_requests: self.counter(
+                "transform_joined_requests_total",
+                &["transform"],
+                "Requests that are in those a transform made by joining.",
+            ),
+            divided_requests: self.counter(
+                "transform_divided_requests_total",
+                &["transform"],
+                "Requests that a transform divided because of their size or their resources.",
+            ),
+            routed: self.counter(
+                "transform_routed_records_total",
+                &["transform", "output"],
+                "Records that matched an output of a transform, whether somebody reads it or not.",
+            ),
+        }
+    }
+}
+
+impl Metrics {
+    /// The records that a transform has taken out of a class; classes come from the configuration.
+    #[must_use]
+    pub fn taken_out(&self, id: &str, class: &str) -> IntCounter {
+        self.transforms.taken_out.with_label_values(&[id, class])
+    }
+
+    /// The requests that a transform made by joining, for a cause.
+    #[must_use]
+    pub fn joined(&self, id: &str, cause: &str) -> IntCounter {
+        self.transforms.joined.with_label_values(&[id, cause])
+    }
+
+    /// The requests that are in those which a transform made by joining.
+    #[must_use]
+    pub fn joined_requests(&self, id: &str) -> IntCounter {
+        self.transforms.joined_requests.with_label_values(&[id])
+    }
+
+    /// The requests that a transform has divided.
+    #[must_use]
+    pub fn divided_requests(&self, id: &str) -> IntCounter {
+        self.transforms.divided_requests.with_label_values(&[id])
+    }
+
+    /// The records that came to an output of a transform; outputs come from the configuration.
+    #[must_use]
+    pub fn routed(&self, id: &str, output: &str) -> IntCounter {
+        self.transforms.routed.with_label_values(&[id, output])
+    }
+
+    /// What a pattern of a transform has redacted; patterns come from the configuration.
+    #[must_use]
+    pub fn redacted(&self, id: &str, pattern: &str) -> IntCounter {
+        self.transforms.redacted.with_label_values(&[id, pattern])
+    }
+}

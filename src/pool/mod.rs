@@ -1,0 +1,28 @@
+//! The memory of the process: budgets that say how much may be used, and buffers to use.
+//!
+//! ```text
+//!  Memory        what all components of a process share
+//!   |- Shares    one Budget for each part: ingest, edges, vault, replay, s3
+//!   |   `- Grant   bytes taken from a budget; given back when dropped
+//!   `- Pool      page-aligned buffers by size class, kept for the next one who needs one
+//!       `- PooledBuffer --freeze--> Bytes   the buffer returns when the last clone is dropped
+//! ```
+//!
+//! A budget only counts: it refuses, or makes wait, before anything is allocated. Taking from a
+//! budget, and taking a buffer that the pool has, costs no memory from the heap.
+
+mod budget;
+mod buffer;
+mod grant;
+mod memory;
+mod slabs;
+
+#[cfg(test)]
+mod tests;
+
+pub use budget::Budget;
+pub use buffer::PooledBuffer;
+pub use grant::Grant;
+pub use memory::Limits;
+pub use memory::Memory;
+pub use slabs::Pool;

@@ -1,0 +1,298 @@
+//! The watchdog: says when nothing moves although there is work, what waits for what, and when it is
+//! over. Pure: time and work are handed in.
+//!
+//! Only time that was watched counts: a process that was stopped, or a machine that slept, could not
+//! have moved anything, and so a gap between two looks counts as a second at most.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use super::duty::Duty;
+use super::duty::Part;
+use super::duty::Work;
+use super::reading::Place;
+
+/// A longer gap between two looks counts as this much.
+const GAP_MAX: Duration = Duration::from_secs(1);
+
+/// What one look at one part brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bark {
+    /// It stands still since so long; told once.
+    Stalled,
+    /// It moves again, or has nothing to do any more.
+    Over,
+}
+
+/// One part, watched. A pure function of (state, now, work).
+#[derive(Clone, Debug, Default)]
+struct Vigil {
+    last: Option<(Instant, Work)>,
+    /// How long nothing has moved although there was work.
+    still: Duration,
+    /// How long ago something was refused.
+    since_refusal: Option<Duration>,
+    is_stalled: bool,
+}
+
+impl Vigil {
+    fn look(&mut self, now: Instant, work: Work, after: Duration) -> Option<Bark> {
+        let (then, before) = self.last.replace((now, work)).unwrap_or((now, work));
+        let step = now.saturating_duration_since(then).min(GAP_MAX);
+        if work.refused == before.refused {
+            self.since_refusal = self.since_refusal.map(|ago| ago + step);
+        } else {
+            self.since_refusal = Some(Duration::ZERO);
+        }
+        // Who was refused comes again: until then it is work that nobody sees.
+        let is_wanted = self.since_refusal.is_some_and(|ago| ago <= after);
+        let has_work = 0 < work.waiting || is_wanted;
+        if work.done != before.done || !has_work {
+            self.still = Duration::ZERO;
+            if work.done != before.done {
+                self.since_refusal = None;
+            }
+            return std::mem::take(&mut self.is_stalled).then_some(Bark::Over);
+        }
+        self.still += step;
+        let is_news = after <= self.still && !self.is_stalled;
+        self.is_stalled |= is_news;
+        is_news.then_some(Bark::Stalled)
+    }
+}
+
+/// A part that stands still.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stall {
+    /// The component.
+    pub place: Place,
+    /// What waits for what.
+    pub waits: &'static str,
+    /// Whose work it is.
+    pub part: Part,
+    /// How much waits.
+    pub waiting: u64,
+    /// For how long it stands still, or has stood still.
+    pub lasts: Duration,
+}
+
+impl fmt::Display for Stall {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { place, waits, waiting, lasts, .. } = self;
+        let seconds = lasts.as_secs();
+        match waiting {
+            // All were sent away.
+            0 => write!(formatter, "{place} has refused everything for {seconds} s"),
+            _ => write!(formatter, "{place}: {waiting} {waits} for {seconds} s"),
+        }
+    }
+}
+
+/// What the watchdog has to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// Nothing moves although there is work.
+    Stalled(Stall),
+    /// It moves again, or its work is gone.
+    Over(Stall),
+}
+
+struct Post {
+    stall: Stall,
+    vigil: Vigil,
+    is_seen: bool,
+}
+
+/// Watches every part that has duties.
+#[derive(Default)]
+pub struct Watchdog {
+    /// Nobody is watched without it.
+    after: Option<Duration>,
+    posts: Vec<Post>,
+}
+
+impl Watchdog {
+    /// Barks after this long from now on; never without it.
+    pub fn configure(&mut self, after: Option<Duration>) {
+        self.after = after;
+    }
+
+    /// Looks at all parts. Allocates only when there is news, or a part that it did not know.
+    pub fn look(&mut self, now: Instant, duties: &[Duty]) -> Vec<News> {
+        let mut news = Vec::new();
+        let after = self.after.unwrap_or(Duration::MAX);
+        for post in &mut self.posts {
+            post.is_seen = false;
+        }
+        for duty in duties {
+            let Post { stall, vigil, is_seen } = self.post(duty);
+            *is_seen = true;
+            let stood = vigil.still;
+            let bark = vigil.look(now, duty.work, after);
+            (stall.waiting, stall.lasts) = (duty.work.waiting, vigil.still);
+            match bark {
+                Some(Bark::Stalled) => news.push(News::Stalled(stall.clone())),
+                Some(Bark::Over) => news.push(News::Over(Stall { lasts: stood, ..stall.clone() })),
+                None => {}
+            }
+        }
+        self.posts.retain(|post| {
+            if !post.is_seen && post.vigil.is_stalled {
+                news.push(News::Over(post.stall.clone()));
+            }
+            post.is_seen
+        });
+        news
+    }
+
+    /// What stands still now.
+    pub fn stalls(&self) -> impl Iterator<Item = &Stall> {
+        self.posts.iter().filter(|post| post.vigil.is_stalled).map(|post| &post.stall)
+    }
+
+    fn post(&mut self, duty: &Duty) -> &mut Post {
+        let is_it = |post: &Post| post.stall.place == duty.place && post.stall.waits == duty.waits;
+        let idx = self.posts.iter().position(is_it).unwrap_or_else(|| {
+            let (place, lasts) = (Arc::clone(&duty.place), Duration::ZERO);
+            let stall = Stall { place, waits: duty.waits, part: duty.part, waiting: 0, lasts };
+            self.posts.push(Post { stall, vigil: Vigil::default(), is_seen: true });
+            self.posts.len() - 1
+        });
+        &mut self.posts[idx]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const AFTER: Duration = Duration::from_secs(5);
+
+    fn work(waiting: u64, done: u64, refused: u64) -> Work {
+        Work { waiting, done, refused }
+    }
+
+    /// Looks ten times a second for so long at the same work; returns what was barked.
+    fn watch(vigil: &mut Vigil, now: &mut Instant, seconds: u64, work: Work) -> Vec<Bark> {
+        let mut barks = Vec::new();
+        for _ in 0..seconds * 10 {
+            *now += Duration::from_millis(100);
+            barks.extend(vigil.look(*now, work, AFTER));
+        }
+        barks
+    }
+
+    #[test]
+    fn it_barks_once_after_five_seconds_and_tells_the_end() {
+        let (mut vigil, mut now) = (Vigil::default(), Instant::now());
+        let mut see = |seconds, work| watch(&mut vigil, &mut now, seconds, work);
+        assert!(see(60, work(0, 3, 0)).is_empty(), "idle");
+        assert!(see(4, work(7, 3, 0)).is_empty(), "not yet");
+        assert_eq!(see(2, work(9, 3, 0)), [Bark::Stalled]);
+        assert!(see(600, work(10, 3, 0)).is_empty(), "once");
+        assert_eq!(see(1, work(10, 4, 0)), [Bark::Over]);
+        assert_eq!(see(6, work(10, 4, 0)), [Bark::Stalled], "another one");
+        assert_eq!(see(1, work(0, 4, 0)), [Bark::Over], "its work is gone");
+    }
+
+    #[test]
+    fn who_is_refused_and_comes_again_is_work() {
+        let (mut vigil, mut now) = (Vigil::default(), Instant::now());
+        let mut barks = Vec::new();
+        for round in 1..=8 {
+            barks.extend(watch(&mut vigil, &mut now, 2, work(0, 0, round)));
+        }
+        assert_eq!(barks, [Bark::Stalled]);
+        assert_eq!(watch(&mut vigil, &mut now, 10, work(0, 0, 8)), [Bark::Over], "nobody came");
+        let mut barks = Vec::new();
+        for round in 9..=20 {
+            barks.extend(watch(&mut vigil, &mut now, 2, work(0, round, round)));
+        }
+        assert!(barks.is_empty(), "some are refused and some are taken");
+    }
+
+    #[test]
+    fn time_that_nobody_watched_is_no_stall() {
+        let (mut vigil, mut now) = (Vigil::default(), Instant::now());
+        assert!(watch(&mut vigil, &mut now, 1, work(1, 0, 0)).is_empty());
+        assert_eq!(vigil.look(now + Duration::from_hours(8), work(1, 0, 0), AFTER), None);
+        assert_eq!(vigil.look(now, work(1, 0, 0), AFTER), None, "backward");
+        assert_eq!(vigil.still, Duration::from_millis(1900));
+    }
+
+    #[test]
+    fn each_part_is_watched_for_itself_and_one_that_is_removed_is_over() {
+        let (mut watchdog, mut now) = (Watchdog::default(), Instant::now());
+        watchdog.configure(Some(AFTER));
+        let duty = |place: &str, done| Duty {
+            place: place.into(),
+            waits: "batches wait for the backend's answer",
+            part: Part::Inside,
+            work: work(37, done, 0),
+        };
+        let mut told = Vec::new();
+        for tick in 0..120 {
+            now += Duration::from_millis(100);
+            told.extend(watchdog.look(now, &[duty("stuck", 0), duty("busy", tick)]));
+        }
+        let [News::Stalled(stall)] = &*told else { panic!("{told:?}") };
+        let told = "stuck: 37 batches wait for the backend's answer for 5 s";
+        assert_eq!(stall.to_string(), told);
+        let lasts: Vec<u64> = watchdog.stalls().map(|stall| stall.lasts.as_secs()).collect();
+        assert_eq!(lasts, [11]);
+        let over = watchdog.look(now, &[duty("busy", 0)]);
+        assert!(matches!(&*over, [News::Over(stall)] if &*stall.place == "stuck"), "{over:?}");
+        assert_eq!(watchdog.stalls().count(), 0);
+    }
+
+    #[test]
+    fn without_a_time_nobody_is_watched() {
+        let (mut watchdog, mut now) = (Watchdog::default(), Instant::now());
+        let (place, waits) = (Place::from("stuck"), "batches wait");
+        let duty = Duty { place, waits, part: Part::Intake, work: work(1, 0, 0) };
+        for _ in 0..1000 {
+            now += Duration::from_secs(1);
+            assert!(watchdog.look(now, std::slice::from_ref(&duty)).is_empty());
+        }
+    }
+
+    proptest! {
+        /// Whatever happens: no bark while idle or moving, every bark has had five watched seconds of
+        /// work without movement before it, and barks and ends alternate.
+        #[test]
+        fn it_never_barks_without_a_stall(
+            looks in prop::collection::vec((0_u64..3000, 0_u64..3, 0_u8..8, 0_u8..8), 1..200)
+        ) {
+            let (mut vigil, mut now) = (Vigil::default(), Instant::now());
+            let (mut done, mut refused) = (0, 0);
+            let (mut still, mut quiet) = (Duration::ZERO, Duration::MAX);
+            let mut is_stalled = false;
+            for (idx, (millis, waiting, moves, refuses)) in looks.into_iter().enumerate() {
+                let step = if idx == 0 { 0 } else { millis };
+                now += Duration::from_millis(step);
+                let step = Duration::from_millis(step).min(GAP_MAX);
+                let (is_moved, is_refused) = (idx > 0 && moves == 0, idx > 0 && refuses == 0);
+                done += u64::from(is_moved);
+                refused += u64::from(is_refused);
+                quiet = if is_refused { Duration::ZERO } else { quiet.saturating_add(step) };
+                let has_work = 0 < waiting || quiet <= AFTER;
+                still = if is_moved || !has_work { Duration::ZERO } else { still + step };
+                if is_moved {
+                    quiet = Duration::MAX;
+                }
+                let bark = vigil.look(now, work(waiting, done, refused), AFTER);
+                let expected = match (is_stalled, AFTER <= still) {
+                    (false, true) => Some(Bark::Stalled),
+                    (true, false) => Some(Bark::Over),
+                    _ => None,
+                };
+                prop_assert_eq!(bark, expected);
+                is_stalled = AFTER <= still;
+            }
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Reads the one message of a unary gRPC request.
+//!
+//! ```text
+//!  0          1              5
+//!  +----------+--------------+---------------------+
+//!  | flag u8  | length u32be | message             |
+//!  +----------+--------------+---------------------+
+//! ```
+//!
+//! The flag is 1 when the message is compressed, as the header `grpc-encoding` says. Room for the
+//! message is taken when its length is known and before the rest of it is read.
+//!
+//! Source: gRPC over HTTP2, "Length-Prefixed-Message".
+
+use bytes::Buf;
+use bytes::Bytes;
+
+use super::answer::Refused;
+use super::body::Body;
+use super::filling::Filling;
+use super::filling::whole;
+use super::inflate::Compression;
+use super::inflate::inflate;
+use super::room::Received;
+use super::room::Room;
+
+const HEAD_BYTES: usize = 5;
+
+/// Returns the message, decompressed; neither form may be larger than `limit` bytes.
+pub(super) async fn read(
+    body: &mut Body,
+    compression: Compression,
+    room: &Room,
+    limit: u64,
+) -> Result<Received, Refused> {
+    let (head, first) = head(body).await?;
+    let [flag, len @ ..] = head;
+    let len = u32::from_be_bytes(len);
+    let compression = match (flag, compression) {
+        (0, _) => Compression::None,
+        (1, Compression::None) => {
+            return Err(broken("the message is compressed, and grpc-encoding does not say how"));
+        }
+        (1, compression) => compression,
+        _ => return Err(broken("the flag of the message is neither 0 nor 1")),
+    };
+    if limit < u64::from(len) {
+        return Err(Refused::TooLarge { limit_bytes: limit });
+    }
+    let received = message(body, room, first, len as usize).await?;
+    if body.next().await?.is_some() {
+        return Err(broken("the request has more than one message"));
+    }
+    match compression {
+        Compression::None => Ok(received),
+        compression => inflate(received, compression, room, limit).await,
+    }
+}
+
+/// Reads the head, and returns it with what came behind it.
+async fn head(body: &mut Body) -> Result<([u8; HEAD_BYTES], Bytes), Refused> {
+    let mut head = [0; HEAD_BYTES];
+    let mut filled = 0;
+    loop {
+        let Some(mut piece) = body.next().await? else {
+            let is_empty = filled == 0;
+            return Err(broken(if is_empty { "it has no message" } else { "the message is torn" }));
+        };
+        let part = piece.len().min(HEAD_BYTES - filled);
+        head[filled..filled + part].copy_from_slice(&piece[..part]);
+        piece.advance(part);
+        filled += part;
+        if filled == HEAD_BYTES {
+            return Ok((head, piece));
+        }
+    }
+}
+
+/// Reads the message itself.
+async fn message(
+    body: &mut Body,
+    room: &Room,
+    mut first: Bytes,
+    len: usize,
+) -> Result<Received, Refused> {
+    if first.is_empty() && 0 < len {
+        first = body.next().await?.ok_or_else(|| broken("the message is torn"))?;
+    }
+    if len == first.len() {
+        return whole(room, first).await;
+    }
+    let too_much = || broken("the request has more than one message");
+    if len < first.len() {
+        return Err(too_much());
+    }
+    let mut filling = Filling::begin(room, len, len).await?;
+    filling.push(&first).await?;
+    drop(first);
+    while filling.buffer.len() < len {
+        let piece = body.next().await?.ok_or_else(|| broken("the message is torn"))?;
+        if len - filling.buffer.len() < piece.len() {
+            return Err(too_much());
+        }
+        filling.push(&piece).await?;
+    }
+    Ok(filling.finish())
+}
+
+fn broken(reason: &str) -> Refused {
+    Refused::Broken(reason.to_owned())
+}

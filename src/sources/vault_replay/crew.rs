@@ -1,0 +1,182 @@
+//! One reader for each sink: their cursors, and what all of them together are done with.
+//!
+//! ```text
+//!   vault --- cursor of sink a ---> what a still needs
+//!        \--- cursor of sink b ---> what b still needs, however far a is
+//! ```
+//!
+//! The vault keeps a segment until every cursor has passed it.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use crate::config::ComponentId;
+use crate::config::running::Inherited;
+use crate::event::Bucket;
+use crate::event::Lanes;
+use crate::event::Ledger;
+use crate::event::Ledgers;
+use crate::event::Note;
+use crate::event::Signal;
+use crate::event::SinkId;
+use crate::vault::CursorHandle;
+use crate::vault::Log;
+use crate::vault::Order;
+use crate::vault::Reader;
+use crate::vault::StoredRecord;
+use crate::vault::VaultError;
+
+/// Between the id of the replay and that of the sink; no id has capitals.
+const BETWEEN: &str = ".TO.";
+/// The longest name of a cursor.
+const NAME_LEN_MAX: usize = 64;
+/// Of it, the part that names the replay.
+const REPLAY_LEN_MAX: usize = 32;
+/// 96 bits: no two of some dozen names have the same.
+const FINGERPRINT_LEN: usize = 24;
+
+/// The cursors of one replay.
+pub(super) struct Crew {
+    /// One for each sink; the lock makes one of those that acknowledge a record the last.
+    cursors: Mutex<Vec<CursorHandle>>,
+    ledgers: &'static Ledgers,
+}
+
+/// What reads for one sink.
+pub(super) struct Member {
+    pub(super) lane: Lanes,
+    /// Its row in the books.
+    pub(super) sink: SinkId,
+    pub(super) reader: Reader,
+}
+
+impl Crew {
+    /// Opens a reader for each sink, each on a cursor of its own. A sink that is new begins where the
+    /// slowest is; what only sinks needed that are there no more is let go of. Blocks.
+    pub(super) fn open(
+        log: &Arc<Log>,
+        replay: &ComponentId,
+        sinks: &[(String, Lanes)],
+        order: Order,
+        ledgers: &'static Ledgers,
+        inherited: &Inherited,
+    ) -> Result<(Arc<Self>, Vec<Member>), VaultError> {
+        let own = own_cursors(log, replay);
+        let slowest = log.slowest_of(&own);
+        let mut members = Vec::new();
+        for (sink, lane) in sinks {
+            let name =
+                if sinks.len() == 1 { replay.to_string() } else { cursor_name(replay, sink) };
+            if let Some(slowest) = &slowest {
+                log.copy_cursor(slowest, &name)?;
+            }
+            let reader = Reader::open_in(log, &name, order)?;
+            members.push(Member { lane: *lane, sink: ledgers.sink(sink), reader });
+        }
+        let cursors = members.iter().map(|member| member.reader.handle()).collect();
+        let crew = Arc::new(Self { cursors: Mutex::new(cursors), ledgers });
+        let is_old = |name: &&String| !members.iter().any(|member| member.reader.name() == **name);
+        for name in own.iter().filter(is_old) {
+            crew.retire(log, name, inherited)?;
+        }
+        Ok((crew, members))
+    }
+
+    /// Acknowledges a record for one sink; once all have it, the vault's copy leaves the books.
+    pub(super) fn ack(
+        &self,
+        cursor: &CursorHandle,
+        seq: u64,
+        ledger: &Ledger,
+        booked: (Signal, u64),
+    ) {
+        let (signal, records) = booked;
+        let cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
+        cursor.ack(seq);
+        if cursors.iter().all(|cursor| cursor.has(seq)) {
+            ledger.withdraw(signal, Bucket::Vaulted, records);
+        }
+    }
+
+    /// Removes the cursor of a sink that is there no more.
+    fn retire(&self, log: &Arc<Log>, name: &str, inherited: &Inherited) -> Result<(), VaultError> {
+        let mut reader = Reader::open(log, name)?;
+        let backlog = reader.backlog();
+        let cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(record) = reader.next()? {
+            if cursors.iter().all(|cursor| cursor.has(record.seq)) {
+                self.forget(&record, inherited.is_news(record.seq));
+            }
+            reader.ack(record.seq);
+        }
+        drop((reader, cursors));
+        log.remove_cursor(name)?;
+        tracing::info!(
+            cursor = name,
+            passed = backlog.records,
+            "Cursor of a former sink is removed."
+        );
+        Ok(())
+    }
+
+    /// Takes a record out of the books that nobody needs any more; one that an earlier process left
+    /// comes into them first.
+    fn forget(&self, record: &StoredRecord, is_news: bool) {
+        let Some(signal) = Signal::from_u8(record.signal) else { return };
+        let note = Note::read(&record.attrs);
+        let (ledger, records) = (self.ledgers.source(note.source_name()), note.records);
+        if is_news {
+            let signed = i64::try_from(records).unwrap_or(i64::MAX);
+            ledger.book(signal, Bucket::Recovered, signed);
+            ledger.book(signal, Bucket::Vaulted, signed);
+        }
+        ledger.withdraw(signal, Bucket::Vaulted, records);
+    }
+}
+
+/// The cursors that a replay has made: one named like itself, or one for each sink.
+fn own_cursors(log: &Log, replay: &ComponentId) -> Vec<String> {
+    let prefix = prefix(replay);
+    let is_own = |name: &String| name == replay.as_str() || name.starts_with(&prefix);
+    log.cursors().into_iter().filter(is_own).collect()
+}
+
+/// The name of a sink's cursor; what would be too long becomes a fingerprint.
+fn cursor_name(replay: &ComponentId, sink: &str) -> String {
+    let prefix = prefix(replay);
+    let room = NAME_LEN_MAX - prefix.len();
+    format!("{prefix}{}", fitting(sink, room))
+}
+
+/// How the names of a replay's cursors begin.
+fn prefix(replay: &ComponentId) -> String {
+    format!("{}{BETWEEN}", fitting(replay.as_str(), REPLAY_LEN_MAX))
+}
+
+/// A text, or a fingerprint of it where it is longer than there is room.
+fn fitting(text: &str, room: usize) -> String {
+    if text.len() <= room {
+        return text.to_owned();
+    }
+    blake3::hash(text.as_bytes()).to_hex().chars().take(room.min(FINGERPRINT_LEN)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_cursors_fit_and_are_told_apart() {
+        let id = |text: &str| text.parse::<ComponentId>().unwrap();
+        assert_eq!(cursor_name(&id("replay"), "backend"), "replay.TO.backend");
+        let long = "b".repeat(64);
+        let name = cursor_name(&id("replay"), &long);
+        assert!(name.len() <= NAME_LEN_MAX && name.starts_with("replay.TO."), "{name}");
+        assert_ne!(name, cursor_name(&id("replay"), &"c".repeat(64)));
+        let longest = id(&"a".repeat(64));
+        assert_ne!(cursor_name(&longest, "x"), cursor_name(&longest, "y"));
+        assert!(cursor_name(&longest, &long).starts_with(&prefix(&longest)));
+        assert!(cursor_name(&longest, &long).len() <= NAME_LEN_MAX);
+    }
+}

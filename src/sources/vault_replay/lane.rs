@@ -1,0 +1,155 @@
+//! Reads the vault for one sink, and hands on what it needs.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::VaultReplayConfig;
+use super::blocking;
+use super::pace::Pace;
+use super::sender::Sender;
+use super::window::Window;
+use crate::config::running::Context;
+use crate::config::running::RunError;
+use crate::config::running::Stop;
+use crate::metrics::VaultMetrics;
+use crate::somatic::Counted;
+use crate::somatic::OnDuty;
+use crate::somatic::Part;
+use crate::somatic::Zone;
+use crate::somatic::ZoneWatch;
+use crate::vault::Reader;
+use crate::vault::StoredRecord;
+use crate::vault::VaultError;
+
+/// How long a read waits for something new before it looks around.
+pub(super) const READ_WAIT: Duration = Duration::from_millis(200);
+/// What is read at once: a hop to another thread costs as much as reading some small requests.
+const CHUNK_RECORDS_MAX: usize = 32;
+const CHUNK_BYTES_MAX: usize = 256 << 10;
+/// How often the cursor is saved.
+const SAVE_EVERY: Duration = Duration::from_millis(100);
+/// It is saved sooner after this many deliveries: a crash repeats no more than these and what is on
+/// its way.
+const SAVE_EVERY_ACKS: u64 = 1000;
+
+/// What it does while it reads.
+const READS: &str = "reads of the vault wait for the disk";
+
+/// The reading for one sink.
+pub(super) struct LaneRun {
+    reader: Reader,
+    sender: Arc<Sender>,
+    window: Window,
+    pace: Pace,
+    reads: Counted,
+    zone: ZoneWatch,
+    saved: Instant,
+    _on_duty: OnDuty,
+}
+
+impl LaneRun {
+    pub(super) fn new(
+        config: &VaultReplayConfig,
+        context: &Context,
+        metrics: &VaultMetrics,
+        reader: Reader,
+        sender: Arc<Sender>,
+    ) -> Self {
+        let window = Window::new(config, &context.memory.replay);
+        let on_duty = window.watch(context, metrics);
+        Self {
+            reader,
+            sender,
+            window,
+            pace: Pace::new(config, Arc::clone(&context.governor)),
+            reads: context.vitals.duties.count(context.id.as_str(), READS, Part::Inside),
+            zone: context.zone.clone(),
+            saved: Instant::now(),
+            _on_duty: on_duty,
+        }
+    }
+
+    /// Runs until stopped; then it waits for what is on its way, but not for long.
+    pub(super) async fn run(mut self, stop: Stop) -> Result<(), RunError> {
+        let mut chunk = VecDeque::new();
+        loop {
+            self.window.reap();
+            if self.saved.elapsed() >= SAVE_EVERY || self.reader.unsaved() >= SAVE_EVERY_ACKS {
+                self = self.save().await?;
+            }
+            let zone = *self.zone.borrow();
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = self.pace.wait(zone) => {}
+            }
+            if *self.zone.borrow() == Zone::Red {
+                continue;
+            }
+            if chunk.is_empty() {
+                (self, chunk) = self.read().await?;
+            }
+            let Some(record) = chunk.pop_front() else { continue };
+            if !self.hand_on(record, &stop).await {
+                break;
+            }
+        }
+        self.window.close().await;
+        self.save().await?;
+        Ok(())
+    }
+
+    /// Sends a record that this sink needs; returns whether to go on.
+    async fn hand_on(&mut self, record: StoredRecord, stop: &Stop) -> bool {
+        let Some(replayed) = self.sender.understand(record) else { return true };
+        tokio::select! {
+            () = self.sender.calm() => {}
+            () = stop.cancelled() => return false,
+        }
+        let fill_permille = self.sender.vault.log.fill_permille();
+        self.pace.spend(fill_permille, replayed.records(), replayed.len());
+        let Some(permits) = self.window.reserve(stop, replayed.len()).await else { return false };
+        self.window.tasks.spawn(Arc::clone(&self.sender).send(replayed, permits));
+        true
+    }
+
+    async fn read(mut self) -> Result<(Self, VecDeque<StoredRecord>), RunError> {
+        let under_way = self.reads.begin();
+        let reader = self.reader;
+        let (back, chunk) = blocking(move || read_chunk(reader)).await?;
+        self.reader = back;
+        drop(under_way);
+        self.reads.done();
+        Ok((self, chunk))
+    }
+
+    async fn save(mut self) -> Result<Self, RunError> {
+        let mut reader = self.reader;
+        self.reader = blocking(move || reader.save().map(|()| reader)).await?;
+        self.saved = Instant::now();
+        Ok(self)
+    }
+}
+
+/// Reads what there is, waiting a while for something new; no more at once than a chunk, so that what
+/// was read is soon sent. What an error came behind is returned without it: it comes again.
+fn read_chunk(mut reader: Reader) -> Result<(Reader, VecDeque<StoredRecord>), VaultError> {
+    let (mut chunk, mut bytes) = (VecDeque::new(), 0);
+    while chunk.len() < CHUNK_RECORDS_MAX && bytes < CHUNK_BYTES_MAX {
+        let record = match reader.next() {
+            Ok(None) if chunk.is_empty() && reader.wait(READ_WAIT) => reader.next(),
+            other => other,
+        };
+        match record {
+            Ok(Some(record)) => {
+                bytes += record.payload.len();
+                chunk.push_back(record);
+            }
+            Err(error) if chunk.is_empty() => return Err(error),
+            Ok(None) | Err(_) => break,
+        }
+    }
+    Ok((reader, chunk))
+}

@@ -1,0 +1,117 @@
+//! Takes batches through a transform: from the edge before it to the outputs behind it.
+
+use std::time::Duration;
+use std::time::Instant;
+
+use crate::config::running::RunError;
+use crate::config::running::Transform;
+use crate::event::Batch;
+use crate::event::Lanes;
+use crate::event::Origin;
+use crate::flow::EdgeReceiver;
+use crate::flow::Full;
+use crate::flow::Output;
+
+/// The further parts of a request from the vault wait so long for room, or it would never get through a
+/// queue that does not hold all of them.
+const PART_WITHIN: Duration = Duration::from_secs(1);
+
+/// Where a transform's batches go.
+#[derive(Clone)]
+pub(super) enum Outlets {
+    /// To its only output.
+    One(Output),
+    /// To those that it has, in the order of its ports.
+    Several(Vec<Output>),
+}
+
+/// Runs a transform until its edge is closed and empty.
+pub(super) async fn run_transform(
+    transform: Box<dyn Transform>,
+    input: EdgeReceiver,
+    outlets: Outlets,
+) -> Result<(), RunError> {
+    match outlets {
+        Outlets::One(output) => pass_on(transform, input, output).await,
+        Outlets::Several(outputs) => share_out(transform, input, outputs).await,
+    }
+    Ok(())
+}
+
+async fn pass_on(mut transform: Box<dyn Transform>, mut input: EdgeReceiver, output: Output) {
+    loop {
+        let received = match transform.due() {
+            None => Ok(input.recv().await),
+            Some(due) => tokio::time::timeout_at(due.into(), input.recv()).await,
+        };
+        let is_end = matches!(received, Ok(None));
+        match received {
+            Ok(Some(batch)) => {
+                if let Some(batch) = transform.apply(batch) {
+                    send_on(&output, batch, Duration::ZERO).await;
+                }
+            }
+            Ok(None) => transform.finish(),
+            Err(_due) => {}
+        }
+        while let Some(batch) = transform.ready(Instant::now()) {
+            send_on(&output, batch, PART_WITHIN).await;
+        }
+        if is_end {
+            return;
+        }
+    }
+}
+
+async fn share_out(
+    mut transform: Box<dyn Transform>,
+    mut input: EdgeReceiver,
+    outputs: Vec<Output>,
+) {
+    let mut reach: Vec<Lanes> = Vec::with_capacity(outputs.len());
+    let mut parts = Vec::new();
+    while let Some(batch) = input.recv().await {
+        reach.clear();
+        reach.extend(outputs.iter().map(Output::behind));
+        transform.share_out(batch, &reach, &mut parts);
+        send_parts(&outputs, &mut parts).await;
+    }
+}
+
+/// Sends each part to its output; what finds room there waits for nobody.
+async fn send_parts(outputs: &[Output], parts: &mut Vec<(usize, Batch)>) {
+    let within = if parts.len() == 1 { Duration::ZERO } else { PART_WITHIN };
+    let mut late: Vec<(&Output, Batch)> = Vec::new();
+    for (idx, batch) in parts.drain(..) {
+        // A part for an output that is not there would fail.
+        let Some(output) = outputs.get(idx) else { continue };
+        if let Err(Full(batch)) = output.try_send(batch) {
+            late.push((output, batch));
+        }
+    }
+    for (output, batch) in late {
+        if batch.origin() == Origin::Source && output.is_backed() {
+            // Its source gives the vault what this output should have had. To wait would hold up all
+            // that comes behind, whatever output it is for.
+            batch.failed();
+        } else {
+            send_on(output, batch, within).await;
+        }
+    }
+}
+
+/// Sends a batch on; one from the vault only if it finds room within a time.
+async fn send_on(output: &Output, batch: Batch, within: Duration) {
+    match batch.origin() {
+        Origin::Source => {
+            output.send(batch).await;
+        }
+        // It is safe in the vault: it does not hold up the live one behind it.
+        Origin::Vault => {
+            if let Err(Full(batch)) = output.try_send(batch) {
+                // Dropped half-way the batch has failed.
+                let _late = tokio::time::timeout(within, output.send(batch)).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The watchdog at work: reads what every part has to do, and says when one stands still.
+//!
+//! Looked at from the loop that keeps the zone. When the runtime itself stands still nobody looks;
+//! then nobody answers `/readyz` either.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::time::Duration;
+use std::time::Instant;
+
+use super::builder::Shared;
+use super::wiring::Wiring;
+use crate::metrics::Metrics;
+use crate::somatic::Duty;
+use crate::somatic::News;
+use crate::somatic::Part;
+use crate::somatic::Stall;
+use crate::somatic::Vitals;
+use crate::somatic::Watchdog;
+
+/// A stall is measured in seconds.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// What stands still, for whoever asks.
+pub(super) struct Watch {
+    vitals: Arc<Vitals>,
+    wiring: Arc<Wiring>,
+    metrics: Arc<Metrics>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    watchdog: Watchdog,
+    /// Kept from look to look, for its memory.
+    duties: Vec<Duty>,
+    looked: Option<Instant>,
+}
+
+impl Watch {
+    pub(super) fn new(shared: &Shared) -> Self {
+        let Shared { vitals, wiring, metrics, .. } = shared.clone();
+        Self { vitals, wiring, metrics, state: Mutex::default() }
+    }
+
+    /// Says when something has not moved for so long; never without it.
+    pub(super) fn configure(&self, after: Option<Duration>) {
+        self.lock().watchdog.configure(after);
+    }
+
+    /// What stands still now.
+    pub(super) fn stalls(&self) -> Vec<Stall> {
+        self.lock().watchdog.stalls().cloned().collect()
+    }
+
+    /// Whether a way in stands still: what waits inside keeps nobody from sending.
+    pub(super) fn is_intake_stuck(&self) -> bool {
+        self.lock().watchdog.stalls().any(|stall| stall.part == Part::Intake)
+    }
+
+    pub(super) fn look(&self, now: Instant) {
+        let mut state = self.lock();
+        let is_soon =
+            |looked: Instant| now.saturating_duration_since(looked) < LOOK_EVERY && looked <= now;
+        if state.looked.is_some_and(is_soon) {
+            return;
+        }
+        state.looked = Some(now);
+        let State { watchdog, duties, .. } = &mut *state;
+        duties.clear();
+        self.wiring.duties(duties);
+        self.vitals.duties.read(duties);
+        let news = watchdog.look(now, duties);
+        if news.is_empty() {
+            return;
+        }
+        self.metrics.stalled.reset();
+        for stall in watchdog.stalls() {
+            self.metrics.stalled.with_label_values(&[&*stall.place]).set(1);
+        }
+        drop(state);
+        for news in &news {
+            self.tell(news);
+        }
+    }
+
+    fn tell(&self, news: &News) {
+        match news {
+            News::Stalled(stall) => {
+                self.metrics.stalls.with_label_values(&[&*stall.place]).inc();
+                tracing::warn!(component = %stall.place, waiting = stall.waiting, "Nothing moves: {stall}.");
+            }
+            News::Over(stall) => {
+                let Stall { place, waits, lasts, .. } = stall;
+                tracing::info!(component = %place, ?lasts, "It moves again, or its work is gone: {waits}.");
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,325 @@
+//! The `batch` transform: joins small requests, and divides large ones.
+
+mod held;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::hash::BuildHasher;
+use std::hash::Hash;
+use std::hash::Hasher;
+use std::hash::RandomState;
+use std::num::NonZeroU32;
+use std::num::NonZeroU64;
+use std::time::Duration;
+use std::time::Instant;
+
+use prometheus::IntCounter;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::config::ByteSize;
+use crate::config::ComponentId;
+use crate::config::ComponentInfo;
+use crate::config::HumanDuration;
+use crate::config::OptionProblem;
+use crate::config::Section;
+use crate::config::TransformConfig;
+use crate::config::running::BuildError;
+use crate::config::running::Context;
+use crate::config::running::Transform;
+use crate::event::Batch;
+use crate::event::Origin;
+use crate::otlp;
+use crate::otlp::AnyValueView;
+use crate::otlp::Grouped;
+use crate::otlp::Parts;
+use crate::otlp::RequestLimits;
+use crate::otlp::ResourceView;
+use crate::otlp::WireError;
+
+use held::Cause;
+use held::Held;
+use held::HeldLimits;
+use held::Joint;
+
+const KEYS_MAX_MOST: u32 = 100_000;
+
+/// Joins small requests into larger ones, and divides those that are too large.
+///
+/// Every sender has its answer when the request is delivered that its own was joined to; until then
+/// it waits. If that request fails or is refused, each of them finds its other way alone, as if it had
+/// never been joined.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct BatchConfig {
+    /// Attributes of resources, such as `service.name`: only what has the same values in all of them
+    /// is joined, and a request whose resources differ in them is divided. Without any, all is joined
+    /// that has the same signal, source and kept headers.
+    by: Vec<String>,
+    /// The largest request that comes out, unless a single record is larger, or resource, scope and
+    /// metric around it alone take half of that.
+    bytes_max: ByteSize,
+    /// The most log records, spans or data points in a request that comes out.
+    records_max: NonZeroU64,
+    /// A request waits for so long at most for others to be joined to. Its sender waits with it, and
+    /// sends so much less if it sends one request at a time. Keep it far below the `patience` of the
+    /// sources: when that ends, the vault takes a copy of each request and answers for it, and what
+    /// waits here is withdrawn, or delivered twice if it was joined to others already. What a vault
+    /// replays does not wait and is not joined.
+    timeout: HumanDuration,
+    /// Different values of `by`, signals, sources and kept headers that wait at the same time, at
+    /// most 100000; beyond that, what has waited longest goes on.
+    keys_max: NonZeroU32,
+    /// All that waits together, in bytes; beyond that, what has waited longest goes on.
+    held_max: ByteSize,
+}
+
+impl Default for BatchConfig {
+    fn default() -> Self {
+        Self {
+            by: Vec::new(),
+            bytes_max: ByteSize(1 << 20),
+            records_max: NonZeroU64::new(8192).unwrap_or(NonZeroU64::MIN),
+            timeout: HumanDuration(Duration::from_millis(200)),
+            keys_max: NonZeroU32::new(1000).unwrap_or(NonZeroU32::MIN),
+            held_max: ByteSize(32 << 20),
+        }
+    }
+}
+
+inventory::submit! {
+    ComponentInfo {
+        section: Section::Transform,
+        name: "batch",
+        summary: "Joins small requests, and divides large ones.",
+        schema: |generator| generator.subschema_for::<BatchConfig>(),
+    }
+}
+
+#[typetag::serde(name = "batch")]
+impl TransformConfig for BatchConfig {
+    fn problems(&self) -> Vec<OptionProblem> {
+        let mut problems = Vec::new();
+        let mut add = |path: &str, message: &str| problems.push(OptionProblem::new(path, message));
+        for (idx, name) in self.by.iter().enumerate() {
+            let path = format!("by.{idx}");
+            if name.is_empty() {
+                add(&path, "an attribute needs a name");
+            } else if self.by[..idx].contains(name) {
+                add(&path, "is named twice");
+            }
+        }
+        if self.bytes_max.bytes() == 0 {
+            add("bytes_max", "must be more than 0");
+        }
+        if self.timeout.get().is_zero() {
+            add("timeout", "must be longer: nothing is joined in no time");
+        }
+        if self.held_max < self.bytes_max {
+            add("held_max", "must be at least `bytes_max`");
+        }
+        if self.keys_max.get() > KEYS_MAX_MOST {
+            add("keys_max", &format!("at most {KEYS_MAX_MOST}"));
+        }
+        problems
+    }
+
+    fn build(&self, context: &Context) -> Result<Box<dyn Transform>, BuildError> {
+        let id = context.id.as_str();
+        let request =
+            RequestLimits { bytes: self.bytes_max.bytes(), records: self.records_max.get() };
+        let keys = usize::try_from(self.keys_max.get()).unwrap_or(usize::MAX);
+        let (wait, bytes) = (self.timeout.get(), self.held_max.bytes());
+        Ok(Box::new(Batcher {
+            id: context.id.clone(),
+            keys: Keys { by: self.by.clone(), hasher: RandomState::new() },
+            limits: request,
+            groups_max: keys,
+            held: Held::new(HeldLimits { request, wait, keys, bytes }),
+            queue: VecDeque::new(),
+            joined: context.metrics.joined_requests(id),
+            sent: Cause::ALL.map(|cause| context.metrics.joined(id, cause.name())),
+            divided: context.metrics.divided_requests(id),
+        }))
+    }
+}
+
+/// Tells what may be joined. A hash stands for the key, so that long values cost no more than short
+/// ones. The keys of the hash are secret, so nobody can make two values meet.
+struct Keys {
+    by: Vec<String>,
+    hasher: RandomState,
+}
+
+impl Keys {
+    fn key(&self, batch: &Batch, resource: Option<&ResourceView<'_>>) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        (batch.signal(), batch.provenance(), batch.lanes()).hash(&mut hasher);
+        for name in self.by.iter().filter(|_| resource.is_some()) {
+            let value = resource.and_then(|resource| resource.attribute(name));
+            value.and_then(AnyValueView::to_text).hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+}
+
+/// What is to go on next.
+enum Work {
+    /// A batch as it is.
+    Pass(Batch),
+    /// Several, as one.
+    Join(Joint),
+    /// One, in parts that are made when they are sent, so that not all of them are in memory.
+    Divide(Batch, Box<Parts>),
+}
+
+struct Batcher {
+    id: ComponentId,
+    keys: Keys,
+    limits: RequestLimits,
+    groups_max: usize,
+    held: Held,
+    queue: VecDeque<Work>,
+    joined: IntCounter,
+    /// By cause.
+    sent: [IntCounter; Cause::ALL.len()],
+    divided: IntCounter,
+}
+
+impl Batcher {
+    /// Takes a batch; what has to go on because of it is in the queue then.
+    fn take(&mut self, mut batch: Batch, now: Instant) {
+        if batch.origin() == Origin::Vault {
+            let work = self.bounded(batch);
+            return self.queue.push_back(work);
+        }
+        if self.keys.by.is_empty() {
+            let key = self.keys.key(&batch, None);
+            return self.hold(key, batch, now);
+        }
+        let key = |resource: &ResourceView<'_>| self.keys.key(&batch, Some(resource));
+        match otlp::group(batch.signal(), batch.wire(), self.groups_max, key) {
+            Ok(Grouped::Whole(key)) => self.hold(key, batch, now),
+            Ok(Grouped::Apart(mut groups)) => {
+                self.divided.inc();
+                let last = groups.pop();
+                for group in groups {
+                    let part = batch.split_off(group.bytes, group.records);
+                    self.hold(group.key, part, now);
+                }
+                if let Some(last) = last {
+                    batch.replace(last.bytes, last.records);
+                    self.hold(last.key, batch, now);
+                }
+            }
+            Err(error) => self.reject(batch, &error),
+        }
+    }
+
+    fn hold(&mut self, key: u64, batch: Batch, now: Instant) {
+        let Self { held, queue, .. } = self;
+        let mut out = |joint| queue.push_back(Work::Join(joint));
+        if self.limits.allow(batch.cost_bytes(), batch.records()) || batch.records() <= 1 {
+            return held.put(key, batch, now, &mut out);
+        }
+        // What came before it goes on before it.
+        held.close(key, Cause::Size, &mut out);
+        let work = self.bounded(batch);
+        self.queue.push_back(work);
+    }
+
+    /// Passes a batch on, divided if it is too large.
+    fn bounded(&self, batch: Batch) -> Work {
+        let records = batch.records();
+        if self.limits.allow(batch.cost_bytes(), records) || records <= 1 {
+            return Work::Pass(batch);
+        }
+        self.divided.inc();
+        let parts = Parts::new(batch.signal(), batch.wire(), records, self.limits);
+        Work::Divide(batch, Box::new(parts))
+    }
+
+    /// The next batch that goes on.
+    fn next(&mut self) -> Option<Batch> {
+        loop {
+            let next = match self.queue.pop_front()? {
+                Work::Pass(batch) => Some(batch),
+                Work::Join(joint) => self.join(joint),
+                Work::Divide(batch, parts) => self.divide(batch, parts),
+            };
+            if next.is_some() {
+                return next;
+            }
+        }
+    }
+
+    /// Joins what the vault has not taken over meanwhile.
+    fn join(&self, joint: Joint) -> Option<Batch> {
+        let (claimed, batches): (Vec<_>, Vec<_>) =
+            joint.batches.into_iter().partition(Batch::is_claimed);
+        claimed.into_iter().for_each(Batch::superseded);
+        let len = batches.len() as u64;
+        let batch = Batch::merge(batches)?;
+        self.sent[joint.cause as usize].inc();
+        self.joined.inc_by(len);
+        Some(batch)
+    }
+
+    /// Takes the next part off a batch, and puts the rest back to the front of the queue.
+    fn divide(&mut self, mut batch: Batch, mut parts: Box<Parts>) -> Option<Batch> {
+        if batch.is_claimed() {
+            batch.superseded();
+            return None;
+        }
+        if batch.is_lost() {
+            batch.failed();
+            return None;
+        }
+        match parts.next()? {
+            Ok(part) if part.is_last => {
+                batch.replace(part.bytes, part.records);
+                Some(batch)
+            }
+            Ok(part) => {
+                let part = batch.split_off(part.bytes, part.records);
+                self.queue.push_front(Work::Divide(batch, parts));
+                Some(part)
+            }
+            Err(error) => {
+                self.reject(batch, &error);
+                None
+            }
+        }
+    }
+
+    fn reject(&self, batch: Batch, error: &WireError) {
+        tracing::warn!(component = %self.id, %error, "Request cannot be joined or divided.");
+        batch.rejected();
+    }
+}
+
+impl Transform for Batcher {
+    fn apply(&mut self, batch: Batch) -> Option<Batch> {
+        self.take(batch, Instant::now());
+        self.next()
+    }
+
+    fn ready(&mut self, now: Instant) -> Option<Batch> {
+        if let Some(batch) = self.next() {
+            return Some(batch);
+        }
+        let Self { held, queue, .. } = self;
+        held.close_due(now, &mut |joint| queue.push_back(Work::Join(joint)));
+        self.next()
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.held.due()
+    }
+
+    fn finish(&mut self) {
+        let Self { held, queue, .. } = self;
+        held.close_all(&mut |joint| queue.push_back(Work::Join(joint)));
+    }
+}

@@ -1,0 +1,188 @@
+//! The `dedupe` transform: of log records that say the same only the first of a time passes.
+
+mod content;
+#[cfg(test)]
+mod tests;
+
+use std::num::NonZeroU32;
+
+use prometheus::IntCounter;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::config::ComponentId;
+use crate::config::ComponentInfo;
+use crate::config::HumanDuration;
+use crate::config::OptionProblem;
+use crate::config::Section;
+use crate::config::TransformConfig;
+use crate::config::running::BuildError;
+use crate::config::running::Context;
+use crate::config::running::Transform;
+use crate::event::Batch;
+use crate::event::Signal;
+use crate::event::settle;
+use crate::otlp::RecordView;
+use crate::otlp::Reviser;
+use crate::otlp::Revision;
+use crate::recent::Recent;
+
+use content::Comparison;
+use content::Content;
+use content::Part;
+use content::identity;
+
+const KEEP_LEAST: u32 = 2;
+const KEEP_MOST: u32 = 10_000_000;
+
+/// Takes out log records that say what another one has said shortly before. Spans and data points
+/// pass.
+///
+/// A record that is sent again because its sender had no answer, or replayed from a vault, is not a
+/// repeat of itself: it has the same times, and passes. So nothing is lost when the first delivery
+/// fails.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct DedupeConfig {
+    /// For so long after the first record its repeats are taken out, by the time at which requests
+    /// were received. A record that is sent again because its sender had no answer, or replayed
+    /// from a vault, has the same times and is no repeat of itself: it passes, since its first
+    /// delivery may have failed. Spans and data points pass always.
+    window: HumanDuration,
+    /// What must be the same; times never count.
+    compare: Vec<Part>,
+    /// Attributes of records that do not count, such as a request's number.
+    ignore_attributes: Vec<String>,
+    /// Different records that are remembered at the same time, about 150 bytes each, whatever their
+    /// size; of those above, the ones not seen for longest are forgotten.
+    keep: NonZeroU32,
+}
+
+impl Default for DedupeConfig {
+    fn default() -> Self {
+        use Part::{Attributes, Body, EventName, Origin, Severity};
+        Self {
+            window: HumanDuration::seconds(60),
+            compare: vec![Body, Severity, Attributes, EventName, Origin],
+            ignore_attributes: Vec::new(),
+            keep: NonZeroU32::new(10_000).unwrap_or(NonZeroU32::MIN),
+        }
+    }
+}
+
+inventory::submit! {
+    ComponentInfo {
+        section: Section::Transform,
+        name: "dedupe",
+        summary: "Takes out log records that repeat what was said shortly before.",
+        schema: |generator| generator.subschema_for::<DedupeConfig>(),
+    }
+}
+
+#[typetag::serde(name = "dedupe")]
+impl TransformConfig for DedupeConfig {
+    fn problems(&self) -> Vec<OptionProblem> {
+        let mut problems = Vec::new();
+        let mut add = |path: &str, message: &str| problems.push(OptionProblem::new(path, message));
+        if self.window.get().is_zero() {
+            add("window", "must be longer: nothing repeats in no time");
+        }
+        if self.compare.is_empty() {
+            add("compare", "names nothing: all records would be the same");
+        }
+        if !self.ignore_attributes.is_empty() && !self.compare.contains(&Part::Attributes) {
+            add("ignore_attributes", "is of no use: `compare` does not name `attributes`");
+        }
+        if self.ignore_attributes.iter().any(|name| name.len() > 127) {
+            add("ignore_attributes", "a name has at most 127 bytes");
+        }
+        if !(KEEP_LEAST..=KEEP_MOST).contains(&self.keep.get()) {
+            add("keep", &format!("must be from {KEEP_LEAST} to {KEEP_MOST}"));
+        }
+        problems
+    }
+
+    fn build(&self, context: &Context) -> Result<Box<dyn Transform>, BuildError> {
+        let keep = usize::try_from(self.keep.get()).unwrap_or(usize::MAX);
+        Ok(Box::new(Dedupe {
+            id: context.id.clone(),
+            reviser: Reviser::default(),
+            memory: Memory {
+                comparison: Comparison {
+                    parts: self.compare.clone(),
+                    ignored: self.ignore_attributes.clone(),
+                },
+                window_ns: u64::try_from(self.window.get().as_nanos()).unwrap_or(u64::MAX),
+                seen: Recent::new(keep),
+                batches: 0,
+            },
+            repeats: context.metrics.taken_out(context.id.as_str(), "repeat"),
+        }))
+    }
+}
+
+struct Dedupe {
+    id: ComponentId,
+    reviser: Reviser,
+    memory: Memory,
+    repeats: IntCounter,
+}
+
+/// The first of its kind.
+#[derive(Clone, Copy)]
+struct First {
+    identity: Content,
+    received_unix_ns: u64,
+    /// The number of the batch it was in last.
+    batch: u64,
+}
+
+/// What was said lately.
+struct Memory {
+    comparison: Comparison,
+    window_ns: u64,
+    seen: Recent<Content, First>,
+    /// Batches so far.
+    batches: u64,
+}
+
+impl Memory {
+    /// Whether a record of the current batch says something new, or is the first of its kind sent
+    /// again. Within one batch, which fails or is delivered as a whole, a second one of the same
+    /// times is a repeat too.
+    fn is_first(&mut self, record: &RecordView<'_>, received_unix_ns: u64) -> bool {
+        let (batch, identity) = (self.batches, identity(record));
+        let fresh = First { identity, received_unix_ns, batch };
+        let mut is_new = false;
+        let first = self.seen.use_or_make(self.comparison.content(record), || {
+            is_new = true;
+            fresh
+        });
+        if is_new || first.received_unix_ns.abs_diff(received_unix_ns) > self.window_ns {
+            *first = fresh;
+            return true;
+        }
+        let is_sent_again = first.identity == identity && first.batch != batch;
+        if is_sent_again {
+            first.batch = batch;
+        }
+        is_sent_again
+    }
+}
+
+impl Transform for Dedupe {
+    fn apply(&mut self, batch: Batch) -> Option<Batch> {
+        if batch.signal() != Signal::Logs {
+            return Some(batch);
+        }
+        let Self { id, reviser, memory, repeats } = self;
+        memory.batches += 1;
+        let at = batch.received_unix_ns();
+        let decide = |record: &RecordView<'_>| {
+            if memory.is_first(record, at) { Revision::Keep } else { Revision::Drop }
+        };
+        let left = reviser.apply(batch.signal(), batch.wire(), decide);
+        repeats.inc_by(left.as_ref().map_or(0, |left| left.dropped));
+        settle(id, "deduplicated", batch, left)
+    }
+}

@@ -1,0 +1,348 @@
+//! The `redact` transform: takes personal data and secrets out of texts and attributes, on the wire
+//! form.
+
+mod card;
+mod glob;
+mod pattern;
+mod secret;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use prometheus::IntCounter;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::config::ComponentId;
+use crate::config::ComponentInfo;
+use crate::config::OptionProblem;
+use crate::config::Section;
+use crate::config::TransformConfig;
+use crate::config::running::BuildError;
+use crate::config::running::Context;
+use crate::config::running::Transform;
+use crate::event::Batch;
+use crate::event::settle;
+use crate::otlp::Fate;
+use crate::otlp::Place;
+use crate::otlp::Retained;
+use crate::otlp::Rewrite;
+use crate::otlp::Rewriter;
+
+use pattern::BuiltIn;
+use pattern::Pattern;
+use secret::Hasher;
+use secret::KEY_BYTES_MIN;
+use secret::Secret;
+
+/// Each expression is looked for in each text.
+const EXPRESSIONS_MAX: usize = 64;
+
+/// Takes personal data and secrets out of texts and attributes.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct RedactConfig {
+    /// What is looked for in texts, in bytes, and in the digits of whole numbers. A vault that
+    /// takes over for a source keeps requests as they came, before anything is redacted.
+    patterns: Vec<BuiltIn>,
+    /// Regular expressions that are looked for as well, at most 64, without look-around and
+    /// back-references; of one with a group only what its first group matches is redacted.
+    regex: Vec<String>,
+    /// Attributes whose whole value is redacted, whatever its type, also inside key-value lists;
+    /// `*` stands for any text, and upper and lower case are the same.
+    keys: Vec<String>,
+    /// Attributes that stay as they are, with everything inside them, written like `keys`. They win
+    /// over everything else.
+    ignore_keys: Vec<String>,
+    /// Where it looks.
+    places: Vec<PlaceName>,
+    /// What becomes of what is found.
+    action: Action,
+    /// What stands there afterwards, with `action: mask`.
+    mask: String,
+    /// The key of the hashes, at least 16 bytes, best as `${VARIABLE}`. Whoever has it can find out
+    /// which mail address a hash stands for, by trying; without a key anybody could.
+    key: Option<Secret>,
+    /// The file with the key, instead of `key`; read at start, and at a reload that changes this
+    /// component.
+    key_file: Option<PathBuf>,
+}
+
+/// A place to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum PlaceName {
+    /// The bodies of log records.
+    Body,
+    /// The attributes of log records, spans, their events and links, data points and exemplars.
+    Attributes,
+    /// The attributes of resources.
+    Resource,
+    /// The attributes of instrumentation scopes.
+    Scope,
+    /// The names of spans and events, and the messages of their statuses.
+    Names,
+}
+
+/// What becomes of what is found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Action {
+    /// `mask` stands in its place.
+    #[default]
+    Mask,
+    /// A hash stands in its place, 32 hexadecimal digits made with `key`: equal values have equal
+    /// hashes, so they can still be counted and joined.
+    Hash,
+    /// It is cut out of texts; attributes of `keys` are removed.
+    Remove,
+}
+
+impl Default for RedactConfig {
+    fn default() -> Self {
+        use PlaceName::{Attributes, Body, Names, Resource, Scope};
+        Self {
+            patterns: Vec::new(),
+            regex: Vec::new(),
+            keys: Vec::new(),
+            ignore_keys: Vec::new(),
+            places: vec![Body, Attributes, Resource, Scope, Names],
+            action: Action::default(),
+            mask: "****".to_owned(),
+            key: None,
+            key_file: None,
+        }
+    }
+}
+
+inventory::submit! {
+    ComponentInfo {
+        section: Section::Transform,
+        name: "redact",
+        summary: "Takes personal data and secrets out of texts and attributes.",
+        schema: |generator| generator.subschema_for::<RedactConfig>(),
+    }
+}
+
+impl PlaceName {
+    const fn place(self) -> Place {
+        match self {
+            Self::Body => Place::Body,
+            Self::Attributes => Place::Record,
+            Self::Resource => Place::Resource,
+            Self::Scope => Place::Scope,
+            Self::Names => Place::Name,
+        }
+    }
+}
+
+impl RedactConfig {
+    fn key_problem(&self) -> Option<OptionProblem> {
+        let problem = |path: &str, message: &str| Some(OptionProblem::new(path, message));
+        match (self.action, &self.key, &self.key_file) {
+            (Action::Hash, None, None) => problem(
+                "action",
+                "`hash` needs a `key` or a `key_file`: mail addresses and card numbers can be \
+                 guessed, so anybody can undo a hash without a key",
+            ),
+            (_, Some(_), Some(_)) => problem("key_file", "give a `key` or a `key_file`, not both"),
+            (Action::Mask | Action::Remove, Some(_), None) => {
+                problem("key", "is of no use without `action: hash`")
+            }
+            (Action::Mask | Action::Remove, None, Some(_)) => {
+                problem("key_file", "is of no use without `action: hash`")
+            }
+            (_, Some(Secret(key)), None) if key.len() < KEY_BYTES_MIN => {
+                problem("key", &format!("must have at least {KEY_BYTES_MIN} bytes"))
+            }
+            _ => None,
+        }
+    }
+
+    /// The patterns, each with its name in metrics.
+    fn compile(&self) -> Result<Vec<(String, Pattern)>, String> {
+        let built_in = self
+            .patterns
+            .iter()
+            .map(|which| Ok((which.name().to_owned(), Pattern::built_in(*which)?)));
+        let custom =
+            self.regex.iter().enumerate().map(|(idx, expression)| {
+                Ok((format!("regex.{idx}"), Pattern::custom(expression)?))
+            });
+        built_in.chain(custom).collect()
+    }
+
+    fn hasher(&self) -> Result<Option<Hasher>, BuildError> {
+        match (&self.key, &self.key_file) {
+            (Some(Secret(key)), _) => Ok(Some(Hasher::new(key.as_bytes()))),
+            (None, Some(path)) => {
+                Hasher::from_file(path).map(Some).map_err(|source| BuildError::Io {
+                    operation: "read the key",
+                    what: path.display().to_string(),
+                    source,
+                })
+            }
+            (None, None) => Ok(None),
+        }
+    }
+}
+
+#[typetag::serde(name = "redact")]
+impl TransformConfig for RedactConfig {
+    fn problems(&self) -> Vec<OptionProblem> {
+        let mut problems = Vec::new();
+        if self.patterns.is_empty() && self.regex.is_empty() && self.keys.is_empty() {
+            let message = "needs `patterns`, `regex` or `keys`: it redacts nothing";
+            problems.push(OptionProblem::new("", message));
+        }
+        if self.places.is_empty() {
+            problems.push(OptionProblem::new("places", "names no place to look"));
+        }
+        if self.regex.len() > EXPRESSIONS_MAX {
+            let message = format!("at most {EXPRESSIONS_MAX} expressions");
+            problems.push(OptionProblem::new("regex", message));
+        }
+        for (idx, expression) in self.regex.iter().enumerate().take(EXPRESSIONS_MAX) {
+            let path = format!("regex.{idx}");
+            match pattern::compile(expression) {
+                Ok(regex) if regex.is_match(b"") => {
+                    problems.push(OptionProblem::new(path, "matches the empty text"));
+                }
+                Ok(_) => {}
+                Err(reason) => problems.push(OptionProblem::new(path, reason)),
+            }
+        }
+        for (name, globs) in [("keys", &self.keys), ("ignore_keys", &self.ignore_keys)] {
+            for (idx, _) in globs.iter().enumerate().filter(|(_, glob)| glob.is_empty()) {
+                problems.push(OptionProblem::new(format!("{name}.{idx}"), "is empty"));
+            }
+        }
+        problems.extend(self.key_problem());
+        problems
+    }
+
+    fn build(&self, context: &Context) -> Result<Box<dyn Transform>, BuildError> {
+        let counter = |name: &str| context.metrics.redacted(context.id.as_str(), name);
+        let compiled = self.compile().map_err(BuildError::Option)?;
+        let patterns =
+            compiled.into_iter().map(|(name, pattern)| (pattern, counter(&name))).collect();
+        Ok(Box::new(Redact {
+            id: context.id.clone(),
+            rewriter: Rewriter::default(),
+            redactor: Redactor {
+                patterns,
+                keys: self.keys.clone(),
+                ignore_keys: self.ignore_keys.clone(),
+                places: self.places.iter().map(|name| name.place()).collect(),
+                stand_in: StandIn {
+                    action: self.action,
+                    mask: self.mask.clone(),
+                    hasher: self.hasher()?,
+                },
+                by_key: counter("keys"),
+                found: Vec::new(),
+            },
+        }))
+    }
+}
+
+struct Redact {
+    id: ComponentId,
+    rewriter: Rewriter,
+    redactor: Redactor,
+}
+
+struct Redactor {
+    patterns: Vec<(Pattern, IntCounter)>,
+    keys: Vec<String>,
+    ignore_keys: Vec<String>,
+    places: Vec<Place>,
+    stand_in: StandIn,
+    by_key: IntCounter,
+    /// Where each pattern matched in one text, kept for its memory.
+    found: Vec<(usize, usize, usize)>,
+}
+
+/// What stands in the place of what was found.
+struct StandIn {
+    action: Action,
+    mask: String,
+    /// Set if the action is to hash.
+    hasher: Option<Hasher>,
+}
+
+impl StandIn {
+    fn put(&self, value: &[u8], out: &mut Vec<u8>) {
+        match (self.action, &self.hasher) {
+            (Action::Hash, Some(hasher)) => hasher.put(value, out),
+            (Action::Remove, _) => {}
+            (Action::Mask | Action::Hash, _) => out.extend_from_slice(self.mask.as_bytes()),
+        }
+    }
+}
+
+impl Rewrite for Redactor {
+    fn enters(&self, place: Place) -> bool {
+        self.places.contains(&place)
+    }
+
+    fn entry(&mut self, key: &[u8]) -> Fate {
+        let is_in = |globs: &[String]| globs.iter().any(|glob| glob::matches(glob.as_bytes(), key));
+        if is_in(&self.ignore_keys) {
+            Fate::Leave
+        } else if !is_in(&self.keys) {
+            Fate::Look
+        } else if self.stand_in.action == Action::Remove {
+            self.by_key.inc();
+            Fate::Remove
+        } else {
+            Fate::Replace
+        }
+    }
+
+    fn replace(&mut self, value: &[u8], out: &mut Vec<u8>) {
+        self.by_key.inc();
+        self.stand_in.put(value, out);
+    }
+
+    fn text(&mut self, text: &[u8], out: &mut Vec<u8>) -> bool {
+        let Self { patterns, found, stand_in, .. } = self;
+        found.clear();
+        for (idx, (pattern, _)) in patterns.iter().enumerate() {
+            pattern.find(text, |place| {
+                if !place.is_empty() {
+                    found.push((place.start, place.end, idx));
+                }
+            });
+        }
+        if found.is_empty() {
+            return false;
+        }
+        found.sort_unstable();
+        let (mut at, mut matches) = (0, found.iter().copied().peekable());
+        while let Some((start, mut end, idx)) = matches.next() {
+            // What overlaps is one place, found by the first: nothing of either may be left.
+            while let Some((_, other_end, _)) = matches.next_if(|(other, _, _)| *other < end) {
+                end = end.max(other_end);
+            }
+            out.extend_from_slice(&text[at..start]);
+            stand_in.put(&text[start..end], out);
+            patterns[idx].1.inc();
+            at = end;
+        }
+        out.extend_from_slice(&text[at..]);
+        true
+    }
+}
+
+impl Transform for Redact {
+    fn apply(&mut self, batch: Batch) -> Option<Batch> {
+        let (kept, dropped) = (batch.records(), 0);
+        let left = self
+            .rewriter
+            .apply(batch.signal(), batch.wire(), &mut self.redactor)
+            .map(|bytes| Retained { bytes, kept, dropped });
+        settle(&self.id, "redacted", batch, left)
+    }
+}

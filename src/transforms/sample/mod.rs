@@ -1,0 +1,214 @@
+//! The `sample` transform: keeps a part of the traces, with the log records that belong to them.
+
+mod decide;
+#[cfg(test)]
+mod tests;
+mod tracestate;
+
+use std::collections::BTreeMap;
+
+use prometheus::IntCounter;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::config::AttributeLevel;
+use crate::config::ComponentId;
+use crate::config::ComponentInfo;
+use crate::config::OptionProblem;
+use crate::config::Section;
+use crate::config::TransformConfig;
+use crate::config::running::BuildError;
+use crate::config::running::Context;
+use crate::config::running::Transform;
+use crate::event::Batch;
+use crate::event::Signal;
+use crate::event::settle;
+use crate::otlp::AnyValueView;
+use crate::otlp::Level;
+use crate::otlp::RecordView;
+use crate::otlp::Reviser;
+use crate::otlp::Revision;
+
+use decide::Decision;
+use decide::decide;
+use decide::randomness;
+use tracestate::Sampling;
+
+/// Each is a series in the metrics.
+const RATES_MAX: usize = 256;
+
+/// Keeps a part of the spans and log records, whole traces at a time. Data points pass.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct SampleConfig {
+    /// The part that is kept, from 0 to 1. Spans are decided by the randomness of their trace (`rv`
+    /// in the trace state, else the last 7 bytes of the trace id), as the OpenTelemetry
+    /// specification says, and carry the threshold (`th`) on; one that an earlier stage kept at a
+    /// lower rate is kept. Log records with a trace id are decided like spans of that trace.
+    rate: f64,
+    /// The attribute that `rates` are about.
+    key: Option<String>,
+    /// Where that attribute and `without_trace` are looked for.
+    on: AttributeLevel,
+    /// Other rates for single values of `key`, at most 256; numbers and booleans are compared as
+    /// text.
+    rates: BTreeMap<String, f64>,
+    /// Records without a trace id are decided by the value of this attribute, so that equal values
+    /// stay or go together; without it, or where it is missing, each for itself by its own bytes, so
+    /// that one that is sent twice is decided twice alike.
+    without_trace: Option<String>,
+    /// Decides which records without a trace id are kept: with the same seed, the same.
+    seed: u64,
+}
+
+impl Default for SampleConfig {
+    fn default() -> Self {
+        Self {
+            rate: 1.0,
+            key: None,
+            on: AttributeLevel::default(),
+            rates: BTreeMap::new(),
+            without_trace: None,
+            seed: 0,
+        }
+    }
+}
+
+inventory::submit! {
+    ComponentInfo {
+        section: Section::Transform,
+        name: "sample",
+        summary: "Keeps a part of the traces, with the log records that belong to them.",
+        schema: |generator| generator.subschema_for::<SampleConfig>(),
+    }
+}
+
+#[typetag::serde(name = "sample")]
+impl TransformConfig for SampleConfig {
+    fn problems(&self) -> Vec<OptionProblem> {
+        let mut problems = Vec::new();
+        let is_ratio = |rate: f64| (0.0..=1.0).contains(&rate);
+        if !is_ratio(self.rate) {
+            problems.push(OptionProblem::new("rate", "must be from 0 to 1"));
+        }
+        for (value, _) in self.rates.iter().filter(|(_, rate)| !is_ratio(**rate)) {
+            let path = format!("rates.{value}");
+            problems.push(OptionProblem::new(path, "must be from 0 to 1"));
+        }
+        if self.rates.len() > RATES_MAX {
+            problems.push(OptionProblem::new("rates", format!("at most {RATES_MAX} values")));
+        }
+        match (&self.key, self.rates.is_empty()) {
+            (None, false) => {
+                problems.push(OptionProblem::new("rates", "need the `key` whose values they name"));
+            }
+            (Some(_), true) => {
+                problems.push(OptionProblem::new("key", "is of no use without `rates`"));
+            }
+            (None, true) if self.rate >= 1.0 => {
+                problems
+                    .push(OptionProblem::new("", "needs a `rate` below 1: it keeps everything"));
+            }
+            _ => {}
+        }
+        problems
+    }
+
+    fn build(&self, context: &Context) -> Result<Box<dyn Transform>, BuildError> {
+        let class = |rate: f64, name: &str| Class {
+            threshold: tracestate::threshold(rate),
+            dropped: context.metrics.taken_out(context.id.as_str(), name),
+        };
+        let rates = self.rates.iter().map(|(value, rate)| (value.clone(), class(*rate, value)));
+        Ok(Box::new(Sample {
+            id: context.id.clone(),
+            reviser: Reviser::default(),
+            sampler: Sampler {
+                level: self.on.level(),
+                key: self.key.clone(),
+                rates: rates.collect(),
+                other: class(self.rate, "other"),
+                without_trace: self.without_trace.clone(),
+                seed: blake3::derive_key(
+                    "gophership sample: seed, version 1",
+                    &self.seed.to_le_bytes(),
+                ),
+            },
+        }))
+    }
+}
+
+struct Sample {
+    id: ComponentId,
+    reviser: Reviser,
+    sampler: Sampler,
+}
+
+/// Records that are kept at the same rate.
+struct Class {
+    /// `None` keeps nothing.
+    threshold: Option<u64>,
+    dropped: IntCounter,
+}
+
+struct Sampler {
+    level: Level,
+    key: Option<String>,
+    rates: BTreeMap<String, Class>,
+    other: Class,
+    without_trace: Option<String>,
+    seed: [u8; 32],
+}
+
+impl Sampler {
+    fn decide(&self, record: &RecordView<'_>) -> Revision {
+        let value = self.key.as_ref().and_then(|key| record.attribute_of(self.level, key));
+        let value = value.and_then(AnyValueView::to_text);
+        let class = value.and_then(|value| self.rates.get(&*value)).unwrap_or(&self.other);
+        let state = record.trace_state();
+        let before = tracestate::read(state);
+        let decision = match before.random.or_else(|| randomness(record.trace_id())) {
+            Some(random) => decide(class.threshold, random, before),
+            // No later stage can know this randomness, so no threshold may speak of it.
+            None => match decide(class.threshold, self.hash(record), Sampling::default()) {
+                Decision::KeepWith(_) if before.threshold.is_some() => Decision::KeepWith(None),
+                Decision::KeepWith(_) => Decision::Keep,
+                decision => decision,
+            },
+        };
+        match decision {
+            Decision::Drop => {
+                class.dropped.inc();
+                Revision::Drop
+            }
+            Decision::KeepWith(threshold) if record.signal() == Signal::Traces => {
+                Revision::TraceState(tracestate::with_threshold(state, threshold))
+            }
+            Decision::Keep | Decision::KeepWith(_) => Revision::Keep,
+        }
+    }
+
+    /// The randomness of a record that belongs to no trace.
+    fn hash(&self, record: &RecordView<'_>) -> u64 {
+        let key = self.without_trace.as_ref();
+        let value = key.and_then(|key| record.attribute_of(self.level, key));
+        let hash = match value.and_then(AnyValueView::to_text) {
+            Some(text) => blake3::keyed_hash(&self.seed, text.as_bytes()),
+            None => blake3::keyed_hash(&self.seed, record.wire()),
+        };
+        let [one, two, three, four, five, six, seven, ..] = *hash.as_bytes();
+        u64::from_le_bytes([one, two, three, four, five, six, seven, 0])
+    }
+}
+
+impl Transform for Sample {
+    fn apply(&mut self, batch: Batch) -> Option<Batch> {
+        if batch.signal() == Signal::Metrics {
+            return Some(batch);
+        }
+        let sampler = &self.sampler;
+        let left =
+            self.reviser.apply(batch.signal(), batch.wire(), |record| sampler.decide(record));
+        settle(&self.id, "sampled", batch, left)
+    }
+}

@@ -1,0 +1,55 @@
+//! What the writer thread does when no record waits: it tells recovery what is durable, and ends
+//! segments that are old.
+
+use std::io;
+use std::time::Duration;
+
+use crate::vault::append::commit::Committer;
+use crate::vault::append::segment::CommitStamp;
+use crate::vault::append::writer::Completion;
+use crate::vault::format;
+use crate::vault::options::Durability;
+
+/// A watermark is written after this much idle time.
+const WATERMARK_AFTER: Duration = Duration::from_millis(100);
+/// Longest sleep; bounds how late a segment is rotated by age.
+pub(in crate::vault) const IDLE_MAX: Duration = Duration::from_secs(1);
+
+impl<C: Completion> Committer<C> {
+    /// Nothing to do: tell recovery what is durable, rotate by age, sleep.
+    pub(in crate::vault) fn idle(&mut self) {
+        let is_due = self.announced_seq + 1 < self.next_seq;
+        if is_due && WATERMARK_AFTER <= self.last_commit.elapsed() {
+            if let Err(error) = self.write_watermark() {
+                self.suspect(&error);
+            }
+            self.tell_room();
+        }
+        self.rotate_by_age();
+        std::thread::park_timeout(if is_due { WATERMARK_AFTER } else { IDLE_MAX });
+    }
+
+    fn write_watermark(&mut self) -> io::Result<()> {
+        let last_seq = self.next_seq - 1;
+        self.announced_seq = last_seq;
+        let Some(active) = self.active.as_mut() else { return Ok(()) };
+        if self.durability != Durability::Synced {
+            active.file.sync_data()?;
+        }
+        self.synced_seq = last_seq;
+        if !active.fits(format::BLOCK_BYTES) {
+            return Ok(());
+        }
+        self.commit_no = self.commit_no.wrapping_add(1);
+        let stamp = CommitStamp {
+            first_seq: self.next_seq,
+            durable_seq: last_seq,
+            commit_no: self.commit_no,
+        };
+        active.assemble_watermark(&mut self.buffer, last_seq, stamp)?;
+        self.buffer.write(&*active.file)?;
+        active.file.sync_data()?;
+        self.log.publish(active.id, active.data_end(), last_seq, [0, 0]);
+        Ok(())
+    }
+}

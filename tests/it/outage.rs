@@ -1,0 +1,105 @@
+//! A backend that is out: what comes passes by it at once, and is delivered when it is back.
+
+use std::time::Duration;
+use std::time::Instant;
+
+use gophership::otlp::Signal;
+
+use crate::harness::Backend;
+use crate::harness::GrpcClient;
+use crate::harness::Load;
+use crate::harness::Metrics;
+use crate::harness::Mode;
+use crate::harness::Oracle;
+use crate::harness::Shape;
+use crate::harness::Site;
+use crate::harness::Traffic;
+use crate::harness::eventually_async;
+
+const SOON: Duration = Duration::from_secs(20);
+/// Longer than any test: whoever waits for it would be noticed.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+const YAML: &str = r#"
+sources:
+  otlp: { type: otlp, grpc: { listen: "$GRPC" }, pivot: vault, patience: 2s }
+  replay: { type: vault_replay, vault: vault }
+sinks:
+  backend: { type: otlp, inputs: [otlp, replay], endpoint: "http://$BACKEND" }
+  vault: { type: raw_vault, max_size: 128MiB, segment_size: 1MiB }
+"#;
+
+const TWO_BACKENDS: &str = r#"
+sources:
+  otlp: { type: otlp, grpc: { listen: "$GRPC" }, pivot: vault, patience: 300ms }
+sinks:
+  backend: { type: otlp, inputs: [otlp], endpoint: "http://$BACKEND" }
+  other: { type: otlp, inputs: [otlp], endpoint: "http://127.0.0.1:1" }
+  vault: { type: raw_vault, max_size: 128MiB, segment_size: 1MiB }
+"#;
+
+fn is_out(metrics: &Metrics) -> bool {
+    let circuit = [("sense", "circuit"), ("place", "backend")];
+    metrics.sum("gophership_somatic_pressure_permille", &circuit) > 0
+}
+
+/// Scenario: the backend says that it cannot, or is gone, or hangs, while clients send.
+/// Guarantees: once that is noticed nobody waits for it; the vault has everything; when the backend is
+/// back it gets all of it, soon.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_waits_for_a_backend_that_is_out() {
+    for mode in [Mode::Unavailable, Mode::Down, Mode::Hang] {
+        let backend = Backend::start().await;
+        let site = Site::new(backend.address(), YAML);
+        let process = site.start().await;
+        let (traffic, oracle) =
+            (std::sync::Arc::<Traffic>::default(), std::sync::Arc::<Oracle>::default());
+        let load = Load::start(site.grpc(), Shape::default(), &traffic, &oracle);
+        load.advance(20, SOON).await;
+        backend.set(mode);
+        process.measured(SOON, "the backend is out", is_out).await;
+        process.logged(SOON, &["Backend is out"]).await;
+
+        let client = GrpcClient::new(site.grpc());
+        let begun = Instant::now();
+        for _ in 0..20 {
+            let parcel = traffic.request(Signal::Logs, 1);
+            oracle.sends(&parcel);
+            client.send(&parcel).await.unwrap();
+            oracle.acknowledged(&parcel);
+        }
+        let waited = begun.elapsed();
+        assert!(waited < PATIENCE, "{mode:?}: twenty requests took {waited:?}");
+        let seen = load.stop().await;
+        assert!(seen.refusals.is_empty(), "{mode:?}: {:?}", seen.refusals);
+
+        backend.set(Mode::Accept);
+        let returned = Instant::now();
+        oracle.settle(&backend, SOON).await.assert_kept(&format!("{mode:?}"));
+        let took = returned.elapsed();
+        process.logged(SOON, &["Backend is back"]).await;
+        process.measured(SOON, "the backend is back", |metrics| !is_out(metrics)).await;
+        let books = process.metrics().await.books("logs");
+        assert_eq!(books.imbalance(), 0, "{mode:?}: {books:?}");
+        assert!(took < Duration::from_secs(8), "{mode:?}: delivered after {took:?}");
+    }
+}
+
+/// Scenario: of two backends one was never there.
+/// Guarantees: the other one gets every request at once; its requests do not wait for the vault.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backend_that_is_there_is_not_passed_by() {
+    let backend = Backend::start().await;
+    let site = Site::new(backend.address(), TWO_BACKENDS);
+    let process = site.start().await;
+    let (client, traffic) = (GrpcClient::new(site.grpc()), Traffic::default());
+    for _ in 0..10 {
+        let parcel = traffic.request(Signal::Logs, 1);
+        client.send(&parcel).await.unwrap();
+        let what = "the backend that is there has it";
+        eventually_async(SOON, what, async || backend.has(&parcel.fingerprint) == 1).await;
+    }
+    process.logged(SOON, &["Backend is out", "sink=other"]).await;
+    let diverted = [("cause", "diverted")];
+    assert_eq!(process.metrics().await.sum("gophership_somatic_pivots_total", &diverted), 0);
+}

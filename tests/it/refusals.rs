@@ -1,0 +1,186 @@
+//! What each refusal of the backend makes of a request: sent again, reported to its sender, or buried.
+
+use std::time::Duration;
+use std::time::Instant;
+
+use gophership::otlp::Signal;
+use tonic::Code;
+
+use crate::harness::Backend;
+use crate::harness::Books;
+use crate::harness::GrpcClient;
+use crate::harness::Mode;
+use crate::harness::Process;
+use crate::harness::Refusal;
+use crate::harness::Site;
+use crate::harness::Traffic;
+use crate::harness::eventually;
+
+const SOON: Duration = Duration::from_secs(15);
+const RECORDS: u64 = 3;
+/// Longer than our own backoff.
+const HINT: Duration = Duration::from_secs(1);
+
+const YAML: &str = r#"
+sources:
+  otlp: { type: otlp, grpc: { listen: "$GRPC" }, pivot: vault, patience: 6s }
+  replay: { type: vault_replay, vault: vault }
+sinks:
+  backend:
+    type: otlp
+    inputs: [otlp, replay]
+    endpoint: "http://$BACKEND"
+    protocol: $PROTOCOL
+    retry: { min: 20ms, max: 100ms }
+  vault: { type: raw_vault, max_size: 128MiB, segment_size: 1MiB }
+"#;
+
+/// What is to become of a refused request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// It is sent again, not before this long.
+    Again(Duration),
+    Never,
+}
+
+const AT_ONCE: Fate = Fate::Again(Duration::ZERO);
+
+/// Every gRPC code, and one that is none.
+fn codes() -> Vec<(Refusal, Fate)> {
+    let again = [1, 4, 10, 11, 14, 15];
+    let fate = |code| if again.contains(&code) { AT_ONCE } else { Fate::Never };
+    let mut table: Vec<_> = (1..=17).map(|code| (Refusal::new(code, 500), fate(code))).collect();
+    let hinted = |code, delay| Refusal { retry_info: Some(delay), ..Refusal::new(code, 500) };
+    table.extend([
+        (hinted(8, Some(HINT)), Fate::Again(HINT)),
+        (hinted(8, Some(Duration::ZERO)), AT_ONCE),
+        (hinted(8, None), AT_ONCE),
+        (hinted(14, Some(HINT)), Fate::Again(HINT)),
+        (hinted(14, None), AT_ONCE),
+        (hinted(3, Some(HINT)), Fate::Never),
+        (hinted(13, Some(HINT)), Fate::Never),
+    ]);
+    table
+}
+
+/// Every status that OTLP names, and some of each class.
+fn statuses() -> Vec<(Refusal, Fate)> {
+    let again = [429, 502, 503, 504];
+    let of = [
+        301, 302, 304, 307, 308, 400, 401, 403, 404, 405, 408, 409, 413, 415, 418, 422, 425, 429,
+        431, 451, 499, 500, 501, 502, 503, 504, 505, 507, 511, 599,
+    ];
+    let fate = |status| if again.contains(&status) { AT_ONCE } else { Fate::Never };
+    let mut table: Vec<_> =
+        of.into_iter().map(|status| (Refusal::new(2, status), fate(status))).collect();
+    let hinted = |status, hint| Refusal { retry_after: Some(hint), ..Refusal::new(2, status) };
+    table.extend([
+        (hinted(429, "1"), Fate::Again(HINT)),
+        (hinted(503, "1"), Fate::Again(HINT)),
+        (hinted(503, "0"), AT_ONCE),
+        (hinted(503, "-30"), AT_ONCE),
+        (hinted(503, "whenever you like"), AT_ONCE),
+        (hinted(503, "Sun, 06 Nov 1994 08:49:37 GMT"), AT_ONCE),
+        (hinted(408, "1"), Fate::Never),
+        (hinted(500, "1"), Fate::Never),
+    ]);
+    table
+}
+
+struct Scene {
+    backend: Backend,
+    process: Process,
+    client: GrpcClient,
+    traffic: Traffic,
+    received: u64,
+    delivered: u64,
+    rejected: u64,
+    buried: u64,
+}
+
+impl Scene {
+    async fn play(&mut self, refusal: Refusal, fate: Fate) {
+        let before = self.backend.attempts();
+        let parcel = self.traffic.request(Signal::Logs, RECORDS);
+        self.backend.set(Mode::Refuse(refusal));
+        let begun = Instant::now();
+        let sending = tokio::spawn({
+            let (client, parcel) = (self.client.clone(), parcel.clone());
+            async move { client.send(&parcel).await }
+        });
+        match fate {
+            Fate::Again(after) => {
+                let what = format!("{refusal:?} is tried again");
+                eventually(SOON, &what, || before + 2 <= self.backend.attempts()).await;
+                assert!(after <= begun.elapsed(), "{refusal:?}: after {:?}", begun.elapsed());
+                self.backend.set(Mode::Accept);
+                sending.await.unwrap().unwrap();
+                assert_eq!(self.backend.has(&parcel.fingerprint), 1, "{refusal:?}");
+                self.delivered += RECORDS;
+            }
+            Fate::Never => {
+                let status = sending.await.unwrap().expect_err("refused for good");
+                assert_eq!(status.code(), Code::InvalidArgument, "{refusal:?}");
+                assert_eq!(self.backend.attempts(), before + 1, "{refusal:?}");
+                self.rejected += RECORDS;
+            }
+        }
+        self.received += RECORDS;
+        self.books(&format!("{refusal:?}")).await;
+    }
+
+    /// The same for a request that its sender has its OK for.
+    async fn replay(&mut self, refusal: Refusal) {
+        self.process.hold("red");
+        self.client.send(&self.traffic.request(Signal::Logs, RECORDS)).await.unwrap();
+        let before = self.backend.attempts();
+        self.backend.set(Mode::Refuse(refusal));
+        self.process.hold("auto");
+        self.received += RECORDS;
+        self.buried += RECORDS;
+        self.books(&format!("{refusal:?} from the vault")).await;
+        assert_eq!(self.backend.attempts(), before + 1, "{refusal:?}");
+    }
+
+    async fn books(&self, act: &str) {
+        let count = |records: u64| i64::try_from(records).unwrap();
+        let books = Books::of(&[
+            ("received", count(self.received)),
+            ("delivered", count(self.delivered)),
+            ("rejected_by_backend", count(self.rejected)),
+            ("dead_lettered", count(self.buried)),
+        ]);
+        self.process.books_become(Signal::Logs, &books, act).await;
+    }
+}
+
+async fn check(protocol: &str, table: Vec<(Refusal, Fate)>) {
+    let backend = Backend::start().await;
+    let site = Site::new(backend.address(), &YAML.replace("$PROTOCOL", protocol));
+    let process = site.start().await;
+    let (client, traffic) = (GrpcClient::new(site.grpc()), Traffic::default());
+    let (received, delivered, rejected, buried) = (0, 0, 0, 0);
+    let mut scene =
+        Scene { backend, process, client, traffic, received, delivered, rejected, buried };
+    for (refusal, fate) in &table {
+        scene.play(*refusal, *fate).await;
+    }
+    for (refusal, _) in table.iter().filter(|(_, fate)| *fate == Fate::Never) {
+        scene.replay(*refusal).await;
+    }
+}
+
+/// Scenario: a backend that answers every gRPC code once, with and without `RetryInfo`.
+/// Guarantees: what OTLP calls retryable is sent again, when the backend wants it, and delivered; the
+/// rest is not sent again: its sender is told, or it is in the dead-letter store. The books say so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_grpc_code_does_what_otlp_says() {
+    check("grpc", codes()).await;
+}
+
+/// Scenario: the same over HTTP: every status that OTLP names, with every form of `Retry-After`.
+/// Guarantees: the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_http_status_does_what_otlp_says() {
+    check("http", statuses()).await;
+}

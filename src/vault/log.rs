@@ -18,7 +18,8 @@ use crate::vault::error::VaultError;
 use crate::vault::fs::FileSystem;
 use crate::vault::keep::dropping::Dropped;
 use crate::vault::read::cursor::Cursor;
-use crate::vault::read::scan::Fault;
+use crate::vault::read::fault::Fault;
+use crate::vault::read::patience::Trouble;
 use crate::vault::state::lock;
 
 /// What is known about one segment.
@@ -66,6 +67,14 @@ pub struct Backlog {
 pub(super) struct Listed {
     pub(super) info: SegmentInfo,
     pub(super) faults: Vec<Fault>,
+    /// The disk does not give what is in it.
+    pub(super) trouble: Option<Trouble>,
+}
+
+impl Listed {
+    pub(super) fn new(info: SegmentInfo, faults: Vec<Fault>) -> Self {
+        Self { info, faults, trouble: None }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -99,6 +108,8 @@ pub struct Log {
     pub(super) used_bytes: AtomicU64,
     /// The limit of `used_bytes`; none for a log that nobody writes.
     max_bytes: u64,
+    /// How long reads are tried that the disk does not answer.
+    pub(super) read_patience: Duration,
     pub(super) dropped: Mutex<Dropped>,
     durable_seq: AtomicU64,
     pub(super) corrupt_records: AtomicU64,
@@ -135,6 +146,7 @@ impl Log {
             changed: Condvar::new(),
             used_bytes: AtomicU64::new(used_bytes),
             max_bytes: u64::MAX,
+            read_patience: Duration::ZERO,
             dropped: Mutex::new(dropped),
             durable_seq: AtomicU64::new(durable_seq),
             corrupt_records: AtomicU64::new(0),
@@ -250,7 +262,7 @@ impl Log {
 
     /// Adds a segment.
     pub(super) fn register(&self, info: SegmentInfo) {
-        lock(&self.state).segments.insert(info.id, Listed { info, faults: Vec::new() });
+        lock(&self.state).segments.insert(info.id, Listed::new(info, Vec::new()));
     }
 
     /// Makes a commit visible to readers.

@@ -68,6 +68,8 @@ pub struct Options {
     pub group_bytes_max: u64,
     /// Largest payload in bytes. Default 64 MiB, at most 1 GiB.
     pub record_bytes_max: u64,
+    /// How long readers try again what the disk does not answer before they pass it. Default 30 s.
+    pub read_patience: Duration,
 }
 
 /// Smallest segment the engine works with.
@@ -98,6 +100,7 @@ impl Options {
             staging_bytes: 16 << 20,
             group_bytes_max: 1 << 20,
             record_bytes_max: 64 << 20,
+            read_patience: Duration::from_secs(30),
         }
     }
 

@@ -24,6 +24,10 @@ pub(super) struct Gauges {
     pub(super) is_full: AtomicBool,
     /// The last attempt to make a spare failed, and not for want of space.
     pub(super) has_disk_trouble: AtomicBool,
+    /// Closed segments that were not sealed yet, so perhaps not synced.
+    pub(super) unsealed_segments: AtomicU64,
+    /// What a record larger than a segment needed and did not find, since retention ran last.
+    pub(super) asked_bytes: AtomicU64,
     /// Bytes the open segment still takes.
     pub(super) room_bytes: AtomicU64,
     /// Bytes accepted and not yet written, as they will lie on disk.

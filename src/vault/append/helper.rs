@@ -96,9 +96,12 @@ impl Depot {
         spare
     }
 
-    /// Puts an unused spare back to where it came from.
-    pub(in crate::vault) fn return_spare(&self, spare: Spare) {
-        lock(&self.state).spares.push_front(spare);
+    /// Puts an unused spare back to where it came from: with it the vault is not full, whatever was
+    /// found while it was away.
+    pub(in crate::vault) fn return_spare(&self, spare: Spare, gauges: &Gauges) {
+        let mut state = lock(&self.state);
+        state.spares.push_front(spare);
+        gauges.is_full.store(false, Ordering::Release);
     }
 
     /// Whether a spare stands by.
@@ -122,8 +125,9 @@ impl Depot {
     ///
     /// The writer may have taken a spare that was just made: no spare then does not mean no room.
     fn announce(&self, gauges: &Gauges, is_made: bool) {
-        let is_full = !is_made && lock(&self.state).spares.is_empty();
-        gauges.is_full.store(is_full, Ordering::Release);
+        let state = lock(&self.state);
+        gauges.is_full.store(!is_made && state.spares.is_empty(), Ordering::Release);
+        drop(state);
         self.changed.notify_all();
     }
 
@@ -230,7 +234,10 @@ impl Helper {
 
     fn work(&mut self, job: Job) {
         match job {
-            Job::Seal(job) => self.seal(*job),
+            Job::Seal(job) => {
+                self.seal(*job);
+                self.gauges.unsealed_segments.fetch_sub(1, Ordering::AcqRel);
+            }
             Job::Suspect(id) => self.verify_suspect(id),
         }
     }
@@ -311,10 +318,28 @@ impl Helper {
         Ok(())
     }
 
-    /// Runs retention and sets aside what readers found damaged.
+    /// Drops the oldest segments for a record that is larger than one, and comes again.
+    fn make_room_asked_for(&self) -> io::Result<()> {
+        let asked = self.gauges.asked_bytes.swap(0, Ordering::AcqRel);
+        if asked == 0 || self.options.when_full != WhenFull::DropOldest {
+            return Ok(());
+        }
+        while self.options.max_bytes < self.log.used_bytes() + asked {
+            if !self.log.drop_oldest()? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs retention, makes the room that a large record asked for, and sets aside what readers found
+    /// damaged.
     fn tidy(&self) {
         if let Err(error) = self.log.prune() {
             tracing::warn!(%error, "Retention could not delete a segment.");
+        }
+        if let Err(error) = self.make_room_asked_for() {
+            tracing::warn!(%error, "No segment could be dropped for a large record.");
         }
         let damaged: Vec<SegmentId> = lock(&self.log.state)
             .segments
@@ -334,6 +359,7 @@ impl Helper {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vault::sim::SimFileSystem;
 
     #[test]
     fn a_spare_that_was_taken_at_once_does_not_make_the_vault_full() {
@@ -342,5 +368,16 @@ mod tests {
         assert!(!gauges.is_full.load(Ordering::Acquire));
         depot.announce(&gauges, false);
         assert!(gauges.is_full.load(Ordering::Acquire));
+    }
+
+    #[test]
+    fn a_spare_that_comes_back_ends_what_was_found_without_it() {
+        let (depot, gauges) = (Depot::new(VecDeque::new()), Gauges::default());
+        depot.announce(&gauges, false);
+        let (files, dir) = (SimFileSystem::default(), std::path::Path::new("/vault"));
+        crate::vault::fs::FileSystem::create_dir(&files, dir).unwrap();
+        let made = spare::create_spare(&files, dir, SegmentId(1), 4096).unwrap();
+        depot.return_spare(made, &gauges);
+        assert!(!gauges.is_full.load(Ordering::Acquire));
     }
 }

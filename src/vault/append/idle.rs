@@ -2,6 +2,7 @@
 //! segments that are old.
 
 use std::io;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::vault::append::commit::Committer;
@@ -30,6 +31,12 @@ impl<C: Completion> Committer<C> {
     }
 
     fn write_watermark(&mut self) -> io::Result<()> {
+        // Below level `synced` a segment is synced for the first time when it is sealed.
+        if self.durability != Durability::Synced
+            && 0 < self.shared.gauges.unsealed_segments.load(Ordering::Acquire)
+        {
+            return Ok(());
+        }
         let last_seq = self.next_seq - 1;
         self.announced_seq = last_seq;
         let Some(active) = self.active.as_mut() else { return Ok(()) };

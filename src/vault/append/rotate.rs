@@ -1,5 +1,6 @@
 //! The writer thread's changes of segment: opening the next, ending the one in use.
 
+use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -22,7 +23,7 @@ impl<C: Completion> Committer<C> {
             Ok(spare) => spare,
             Err(spare) => {
                 if let Some(spare) = spare {
-                    self.depot.return_spare(spare);
+                    self.depot.return_spare(spare, &self.shared.gauges);
                 }
                 return false;
             }
@@ -61,9 +62,10 @@ impl<C: Completion> Committer<C> {
         }
         let more = bytes - spare.bytes;
         if self.max_bytes < self.log.used_bytes() + more {
+            self.shared.gauges.asked_bytes.fetch_max(more, Ordering::AcqRel);
             return Err(Some(spare));
         }
-        if let Err(error) = spare.file.allocate(bytes) {
+        if let Err(error) = self.lengthen(&spare, bytes) {
             tracing::warn!(%error, segment = %spare.id, "Segment could not be enlarged.");
             return Err(Some(spare));
         }
@@ -80,6 +82,18 @@ impl<C: Completion> Committer<C> {
         Ok(spare)
     }
 
+    /// Takes more of the disk for a spare, but never the last of it, or nothing.
+    fn lengthen(&self, spare: &Spare, bytes: u64) -> io::Result<()> {
+        let left = self.log.files.available_bytes(&self.log.dir)?;
+        if left < bytes {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        spare.file.allocate(bytes).inspect_err(|_| {
+            // Some file systems keep what they had found.
+            drop(spare.file.truncate(spare.bytes));
+        })
+    }
+
     /// Ends the active segment and hands it over for sealing.
     pub(in crate::vault) fn retire_active(&mut self) {
         let Some(active) = self.active.take() else { return };
@@ -93,6 +107,7 @@ impl<C: Completion> Committer<C> {
         };
         if active.has_records() {
             let digested = self.buffer.end_segment();
+            self.shared.gauges.unsealed_segments.fetch_add(1, Ordering::AcqRel);
             self.depot.push(Job::Seal(Box::new(active.into_seal_job(digested))));
         } else {
             self.buffer.abandon_segment();

@@ -137,7 +137,8 @@ impl<C: Completion> Writer<C> {
         let lock_file = directory::lock_directory(&**files, &options.dir)?;
         let recovered = recovery::recover(files, &options.dir)?;
         let gauges = Arc::new(Gauges::default());
-        let log = Arc::new(recovered.log.with_limit(options.max_bytes));
+        let log = recovered.log.with_limit(options.max_bytes);
+        let log = Arc::new(log.with_read_patience(options.read_patience));
         if options.when_full == WhenFull::DropOldest {
             log.prepare_to_drop().map_err(VaultError::io("prepare dropping in", &options.dir))?;
         }

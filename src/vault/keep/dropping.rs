@@ -140,7 +140,8 @@ impl Log {
     pub(in crate::vault) fn drop_oldest(&self) -> io::Result<bool> {
         let holds = holds::list(&*self.files, &self.dir)?;
         let Some(victim) = self.oldest_to_drop(&holds) else { return Ok(false) };
-        let file = self.files.open(&victim.path, Access::Direct)?;
+        // One that cannot be opened goes all the same; nobody can be told what was in it.
+        let file = self.files.open(&victim.path, Access::Direct).ok();
         let mut dropped = lock(&self.dropped);
         let (wanted, observer) = (self.wanted(&victim), dropped.observer.clone());
         let through = dropped.through.max(victim.last_seq);
@@ -152,15 +153,18 @@ impl Log {
         dropped.records = records;
         drop(dropped);
         lock(&self.state).segments.remove(&victim.id);
-        if let Err(error) = self.files.remove(&victim.path) {
-            self.register(victim);
-            return Err(error);
+        match self.files.remove(&victim.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                self.register(victim);
+                return Err(error);
+            }
+            _ => {}
         }
         self.used_bytes.fetch_sub(victim.file_bytes, Ordering::AcqRel);
         self.files.sync_dir(victim.path.parent().unwrap_or(&self.dir))?;
         tracing::warn!(segment = %victim.id, first_seq = victim.first_seq, last_seq = victim.last_seq,
             ?wanted, "Vault is full: its oldest segment was dropped.");
-        if let Some(observer) = observer {
+        if let (Some(observer), Some(file)) = (observer, file) {
             // The file has no name any more; what it held can still be read.
             self.tell(file.into(), &victim, &wanted, &*observer);
         }
@@ -175,7 +179,14 @@ impl Log {
                 && info.id < newest
                 && !holds.iter().any(|hold| hold.covers(info.id))
         };
-        state.segments.values().map(|listed| &listed.info).find(is_closed).cloned()
+        let mut closed = state.segments.values().map(|listed| &listed.info).filter(is_closed);
+        let oldest = closed.next()?;
+        // What is on its way has its only other copy in memory: rather one of which nothing is.
+        let is_under_way = |info: &&SegmentInfo| {
+            state.cursors.values().any(|cursor| cursor.is_under_way(info.first_seq, info.last_seq))
+        };
+        let at_rest = |info: &&SegmentInfo| !is_under_way(info);
+        Some(oldest).filter(at_rest).or_else(|| closed.find(at_rest)).or(Some(oldest)).cloned()
     }
 
     /// Runs of seqs of a segment that some cursor has not acknowledged; all without a cursor.

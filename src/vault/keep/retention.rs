@@ -11,6 +11,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::vault::append::spare::SegmentId;
 use crate::vault::append::spare::SegmentState;
 use crate::vault::error::VaultError;
 use crate::vault::keep::holds;
@@ -18,6 +19,7 @@ use crate::vault::log::Log;
 use crate::vault::log::LogState;
 use crate::vault::log::SegmentInfo;
 use crate::vault::read::cursor::Cursor;
+use crate::vault::recover::torn;
 use crate::vault::state::lock;
 
 impl Log {
@@ -62,6 +64,10 @@ impl Log {
         }
         if !victims.is_empty() {
             self.files.sync_dir(&self.dir).map_err(VaultError::io("sync", &self.dir))?;
+            let ids: Vec<SegmentId> = victims.iter().map(|victim| victim.id).collect();
+            let freed = torn::forget_tails(&*self.files, &self.dir, &ids)
+                .map_err(VaultError::io("clear the quarantine of", &self.dir))?;
+            self.used_bytes.fetch_sub(freed, Ordering::AcqRel);
         }
         Ok(victims.len())
     }

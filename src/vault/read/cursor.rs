@@ -248,6 +248,12 @@ impl Cursor {
         lock(&self.given).len().saturating_sub(acknowledged)
     }
 
+    /// Whether some record between two seqs was handed out and is not acknowledged.
+    pub(in crate::vault) fn is_under_way(&self, first: u64, last: u64) -> bool {
+        let acknowledged = lock(&self.acks).count_in(first, last);
+        acknowledged < lock(&self.given).count_in(first, last)
+    }
+
     /// Makes the acknowledgements so far durable.
     pub(in crate::vault) fn save(&self) -> io::Result<()> {
         // The slots are locked first, so that a later save never writes an older state.

@@ -8,8 +8,8 @@ use crate::vault::append::spare::SegmentId;
 use crate::vault::error::VaultError;
 use crate::vault::read::cursor::Cursor;
 use crate::vault::read::cursor::OUTSTANDING_MAX;
+use crate::vault::read::fault::FaultKind;
 use crate::vault::read::reader::Reader;
-use crate::vault::read::scan::FaultKind;
 use crate::vault::read::scan::Found;
 use crate::vault::read::stored::StoredRecord;
 use crate::vault::state::lock;
@@ -46,20 +46,25 @@ impl Reader {
                 self.end_span(span);
                 continue;
             };
-            match scanner.next() {
+            let found = scanner.next();
+            self.bear_read_error()?;
+            match found {
                 Found::Record(record) if record.header.seq <= span.last => {
                     if record.header.seq < span.next {
                         continue;
                     }
+                    let body = self.body_of(&record)?;
                     self.pass_to(span, record.header.seq);
-                    if let Some(record) = self.body_of(&record) {
+                    if let Some(record) = body {
                         return Ok(Some(record));
                     }
                 }
                 Found::Watermark(_) => {}
                 Found::Fault(fault) => self.log.report(fault),
                 Found::Record(_) | Found::End | Found::Torn => {
-                    if span.next <= span.last {
+                    if span.next <= span.last
+                        && let Some((_, scanner)) = &self.current
+                    {
                         let lost = Some((span.next, span.last));
                         self.log.report(scanner.tail_fault(FaultKind::Tail, lost));
                     }

@@ -1,22 +1,14 @@
 //! Follows a vault from a durable cursor: every durable record, at least once, oldest first or newest
 //! segment first (`newest.rs`).
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::vault::append::spare;
-use crate::vault::append::spare::EXTENSION_OPEN;
-use crate::vault::append::spare::EXTENSION_SEALED;
 use crate::vault::append::spare::SegmentId;
-use crate::vault::append::spare::SegmentState;
 use crate::vault::error::VaultError;
-use crate::vault::fs::Access;
-use crate::vault::fs::File;
 use crate::vault::log::Backlog;
 use crate::vault::log::Log;
-use crate::vault::log::SegmentInfo;
 use crate::vault::log::TailView;
 use crate::vault::read::cursor;
 use crate::vault::read::cursor::Acks;
@@ -24,16 +16,13 @@ use crate::vault::read::cursor::CURSOR_DIR;
 use crate::vault::read::cursor::Cursor;
 use crate::vault::read::cursor::CursorHandle;
 use crate::vault::read::cursor::OUTSTANDING_MAX;
+use crate::vault::read::fault::FaultKind;
 use crate::vault::read::newest::Span;
-use crate::vault::read::scan::FaultKind;
 use crate::vault::read::scan::Found;
 use crate::vault::read::scan::Located;
 use crate::vault::read::scan::Scanner;
 use crate::vault::read::stored;
 use crate::vault::read::stored::StoredRecord;
-use crate::vault::recover::examine;
-use crate::vault::recover::examine::Candidate;
-use crate::vault::recover::quarantine::QUARANTINE_DIR;
 use crate::vault::state::lock;
 
 /// A buffer above this size is not kept between records.
@@ -56,7 +45,7 @@ pub struct Reader {
     order: Order,
     pub(in crate::vault) current: Option<(SegmentId, Scanner)>,
     /// Oldest first: seq of the next record to look at.
-    next_seq: u64,
+    pub(in crate::vault) next_seq: u64,
     /// Oldest first: a record found but not yet allowed, as too many are outstanding.
     held: Option<Located>,
     /// Newest first: what is being read.
@@ -123,7 +112,7 @@ impl Reader {
     fn next_oldest(&mut self) -> Result<Option<StoredRecord>, VaultError> {
         loop {
             if let Some(record) = self.held.take() {
-                match self.take(record) {
+                match self.take(record)? {
                     Taken::Record(record) => return Ok(Some(record)),
                     Taken::Skipped => continue,
                     Taken::MustWait => {
@@ -136,7 +125,9 @@ impl Reader {
             let Some((_, scanner)) = &mut self.current else { return Ok(None) };
             scanner.extend(view.data_end);
             let limit = view.next_first_seq.unwrap_or(u64::MAX).min(view.last_seq + 1);
-            match scanner.next() {
+            let found = scanner.next();
+            self.bear_read_error()?;
+            match found {
                 Found::Record(record) if record.header.seq < limit => {
                     self.held = (self.next_seq <= record.header.seq).then_some(record);
                 }
@@ -206,72 +197,6 @@ impl Reader {
         self.log.backlog_of(&self.cursor)
     }
 
-    /// Finds the segment to read in; `None` when there is none yet.
-    fn enter(&mut self) -> Result<Option<(SegmentId, TailView)>, VaultError> {
-        loop {
-            let id = match &self.current {
-                Some((id, _)) => *id,
-                None => match self.log.segment_of(self.next_seq) {
-                    Some(id) => {
-                        self.open_segment(id)?;
-                        continue;
-                    }
-                    None => return Ok(None),
-                },
-            };
-            match self.log.tail(id) {
-                Some(view) => return Ok(Some((id, view))),
-                // Deleted under us: every cursor had passed it, so nothing in it was ours.
-                None => self.current = None,
-            }
-        }
-    }
-
-    fn open_segment(&mut self, id: SegmentId) -> Result<(), VaultError> {
-        self.open_segment_at(id, self.next_seq)
-    }
-
-    /// Opens a segment near a seq; does nothing when it was deleted.
-    pub(in crate::vault) fn open_segment_at(
-        &mut self,
-        id: SegmentId,
-        seq: u64,
-    ) -> Result<(), VaultError> {
-        let Some(info) = self.log.info(id) else { return Ok(()) };
-        let Some(file) = self.open_file(&info)? else { return Ok(()) };
-        let before = info.first_seq.saturating_sub(1);
-        let (vault_id, end) = (self.log.vault_id, info.data_end);
-        let mut scanner = Scanner::new(Arc::clone(&file), id, vault_id, end, Some(before))
-            .map_err(VaultError::io("read", &info.path))?;
-        if info.first_seq < seq {
-            seek(&mut scanner, &*file, &info, vault_id, seq);
-        }
-        self.current = Some((id, scanner));
-        Ok(())
-    }
-
-    /// Opens a segment's file, which may be renamed meanwhile: it only ever goes from `.open` to `.gsv`
-    /// and from the directory to quarantine, so trying these in order finds it. `None` when it was
-    /// deleted.
-    fn open_file(&self, info: &SegmentInfo) -> Result<Option<Arc<dyn File>>, VaultError> {
-        let dir = &self.log.dir;
-        let aside = dir.join(QUARANTINE_DIR);
-        for folder in [dir, &aside] {
-            for extension in [EXTENSION_OPEN, EXTENSION_SEALED] {
-                let path = spare::segment_path(folder, info.id, extension);
-                match self.log.files.open(&path, Access::Direct) {
-                    Ok(file) => return Ok(Some(file.into())),
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    Err(error) => return Err(VaultError::io("open", &path)(error)),
-                }
-            }
-        }
-        if self.log.info(info.id).is_some() {
-            return Err(VaultError::io("open", &info.path)(io::ErrorKind::NotFound.into()));
-        }
-        Ok(None)
-    }
-
     /// At the end of what can be read here: passes what is lost, and moves on if there is a next
     /// segment. Returns whether to look again.
     fn leave(&mut self, id: SegmentId, view: &TailView, last_seq: u64) -> Result<bool, VaultError> {
@@ -293,7 +218,7 @@ impl Reader {
         Ok(true)
     }
 
-    fn take(&mut self, record: Located) -> Taken {
+    fn take(&mut self, record: Located) -> Result<Taken, VaultError> {
         let seq = record.header.seq;
         {
             let mut acks = lock(&self.cursor.acks);
@@ -303,30 +228,48 @@ impl Reader {
             }
             if acks.contains(seq) {
                 self.next_seq = seq + 1;
-                return Taken::Skipped;
+                return Ok(Taken::Skipped);
             }
         }
         if OUTSTANDING_MAX <= self.cursor.outstanding() {
-            return Taken::MustWait;
+            return Ok(Taken::MustWait);
         }
+        let body = self.body_of(&record)?;
         self.next_seq = seq + 1;
         lock(&self.cursor.given).insert_range(0, seq);
-        self.body_of(&record).map_or(Taken::Skipped, Taken::Record)
+        Ok(body.map_or(Taken::Skipped, Taken::Record))
     }
 
     /// Reads and checks a record; one that is damaged is reported and passed.
-    pub(in crate::vault) fn body_of(&mut self, record: &Located) -> Option<StoredRecord> {
-        let (_, scanner) = self.current.as_mut()?;
+    pub(in crate::vault) fn body_of(
+        &mut self,
+        record: &Located,
+    ) -> Result<Option<StoredRecord>, VaultError> {
+        let Some((_, scanner)) = self.current.as_mut() else { return Ok(None) };
         let is_read = scanner.read_body(record, &mut self.body).is_ok();
+        let fault = scanner.body_fault(record);
+        self.bear_read_error()?;
         let decoded = if is_read { stored::decode(&record.header, &self.body) } else { None };
         if BODY_KEPT_BYTES_MAX < self.body.capacity() {
             self.body = Vec::new();
         }
         if decoded.is_none() {
-            self.log.report(scanner.body_fault(record));
+            self.log.report(fault);
             lock(&self.cursor.acks).ack(record.header.seq);
         }
-        decoded
+        Ok(decoded)
+    }
+
+    /// After a read: what the disk did not give is asked for again, from the next record on, until
+    /// there is no patience left. Then it counts as damaged.
+    pub(in crate::vault) fn bear_read_error(&mut self) -> Result<(), VaultError> {
+        let Some((id, scanner)) = self.current.as_mut() else { return Ok(()) };
+        let (id, Some(error)) = (*id, scanner.take_error()) else { return Ok(()) };
+        if self.log.gives_up_on(id) {
+            return Ok(());
+        }
+        (self.current, self.span) = (None, None);
+        Err(VaultError::io("read a segment of", &self.log.dir)(error))
     }
 }
 
@@ -345,25 +288,4 @@ fn register(log: &Arc<Log>, name: &str) -> Result<Arc<Cursor>, VaultError> {
     let cursor = Arc::new(Cursor::create(files, &log.dir, name, log.vault_id, Acks::new(low))?);
     let mut state = lock(&log.state);
     Ok(Arc::clone(state.cursors.entry(name.to_owned()).or_insert(cursor)))
-}
-
-/// Uses the footer's index, where there is one, to start near a seq.
-fn seek(scanner: &mut Scanner, file: &dyn File, info: &SegmentInfo, vault_id: u128, seq: u64) {
-    if info.state == SegmentState::Open || info.state == SegmentState::Closed {
-        return;
-    }
-    let Ok(bytes) = file.bytes() else { return };
-    let candidate = Candidate {
-        id: info.id,
-        path: info.path.clone(),
-        bytes,
-        extension: String::new(),
-        is_quarantined: false,
-    };
-    let trailer = examine::read_trailer(file, &candidate, vault_id);
-    let index = trailer.and_then(|trailer| examine::read_index(file, &trailer));
-    let entry = index.unwrap_or_default().into_iter().rfind(|entry| entry.seq <= seq);
-    if let Some(entry) = entry {
-        scanner.seek(entry.offset, entry.seq - 1);
-    }
 }

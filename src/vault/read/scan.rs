@@ -17,46 +17,8 @@ use crate::vault::format::RECORD_HEADER_BYTES;
 use crate::vault::format::RECORD_MAGIC;
 use crate::vault::format::RecordHeader;
 use crate::vault::fs::File;
-
-/// What kind of damage was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum FaultKind {
-    /// The segment's header block is damaged; its records may still be good.
-    SegmentHeader,
-    /// The footer of a sealed segment is damaged; it was read record by record instead.
-    Footer,
-    /// Bytes that hold no valid record header, between valid records.
-    RecordHeader,
-    /// A record whose body does not match its checksum or cannot be decompressed.
-    Body,
-    /// Bytes that must be zero are not; no record is lost.
-    Padding,
-    /// The disk could not read these bytes.
-    Unreadable,
-    /// The end of a segment was damaged, and what stood there was acknowledged.
-    Tail,
-    /// The end of a segment was never completed nor acknowledged.
-    TornTail,
-    /// Records are missing between two segments.
-    Hole,
-}
-
-/// One damaged range of a segment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// The segment.
-    pub segment: SegmentId,
-    /// The kind of damage.
-    pub kind: FaultKind,
-    /// First byte of the range.
-    pub start: u64,
-    /// End of the range.
-    pub end: u64,
-    /// First and last lost seq; `None` when no record was lost.
-    pub lost: Option<(u64, u64)>,
-}
+use crate::vault::read::fault::Fault;
+use crate::vault::read::fault::FaultKind;
 
 /// A record header and where it stands.
 #[derive(Debug, Clone, Copy)]
@@ -96,6 +58,10 @@ pub(in crate::vault) struct Scanner {
     end: u64,
     last_seq: Option<u64>,
     padding_from: Option<u64>,
+    /// Behind it there are only zeros, as far as was looked.
+    used_end: u64,
+    /// The disk could not read something since [`Scanner::take_error`].
+    error: Option<io::Error>,
     window: AlignedBuffer,
     window_start: u64,
     window_len: usize,
@@ -119,6 +85,8 @@ impl Scanner {
             end,
             last_seq,
             padding_from: None,
+            used_end: BLOCK_BYTES,
+            error: None,
             window: AlignedBuffer::new(WINDOW_BYTES)?,
             window_start: 0,
             window_len: 0,
@@ -133,6 +101,17 @@ impl Scanner {
     /// The last seq seen.
     pub(in crate::vault) fn last_seq(&self) -> Option<u64> {
         self.last_seq
+    }
+
+    /// The block up to which something was found; behind it there are only zeros. Known at the end.
+    pub(in crate::vault) fn used_end(&self) -> u64 {
+        self.used_end.max(format::align_block(self.offset)).min(self.end)
+    }
+
+    /// What kept the disk from reading something since the last call: the damage may not be there the
+    /// next time.
+    pub(in crate::vault) fn take_error(&mut self) -> Option<io::Error> {
+        self.error.take()
     }
 
     /// Moves to a record's place, taken from an index; `last_seq` is the seq before it.
@@ -257,11 +236,13 @@ impl Scanner {
         let start = self.offset;
         let mut is_blank = !is_unreadable && self.is_blank(start);
         let mut at = from;
+        self.used_end = next_block(start);
         while at + RECORD_HEADER_BYTES <= self.end {
             if at.is_multiple_of(BLOCK_BYTES) && self.is_zero_block(at) {
                 at += BLOCK_BYTES;
                 continue;
             }
+            self.used_end = next_block(at);
             match self.header_at(at) {
                 Ok(Some(header)) if self.may_follow_damage(&header, start, at) => {
                     return self.pass_damage(&header, start, at, is_unreadable);
@@ -275,6 +256,12 @@ impl Scanner {
                     at = next_block(at);
                 }
             }
+        }
+        let is_rest_blank = self.end <= at
+            || usize::try_from(self.end - at)
+                .is_ok_and(|len| self.slice(at, len).is_ok_and(format::is_zero));
+        if !is_rest_blank {
+            self.used_end = self.end;
         }
         let is_footer = start.is_multiple_of(BLOCK_BYTES)
             && self.slice(start, 8).is_ok_and(|bytes| bytes == INDEX_MAGIC);
@@ -364,7 +351,10 @@ impl Scanner {
             Ok(count) => count,
             // One bad sector must not take its whole neighbourhood with it.
             Err(_) => {
-                self.file.read_at(&mut self.window[..len.min(BLOCK_LEN)], self.window_start)?
+                let block = &mut self.window[..len.min(BLOCK_LEN)];
+                self.file.read_at(block, self.window_start).inspect_err(|error| {
+                    self.error = Some(same_error(error));
+                })?
             }
         };
         Ok(())
@@ -373,6 +363,11 @@ impl Scanner {
     fn fault(&self, kind: FaultKind, start: u64, end: u64, lost: Option<(u64, u64)>) -> Fault {
         Fault { segment: self.segment, kind, start, end, lost }
     }
+}
+
+/// Errors of the system are not to be cloned.
+fn same_error(error: &io::Error) -> io::Error {
+    error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
 }
 
 fn next_block(offset: u64) -> u64 {

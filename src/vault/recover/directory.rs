@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::path::PathBuf;
 
 use crate::vault::append::spare;
 use crate::vault::append::spare::EXTENSION_NEW;
@@ -21,10 +22,7 @@ pub(in crate::vault) fn lock_directory(
     files: &dyn FileSystem,
     dir: &Path,
 ) -> Result<Box<dyn Lock>, VaultError> {
-    files.create_dir(dir).map_err(VaultError::io("create", dir))?;
-    if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        files.sync_dir(parent).map_err(VaultError::io("sync", parent))?;
-    }
+    create_dir_durably(files, dir).map_err(VaultError::io("create", dir))?;
     let path = dir.join("LOCK");
     let lock = files.lock(&path).map_err(VaultError::io("lock", &path))?;
     let lock = lock.ok_or_else(|| VaultError::Locked { path: dir.to_path_buf() })?;
@@ -34,6 +32,29 @@ pub(in crate::vault) fn lock_directory(
     }
     files.sync_dir(dir).map_err(VaultError::io("sync", dir))?;
     Ok(lock)
+}
+
+/// Makes a directory and those above it, and syncs each one that a new one is in.
+///
+/// # Errors
+///
+/// The system's answer.
+pub fn create_dir_durably(files: &dyn FileSystem, dir: &Path) -> io::Result<()> {
+    let is_missing = |dir: &Path| {
+        let listed = files.list(dir);
+        listed.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    };
+    let above =
+        |dir: &Path| dir.parent().filter(|it| !it.as_os_str().is_empty()).map(Path::to_owned);
+    let mut parents: Vec<PathBuf> = above(dir).into_iter().collect();
+    while let Some(missing) = parents.last().filter(|parent| is_missing(parent)) {
+        match above(missing) {
+            Some(parent) => parents.push(parent),
+            None => break,
+        }
+    }
+    files.create_dir(dir)?;
+    parents.iter().try_for_each(|parent| files.sync_dir(parent))
 }
 
 /// Lists all segment files of the directory and its quarantine, by number.

@@ -15,14 +15,16 @@ use crate::vault::format;
 use crate::vault::format::BLOCK_BYTES;
 use crate::vault::format::BLOCK_LEN;
 use crate::vault::format::IndexEntry;
+use crate::vault::format::RECORD_HEADER_BYTES;
 use crate::vault::format::SegmentHeader;
 use crate::vault::format::SegmentHeaderError;
 use crate::vault::format::Trailer;
 use crate::vault::fs::Access;
 use crate::vault::fs::File;
 use crate::vault::fs::FileSystem;
-use crate::vault::read::scan::Fault;
-use crate::vault::read::scan::FaultKind;
+use crate::vault::read::fault::Fault;
+use crate::vault::read::fault::FaultKind;
+use crate::vault::read::patience::is_shortage;
 use crate::vault::read::scan::Found;
 use crate::vault::read::scan::Located;
 use crate::vault::read::scan::Scanner;
@@ -61,9 +63,16 @@ pub(in crate::vault) struct Examined {
     pub(in crate::vault) bad_tail: Option<Located>,
     /// Whether damage without a valid record behind it reaches to the end.
     pub(in crate::vault) is_torn: bool,
+    /// Behind this block there are only zeros; of a scanned segment.
+    pub(in crate::vault) used_end: u64,
     /// Highest durable seq any record here tells of.
     pub(in crate::vault) durable_seq: u64,
 }
+
+/// Faults of one segment that are told apart even if one goes on from the other.
+const FAULTS_APART_MAX: usize = 1024;
+/// Faults of one segment that are kept.
+const FAULTS_MAX: usize = 16 * 1024;
 
 /// Segments are examined on this many threads: each waits for the disk most of the time, and a vault
 /// may have thousands.
@@ -115,8 +124,14 @@ pub(in crate::vault) fn examine(
 ) -> Result<Examined, VaultError> {
     let path = candidate.path.clone();
     let read = VaultError::io("read", &path);
-    let opened = files.open(&path, Access::Direct).map_err(VaultError::io("open", &path))?;
-    let file: Arc<dyn File> = opened.into();
+    let file: Arc<dyn File> = match files.open(&path, Access::Direct) {
+        Ok(file) => file.into(),
+        Err(error) if is_shortage(&error) => return Err(VaultError::io("open", &path)(error)),
+        Err(error) => {
+            tracing::error!(%error, path = %path.display(), "Segment cannot be opened.");
+            return Ok(Examined::unreadable(candidate, vault_id));
+        }
+    };
     let header = match read_header(&*file) {
         Ok(header) if header.vault_id != vault_id => {
             return Err(VaultError::Foreign {
@@ -132,17 +147,7 @@ pub(in crate::vault) fn examine(
         Err(SegmentHeaderError::Corrupt) => None,
     };
     let first_seq = header.as_ref().map_or(0, |header| header.first_seq);
-    let mut examined = Examined {
-        trailer: segment::empty_trailer(vault_id, candidate.id, first_seq),
-        candidate,
-        verdict: Verdict::Scanned,
-        header,
-        index: Vec::new(),
-        faults: Vec::new(),
-        bad_tail: None,
-        is_torn: false,
-        durable_seq: 0,
-    };
+    let mut examined = Examined::new(candidate, vault_id, header, first_seq);
     let is_sealed_name = examined.candidate.extension == EXTENSION_SEALED;
     if header.is_none() && !is_sealed_name && is_blank(&*file, examined.candidate.bytes) {
         examined.verdict = Verdict::Blank;
@@ -172,9 +177,67 @@ pub(in crate::vault) fn examine(
 }
 
 impl Examined {
+    fn new(
+        candidate: Candidate,
+        vault_id: u128,
+        header: Option<SegmentHeader>,
+        first_seq: u64,
+    ) -> Self {
+        Self {
+            trailer: segment::empty_trailer(vault_id, candidate.id, first_seq),
+            used_end: candidate.bytes,
+            candidate,
+            verdict: Verdict::Scanned,
+            header,
+            index: Vec::new(),
+            faults: Vec::new(),
+            bad_tail: None,
+            is_torn: false,
+            durable_seq: 0,
+        }
+    }
+
+    /// One whose file the disk does not give: what it held is known from its neighbours only.
+    fn unreadable(candidate: Candidate, vault_id: u128) -> Self {
+        let bytes = candidate.bytes;
+        let mut examined = Self::new(candidate, vault_id, None, 0);
+        examined.push_fault(FaultKind::Unreadable, 0, bytes);
+        examined
+    }
+
+    /// How many records there may be in what could not be read, at most.
+    pub(in crate::vault) fn unreadable_records_max(&self) -> u64 {
+        let is_unreadable = |fault: &&Fault| fault.kind == FaultKind::Unreadable;
+        let bytes = self.faults.iter().filter(is_unreadable).map(|fault| fault.end - fault.start);
+        bytes.sum::<u64>() / RECORD_HEADER_BYTES
+    }
+
     fn push_fault(&mut self, kind: FaultKind, start: u64, end: u64) {
         let segment = self.candidate.id;
         self.faults.push(Fault { segment, kind, start, end, lost: None });
+    }
+
+    /// Adds a fault. In a segment of very many, one that goes on from the last is no new one, and in
+    /// the end the last one stands for all that follow: they are kept in memory.
+    fn push(&mut self, fault: Fault) {
+        let len = self.faults.len();
+        let Some(last) = self.faults.last_mut().filter(|_| FAULTS_APART_MAX <= len) else {
+            return self.faults.push(fault);
+        };
+        let goes_on = |last: &Fault| {
+            let lost = last.lost.zip(fault.lost);
+            last.kind == fault.kind
+                && fault.start <= format::align_block(last.end)
+                && lost.is_some_and(|((_, last), (first, _))| last + 1 == first)
+        };
+        if len < FAULTS_MAX && !goes_on(last) {
+            return self.faults.push(fault);
+        }
+        last.end = last.end.max(fault.end);
+        last.lost = match (last.lost, fault.lost) {
+            (Some((first, _)), Some((_, end))) => Some((first, end)),
+            (lost, other) => lost.or(other),
+        };
     }
 
     fn scan(&mut self, file: Arc<dyn File>, vault_id: u128) -> io::Result<()> {
@@ -188,10 +251,10 @@ impl Examined {
                     self.durable_seq = self.durable_seq.max(header.durable_seq);
                     self.trailer.data_end = scanner.offset();
                 }
-                Found::Fault(fault) => self.faults.push(fault),
-                Found::End => return Ok(()),
-                Found::Torn => {
-                    self.is_torn = true;
+                Found::Fault(fault) => self.push(fault),
+                found @ (Found::End | Found::Torn) => {
+                    self.is_torn = matches!(found, Found::Torn);
+                    self.used_end = scanner.used_end();
                     return Ok(());
                 }
             }
@@ -202,7 +265,7 @@ impl Examined {
         let header = &record.header;
         self.durable_seq = self.durable_seq.max(header.durable_seq);
         if scanner.check_body(&record).is_err() {
-            self.faults.push(scanner.body_fault(&record));
+            self.push(scanner.body_fault(&record));
             self.bad_tail.get_or_insert(record);
             return;
         }

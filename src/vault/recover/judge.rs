@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use crate::vault::append::spare::SegmentState;
 use crate::vault::format;
 use crate::vault::log::SegmentInfo;
-use crate::vault::read::scan::Fault;
-use crate::vault::read::scan::FaultKind;
+use crate::vault::read::fault::Fault;
+use crate::vault::read::fault::FaultKind;
 use crate::vault::recover::examine::Examined;
 use crate::vault::recover::examine::Verdict;
 
@@ -20,6 +20,8 @@ pub(in crate::vault) fn first_seqs(examined: &[Examined]) -> VecDeque<u64> {
 pub(in crate::vault) fn judge(one: &mut Examined, durable_seq: u64, next_first_seq: Option<u64>) {
     let segment = one.candidate.id;
     let end = one.candidate.bytes;
+    // The rest of the file was set aside in advance and never written.
+    let used_end = one.used_end;
     // Records from there on were written again in the next segment, and that copy counts.
     let limit = next_first_seq.unwrap_or(u64::MAX);
     one.faults.retain(|fault| fault.lost.is_none_or(|(first, _)| first < limit));
@@ -41,6 +43,7 @@ pub(in crate::vault) fn judge(one: &mut Examined, durable_seq: u64, next_first_s
         let start = one.trailer.data_end;
         one.faults.push(Fault { segment, kind: FaultKind::Tail, start, end, lost });
     } else if let Some(start) = torn_start {
+        let end = used_end.max(start);
         one.faults.push(Fault { segment, kind: FaultKind::TornTail, start, end, lost: None });
     }
 }

@@ -8,3 +8,4 @@ pub(in crate::vault) mod quarantine;
 pub(in crate::vault) mod recovery;
 pub(in crate::vault) mod report;
 pub(in crate::vault) mod restore;
+pub(in crate::vault) mod torn;

@@ -5,20 +5,14 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use crate::vault::append::spare::SegmentId;
-use crate::vault::buffer::AlignedBuffer;
-use crate::vault::format::BLOCK_BYTES;
-use crate::vault::format::BLOCK_LEN;
 use crate::vault::fs::Access;
 use crate::vault::fs::File;
 use crate::vault::fs::FileSystem;
-use crate::vault::read::scan::Fault;
-use crate::vault::read::scan::FaultKind;
+use crate::vault::read::fault::Fault;
+use crate::vault::read::fault::FaultKind;
 
 /// Folder of what was set aside.
 pub(in crate::vault) const QUARANTINE_DIR: &str = "quarantine";
-
-/// Largest torn tail that is copied; a group of ordinary records is far smaller.
-const TORN_COPY_BYTES_MAX: u64 = 4 << 20;
 
 #[derive(serde::Serialize)]
 struct Report<'a> {
@@ -80,38 +74,23 @@ fn write_report(
     write_new(files, folder, &format!("seg-{:020}.json", id.get()), &text)
 }
 
-/// Copies a tail that was never completed, before its place is used for the footer. Returns whether
-/// the copy is whole.
-pub(in crate::vault) fn keep_torn_tail(
-    files: &dyn FileSystem,
-    dir: &Path,
-    id: SegmentId,
-    file: &dyn File,
-    start: u64,
-    end: u64,
-) -> io::Result<bool> {
-    if TORN_COPY_BYTES_MAX < end - start {
-        return Ok(false);
-    }
-    let from = start - start % BLOCK_BYTES;
-    let len = usize::try_from(end - from).map_err(|_| io::ErrorKind::InvalidInput)?;
-    let mut buffer = AlignedBuffer::new(len.next_multiple_of(BLOCK_LEN))?;
-    let count = file.read_at(&mut buffer, from)?.min(len);
-    let skip = usize::try_from(start - from).map_err(|_| io::ErrorKind::InvalidInput)?;
-    let tail = buffer.get(skip..count).unwrap_or_default();
-    let folder = dir.join(QUARANTINE_DIR);
-    write_new(files, &folder, &format!("seg-{:020}-{start}.torn", id.get()), tail)?;
-    Ok(true)
+fn write_new(files: &dyn FileSystem, folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let file = create_new(files, folder, name)?;
+    file.write_at(bytes, 0)?;
+    file.sync_all()?;
+    files.sync_dir(folder)
 }
 
-fn write_new(files: &dyn FileSystem, folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+/// Makes a file, in the place of one of that name if there is one.
+pub(super) fn create_new(
+    files: &dyn FileSystem,
+    folder: &Path,
+    name: &str,
+) -> io::Result<Box<dyn File>> {
     let path = folder.join(name);
     match files.remove(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let file = files.create(&path, Access::Buffered)?;
-    file.write_at(bytes, 0)?;
-    file.sync_all()?;
-    files.sync_dir(folder)
+    files.create(&path, Access::Buffered)
 }

@@ -16,6 +16,7 @@
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
 use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -42,8 +43,8 @@ use crate::vault::log::SegmentInfo;
 use crate::vault::read::cursor;
 use crate::vault::read::cursor::CURSOR_DIR;
 use crate::vault::read::cursor::Cursor;
-use crate::vault::read::scan::Fault;
-use crate::vault::read::scan::FaultKind;
+use crate::vault::read::fault::Fault;
+use crate::vault::read::fault::FaultKind;
 use crate::vault::recover::directory;
 use crate::vault::recover::examine;
 use crate::vault::recover::examine::Candidate;
@@ -53,6 +54,7 @@ use crate::vault::recover::identity;
 use crate::vault::recover::judge;
 use crate::vault::recover::quarantine;
 use crate::vault::recover::report::RecoveryReport;
+use crate::vault::recover::torn;
 use crate::vault::state::lock;
 
 /// A vault ready to be written.
@@ -83,6 +85,7 @@ pub(in crate::vault) fn recover(
         spares: VecDeque::new(),
         last_digest: [0; 32],
         predecessor: Predecessor::default(),
+        unknown_records: 0,
     };
     let next_segment = candidates.last().map_or(1, |candidate| candidate.id.get() + 1);
     let mut used = Vec::new();
@@ -108,6 +111,8 @@ struct Recovery<'a> {
     spares: VecDeque<Spare>,
     last_digest: [u8; 32],
     predecessor: Predecessor,
+    /// How many records the last segment may hold that could not be read.
+    unknown_records: u64,
 }
 
 impl Recovery<'_> {
@@ -183,7 +188,7 @@ impl Recovery<'_> {
         if one.candidate.is_quarantined {
             info.state = SegmentState::Quarantined;
         } else if is_damaged {
-            info.path = self.set_aside(&one)?;
+            info.path = self.set_aside(&one);
             info.state = SegmentState::Quarantined;
         } else if is_scanned {
             self.seal(&one, &mut info);
@@ -201,7 +206,13 @@ impl Recovery<'_> {
         if info.state == SegmentState::Quarantined {
             self.report.quarantined.push(id);
         }
-        self.segments.insert(id, Listed { info, faults: one.faults });
+        self.unknown_records = one.unreadable_records_max();
+        let mut faults = one.faults;
+        if info.state == SegmentState::Sealed {
+            // It ends before what was torn.
+            faults.retain(|fault| fault.kind != FaultKind::TornTail);
+        }
+        self.segments.insert(id, Listed::new(info, faults));
         Ok(())
     }
 
@@ -222,14 +233,18 @@ impl Recovery<'_> {
         self.report.faults.extend(one.faults.iter().cloned());
     }
 
-    fn set_aside(&self, one: &Examined) -> Result<std::path::PathBuf, VaultError> {
+    /// One that cannot be moved is read, and kept, where it is.
+    fn set_aside(&self, one: &Examined) -> PathBuf {
         let path = &one.candidate.path;
         let id = one.candidate.id;
-        quarantine::set_aside(&*self.files, self.dir, id, path, &one.faults)
-            .map_err(VaultError::io("set aside", path))
+        let moved = quarantine::set_aside(&*self.files, self.dir, id, path, &one.faults);
+        moved.unwrap_or_else(|error| {
+            tracing::error!(%error, segment = %id, "Damaged segment could not be set aside.");
+            path.clone()
+        })
     }
 
-    fn finish_rename(&self, candidate: &Candidate) -> Result<std::path::PathBuf, VaultError> {
+    fn finish_rename(&self, candidate: &Candidate) -> Result<PathBuf, VaultError> {
         let path = spare::segment_path(self.dir, candidate.id, EXTENSION_SEALED);
         self.files
             .rename(&candidate.path, &path)
@@ -247,13 +262,15 @@ impl Recovery<'_> {
                 return;
             }
         };
-        let torn = one.faults.iter().find(|fault| fault.kind == FaultKind::TornTail);
-        if let Some(torn) = torn {
+        let tail = one.faults.iter().find(|fault| fault.kind == FaultKind::TornTail);
+        if let Some(tail) = tail {
             let id = one.candidate.id;
-            let (start, end) = (torn.start, torn.end);
-            let kept = quarantine::keep_torn_tail(&*self.files, self.dir, id, &*file, start, end);
-            if !matches!(kept, Ok(true)) {
-                tracing::warn!(segment = %id, "Torn tail was not copied; segment stays unsealed.");
+            let range = tail.start..tail.end;
+            let kept = torn::keep_tail(&*self.files, self.dir, id, &*file, range)
+                .and_then(|()| torn::clear_block_from(&*file, tail.start));
+            if let Err(error) = kept {
+                tracing::warn!(%error, segment = %id,
+                    "Torn tail was not copied; segment stays unsealed.");
                 return;
             }
         }
@@ -296,7 +313,8 @@ impl Recovery<'_> {
         self.judge_holes(&cursors, durable_seq, dropped.through());
         let seen = |cursor: &Arc<Cursor>| lock(&cursor.acks).highest();
         last_seq = last_seq.max(cursors.values().map(seen).max().unwrap_or(0));
-        let next_seq = last_seq.max(durable_seq) + 1;
+        // What the last segment does not give may be numbered; no number is used twice.
+        let next_seq = last_seq.max(durable_seq) + self.unknown_records + 1;
         self.report.next_seq = next_seq;
         self.report.elapsed = started.elapsed();
         let used_bytes = directory::used_bytes(&*self.files, self.dir)?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::vault::append::spare::SegmentId;
-use crate::vault::read::scan::Fault;
+use crate::vault::read::fault::Fault;
 
 /// What recovery found and did.
 #[derive(Debug, Clone, Default)]

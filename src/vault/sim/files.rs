@@ -61,6 +61,9 @@ impl FileSystem for SimFileSystem {
         let state = lock(&self.state);
         state.check_power()?;
         let file = state.disk.file(path).ok_or(io::ErrorKind::NotFound)?;
+        if state.unopenable.contains(&file) {
+            return Err(io::Error::other("not to be opened"));
+        }
         Ok(Box::new(SimFile::new(self, file)))
     }
 

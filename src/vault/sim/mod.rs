@@ -88,6 +88,7 @@ struct State {
     log: Option<(Disk, Vec<Op>)>,
     armed: Vec<Armed>,
     unreadable: Vec<(FileId, Range<u64>)>,
+    unopenable: Vec<FileId>,
     locks: BTreeSet<PathBuf>,
     calls: u64,
     syncs_for_credit: u64,
@@ -269,6 +270,19 @@ impl SimFileSystem {
         if let Some(file) = state.disk.file(path) {
             state.unreadable.push((file, range));
         }
+    }
+
+    /// Ends what [`SimFileSystem::break_reads`] and [`SimFileSystem::break_opening`] began.
+    pub fn mend_reads(&self) {
+        let state = &mut *lock(&self.state);
+        state.unreadable.clear();
+        state.unopenable.clear();
+    }
+
+    /// Makes opening a file fail from now on.
+    pub fn break_opening(&self, path: &Path) {
+        let state = &mut *lock(&self.state);
+        state.unopenable.extend(state.disk.file(path));
     }
 
     /// Arms trouble at the n-th changing call from now on, counted from 1.

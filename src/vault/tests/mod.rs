@@ -9,6 +9,8 @@ mod full;
 mod holds;
 mod model;
 mod newest;
+mod torn;
+mod unreadable;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -58,6 +60,7 @@ fn small_options(dir: &Path) -> Options {
     options.max_bytes = 64 << 20;
     options.staging_bytes = 1 << 20;
     options.record_bytes_max = 8 << 20;
+    options.read_patience = Duration::ZERO;
     options
 }
 

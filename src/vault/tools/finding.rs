@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::vault::read::scan::Fault;
-use crate::vault::read::scan::FaultKind;
+use crate::vault::read::fault::Fault;
+use crate::vault::read::fault::FaultKind;
 
 /// A kind of finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -14,7 +14,7 @@ use crate::vault::format::BLOCK_BYTES;
 use crate::vault::format::SegmentHeader;
 use crate::vault::format::Trailer;
 use crate::vault::fs::File;
-use crate::vault::read::scan::FaultKind;
+use crate::vault::read::fault::FaultKind;
 use crate::vault::read::scan::Found;
 use crate::vault::read::scan::Scanner;
 use crate::vault::recover::examine;

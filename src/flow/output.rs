@@ -109,10 +109,10 @@ impl Output {
         self.routes.table.load().behind
     }
 
-    /// Whether what is sent here can go to a vault instead of waiting for room.
+    /// Whether what is sent here can go to a vault now instead of waiting for room.
     #[must_use]
-    pub fn is_backed(&self) -> bool {
-        self.routes.table.load().is_backed
+    pub fn has_backing(&self) -> bool {
+        self.routes.table.load().has_backing()
     }
 
     /// The vault that takes over, if the table in force has one.

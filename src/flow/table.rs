@@ -27,6 +27,9 @@ pub trait Intake: Send + Sync {
 
     /// When a refused sender may try again.
     fn retry_after(&self) -> Duration;
+
+    /// Whether a batch of ordinary size would be taken now.
+    fn has_room(&self) -> bool;
 }
 
 /// The batch that nobody had room for.
@@ -86,6 +89,8 @@ pub struct RouteTable {
     pub closed: Lanes,
     /// Whatever comes here can go to a vault instead, so nothing need wait for room.
     pub is_backed: bool,
+    /// Of a transform: the vaults of the sources before it, unless one of them has none that is open.
+    pub backing: Vec<Arc<dyn Intake>>,
 }
 
 /// Where a batch was placed.
@@ -107,7 +112,7 @@ type Places = [Option<Place>; WAYS_MAX];
 impl RouteTable {
     /// Places a batch on every way that leads to one of its sinks, or on none. Never waits.
     ///
-    /// Of several ways the full ones hold nobody up where a vault stands by: for the sinks behind them
+    /// Of several ways the full ones hold nobody up where a vault with room stands by: for the sinks behind them
     /// the batch fails, and its source gives the vault what they miss.
     pub(super) fn fan_out(&self, batch: Batch) -> Result<(), Full> {
         let Some(mut batch) = self.without_closed(batch)? else { return Ok(()) };
@@ -119,8 +124,7 @@ impl RouteTable {
         }
         let mut places: Places = [None; WAYS_MAX];
         let (open, full) = self.reserve(&mut places, &batch, batch.lanes());
-        let passes_by = self.is_backed && batch.origin() == Origin::Source;
-        if !full.is_empty() && !passes_by {
+        if !full.is_empty() && !(batch.origin() == Origin::Source && self.has_backing()) {
             self.cancel(&places);
             return Err(Full(batch));
         }
@@ -136,6 +140,11 @@ impl RouteTable {
             batch.narrow(open);
         }
         self.fill(&places, batch)
+    }
+
+    /// Whether a vault takes what fails here.
+    pub(super) fn has_backing(&self) -> bool {
+        !self.backing.is_empty() && self.backing.iter().all(|vault| vault.has_room())
     }
 
     /// Returns what there is to place now: what is for a sink that is being replaced fails, so that a

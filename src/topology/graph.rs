@@ -139,8 +139,8 @@ impl Graph {
     }
 
     /// Where else batches can go that come to a component: for each source before it that has a vault,
-    /// those of its readers that do not lead there, and on the way those behind other outputs of a
-    /// transform with several. Nothing if for one of them there is nobody else.
+    /// those of its readers that do not lead there, and so at each transform on the way. Nothing if for
+    /// one of them there is nobody else.
     #[must_use]
     pub fn relief(&self, id: &ComponentId) -> Vec<Vec<&ComponentId>> {
         let has_vault = |role: &Role| matches!(role, Role::Source { pivot: Some(_), .. });
@@ -162,14 +162,12 @@ impl Graph {
     ) {
         let outputs = self.outputs(from);
         let is_source = matches!(self.roles.get(from), Some(Role::Source { .. }));
-        let is_divider = 1 < outputs.len() && self.is_backed(from);
+        let passes_by = is_source || self.is_backed(from);
         for output in &outputs {
-            let readers = self.readers(output);
-            let is_free = !readers.iter().any(|reader| self.leads_to(reader, id));
-            for reader in readers.iter().filter(|reader| *reader != id) {
+            for reader in self.readers(output).iter().filter(|reader| *reader != id) {
                 if self.leads_to(reader, id) {
                     self.collect_others(reader, id, found);
-                } else if (is_source || is_divider && is_free) && !found.contains(&reader) {
+                } else if passes_by && !found.contains(&reader) {
                     found.push(reader);
                 }
             }
@@ -191,6 +189,18 @@ impl Graph {
         };
         let before = self.roles.iter().filter(|(from, _)| self.leads_to(from, id));
         before.map(|(_, role)| role).all(is_backed)
+    }
+
+    /// The vaults that all that comes to a component can go to instead; none if one of the sources before
+    /// it has none.
+    #[must_use]
+    pub fn backing(&self, id: &ComponentId) -> Option<BTreeSet<&ComponentId>> {
+        let before = self.roles.iter().filter(|(from, _)| self.leads_to(from, id));
+        let vaults = before.filter_map(|(_, role)| match role {
+            Role::Source { is_replay: true, .. } | Role::Transform { .. } | Role::Sink => None,
+            Role::Source { pivot, .. } => Some(pivot.as_ref()),
+        });
+        vaults.collect()
     }
 
     /// Who gets the batches of an output in a zone: a transform that is left out in that zone is
@@ -317,7 +327,7 @@ sinks:
             let found = graph.relief(&id.parse().unwrap());
             found.iter().flatten().map(ToString::to_string).collect()
         };
-        assert_eq!(relief(ROUTED, "a"), ["t", "b"]);
+        assert_eq!(relief(ROUTED, "a"), ["b", "t"]);
         assert!(relief(ROUTED, "r").is_empty(), "everything goes through it");
         let without =
             ROUTED.replace("  vault: { type: raw_vault }", "").replace(", pivot: vault", "");

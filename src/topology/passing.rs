@@ -90,7 +90,7 @@ async fn send_parts(outputs: &[Output], parts: &mut Vec<(usize, Batch)>) {
         }
     }
     for (output, batch) in late {
-        if batch.origin() == Origin::Source && output.is_backed() {
+        if batch.origin() == Origin::Source && output.has_backing() {
             // Its source gives the vault what this output should have had. To wait would hold up all
             // that comes behind, whatever output it is for.
             batch.failed();

@@ -1,6 +1,7 @@
 //! Graph, zone and what is out make a route table. Pure: it only puts together what it is given.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::graph::Graph;
 use super::graph::Role;
@@ -8,6 +9,7 @@ use crate::config::ComponentId;
 use crate::config::OutputId;
 use crate::event::LaneTable;
 use crate::event::Lanes;
+use crate::flow::Intake;
 use crate::flow::Pivot;
 use crate::flow::RouteTable;
 use crate::flow::Target;
@@ -45,6 +47,7 @@ impl Plan<'_> {
             behind,
             closed: ways.iter().fold(behind, |closed, way| closed.without(way.reach)),
             is_backed: self.graph.is_backed(id),
+            backing: self.backing(id),
             ways,
         }
     }
@@ -79,6 +82,16 @@ impl Plan<'_> {
         self.lanes_of(sinks.into_iter().filter(is_tangled)).or(Lanes::SHARED)
     }
 
+    /// The vaults of the sources before a component; none unless each of them has one that is open.
+    fn backing(&self, id: &ComponentId) -> Vec<Arc<dyn Intake>> {
+        let open = |vault: &ComponentId| match self.inlets.get(vault) {
+            Some(Target::Direct(vault)) => Some(Arc::clone(vault)),
+            Some(Target::Edge(_)) | None => None,
+        };
+        let vaults = self.graph.backing(id);
+        vaults.and_then(|vaults| vaults.into_iter().map(open).collect()).unwrap_or_default()
+    }
+
     fn pivot(&self, id: &ComponentId) -> Option<Pivot> {
         let Some(Role::Source { pivot: Some(vault), is_journaled, .. }) = self.graph.role(id)
         else {
@@ -106,13 +119,10 @@ impl Plan<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::event::Batch;
     use crate::flow::EdgeLimits;
     use crate::flow::Full;
-    use crate::flow::Intake;
     use crate::flow::edge::edge;
 
     struct Vault;
@@ -128,6 +138,10 @@ mod tests {
 
         fn retry_after(&self) -> std::time::Duration {
             std::time::Duration::ZERO
+        }
+
+        fn has_room(&self) -> bool {
+            false
         }
     }
 
@@ -149,11 +163,12 @@ sinks:
         let config = crate::config::load_text("test", YAML, &|_| None).unwrap();
         let graph = Graph::new(&config);
         let mut inlets: BTreeMap<ComponentId, Target> = BTreeMap::new();
-        for id in ["between", "a", "b", "c"].iter().filter(|id| !missing.contains(id)) {
+        for id in ["between", "a", "b", "c"] {
             let (sender, _receiver) = edge(EdgeLimits { batches: 1, bytes: 1 });
             inlets.insert(id.parse().unwrap(), Target::Edge(sender));
         }
         inlets.insert("vault".parse().unwrap(), Target::Direct(Arc::new(Vault)));
+        inlets.retain(|id, _| !missing.contains(&id.as_str()));
         let out: Vec<Place> = out.iter().map(|sink| Place::from(*sink)).collect();
         let plan = Plan { graph: &graph, zone: Zone::Green, out: &out, inlets: &inlets, lanes };
         let id: ComponentId = id.parse().unwrap();
@@ -198,5 +213,12 @@ sinks:
         assert_eq!(of(&[]), (a.or(b), Lanes::NONE, true));
         assert_eq!(of(&["b"]), (a.or(b), b, true));
         assert_eq!(of(&["a", "b"]), (a.or(b), a.or(b), true));
+    }
+
+    #[test]
+    fn a_transform_has_the_vaults_of_its_sources_behind_it_while_they_are_open() {
+        let lanes = LaneTable::default();
+        assert_eq!(table("between", &[], &[], &lanes).backing.len(), 1);
+        assert!(table("between", &[], &["vault"], &lanes).backing.is_empty());
     }
 }

@@ -52,6 +52,8 @@ struct State {
     inlets: BTreeMap<ComponentId, Target>,
     /// Where else batches can go, for components where they can.
     relief: BTreeMap<ComponentId, Vec<Vec<ComponentId>>>,
+    /// The sinks that a component leads to, for those that are passed by when these are out.
+    passed_by: BTreeMap<ComponentId, Vec<Place>>,
     /// What is behind each component that has an output, and whom it leads to.
     behind: BTreeMap<ComponentId, Vec<(ComponentId, Lanes)>>,
     /// What is sent along, by output.
@@ -59,7 +61,16 @@ struct State {
 }
 
 impl State {
-    /// How full an edge counts as.
+    /// How full an edge counts as. One that leads to backends that are out takes nothing from a source:
+    /// what is in it is what the vault has too, and it must not hold the zone until they are back.
+    fn pressure_of(&self, id: &ComponentId, permille: u32) -> u32 {
+        let is_out = |sinks: &Vec<Place>| sinks.iter().all(|sink| self.out.contains(sink));
+        if !self.out.is_empty() && self.passed_by.get(id).is_some_and(is_out) {
+            return 0;
+        }
+        self.relieved(id, permille)
+    }
+
     fn relieved(&self, id: &ComponentId, permille: u32) -> u32 {
         let Some(sources) = self.relief.get(id) else { return permille };
         let occupancy = |id: &ComponentId| {
@@ -145,6 +156,7 @@ impl Wiring {
     ) {
         let mut state = self.lock();
         state.relief = relief(&graph);
+        state.passed_by = passed_by(&graph);
         state.graph = graph;
         state.inlets.extend(inlets);
         state.outlets.extend(outlets);
@@ -171,7 +183,9 @@ impl Wiring {
         let state = self.lock();
         for (id, target) in &state.inlets {
             let (sense, permille) = match target {
-                Target::Edge(edge) => (Sense::Edge, state.relieved(id, edge.occupancy_permille())),
+                Target::Edge(edge) => {
+                    (Sense::Edge, state.pressure_of(id, edge.occupancy_permille()))
+                }
                 Target::Direct(intake) => (Sense::Vault, intake.fill_permille()),
             };
             readings.push(sense, id.shared(), permille);
@@ -249,6 +263,18 @@ fn relief(graph: &Graph) -> BTreeMap<ComponentId, Vec<Vec<ComponentId>>> {
     let of = |id: &ComponentId| graph.relief(id).into_iter().map(owned).collect::<Vec<_>>();
     let components = graph.components().map(|(id, _)| (id.clone(), of(id)));
     components.filter(|(_, others)| !others.is_empty()).collect()
+}
+
+/// Which sinks each component leads to that a source with a vault passes by when they are out.
+fn passed_by(graph: &Graph) -> BTreeMap<ComponentId, Vec<Place>> {
+    let place = |sink: &ComponentId| Arc::clone(sink.shared());
+    let of = |id: &ComponentId, role: &Role| match role {
+        Role::Sink => vec![place(id)],
+        _ => graph.sinks(id).into_iter().map(place).collect(),
+    };
+    let backed = graph.components().filter(|(id, _)| graph.is_backed(id));
+    let with_sinks = backed.map(|(id, role)| (id.clone(), of(id, role)));
+    with_sinks.filter(|(_, sinks)| !sinks.is_empty()).collect()
 }
 
 const fn edge_of(target: &Target) -> Option<&EdgeSender> {

@@ -46,6 +46,8 @@ const NICE: i32 = -10;
 struct Senses {
     sensors: Sensors,
     readings: Readings,
+    /// What is read of circuits while the controller only observes.
+    nothing: Readings,
     recorder: Recorder,
     weights: Weights,
     /// Records received by the look before.
@@ -79,6 +81,7 @@ impl Zones {
         let senses = Senses {
             sensors,
             readings: Readings::default(),
+            nothing: Readings::default(),
             recorder: Recorder::default(),
             weights: Weights::default(),
             received: 0,
@@ -169,12 +172,12 @@ impl Zones {
     fn look_and(&self, decide: impl FnOnce(&Somatic, Instant, &Readings) -> Option<Transition>) {
         let now = Instant::now();
         let mut senses = self.lock();
-        let Senses { sensors, readings, recorder, weights, received } = &mut *senses;
+        let Senses { sensors, readings, nothing, recorder, weights, received } = &mut *senses;
         sensors.read_all(now, readings);
         self.wiring.sense(readings);
-        if !self.somatic.is_observing() {
-            self.wiring.follow_circuits(readings);
-        }
+        // While observing nobody is passed by, whoever was out when that began.
+        let circuits = if self.somatic.is_observing() { &*nothing } else { &*readings };
+        self.wiring.follow_circuits(circuits);
         let transition = decide(&self.somatic, now, readings);
         let stall = readings.highest(Sense::CpuStall).map_or(0, |pressure| pressure.permille);
         let before = std::mem::replace(received, self.ledgers.total(Bucket::Received));

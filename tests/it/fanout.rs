@@ -198,8 +198,8 @@ async fn a_backend_that_hangs_behind_a_transform_holds_nothing_up() {
     let pair = Pair::start().await;
     let narrow = "inputs: [host], concurrency: 1, buffer: { batches: 4 }, endpoint";
     let behind = yaml("host", &pair.away)
-        .replace("inputs: [otlp, replay], endpoint", narrow)
-        .replace("inputs: [host], endpoint", narrow);
+        .replace("inputs: [host], endpoint", narrow)
+        .replace("inputs: [otlp, replay], endpoint", "inputs: [host], endpoint");
     pair.site.configure(&behind.replace("patience: 1s", "patience: 5s"));
     let process = pair.site.start().await;
     pair.away.set(Mode::Hang);
@@ -212,6 +212,7 @@ async fn a_backend_that_hangs_behind_a_transform_holds_nothing_up() {
     }
     let is_there = async || sent.iter().all(|parcel| pair.there.has(&parcel.fingerprint) == 1);
     eventually_async(Duration::from_secs(2), "the other one has all", is_there).await;
+    assert_ne!(process.metrics().await.zone(), 2, "red would hold the other one up too");
     while let Some(answer) = senders.join_next().await {
         pair.oracle.acknowledged(&answer.unwrap().unwrap());
     }

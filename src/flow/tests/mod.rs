@@ -49,6 +49,10 @@ impl Intake for Shelf {
     fn retry_after(&self) -> Duration {
         Duration::from_secs(3)
     }
+
+    fn has_room(&self) -> bool {
+        !self.has_no_room.load(std::sync::atomic::Ordering::Relaxed)
+    }
 }
 
 /// A source's output into two edges and a vault, and the books.
@@ -202,7 +206,8 @@ fn a_batch_goes_to_every_edge_or_to_none() {
 fn behind_a_transform_a_full_edge_holds_nobody_up_where_a_vault_stands_by() {
     let mut rig = Rig::new(&[1, 3]);
     let (ways, fast) = (rig.ways.clone(), rig.ways[1].reach);
-    rig.routes.put(RouteTable { ways, is_backed: true, ..RouteTable::default() });
+    let backing: Vec<Arc<dyn Intake>> = vec![rig.shelf.clone()];
+    rig.routes.put(RouteTable { ways, is_backed: true, backing, ..RouteTable::default() });
     let output = Output::new(Arc::clone(&rig.routes), None);
     output.try_send(rig.batch()).unwrap();
     let (ticket, waiter) = ack::channel();
@@ -211,12 +216,14 @@ fn behind_a_transform_a_full_edge_holds_nobody_up_where_a_vault_stands_by() {
     assert_eq!(waiter.outcome(), None);
     rig.receivers[1].try_recv().unwrap().delivered();
     assert_eq!((waiter.outcome(), waiter.served()), (Some(Outcome::Failed), fast));
-    // From the vault it waits: it is safe there, and for one sink alone.
+    // Without room in the vault it waits, and so it does from the vault: it is safe there, and for one sink alone.
     let (ticket, _waiter) = ack::channel();
     let replayed = Batch::replayed(&request(), Lanes::ALL, ticket, rig.ledger);
     drop(output.try_send(replayed).unwrap_err());
+    rig.shelf.has_no_room.store(true, std::sync::atomic::Ordering::Relaxed);
+    output.try_send(rig.batch()).unwrap_err().0.delivered();
     assert!(rig.receivers[1].try_recv().is_none());
-    assert_eq!(rig.books(), [4, 2, 2, 4, 0, 0]);
+    assert_eq!(rig.books(), [6, 2, 2, 6, 0, 0]);
 }
 
 #[test]

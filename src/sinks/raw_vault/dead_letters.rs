@@ -86,4 +86,8 @@ impl Intake for DeadLetters {
     fn retry_after(&self) -> Duration {
         Duration::from_secs(1)
     }
+
+    fn has_room(&self) -> bool {
+        true
+    }
 }

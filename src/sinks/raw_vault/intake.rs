@@ -81,4 +81,8 @@ impl Intake for VaultIntake {
     fn retry_after(&self) -> Duration {
         self.writer.retry_after().max(RETRY_AFTER_MIN)
     }
+
+    fn has_room(&self) -> bool {
+        self.writer.has_room()
+    }
 }

@@ -162,14 +162,17 @@ async fn each_has_a_cursor_of_its_own_that_outlives_the_process() {
 
 /// Scenario: while one backend is out, its sink is taken out of the configuration; later there is one of
 /// another name, behind a transform.
-/// Guarantees: what only the former one missed holds nothing back, and the new one gets what comes
-/// from then on.
+/// Guarantees: what only the former one missed holds nothing back and does not come to the other one a
+/// second time, and the new one gets what comes from then on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sink_that_is_removed_holds_nothing_back() {
     let pair = Pair::start().await;
     let mut process = pair.site.start().await;
     pair.away.set(Mode::Down);
-    pair.send(30).await;
+    let (sent, _) = pair.send(30).await;
+    // What went to the vault for both before that was known is the replay's, for both.
+    let has_all = || sent.iter().all(|parcel| pair.there.has(&parcel.fingerprint) == 1);
+    eventually_async(SOON, "the one that is there has everything", async || has_all()).await;
     let only = yaml("otlp, replay", &pair.away);
     let only: Vec<&str> = only.lines().filter(|line| !line.contains("away:")).collect();
     pair.site.configure(&only.join("\n"));
@@ -177,6 +180,7 @@ async fn a_sink_that_is_removed_holds_nothing_back() {
     process.logged(SOON, &["former sink is removed"]).await;
     let is_over = |metrics: &Metrics| metrics.sum("gophership_vault_backlog_requests", &[]) == 0;
     process.measured(SOON, "nothing is held back", is_over).await;
+    assert!(has_all(), "it had them already");
 
     pair.away.set(Mode::Accept);
     pair.site.configure(&yaml("host", &pair.away).replace("away:", "another:"));

@@ -52,8 +52,9 @@ pub(super) struct Member {
 }
 
 impl Crew {
-    /// Opens a reader for each sink, each on a cursor of its own. A sink that is new begins where the
-    /// slowest is; what only sinks needed that are there no more is let go of. Blocks.
+    /// Opens a reader for each sink, each on a cursor of its own, which it keeps however many others come
+    /// and go. A sink that is new begins where the slowest is; what only sinks needed that are there no
+    /// more is let go of. Blocks.
     pub(super) fn open(
         log: &Arc<Log>,
         replay: &ComponentId,
@@ -66,8 +67,7 @@ impl Crew {
         let slowest = log.slowest_of(&own);
         let mut members = Vec::new();
         for (sink, lane) in sinks {
-            let name =
-                if sinks.len() == 1 { replay.to_string() } else { cursor_name(replay, sink) };
+            let name = cursor_name(replay, sink);
             if let Some(slowest) = &slowest {
                 log.copy_cursor(slowest, &name)?;
             }
@@ -135,7 +135,8 @@ impl Crew {
     }
 }
 
-/// The cursors that a replay has made: one named like itself, or one for each sink.
+/// The cursors that a replay has made: one for each sink. One that is named like the replay itself is
+/// of a version that had no other for a sink that was alone.
 fn own_cursors(log: &Log, replay: &ComponentId) -> Vec<String> {
     let prefix = prefix(replay);
     let is_own = |name: &String| name == replay.as_str() || name.starts_with(&prefix);

@@ -153,9 +153,8 @@ impl Sender {
             ledger.book(signal, Bucket::Recovered, signed(records));
             ledger.book(signal, Bucket::Vaulted, signed(records));
         }
-        // A sink that is there no more has a successor, who cannot be told: then all get it.
-        let owed = if note.owed.is_empty() { None } else { self.outlook.lanes_of(&note.owed) };
-        if owed.is_some_and(|owed| !owed.meets(self.lane)) {
+        // Sinks that are there no more take what only they missed with them: the others have it.
+        if !note.owed.is_empty() && !self.outlook.lanes_of(&note.owed).meets(self.lane) {
             self.crew.ack(&self.cursor, record.seq, ledger, (signal, records));
             return None;
         }

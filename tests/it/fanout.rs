@@ -193,6 +193,37 @@ async fn a_sink_that_is_removed_holds_nothing_back() {
     process.stop(SOON).await;
 }
 
+/// Scenario: a sink is taken out of the configuration while the vault has a good many requests for it and
+/// the zone is red; the process is stopped before that is over, and started again.
+/// Guarantees: letting go of what the sink missed rests in red, delays no stop, and is finished later;
+/// the other sink gets everything, and the books are even.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn letting_go_of_a_sink_rests_and_stops_like_other_background_work() {
+    let pair = Pair::start().await;
+    let mut process = pair.site.start().await;
+    process.hold("red");
+    let (sent, _) = pair.send(100).await;
+    let both = yaml("otlp, replay", &pair.away);
+    let only: Vec<&str> = both.lines().filter(|line| !line.contains("away:")).collect();
+    pair.site.configure(&only.join("\n"));
+    process.signal(ProcessSignal::HUP);
+    process.logged(SOON, &["component=away outcome="]).await;
+    // The replay looks twice a second who is there.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(process.count_in_log("former sink is removed"), 0, "it is red");
+    process.stop(SOON).await;
+
+    let process = pair.site.start().await;
+    process.logged(SOON, &["former sink is removed"]).await;
+    let has_all = || sent.iter().all(|parcel| pair.there.has(&parcel.fingerprint) == 1);
+    eventually_async(SOON, "the other one has everything", async || has_all()).await;
+    let is_even = |metrics: &Metrics| {
+        let books = metrics.books("logs");
+        books.imbalance() == 0 && books.count("vaulted") == 0 && books.count("in_flight") == 0
+    };
+    process.measured(SOON, "the vault is empty and the books are even", is_even).await;
+}
+
 /// Scenario: behind a transform one of two backends hangs, and its queue is full long before anybody
 /// loses patience.
 /// Guarantees: the other one gets each request at once and once, and what the one missed comes to it

@@ -11,20 +11,18 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
+use super::retire::Former;
 use crate::config::ComponentId;
-use crate::config::running::Inherited;
 use crate::event::Bucket;
 use crate::event::Lanes;
 use crate::event::Ledger;
 use crate::event::Ledgers;
-use crate::event::Note;
 use crate::event::Signal;
 use crate::event::SinkId;
 use crate::vault::CursorHandle;
 use crate::vault::Log;
 use crate::vault::Order;
 use crate::vault::Reader;
-use crate::vault::StoredRecord;
 use crate::vault::VaultError;
 
 /// Between the id of the replay and that of the sink; no id has capitals.
@@ -38,9 +36,16 @@ const FINGERPRINT_LEN: usize = 24;
 
 /// The cursors of one replay.
 pub(super) struct Crew {
-    /// One for each sink; the lock makes one of those that acknowledge a record the last.
-    cursors: Mutex<Vec<CursorHandle>>,
-    ledgers: &'static Ledgers,
+    /// One for each sink, and for each that was one until it is let go of; the lock makes one of those
+    /// that acknowledge a record the last.
+    holders: Mutex<Vec<Holder>>,
+}
+
+/// A cursor that keeps records in the books.
+struct Holder {
+    cursor: CursorHandle,
+    /// It needs nothing that is stored later.
+    until: u64,
 }
 
 /// What reads for one sink.
@@ -51,18 +56,24 @@ pub(super) struct Member {
     pub(super) reader: Reader,
 }
 
+/// All that read.
+pub(super) struct Opened {
+    pub(super) crew: Arc<Crew>,
+    pub(super) members: Vec<Member>,
+    /// Cursors of sinks that are there no more; to be let go of.
+    pub(super) formers: Vec<Former>,
+}
+
 impl Crew {
     /// Opens a reader for each sink, each on a cursor of its own, which it keeps however many others come
-    /// and go. A sink that is new begins where the slowest is; what only sinks needed that are there no
-    /// more is let go of. Blocks.
+    /// and go. A sink that is new begins where the slowest is. Blocks.
     pub(super) fn open(
         log: &Arc<Log>,
         replay: &ComponentId,
         sinks: &[(String, Lanes)],
         order: Order,
-        ledgers: &'static Ledgers,
-        inherited: &Inherited,
-    ) -> Result<(Arc<Self>, Vec<Member>), VaultError> {
+        ledgers: &Ledgers,
+    ) -> Result<Opened, VaultError> {
         let own = own_cursors(log, replay);
         let slowest = log.slowest_of(&own);
         let mut members = Vec::new();
@@ -74,16 +85,26 @@ impl Crew {
             let reader = Reader::open_in(log, &name, order)?;
             members.push(Member { lane: *lane, sink: ledgers.sink(sink), reader });
         }
-        let cursors = members.iter().map(|member| member.reader.handle()).collect();
-        let crew = Arc::new(Self { cursors: Mutex::new(cursors), ledgers });
         let is_old = |name: &&String| !members.iter().any(|member| member.reader.name() == **name);
+        let mut formers = Vec::new();
         for name in own.iter().filter(is_old) {
-            crew.retire(log, name, inherited)?;
+            let (reader, until) = (Reader::open(log, name)?, log.durable_seq());
+            formers.push(Former { reader, until });
         }
-        Ok((crew, members))
+        let holders = members
+            .iter()
+            .map(|member| Holder { cursor: member.reader.handle(), until: u64::MAX })
+            .chain(
+                formers
+                    .iter()
+                    .map(|former| Holder { cursor: former.reader.handle(), until: former.until }),
+            )
+            .collect();
+        let crew = Arc::new(Self { holders: Mutex::new(holders) });
+        Ok(Opened { crew, members, formers })
     }
 
-    /// Acknowledges a record for one sink; once all have it, the vault's copy leaves the books.
+    /// Acknowledges a record for one cursor; once all have it, the vault's copy leaves the books.
     pub(super) fn ack(
         &self,
         cursor: &CursorHandle,
@@ -92,46 +113,17 @@ impl Crew {
         booked: (Signal, u64),
     ) {
         let (signal, records) = booked;
-        let cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
+        let holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
         cursor.ack(seq);
-        if cursors.iter().all(|cursor| cursor.has(seq)) {
+        if holders.iter().all(|holder| holder.until < seq || holder.cursor.has(seq)) {
             ledger.withdraw(signal, Bucket::Vaulted, records);
         }
     }
 
-    /// Removes the cursor of a sink that is there no more.
-    fn retire(&self, log: &Arc<Log>, name: &str, inherited: &Inherited) -> Result<(), VaultError> {
-        let mut reader = Reader::open(log, name)?;
-        let backlog = reader.backlog();
-        let cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(record) = reader.next()? {
-            if cursors.iter().all(|cursor| cursor.has(record.seq)) {
-                self.forget(&record, inherited.is_news(record.seq));
-            }
-            reader.ack(record.seq);
-        }
-        drop((reader, cursors));
-        log.remove_cursor(name)?;
-        tracing::info!(
-            cursor = name,
-            passed = backlog.records,
-            "Cursor of a former sink is removed."
-        );
-        Ok(())
-    }
-
-    /// Takes a record out of the books that nobody needs any more; one that an earlier process left
-    /// comes into them first.
-    fn forget(&self, record: &StoredRecord, is_news: bool) {
-        let Some(signal) = Signal::from_u8(record.signal) else { return };
-        let note = Note::read(&record.attrs);
-        let (ledger, records) = (self.ledgers.source(note.source_name()), note.records);
-        if is_news {
-            let signed = i64::try_from(records).unwrap_or(i64::MAX);
-            ledger.book(signal, Bucket::Recovered, signed);
-            ledger.book(signal, Bucket::Vaulted, signed);
-        }
-        ledger.withdraw(signal, Bucket::Vaulted, records);
+    /// Waits no more for a former sink, which has passed all it had to.
+    pub(super) fn dismiss(&self, cursor: &CursorHandle) {
+        let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
+        holders.retain(|holder| !holder.cursor.is_of(cursor));
     }
 }
 

@@ -15,6 +15,8 @@ mod crew;
 mod lane;
 mod pace;
 mod rate;
+mod retire;
+mod seen;
 mod sender;
 mod window;
 
@@ -45,8 +47,10 @@ use crate::vault::VaultError;
 
 use crew::Crew;
 use crew::Member;
+use crew::Opened;
 use lane::LaneRun;
 use rate::Rate;
+use retire::Retirement;
 use sender::Sender;
 
 /// How often it looks whether there are other sinks.
@@ -165,7 +169,13 @@ impl Source for VaultReplay {
             let ended = loop {
                 tokio::select! {
                     () = stop.cancelled() => break Ok(()),
-                    Some(ended) = lanes.join_next() => break ended.unwrap_or_else(|panic| Err(panicked(panic))),
+                    Some(ended) = lanes.join_next() => {
+                        let ended = ended.unwrap_or_else(|panic| Err(panicked(panic)));
+                        // Who has let go of a former sink is done.
+                        if ended.is_err() {
+                            break ended;
+                        }
+                    }
                     _ = look.tick() => if self.sinks() != sinks { break Ok(()) },
                 }
             };
@@ -190,7 +200,7 @@ impl VaultReplay {
         sinks
     }
 
-    /// Starts reading for each sink.
+    /// Starts reading for each sink, and then letting go of former ones.
     async fn start(
         &self,
         sinks: &[(String, Lanes)],
@@ -199,10 +209,9 @@ impl VaultReplay {
     ) -> Result<JoinSet<Result<(), RunError>>, RunError> {
         let (log, replay) = (Arc::clone(&self.vault.log), self.context.id.clone());
         let (order, ledgers) = (self.config.order.into(), self.context.ledgers);
-        let (inherited, wanted) = (Arc::clone(&self.vault.inherited), sinks.to_vec());
-        let (crew, members) =
-            blocking(move || Crew::open(&log, &replay, &wanted, order, ledgers, &inherited))
-                .await?;
+        let wanted = sinks.to_vec();
+        let opened = blocking(move || Crew::open(&log, &replay, &wanted, order, ledgers)).await?;
+        let Opened { crew, members, formers } = opened;
         let mut lanes = JoinSet::new();
         for Member { lane, sink, reader } in members {
             let sender = Arc::new(Sender {
@@ -221,6 +230,16 @@ impl VaultReplay {
             });
             let run = LaneRun::new(&self.config, &self.context, &self.metrics, reader, sender);
             lanes.spawn(run.run(halt.clone()));
+        }
+        for former in formers {
+            let retirement = Retirement {
+                crew: Arc::clone(&crew),
+                log: Arc::clone(&self.vault.log),
+                governor: Arc::clone(&self.context.governor),
+                inherited: Arc::clone(&self.vault.inherited),
+                ledgers,
+            };
+            lanes.spawn(retirement.run(former, halt.clone()));
         }
         Ok(lanes)
     }

@@ -4,27 +4,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::crew::Crew;
+use super::seen::Seen;
 use super::window::Permits;
 use crate::config::ComponentId;
 use crate::config::running::Stop;
 use crate::config::running::VaultHandle;
 use crate::event::Batch;
-use crate::event::Bucket;
 use crate::event::Lanes;
 use crate::event::Ledger;
 use crate::event::Ledgers;
-use crate::event::Note;
 use crate::event::Outcome;
-use crate::event::Provenance;
 use crate::event::Request;
-use crate::event::Signal;
 use crate::event::SinkId;
 use crate::event::ack;
 use crate::flow::Full;
 use crate::flow::Outlook;
 use crate::flow::Output;
 use crate::metrics::VaultMetrics;
-use crate::otlp;
 use crate::somatic::Zone;
 use crate::somatic::ZoneWatch;
 use crate::vault::CursorHandle;
@@ -134,42 +130,19 @@ impl Sender {
         }
     }
 
-    /// Makes sense of a stored request, if the sink needs it; one that an earlier process left is booked
-    /// when it is first seen.
+    /// Makes sense of a stored request, if the sink needs it.
     pub(super) fn understand(&self, record: StoredRecord) -> Option<Replayed> {
-        let Some(signal) = Signal::from_u8(record.signal) else {
-            tracing::error!(
-                seq = record.seq,
-                signal = record.signal,
-                "Unknown signal in the vault."
-            );
-            return None;
-        };
-        let note = Note::read(&record.attrs);
-        let ledger = self.ledgers.source(note.source_name());
-        let scanned = otlp::prescan(signal, &record.payload);
-        let records = scanned.as_ref().map_or(note.records, |summary| summary.records);
-        if self.vault.inherited.is_news(record.seq) {
-            ledger.book(signal, Bucket::Recovered, signed(records));
-            ledger.book(signal, Bucket::Vaulted, signed(records));
-        }
+        let seen = Seen::new(&record, self.ledgers, &self.vault.inherited)?;
+        let Seen { signal, records, ledger, provenance, owed, is_readable } = seen;
         // Sinks that are there no more take what only they missed with them: the others have it.
-        if !note.owed.is_empty() && !self.outlook.lanes_of(&note.owed).meets(self.lane) {
+        if !owed.is_empty() && !self.outlook.lanes_of(&owed).meets(self.lane) {
             self.crew.ack(&self.cursor, record.seq, ledger, (signal, records));
             return None;
         }
-        Some(Replayed {
-            seq: record.seq,
-            ledger,
-            is_readable: scanned.is_ok(),
-            request: Request {
-                signal,
-                records,
-                wire: record.payload,
-                received_unix_ns: record.received_unix_ns,
-                provenance: Provenance::of_note(&record.attrs),
-            },
-        })
+        let received_unix_ns = record.received_unix_ns;
+        let wire = record.payload;
+        let request = Request { signal, wire, records, received_unix_ns, provenance };
+        Some(Replayed { seq: record.seq, request, ledger, is_readable })
     }
 
     /// Sends it once; `None` when stopped, and it did not arrive soon.
@@ -219,8 +192,4 @@ impl Sender {
         }
         buried
     }
-}
-
-fn signed(records: u64) -> i64 {
-    i64::try_from(records).unwrap_or(i64::MAX)
 }

@@ -1,14 +1,21 @@
 //! What each refusal of the backend makes of a request: sent again, reported to its sender, or buried.
 
+use std::sync::mpsc;
 use std::time::Duration;
 use std::time::Instant;
 
 use gophership::otlp::Signal;
+use gophership::vault::AppendError;
+use gophership::vault::NewRecord;
+use gophership::vault::Options;
+use gophership::vault::Receipt;
+use gophership::vault::Writer;
 use tonic::Code;
 
 use crate::harness::Backend;
 use crate::harness::Books;
 use crate::harness::GrpcClient;
+use crate::harness::Metrics;
 use crate::harness::Mode;
 use crate::harness::Process;
 use crate::harness::Refusal;
@@ -183,4 +190,28 @@ async fn every_grpc_code_does_what_otlp_says() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_http_status_does_what_otlp_says() {
     check("http", statuses()).await;
+}
+
+/// Scenario: the vault holds a request of a signal that this version does not know.
+/// Guarantees: it is kept in the dead-letter store, the vault is emptied, and the books know it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_an_unknown_signal_is_buried() {
+    type Done = Box<dyn FnOnce(Result<Receipt, AppendError>) + Send>;
+    let backend = Backend::start().await;
+    let site = Site::new(backend.address(), &YAML.replace("$PROTOCOL", "grpc"));
+    let (writer, _) = Writer::<Done>::open(Options::new(site.dir().join("data/vault"))).unwrap();
+    let (to, answer) = mpsc::channel();
+    let (attrs, payload) = (&RECORDS.to_le_bytes(), b"of a later version");
+    let record = NewRecord { signal: 9, received_unix_ns: 0, attrs, payload };
+    assert!(writer.try_append(record, Box::new(move |result| to.send(result).unwrap())).is_ok());
+    answer.recv().unwrap().unwrap();
+    writer.close().unwrap();
+
+    let process = site.start().await;
+    let count = i64::try_from(RECORDS).unwrap();
+    let buried = Books::of(&[("recovered", count), ("dead_lettered", count)]);
+    process.books_become(Signal::Logs, &buried, "it is in the dead-letter store").await;
+    let is_empty = |metrics: &Metrics| metrics.sum("gophership_vault_backlog_requests", &[]) == 0;
+    process.measured(SOON, "the vault has nothing more to deliver", is_empty).await;
+    assert_eq!(backend.attempts(), 0);
 }

@@ -54,12 +54,8 @@ impl Retirement {
             reader = back;
             let is_last = chunk.back().is_none_or(|record| until <= record.seq);
             for record in chunk.iter().filter(|record| record.seq <= until) {
-                match Seen::new(record, self.ledgers, &self.inherited) {
-                    Some(Seen { signal, records, ledger, .. }) => {
-                        self.crew.ack(&cursor, record.seq, ledger, (signal, records));
-                    }
-                    None => cursor.ack(record.seq),
-                }
+                let seen = Seen::new(record, self.ledgers, &self.inherited);
+                self.crew.ack(&cursor, record.seq, seen.ledger, (seen.signal, seen.records));
             }
             if is_last {
                 break;

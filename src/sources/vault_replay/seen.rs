@@ -10,8 +10,12 @@ use crate::event::Signal;
 use crate::otlp;
 use crate::vault::StoredRecord;
 
+/// The header beside a dead letter whose signal nobody here knows: the number that it was stored with.
+const SIGNAL_HEADER: &str = "gophership-signal";
+
 /// What is known of a stored record.
 pub(super) struct Seen {
+    /// Logs, where it is unknown.
     pub(super) signal: Signal,
     pub(super) records: u64,
     /// That of the source that took it, whichever process that was in.
@@ -29,16 +33,16 @@ impl Seen {
         record: &StoredRecord,
         ledgers: &'static Ledgers,
         inherited: &Inherited,
-    ) -> Option<Self> {
-        let Some(signal) = Signal::from_u8(record.signal) else {
-            let (seq, signal) = (record.seq, record.signal);
-            tracing::error!(seq, signal, "Unknown signal in the vault.");
-            return None;
-        };
+    ) -> Self {
         let note = Note::read(&record.attrs);
         let ledger = ledgers.source(note.source_name());
-        let provenance = Provenance::of_note(&record.attrs);
-        let scanned = otlp::prescan(signal, &record.payload).ok();
+        let mut provenance = Provenance::of_note(&record.attrs);
+        let known = Signal::from_u8(record.signal);
+        let signal = known.unwrap_or(Signal::Logs);
+        let scanned = known.and_then(|signal| otlp::prescan(signal, &record.payload).ok());
+        if known.is_none() {
+            provenance = provenance.and_header(SIGNAL_HEADER, record.signal.to_string().as_bytes());
+        }
         let records = scanned.as_ref().map_or(note.records, |summary| summary.records);
         if inherited.is_news(record.seq) {
             let signed = i64::try_from(records).unwrap_or(i64::MAX);
@@ -46,6 +50,6 @@ impl Seen {
             ledger.book(signal, Bucket::Vaulted, signed);
         }
         let is_readable = scanned.is_some();
-        Some(Self { signal, records, ledger, provenance, owed: note.owed, is_readable })
+        Self { signal, records, ledger, provenance, owed: note.owed, is_readable }
     }
 }

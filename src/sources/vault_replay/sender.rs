@@ -132,7 +132,7 @@ impl Sender {
 
     /// Makes sense of a stored request, if the sink needs it.
     pub(super) fn understand(&self, record: StoredRecord) -> Option<Replayed> {
-        let seen = Seen::new(&record, self.ledgers, &self.vault.inherited)?;
+        let seen = Seen::new(&record, self.ledgers, &self.vault.inherited);
         let Seen { signal, records, ledger, provenance, owed, is_readable } = seen;
         // Sinks that are there no more take what only they missed with them: the others have it.
         if !owed.is_empty() && !self.outlook.lanes_of(&owed).meets(self.lane) {

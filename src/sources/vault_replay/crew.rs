@@ -10,6 +10,8 @@
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 
 use super::retire::Former;
 use crate::config::ComponentId;
@@ -39,6 +41,10 @@ pub(super) struct Crew {
     /// One for each sink, and for each that was one until it is let go of; the lock makes one of those
     /// that acknowledge a record the last.
     holders: Mutex<Vec<Holder>>,
+    /// Requests stay unacknowledged in the vault that no reader gives out again.
+    has_left: AtomicBool,
+    /// They may be read again.
+    again: AtomicBool,
 }
 
 /// A cursor that keeps records in the books.
@@ -100,7 +106,8 @@ impl Crew {
                     .map(|former| Holder { cursor: former.reader.handle(), until: former.until }),
             )
             .collect();
-        let crew = Arc::new(Self { holders: Mutex::new(holders) });
+        let (has_left, again) = (AtomicBool::new(false), AtomicBool::new(false));
+        let crew = Arc::new(Self { holders: Mutex::new(holders), has_left, again });
         Ok(Opened { crew, members, formers })
     }
 
@@ -124,6 +131,27 @@ impl Crew {
     pub(super) fn dismiss(&self, cursor: &CursorHandle) {
         let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
         holders.retain(|holder| !holder.cursor.is_of(cursor));
+    }
+
+    /// A request that belongs into the dead-letter store stays in the vault, because that has no room.
+    pub(super) fn leave(&self) {
+        if !self.has_left.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                "Dead-letter store takes nothing: what backends refuse for good stays in the vault."
+            );
+        }
+    }
+
+    /// The dead-letter store took something.
+    pub(super) fn has_buried(&self) {
+        if self.has_left.load(Ordering::Relaxed) {
+            self.again.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether to open the readers again, which then give out what was left.
+    pub(super) fn wants_again(&self) -> bool {
+        self.again.load(Ordering::Relaxed)
     }
 }
 

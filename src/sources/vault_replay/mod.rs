@@ -11,6 +11,7 @@
 //! At least once: the cursor moves when a request is delivered, so a crash repeats at most the
 //! window and what was delivered since the cursor was saved.
 
+mod bury;
 mod crew;
 mod lane;
 mod pace;
@@ -26,7 +27,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::config::ByteSize;
 use crate::config::ComponentInfo;
@@ -55,6 +58,8 @@ use sender::Sender;
 
 /// How often it looks whether there are other sinks.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// What was left in the vault because the dead-letter store had no room is not read again sooner.
+const AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// Sends what a vault holds through the pipeline.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -164,8 +169,11 @@ impl Source for VaultReplay {
         while !stop.is_cancelled() {
             let sinks = self.sinks();
             let halt = stop.child_token();
-            let mut lanes = self.start(&sinks, &output, &halt).await?;
+            let (crew, mut lanes) = self.start(&sinks, &output, &halt).await?;
             let mut look = tokio::time::interval(LOOK_EVERY);
+            let began = Instant::now();
+            let is_over =
+                || self.sinks() != sinks || crew.wants_again() && AGAIN_AFTER <= began.elapsed();
             let ended = loop {
                 tokio::select! {
                     () = stop.cancelled() => break Ok(()),
@@ -176,7 +184,7 @@ impl Source for VaultReplay {
                             break ended;
                         }
                     }
-                    _ = look.tick() => if self.sinks() != sinks { break Ok(()) },
+                    _ = look.tick() => if is_over() { break Ok(()) },
                 }
             };
             halt.cancel();
@@ -206,7 +214,7 @@ impl VaultReplay {
         sinks: &[(String, Lanes)],
         output: &Output,
         halt: &Stop,
-    ) -> Result<JoinSet<Result<(), RunError>>, RunError> {
+    ) -> Result<(Arc<Crew>, JoinSet<Result<(), RunError>>), RunError> {
         let (log, replay) = (Arc::clone(&self.vault.log), self.context.id.clone());
         let (order, ledgers) = (self.config.order.into(), self.context.ledgers);
         let wanted = sinks.to_vec();
@@ -227,6 +235,7 @@ impl VaultReplay {
                 metrics: self.metrics.clone(),
                 zone: self.context.zone.clone(),
                 stop: halt.clone(),
+                waiting: Arc::new(Semaphore::new(bury::WAITING_MAX)),
             });
             let run = LaneRun::new(&self.config, &self.context, &self.metrics, reader, sender);
             lanes.spawn(run.run(halt.clone()));
@@ -241,7 +250,7 @@ impl VaultReplay {
             };
             lanes.spawn(retirement.run(former, halt.clone()));
         }
-        Ok(lanes)
+        Ok((crew, lanes))
     }
 }
 

@@ -1,7 +1,9 @@
-//! Sees single requests through: attempt, outcome, again, or the dead-letter store.
+//! Sees single requests through: attempt, outcome, again, or the dead-letter store (`bury.rs`).
 
 use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::sync::Semaphore;
 
 use super::crew::Crew;
 use super::seen::Seen;
@@ -17,7 +19,6 @@ use crate::event::Outcome;
 use crate::event::Request;
 use crate::event::SinkId;
 use crate::event::ack;
-use crate::flow::Full;
 use crate::flow::Outlook;
 use crate::flow::Output;
 use crate::metrics::VaultMetrics;
@@ -30,8 +31,8 @@ use crate::vault::StoredRecord;
 /// below the mark at which the zone changes.
 const CALM_PERMILLE: u32 = 250;
 const CALM_CHECK: Duration = Duration::from_millis(5);
-const RETRY_MIN: Duration = Duration::from_millis(200);
-const RETRY_MAX: Duration = Duration::from_secs(10);
+pub(super) const RETRY_MIN: Duration = Duration::from_millis(200);
+pub(super) const RETRY_MAX: Duration = Duration::from_secs(10);
 /// When the replay is stopped, what is on its way has this long to arrive: what arrives later is
 /// delivered again after the next start.
 const ARRIVES_WITHIN: Duration = Duration::from_millis(250);
@@ -52,14 +53,16 @@ pub(super) struct Sender {
     pub(super) metrics: VaultMetrics,
     pub(super) zone: ZoneWatch,
     pub(super) stop: Stop,
+    /// Places for requests that wait for the dead-letter store.
+    pub(super) waiting: Arc<Semaphore>,
 }
 
 /// A stored request with its meaning.
 pub(super) struct Replayed {
-    seq: u64,
-    request: Request,
+    pub(super) seq: u64,
+    pub(super) request: Request,
     /// That of the source that took it, whichever process that was in.
-    ledger: &'static Ledger,
+    pub(super) ledger: &'static Ledger,
     /// Whether it is OTLP; what is not can only be buried.
     is_readable: bool,
 }
@@ -87,13 +90,7 @@ impl Sender {
                     self.ack(&replayed);
                     break;
                 }
-                Some(Outcome::Rejected) => {
-                    if self.bury(&replayed).await {
-                        self.metrics.dead_lettered.inc();
-                        self.ack(&replayed);
-                        break;
-                    }
-                }
+                Some(Outcome::Rejected) => return self.bury(&replayed, permits).await,
                 // It is still in the vault.
                 Some(Outcome::Vaulted | Outcome::Failed) => {}
                 None => break,
@@ -107,7 +104,7 @@ impl Sender {
         drop(permits);
     }
 
-    fn ack(&self, replayed: &Replayed) {
+    pub(super) fn ack(&self, replayed: &Replayed) {
         let Request { signal, records, .. } = replayed.request;
         self.crew.ack(&self.cursor, replayed.seq, replayed.ledger, (signal, records));
     }
@@ -169,27 +166,5 @@ impl Sender {
     async fn stopped_for_long(&self) {
         self.stop.cancelled().await;
         tokio::time::sleep(ARRIVES_WITHIN).await;
-    }
-
-    /// Moves it to the dead-letter store; returns whether it is safe there.
-    async fn bury(&self, replayed: &Replayed) -> bool {
-        let (ticket, waiter) = ack::channel();
-        let copy = Batch::second_copy(&replayed.request, self.lane, ticket, replayed.ledger);
-        let buried = match self.vault.dead_letters.try_take(copy) {
-            Ok(()) => waiter.await.is_safe(),
-            Err(Full(copy)) => {
-                copy.withdrawn();
-                false
-            }
-        };
-        if buried {
-            let Request { signal, records, .. } = replayed.request;
-            self.ledgers.bury(self.sink, signal, records);
-            tracing::warn!(
-                seq = replayed.seq,
-                "Request can never be delivered; it is in the dead-letter store."
-            );
-        }
-        buried
     }
 }

@@ -67,21 +67,22 @@ const AGAIN_AFTER: Duration = Duration::from_secs(10);
 struct VaultReplayConfig {
     /// The vault to read.
     vault: String,
-    /// How fast: `auto` has all of the time in green, a quarter of it in yellow unless the vault itself
-    /// fills up, less while live requests wait for a processor, and none in red. A number is records per
-    /// second, in green and yellow.
+    /// How fast, to each sink: `auto` has all of the time in green, a quarter of it in yellow unless the
+    /// vault itself fills up, less while live requests wait for a processor, and none in red. A number is
+    /// records per second, in green and yellow.
     #[serde(default)]
     rate: Rate,
-    /// At most this many bytes per second; without it there is no such limit.
+    /// At most this many bytes per second, to each sink; without it there is no such limit.
     #[serde(default)]
     rate_bytes: Option<ByteSize>,
     /// Which requests come first.
     #[serde(default)]
     order: OrderOption,
-    /// Requests on their way at the same time.
+    /// Requests on their way at the same time, to each sink.
     #[serde(default = "in_flight_default")]
     in_flight: u32,
-    /// Bytes on their way at the same time.
+    /// Bytes on their way at the same time, to each sink; also bounded by an equal part of the `replay`
+    /// share of `somatic.memory`.
     #[serde(default = "in_flight_bytes_default")]
     in_flight_bytes: ByteSize,
 }

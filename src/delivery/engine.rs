@@ -21,8 +21,11 @@ use super::fleet::Lease;
 use super::fleet::Tried;
 use super::gather::Gatherer;
 use super::health::Health;
+use super::hopeless::FirstTries;
+use super::hopeless::Tries;
 use super::parcel::Parcel;
 use crate::event::Batch;
+use crate::event::Origin;
 use crate::flow::EdgeReceiver;
 use crate::metrics::DeliveryMetrics;
 use crate::metrics::Metrics;
@@ -67,6 +70,9 @@ pub struct Limits {
     pub retry_min: Duration,
     /// The longest pause after many.
     pub retry_max: Duration,
+    /// What comes from a vault is rejected after many attempts in at least this time, if the backend
+    /// takes others all the while ([`GIVE_UP_AFTER`](super::GIVE_UP_AFTER)).
+    pub give_up_after: Duration,
 }
 
 /// The delivery engine of one sink.
@@ -80,6 +86,7 @@ struct Shared<C> {
     limit: Limit,
     fleet: Fleet,
     health: Health,
+    firsts: FirstTries,
     metrics: SinkMetrics,
     shown: DeliveryMetrics,
     /// Deliveries under way, for the watchdog.
@@ -102,6 +109,7 @@ impl<C: Courier> Engine<C> {
             limit: Limit::new(limits.concurrency, Instant::now()),
             fleet: Fleet::new(sink, endpoints, *balance, *retry_min, vitals, metrics),
             health: Health::new(vitals, sink),
+            firsts: FirstTries::default(),
             metrics: metrics.sink(sink),
             shown: metrics.delivery(sink),
             tally: vitals.duties.count(sink, WAITS, Part::Inside),
@@ -172,30 +180,49 @@ impl<C: Courier> Shared<C> {
     /// Settles a parcel, or returns what is to be sent by itself.
     async fn see_through(&self, mut parcel: Parcel) -> Vec<Parcel> {
         let mut backoff = Backoff::new(self.limits.retry_min, self.limits.retry_max);
+        let mut tries = Tries::new();
         while parcel.sift() {
             match self.round(&mut parcel).await {
                 None => {}
                 Some(Answer::Delivered { rejected, message }) => {
+                    tries.answered(&self.firsts);
                     self.delivered(parcel, rejected, &message);
                     return Vec::new();
                 }
-                Some(Answer::Rejected { .. }) if parcel.batches().len() > 1 => {
-                    return parcel.split();
-                }
                 Some(Answer::Rejected { reason }) => {
-                    self.metrics.rejected.inc();
-                    self.tally.done();
-                    self.warn("Backend refused a request for good.", &reason);
-                    parcel.rejected();
-                    return Vec::new();
+                    tries.answered(&self.firsts);
+                    return self.refused(parcel, "Backend refused a request for good.", &reason);
                 }
-                // The fleet says when to ask again, and when nobody need wait any longer.
-                Some(Answer::Retry { .. }) if self.fleet.is_out() => backoff.reset(),
-                Some(Answer::Retry { after, .. }) => {
-                    self.wait(&parcel, backoff.pause(after, fastrand::f64())).await;
+                Some(Answer::Retry { after, reason }) => {
+                    let has_hint = after.is_some_and(|after| !after.is_zero());
+                    let give_up_after = self.limits.give_up_after;
+                    if tries.put_off(&self.firsts, has_hint, Instant::now(), give_up_after)
+                        && parcel.is_from(Origin::Vault)
+                    {
+                        let what = "Backend never takes a request, and takes others.";
+                        return self.refused(parcel, what, &reason);
+                    }
+                    if self.fleet.is_out() {
+                        // The fleet says when to ask again, and when nobody need wait any longer.
+                        backoff.reset();
+                    } else {
+                        self.wait(&parcel, backoff.pause(after, fastrand::f64())).await;
+                    }
                 }
             }
         }
+        Vec::new()
+    }
+
+    /// Rejects a parcel, unless it has several batches: each of them is judged alone.
+    fn refused(&self, parcel: Parcel, what: &'static str, reason: &str) -> Vec<Parcel> {
+        if parcel.batches().len() > 1 {
+            return parcel.split();
+        }
+        self.metrics.rejected.inc();
+        self.tally.done();
+        self.warn(what, reason);
+        parcel.rejected();
         Vec::new()
     }
 
@@ -313,12 +340,15 @@ impl<C: Courier> Shared<C> {
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
+    use std::sync::atomic::AtomicU32;
+    use std::sync::atomic::Ordering;
 
     use bytes::Bytes;
 
     use super::*;
     use crate::event::AckWaiter;
     use crate::event::Bucket;
+    use crate::event::Lanes;
     use crate::event::Ledger;
     use crate::event::Outcome;
     use crate::event::Provenance;
@@ -366,6 +396,7 @@ mod tests {
                 timeout: Duration::from_millis(200),
                 retry_min: Duration::from_millis(1),
                 retry_max: Duration::from_millis(4),
+                give_up_after: Duration::ZERO,
             };
             let vitals = Vitals::default();
             let engine =
@@ -425,6 +456,55 @@ mod tests {
         assert_eq!(rig.endpoints_asked(), [0, 1, 2, 0, 1], "a final no is final");
         assert_eq!(rig.shared.metrics.retries.get(), 3);
         assert_eq!(rig.shared.limit.get(), 16, "no request has failed");
+    }
+
+    /// Takes everything but one request, and counts how often that came.
+    #[derive(Default)]
+    struct Picky(AtomicU32);
+
+    impl Courier for Arc<Picky> {
+        async fn send(&self, _endpoint_idx: usize, batches: &[Batch]) -> Answer {
+            if batches[0].wire() == "poison" {
+                self.0.fetch_add(1, Ordering::Relaxed);
+                return later();
+            }
+            ok()
+        }
+    }
+
+    /// What becomes of a request that is never taken, while others are, within 50 tries.
+    async fn never_taken(origin: Origin) -> Option<Outcome> {
+        let rig = Rig::new(1, []);
+        let (picky, limits) = (Arc::<Picky>::default(), rig.shared.limits.clone());
+        let (vitals, metrics) = (Vitals::default(), Metrics::new());
+        let engine = Engine::new("backend", Arc::clone(&picky), limits, &vitals, &metrics);
+        let request = Request {
+            signal: SIGNAL,
+            wire: Bytes::from_static(b"poison"),
+            records: 1,
+            received_unix_ns: 0,
+            provenance: Provenance::forever("otlp"),
+        };
+        let (ticket, waiter) = channel();
+        let batch = match origin {
+            Origin::Vault => Batch::replayed(&request, Lanes::ALL, ticket, rig.ledger),
+            Origin::Source => Batch::received(&request, Some(ticket), rig.ledger),
+        };
+        let shared = Arc::clone(&engine.0);
+        let poison = tokio::spawn(async move { shared.deliver(Parcel::one(batch)).await });
+        while !poison.is_finished() && picky.0.load(Ordering::Relaxed) < 50 {
+            engine.0.deliver(Parcel::one(rig.batch(b"other", 1).0)).await;
+            tokio::task::yield_now().await;
+        }
+        let outcome = waiter.outcome();
+        poison.abort();
+        outcome
+    }
+
+    #[tokio::test]
+    async fn what_is_never_taken_while_others_are_is_given_up_if_a_vault_has_it() {
+        assert_eq!(never_taken(Origin::Vault).await, Some(Outcome::Rejected));
+        assert_eq!(never_taken(Origin::Source).await, None, "its sender waits for it");
     }
 
     #[tokio::test]

@@ -18,6 +18,7 @@ mod fleet;
 mod gather;
 mod headers;
 mod health;
+mod hopeless;
 mod options;
 mod parcel;
 
@@ -31,4 +32,5 @@ pub use fleet::ENDPOINTS_MAX;
 pub use headers::Fault;
 pub use headers::HeaderSources;
 pub use headers::Headers;
+pub use hopeless::GIVE_UP_AFTER;
 pub use options::ConcurrencyOption;

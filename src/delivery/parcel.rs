@@ -1,6 +1,7 @@
 //! [`Parcel`]: the batches that travel in one request, and are settled by its one answer.
 
 use crate::event::Batch;
+use crate::event::Origin;
 
 /// Batches of one signal. Never empty until it is settled.
 #[derive(Debug)]
@@ -26,6 +27,11 @@ impl Parcel {
 
     pub(super) fn cost_bytes(&self) -> u64 {
         self.0.iter().map(Batch::cost_bytes).sum()
+    }
+
+    /// Whether all of it has this origin.
+    pub(super) fn is_from(&self, origin: Origin) -> bool {
+        self.0.iter().all(|batch| batch.origin() == origin)
     }
 
     /// Whether the vault has taken over all of it, so that nobody waits for an answer.

@@ -68,6 +68,17 @@ impl Provenance {
         Self(bytes.into())
     }
 
+    /// The same with one header more, unless that is too long.
+    #[must_use]
+    pub fn and_header(self, name: &str, value: &[u8]) -> Self {
+        let Ok(name_len) = u8::try_from(name.len()) else { return self };
+        let mut bytes = self.0.to_vec();
+        if value.len() <= HEADER_VALUE_BYTES_MAX {
+            push_field(&mut bytes, TAG_HEADER, &[&[name_len], name.as_bytes(), value]);
+        }
+        Self(bytes.into())
+    }
+
     /// Writes the whole note into `space`, if it fits, and returns it; else makes room for it. It names
     /// the sinks that still need the request, unless all do.
     pub fn note<'a, 'b>(

@@ -26,8 +26,8 @@ pub trait Outlook: Send + Sync {
     /// The sinks that batches of the component come to, with their lanes.
     fn sinks(&self, component: &str) -> Vec<(String, Lanes)>;
 
-    /// The lanes of some sinks, by their names; none if one of them is no sink any more.
-    fn lanes_of(&self, sinks: &[String]) -> Option<Lanes>;
+    /// The lanes of some sinks, by their names, less those that are no sinks any more.
+    fn lanes_of(&self, sinks: &[String]) -> Lanes;
 
     /// How full the fullest edge is on the ways from the component to the sinks of some lanes, in
     /// thousandths.

@@ -27,6 +27,8 @@ pub struct Budget {
     growers: Lane,
     /// Rung when bytes come back and somebody waits.
     freed: Notify,
+    /// Into how many portions it is divided.
+    portions: AtomicU64,
 }
 
 /// A queue: the first in it waits for room, the others in order for the place of the first.
@@ -53,6 +55,7 @@ impl Budget {
             arrivals: Lane::new(),
             growers: Lane::new(),
             freed: Notify::new(),
+            portions: AtomicU64::new(0),
         })
     }
 
@@ -104,6 +107,25 @@ impl Budget {
         }
         self.wait(&self.arrivals, || self.growers.is_empty() && self.admit(0, bytes)).await;
         Grant::new(Arc::clone(self), bytes)
+    }
+
+    /// Books bytes whatever the limit is, for a portion, which has a limit of its own.
+    pub(super) fn book(self: &Arc<Self>, bytes: u64) -> Grant {
+        self.used.fetch_add(bytes, Ordering::SeqCst);
+        Grant::new(Arc::clone(self), bytes)
+    }
+
+    pub(super) fn add_portion(&self) {
+        self.portions.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn remove_portion(&self) {
+        self.portions.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// What each portion may use.
+    pub(super) fn portion_limit(&self) -> u64 {
+        self.limit() / self.portions.load(Ordering::Relaxed).max(1)
     }
 
     /// Adds to a grant that has `own` bytes, if there is room.

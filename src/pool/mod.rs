@@ -3,7 +3,8 @@
 //! ```text
 //!  Memory        what all components of a process share
 //!   |- Shares    one Budget for each part: ingest, edges, vault, replay, s3
-//!   |   `- Grant   bytes taken from a budget; given back when dropped
+//!   |   |- Grant   bytes taken from a budget; given back when dropped
+//!   |   `- Portion one of equal parts, so that nobody waits for what others hold
 //!   `- Pool      page-aligned buffers by size class, kept for the next one who needs one
 //!       `- PooledBuffer --freeze--> Bytes   the buffer returns when the last clone is dropped
 //! ```
@@ -15,6 +16,7 @@ mod budget;
 mod buffer;
 mod grant;
 mod memory;
+mod portion;
 mod slabs;
 
 #[cfg(test)]
@@ -25,4 +27,6 @@ pub use buffer::PooledBuffer;
 pub use grant::Grant;
 pub use memory::Limits;
 pub use memory::Memory;
+pub use portion::Helping;
+pub use portion::Portion;
 pub use slabs::Pool;

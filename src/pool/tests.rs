@@ -23,6 +23,7 @@ use crate::pool::Limits;
 use crate::pool::Memory;
 use crate::pool::Pool;
 use crate::pool::PooledBuffer;
+use crate::pool::Portion;
 
 const KIB: u64 = 1 << 10;
 
@@ -53,6 +54,38 @@ fn a_budget_gives_up_to_its_limit_and_takes_back() {
     assert_eq!(budget.used(), 50);
     drop((first, split));
     assert_eq!(budget.used(), 0);
+}
+
+#[test]
+fn whoever_waits_in_one_portion_holds_up_nobody_in_another() {
+    let budget = Budget::new("test", 120);
+    let [first, second, third] = [(); 3].map(|()| Portion::of(&budget));
+    let held = look(pin!(first.take(40))).expect("a third is free");
+    let mut waits = pin!(first.take(1));
+    assert!(look(waits.as_mut()).is_none());
+    let large = look(pin!(second.take(500))).expect("alone in its portion");
+    let mut waits_too = pin!(second.take(1));
+    assert!(look(waits_too.as_mut()).is_none());
+    let served = look(pin!(third.take(40))).expect("nobody else has used its portion");
+    assert_eq!(budget.used(), 580);
+    drop(held);
+    assert!(look(waits.as_mut()).is_some());
+    let kept = large.leave_portion();
+    assert!(look(waits_too.as_mut()).is_some());
+    assert_eq!(budget.used(), 540);
+    drop((kept, served));
+    assert_eq!(budget.used(), 0);
+}
+
+#[test]
+fn portions_are_larger_when_there_are_fewer() {
+    let budget = Budget::new("test", 100);
+    let first = Portion::of(&budget);
+    let second = Portion::of(&budget);
+    let _held = look(pin!(first.take(50))).expect("half of it");
+    assert!(look(pin!(first.take(1))).is_none());
+    drop(second);
+    assert!(look(pin!(first.take(50))).is_some());
 }
 
 #[test]

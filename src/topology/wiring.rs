@@ -239,13 +239,13 @@ impl Outlook for Wiring {
         state.graph.sinks(&id).into_iter().map(with_lane).collect()
     }
 
-    fn lanes_of(&self, sinks: &[String]) -> Option<Lanes> {
+    fn lanes_of(&self, sinks: &[String]) -> Lanes {
         let state = self.lock();
-        let lane = |sink: &String| {
-            let is_there = matches!(state.graph.role(&sink.parse().ok()?), Some(Role::Sink));
-            is_there.then(|| self.lanes.lane(sink))
+        let is_there = |sink: &&String| {
+            sink.parse().is_ok_and(|id| matches!(state.graph.role(&id), Some(Role::Sink)))
         };
-        sinks.iter().try_fold(Lanes::NONE, |lanes, sink| Some(lanes.or(lane(sink)?)))
+        let there = sinks.iter().filter(is_there);
+        there.fold(Lanes::NONE, |lanes, sink| lanes.or(self.lanes.lane(sink)))
     }
 
     fn occupancy_permille(&self, component: &str, lanes: Lanes) -> u32 {

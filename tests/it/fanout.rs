@@ -162,14 +162,17 @@ async fn each_has_a_cursor_of_its_own_that_outlives_the_process() {
 
 /// Scenario: while one backend is out, its sink is taken out of the configuration; later there is one of
 /// another name, behind a transform.
-/// Guarantees: what only the former one missed holds nothing back, and the new one gets what comes
-/// from then on.
+/// Guarantees: what only the former one missed holds nothing back and does not come to the other one a
+/// second time, and the new one gets what comes from then on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sink_that_is_removed_holds_nothing_back() {
     let pair = Pair::start().await;
     let mut process = pair.site.start().await;
     pair.away.set(Mode::Down);
-    pair.send(30).await;
+    let (sent, _) = pair.send(30).await;
+    // What went to the vault for both before that was known is the replay's, for both.
+    let has_all = || sent.iter().all(|parcel| pair.there.has(&parcel.fingerprint) == 1);
+    eventually_async(SOON, "the one that is there has everything", async || has_all()).await;
     let only = yaml("otlp, replay", &pair.away);
     let only: Vec<&str> = only.lines().filter(|line| !line.contains("away:")).collect();
     pair.site.configure(&only.join("\n"));
@@ -177,6 +180,7 @@ async fn a_sink_that_is_removed_holds_nothing_back() {
     process.logged(SOON, &["former sink is removed"]).await;
     let is_over = |metrics: &Metrics| metrics.sum("gophership_vault_backlog_requests", &[]) == 0;
     process.measured(SOON, "nothing is held back", is_over).await;
+    assert!(has_all(), "it had them already");
 
     pair.away.set(Mode::Accept);
     pair.site.configure(&yaml("host", &pair.away).replace("away:", "another:"));
@@ -187,6 +191,37 @@ async fn a_sink_that_is_removed_holds_nothing_back() {
     let has_more = async || before + 10 <= pair.away.requests();
     eventually_async(SOON, "the new one has what came since", has_more).await;
     process.stop(SOON).await;
+}
+
+/// Scenario: a sink is taken out of the configuration while the vault has a good many requests for it and
+/// the zone is red; the process is stopped before that is over, and started again.
+/// Guarantees: letting go of what the sink missed rests in red, delays no stop, and is finished later;
+/// the other sink gets everything, and the books are even.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn letting_go_of_a_sink_rests_and_stops_like_other_background_work() {
+    let pair = Pair::start().await;
+    let mut process = pair.site.start().await;
+    process.hold("red");
+    let (sent, _) = pair.send(100).await;
+    let both = yaml("otlp, replay", &pair.away);
+    let only: Vec<&str> = both.lines().filter(|line| !line.contains("away:")).collect();
+    pair.site.configure(&only.join("\n"));
+    process.signal(ProcessSignal::HUP);
+    process.logged(SOON, &["component=away outcome="]).await;
+    // The replay looks twice a second who is there.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(process.count_in_log("former sink is removed"), 0, "it is red");
+    process.stop(SOON).await;
+
+    let process = pair.site.start().await;
+    process.logged(SOON, &["former sink is removed"]).await;
+    let has_all = || sent.iter().all(|parcel| pair.there.has(&parcel.fingerprint) == 1);
+    eventually_async(SOON, "the other one has everything", async || has_all()).await;
+    let is_even = |metrics: &Metrics| {
+        let books = metrics.books("logs");
+        books.imbalance() == 0 && books.count("vaulted") == 0 && books.count("in_flight") == 0
+    };
+    process.measured(SOON, "the vault is empty and the books are even", is_even).await;
 }
 
 /// Scenario: behind a transform one of two backends hangs, and its queue is full long before anybody

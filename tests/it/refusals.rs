@@ -1,14 +1,22 @@
 //! What each refusal of the backend makes of a request: sent again, reported to its sender, or buried.
 
+use std::fs;
+use std::sync::mpsc;
 use std::time::Duration;
 use std::time::Instant;
 
 use gophership::otlp::Signal;
+use gophership::vault::AppendError;
+use gophership::vault::NewRecord;
+use gophership::vault::Options;
+use gophership::vault::Receipt;
+use gophership::vault::Writer;
 use tonic::Code;
 
 use crate::harness::Backend;
 use crate::harness::Books;
 use crate::harness::GrpcClient;
+use crate::harness::Metrics;
 use crate::harness::Mode;
 use crate::harness::Process;
 use crate::harness::Refusal;
@@ -183,4 +191,69 @@ async fn every_grpc_code_does_what_otlp_says() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_http_status_does_what_otlp_says() {
     check("http", statuses()).await;
+}
+
+/// Scenario: the backend refuses for good what is replayed, more than is on its way at once, while the
+/// dead-letter store cannot be opened; then it takes everything, and the store can be opened.
+/// Guarantees: what can neither be delivered nor buried is not sent round and round, and holds nothing
+/// up; when there is a way for it again it goes that way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_dead_letter_store_does_not_take_stops_no_replay() {
+    let backend = Backend::start().await;
+    let yaml =
+        YAML.replace("$PROTOCOL", "grpc").replace("vault: vault }", "vault: vault, in_flight: 8 }");
+    let site = Site::new(backend.address(), &yaml);
+    let process = site.start().await;
+    let (client, traffic) = (GrpcClient::new(site.grpc()), Traffic::default());
+    process.hold("red");
+    for _ in 0..20 {
+        client.send(&traffic.request(Signal::Logs, RECORDS)).await.unwrap();
+    }
+    let store = site.dir().join("data/vault/deadletter");
+    fs::write(&store, "in the way").unwrap();
+    backend.set(Mode::Reject);
+    process.hold("auto");
+    let is_refused = || backend.attempts() >= 20;
+    eventually(SOON, "each of them was sent", is_refused).await;
+    process.logged(SOON, &["Dead-letter store takes nothing"]).await;
+    assert_eq!(backend.attempts(), 20, "none of them twice");
+
+    backend.set(Mode::Accept);
+    process.hold("red");
+    client.send(&traffic.request(Signal::Traces, RECORDS)).await.unwrap();
+    process.hold("auto");
+    let count = i64::try_from(RECORDS).unwrap();
+    let arrived = Books::of(&[("received", count), ("delivered", count)]);
+    process.books_become(Signal::Traces, &arrived, "nothing is in its way").await;
+
+    fs::remove_file(&store).unwrap();
+    let is_over = |metrics: &Metrics| {
+        let books = metrics.books("logs");
+        books.count("dead_lettered") > 0 && books.count("vaulted") == 0 && books.imbalance() == 0
+    };
+    process.measured(3 * SOON, "all have found a way", is_over).await;
+}
+
+/// Scenario: the vault holds a request of a signal that this version does not know.
+/// Guarantees: it is kept in the dead-letter store, the vault is emptied, and the books know it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_an_unknown_signal_is_buried() {
+    type Done = Box<dyn FnOnce(Result<Receipt, AppendError>) + Send>;
+    let backend = Backend::start().await;
+    let site = Site::new(backend.address(), &YAML.replace("$PROTOCOL", "grpc"));
+    let (writer, _) = Writer::<Done>::open(Options::new(site.dir().join("data/vault"))).unwrap();
+    let (to, answer) = mpsc::channel();
+    let (attrs, payload) = (&RECORDS.to_le_bytes(), b"of a later version");
+    let record = NewRecord { signal: 9, received_unix_ns: 0, attrs, payload };
+    assert!(writer.try_append(record, Box::new(move |result| to.send(result).unwrap())).is_ok());
+    answer.recv().unwrap().unwrap();
+    writer.close().unwrap();
+
+    let process = site.start().await;
+    let count = i64::try_from(RECORDS).unwrap();
+    let buried = Books::of(&[("recovered", count), ("dead_lettered", count)]);
+    process.books_become(Signal::Logs, &buried, "it is in the dead-letter store").await;
+    let is_empty = |metrics: &Metrics| metrics.sum("gophership_vault_backlog_requests", &[]) == 0;
+    process.measured(SOON, "the vault has nothing more to deliver", is_empty).await;
+    assert_eq!(backend.attempts(), 0);
 }

@@ -15,6 +15,7 @@ use crate::delivery::Concurrency;
 use crate::delivery::ConcurrencyOption;
 use crate::delivery::ENDPOINTS_MAX;
 use crate::delivery::Fault;
+use crate::delivery::GIVE_UP_AFTER;
 use crate::delivery::HeaderSources;
 use crate::delivery::Limits;
 
@@ -157,6 +158,7 @@ impl OtlpSinkConfig {
             timeout: self.timeout.0,
             retry_min: self.retry.min.0,
             retry_max: self.retry.max.0,
+            give_up_after: GIVE_UP_AFTER,
         })
     }
 

@@ -3,7 +3,12 @@
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
+use std::time::Instant;
+
+use arc_swap::ArcSwapOption;
 
 use super::intake::append;
 use crate::event::Batch;
@@ -15,6 +20,9 @@ use crate::vault::Completion;
 use crate::vault::Options;
 use crate::vault::Receipt;
 use crate::vault::Writer;
+
+/// One that could not be opened is not tried again sooner.
+const REOPEN_AFTER: Duration = Duration::from_secs(2);
 
 /// A batch that the dead-letter store is about to have.
 struct Buried(Batch);
@@ -41,42 +49,84 @@ impl From<Buried> for Batch {
 }
 
 /// The dead-letter store: a vault beside the vault, opened when it is first needed.
-pub(super) struct DeadLetters {
+pub(super) struct DeadLetters(Arc<Store>);
+
+struct Store {
     options: Options,
     lanes: Arc<LaneTable>,
-    writer: Mutex<Option<Arc<Writer<Buried>>>>,
+    writer: ArcSwapOption<Writer<Buried>>,
+    /// Whoever opens it has this meanwhile, and so has whoever closes it.
+    door: Mutex<Door>,
+    /// Somebody is about to open it.
+    is_opening: AtomicBool,
+}
+
+#[derive(Default)]
+struct Door {
+    is_closed: bool,
+    failed_at: Option<Instant>,
 }
 
 impl DeadLetters {
     /// Makes the store; nothing is opened yet.
     pub(super) fn new(options: Options, lanes: Arc<LaneTable>) -> Self {
-        Self { options, lanes, writer: Mutex::new(None) }
+        Self(Arc::new(Store {
+            options,
+            lanes,
+            writer: ArcSwapOption::empty(),
+            door: Mutex::default(),
+            is_opening: AtomicBool::new(false),
+        }))
     }
 
-    fn writer(&self) -> Option<Arc<Writer<Buried>>> {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        if writer.is_none() {
-            match Writer::open(self.options.clone()) {
-                Ok((opened, _report)) => *writer = Some(Arc::new(opened)),
-                Err(error) => tracing::error!(%error, "Dead-letter store cannot be opened."),
-            }
-        }
-        writer.clone()
-    }
-
-    /// Closes the store, if it was ever opened.
+    /// Closes the store, if it was ever opened, for ever. Blocks, also for somebody who opens it.
     pub(super) fn close(&self) {
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Err(error)) = writer.map(|writer| writer.close()) {
+        let mut door = self.0.door.lock().unwrap_or_else(PoisonError::into_inner);
+        door.is_closed = true;
+        if let Some(Err(error)) = self.0.writer.swap(None).map(|writer| writer.close()) {
             tracing::error!(%error, "Dead-letter store cannot be closed.");
         }
     }
 }
 
+impl Store {
+    /// Opens it on a blocking thread: what a crash left is examined first. Whoever wanted it comes again.
+    fn open_aside(self: &Arc<Self>) {
+        if self.is_opening.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let store = Arc::clone(self);
+        // Nobody waits for it but `close`, at the door.
+        tokio::task::spawn_blocking(move || {
+            store.open();
+            store.is_opening.store(false, Ordering::Release);
+        });
+    }
+
+    fn open(&self) {
+        let mut door = self.door.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_too_soon = door.failed_at.is_some_and(|at| at.elapsed() < REOPEN_AFTER);
+        if door.is_closed || is_too_soon || self.writer.load().is_some() {
+            return;
+        }
+        match Writer::open(self.options.clone()) {
+            Ok((writer, _report)) => self.writer.store(Some(Arc::new(writer))),
+            Err(error) => {
+                tracing::error!(%error, "Dead-letter store cannot be opened.");
+                door.failed_at = Some(Instant::now());
+            }
+        }
+    }
+}
+
 impl Intake for DeadLetters {
+    /// Refuses while it is not open, and has it opened.
     fn try_take(&self, batch: Batch) -> Result<(), Full> {
-        let Some(writer) = self.writer() else { return Err(Full(batch)) };
-        append(&writer, &self.lanes, batch)
+        let Some(writer) = self.0.writer.load_full() else {
+            self.0.open_aside();
+            return Err(Full(batch));
+        };
+        append(&writer, &self.0.lanes, batch)
     }
 
     fn fill_permille(&self) -> u32 {

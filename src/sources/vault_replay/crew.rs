@@ -10,21 +10,21 @@
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 
+use super::retire::Former;
 use crate::config::ComponentId;
-use crate::config::running::Inherited;
 use crate::event::Bucket;
 use crate::event::Lanes;
 use crate::event::Ledger;
 use crate::event::Ledgers;
-use crate::event::Note;
 use crate::event::Signal;
 use crate::event::SinkId;
 use crate::vault::CursorHandle;
 use crate::vault::Log;
 use crate::vault::Order;
 use crate::vault::Reader;
-use crate::vault::StoredRecord;
 use crate::vault::VaultError;
 
 /// Between the id of the replay and that of the sink; no id has capitals.
@@ -38,9 +38,20 @@ const FINGERPRINT_LEN: usize = 24;
 
 /// The cursors of one replay.
 pub(super) struct Crew {
-    /// One for each sink; the lock makes one of those that acknowledge a record the last.
-    cursors: Mutex<Vec<CursorHandle>>,
-    ledgers: &'static Ledgers,
+    /// One for each sink, and for each that was one until it is let go of; the lock makes one of those
+    /// that acknowledge a record the last.
+    holders: Mutex<Vec<Holder>>,
+    /// Requests stay unacknowledged in the vault that no reader gives out again.
+    has_left: AtomicBool,
+    /// They may be read again.
+    again: AtomicBool,
+}
+
+/// A cursor that keeps records in the books.
+struct Holder {
+    cursor: CursorHandle,
+    /// It needs nothing that is stored later.
+    until: u64,
 }
 
 /// What reads for one sink.
@@ -51,39 +62,56 @@ pub(super) struct Member {
     pub(super) reader: Reader,
 }
 
+/// All that read.
+pub(super) struct Opened {
+    pub(super) crew: Arc<Crew>,
+    pub(super) members: Vec<Member>,
+    /// Cursors of sinks that are there no more; to be let go of.
+    pub(super) formers: Vec<Former>,
+}
+
 impl Crew {
-    /// Opens a reader for each sink, each on a cursor of its own. A sink that is new begins where the
-    /// slowest is; what only sinks needed that are there no more is let go of. Blocks.
+    /// Opens a reader for each sink, each on a cursor of its own, which it keeps however many others come
+    /// and go. A sink that is new begins where the slowest is. Blocks.
     pub(super) fn open(
         log: &Arc<Log>,
         replay: &ComponentId,
         sinks: &[(String, Lanes)],
         order: Order,
-        ledgers: &'static Ledgers,
-        inherited: &Inherited,
-    ) -> Result<(Arc<Self>, Vec<Member>), VaultError> {
+        ledgers: &Ledgers,
+    ) -> Result<Opened, VaultError> {
         let own = own_cursors(log, replay);
         let slowest = log.slowest_of(&own);
         let mut members = Vec::new();
         for (sink, lane) in sinks {
-            let name =
-                if sinks.len() == 1 { replay.to_string() } else { cursor_name(replay, sink) };
+            let name = cursor_name(replay, sink);
             if let Some(slowest) = &slowest {
                 log.copy_cursor(slowest, &name)?;
             }
             let reader = Reader::open_in(log, &name, order)?;
             members.push(Member { lane: *lane, sink: ledgers.sink(sink), reader });
         }
-        let cursors = members.iter().map(|member| member.reader.handle()).collect();
-        let crew = Arc::new(Self { cursors: Mutex::new(cursors), ledgers });
         let is_old = |name: &&String| !members.iter().any(|member| member.reader.name() == **name);
+        let mut formers = Vec::new();
         for name in own.iter().filter(is_old) {
-            crew.retire(log, name, inherited)?;
+            let (reader, until) = (Reader::open(log, name)?, log.durable_seq());
+            formers.push(Former { reader, until });
         }
-        Ok((crew, members))
+        let holders = members
+            .iter()
+            .map(|member| Holder { cursor: member.reader.handle(), until: u64::MAX })
+            .chain(
+                formers
+                    .iter()
+                    .map(|former| Holder { cursor: former.reader.handle(), until: former.until }),
+            )
+            .collect();
+        let (has_left, again) = (AtomicBool::new(false), AtomicBool::new(false));
+        let crew = Arc::new(Self { holders: Mutex::new(holders), has_left, again });
+        Ok(Opened { crew, members, formers })
     }
 
-    /// Acknowledges a record for one sink; once all have it, the vault's copy leaves the books.
+    /// Acknowledges a record for one cursor; once all have it, the vault's copy leaves the books.
     pub(super) fn ack(
         &self,
         cursor: &CursorHandle,
@@ -92,50 +120,43 @@ impl Crew {
         booked: (Signal, u64),
     ) {
         let (signal, records) = booked;
-        let cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
+        let holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
         cursor.ack(seq);
-        if cursors.iter().all(|cursor| cursor.has(seq)) {
+        if holders.iter().all(|holder| holder.until < seq || holder.cursor.has(seq)) {
             ledger.withdraw(signal, Bucket::Vaulted, records);
         }
     }
 
-    /// Removes the cursor of a sink that is there no more.
-    fn retire(&self, log: &Arc<Log>, name: &str, inherited: &Inherited) -> Result<(), VaultError> {
-        let mut reader = Reader::open(log, name)?;
-        let backlog = reader.backlog();
-        let cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(record) = reader.next()? {
-            if cursors.iter().all(|cursor| cursor.has(record.seq)) {
-                self.forget(&record, inherited.is_news(record.seq));
-            }
-            reader.ack(record.seq);
-        }
-        drop((reader, cursors));
-        log.remove_cursor(name)?;
-        tracing::info!(
-            cursor = name,
-            passed = backlog.records,
-            "Cursor of a former sink is removed."
-        );
-        Ok(())
+    /// Waits no more for a former sink, which has passed all it had to.
+    pub(super) fn dismiss(&self, cursor: &CursorHandle) {
+        let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
+        holders.retain(|holder| !holder.cursor.is_of(cursor));
     }
 
-    /// Takes a record out of the books that nobody needs any more; one that an earlier process left
-    /// comes into them first.
-    fn forget(&self, record: &StoredRecord, is_news: bool) {
-        let Some(signal) = Signal::from_u8(record.signal) else { return };
-        let note = Note::read(&record.attrs);
-        let (ledger, records) = (self.ledgers.source(note.source_name()), note.records);
-        if is_news {
-            let signed = i64::try_from(records).unwrap_or(i64::MAX);
-            ledger.book(signal, Bucket::Recovered, signed);
-            ledger.book(signal, Bucket::Vaulted, signed);
+    /// A request that belongs into the dead-letter store stays in the vault, because that has no room.
+    pub(super) fn leave(&self) {
+        if !self.has_left.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                "Dead-letter store takes nothing: what backends refuse for good stays in the vault."
+            );
         }
-        ledger.withdraw(signal, Bucket::Vaulted, records);
+    }
+
+    /// The dead-letter store took something.
+    pub(super) fn has_buried(&self) {
+        if self.has_left.load(Ordering::Relaxed) {
+            self.again.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether to open the readers again, which then give out what was left.
+    pub(super) fn wants_again(&self) -> bool {
+        self.again.load(Ordering::Relaxed)
     }
 }
 
-/// The cursors that a replay has made: one named like itself, or one for each sink.
+/// The cursors that a replay has made: one for each sink. One that is named like the replay itself is
+/// of a version that had no other for a sink that was alone.
 fn own_cursors(log: &Log, replay: &ComponentId) -> Vec<String> {
     let prefix = prefix(replay);
     let is_own = |name: &String| name == replay.as_str() || name.starts_with(&prefix);

@@ -33,7 +33,7 @@ const CHUNK_BYTES_MAX: usize = 256 << 10;
 const SAVE_EVERY: Duration = Duration::from_millis(100);
 /// It is saved sooner after this many deliveries: a crash repeats no more than these and what is on
 /// its way.
-const SAVE_EVERY_ACKS: u64 = 1000;
+pub(super) const SAVE_EVERY_ACKS: u64 = 1000;
 
 /// What it does while it reads.
 const READS: &str = "reads of the vault wait for the disk";
@@ -135,7 +135,9 @@ impl LaneRun {
 
 /// Reads what there is, waiting a while for something new; no more at once than a chunk, so that what
 /// was read is soon sent. What an error came behind is returned without it: it comes again.
-fn read_chunk(mut reader: Reader) -> Result<(Reader, VecDeque<StoredRecord>), VaultError> {
+pub(super) fn read_chunk(
+    mut reader: Reader,
+) -> Result<(Reader, VecDeque<StoredRecord>), VaultError> {
     let (mut chunk, mut bytes) = (VecDeque::new(), 0);
     while chunk.len() < CHUNK_RECORDS_MAX && bytes < CHUNK_BYTES_MAX {
         let record = match reader.next() {

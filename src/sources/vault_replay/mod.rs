@@ -11,10 +11,13 @@
 //! At least once: the cursor moves when a request is delivered, so a crash repeats at most the
 //! window and what was delivered since the cursor was saved.
 
+mod bury;
 mod crew;
 mod lane;
 mod pace;
 mod rate;
+mod retire;
+mod seen;
 mod sender;
 mod window;
 
@@ -24,7 +27,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::config::ByteSize;
 use crate::config::ComponentInfo;
@@ -45,12 +50,16 @@ use crate::vault::VaultError;
 
 use crew::Crew;
 use crew::Member;
+use crew::Opened;
 use lane::LaneRun;
 use rate::Rate;
+use retire::Retirement;
 use sender::Sender;
 
 /// How often it looks whether there are other sinks.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// What was left in the vault because the dead-letter store had no room is not read again sooner.
+const AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// Sends what a vault holds through the pipeline.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -58,21 +67,22 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 struct VaultReplayConfig {
     /// The vault to read.
     vault: String,
-    /// How fast: `auto` has all of the time in green, a quarter of it in yellow unless the vault itself
-    /// fills up, less while live requests wait for a processor, and none in red. A number is records per
-    /// second, in green and yellow.
+    /// How fast, to each sink: `auto` has all of the time in green, a quarter of it in yellow unless the
+    /// vault itself fills up, less while live requests wait for a processor, and none in red. A number is
+    /// records per second, in green and yellow.
     #[serde(default)]
     rate: Rate,
-    /// At most this many bytes per second; without it there is no such limit.
+    /// At most this many bytes per second, to each sink; without it there is no such limit.
     #[serde(default)]
     rate_bytes: Option<ByteSize>,
     /// Which requests come first.
     #[serde(default)]
     order: OrderOption,
-    /// Requests on their way at the same time.
+    /// Requests on their way at the same time, to each sink.
     #[serde(default = "in_flight_default")]
     in_flight: u32,
-    /// Bytes on their way at the same time.
+    /// Bytes on their way at the same time, to each sink; also bounded by an equal part of the `replay`
+    /// share of `somatic.memory`.
     #[serde(default = "in_flight_bytes_default")]
     in_flight_bytes: ByteSize,
 }
@@ -160,13 +170,22 @@ impl Source for VaultReplay {
         while !stop.is_cancelled() {
             let sinks = self.sinks();
             let halt = stop.child_token();
-            let mut lanes = self.start(&sinks, &output, &halt).await?;
+            let (crew, mut lanes) = self.start(&sinks, &output, &halt).await?;
             let mut look = tokio::time::interval(LOOK_EVERY);
+            let began = Instant::now();
+            let is_over =
+                || self.sinks() != sinks || crew.wants_again() && AGAIN_AFTER <= began.elapsed();
             let ended = loop {
                 tokio::select! {
                     () = stop.cancelled() => break Ok(()),
-                    Some(ended) = lanes.join_next() => break ended.unwrap_or_else(|panic| Err(panicked(panic))),
-                    _ = look.tick() => if self.sinks() != sinks { break Ok(()) },
+                    Some(ended) = lanes.join_next() => {
+                        let ended = ended.unwrap_or_else(|panic| Err(panicked(panic)));
+                        // Who has let go of a former sink is done.
+                        if ended.is_err() {
+                            break ended;
+                        }
+                    }
+                    _ = look.tick() => if is_over() { break Ok(()) },
                 }
             };
             halt.cancel();
@@ -190,19 +209,18 @@ impl VaultReplay {
         sinks
     }
 
-    /// Starts reading for each sink.
+    /// Starts reading for each sink, and then letting go of former ones.
     async fn start(
         &self,
         sinks: &[(String, Lanes)],
         output: &Output,
         halt: &Stop,
-    ) -> Result<JoinSet<Result<(), RunError>>, RunError> {
+    ) -> Result<(Arc<Crew>, JoinSet<Result<(), RunError>>), RunError> {
         let (log, replay) = (Arc::clone(&self.vault.log), self.context.id.clone());
         let (order, ledgers) = (self.config.order.into(), self.context.ledgers);
-        let (inherited, wanted) = (Arc::clone(&self.vault.inherited), sinks.to_vec());
-        let (crew, members) =
-            blocking(move || Crew::open(&log, &replay, &wanted, order, ledgers, &inherited))
-                .await?;
+        let wanted = sinks.to_vec();
+        let opened = blocking(move || Crew::open(&log, &replay, &wanted, order, ledgers)).await?;
+        let Opened { crew, members, formers } = opened;
         let mut lanes = JoinSet::new();
         for Member { lane, sink, reader } in members {
             let sender = Arc::new(Sender {
@@ -218,11 +236,22 @@ impl VaultReplay {
                 metrics: self.metrics.clone(),
                 zone: self.context.zone.clone(),
                 stop: halt.clone(),
+                waiting: Arc::new(Semaphore::new(bury::WAITING_MAX)),
             });
             let run = LaneRun::new(&self.config, &self.context, &self.metrics, reader, sender);
             lanes.spawn(run.run(halt.clone()));
         }
-        Ok(lanes)
+        for former in formers {
+            let retirement = Retirement {
+                crew: Arc::clone(&crew),
+                log: Arc::clone(&self.vault.log),
+                governor: Arc::clone(&self.context.governor),
+                inherited: Arc::clone(&self.vault.inherited),
+                ledgers,
+            };
+            lanes.spawn(retirement.run(former, halt.clone()));
+        }
+        Ok((crew, lanes))
     }
 }
 

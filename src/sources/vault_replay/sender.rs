@@ -1,30 +1,27 @@
-//! Sees single requests through: attempt, outcome, again, or the dead-letter store.
+//! Sees single requests through: attempt, outcome, again, or the dead-letter store (`bury.rs`).
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use super::crew::Crew;
+use super::seen::Seen;
 use super::window::Permits;
 use crate::config::ComponentId;
 use crate::config::running::Stop;
 use crate::config::running::VaultHandle;
 use crate::event::Batch;
-use crate::event::Bucket;
 use crate::event::Lanes;
 use crate::event::Ledger;
 use crate::event::Ledgers;
-use crate::event::Note;
 use crate::event::Outcome;
-use crate::event::Provenance;
 use crate::event::Request;
-use crate::event::Signal;
 use crate::event::SinkId;
 use crate::event::ack;
-use crate::flow::Full;
 use crate::flow::Outlook;
 use crate::flow::Output;
 use crate::metrics::VaultMetrics;
-use crate::otlp;
 use crate::somatic::Zone;
 use crate::somatic::ZoneWatch;
 use crate::vault::CursorHandle;
@@ -34,8 +31,8 @@ use crate::vault::StoredRecord;
 /// below the mark at which the zone changes.
 const CALM_PERMILLE: u32 = 250;
 const CALM_CHECK: Duration = Duration::from_millis(5);
-const RETRY_MIN: Duration = Duration::from_millis(200);
-const RETRY_MAX: Duration = Duration::from_secs(10);
+pub(super) const RETRY_MIN: Duration = Duration::from_millis(200);
+pub(super) const RETRY_MAX: Duration = Duration::from_secs(10);
 /// When the replay is stopped, what is on its way has this long to arrive: what arrives later is
 /// delivered again after the next start.
 const ARRIVES_WITHIN: Duration = Duration::from_millis(250);
@@ -56,14 +53,16 @@ pub(super) struct Sender {
     pub(super) metrics: VaultMetrics,
     pub(super) zone: ZoneWatch,
     pub(super) stop: Stop,
+    /// Places for requests that wait for the dead-letter store.
+    pub(super) waiting: Arc<Semaphore>,
 }
 
 /// A stored request with its meaning.
 pub(super) struct Replayed {
-    seq: u64,
-    request: Request,
+    pub(super) seq: u64,
+    pub(super) request: Request,
     /// That of the source that took it, whichever process that was in.
-    ledger: &'static Ledger,
+    pub(super) ledger: &'static Ledger,
     /// Whether it is OTLP; what is not can only be buried.
     is_readable: bool,
 }
@@ -91,13 +90,7 @@ impl Sender {
                     self.ack(&replayed);
                     break;
                 }
-                Some(Outcome::Rejected) => {
-                    if self.bury(&replayed).await {
-                        self.metrics.dead_lettered.inc();
-                        self.ack(&replayed);
-                        break;
-                    }
-                }
+                Some(Outcome::Rejected) => return self.bury(&replayed, permits).await,
                 // It is still in the vault.
                 Some(Outcome::Vaulted | Outcome::Failed) => {}
                 None => break,
@@ -111,7 +104,7 @@ impl Sender {
         drop(permits);
     }
 
-    fn ack(&self, replayed: &Replayed) {
+    pub(super) fn ack(&self, replayed: &Replayed) {
         let Request { signal, records, .. } = replayed.request;
         self.crew.ack(&self.cursor, replayed.seq, replayed.ledger, (signal, records));
     }
@@ -134,43 +127,19 @@ impl Sender {
         }
     }
 
-    /// Makes sense of a stored request, if the sink needs it; one that an earlier process left is booked
-    /// when it is first seen.
+    /// Makes sense of a stored request, if the sink needs it.
     pub(super) fn understand(&self, record: StoredRecord) -> Option<Replayed> {
-        let Some(signal) = Signal::from_u8(record.signal) else {
-            tracing::error!(
-                seq = record.seq,
-                signal = record.signal,
-                "Unknown signal in the vault."
-            );
-            return None;
-        };
-        let note = Note::read(&record.attrs);
-        let ledger = self.ledgers.source(note.source_name());
-        let scanned = otlp::prescan(signal, &record.payload);
-        let records = scanned.as_ref().map_or(note.records, |summary| summary.records);
-        if self.vault.inherited.is_news(record.seq) {
-            ledger.book(signal, Bucket::Recovered, signed(records));
-            ledger.book(signal, Bucket::Vaulted, signed(records));
-        }
-        // A sink that is there no more has a successor, who cannot be told: then all get it.
-        let owed = if note.owed.is_empty() { None } else { self.outlook.lanes_of(&note.owed) };
-        if owed.is_some_and(|owed| !owed.meets(self.lane)) {
+        let seen = Seen::new(&record, self.ledgers, &self.vault.inherited);
+        let Seen { signal, records, ledger, provenance, owed, is_readable } = seen;
+        // Sinks that are there no more take what only they missed with them: the others have it.
+        if !owed.is_empty() && !self.outlook.lanes_of(&owed).meets(self.lane) {
             self.crew.ack(&self.cursor, record.seq, ledger, (signal, records));
             return None;
         }
-        Some(Replayed {
-            seq: record.seq,
-            ledger,
-            is_readable: scanned.is_ok(),
-            request: Request {
-                signal,
-                records,
-                wire: record.payload,
-                received_unix_ns: record.received_unix_ns,
-                provenance: Provenance::of_note(&record.attrs),
-            },
-        })
+        let received_unix_ns = record.received_unix_ns;
+        let wire = record.payload;
+        let request = Request { signal, wire, records, received_unix_ns, provenance };
+        Some(Replayed { seq: record.seq, request, ledger, is_readable })
     }
 
     /// Sends it once; `None` when stopped, and it did not arrive soon.
@@ -198,30 +167,4 @@ impl Sender {
         self.stop.cancelled().await;
         tokio::time::sleep(ARRIVES_WITHIN).await;
     }
-
-    /// Moves it to the dead-letter store; returns whether it is safe there.
-    async fn bury(&self, replayed: &Replayed) -> bool {
-        let (ticket, waiter) = ack::channel();
-        let copy = Batch::second_copy(&replayed.request, self.lane, ticket, replayed.ledger);
-        let buried = match self.vault.dead_letters.try_take(copy) {
-            Ok(()) => waiter.await.is_safe(),
-            Err(Full(copy)) => {
-                copy.withdrawn();
-                false
-            }
-        };
-        if buried {
-            let Request { signal, records, .. } = replayed.request;
-            self.ledgers.bury(self.sink, signal, records);
-            tracing::warn!(
-                seq = replayed.seq,
-                "Request can never be delivered; it is in the dead-letter store."
-            );
-        }
-        buried
-    }
-}
-
-fn signed(records: u64) -> i64 {
-    i64::try_from(records).unwrap_or(i64::MAX)
 }

@@ -11,7 +11,8 @@ use crate::config::running::Context;
 use crate::config::running::Stop;
 use crate::metrics::VaultMetrics;
 use crate::pool::Budget;
-use crate::pool::Grant;
+use crate::pool::Helping;
+use crate::pool::Portion;
 use crate::somatic::OnDuty;
 use crate::somatic::Part;
 use crate::somatic::Work;
@@ -28,12 +29,13 @@ pub(super) struct Window {
     requests: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
     bytes_permits: u32,
-    /// What all replays of the process may have on their way.
-    share: Arc<Budget>,
+    /// Its part of what all replays of the process may have on their way. An equal part: a sink that is
+    /// out keeps what it has, and the others would wait for it.
+    portion: Portion,
     pub(super) tasks: JoinSet<()>,
 }
 
-pub(super) type Permits = (OwnedSemaphorePermit, OwnedSemaphorePermit, Grant);
+pub(super) type Permits = (OwnedSemaphorePermit, OwnedSemaphorePermit, Helping);
 
 impl Window {
     pub(super) fn new(config: &VaultReplayConfig, share: &Arc<Budget>) -> Self {
@@ -43,7 +45,7 @@ impl Window {
             requests: Arc::new(Semaphore::new(config.in_flight as usize)),
             bytes: Arc::new(Semaphore::new(bytes_permits as usize)),
             bytes_permits,
-            share: Arc::clone(share),
+            portion: Portion::of(share),
             tasks: JoinSet::new(),
         }
     }
@@ -66,7 +68,7 @@ impl Window {
         let bytes = Arc::clone(&self.bytes).acquire_many_owned(permits.min(self.bytes_permits));
         let both = async {
             let request = Arc::clone(&self.requests).acquire_owned().await.ok()?;
-            Some((request, bytes.await.ok()?, self.share.take(len as u64).await))
+            Some((request, bytes.await.ok()?, self.portion.take(len as u64).await))
         };
         tokio::select! {
             permits = both => permits,
@@ -80,5 +82,45 @@ impl Window {
 
     pub(super) async fn close(&mut self) {
         while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::OrderOption;
+    use super::super::Rate;
+    use super::*;
+    use crate::config::ByteSize;
+
+    #[tokio::test]
+    async fn what_sinks_that_are_out_hold_is_not_what_another_waits_for() {
+        let config = VaultReplayConfig {
+            vault: "vault".to_owned(),
+            rate: Rate::Auto,
+            rate_bytes: None,
+            order: OrderOption::OldestFirst,
+            in_flight: 64,
+            in_flight_bytes: ByteSize(8 << 20),
+        };
+        let share = Budget::new("replay", 12 << 20);
+        let [large, out, there] = [(); 3].map(|()| Window::new(&config, &share));
+        let stop = Stop::new();
+        let held = large.reserve(&stop, 20 << 20).await.expect("passes alone");
+        let mut all = Vec::new();
+        let fill = async {
+            loop {
+                all.extend(out.reserve(&stop, 1 << 20).await);
+            }
+        };
+        let soon = std::time::Duration::from_millis(50);
+        tokio::time::timeout(soon, fill).await.expect_err("its part is used up");
+        assert_eq!(all.len(), 4, "a third of the share");
+        let waiting = out.reserve(&stop, 1 << 20);
+        tokio::pin!(waiting);
+        tokio::time::timeout(soon, &mut waiting).await.expect_err("it waits");
+        let served = tokio::time::timeout(soon, there.reserve(&stop, 1 << 20)).await;
+        assert!(served.expect("nobody is in its way").is_some());
+        drop((held, all));
+        assert!(waiting.await.is_some());
     }
 }

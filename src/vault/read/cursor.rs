@@ -282,6 +282,12 @@ impl CursorHandle {
         self.cursor.unsaved.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Whether another handle is one of the same cursor.
+    #[must_use]
+    pub fn is_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.cursor, &other.cursor)
+    }
+
     /// Whether a record is acknowledged.
     #[must_use]
     pub fn has(&self, seq: u64) -> bool {

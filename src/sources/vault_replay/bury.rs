@@ -1,0 +1,96 @@
+//! The way of a request that can never be delivered into the dead-letter store.
+//!
+//! ```text
+//!   refused by the backend --> store has room: it is there, and acknowledged
+//!                          \-> no room: asks again; a few wait outside the window
+//!                                   \-> the others stay in the vault, and are read again once one got in
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+use super::sender::RETRY_MAX;
+use super::sender::RETRY_MIN;
+use super::sender::Replayed;
+use super::sender::Sender;
+use super::window::Permits;
+use crate::event::Batch;
+use crate::event::Request;
+use crate::event::ack;
+use crate::flow::Full;
+use crate::pool::Grant;
+
+/// So many of a lane wait for the store outside the window.
+pub(super) const WAITING_MAX: usize = 4;
+/// A store that is being opened, or has much to write, is not full: so long a request keeps its place
+/// in the window.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What a request holds that waits for the store.
+enum Held {
+    Window {
+        _permits: Permits,
+    },
+    /// Nothing of the window; its bytes are still counted.
+    Outside {
+        _place: OwnedSemaphorePermit,
+        _bytes: Grant,
+    },
+}
+
+impl Sender {
+    /// Sees a request into the store; it is acknowledged when it is safe there. One that finds no room
+    /// and no place to wait stays in the vault, unacknowledged.
+    pub(super) async fn bury(&self, replayed: &Replayed, permits: Permits) {
+        let leaves_at = Instant::now() + PATIENCE;
+        let (mut held, mut delay) = (Held::Window { _permits: permits }, RETRY_MIN);
+        while !self.try_bury(replayed).await {
+            if leaves_at <= Instant::now() {
+                held = match held {
+                    Held::Outside { .. } => held,
+                    Held::Window { _permits: permits } => {
+                        let Ok(place) = Arc::clone(&self.waiting).try_acquire_owned() else {
+                            self.crew.leave();
+                            return;
+                        };
+                        Held::Outside { _place: place, _bytes: permits.2.leave_portion() }
+                    }
+                };
+            }
+            tokio::select! {
+                () = tokio::time::sleep(delay.mul_f64(0.5 + fastrand::f64())) => {}
+                () = self.stop.cancelled() => return,
+            }
+            delay = (delay * 2).min(RETRY_MAX);
+        }
+        self.metrics.dead_lettered.inc();
+        self.ack(replayed);
+        self.crew.has_buried();
+        drop(held);
+    }
+
+    /// Moves it to the dead-letter store; returns whether it is safe there.
+    async fn try_bury(&self, replayed: &Replayed) -> bool {
+        let (ticket, waiter) = ack::channel();
+        let copy = Batch::second_copy(&replayed.request, self.lane, ticket, replayed.ledger);
+        let buried = match self.vault.dead_letters.try_take(copy) {
+            Ok(()) => waiter.await.is_safe(),
+            Err(Full(copy)) => {
+                copy.withdrawn();
+                false
+            }
+        };
+        if buried {
+            let Request { signal, records, .. } = replayed.request;
+            self.ledgers.bury(self.sink, signal, records);
+            tracing::warn!(
+                seq = replayed.seq,
+                "Request can never be delivered; it is in the dead-letter store."
+            );
+        }
+        buried
+    }
+}

@@ -89,7 +89,7 @@ struct OtlpConfig {
     /// The sender has an answer by then; keep it below the sender's own deadline, which is 10s in
     /// most SDKs.
     answer_within: HumanDuration,
-    /// The largest request, also after decompression.
+    /// The largest request, also after decompression, and as the protobuf that JSON becomes.
     message_size_max: ByteSize,
     /// Bytes of requests that may be received or wait for their answer at the same time; one that
     /// finds no room within `patience`, here or in the `ingest` share of `somatic.memory`, is

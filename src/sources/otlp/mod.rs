@@ -91,9 +91,10 @@ struct OtlpConfig {
     answer_within: HumanDuration,
     /// The largest request, also after decompression, and as the protobuf that JSON becomes.
     message_size_max: ByteSize,
-    /// Bytes of requests that may be received or wait for their answer at the same time; one that
-    /// finds no room within `patience`, here or in the `ingest` share of `somatic.memory`, is
-    /// refused, to be sent again.
+    /// Bytes of requests that may be received, or wait for their answer, at the same time; with `ack:
+    /// received` also of those that are not delivered yet and not in the vault. One that finds no
+    /// room within `patience`, here or in the `ingest` share of `somatic.memory`, is refused, to be
+    /// sent again.
     in_flight_max: ByteSize,
     /// A sender that sends nothing, or less than 64KiB, for so long in the middle of a request is
     /// cut off.

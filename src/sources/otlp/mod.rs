@@ -98,8 +98,8 @@ struct OtlpConfig {
     /// room within `patience`, here or in the `ingest` share of `somatic.memory`, is refused, to be
     /// sent again.
     in_flight_max: ByteSize,
-    /// A sender that sends nothing, or less than 64KiB, for so long in the middle of a request is
-    /// cut off.
+    /// A sender that sends nothing, or less than 64KiB or a sixteenth of what room was taken for, for so
+    /// long in the middle of a request is cut off.
     silence_max: HumanDuration,
     /// Headers of requests (gRPC metadata) that the vault keeps beside them, such as a tenant's name;
     /// at most 16, and values up to 1KiB.

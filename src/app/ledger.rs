@@ -27,7 +27,7 @@ pub(super) async fn keep_books(
 /// Writes the last page.
 pub(super) async fn close_books(books: BookKeeper) {
     // A panic in it has been logged.
-    let _closed = tokio::task::spawn_blocking(move || drop(books)).await;
+    let _closed = tokio::task::spawn_blocking(move || books.close()).await;
 }
 
 /// The directory of every vault of a configuration.

@@ -183,7 +183,10 @@ impl App {
             scrape,
             books,
         };
-        app.put_in_force(config).await?;
+        if let Err(error) = app.put_in_force(config).await {
+            ledger::close_books(app.books).await;
+            return Err(error);
+        }
         zones.drive(app.stop.clone()).map_err(refused("start", "the thread of the zone"))?;
         tokio::spawn(Arc::clone(&app.plant.memory).tend(app.stop.clone()));
         tokio::spawn(control.serve(app.plant.clone(), app.stop.clone()));

@@ -37,10 +37,19 @@ const WRITE_EVERY: Duration = Duration::from_secs(1);
 /// A start waits for this long at most until the vaults are counted.
 const COUNT_WITHIN: Duration = Duration::from_secs(1);
 
-/// Keeps the books on a thread of its own; dropped, it writes the last page.
+/// Keeps the books on a thread of its own. Dropped, it writes a page and no word of an end: whoever
+/// ends at once goes on to move records after that.
 pub struct BookKeeper {
-    messages: Option<mpsc::Sender<Vec<PathBuf>>>,
+    messages: Option<mpsc::Sender<Message>>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What its thread is told.
+enum Message {
+    /// These vaults are there.
+    Know(Vec<PathBuf>),
+    /// No record moves any more.
+    Close,
 }
 
 impl BookKeeper {
@@ -77,7 +86,14 @@ impl BookKeeper {
     pub fn know(&self, vaults: Vec<PathBuf>) {
         if let Some(messages) = &self.messages {
             // Without books nobody listens.
-            let _unheard = messages.send(vaults);
+            let _unheard = messages.send(Message::Know(vaults));
+        }
+    }
+
+    /// Writes the last page: nothing moves any more. Blocks.
+    pub fn close(self) {
+        if let Some(messages) = &self.messages {
+            let _unheard = messages.send(Message::Close);
         }
     }
 }
@@ -170,15 +186,16 @@ impl Books {
         }
     }
 
-    fn keep(mut self, ledgers: &Ledgers, messages: &mpsc::Receiver<Vec<PathBuf>>) {
-        loop {
+    fn keep(mut self, ledgers: &Ledgers, messages: &mpsc::Receiver<Message>) {
+        let standing = loop {
             match messages.recv_timeout(WRITE_EVERY) {
-                Ok(vaults) => {
+                Ok(Message::Know(vaults)) => {
                     self.admit(vaults, Instant::now() + COUNT_WITHIN);
                     self.page.standing = Standing::Moving;
                 }
+                Ok(Message::Close) => break Standing::Ended,
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Disconnected) => break Standing::Moving,
             }
             let process = Rows::of(ledgers);
             let is_still = process == self.page.process;
@@ -187,8 +204,8 @@ impl Books {
             }
             let standing = if is_still { Standing::Quiet } else { Standing::Moving };
             self.write(process, standing);
-        }
-        self.write(Rows::of(ledgers), Standing::Ended);
+        };
+        self.write(Rows::of(ledgers), standing);
     }
 
     fn write(&mut self, process: Rows, standing: Standing) {
@@ -236,7 +253,7 @@ fn turn(page: Page, held: Option<&Holdings>, now_unix_ns: u64) -> Page {
         }
     }
     for signal in Signal::ALL {
-        // One that was ended at once had some too. What only sinks have stays there, to be found.
+        // One that was cut short had some too. What only sinks have stays there, to be found.
         if was_killed || 0 < booked.of_signal(signal).get(INTERRUPTED) {
             interrupt_sinks(&mut rows, held.filter(|_| was_killed), signal);
         }
@@ -421,7 +438,7 @@ mod tests {
         };
         assert_eq!(sink(with_sink(Standing::Quiet, 4)), (4, 0, true));
         assert_eq!(sink(with_sink(Standing::Moving, 5)), (4, 0, true));
-        assert_eq!(sink(with_sink(Standing::Ended, 4)), (4, 0, true), "ended at once");
+        assert_eq!(sink(with_sink(Standing::Ended, 4)), (4, 0, true), "cut short");
         assert_eq!(sink(with_sink(Standing::Ended, 0)), (0, 4, false), "a bug");
     }
 
@@ -455,7 +472,7 @@ mod tests {
             ledgers.source(source).book(LOGS, Bucket::Received, 5);
             ledgers.source(source).book(LOGS, Bucket::Filtered, 5);
             let _row = ledgers.sink(sink);
-            drop(keeper);
+            keeper.close();
         }
         let Found::Page(_, page) = super::super::read(dir.path()).unwrap() else {
             panic!("there is a page")
@@ -465,5 +482,23 @@ mod tests {
         assert_eq!([received("a"), received("b")], [10, 5]);
         assert_eq!(rows.sinks.keys().collect::<Vec<_>>(), ["x", "y"]);
         assert_eq!((page.starts, page.kills, page.standing), (3, 0, Standing::Ended));
+    }
+
+    /// Scenario: a process ends at once while its vault goes on to give what it holds.
+    /// Guarantees: the next one books the difference for one that was killed, and misses nothing.
+    #[test]
+    fn a_keeper_that_is_dropped_tells_of_no_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let ledgers = Ledgers::leak();
+        let keeper = BookKeeper::start(dir.path(), Vec::new(), ledgers).unwrap();
+        ledgers.source("in").book(LOGS, Bucket::Received, 5);
+        ledgers.source("in").book(LOGS, Bucket::Vaulted, 5);
+        drop(keeper);
+        BookKeeper::start(dir.path(), Vec::new(), Ledgers::leak()).unwrap().close();
+        let Found::Page(_, page) = super::super::read(dir.path()).unwrap() else {
+            panic!("there is a page")
+        };
+        assert_eq!((page.starts, page.kills, page.standing), (2, 1, Standing::Ended));
+        assert_eq!(lines(&page), [0, 0, -5, 0]);
     }
 }

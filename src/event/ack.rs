@@ -68,6 +68,8 @@ struct Cell {
     worst: AtomicU8,
     /// The lanes that need it no more: their sinks have it, or the vault has it for them.
     served: AtomicU64,
+    /// The lanes of copies that came to no good.
+    failed: AtomicU64,
     /// A copy was divided: that a part of it has arrived says nothing of the others.
     divided: AtomicBool,
     /// The vault took over: holders withdraw their copy.
@@ -87,6 +89,7 @@ fn take_cell() -> Arc<Cell> {
     cell.pending.store(1, Ordering::Relaxed);
     cell.worst.store(Outcome::Delivered as u8, Ordering::Relaxed);
     cell.served.store(0, Ordering::Relaxed);
+    cell.failed.store(0, Ordering::Relaxed);
     cell.divided.store(false, Ordering::Relaxed);
     cell.claimed.store(false, Ordering::Relaxed);
     cell.orphaned.store(false, Ordering::Relaxed);
@@ -151,11 +154,12 @@ impl AckTicket {
         self.cell.as_ref().is_some_and(|cell| cell.claimed.load(Ordering::Acquire))
     }
 
-    /// Whether another copy has come to no good, so that the outcome is bad whatever becomes of this.
+    /// Whether another copy for one of these lanes has come to no good, so that its sink gets all of
+    /// the request on another way whatever becomes of this.
     #[must_use]
-    pub fn is_lost(&self) -> bool {
-        let worst = self.cell.as_ref().map(|cell| cell.worst.load(Ordering::Acquire));
-        worst.is_some_and(|worst| !Outcome::from_u8(worst).is_safe())
+    pub fn is_lost(&self, lanes: Lanes) -> bool {
+        let failed = self.cell.as_ref().map_or(0, |cell| cell.failed.load(Ordering::Acquire));
+        Lanes::from_bits(failed).meets(lanes)
     }
 
     /// Whether nobody waits for the outcome any more.
@@ -168,6 +172,13 @@ impl AckTicket {
     pub fn serve(&self, lanes: Lanes) {
         if let Some(cell) = &self.cell {
             cell.served.fetch_or(lanes.bits(), Ordering::AcqRel);
+        }
+    }
+
+    /// Says, before it is resolved, that this copy for some lanes has come to no good.
+    pub fn fail(&self, lanes: Lanes) {
+        if let Some(cell) = &self.cell {
+            cell.failed.fetch_or(lanes.bits(), Ordering::AcqRel);
         }
     }
 
@@ -192,6 +203,8 @@ impl AckTicket {
 
 impl Drop for AckTicket {
     fn drop(&mut self) {
+        // Whom it was for is not known any more.
+        self.fail(Lanes::ALL);
         self.finish(Outcome::Failed);
     }
 }

@@ -238,11 +238,11 @@ impl Batch {
         self.holders.is_claimed()
     }
 
-    /// Whether it is of one request of which a part has failed already: all of that goes another way,
-    /// so delivering this too is of no use.
+    /// Whether it is of one request of which a part for the same sinks has failed already: all of that
+    /// goes to them another way, so delivering this too is of no use.
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        self.holders.is_lost()
+        self.holders.is_lost(self.lanes)
     }
 
     /// Settles: a sink has it.
@@ -322,7 +322,7 @@ impl Batch {
         if outcome.is_safe() {
             holders.serve(self.lanes);
         }
-        holders.resolve(outcome);
+        holders.resolve(outcome, self.lanes);
     }
 
     /// Takes this copy out of the books, as if it had never been made.
@@ -336,7 +336,7 @@ impl Batch {
             if is_rejected { Taking::Rejected } else { Taking::Returned },
             self.records,
         );
-        std::mem::take(&mut self.holders).resolve(outcome);
+        std::mem::take(&mut self.holders).resolve(outcome, self.lanes);
     }
 
     pub(super) fn unbook(&self, records: u64, filtered: u64) {
@@ -356,7 +356,7 @@ impl Batch {
                 let bucket = Bucket::RejectedAbandoned;
                 self.ledger.shift(self.signal, Bucket::InFlight, bucket, share.records);
             }
-            Holders::One(share.ticket).resolve(Outcome::Failed);
+            Holders::One(share.ticket).resolve(Outcome::Failed, self.lanes);
         }
     }
 }

@@ -116,9 +116,9 @@ impl Holders {
         }
     }
 
-    /// Whether it is the batch of one request, and a part of that has failed.
-    pub(super) fn is_lost(&self) -> bool {
-        matches!(self, Self::One(Some(ticket)) if ticket.is_lost())
+    /// Whether it is the batch of one request, and a part of that for one of these lanes has failed.
+    pub(super) fn is_lost(&self, lanes: Lanes) -> bool {
+        matches!(self, Self::One(Some(ticket)) if ticket.is_lost(lanes))
     }
 
     /// Whether it is the batch of one request, and somebody waits for it.
@@ -131,17 +131,23 @@ impl Holders {
 
     /// Says to all of them that the sinks of some lanes need it no more.
     pub(super) fn serve(&self, lanes: Lanes) {
+        self.for_each(|ticket| ticket.serve(lanes));
+    }
+
+    fn for_each(&self, tell: impl Fn(&AckTicket)) {
         match self {
-            Self::One(ticket) => ticket.iter().for_each(|ticket| ticket.serve(lanes)),
+            Self::One(ticket) => ticket.iter().for_each(tell),
             Self::Many(shares) => {
-                let tickets = shares.0.iter().filter_map(|share| share.ticket.as_ref());
-                tickets.for_each(|ticket| ticket.serve(lanes));
+                shares.0.iter().filter_map(|share| share.ticket.as_ref()).for_each(tell);
             }
         }
     }
 
-    /// Tells all of them what became of the batch.
-    pub(super) fn resolve(self, outcome: Outcome) {
+    /// Tells all of them what became of the batch, which was for these lanes.
+    pub(super) fn resolve(self, outcome: Outcome, lanes: Lanes) {
+        if !outcome.is_safe() {
+            self.for_each(|ticket| ticket.fail(lanes));
+        }
         match self {
             Self::One(Some(ticket)) => ticket.resolve(outcome),
             Self::One(None) => {}

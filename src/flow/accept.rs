@@ -105,6 +105,21 @@ impl Acceptor {
     ///
     /// A [`Refusal`] when it could be neither delivered nor kept.
     pub async fn accept(&self, request: Request, arrived: StdInstant) -> Result<(), Refusal> {
+        self.accept_holding(request, arrived, ()).await
+    }
+
+    /// As [`Acceptor::accept`]; what the request holds, such as the room that was taken for it, is
+    /// dropped when nobody follows it any more. At [`AckLevel::Received`] that is after its answer.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] when it could be neither delivered nor kept.
+    pub async fn accept_holding<H: Send + 'static>(
+        &self,
+        request: Request,
+        arrived: StdInstant,
+        hold: H,
+    ) -> Result<(), Refusal> {
         let deadline = Instant::now() + self.waits.answer_within;
         let (ticket, mut waiter) = ack::channel();
         let batch = Batch::received(&request, Some(ticket), self.ledger);
@@ -128,7 +143,11 @@ impl Acceptor {
             }
             Placement::Pipeline | Placement::Split if self.level == AckLevel::Received => {
                 let this = self.clone();
-                self.detached.spawn(async move { this.see_through(waiter, request).await });
+                self.detached.spawn(async move {
+                    this.see_through(waiter, request).await;
+                    // Until now: or requests that fail would be acknowledged without end.
+                    drop(hold);
+                });
                 Ok(())
             }
             Placement::Pipeline => self.await_delivery(waiter, request, deadline).await,
@@ -302,33 +321,35 @@ impl Acceptor {
     /// Follows a request that was answered already: it must end delivered or in the vault, however
     /// long that takes.
     async fn see_through(&self, mut waiter: AckWaiter, request: Request) {
-        let outcome = self.patiently(&mut waiter).await;
-        if outcome.is_some_and(Outcome::is_safe) {
-            return;
-        }
-        if outcome.is_some() {
+        let mut outcome = self.patiently(&mut waiter).await;
+        if outcome.is_some_and(|outcome| !outcome.is_safe()) {
             self.metrics.pivot(PivotCause::Failed);
         }
-        while self.output.vault().is_some() {
-            let deadline = Instant::now() + self.waits.answer_within;
-            let owed = self.output.owed(waiter.served());
-            if self.copy_to_vault(&request, owed, deadline, None).await {
-                waiter.claim();
-                return;
-            }
-            if waiter.outcome().is_some_and(Outcome::is_safe) {
+        while !outcome.is_some_and(Outcome::is_safe) {
+            if self.output.vault().is_some() {
+                let deadline = Instant::now() + self.waits.answer_within;
+                let owed = self.output.owed(waiter.served());
+                if self.copy_to_vault(&request, owed, deadline, None).await {
+                    waiter.claim();
+                    return;
+                }
+                outcome = waiter.outcome();
+            } else if self.output.is_backed() {
+                // It is being opened again with other options.
+                tokio::time::sleep(ROOM_RETRY).await;
+                outcome = waiter.outcome();
+            } else if outcome.is_none() {
+                // The pipeline has the only copy, unless a reload brings a vault.
+                outcome = self.patiently(&mut waiter).await;
+            } else {
+                self.ledger.conclude(request.signal, Bucket::RejectedFailed, request.records);
+                tracing::error!(
+                    records = request.records,
+                    "Records that were acknowledged on receipt are lost."
+                );
                 return;
             }
         }
-        // Without a vault the pipeline has the only copy.
-        if outcome.is_none() && (&mut waiter).await.is_safe() {
-            return;
-        }
-        self.ledger.conclude(request.signal, Bucket::RejectedFailed, request.records);
-        tracing::error!(
-            records = request.records,
-            "Records that were acknowledged on receipt are lost."
-        );
     }
 
     /// What a sender is told when there is no room: when to come back, spread by chance so that

@@ -18,7 +18,8 @@ use super::wire::{Field, Fields, WireType, group_depth, varint};
 /// What a request may cost before it is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecodeLimits {
-    /// Memory of the decoded request, in bytes, as estimated. Default: 32 MiB.
+    /// Memory of the decoded request, in bytes, as estimated; of what is made from JSON, its size.
+    /// Default: 32 MiB.
     pub decoded_bytes_max: u64,
     /// Nesting of messages and groups; a log record is level 3, a plain attribute value level 5.
     /// Default: 32. More than 96 counts as 96: the typed decoder goes no deeper.

@@ -27,11 +27,14 @@ use crate::flow::AckLevel;
 use crate::flow::Output;
 use crate::flow::accept::Waits;
 use crate::otlp::demo::demo_logs;
+use crate::pool::Budget;
 
 /// How often a batch is made.
 const TICK: Duration = Duration::from_millis(100);
 const RECORDS_PER_BATCH_MAX: u64 = 1000;
 const RATE_MAX: u64 = 10_000_000;
+/// Of requests that are not delivered yet and not in the vault; more are not made meanwhile.
+const IN_FLIGHT_BYTES_MAX: u64 = 64 << 20;
 
 /// Makes log records like those of a web shop.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -98,6 +101,7 @@ impl Source for Demo {
         let mut schedule = Schedule::new(self.config.rate, self.config.count);
         let mut seed = self.config.seed;
         let provenance = Provenance::forever(self.context.id.as_str());
+        let room = Budget::new("demo", IN_FLIGHT_BYTES_MAX);
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !schedule.is_over() {
@@ -108,8 +112,13 @@ impl Source for Demo {
             for records in schedule.next_tick() {
                 seed = seed.wrapping_add(1);
                 let request = request(records, seed, provenance.clone());
-                metrics.receive(request.wire.len() as u64);
-                if acceptor.accept(request, Instant::now()).await.is_ok() {
+                let bytes = request.wire.len() as u64;
+                metrics.receive(bytes);
+                let held = tokio::select! {
+                    held = room.take(bytes) => held,
+                    () = stop.cancelled() => break,
+                };
+                if acceptor.accept_holding(request, Instant::now(), held).await.is_ok() {
                     metrics.accept();
                 }
             }

@@ -17,6 +17,7 @@
 //! | `audit` | the ledger over restarts and kills is what clients, vaults and backends know |
 //! | `rows` | the ledger by source and by sink, over restarts and kills, is what each client and backend knows |
 //! | `memory` | requests are counted from their first byte, half ones are cut off, a full share refuses |
+//! | `trickle` | who announces much and sends little is cut off, and keeps nobody out |
 //! | `watchdog` | nothing moves although there is work: log, metric, status and readiness say so, and when it is over |
 //! | `slow_answers` | in Yellow answers wait as the pressure says, never longer than they may, and only if they are told to |
 //! | `pressure` | a share of the memory that is used up sheds optional work, then sends to the vault and pauses replay |
@@ -71,6 +72,7 @@ mod slow_answers;
 mod socket;
 mod together;
 mod transforms;
+mod trickle;
 mod vault_golden;
 mod vault_tools;
 mod vault_tools_live;

@@ -77,6 +77,53 @@ async fn received_answers_at_once_and_sees_the_request_through() {
     assert_eq!(rig.books(), [2, 0, 0, 0, 2, 0]);
 }
 
+/// Scenario: a request that was answered on receipt fails, or stays in the edge, while the vault is
+/// being opened again.
+/// Guarantees: it waits for the vault, which then has it.
+#[tokio::test]
+async fn what_was_answered_on_receipt_waits_for_a_vault_that_is_opened_again() {
+    for fails in [true, false] {
+        let mut rig = Rig::new(&[4]);
+        rig.reopen_vault();
+        let acceptor = rig.acceptor(AckLevel::Received);
+        assert_eq!(acceptor.accept(request(), Instant::now()).await, Ok(()));
+        if fails {
+            rig.receivers[0].recv().await.unwrap().failed();
+        }
+        // Longer than there is patience.
+        let early = tokio::time::timeout(Duration::from_millis(120), acceptor.drain()).await;
+        assert!(early.is_err(), "it waits for the vault");
+        rig.route(false);
+        let seen = tokio::time::timeout(Duration::from_secs(5), acceptor.drain()).await;
+        assert!(seen.is_ok(), "the vault has it");
+        assert!(rig.receivers[0].try_recv().is_none(), "a copy in the edge is withdrawn");
+        assert_eq!((rig.kept(), rig.books()), (1, [2, 0, 0, 0, 2, 0]));
+    }
+}
+
+/// Scenario: a request that was answered on receipt fails, and the vault is full.
+/// Guarantees: what it holds it holds until the vault has it.
+#[tokio::test]
+async fn what_was_answered_on_receipt_holds_its_room_until_somebody_has_it() {
+    let mut rig = Rig::new(&[4]);
+    rig.shelf.has_no_room.store(true, std::sync::atomic::Ordering::Relaxed);
+    let (acceptor, room) = (rig.acceptor(AckLevel::Received), Arc::new(()));
+    let accepted = acceptor.accept_holding(request(), Instant::now(), Arc::clone(&room)).await;
+    assert_eq!(accepted, Ok(()));
+    rig.receivers[0].recv().await.unwrap().failed();
+    // Longer than one attempt of the vault.
+    let early = tokio::time::timeout(Duration::from_millis(600), acceptor.drain()).await;
+    assert!(early.is_err(), "it goes on asking");
+    assert_eq!(Arc::strong_count(&room), 2);
+    rig.shelf.has_no_room.store(false, std::sync::atomic::Ordering::Relaxed);
+    acceptor.drain().await;
+    assert_eq!((Arc::strong_count(&room), rig.kept()), (1, 1));
+    // At any other level that is until the answer.
+    let acceptor = rig.acceptor(AckLevel::Delivered);
+    let accepted = acceptor.accept_holding(request(), Instant::now(), Arc::clone(&room)).await;
+    assert_eq!((accepted, Arc::strong_count(&room)), (Ok(()), 1));
+}
+
 #[tokio::test]
 async fn a_client_that_goes_leaves_the_books_in_order() {
     for answer in [Batch::failed as fn(Batch), Batch::delivered, Batch::rejected] {

@@ -113,6 +113,12 @@ impl Rig {
         self.routes.put(RouteTable { ways: self.ways.clone(), ..RouteTable::default() });
     }
 
+    /// The vault is being opened again: it is in no table meanwhile.
+    fn reopen_vault(&self) {
+        let ways = self.ways.clone();
+        self.routes.put(RouteTable { ways, is_backed: true, ..RouteTable::default() });
+    }
+
     fn output(&self) -> Output {
         let pulse = Pulse::new(1024, 850, Arc::default());
         Output::new(Arc::clone(&self.routes), Some(Reflex::new(Arc::clone(&self.switch), pulse)))

@@ -3,6 +3,7 @@
 //! Liberal as the mapping asks for: numbers may be strings and 64-bit numbers may be numbers, null
 //! is the same as nothing, unknown keys are ignored.
 
+use std::cell::Cell;
 use std::fmt;
 
 use bytes::Bytes;
@@ -17,33 +18,62 @@ use super::text::{read_base64, read_hex};
 
 /// Converts a request from its JSON form to the wire form.
 ///
-/// The size of `body` is for the caller to bound; the result is not much larger, and nothing is
-/// built besides it.
+/// The result may have `decoded_bytes_max` bytes. As a rule it is smaller than `body`, but an array
+/// of numbers can grow fourfold: `0,` is one that takes eight bytes. Nothing is built besides it.
 ///
 /// # Errors
 ///
 /// [`WireError::Json`] for what is not JSON or not a request of this signal, and for messages
-/// nested deeper than the limit.
+/// nested deeper than the limit; [`WireError::TooLarge`] when the result would be larger than the
+/// limit.
 pub fn json_to_wire(
     signal: Signal,
     body: &[u8],
     limits: &DecodeLimits,
 ) -> Result<Bytes, WireError> {
+    let limit = Limit { bytes: limits.decoded_bytes_max, refused: Cell::new(None) };
     let mut out = Vec::with_capacity(body.len() / 2);
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let message = Message::request(signal);
-    let reader = MessageReader { message, depth_left: limits.depth(), out: &mut out };
-    deserializer
+    let reader =
+        MessageReader { message, depth_left: limits.depth(), limit: &limit, out: &mut out };
+    let read = deserializer
         .deserialize_map(reader)
         .and_then(|()| deserializer.end())
-        .map_err(|source| WireError::Json { source })?;
-    Ok(out.into())
+        .and_then(|()| limit.check(&out, 0));
+    match (read, limit.refused.get()) {
+        (Ok(()), _) => Ok(out.into()),
+        (Err(_), Some(decoded_bytes)) => {
+            Err(WireError::TooLarge { decoded_bytes, limit_bytes: limit.bytes })
+        }
+        (Err(source), None) => Err(WireError::Json { source }),
+    }
+}
+
+/// How large the result may be.
+struct Limit {
+    bytes: u64,
+    /// The size that was too large: an error of the reader cannot say what it is.
+    refused: Cell<Option<u64>>,
+}
+
+impl Limit {
+    /// Refuses a result that has `more` bytes more than `out`.
+    fn check<E: Error>(&self, out: &[u8], more: usize) -> Result<(), E> {
+        let bytes = out.len() as u64 + more as u64;
+        if bytes <= self.bytes {
+            return Ok(());
+        }
+        self.refused.set(Some(bytes));
+        Err(E::custom("the request is too large"))
+    }
 }
 
 /// Reads an object and appends the fields of its message.
 struct MessageReader<'o> {
     message: Message,
     depth_left: u32,
+    limit: &'o Limit,
     out: &'o mut Vec<u8>,
 }
 
@@ -64,6 +94,7 @@ impl<'de> Visitor<'de> for MessageReader<'_> {
                 field,
                 place: Place::Field,
                 depth_left: self.depth_left,
+                limit: self.limit,
                 out: self.out,
             })?;
         }
@@ -112,6 +143,7 @@ struct FieldReader<'o> {
     field: &'static FieldSchema,
     place: Place,
     depth_left: u32,
+    limit: &'o Limit,
     out: &'o mut Vec<u8>,
 }
 
@@ -215,6 +247,7 @@ impl<'de> DeserializeSeed<'de> for FieldReader<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        self.limit.check(self.out, 0)?;
         deserializer.deserialize_any(self)
     }
 }
@@ -261,6 +294,8 @@ impl<'de> Visitor<'de> for FieldReader<'_> {
 
     fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
         self.check_single()?;
+        // The one value that is not small.
+        self.limit.check(self.out, text.len())?;
         let number = self.field.number;
         match self.field.kind {
             Kind::Text => put_bytes(self.out, number, text.as_bytes()),
@@ -290,19 +325,20 @@ impl<'de> Visitor<'de> for FieldReader<'_> {
         let Some(depth_left) = self.depth_left.checked_sub(1) else {
             return Err(A::Error::custom("messages are nested too deep"));
         };
+        let limit = self.limit;
         put_message(self.out, self.field.number, |out| {
-            MessageReader { message, depth_left, out }.visit_map(map)
+            MessageReader { message, depth_left, limit, out }.visit_map(map)
         })
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        let Self { field, depth_left, out, .. } = self;
+        let Self { field, depth_left, limit, out, .. } = self;
         if field.presence != Presence::Repeated || self.place != Place::Field {
             return Err(A::Error::custom(format_args!("{} is not a list", field.json)));
         }
         let mut elements = |out: &mut Vec<u8>, place| {
             loop {
-                let element = FieldReader { field, place, depth_left, out };
+                let element = FieldReader { field, place, depth_left, limit, out };
                 if list.next_element_seed(element)?.is_none() {
                     return Ok(());
                 }

@@ -10,6 +10,7 @@ use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
 use proptest::prelude::*;
 
 use super::super::decode::{Decoded, decode};
+use super::super::error::WireError;
 use super::super::inspect::DecodeLimits;
 use super::super::json::{json_to_wire, wire_to_json};
 use super::super::signal::Signal;
@@ -250,4 +251,33 @@ fn the_json_form_looks_as_the_specification_has_it() {
     );
     let wire = json_to_wire(Signal::Traces, json.as_bytes(), &WIDE).unwrap();
     assert_eq!(to_json(Signal::Traces, &wire), json);
+}
+
+#[test]
+fn the_result_is_limited_whatever_it_is_made_of() {
+    for (signal, json) in [
+        (
+            Signal::Metrics,
+            r#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"histogram":{"dataPoints":[
+                {"explicitBounds":[0,0,0,0,0,0,0,0],"bucketCounts":["1",0,0]}]}}]}]}]}"#,
+        ),
+        (
+            Signal::Logs,
+            r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[null,{},
+                {"body":{"stringValue":"a text"}}]}]}]}"#,
+        ),
+        (Signal::Traces, r#"{"resourceSpans":[{},{},null]}"#),
+    ] {
+        let len = json_to_wire(signal, json.as_bytes(), &WIDE).unwrap().len() as u64;
+        for decoded_bytes_max in 0..len + 2 {
+            let limits = DecodeLimits { decoded_bytes_max, ..WIDE };
+            match json_to_wire(signal, json.as_bytes(), &limits) {
+                Ok(wire) => assert_eq!((wire.len() as u64, len <= decoded_bytes_max), (len, true)),
+                Err(WireError::TooLarge { decoded_bytes, limit_bytes }) => {
+                    assert!(limit_bytes < decoded_bytes && limit_bytes < len);
+                }
+                Err(other) => panic!("{other}"),
+            }
+        }
+    }
 }

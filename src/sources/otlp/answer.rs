@@ -5,7 +5,7 @@
 //! | accepted                      | OK, `partial_success` unset      | 200                 |
 //! | not OTLP                      | `INVALID_ARGUMENT`, `BadRequest` | 400                 |
 //! | framing or compression broken | `INTERNAL`                       | 400                 |
-//! | silent in the middle of it    | `ABORTED`                        | 408                 |
+//! | silent in the middle of it    | `ABORTED`                        | 503, `Retry-After`  |
 //! | over a size limit             | `RESOURCE_EXHAUSTED`, no hint    | 413                 |
 //! | unknown method, path or type  | `UNIMPLEMENTED`                  | 404, 405, 415       |
 //! | nobody has room               | `UNAVAILABLE`, `RetryInfo`       | 503, `Retry-After`  |
@@ -87,10 +87,10 @@ impl Refused {
     fn http_status(&self) -> StatusCode {
         match self {
             Self::Invalid(_) | Self::Broken(_) | Self::Rejected => StatusCode::BAD_REQUEST,
-            Self::Stalled { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unsupported { http, .. } => *http,
-            Self::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            // Not 408, after which nobody sends again.
+            Self::Stalled { .. } | Self::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -134,6 +134,9 @@ impl Refused {
                 if let Ok(value) = HeaderValue::from_str(&format!("{seconds:.0}")) {
                     response.headers_mut().insert(RETRY_AFTER, value);
                 }
+            }
+            Self::Stalled { .. } => {
+                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             Self::Unsupported { http: StatusCode::METHOD_NOT_ALLOWED, .. } => {
                 response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));

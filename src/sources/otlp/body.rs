@@ -18,23 +18,38 @@ use super::room::Room;
 
 /// A sender is as good as silent if it sends less than this in the time it may be silent: single
 /// bytes would hold their memory for days.
-const PROGRESS_BYTES: usize = 64 << 10;
+const PROGRESS_BYTES_MIN: usize = 64 << 10;
+/// Or less than this part of what room was taken for, which is what it has announced: two that send a
+/// little of much would keep everybody else out for hours.
+const PROGRESS_SHARE: usize = 16;
 
 /// A body that is being received.
 pub(super) struct Body {
     incoming: Incoming,
+    pace: Pace,
+    arrivals: Arrivals,
+    arrived: StdInstant,
+}
+
+/// How fast a sender must send.
+struct Pace {
     silence_max: Duration,
     /// What is left of it, and what came since it was last whole.
     left: Duration,
     fresh_bytes: usize,
-    arrivals: Arrivals,
-    arrived: StdInstant,
+    /// What must come in that time.
+    progress_bytes: usize,
 }
 
 impl Body {
     pub(super) fn new(incoming: Incoming, silence_max: Duration, arrivals: Arrivals) -> Self {
         let arrived = arrivals.newest();
-        Self { incoming, silence_max, left: silence_max, fresh_bytes: 0, arrivals, arrived }
+        Self { incoming, pace: Pace::new(silence_max), arrivals, arrived }
+    }
+
+    /// Room was taken for so many bytes, and the sender has to fill it in a time that is short enough.
+    pub(super) fn expect(&mut self, bytes: usize) {
+        self.pace.expect(bytes);
     }
 
     /// When the last piece that was returned had come from the socket; a little later if more came
@@ -47,18 +62,15 @@ impl Body {
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Refused> {
         loop {
             let begun = Instant::now();
-            let frame = tokio::time::timeout(self.left, self.incoming.frame()).await;
-            let frame = frame.map_err(|_| Refused::Stalled { after: self.silence_max })?;
-            self.left = self.left.saturating_sub(begun.elapsed());
+            let frame = tokio::time::timeout(self.pace.left, self.incoming.frame()).await;
+            let frame = frame.map_err(|_| Refused::Stalled { after: self.pace.silence_max })?;
+            self.pace.wait(begun.elapsed());
             let Some(frame) = frame else { return Ok(None) };
             let frame = frame
                 .map_err(|error| Refused::Broken(format!("the body could not be read: {error}")))?;
             // Trailers say nothing here.
             let Ok(piece) = frame.into_data() else { continue };
-            self.fresh_bytes += piece.len();
-            if PROGRESS_BYTES <= self.fresh_bytes {
-                (self.left, self.fresh_bytes) = (self.silence_max, 0);
-            }
+            self.pace.read(piece.len());
             if !piece.is_empty() {
                 self.arrived = self.arrivals.newest();
                 return Ok(Some(piece));
@@ -94,9 +106,62 @@ impl Body {
         let mut filling = Filling::begin(room, bytes, limit_len).await?;
         filling.push(&first).await?;
         drop(first);
+        self.expect(bytes);
         while let Some(piece) = self.next().await? {
             filling.push(&piece).await?;
+            self.expect(filling.buffer.capacity());
         }
         Ok(filling.finish())
+    }
+}
+
+impl Pace {
+    fn new(silence_max: Duration) -> Self {
+        let progress_bytes = PROGRESS_BYTES_MIN;
+        Self { silence_max, left: silence_max, fresh_bytes: 0, progress_bytes }
+    }
+
+    fn expect(&mut self, bytes: usize) {
+        self.progress_bytes = PROGRESS_BYTES_MIN.max(bytes / PROGRESS_SHARE);
+    }
+
+    /// Some time went by.
+    fn wait(&mut self, took: Duration) {
+        self.left = self.left.saturating_sub(took);
+    }
+
+    /// Some bytes came.
+    fn read(&mut self, bytes: usize) {
+        self.fresh_bytes += bytes;
+        if self.progress_bytes <= self.fresh_bytes {
+            (self.left, self.fresh_bytes) = (self.silence_max, 0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many pieces of 64 KiB, one a second, are waited for.
+    fn waited_for(announced: Option<usize>) -> usize {
+        let mut pace = Pace::new(Duration::from_secs(10));
+        if let Some(bytes) = announced {
+            pace.expect(bytes);
+        }
+        let second = |_: &usize| {
+            pace.wait(Duration::from_secs(1));
+            pace.read(64 << 10);
+            !pace.left.is_zero()
+        };
+        (0..100).take_while(second).count()
+    }
+
+    #[test]
+    fn who_announces_much_must_send_much() {
+        assert_eq!(waited_for(None), 100);
+        assert_eq!(waited_for(Some(1)), 100);
+        assert_eq!(waited_for(Some(9 << 20)), 100, "nine pieces");
+        assert_eq!(waited_for(Some(64 << 20)), 9, "64 pieces");
     }
 }

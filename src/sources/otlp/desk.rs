@@ -114,8 +114,7 @@ impl Desk {
         arrived: Instant,
         provenance: Provenance,
     ) -> Result<(), Refused> {
-        // The room is given back with the answer.
-        let Received { wire, held: _held } = received;
+        let Received { wire, held } = received;
         let summary =
             otlp::prescan(signal, &wire).map_err(|error| Refused::Invalid(error.to_string()))?;
         self.metrics.receive(wire.len() as u64);
@@ -127,7 +126,7 @@ impl Desk {
         let records = summary.records;
         let request = Request { signal, wire, records, received_unix_ns, provenance };
         let _under_way = self.tally.begin();
-        let accepted = self.acceptor.accept(request, arrived).await;
+        let accepted = self.acceptor.accept_holding(request, arrived, held).await;
         if matches!(accepted, Ok(()) | Err(Refusal::Rejected)) {
             self.tally.done();
         }

@@ -93,6 +93,7 @@ async fn message(
     if len < first.len() {
         return Err(too_much());
     }
+    body.expect(len);
     let mut filling = Filling::begin(room, len, len).await?;
     filling.push(&first).await?;
     drop(first);

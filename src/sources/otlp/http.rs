@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::HeaderValue;
 use http::Method;
 use http::Request;
@@ -23,15 +24,21 @@ use super::arrival::Arrivals;
 use super::body::Body as Sent;
 use super::desk::Desk;
 use super::inflate::Compression;
+use super::inflate::INLINE_BYTES_MAX;
 use super::inflate::inflate;
+use super::room::Held;
 use super::room::Received;
+use super::room::Room;
 use crate::event::Signal;
 use crate::otlp;
+use crate::otlp::DecodeLimits;
+use crate::otlp::WireError;
 
-/// The conversion streams, so its memory is bounded by the size of the body already. It goes as
-/// deep as decoders do: one record that is too deep would have its whole request refused.
-const JSON_LIMITS: otlp::DecodeLimits =
-    otlp::DecodeLimits { decoded_bytes_max: u64::MAX, depth_max: 96 };
+/// JSON is read as deep as decoders go: one record that is too deep would have its whole request
+/// refused.
+const JSON_DEPTH_MAX: u32 = 96;
+/// So many times larger than its JSON a request may be: `0,` may be a number of eight bytes.
+const JSON_GROWTH_MAX: u64 = 4;
 
 /// Answers one HTTP request.
 pub(super) async fn answer(
@@ -98,19 +105,61 @@ async fn receive(
     })?;
     match encoding {
         Encoding::Protobuf => Ok(received),
-        Encoding::Json => from_json(desk, signal, received).await,
+        Encoding::Json => from_json(desk.room(), signal, received, limit).await,
     }
 }
 
-/// Converts a request to protobuf, which is smaller as a rule: room for as much again is enough.
-async fn from_json(desk: &Desk, signal: Signal, received: Received) -> Result<Received, Refused> {
+/// Converts a request to protobuf, which may have `limit` bytes and is smaller as a rule. So room for
+/// as much again is taken at first; what does not find place in it is converted once more, with room
+/// for all that may come.
+async fn from_json(
+    room: &Room,
+    signal: Signal,
+    received: Received,
+    limit: u64,
+) -> Result<Received, Refused> {
     let Received { wire: json, mut held } = received;
-    desk.room().grow(&mut held, json.len() as u64).await?;
-    let wire = otlp::json_to_wire(signal, &json, &JSON_LIMITS)
-        .map_err(|error| Refused::Invalid(error.to_string()))?;
-    drop(json);
-    held.shrink_to(wire.len() as u64);
-    Ok(Received { wire, held })
+    let json_bytes = json.len() as u64;
+    let mut bytes_max = json_bytes.min(limit);
+    room.grow(&mut held, bytes_max).await?;
+    loop {
+        let (back, converted) = convert(signal, json.clone(), held, bytes_max).await?;
+        held = back;
+        match converted {
+            Ok(wire) => {
+                drop(json);
+                held.shrink_to(wire.len() as u64);
+                return Ok(Received { wire, held });
+            }
+            Err(WireError::TooLarge { .. }) => {
+                let next = json_bytes.saturating_mul(JSON_GROWTH_MAX).min(limit);
+                if next <= bytes_max {
+                    return Err(Refused::TooLarge { limit_bytes: limit });
+                }
+                room.grow(&mut held, next - bytes_max).await?;
+                bytes_max = next;
+            }
+            Err(error) => return Err(Refused::Invalid(error.to_string())),
+        }
+    }
+}
+
+/// Converts, on a blocking thread if that takes long. What is held goes along: a sender that leaves
+/// does not end the work.
+async fn convert(
+    signal: Signal,
+    json: Bytes,
+    held: Held,
+    decoded_bytes_max: u64,
+) -> Result<(Held, Result<Bytes, WireError>), Refused> {
+    let is_short = json.len() <= INLINE_BYTES_MAX;
+    let limits = DecodeLimits { decoded_bytes_max, depth_max: JSON_DEPTH_MAX };
+    let work = move || (held, otlp::json_to_wire(signal, &json, &limits));
+    if is_short {
+        return Ok(work());
+    }
+    let gone = |_| Refused::Broken("the body could not be converted".to_owned());
+    tokio::task::spawn_blocking(work).await.map_err(gone)
 }
 
 fn check(
@@ -154,5 +203,58 @@ fn encoding(request: &Request<Incoming>) -> Option<Encoding> {
         Some(Encoding::Json)
     } else {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::pool::Limits;
+    use crate::pool::Memory;
+
+    const SHARE: u64 = 64 << 20;
+
+    /// A histogram of so many bounds; in JSON each takes two bytes, on the wire eight.
+    fn histogram(bounds: usize) -> Bytes {
+        let (head, tail) = (
+            r#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"histogram":{"dataPoints":[{"explicitBounds":["#,
+            "0]}]}}]}]}]}",
+        );
+        format!("{head}{}{tail}", "0,".repeat(bounds - 1)).into()
+    }
+
+    async fn converted(memory: &Memory, json: Bytes, limit: u64) -> Result<Received, Refused> {
+        let room = Room::new(SHARE, memory, Duration::from_millis(20));
+        let received = super::super::filling::whole(&room, json).await?;
+        from_json(&room, Signal::Metrics, received, limit).await
+    }
+
+    /// Scenario: histograms that are four times larger on the wire than in JSON, converted inline and
+    /// on a blocking thread, around the limit and with too little memory.
+    /// Guarantees: what is over the limit is too large; for the others the whole result is held, or
+    /// they are told that there is no room; afterwards nothing is held.
+    #[tokio::test]
+    async fn json_that_grows_is_counted_and_limited() {
+        let memory = Memory::new(&Limits { ingest: SHARE, ..Limits::NONE });
+        for bounds in [1000_u64, 1 << 20] {
+            let json = histogram(usize::try_from(bounds).unwrap());
+            let Ok(Received { wire, held }) = converted(&memory, json.clone(), SHARE).await else {
+                panic!("{bounds}: it is taken")
+            };
+            let len = wire.len() as u64;
+            assert!((8 * bounds..8 * bounds + 64).contains(&len), "{bounds}: {len}");
+            assert_eq!((held.bytes(), memory.ingest.used()), (len, len));
+            drop((wire, held));
+            assert!(converted(&memory, json.clone(), len).await.is_ok());
+            let refused = converted(&memory, json.clone(), len - 1).await.err();
+            assert_eq!(refused, Some(Refused::TooLarge { limit_bytes: len - 1 }));
+            let other = memory.ingest.try_take(SHARE - 3 * json.len() as u64).unwrap();
+            let refused = converted(&memory, json, SHARE).await.err();
+            assert!(matches!(refused, Some(Refused::Busy { .. })), "{refused:?}");
+            drop(other);
+            assert_eq!(memory.ingest.used(), 0);
+        }
     }
 }

@@ -12,8 +12,8 @@ use super::room::Received;
 use super::room::Room;
 use crate::pool::PooledBuffer;
 
-/// What fills more than this is decompressed on a blocking thread.
-const INLINE_BYTES_MAX: usize = 1 << 20;
+/// What fills more than this is decompressed, or converted, on a blocking thread.
+pub(super) const INLINE_BYTES_MAX: usize = 1 << 20;
 /// The first buffer is so many times larger than what is compressed: as telemetry is, mostly.
 const RATIO: usize = 4;
 const FIRST_BYTES_MIN: usize = 16 << 10;

@@ -57,6 +57,7 @@ use crate::flow::Output;
 use crate::flow::accept::Waits;
 use crate::somatic::Part;
 use crate::tls::ServerTls;
+use crate::vault;
 
 use desk::Desk;
 use door::Door;
@@ -89,14 +90,16 @@ struct OtlpConfig {
     /// The sender has an answer by then; keep it below the sender's own deadline, which is 10s in
     /// most SDKs.
     answer_within: HumanDuration,
-    /// The largest request, also after decompression.
+    /// The largest request, also after decompression, and as the protobuf that JSON becomes; at most
+    /// 64MiB with a `pivot`.
     message_size_max: ByteSize,
-    /// Bytes of requests that may be received or wait for their answer at the same time; one that
-    /// finds no room within `patience`, here or in the `ingest` share of `somatic.memory`, is
-    /// refused, to be sent again.
+    /// Bytes of requests that may be received, or wait for their answer, at the same time; with `ack:
+    /// received` also of those that are not delivered yet and not in the vault. One that finds no
+    /// room within `patience`, here or in the `ingest` share of `somatic.memory`, is refused, to be
+    /// sent again.
     in_flight_max: ByteSize,
-    /// A sender that sends nothing, or less than 64KiB, for so long in the middle of a request is
-    /// cut off.
+    /// A sender that sends nothing, or less than 64KiB or a sixteenth of what room was taken for, for so
+    /// long in the middle of a request is cut off.
     silence_max: HumanDuration,
     /// Headers of requests (gRPC metadata) that the vault keeps beside them, such as a tenant's name;
     /// at most 16, and values up to 1KiB.
@@ -239,6 +242,14 @@ impl SourceConfig for OtlpConfig {
         if self.message_size_max.0 > u64::from(u32::MAX) {
             problems.push(OptionProblem::new("message_size_max", "must be below 4GiB"));
         }
+        // The vault would refuse it each time it is sent again.
+        let kept_max = vault::Options::new("").record_bytes_max;
+        if self.pivot.is_some() && kept_max < self.message_size_max.0 {
+            let kept_max = ByteSize(kept_max);
+            let message =
+                format!("must be at most {kept_max} with a `pivot`: a vault takes no more");
+            problems.push(OptionProblem::new("message_size_max", message));
+        }
         problems
     }
 
@@ -309,5 +320,23 @@ impl Source for Otlp {
         doors.wait().await;
         acceptor.drain().await;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_with_a_vault_takes_nothing_that_the_vault_does_not() {
+        let problems = |pivot: Option<&str>, mib: u64| {
+            let pivot = pivot.map(str::to_owned);
+            let message_size_max = ByteSize(mib << 20);
+            OtlpConfig { pivot, message_size_max, ..OtlpConfig::default() }.problems().len()
+        };
+        assert_eq!(
+            [problems(Some("v"), 64), problems(Some("v"), 65), problems(None, 65)],
+            [0, 1, 0]
+        );
     }
 }

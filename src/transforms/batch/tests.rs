@@ -8,6 +8,7 @@ use prost::Message;
 
 use super::*;
 use crate::event::Bucket;
+use crate::event::LaneTable;
 use crate::event::Lanes;
 use crate::event::Ledger;
 use crate::event::Outcome;
@@ -171,6 +172,23 @@ fn when_one_part_has_failed_the_rest_is_not_sent() {
     assert!(scene.ready().is_empty());
     assert_eq!(waiter.outcome(), Some(Outcome::Failed));
     assert_eq!((scene.count(Bucket::InFlight), scene.count(Bucket::Copies)), (0, 0));
+}
+
+#[test]
+fn a_copy_that_failed_for_another_sink_does_not_end_the_parts_for_this_one() {
+    let (mut scene, lanes) = (Scene::new(&[], 4), LaneTable::default());
+    let (there, here) = (lanes.lane("there"), lanes.lane("here"));
+    let (mut batch, waiter) = scene.batch(&[("a", 14)], Origin::Source);
+    batch.fork(there).failed();
+    batch.narrow(here);
+    let mut out = vec![scene.batcher.apply(batch).unwrap()];
+    out.extend(scene.batcher.ready(scene.start));
+    assert_eq!(all(&out), ["a4 of 4", "a4 of 4"]);
+    let mut out = out.into_iter();
+    out.next().unwrap().delivered();
+    out.next().unwrap().failed();
+    assert!(scene.ready().is_empty(), "this one has failed too");
+    assert_eq!(waiter.outcome(), Some(Outcome::Failed));
 }
 
 #[test]

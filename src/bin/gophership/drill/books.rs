@@ -14,6 +14,7 @@ use super::delay::Delays;
 use super::delay::Sends;
 use super::delay::Sent;
 use super::records;
+use super::records::Intact;
 use super::records::Shapes;
 
 /// Reasons of refusals that are told apart.
@@ -116,14 +117,13 @@ pub(super) struct Books {
     routes: Vec<Vec<usize>>,
     /// Records that were hit on purpose, and need not come: client and number.
     excused: Mutex<Vec<(u32, u32)>>,
-    /// Whether a record must come as it was sent, every byte of it.
-    is_exact: bool,
+    intact: Intact,
     phase: Mutex<Phase>,
 }
 
 impl Books {
     /// Opens the books of clients with these routes.
-    pub(super) fn new(routes: Vec<Vec<usize>>, sinks: usize, is_exact: bool) -> Self {
+    pub(super) fn new(routes: Vec<Vec<usize>>, sinks: usize, intact: Intact) -> Self {
         let count = routes.len();
         let sink = |_| {
             Mutex::new(SinkBook {
@@ -145,7 +145,7 @@ impl Books {
             sinks: (0..sinks).map(sink).collect(),
             routes,
             excused: Mutex::default(),
-            is_exact,
+            intact,
             phase: Mutex::default(),
         }
     }
@@ -194,7 +194,7 @@ impl Books {
                 book.strangers += 1;
                 return;
             };
-            if !shapes.is_intact(&found, self.is_exact) {
+            if !shapes.is_intact(&found, self.intact) {
                 book.altered += 1;
             }
             if !book.taken[client].insert(found.seq) {
@@ -317,7 +317,7 @@ mod tests {
 
     /// Client 0 goes to the first backend, client 1 to both.
     fn books() -> Books {
-        Books::new(vec![vec![0], vec![0, 1]], 2, true)
+        Books::new(vec![vec![0], vec![0, 1]], 2, Intact::Bytes)
     }
 
     fn acknowledge(books: &Books, client: usize, seqs: Range<u32>) {

@@ -88,7 +88,7 @@ impl<'a> Drill<'a> {
         let route = |idx: usize| &plan.entries[idx % plan.entries.len()];
         let count = usize::from(args.clients());
         let routes = (0..count).map(|idx| route(idx).sinks.clone()).collect();
-        let books = Arc::new(Books::new(routes, listening.len(), plan.is_exact));
+        let books = Arc::new(Books::new(routes, listening.len(), plan.intact));
         let (mode, steady) = (watch::Sender::new(None), watch::Sender::new(None));
         let sinks: Vec<_> = plan.sinks.iter().cloned().zip(plan.is_out.iter().copied()).collect();
         let mut backends = JoinSet::new();

@@ -238,13 +238,14 @@ async fn interrupted() -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use super::records::Intact;
     use super::*;
 
     #[test]
     fn the_minimal_configuration_names_a_source_a_sink_and_a_vault() {
         let config = config::load_text(MINIMAL_NAME, MINIMAL, &|_| None).unwrap();
         let plan = plan::plan(&config).unwrap();
-        assert_eq!((plan.entries.len(), plan.sinks.len(), plan.is_exact), (1, 1, true));
+        assert_eq!((plan.entries.len(), plan.sinks.len(), plan.intact), (1, 1, Intact::Bytes));
         assert_eq!(plan.notes, [""; 0]);
         let config = config::load_text(TWO_SINKS_NAME, TWO_SINKS, &|_| None).unwrap();
         let mut plan = plan::plan(&config).unwrap();

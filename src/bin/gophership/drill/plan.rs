@@ -7,6 +7,10 @@ use serde_json::Value;
 use gophership::config::Config;
 
 use super::courier::Protocol;
+use super::records::Intact;
+
+/// The transforms that take records out.
+const TAKE_OUT: [&str; 5] = ["filter", "route", "sample", "throttle", "dedupe"];
 
 /// A listener and where its records go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +29,8 @@ pub(super) struct Plan {
     pub(super) sinks: Vec<String>,
     /// Of each, whether its backend is out.
     pub(super) is_out: Vec<bool>,
-    /// Whether no transform may change a record.
-    pub(super) is_exact: bool,
+    /// What transforms leave of a record.
+    pub(super) intact: Intact,
     pub(super) notes: Vec<String>,
 }
 
@@ -63,7 +67,7 @@ pub(super) fn plan(config: &Config) -> Result<Plan, String> {
         sinks.map(|(id, _)| id.to_string()).collect::<Vec<_>>()
     };
     let sinks = of_kind("otlp");
-    let mut plan = Plan { is_exact: config.transforms.is_empty(), sinks, ..Plan::default() };
+    let mut plan = Plan { intact: intact(config), sinks, ..Plan::default() };
     let sources: Vec<_> = config.sources.iter().filter(|(_, entry)| entry.kind == "otlp").collect();
     if sources.is_empty() {
         return Err("it has no `otlp` source, which is what clients send to".to_owned());
@@ -112,6 +116,18 @@ pub(super) fn plan(config: &Config) -> Result<Plan, String> {
     Ok(plan)
 }
 
+/// What must come as it was sent, whatever transforms there are.
+fn intact(config: &Config) -> Intact {
+    let mut kinds = config.transforms.values().map(|entry| &entry.kind);
+    if kinds.any(|kind| kind == "redact") {
+        Intact::Stamp
+    } else if config.transforms.is_empty() {
+        Intact::Bytes
+    } else {
+        Intact::Content
+    }
+}
+
 /// The components behind a source, straight or through the vault that takes over, and the filters
 /// among them.
 fn reach(config: &Config, source: &str, pivot: Option<&str>) -> (BTreeSet<String>, Vec<String>) {
@@ -138,8 +154,8 @@ fn reach(config: &Config, source: &str, pivot: Option<&str>) -> (BTreeSet<String
         }
         reached.extend(next);
     }
-    let takes_out = |kind: &str| ["filter", "route"].contains(&kind);
     let is_filter = |id: &&String| {
+        let takes_out = |kind: &str| TAKE_OUT.contains(&kind);
         config
             .transforms
             .iter()
@@ -181,8 +197,20 @@ mod tests {
         };
         let entries = [entry("a", Protocol::Grpc, &[0]), entry("b", Protocol::Http, &[1])];
         assert_eq!(plan.entries, entries);
-        assert!(!plan.is_exact);
+        assert_eq!(plan.intact, Intact::Content);
         assert_eq!(plan.notes.len(), 1, "{:?}", plan.notes);
+    }
+
+    #[test]
+    fn behind_redact_bodies_are_not_compared() {
+        let plan = planned(
+            "
+            sources: { in: { type: otlp } }
+            transforms: { r: { type: redact, inputs: [in], patterns: [email] } }
+            sinks: { out: { type: otlp, inputs: [r], endpoint: 'http://localhost:4317' } }
+            ",
+        );
+        assert_eq!(plan.unwrap().intact, Intact::Stamp);
     }
 
     #[test]
@@ -210,6 +238,24 @@ mod tests {
                 "f: { type: filter, inputs: [in], drop: [{ severity_below: info }] }",
                 &*format!("{out} [f] }}"),
                 "\"f\" takes records out",
+            ),
+            (
+                otlp,
+                "s: { type: sample, inputs: [in], rate: 0.1 }",
+                &*format!("{out} [s] }}"),
+                "\"s\" takes records out",
+            ),
+            (
+                otlp,
+                "t: { type: throttle, inputs: [in], records: 10 }",
+                &*format!("{out} [t] }}"),
+                "\"t\" takes records out",
+            ),
+            (
+                otlp,
+                "d: { type: dedupe, inputs: [in] }",
+                &*format!("{out} [d] }}"),
+                "\"d\" takes records out",
             ),
             (
                 "in: { type: otlp }\n  demo: { type: demo }",

@@ -57,7 +57,19 @@ pub(super) struct Found<'a> {
 /// A client and the number of one of its records.
 type Number = (u32, u32);
 
-/// What no transform changes.
+/// What of a record must come as it was sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Intact {
+    /// Every byte of it.
+    #[default]
+    Bytes,
+    /// What transforms do not change: body, time and ids.
+    Content,
+    /// What not even `redact` changes: time and ids.
+    Stamp,
+}
+
+/// What no transform changes; `redact` changes the body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Content<'a> {
     time: &'a [u8],
@@ -119,15 +131,23 @@ impl Shapes {
         wire.into()
     }
 
-    /// Whether a record is as it was sent: all of it, or what no transform changes.
-    pub(super) fn is_intact(&self, found: &Found<'_>, is_exact: bool) -> bool {
+    /// Whether a record is as it was sent, or what must be of it.
+    pub(super) fn is_intact(&self, found: &Found<'_>, intact: Intact) -> bool {
         let Shape { bytes, number_at } = self.shape(found.seq);
         let (before, after) = (..*number_at, number_at + MARKER.len()..);
         let is_same = found.bytes.len() == bytes.len()
             && found.bytes[before] == bytes[before]
             && found.bytes[after.clone()] == bytes[after];
-        let content = || read(bytes).map(|(_, content)| content);
-        is_same || (!is_exact && content() == Some(found.content))
+        let sent = || read(bytes).map(|(_, content)| content);
+        is_same
+            || match intact {
+                Intact::Bytes => false,
+                Intact::Content => sent() == Some(found.content),
+                Intact::Stamp => {
+                    let found = found.content;
+                    sent().is_some_and(|sent| found == Content { body: found.body, ..sent })
+                }
+            }
     }
 }
 
@@ -242,11 +262,11 @@ mod tests {
         let found = found(&wire);
         let numbers: Vec<(u32, u32)> = found.iter().map(|one| (one.client, one.seq)).collect();
         assert_eq!(numbers, [(7, 510), (7, 511), (7, 512), (7, 9_000)]);
-        assert!(found.iter().all(|one| shapes.is_intact(one, true)));
+        assert!(found.iter().all(|one| shapes.is_intact(one, Intact::Bytes)));
     }
 
     #[test]
-    fn another_attribute_is_allowed_and_another_body_is_not() {
+    fn behind_transforms_another_attribute_is_allowed_and_behind_redact_another_body_too() {
         let shapes = Shapes::new(1);
         let wire = shapes.request(&[3..4]);
         let altered = |change: &dyn Fn(&mut opentelemetry_proto::tonic::logs::v1::LogRecord)| {
@@ -254,13 +274,14 @@ mod tests {
             change(&mut request.resource_logs[0].scope_logs[0].log_records[0]);
             let wire = request.encode_to_vec();
             let one = found(&wire)[0];
-            (shapes.is_intact(&one, true), shapes.is_intact(&one, false))
+            let kinds = [Intact::Bytes, Intact::Content, Intact::Stamp];
+            kinds.map(|intact| shapes.is_intact(&one, intact))
         };
-        assert_eq!(altered(&|_| {}), (true, true));
-        assert_eq!(altered(&|record| record.attributes.swap(0, 1)), (false, true));
-        assert_eq!(altered(&|record| record.time_unix_nano += 1), (false, false));
+        assert_eq!(altered(&|_| {}), [true; 3]);
+        assert_eq!(altered(&|record| record.attributes.swap(0, 1)), [false, true, true]);
+        assert_eq!(altered(&|record| record.time_unix_nano += 1), [false; 3]);
         let body = |text: &str| Some(AnyValue { value: Some(Value::StringValue(text.to_owned())) });
-        assert_eq!(altered(&|record| record.body = body("other")), (false, false));
+        assert_eq!(altered(&|record| record.body = body("other")), [false, false, true]);
     }
 
     #[test]

@@ -109,6 +109,12 @@ impl Output {
         self.routes.table.load().behind
     }
 
+    /// Whether what is sent here can go to a vault, be it that it is not open now.
+    #[must_use]
+    pub fn is_backed(&self) -> bool {
+        self.routes.table.load().is_backed
+    }
+
     /// Whether what is sent here can go to a vault now instead of waiting for room.
     #[must_use]
     pub fn has_backing(&self) -> bool {

@@ -3,16 +3,14 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::vault::buffer::AlignedBuffer;
+use crate::vault::buffer::WINDOW_BYTES;
+use crate::vault::buffer::Window;
 use crate::vault::fs::File;
-
-/// Read in one go.
-const PIECE_BYTES: usize = 256 * 1024;
 
 /// Reads a file in large pieces, one at a time.
 pub(in crate::vault) struct Pieces {
     file: Arc<dyn File>,
-    buffer: AlignedBuffer,
+    buffer: Window,
     offset: u64,
     end: u64,
 }
@@ -20,16 +18,16 @@ pub(in crate::vault) struct Pieces {
 impl Pieces {
     /// Will read the bytes from 0 to `end`, a multiple of a block.
     pub(in crate::vault) fn new(file: Arc<dyn File>, end: u64) -> io::Result<Self> {
-        Ok(Self { file, buffer: AlignedBuffer::new(PIECE_BYTES)?, offset: 0, end })
+        Ok(Self { file, buffer: Window::new()?, offset: 0, end })
     }
 
     /// Returns the next piece; `None` behind the last. A file that ends before `end` is an error.
     pub(in crate::vault) fn next(&mut self) -> io::Result<Option<&[u8]>> {
-        let left = usize::try_from(self.end - self.offset).unwrap_or(PIECE_BYTES);
+        let left = usize::try_from(self.end - self.offset).unwrap_or(WINDOW_BYTES);
         if left == 0 {
             return Ok(None);
         }
-        let piece = &mut self.buffer[..left.min(PIECE_BYTES)];
+        let piece = &mut self.buffer[..left.min(WINDOW_BYTES)];
         if self.file.read_at(piece, self.offset)? < piece.len() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

@@ -8,7 +8,8 @@ use std::io;
 use std::sync::Arc;
 
 use crate::vault::append::spare::SegmentId;
-use crate::vault::buffer::AlignedBuffer;
+use crate::vault::buffer::WINDOW_BYTES;
+use crate::vault::buffer::Window;
 use crate::vault::format;
 use crate::vault::format::BLOCK_BYTES;
 use crate::vault::format::BLOCK_LEN;
@@ -46,9 +47,6 @@ pub(in crate::vault) enum Found {
 #[derive(Debug)]
 pub(in crate::vault) struct BadBody;
 
-/// Size of the read window; larger pieces are read in parts.
-const WINDOW_BYTES: usize = 256 * 1024;
-
 /// A position in a segment and the window it is read through.
 pub(in crate::vault) struct Scanner {
     file: Arc<dyn File>,
@@ -62,7 +60,7 @@ pub(in crate::vault) struct Scanner {
     used_end: u64,
     /// The disk could not read something since [`Scanner::take_error`].
     error: Option<io::Error>,
-    window: AlignedBuffer,
+    window: Window,
     window_start: u64,
     window_len: usize,
 }
@@ -87,7 +85,7 @@ impl Scanner {
             padding_from: None,
             used_end: BLOCK_BYTES,
             error: None,
-            window: AlignedBuffer::new(WINDOW_BYTES)?,
+            window: Window::new()?,
             window_start: 0,
             window_len: 0,
         })

@@ -10,6 +10,7 @@ use crate::vault::append::segment;
 use crate::vault::append::spare::EXTENSION_SEALED;
 use crate::vault::append::spare::SegmentId;
 use crate::vault::buffer::AlignedBuffer;
+use crate::vault::buffer::Window;
 use crate::vault::error::VaultError;
 use crate::vault::format;
 use crate::vault::format::BLOCK_BYTES;
@@ -283,9 +284,9 @@ impl Examined {
 }
 
 fn read_header(file: &dyn File) -> Result<SegmentHeader, SegmentHeaderError> {
-    let mut block = AlignedBuffer::new(BLOCK_LEN).map_err(|_| SegmentHeaderError::Corrupt)?;
+    let mut block = Window::new().map_err(|_| SegmentHeaderError::Corrupt)?;
     // An unreadable header block is a damaged one: the records can be read without it.
-    let count = file.read_at(&mut block, 0).unwrap_or(0);
+    let count = file.read_at(&mut block[..BLOCK_LEN], 0).unwrap_or(0);
     SegmentHeader::decode(&block[..count])
 }
 
@@ -299,8 +300,8 @@ pub(in crate::vault) fn read_trailer(
     if !start.is_multiple_of(BLOCK_BYTES) {
         return None;
     }
-    let mut block = AlignedBuffer::new(BLOCK_LEN).ok()?;
-    let count = file.read_at(&mut block, start).ok()?;
+    let mut block = Window::new().ok()?;
+    let count = file.read_at(&mut block[..BLOCK_LEN], start).ok()?;
     let trailer = Trailer::decode(&block[..count])?;
     let is_ours = trailer.segment == candidate.id.get() && trailer.vault_id == vault_id;
     let is_sound = trailer.data_end <= start && trailer.data_end.is_multiple_of(BLOCK_BYTES);
@@ -321,7 +322,7 @@ pub(in crate::vault) fn read_index(file: &dyn File, trailer: &Trailer) -> Option
 
 /// Whether the whole file is zero; an unreadable one is not.
 fn is_blank(file: &dyn File, bytes: u64) -> bool {
-    let Ok(mut buffer) = AlignedBuffer::new(256 * 1024) else { return false };
+    let Ok(mut buffer) = Window::new() else { return false };
     let mut offset = 0;
     while offset < bytes {
         match file.read_at(&mut buffer, offset) {

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::vault::buffer::AlignedBuffer;
+use crate::vault::buffer::Window;
 use crate::vault::error::VaultError;
 use crate::vault::format::BLOCK_LEN;
 use crate::vault::format::SegmentHeader;
@@ -75,10 +75,10 @@ pub(in crate::vault) fn id_of_segments(
     files: &dyn FileSystem,
     segments: &[Candidate],
 ) -> Option<u128> {
-    let mut block = AlignedBuffer::new(BLOCK_LEN).ok()?;
+    let mut block = Window::new().ok()?;
     segments.iter().find_map(|candidate| {
         let file = files.open(&candidate.path, Access::Direct).ok()?;
-        let count = file.read_at(&mut block, 0).ok()?;
+        let count = file.read_at(&mut block[..BLOCK_LEN], 0).ok()?;
         Some(SegmentHeader::decode(&block[..count]).ok()?.vault_id)
     })
 }

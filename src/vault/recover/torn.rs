@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use crate::vault::append::spare::SegmentId;
-use crate::vault::buffer::AlignedBuffer;
+use crate::vault::buffer::Window;
 use crate::vault::format::BLOCK_BYTES;
 use crate::vault::format::BLOCK_LEN;
 use crate::vault::fs::File;
@@ -16,9 +16,6 @@ use crate::vault::recover::quarantine::QUARANTINE_DIR;
 
 /// Extension of the copies.
 const EXTENSION: &str = "torn";
-/// They are made in pieces of this size.
-const PIECE_LEN: usize = 64 * BLOCK_LEN;
-
 /// Copies a tail that was never completed, before its place is used for the footer.
 pub(in crate::vault) fn keep_tail(
     files: &dyn FileSystem,
@@ -30,7 +27,7 @@ pub(in crate::vault) fn keep_tail(
     let folder = dir.join(QUARANTINE_DIR);
     let name = format!("{}{}.{EXTENSION}", prefix_of(id), tail.start);
     let copy = quarantine::create_new(files, &folder, &name)?;
-    let mut buffer = AlignedBuffer::new(PIECE_LEN)?;
+    let mut buffer = Window::new()?;
     let mut from = tail.start - tail.start % BLOCK_BYTES;
     while from < tail.end {
         let count = file.read_at(&mut buffer, from)?;
@@ -57,10 +54,11 @@ pub(in crate::vault) fn clear_block_from(file: &dyn File, start: u64) -> io::Res
         return Ok(());
     }
     let at = start - start % BLOCK_BYTES;
-    let mut block = AlignedBuffer::new(BLOCK_LEN)?;
-    file.read_at(&mut block, at)?;
+    let mut window = Window::new()?;
+    let block = &mut window[..BLOCK_LEN];
+    file.read_at(block, at)?;
     block[kept..].fill(0);
-    file.write_at(&block, at)
+    file.write_at(block, at)
 }
 
 /// Removes the torn tails of segments that are deleted: nobody was ever promised what is in them.

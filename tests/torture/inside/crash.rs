@@ -21,7 +21,7 @@ pub(super) fn suites() -> Vec<Suite> {
             title: "power cut after each change, with every subset of what was not synced, torn at \
                     sectors: nothing acknowledged is lost, altered or invented",
             fast: 100_000,
-            long: 2_000_000,
+            long: 10_000_000,
             needs: None,
             run: crash_states,
         },

@@ -20,7 +20,7 @@ pub(super) fn suites() -> Vec<Suite> {
         title: "up to 200 random steps (append, read, save, prune, reopen, kill, power cut, flip, cut, \
                 failing calls, full disk) against a list: a vault is a list that forgets nothing",
         fast: 2_000,
-        long: 50_000,
+        long: 100_000,
         needs: None,
         run: random_cases,
     }]

@@ -26,6 +26,8 @@ const LEFT: u64 = 12 * MIB;
 const FULL_WITHIN: Duration = Duration::from_secs(20);
 const TAKES_WITHIN: Duration = Duration::from_secs(2);
 const DRAINED_WITHIN: Duration = Duration::from_secs(30);
+/// Disks of the long tier that are filled at the same time.
+const DISKS: u64 = 4;
 /// Refusals that make a disk full, not only slow.
 const REFUSALS: usize = 4;
 
@@ -33,7 +35,7 @@ pub(super) const SUITE: Suite = Suite {
     id: "R1",
     title: "ENOSPC on ext4 and tmpfs: refused with RetryInfo, taking again within 2 s, nothing acknowledged is lost",
     fast: 20,
-    long: 40,
+    long: 200,
     needs: Some(disk::has_loop),
     run,
 };
@@ -59,15 +61,22 @@ struct Sums {
 }
 
 fn run(run: &mut Run) {
-    let hold = Duration::from_secs(if run.tier == Tier::Fast { 1 } else { 5 });
-    let (first, runs) = (run.seed, run.runs);
-    let half = runs.div_ceil(2);
+    let is_fast = run.tier == Tier::Fast;
+    let hold = Duration::from_secs(if is_fast { 1 } else { 30 });
+    // Held so long, several disks at once stand still most of the time.
+    let disks = if is_fast { 2 } else { DISKS };
+    let share = run.runs.div_ceil(disks);
     let on = |kind: Option<Kind>, seeds: std::ops::Range<u64>| {
         let fill = move || server::block_on(fill_often(kind, seeds, hold));
         Box::new(fill) as server::Part<'_, (u64, Sums)>
     };
-    let parts =
-        vec![on(Some(Kind::Ext4), first..first + half), on(None, first + half..first + runs)];
+    let end = run.seed + run.runs;
+    let parts = (0..disks).map(|disk| {
+        let first = end.min(run.seed + disk * share);
+        let kind = (disk % 2 == 0).then_some(Kind::Ext4);
+        on(kind, first..end.min(first + share))
+    });
+    let parts = parts.collect();
     for (cycles, sums) in server::at_once(run, parts) {
         run.done(cycles);
         run.note(format!(

@@ -95,7 +95,7 @@ struct Seen {
 }
 
 fn run(run: &mut Run) {
-    let lasts = Duration::from_secs(if run.tier == Tier::Fast { 15 } else { 180 });
+    let lasts = Duration::from_secs(if run.tier == Tier::Fast { 15 } else { 600 });
     for seed in run.seed..run.seed + run.runs {
         server::block_on(squeeze(run, seed, lasts));
         run.done(1);

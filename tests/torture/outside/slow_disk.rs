@@ -86,7 +86,7 @@ impl Slow {
 }
 
 fn run(run: &mut Run) {
-    let lasts = Duration::from_secs(if run.tier == Tier::Fast { 20 } else { 120 });
+    let lasts = Duration::from_secs(if run.tier == Tier::Fast { 20 } else { 600 });
     let all = [
         Slow::Sync(Duration::from_millis(200)),
         Slow::Sync(Duration::from_secs(5)),

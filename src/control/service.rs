@@ -130,7 +130,7 @@ impl Plant {
     fn source_rows(&self) -> Vec<proto::LedgerRow> {
         let mut rows = Vec::new();
         self.each_source_line(|id, signal, line, records| {
-            row(&mut rows, id, signal, line, records)
+            row(&mut rows, id, signal, line, records);
         });
         rows
     }

@@ -124,7 +124,8 @@ impl RouteTable {
         }
         let mut places: Places = [None; WAYS_MAX];
         let (open, full) = self.reserve(&mut places, &batch, batch.lanes());
-        if !full.is_empty() && !(batch.origin() == Origin::Source && self.has_backing()) {
+        let passes_by = || batch.origin() == Origin::Source && self.has_backing();
+        if !full.is_empty() && !passes_by() {
             self.cancel(&places);
             return Err(Full(batch));
         }

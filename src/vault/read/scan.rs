@@ -345,15 +345,15 @@ impl Scanner {
         self.window_len = 0;
         let left = format::align_block(self.end).saturating_sub(self.window_start);
         let len = usize::try_from(left).unwrap_or(WINDOW_BYTES).min(WINDOW_BYTES);
-        self.window_len = match self.file.read_at(&mut self.window[..len], self.window_start) {
-            Ok(count) => count,
+        let whole = self.file.read_at(&mut self.window[..len], self.window_start);
+        self.window_len = if let Ok(count) = whole {
+            count
+        } else {
             // One bad sector must not take its whole neighbourhood with it.
-            Err(_) => {
-                let block = &mut self.window[..len.min(BLOCK_LEN)];
-                self.file.read_at(block, self.window_start).inspect_err(|error| {
-                    self.error = Some(same_error(error));
-                })?
-            }
+            let block = &mut self.window[..len.min(BLOCK_LEN)];
+            self.file.read_at(block, self.window_start).inspect_err(|error| {
+                self.error = Some(same_error(error));
+            })?
         };
         Ok(())
     }

@@ -221,21 +221,18 @@ impl Examined {
     /// Adds a fault. In a segment of very many, one that goes on from the last is no new one, and in
     /// the end the last one stands for all that follow: they are kept in memory.
     fn push(&mut self, fault: Fault) {
-        let len = self.faults.len();
-        let Some(last) = self.faults.last_mut().filter(|_| FAULTS_APART_MAX <= len) else {
+        let count = self.faults.len();
+        let Some(before) = self.faults.last_mut().filter(|_| FAULTS_APART_MAX <= count) else {
             return self.faults.push(fault);
         };
-        let goes_on = |last: &Fault| {
-            let lost = last.lost.zip(fault.lost);
-            last.kind == fault.kind
-                && fault.start <= format::align_block(last.end)
-                && lost.is_some_and(|((_, last), (first, _))| last + 1 == first)
-        };
-        if len < FAULTS_MAX && !goes_on(last) {
+        let is_next = before.lost.zip(fault.lost).is_some_and(|(old, new)| old.1 + 1 == new.0);
+        let goes_on =
+            is_next && before.kind == fault.kind && fault.start <= format::align_block(before.end);
+        if count < FAULTS_MAX && !goes_on {
             return self.faults.push(fault);
         }
-        last.end = last.end.max(fault.end);
-        last.lost = match (last.lost, fault.lost) {
+        before.end = before.end.max(fault.end);
+        before.lost = match (before.lost, fault.lost) {
             (Some((first, _)), Some((_, end))) => Some((first, end)),
             (lost, other) => lost.or(other),
         };
@@ -332,4 +329,38 @@ fn is_blank(file: &dyn File, bytes: u64) -> bool {
         }
     }
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lost_by(count: u64, step: u64) -> Vec<Fault> {
+        let candidate = Candidate {
+            id: SegmentId(1),
+            path: PathBuf::new(),
+            bytes: 1 << 30,
+            extension: String::new(),
+            is_quarantined: false,
+        };
+        let mut examined = Examined::new(candidate, 1, None, 1);
+        for seq in (1..=count).map(|number| number * step) {
+            let (kind, start) = (FaultKind::Body, BLOCK_BYTES + seq * 80);
+            let lost = Some((seq, seq));
+            let fault = Fault { segment: SegmentId(1), kind, start, end: start + 80, lost };
+            examined.push(fault);
+        }
+        examined.faults
+    }
+
+    #[test]
+    fn faults_of_a_segment_that_is_all_damage_are_bounded() {
+        let in_a_row = lost_by(50_000, 1);
+        assert_eq!(in_a_row.len(), FAULTS_APART_MAX);
+        assert_eq!(in_a_row.last().unwrap().lost, Some((FAULTS_APART_MAX as u64, 50_000)));
+        let apart = lost_by(50_000, 2);
+        assert_eq!(apart.len(), FAULTS_MAX);
+        assert_eq!(apart.last().unwrap().lost, Some((2 * FAULTS_MAX as u64, 100_000)));
+        assert_eq!(lost_by(100, 1).len(), 100, "an ordinary number is told one by one");
+    }
 }

@@ -127,7 +127,10 @@ pub(in crate::vault) fn examine(
     let read = VaultError::io("read", &path);
     let file: Arc<dyn File> = match files.open(&path, Access::Direct) {
         Ok(file) => file.into(),
-        Err(error) if is_shortage(&error) => return Err(VaultError::io("open", &path)(error)),
+        // Beside a writer it may have another name by now.
+        Err(error) if is_shortage(&error) || error.kind() == io::ErrorKind::NotFound => {
+            return Err(VaultError::io("open", &path)(error));
+        }
         Err(error) => {
             tracing::error!(%error, path = %path.display(), "Segment cannot be opened.");
             return Ok(Examined::unreadable(candidate, vault_id));

@@ -222,7 +222,7 @@ impl<C: Courier> Shared<C> {
         self.metrics.rejected.inc();
         self.tally.done();
         self.warn(what, reason);
-        parcel.rejected();
+        parcel.rejected(reason);
         Vec::new()
     }
 

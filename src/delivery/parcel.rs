@@ -3,6 +3,9 @@
 use crate::event::Batch;
 use crate::event::Origin;
 
+/// Of what a backend says no more is kept.
+const REASON_BYTES_MAX: usize = 512;
+
 /// Batches of one signal. Never empty until it is settled.
 #[derive(Debug)]
 pub(super) struct Parcel(Vec<Batch>);
@@ -62,8 +65,10 @@ impl Parcel {
         }
     }
 
-    /// Settles: the backend refused it for good.
-    pub(super) fn rejected(self) {
-        self.0.into_iter().for_each(Batch::rejected);
+    /// Settles: the backend refused it for good, and said why.
+    pub(super) fn rejected(self, reason: &str) {
+        let end = reason.floor_char_boundary(REASON_BYTES_MAX);
+        let reason = reason.get(..end).unwrap_or_default().into();
+        self.0.into_iter().for_each(|batch| batch.rejected_for(&reason));
     }
 }

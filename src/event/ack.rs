@@ -16,6 +16,7 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
@@ -76,6 +77,8 @@ struct Cell {
     claimed: AtomicBool,
     /// The waiter was dropped; nobody takes a failed batch back.
     orphaned: AtomicBool,
+    /// What a backend said when it refused the batch for good.
+    reason: OnceLock<Arc<str>>,
     waker: AtomicWaker,
 }
 
@@ -85,7 +88,11 @@ thread_local! {
 
 fn take_cell() -> Arc<Cell> {
     let pooled = POOL.try_with(|pool| pool.borrow_mut().pop()).ok().flatten();
-    let cell = pooled.unwrap_or_default();
+    let mut cell = pooled.unwrap_or_default();
+    if cell.reason.get().is_some() {
+        // Nobody else refers to one of the pool.
+        Arc::get_mut(&mut cell).map(|cell| cell.reason.take());
+    }
     cell.pending.store(1, Ordering::Relaxed);
     cell.worst.store(Outcome::Delivered as u8, Ordering::Relaxed);
     cell.served.store(0, Ordering::Relaxed);
@@ -182,6 +189,13 @@ impl AckTicket {
         }
     }
 
+    /// Says, before it is resolved, why a backend refused it for good; the first to say so is heard.
+    pub fn explain(&self, reason: &Arc<str>) {
+        if let Some(cell) = &self.cell {
+            cell.reason.get_or_init(|| Arc::clone(reason));
+        }
+    }
+
     /// Says what became of this copy.
     pub fn resolve(mut self, outcome: Outcome) {
         self.finish(outcome);
@@ -232,6 +246,12 @@ impl AckWaiter {
         let is_whole = |cell: &&Arc<Cell>| !cell.divided.load(Ordering::Acquire);
         let whole = self.cell.as_ref().filter(is_whole);
         Lanes::from_bits(whole.map_or(0, |cell| cell.served.load(Ordering::Acquire)))
+    }
+
+    /// What a backend said that refused the batch for good.
+    #[must_use]
+    pub fn reason(&self) -> Option<Arc<str>> {
+        self.cell.as_ref()?.reason.get().cloned()
     }
 
     /// Returns the outcome if every copy is resolved.
@@ -304,8 +324,10 @@ mod tests {
         let copy = ticket.fork();
         waiter.claim();
         assert!(ticket.is_claimed() && copy.is_claimed());
+        ticket.explain(&"no such tenant".into());
+        assert_eq!(waiter.reason().as_deref(), Some("no such tenant"));
         drop((ticket, copy, waiter));
-        let (next, _waiter) = channel();
-        assert!(!next.is_claimed() && !next.is_orphaned());
+        let (next, waiter) = channel();
+        assert!(!next.is_claimed() && !next.is_orphaned() && waiter.reason().is_none());
     }
 }

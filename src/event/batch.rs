@@ -1,5 +1,7 @@
 //! [`Batch`]: one request of one signal on its way through the pipeline.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::ack::AckTicket;
@@ -273,6 +275,12 @@ impl Batch {
             Origin::Source => self.settle(Bucket::RejectedByBackend, Outcome::Rejected),
             Origin::Vault => self.give_back(Outcome::Rejected),
         }
+    }
+
+    /// As [`Batch::rejected`], with what the backend said.
+    pub fn rejected_for(self, reason: &Arc<str>) {
+        self.holders.explain(reason);
+        self.rejected();
     }
 
     /// Settles: the dead-letter store has it.

@@ -1,5 +1,7 @@
 //! Who waits for a batch: one request, or each of those that were merged into it.
 
+use std::sync::Arc;
+
 use super::ack::AckTicket;
 use super::ack::Outcome;
 use super::lanes::Lanes;
@@ -132,6 +134,11 @@ impl Holders {
     /// Says to all of them that the sinks of some lanes need it no more.
     pub(super) fn serve(&self, lanes: Lanes) {
         self.for_each(|ticket| ticket.serve(lanes));
+    }
+
+    /// Says to all of them why a backend refused the batch for good.
+    pub(super) fn explain(&self, reason: &Arc<str>) {
+        self.for_each(|ticket| ticket.explain(reason));
     }
 
     fn for_each(&self, tell: impl Fn(&AckTicket)) {

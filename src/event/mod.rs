@@ -23,7 +23,7 @@ pub use batch::{Batch, Origin, Request};
 pub use lanes::{LaneTable, Lanes};
 pub use ledger::{Bucket, Ledger};
 pub use ledgers::Ledgers;
-pub use note::{Note, NoteSpace, Provenance};
+pub use note::{Note, NoteSpace, Provenance, REASON_HEADER};
 pub use rows::{OTHERS, ROWS_OWN, UNKNOWN};
 pub use settle::settle;
 pub use takings::{SinkId, Taking, Takings};

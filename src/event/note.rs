@@ -19,6 +19,9 @@ pub const HEADER_VALUE_BYTES_MAX: usize = 1024;
 /// Headers beyond this number are left out.
 pub const HEADERS_MAX: usize = 16;
 
+/// The header beside a dead letter that says why it is one.
+pub const REASON_HEADER: &str = "gophership-reason";
+
 const TAG_SOURCE: u8 = 1;
 const TAG_HEADER: u8 = 2;
 const TAG_OWED: u8 = 3;
@@ -155,6 +158,13 @@ impl Note {
     #[must_use]
     pub fn source_name(&self) -> &str {
         self.source.as_deref().unwrap_or(UNKNOWN)
+    }
+
+    /// Why it is a dead letter, if it is one: the last reason, should there be several.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        let reason = self.headers.iter().rfind(|(name, _)| name == REASON_HEADER);
+        reason.map(|(_, value)| value.as_str())
     }
 
     fn take(&mut self, tag: u8, field: &[u8]) {

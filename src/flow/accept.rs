@@ -9,6 +9,7 @@
 //!      +-- nobody has room ---+-- wait, at most `patience` ---------------> refused, retryable
 //! ```
 
+use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant as StdInstant;
 
@@ -48,7 +49,7 @@ pub enum AckLevel {
 }
 
 /// Why a request was not accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// Nobody has room; the sender may try again after this long.
     Busy {
@@ -56,7 +57,10 @@ pub enum Refusal {
         retry_after: Duration,
     },
     /// A backend refused it for good: sending it again cannot help.
-    Rejected,
+    Rejected {
+        /// What it said.
+        reason: Option<Arc<str>>,
+    },
 }
 
 /// How long an acceptor waits for what.
@@ -195,7 +199,7 @@ impl Acceptor {
     ) -> Result<(), Refusal> {
         match self.patiently(&mut waiter).await {
             Some(Outcome::Delivered | Outcome::Vaulted) => Ok(()),
-            Some(Outcome::Rejected) => Err(Refusal::Rejected),
+            Some(Outcome::Rejected) => Err(Refusal::Rejected { reason: waiter.reason() }),
             Some(Outcome::Failed) => {
                 self.metrics.pivot(PivotCause::Failed);
                 self.keep_returned(&request, &waiter, deadline).await
@@ -245,7 +249,7 @@ impl Acceptor {
         };
         match outcome {
             Some(Outcome::Delivered | Outcome::Vaulted) => Ok(()),
-            Some(Outcome::Rejected) => Err(Refusal::Rejected),
+            Some(Outcome::Rejected) => Err(Refusal::Rejected { reason: waiter.reason() }),
             Some(Outcome::Failed) => self.keep_returned(&request, &waiter, deadline).await,
             None => {
                 // The client is told to send it again, so this copy should not be delivered too.

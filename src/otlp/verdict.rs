@@ -14,6 +14,7 @@
 use std::time::Duration;
 use std::time::SystemTime;
 
+use prost::Message;
 use tonic::Code;
 use tonic::Status;
 use tonic_types::StatusExt;
@@ -94,11 +95,31 @@ impl Verdict {
         }
     }
 
+    /// Adds what stands in the body of an HTTP answer that rejects: a `google.rpc.Status` in the form that
+    /// its content type says, or else some text.
+    #[must_use]
+    pub fn because(self, content_type: &str, body: &[u8]) -> Self {
+        let Self::Rejected { reason } = self else { return self };
+        let said = match content_type.split(';').next().unwrap_or_default().trim() {
+            "application/x-protobuf" => {
+                tonic_types::pb::Status::decode(body).map(|status| status.message).ok()
+            }
+            "application/json" => serde_json::from_slice(body)
+                .ok()
+                .and_then(|status: serde_json::Value| Some(status["message"].as_str()?.to_owned())),
+            _ => None,
+        };
+        let said = said.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned());
+        match said.trim() {
+            "" => Self::Rejected { reason },
+            said => Self::Rejected { reason: format!("{reason}: {said}") },
+        }
+    }
+
     /// Judges the body of a success: an `Export*ServiceResponse`, the same for all signals.
     #[must_use]
     pub fn of_response(body: &[u8]) -> Self {
         use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
-        use prost::Message;
 
         // The three responses have the same fields under the same numbers. One that cannot be read
         // says nothing about the request, which was accepted.

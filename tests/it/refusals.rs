@@ -23,6 +23,7 @@ use crate::harness::Refusal;
 use crate::harness::Site;
 use crate::harness::Traffic;
 use crate::harness::eventually;
+use crate::vault_tools;
 
 const SOON: Duration = Duration::from_secs(15);
 const RECORDS: u64 = 3;
@@ -129,6 +130,7 @@ impl Scene {
             Fate::Never => {
                 let status = sending.await.unwrap().expect_err("refused for good");
                 assert_eq!(status.code(), Code::InvalidArgument, "{refusal:?}");
+                assert!(says_why(status.message()), "{status}");
                 assert_eq!(self.backend.attempts(), before + 1, "{refusal:?}");
                 self.rejected += RECORDS;
             }
@@ -162,6 +164,11 @@ impl Scene {
     }
 }
 
+/// Whether what the backend said is in it. HTTP sends no body beside 304.
+fn says_why(text: &str) -> bool {
+    text.contains(": no") || text.contains("304")
+}
+
 async fn check(protocol: &str, table: Vec<(Refusal, Fate)>) {
     let backend = Backend::start().await;
     let site = Site::new(backend.address(), &YAML.replace("$PROTOCOL", protocol));
@@ -173,8 +180,21 @@ async fn check(protocol: &str, table: Vec<(Refusal, Fate)>) {
     for (refusal, fate) in &table {
         scene.play(*refusal, *fate).await;
     }
-    for (refusal, _) in table.iter().filter(|(_, fate)| *fate == Fate::Never) {
+    let never: Vec<Refusal> = table
+        .iter()
+        .filter(|(_, fate)| *fate == Fate::Never)
+        .map(|(refusal, _)| *refusal)
+        .collect();
+    for refusal in &never {
         scene.replay(*refusal).await;
+    }
+    let dead_letters = site.dir().join("data/vault/deadletter").display().to_string();
+    let listed = vault_tools::document(0, &["ls", "--records", "-o", "json", &dead_letters]);
+    let listed = listed.as_array().unwrap();
+    assert_eq!(listed.len(), never.len());
+    for letter in listed {
+        let headers = letter["headers"].to_string();
+        assert!(headers.contains("gophership-reason") && says_why(&headers), "{headers}");
     }
 }
 

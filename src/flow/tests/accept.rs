@@ -51,7 +51,7 @@ async fn a_backend_that_refuses_for_good_is_believed() {
     let acceptor = rig.acceptor(AckLevel::Delivered);
     let accepting = tokio::spawn(async move { acceptor.accept(request(), Instant::now()).await });
     rig.receivers[0].recv().await.unwrap().rejected();
-    assert_eq!(accepting.await.unwrap(), Err(Refusal::Rejected));
+    assert_eq!(accepting.await.unwrap(), Err(Refusal::Rejected { reason: None }));
     assert_eq!(rig.books(), [2, 0, 0, 0, 0, 2]);
 }
 

@@ -41,7 +41,14 @@ pub(super) async fn send(client: &Client, endpoint: &Uri, signal: Signal, wire: 
     if !status.is_success() {
         let hint = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let hint = hint.and_then(|text| retry_after(text, SystemTime::now()));
-        return Verdict::of_http(status, hint);
+        let verdict = Verdict::of_http(status, hint);
+        if !matches!(verdict, Verdict::Rejected { .. }) {
+            return verdict;
+        }
+        let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let kind = kind.unwrap_or_default().to_owned();
+        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
+        return verdict.because(&kind, &body.map(|body| body.to_bytes()).unwrap_or_default());
     }
     match Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await {
         Ok(body) => Verdict::of_response(&body.to_bytes()),

@@ -13,6 +13,7 @@
 //!
 //! Source: OTLP specification 1.11, "Failures" and "Throttling".
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -52,7 +53,7 @@ pub(super) enum Refused {
     /// Nobody has room now.
     Busy { retry_after: Duration },
     /// A backend refused it for good.
-    Rejected,
+    Rejected { reason: Option<Arc<str>> },
 }
 
 impl Refused {
@@ -68,13 +69,16 @@ impl Refused {
             }
             Self::Unsupported { message, .. } => message.clone(),
             Self::Busy { .. } => "no room at the moment; try again later".to_owned(),
-            Self::Rejected => "a backend refused the request for good".to_owned(),
+            Self::Rejected { reason: None } => "a backend refused the request for good".to_owned(),
+            Self::Rejected { reason: Some(reason) } => {
+                format!("a backend refused the request for good: {reason}")
+            }
         }
     }
 
     fn code(&self) -> Code {
         match self {
-            Self::Invalid(_) | Self::Rejected => Code::InvalidArgument,
+            Self::Invalid(_) | Self::Rejected { .. } => Code::InvalidArgument,
             Self::Broken(_) => Code::Internal,
             // Another attempt may do better.
             Self::Stalled { .. } => Code::Aborted,
@@ -86,7 +90,7 @@ impl Refused {
 
     fn http_status(&self) -> StatusCode {
         match self {
-            Self::Invalid(_) | Self::Broken(_) | Self::Rejected => StatusCode::BAD_REQUEST,
+            Self::Invalid(_) | Self::Broken(_) | Self::Rejected { .. } => StatusCode::BAD_REQUEST,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unsupported { http, .. } => *http,
             // Not 408, after which nobody sends again.
@@ -104,7 +108,7 @@ impl Refused {
             | Self::Stalled { .. }
             | Self::TooLarge { .. }
             | Self::Unsupported { .. }
-            | Self::Rejected => None,
+            | Self::Rejected { .. } => None,
         }
     }
 

@@ -103,7 +103,7 @@ impl Desk {
             Refused::TooLarge { .. } => RefusalCause::TooLarge,
             Refused::Unsupported { .. } => RefusalCause::Unsupported,
             Refused::Busy { .. } => RefusalCause::Busy,
-            Refused::Rejected => RefusalCause::Rejected,
+            Refused::Rejected { .. } => RefusalCause::Rejected,
         });
     }
 
@@ -127,12 +127,12 @@ impl Desk {
         let request = Request { signal, wire, records, received_unix_ns, provenance };
         let _under_way = self.tally.begin();
         let accepted = self.acceptor.accept_holding(request, arrived, held).await;
-        if matches!(accepted, Ok(()) | Err(Refusal::Rejected)) {
+        if matches!(accepted, Ok(()) | Err(Refusal::Rejected { .. })) {
             self.tally.done();
         }
         accepted.map_err(|refusal| match refusal {
             Refusal::Busy { retry_after } => Refused::Busy { retry_after },
-            Refusal::Rejected => Refused::Rejected,
+            Refusal::Rejected { reason } => Refused::Rejected { reason },
         })
     }
 }

@@ -18,6 +18,7 @@ use super::sender::Replayed;
 use super::sender::Sender;
 use super::window::Permits;
 use crate::event::Batch;
+use crate::event::REASON_HEADER;
 use crate::event::Request;
 use crate::event::ack;
 use crate::flow::Full;
@@ -28,6 +29,9 @@ pub(super) const WAITING_MAX: usize = 4;
 /// A store that is being opened, or has much to write, is not full: so long a request keeps its place
 /// in the window.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Why, if no backend was asked.
+const NOT_OTLP: &str = "it is no OTLP that this version can read";
 
 /// What a request holds that waits for the store.
 enum Held {
@@ -44,10 +48,13 @@ enum Held {
 impl Sender {
     /// Sees a request into the store; it is acknowledged when it is safe there. One that finds no room
     /// and no place to wait stays in the vault, unacknowledged.
-    pub(super) async fn bury(&self, replayed: &Replayed, permits: Permits) {
+    pub(super) async fn bury(&self, mut replayed: Replayed, permits: Permits) {
         let leaves_at = Instant::now() + PATIENCE;
+        let reason = replayed.reason.take().unwrap_or_else(|| NOT_OTLP.into());
+        let provenance = std::mem::take(&mut replayed.request.provenance);
+        replayed.request.provenance = provenance.and_header(REASON_HEADER, reason.as_bytes());
         let (mut held, mut delay) = (Held::Window { _permits: permits }, RETRY_MIN);
-        while !self.try_bury(replayed).await {
+        while !self.try_bury(&replayed).await {
             if leaves_at <= Instant::now() {
                 held = match held {
                     Held::Outside { .. } => held,
@@ -67,7 +74,7 @@ impl Sender {
             delay = (delay * 2).min(RETRY_MAX);
         }
         self.metrics.dead_lettered.inc();
-        self.ack(replayed);
+        self.ack(&replayed);
         self.crew.has_buried();
         drop(held);
     }

@@ -65,6 +65,8 @@ pub(super) struct Replayed {
     pub(super) ledger: &'static Ledger,
     /// Whether it is OTLP; what is not can only be buried.
     is_readable: bool,
+    /// What the backend said that refused it for good.
+    pub(super) reason: Option<Arc<str>>,
 }
 
 impl Replayed {
@@ -81,16 +83,16 @@ impl Replayed {
 
 impl Sender {
     /// Sends a request until it is delivered, buried, or the replay stops.
-    pub(super) async fn send(self: Arc<Self>, replayed: Replayed, permits: Permits) {
+    pub(super) async fn send(self: Arc<Self>, mut replayed: Replayed, permits: Permits) {
         let mut delay = RETRY_MIN;
         while self.may_send().await {
-            match self.attempt(&replayed).await {
+            match self.attempt(&mut replayed).await {
                 Some(Outcome::Delivered) => {
                     self.metrics.replayed.inc();
                     self.ack(&replayed);
                     break;
                 }
-                Some(Outcome::Rejected) => return self.bury(&replayed, permits).await,
+                Some(Outcome::Rejected) => return self.bury(replayed, permits).await,
                 // It is still in the vault.
                 Some(Outcome::Vaulted | Outcome::Failed) => {}
                 None => break,
@@ -139,11 +141,11 @@ impl Sender {
         let received_unix_ns = record.received_unix_ns;
         let wire = record.payload;
         let request = Request { signal, wire, records, received_unix_ns, provenance };
-        Some(Replayed { seq: record.seq, request, ledger, is_readable })
+        Some(Replayed { seq: record.seq, request, ledger, is_readable, reason: None })
     }
 
     /// Sends it once; `None` when stopped, and it did not arrive soon.
-    async fn attempt(&self, replayed: &Replayed) -> Option<Outcome> {
+    async fn attempt(&self, replayed: &mut Replayed) -> Option<Outcome> {
         let (ticket, mut waiter) = ack::channel();
         let batch = Batch::replayed(&replayed.request, self.lane, ticket, replayed.ledger);
         if !replayed.is_readable {
@@ -155,7 +157,10 @@ impl Sender {
             (&mut waiter).await
         };
         tokio::select! {
-            outcome = sent => return Some(outcome),
+            outcome = sent => {
+                replayed.reason = waiter.reason();
+                return Some(outcome);
+            }
             () = self.stopped_for_long() => {}
         }
         waiter.claim();

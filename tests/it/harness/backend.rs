@@ -286,7 +286,9 @@ fn http(status: u16, body: Bytes) -> Answer {
 }
 
 fn refuse_http(refusal: Refusal) -> Answer {
-    let mut answer = http(refusal.status, Bytes::new());
+    // The body that OTLP wants: a status, here without its number.
+    let status = tonic_types::pb::Status { message: "no".to_owned(), ..Default::default() };
+    let mut answer = http(refusal.status, status.encode_to_vec().into());
     if let Some(hint) = refusal.retry_after {
         answer.headers_mut().insert("retry-after", HeaderValue::from_static(hint));
     }

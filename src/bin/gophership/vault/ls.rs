@@ -242,10 +242,10 @@ fn document(survey: &Survey, dead: Option<&Survey>) -> Value {
     })
 }
 
-/// The name of a source as a terminal may show it, whatever was stored.
-fn printable(source: Option<&str>) -> String {
+/// What was stored as text as a terminal may show it, whatever it is.
+fn printable(text: &str, len_max: usize) -> String {
     let shown = |c: char| if c.is_control() { '?' } else { c };
-    source.unwrap_or("-").chars().take(64).map(shown).collect()
+    text.chars().take(len_max).map(shown).collect()
 }
 
 /// Lists records as they are read: as a table, as one JSON array or as YAML items.
@@ -271,10 +271,14 @@ fn list_records(target: &Target, output: Output) -> Result<u8, Failure> {
         match output {
             Output::Table => {
                 let number = note.records;
-                let (seq, source) = (record.seq, printable(note.source.as_deref()));
+                let seq = record.seq;
+                let source = printable(note.source.as_deref().unwrap_or("-"), 64);
+                let because = note.reason().map_or_else(String::new, |reason| {
+                    format!("  because {}", printable(reason, 120))
+                });
                 writeln!(
                     out,
-                    "{seq:>10}  {received:<24}  {signal:<7}  {number:>8}  {bytes:>10}  {source:<12}  {place}"
+                    "{seq:>10}  {received:<24}  {signal:<7}  {number:>8}  {bytes:>10}  {source:<12}  {place}{because}"
                 )?;
             }
             Output::Json | Output::Yaml => {

@@ -18,8 +18,8 @@ pub(super) fn suites() -> Vec<Suite> {
         suite(
             "F1",
             "any bytes as a slot file: no payload longer than its slot",
-            20_000,
-            1 << 20,
+            1_000_000,
+            10_000_000,
             |run| {
                 drive(run, "slot_file", &fuzzing::slot_file);
             },
@@ -27,8 +27,8 @@ pub(super) fn suites() -> Vec<Suite> {
         suite(
             "F2",
             "any bytes as a record header: what is believed is consistent",
-            300_000,
-            10_000_000,
+            5_000_000,
+            100_000_000,
             |run| {
                 drive(run, "record_header", &fuzzing::record_header);
             },
@@ -36,25 +36,25 @@ pub(super) fn suites() -> Vec<Suite> {
         suite(
             "F3",
             "any bytes as header, index and trailer of a segment",
-            30_000,
-            10_000_000,
+            3_000_000,
+            30_000_000,
             |run| {
                 drive(run, "footer", &fuzzing::footer);
             },
         ),
-        suite("F4", "any bytes in a segment: no panic, no wrong byte", 5_000, 300_000, |run| {
+        suite("F4", "any bytes in a segment: no panic, no wrong byte", 20_000, 300_000, |run| {
             let specimen = Specimen::new();
             drive(run, "segment_reader", &|bytes| specimen.segment_reader(bytes));
         }),
-        suite("F5", "any acts on a directory: no panic, no wrong byte", 5_000, 300_000, |run| {
+        suite("F5", "any acts on a directory: no panic, no wrong byte", 10_000, 300_000, |run| {
             let specimen = Specimen::new();
             drive(run, "recovery_dir", &|bytes| specimen.recovery_dir(bytes));
         }),
         suite(
             "F6",
             "any bytes as an LZ4 body: no panic, bounded memory",
-            50_000,
-            10_000_000,
+            3_000_000,
+            30_000_000,
             |run| {
                 drive(run, "lz4_record", &fuzzing::lz4_record);
             },

@@ -4,11 +4,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::VaultReplayConfig;
 use super::blocking;
 use super::pace::Pace;
+use super::saver::Saver;
 use super::sender::Sender;
 use super::window::Window;
 use crate::config::running::Context;
@@ -29,11 +28,6 @@ pub(super) const READ_WAIT: Duration = Duration::from_millis(200);
 /// What is read at once: a hop to another thread costs as much as reading some small requests.
 const CHUNK_RECORDS_MAX: usize = 32;
 const CHUNK_BYTES_MAX: usize = 256 << 10;
-/// How often the cursor is saved.
-const SAVE_EVERY: Duration = Duration::from_millis(100);
-/// It is saved sooner after this many deliveries: a crash repeats no more than these and what is on
-/// its way.
-pub(super) const SAVE_EVERY_ACKS: u64 = 1000;
 
 /// What it does while it reads.
 const READS: &str = "reads of the vault wait for the disk";
@@ -46,7 +40,7 @@ pub(super) struct LaneRun {
     pace: Pace,
     reads: Counted,
     zone: ZoneWatch,
-    saved: Instant,
+    saver: Saver,
     _on_duty: OnDuty,
 }
 
@@ -67,7 +61,7 @@ impl LaneRun {
             pace: Pace::new(config, Arc::clone(&context.governor)),
             reads: context.vitals.duties.count(context.id.as_str(), READS, Part::Inside),
             zone: context.zone.clone(),
-            saved: Instant::now(),
+            saver: Saver::new(),
             _on_duty: on_duty,
         }
     }
@@ -77,9 +71,7 @@ impl LaneRun {
         let mut chunk = VecDeque::new();
         loop {
             self.window.reap();
-            if self.saved.elapsed() >= SAVE_EVERY || self.reader.unsaved() >= SAVE_EVERY_ACKS {
-                self = self.save().await?;
-            }
+            self.saver.keep_up(&self.reader).await?;
             let zone = *self.zone.borrow();
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -97,8 +89,9 @@ impl LaneRun {
             }
         }
         self.window.close().await;
-        self.save().await?;
-        Ok(())
+        self.saver.finish().await?;
+        let mut reader = self.reader;
+        blocking(move || reader.save()).await
     }
 
     /// Sends a record that this sink needs; returns whether to go on.
@@ -123,13 +116,6 @@ impl LaneRun {
         drop(under_way);
         self.reads.done();
         Ok((self, chunk))
-    }
-
-    async fn save(mut self) -> Result<Self, RunError> {
-        let mut reader = self.reader;
-        self.reader = blocking(move || reader.save().map(|()| reader)).await?;
-        self.saved = Instant::now();
-        Ok(self)
     }
 }
 

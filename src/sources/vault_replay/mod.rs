@@ -17,6 +17,7 @@ mod lane;
 mod pace;
 mod rate;
 mod retire;
+mod saver;
 mod seen;
 mod sender;
 mod window;

@@ -12,8 +12,8 @@ use tokio::time::Instant;
 use super::blocking;
 use super::crew::Crew;
 use super::lane::READ_WAIT;
-use super::lane::SAVE_EVERY_ACKS;
 use super::lane::read_chunk;
+use super::saver::REPEATED_MAX;
 use super::seen::Seen;
 use crate::config::running::Inherited;
 use crate::config::running::RunError;
@@ -89,7 +89,7 @@ impl Retirement {
 }
 
 fn save_and_read(mut reader: Reader) -> Result<(Reader, VecDeque<StoredRecord>), VaultError> {
-    if SAVE_EVERY_ACKS <= reader.unsaved() {
+    if REPEATED_MAX <= reader.unsaved() {
         reader.save()?;
     }
     read_chunk(reader)

@@ -260,6 +260,10 @@ impl Cursor {
         let mut slots = lock(&self.slots);
         self.unsaved.store(0, Ordering::Relaxed);
         let payload = lock(&self.acks).encode(self.vault_id);
+        // A vault that is at rest leaves its disk at rest.
+        if lock(&self.saved).encode(self.vault_id) == payload {
+            return Ok(());
+        }
         slots.write(&payload)?;
         // What did not fit is not on disk.
         if let Some(saved) = Acks::decode(&payload, self.vault_id) {
@@ -280,6 +284,15 @@ impl CursorHandle {
     pub fn ack(&self, seq: u64) {
         lock(&self.cursor.acks).ack(seq);
         self.cursor.unsaved.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// As [`Reader::save`](crate::vault::Reader::save), from any thread.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn save(&self) -> Result<(), VaultError> {
+        self.cursor.save().map_err(VaultError::io("save cursor", Path::new(&self.cursor.name)))
     }
 
     /// Whether another handle is one of the same cursor.

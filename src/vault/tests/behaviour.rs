@@ -9,6 +9,7 @@ use super::attrs;
 use super::check_identical;
 use super::payload;
 use super::read_all;
+use super::sim_options;
 use super::small_options;
 use super::wait_until;
 use crate::vault::Compression;
@@ -21,6 +22,7 @@ use crate::vault::RefusalReason;
 use crate::vault::SegmentState;
 use crate::vault::VaultError;
 use crate::vault::Writer;
+use crate::vault::sim::SimFileSystem;
 
 /// A directory on the disk and one in memory: direct I/O has rules on the first only.
 fn with_each_file_system(test: impl Fn(&Path)) {
@@ -297,4 +299,22 @@ fn the_offline_reader_sees_the_same_records() {
         assert_eq!(records.len(), 100);
         bench.writer.close().expect("closes");
     }
+}
+
+/// Scenario: a cursor is saved again and again while nobody acknowledges anything.
+/// Guarantees: the disk is left alone until there is something new.
+#[test]
+fn a_cursor_at_rest_writes_nothing() {
+    let files = SimFileSystem::default();
+    let (bench, _) = Bench::open_sim(&files, sim_options());
+    bench.append(1, b"one").expect("is stored");
+    let mut reader = Reader::open(&bench.writer.log(), "test").expect("opens");
+    let record = reader.next().expect("reads").expect("is there");
+    bench.writer.close().expect("closes");
+    let calls = files.calls();
+    reader.save().expect("saves");
+    assert_eq!(files.calls(), calls, "nothing is new");
+    reader.ack(record.seq);
+    reader.save().expect("saves");
+    assert!(calls < files.calls());
 }

@@ -28,7 +28,8 @@ const RED_WITHIN: Duration = Duration::from_secs(1);
 const MEMORY_MAX: u64 = (16 + 8 + 8 + 8) * MIB * 3 / 2;
 /// A start syncs what it makes, one after the other.
 const STARTED_WITHIN: Duration = Duration::from_mins(2);
-const DRAINED_WITHIN: Duration = Duration::from_mins(1);
+/// To deliver what was taken in so long at most.
+const DRAINED_WITHIN: u32 = 3;
 const ENDED_WITHIN: Duration = Duration::from_mins(1);
 /// Bytes in a second of the throttled disk.
 const THROTTLE: &str = "5242880";
@@ -159,7 +160,7 @@ async fn endure(slow: Slow, lasts: Duration) -> Result<(Vec<String>, String), St
     violations.extend(server::panicked(&process));
     violations.extend(unwatched(slow, &process));
     scene.backend.set(Mode::Accept);
-    violations.extend(scene.settle(DRAINED_WITHIN, "when the backend was back").await);
+    violations.extend(scene.settle(DRAINED_WITHIN * lasts, "when the backend was back").await);
     process.stop(ENDED_WITHIN).await;
     let note = format!(
         "{} OK, {} refused, slowest OK {:.1?}, red after {red:.1?}, {} MiB over idle",

@@ -36,7 +36,7 @@ pub(super) fn suites() -> Vec<Suite> {
         suite(
             "F3",
             "any bytes as header, index and trailer of a segment",
-            3_000_000,
+            1_000_000,
             30_000_000,
             |run| {
                 drive(run, "footer", &fuzzing::footer);

@@ -48,7 +48,8 @@ pub(super) async fn send(client: &Client, endpoint: &Uri, signal: Signal, wire: 
         let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let kind = kind.unwrap_or_default().to_owned();
         let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
-        return verdict.because(&kind, &body.map(|body| body.to_bytes()).unwrap_or_default());
+        return verdict
+            .because(&kind, &body.map(http_body_util::Collected::to_bytes).unwrap_or_default());
     }
     match Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await {
         Ok(body) => Verdict::of_response(&body.to_bytes()),

@@ -187,6 +187,8 @@ pub(in crate::vault) struct Cursor {
     pub(in crate::vault) is_open: AtomicBool,
     /// Acknowledgements since the last save.
     pub(in crate::vault) unsaved: AtomicU64,
+    /// Its file is damaged: it is written whether or not something is new.
+    is_damaged: AtomicBool,
     vault_id: u128,
     slots: Mutex<SlotFile>,
 }
@@ -222,7 +224,9 @@ impl Cursor {
         if acks.low() < oldest_low {
             acks.pass(acks.low() + 1, oldest_low);
         }
-        Ok((Self::assemble(name, vault_id, acks, slots), is_damaged))
+        let cursor = Self::assemble(name, vault_id, acks, slots);
+        cursor.is_damaged.store(is_damaged, Ordering::Relaxed);
+        Ok((cursor, is_damaged))
     }
 
     fn assemble(name: &str, vault_id: u128, acks: Acks, slots: SlotFile) -> Self {
@@ -233,6 +237,7 @@ impl Cursor {
             acks: Mutex::new(acks),
             is_open: AtomicBool::new(false),
             unsaved: AtomicU64::new(0),
+            is_damaged: AtomicBool::new(false),
             vault_id,
             slots: Mutex::new(slots),
         }
@@ -261,10 +266,12 @@ impl Cursor {
         self.unsaved.store(0, Ordering::Relaxed);
         let payload = lock(&self.acks).encode(self.vault_id);
         // A vault that is at rest leaves its disk at rest.
-        if lock(&self.saved).encode(self.vault_id) == payload {
+        let is_new = lock(&self.saved).encode(self.vault_id) != payload;
+        if !is_new && !self.is_damaged.load(Ordering::Relaxed) {
             return Ok(());
         }
         slots.write(&payload)?;
+        self.is_damaged.store(false, Ordering::Relaxed);
         // What did not fit is not on disk.
         if let Some(saved) = Acks::decode(&payload, self.vault_id) {
             *lock(&self.saved) = saved;

@@ -93,7 +93,6 @@ pub use read::fault::FaultKind;
 pub use read::reader::Order;
 pub use read::reader::Reader;
 pub use read::stored::StoredRecord;
-pub use recover::directory::create_dir_durably;
 pub use recover::report::RecoveryReport;
 pub use recover::restore::recover_on;
 pub use seq_set::SeqSet;

@@ -35,11 +35,7 @@ pub(in crate::vault) fn lock_directory(
 }
 
 /// Makes a directory and those above it, and syncs each one that a new one is in.
-///
-/// # Errors
-///
-/// The system's answer.
-pub fn create_dir_durably(files: &dyn FileSystem, dir: &Path) -> io::Result<()> {
+fn create_dir_durably(files: &dyn FileSystem, dir: &Path) -> io::Result<()> {
     let is_missing = |dir: &Path| {
         let listed = files.list(dir);
         listed.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)

@@ -183,12 +183,7 @@ impl Graph {
     /// every source before it.
     #[must_use]
     pub fn is_backed(&self, id: &ComponentId) -> bool {
-        let is_backed = |role: &Role| match role {
-            Role::Source { pivot, is_replay, .. } => *is_replay || pivot.is_some(),
-            Role::Transform { .. } | Role::Sink => true,
-        };
-        let before = self.roles.iter().filter(|(from, _)| self.leads_to(from, id));
-        before.map(|(_, role)| role).all(is_backed)
+        self.backing(id).is_some()
     }
 
     /// The vaults that all that comes to a component can go to instead; none if one of the sources before

@@ -12,7 +12,6 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use super::sender::RETRY_MAX;
 use super::sender::RETRY_MIN;
 use super::sender::Replayed;
 use super::sender::Sender;
@@ -29,6 +28,8 @@ pub(super) const WAITING_MAX: usize = 4;
 /// A store that is being opened, or has much to write, is not full: so long a request keeps its place
 /// in the window.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// A store that takes nothing is asked again as often as this, at least.
+const ASK_MAX: Duration = Duration::from_secs(10);
 
 /// Why, if no backend was asked.
 const NOT_OTLP: &str = "it is no OTLP that this version can read";
@@ -71,7 +72,7 @@ impl Sender {
                 () = tokio::time::sleep(delay.mul_f64(0.5 + fastrand::f64())) => {}
                 () = self.stop.cancelled() => return,
             }
-            delay = (delay * 2).min(RETRY_MAX);
+            delay = (delay * 2).min(ASK_MAX);
         }
         self.metrics.dead_lettered.inc();
         self.ack(&replayed);

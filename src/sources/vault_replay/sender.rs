@@ -32,7 +32,9 @@ use crate::vault::StoredRecord;
 const CALM_PERMILLE: u32 = 250;
 const CALM_CHECK: Duration = Duration::from_millis(5);
 pub(super) const RETRY_MIN: Duration = Duration::from_millis(200);
-pub(super) const RETRY_MAX: Duration = Duration::from_secs(10);
+/// So late a request is sent again after its backend is back, at most: the vault can free nothing
+/// before the oldest have arrived. The sink's circuit and its answers' hints spare the backend.
+const RESEND_MAX: Duration = Duration::from_secs(1);
 /// When the replay is stopped, what is on its way has this long to arrive: what arrives later is
 /// delivered again after the next start.
 const ARRIVES_WITHIN: Duration = Duration::from_millis(250);
@@ -101,7 +103,7 @@ impl Sender {
                 () = tokio::time::sleep(delay.mul_f64(0.5 + fastrand::f64())) => {}
                 () = self.stop.cancelled() => break,
             }
-            delay = (delay * 2).min(RETRY_MAX);
+            delay = (delay * 2).min(RESEND_MAX);
         }
         drop(permits);
     }

@@ -19,6 +19,8 @@ SETTLE_SECONDS = 0.4
 """How long to listen for records that must not come: doubles, or anything at all in Red."""
 ZONE_SECONDS = 1.0
 OUTAGE_SECONDS = 80
+# A vault tells its gauges twice a second.
+GAUGE_SECONDS = 1.5
 """Two runs, of which each may wait for `patience` time and again."""
 
 
@@ -215,6 +217,7 @@ def _stop_and_start(lab: Lab, sending: Future[None], parts: list[Expected]) -> l
     problems = []
     # A whole run waits there, and what was left of the one that was cut.
     at_least = 0 if sending.done() else parts[-1].counts.total() // BATCH_MAX
+    time.sleep(GAUGE_SECONDS)
     if (backlog := lab.gopherships[0].backlog_requests()) < at_least:
         problems.append(f"only {backlog} requests of {at_least} and more wait in the vault")
     if after := arrived() - before:

@@ -34,6 +34,7 @@ pub use reading::{Place, Pressure, Readings, Sense, Sensor};
 pub use recorder::Recorder;
 pub use sensor::{
     DiskSensor, FakeSensor, LagSensor, MemoryBudget, MemorySensor, Roots, Sensors, StallSensor,
+    used_disk_permille,
 };
 pub use vitals::{Vital, Vitals};
 pub use watch::{OverrideCommand, Somatic, ZoneReport, ZoneWatch};

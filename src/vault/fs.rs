@@ -85,7 +85,8 @@ pub trait FileSystem: Send + Sync + Debug + 'static {
     ///
     /// The system's answer.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
-    /// Returns the bytes an unprivileged user can still write below this directory.
+    /// Returns the bytes an unprivileged user can still write below this directory, or `u64::MAX` where
+    /// the file system does not tell.
     ///
     /// # Errors
     ///
@@ -212,6 +213,10 @@ impl FileSystem for SystemFileSystem {
 
     fn available_bytes(&self, dir: &Path) -> io::Result<u64> {
         let stat = rustix::fs::statvfs(dir)?;
+        // One of no size does not count its blocks, as ramfs and some FUSE mounts: full is when it says so.
+        if stat.f_blocks == 0 {
+            return Ok(u64::MAX);
+        }
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 

@@ -5,6 +5,8 @@
 //! | `delivered` | every signal arrives equal over every road in and out, and what each bad request is told |
 //! | `refusals` | what each gRPC code and each HTTP status makes of a request, with and without hints |
 //! | `endpoints` | several endpoints: failover, return, balance, and tokens that are rotated |
+//! | `tls` | mutual TLS between a sidecar and a gateway, and what a wrong certificate costs |
+//! | `silent` | connections that went silent, and hosts that do not answer, are found out in time |
 //! | `concurrency` | `auto` finds the limit at which a backend is busy and round trips are short |
 //! | `red` | in Red the client has its OK, the vault has the bytes, and replay gives them back identical |
 //! | `kill` | `kill -9` at random moments loses nothing that was acknowledged |
@@ -68,8 +70,10 @@ mod reload;
 mod route;
 mod rows;
 mod shutdown;
+mod silent;
 mod slow_answers;
 mod socket;
+mod tls;
 mod together;
 mod transforms;
 mod trickle;

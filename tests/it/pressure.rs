@@ -159,3 +159,56 @@ async fn a_queue_without_its_part_of_the_budget_turns_the_zone_too() {
     oracle.settle(&backend, SOON).await.assert_kept(&"after the queue was short");
     zone_becomes(&process, 0).await;
 }
+
+/// Scenario: a share fills up until Red begins; afterwards the file of the flight recorder is read.
+/// Guarantees: each line says when, and in percent what was sensed; the share is seen to rise from line
+/// to line, the last line is the moment of Red.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_sensed_before_red_is_written_down() {
+    let backend = Backend::start().await;
+    let site = Site::new(backend.address(), YAML);
+    let process = site.start().await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let some = hold_room(site.http(), 6 * MIB).await;
+    zone_becomes(&process, 1).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let more = hold_room(site.http(), 3 * MIB / 2).await;
+    process.logged(SOON, &["Wrote down what was sensed before red began"]).await;
+    drop((some, more));
+
+    let files = std::fs::read_dir(site.dir().join("data/flight")).unwrap();
+    let files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+    let [file] = &files[..] else { panic!("{files:?}") };
+    let text = std::fs::read_to_string(file).unwrap();
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let share = |line: &serde_json::Value| line["memory"].as_f64().unwrap();
+    let [first, .., last] = &lines[..] else { panic!("{text}") };
+    assert_eq!((&first["sensed"], &last["sensed"]), (&"green".into(), &"red".into()));
+    assert!(share(first) < 10.0 && 85.0 <= share(last), "{text}");
+    let between = |line: &serde_json::Value| (70.0..85.0).contains(&share(line));
+    assert!(lines.iter().any(between), "{text}");
+    let at = |line: &serde_json::Value| line["unix_ms"].as_u64().unwrap();
+    assert!(lines.is_sorted_by_key(at), "{text}");
+}
+
+/// Scenario: the same pressure while the controller only observes.
+/// Guarantees: log and metrics say what the zone would be; it stays green, what is optional is done, and
+/// the request is delivered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_observes_tells_and_changes_nothing() {
+    let backend = Backend::start().await;
+    let yaml = YAML.replace("somatic: {", "somatic: { mode: observe,");
+    let site = Site::new(backend.address(), &yaml);
+    let process = site.start().await;
+    let held = [hold_room(site.http(), 6 * MIB).await, hold_room(site.http(), 3 * MIB / 2).await];
+    process.logged(SOON, &["Zone would change", "to=red", "the memory share of ingest is"]).await;
+    let parcel = Traffic::default().request(Signal::Logs, 1);
+    GrpcClient::new(site.grpc()).send(&parcel).await.unwrap();
+    assert!(is_enriched(&backend));
+    let metrics = process.metrics().await;
+    assert_eq!(metrics.zone(), 0);
+    assert_eq!(metrics.sum("gophership_somatic_pivots_total", &[]), 0);
+    drop(held);
+    process.logged(SOON, &["Zone would change", "to=green"]).await;
+}

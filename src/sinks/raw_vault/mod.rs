@@ -2,7 +2,9 @@
 //! delivered. It takes batches in the sender's own task, without an edge.
 
 mod commits;
+mod damage;
 mod dead_letters;
+mod disk;
 mod intake;
 
 use std::ops::RangeInclusive;
@@ -27,7 +29,6 @@ use crate::config::SinkConfig;
 use crate::config::Site;
 use crate::config::running::BuildError;
 use crate::config::running::Context;
-use crate::config::running::OnLoss;
 use crate::config::running::RunError;
 use crate::config::running::Sink;
 use crate::config::running::Stop;
@@ -46,15 +47,14 @@ use crate::somatic::Work;
 use crate::vault::Compression;
 use crate::vault::DroppedRecord;
 use crate::vault::Durability;
-use crate::vault::Fault;
-use crate::vault::FaultKind;
 use crate::vault::Options;
-use crate::vault::RecoveryReport;
+use crate::vault::VaultError;
 use crate::vault::WhenFull;
 use crate::vault::Writer;
 
 use commits::CommitWatch;
 use dead_letters::DeadLetters;
+use disk::DiskWatch;
 use intake::Kept;
 use intake::VaultIntake;
 
@@ -236,8 +236,12 @@ impl SinkConfig for RawVaultConfig {
         let memory = share.try_take(staging + dead_letter_staging);
         let memory = memory.ok_or_else(|| no_room(staging + dead_letter_staging, share))?;
         let options = self.options(dir.clone(), staging);
-        let opened = tokio::task::spawn_blocking(move || Writer::open(options)).await;
-        let (writer, report) = opened.map_err(|panic| BuildError::Option(panic.to_string()))??;
+        let (place, data_dir) = (dir.clone(), context.data_dir.clone());
+        let opened = tokio::task::spawn_blocking(move || {
+            Ok::<_, VaultError>((Writer::open(options)?, disk::is_elsewhere(&place, &data_dir)))
+        });
+        let opened = opened.await.map_err(|panic| BuildError::Option(panic.to_string()))?;
+        let ((writer, report), is_elsewhere) = opened?;
         tracing::info!(
             vault = %context.id,
             dir = %dir.display(),
@@ -245,7 +249,7 @@ impl SinkConfig for RawVaultConfig {
             took = ?report.elapsed,
             "Vault is open."
         );
-        tell_damage(context, &report)?;
+        damage::tell(context, &report)?;
 
         let writer = Arc::new(writer);
         let metrics = context.metrics.vault(context.id.as_str());
@@ -265,6 +269,7 @@ impl SinkConfig for RawVaultConfig {
         let governor = Arc::clone(&context.governor);
         writer.govern(Arc::new(move |worked| governor.rest_after(worked)));
         let commits = CommitWatch::new(&context.vitals, context.id.as_str());
+        let disk = is_elsewhere.then(|| DiskWatch::new(&context.vitals, context.id.as_str(), dir));
         let watched = Arc::clone(&writer);
         let on_duty =
             context.vitals.duties.register(context.id.as_str(), WAITS, Part::Inside, move || {
@@ -272,7 +277,16 @@ impl SinkConfig for RawVaultConfig {
                 Work { waiting, done, refused: 0 }
             });
         let context = context.clone();
-        Ok(Box::new(RawVault { context, writer, dead_letters, metrics, commits, memory, on_duty }))
+        Ok(Box::new(RawVault {
+            context,
+            writer,
+            dead_letters,
+            metrics,
+            commits,
+            disk,
+            memory,
+            on_duty,
+        }))
     }
 }
 
@@ -283,30 +297,6 @@ fn no_room(bytes: u64, share: &Budget) -> BuildError {
         "its staging needs {wanted}, and of {limit} for vaults {used} are used: make `staging` \
          smaller, or `somatic.memory.shares.vault` larger"
     ))
-}
-
-/// Says what recovery found; with `--strict`, acknowledged requests that are gone end the start.
-fn tell_damage(context: &Context, report: &RecoveryReport) -> Result<(), BuildError> {
-    let is_damage = |fault: &Fault| fault.kind != FaultKind::TornTail;
-    if report.acknowledged_lost.is_empty() && !report.faults.iter().any(is_damage) {
-        return Ok(());
-    }
-    let lost = report.lost_records();
-    tracing::error!(
-        vault = %context.id,
-        acknowledged_lost = lost,
-        seqs = ?report.acknowledged_lost,
-        quarantined = ?report.quarantined,
-        faults = report.faults.len(),
-        "Vault was damaged; `gophership vault verify` says how."
-    );
-    if context.vaults.on_loss() == OnLoss::Refuse && 0 < lost {
-        return Err(BuildError::Option(format!(
-            "{lost} acknowledged requests are missing from the vault; without --strict it starts, \
-             and delivers the rest"
-        )));
-    }
-    Ok(())
 }
 
 /// Books the records of a request that was dropped although nobody had delivered it.
@@ -328,6 +318,8 @@ struct RawVault {
     dead_letters: Arc<DeadLetters>,
     metrics: VaultMetrics,
     commits: CommitWatch,
+    /// If it lies on a file system of its own.
+    disk: Option<DiskWatch>,
     /// Given back when the vault is closed.
     memory: Grant,
     on_duty: OnDuty,
@@ -371,6 +363,9 @@ impl RawVault {
     fn report(&mut self) {
         let stats = self.writer.stats();
         self.commits.look(&stats, Instant::now());
+        if let Some(disk) = &mut self.disk {
+            disk.look();
+        }
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.metrics.used_bytes.set(gauge(stats.used_bytes));
         self.metrics.staged_bytes.set(gauge(stats.staged_bytes));

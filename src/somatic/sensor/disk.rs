@@ -2,6 +2,7 @@
 
 use std::ffi::CString;
 use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 use std::time::Instant;
@@ -13,6 +14,7 @@ use crate::somatic::reading::Place;
 use crate::somatic::reading::Readings;
 use crate::somatic::reading::Sense;
 use crate::somatic::reading::Sensor;
+use crate::somatic::reading::permille;
 
 /// The file system is asked this often at most; in between the last answer is repeated.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -65,6 +67,15 @@ impl Sensor for DiskSensor {
             }
         }
     }
+}
+
+/// How full the file system of a folder is, in thousandths, as [`DiskSensor`] counts; `None` if it is
+/// not there, or does not count. Blocks as long as the file system hangs.
+#[must_use]
+pub fn used_disk_permille(folder: &Path) -> Option<u32> {
+    let (used, whole) = blocks(&rustix::fs::statvfs(folder).ok()?);
+    #[expect(clippy::cast_precision_loss, reason = "thousandths need no more")]
+    permille(used as f64, whole as f64)
 }
 
 /// What is used, and what may be used. What is kept for root counts as neither.

@@ -28,7 +28,7 @@ use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::time::Instant;
 
-pub use self::disk::DiskSensor;
+pub use self::disk::{DiskSensor, used_disk_permille};
 pub use self::lag::LagSensor;
 pub use self::memory::{MemoryBudget, MemorySensor};
 pub use self::stall::StallSensor;

@@ -52,6 +52,11 @@ impl Place {
         self.mount(name, &["-t", "tmpfs", "-o", &size, "tmpfs"])
     }
 
+    /// Mounts a ramfs.
+    pub(super) fn ramfs(&mut self, name: &str) -> PathBuf {
+        self.mount(name, &["-t", "ramfs", "ramfs"])
+    }
+
     /// Gives a tmpfs another size.
     pub(super) fn resize(at: &Path, bytes: u64) {
         must("mount", &["-o", &format!("remount,size={bytes}"), &text(at)]);

@@ -28,6 +28,8 @@ const TAKES_WITHIN: Duration = Duration::from_secs(2);
 const DRAINED_WITHIN: Duration = Duration::from_secs(30);
 /// Disks of the long tier that are filled at the same time.
 const DISKS: u64 = 4;
+/// A full disk is sensed as so full; the last segments of it the vault does not use.
+const SENSED_PERMILLE: i64 = 850;
 /// Refusals that make a disk full, not only slow.
 const REFUSALS: usize = 4;
 
@@ -142,6 +144,11 @@ impl Cycle<'_> {
             violations.push(format!("still taking after {FULL_WITHIN:?}"));
         }
         tokio::time::sleep(self.hold).await;
+        let place = [("sense", "disk"), ("place", "vault")];
+        let sensed = process.metrics().await.sum("gophership_somatic_pressure_permille", &place);
+        if sensed < SENSED_PERMILLE {
+            violations.push(format!("the full disk is sensed as {sensed} of 1000"));
+        }
         let is_restarted = random.u8(0..3) == 0;
         let load = if is_restarted {
             let seen = load.stop().await;

@@ -9,6 +9,7 @@
 //! | `start` | the server starts on a full disk, and on 5,000 segments | root, loop devices |
 //! | `disk_errors` | writes and syncs fail, injected and real | the same, strace, zram |
 //! | `slow_disk` | syncs and writes take long | strace, a `blkio` cgroup |
+//! | `buffered` | the vault lies where there is no direct I/O | root |
 //! | `descriptors` | the server has 64 descriptors | prlimit |
 //! | `memory` | the server has little memory | root, a `memory` cgroup |
 //! | `hard` | the drill on a disk that fills up, with a kill and a flipped bit | root, loop devices |
@@ -19,6 +20,7 @@
 //! says what, and counts as left out, never as passed.
 
 mod at_call;
+mod buffered;
 mod burst;
 mod cgroup;
 mod child;
@@ -54,6 +56,7 @@ pub(crate) fn suites() -> Vec<Suite> {
         killed::STOPPED,
         full_disk::SUITE,
         start::SUITE,
+        buffered::SUITE,
         disk_errors::SUITE,
         descriptors::SUITE,
         memory::SUITE,

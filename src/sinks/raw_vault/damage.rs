@@ -1,0 +1,32 @@
+//! What recovery found to be damaged, for the log.
+
+use crate::config::running::BuildError;
+use crate::config::running::Context;
+use crate::config::running::OnLoss;
+use crate::vault::Fault;
+use crate::vault::FaultKind;
+use crate::vault::RecoveryReport;
+
+/// Says what recovery found; with `--strict`, acknowledged requests that are gone end the start.
+pub(super) fn tell(context: &Context, report: &RecoveryReport) -> Result<(), BuildError> {
+    let is_damage = |fault: &Fault| fault.kind != FaultKind::TornTail;
+    if report.acknowledged_lost.is_empty() && !report.faults.iter().any(is_damage) {
+        return Ok(());
+    }
+    let lost = report.lost_records();
+    tracing::error!(
+        vault = %context.id,
+        acknowledged_lost = lost,
+        seqs = ?report.acknowledged_lost,
+        quarantined = ?report.quarantined,
+        faults = report.faults.len(),
+        "Vault was damaged; `gophership vault verify` says how."
+    );
+    if context.vaults.on_loss() == OnLoss::Refuse && 0 < lost {
+        return Err(BuildError::Option(format!(
+            "{lost} acknowledged requests are missing from the vault; without --strict it starts, \
+             and delivers the rest"
+        )));
+    }
+    Ok(())
+}

@@ -221,7 +221,7 @@ impl<C: Courier> Shared<C> {
         }
         self.metrics.rejected.inc();
         self.tally.done();
-        self.warn(what, reason);
+        self.warn(what, None, reason);
         parcel.rejected(reason);
         Vec::new()
     }
@@ -240,7 +240,8 @@ impl<C: Courier> Shared<C> {
                 answered => return Some(answered),
             };
             self.metrics.retries.inc();
-            self.warn("Backend did not take a request; it is sent again.", &reason);
+            let endpoint = self.fleet.name(idx);
+            self.warn("Backend did not take a request; it is sent again.", endpoint, &reason);
             tried.add(idx);
             // The first of them that may be asked again decides.
             soonest = Some(soonest.map_or(after.unwrap_or_default(), |soonest| {
@@ -322,17 +323,18 @@ impl<C: Courier> Shared<C> {
         self.metrics.bytes.inc_by(parcel.cost_bytes());
         if rejected > 0 {
             self.metrics.partially_rejected.inc_by(rejected);
-            self.warn("Backend rejected some records of a request.", message);
+            self.warn("Backend rejected some records of a request.", None, message);
         }
         parcel.delivered_except(rejected);
     }
 
-    fn warn(&self, what: &'static str, reason: &str) {
+    fn warn(&self, what: &'static str, endpoint: Option<&str>, reason: &str) {
         let now = Instant::now();
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
         if warned.is_none_or(|last| now.duration_since(last) >= WARN_EVERY) {
             *warned = Some(now);
-            tracing::warn!(sink = %self.sink, reason, "{what}");
+            let endpoint = endpoint.map(tracing::field::display);
+            tracing::warn!(sink = %self.sink, endpoint, reason, "{what}");
         }
     }
 }

@@ -233,6 +233,11 @@ impl Fleet {
         }
     }
 
+    /// What an endpoint is called.
+    pub(super) fn name(&self, idx: usize) -> Option<&str> {
+        self.shown.get(idx).map(|endpoint| &*endpoint.name)
+    }
+
     /// Whether no endpoint is there.
     pub(super) fn is_out(&self) -> bool {
         self.lock().is_out()

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Condvar;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -108,6 +109,8 @@ pub struct Log {
     pub(super) used_bytes: AtomicU64,
     /// The limit of `used_bytes`; none for a log that nobody writes.
     max_bytes: u64,
+    /// No spare segment stands by and none can be made.
+    pub(super) is_full: AtomicBool,
     /// How long reads are tried that the disk does not answer.
     pub(super) read_patience: Duration,
     pub(super) dropped: Mutex<Dropped>,
@@ -146,6 +149,7 @@ impl Log {
             changed: Condvar::new(),
             used_bytes: AtomicU64::new(used_bytes),
             max_bytes: u64::MAX,
+            is_full: AtomicBool::new(false),
             read_patience: Duration::ZERO,
             dropped: Mutex::new(dropped),
             durable_seq: AtomicU64::new(durable_seq),
@@ -178,15 +182,24 @@ impl Log {
         self.used_bytes.load(Ordering::Acquire)
     }
 
+    /// Returns whether no room could be made for another segment.
+    pub(super) fn is_full(&self) -> bool {
+        self.is_full.load(Ordering::Acquire)
+    }
+
     /// Sets the limit that [`Log::fill_permille`] is measured by.
     pub(super) fn with_limit(mut self, max_bytes: u64) -> Self {
         self.max_bytes = max_bytes;
         self
     }
 
-    /// Returns how much of the disk budget is used, in thousandths.
+    /// Returns how much of the disk budget is used, in thousandths; all of it while the vault is full,
+    /// which it also is when the disk is.
     #[must_use]
     pub fn fill_permille(&self) -> u32 {
+        if self.is_full() {
+            return 1000;
+        }
         let permille = u128::from(self.used_bytes()) * 1000 / u128::from(self.max_bytes.max(1));
         u32::try_from(permille.min(1000)).unwrap_or(1000)
     }

@@ -20,8 +20,6 @@ pub(super) struct Gauges {
     pub(super) is_ended: AtomicBool,
     /// Repeated disk failures.
     pub(super) has_failed: AtomicBool,
-    /// No spare segment stands by and none can be made.
-    pub(super) is_full: AtomicBool,
     /// The last attempt to make a spare failed, and not for want of space.
     pub(super) has_disk_trouble: AtomicBool,
     /// Closed segments that were not sealed yet, so perhaps not synced.

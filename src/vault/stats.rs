@@ -79,7 +79,7 @@ impl<C: Completion> Writer<C> {
             commits_ahead: gauges.commits_ahead.load(Ordering::Relaxed),
             durable_seq: self.log.durable_seq(),
             backlog: self.log.backlog(),
-            is_full: gauges.is_full.load(Ordering::Acquire),
+            is_full: self.log.is_full(),
             has_failed: gauges.has_failed.load(Ordering::Acquire),
             suspect_segments: gauges.suspect_segments.load(Ordering::Relaxed),
             unread_segments: gauges.unread_segments.load(Ordering::Relaxed),

@@ -91,7 +91,7 @@ impl<C: Completion> Writer<C> {
         let gauges = self.gauges();
         self.retry_delay(if gauges.has_failed.load(Ordering::Acquire) {
             RefusalReason::Failed
-        } else if gauges.is_full.load(Ordering::Acquire) {
+        } else if self.log.is_full() {
             RefusalReason::VaultFull
         } else {
             RefusalReason::StagingFull
@@ -122,7 +122,7 @@ impl<C: Completion> Writer<C> {
     /// Whether the vault is full and the open segment does not take these bytes any more.
     fn is_out_of_room(&self, span_bytes: u64) -> bool {
         let gauges = self.gauges();
-        gauges.is_full.load(Ordering::Acquire) && {
+        self.log.is_full() && {
             let staged = gauges.staged_bytes.load(Ordering::Acquire);
             gauges.room_bytes.load(Ordering::Acquire) < staged + span_bytes
         }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::Condvar;
 use std::sync::Mutex;
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
@@ -84,10 +85,9 @@ impl Depot {
     }
 
     /// Takes the next spare, waiting while one is being made; `None` when none can be made.
-    pub(in crate::vault) fn take_spare(&self, gauges: &Gauges) -> Option<Spare> {
-        let is_waiting = |state: &mut DepotState| {
-            state.spares.is_empty() && !gauges.is_full.load(Ordering::Acquire)
-        };
+    pub(in crate::vault) fn take_spare(&self, is_full: &AtomicBool) -> Option<Spare> {
+        let is_waiting =
+            |state: &mut DepotState| state.spares.is_empty() && !is_full.load(Ordering::Acquire);
         let waited = self.changed.wait_timeout_while(lock(&self.state), SPARE_WAIT_MAX, is_waiting);
         let (mut state, _) = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
         let spare = state.spares.pop_front();
@@ -98,10 +98,10 @@ impl Depot {
 
     /// Puts an unused spare back to where it came from: with it the vault is not full, whatever was
     /// found while it was away.
-    pub(in crate::vault) fn return_spare(&self, spare: Spare, gauges: &Gauges) {
+    pub(in crate::vault) fn return_spare(&self, spare: Spare, is_full: &AtomicBool) {
         let mut state = lock(&self.state);
         state.spares.push_front(spare);
-        gauges.is_full.store(false, Ordering::Release);
+        is_full.store(false, Ordering::Release);
     }
 
     /// Whether a spare stands by.
@@ -124,9 +124,9 @@ impl Depot {
     /// Says whether the vault is full and wakes whoever waits for a spare.
     ///
     /// The writer may have taken a spare that was just made: no spare then does not mean no room.
-    fn announce(&self, gauges: &Gauges, is_made: bool) {
+    fn announce(&self, is_full: &AtomicBool, is_made: bool) {
         let state = lock(&self.state);
-        gauges.is_full.store(!is_made && state.spares.is_empty(), Ordering::Release);
+        is_full.store(!is_made && state.spares.is_empty(), Ordering::Release);
         drop(state);
         self.changed.notify_all();
     }
@@ -174,7 +174,7 @@ impl Helper {
                     let is_trouble = made.is_err_and(|e| e.kind() != io::ErrorKind::StorageFull);
                     self.gauges.has_disk_trouble.store(is_trouble, Ordering::Release);
                     next_try = Instant::now() + if is_made { Duration::ZERO } else { RETRY_EVERY };
-                    self.depot.announce(&self.gauges, is_made);
+                    self.depot.announce(&self.log.is_full, is_made);
                 }
                 Turn::Tidy => {
                     self.tidy();
@@ -294,7 +294,7 @@ impl Helper {
             let available = log.files.available_bytes(&log.dir)?;
             Ok::<bool, io::Error>(is_over(log) || available < 2 * bytes)
         };
-        if is_over(&self.log) {
+        if is_short(&self.log)? {
             self.tidy();
         }
         if is_short(&self.log)? && self.options.when_full == WhenFull::DropOldest {
@@ -363,21 +363,21 @@ mod tests {
 
     #[test]
     fn a_spare_that_was_taken_at_once_does_not_make_the_vault_full() {
-        let (depot, gauges) = (Depot::new(VecDeque::new()), Gauges::default());
-        depot.announce(&gauges, true);
-        assert!(!gauges.is_full.load(Ordering::Acquire));
-        depot.announce(&gauges, false);
-        assert!(gauges.is_full.load(Ordering::Acquire));
+        let (depot, is_full) = (Depot::new(VecDeque::new()), AtomicBool::new(false));
+        depot.announce(&is_full, true);
+        assert!(!is_full.load(Ordering::Acquire));
+        depot.announce(&is_full, false);
+        assert!(is_full.load(Ordering::Acquire));
     }
 
     #[test]
     fn a_spare_that_comes_back_ends_what_was_found_without_it() {
-        let (depot, gauges) = (Depot::new(VecDeque::new()), Gauges::default());
-        depot.announce(&gauges, false);
+        let (depot, is_full) = (Depot::new(VecDeque::new()), AtomicBool::new(false));
+        depot.announce(&is_full, false);
         let (files, dir) = (SimFileSystem::default(), std::path::Path::new("/vault"));
         crate::vault::fs::FileSystem::create_dir(&files, dir).unwrap();
         let made = spare::create_spare(&files, dir, SegmentId(1), 4096).unwrap();
-        depot.return_spare(made, &gauges);
-        assert!(!gauges.is_full.load(Ordering::Acquire));
+        depot.return_spare(made, &is_full);
+        assert!(!is_full.load(Ordering::Acquire));
     }
 }

@@ -18,12 +18,12 @@ impl<C: Completion> Committer<C> {
     /// Makes the next spare the active segment, with room for a group of this many bytes. Without a
     /// spare the segment in use stays in use, for records that still fit.
     pub(in crate::vault) fn open_segment(&mut self, group_bytes: u64) -> bool {
-        let Some(spare) = self.depot.take_spare(&self.shared.gauges) else { return false };
+        let Some(spare) = self.depot.take_spare(&self.log.is_full) else { return false };
         let spare = match self.enlarge(spare, group_bytes) {
             Ok(spare) => spare,
             Err(spare) => {
                 if let Some(spare) = spare {
-                    self.depot.return_spare(spare, &self.shared.gauges);
+                    self.depot.return_spare(spare, &self.log.is_full);
                 }
                 return false;
             }

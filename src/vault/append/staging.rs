@@ -37,6 +37,9 @@ const SHARED_FROM_BYTES: usize = 16 << 10;
 /// From there on combining two checksums is cheaper than reading the bytes once more.
 const COMBINE_FROM_BYTES: usize = 16 << 10;
 
+/// What compresses better than this is staged only where there is room for so much of it.
+const PACKED_AT_BEST: usize = 8;
+
 /// Memory for compressing one record.
 struct Scratch {
     small: CompressTable,
@@ -141,23 +144,29 @@ impl Staging {
         shared: Option<&Bytes>,
         fill_permille: impl FnOnce() -> u32,
     ) -> Option<StagedRecord> {
-        if self.slabs.free() == 0 {
+        // Whoever finds no room comes again and again: it must cost nothing but the look.
+        if self.slabs.free() <= self.least_in_slabs(record) {
             return None;
         }
-        let raw_crc = format::crc(record.payload);
         let is_packed = self.effort.compresses(fill_permille, self.is_half_empty());
         if let Some(payload) = shared
             && !is_packed
             && SHARED_FROM_BYTES <= payload.len()
             && let Some(memory) = self.share(record.attrs, payload)
         {
-            return Some(self.finish(record, raw_crc, Codec::Raw, payload, memory));
+            return Some(self.finish(record, Codec::Raw, payload, memory));
         }
         if record.payload.len() <= self.slab_record_bytes_max {
-            self.stage_in_slabs(record, raw_crc, is_packed)
+            self.stage_in_slabs(record, is_packed)
         } else {
-            self.stage_in_own_memory(record, raw_crc, is_packed)
+            self.stage_in_own_memory(record, is_packed)
         }
+    }
+
+    /// Bytes of slabs that a record needs at the least, however well it compresses.
+    const fn least_in_slabs(&self, record: &NewRecord<'_>) -> usize {
+        let len = record.payload.len();
+        if len <= self.slab_record_bytes_max { len / PACKED_AT_BEST } else { 0 }
     }
 
     /// Whether the disk keeps up.
@@ -174,7 +183,6 @@ impl Staging {
     fn stage_in_slabs(
         self: &Arc<Self>,
         record: &NewRecord<'_>,
-        raw_crc: u32,
         is_packed: bool,
     ) -> Option<StagedRecord> {
         // With every scratch in use the payload is stored as it came: never wait.
@@ -186,8 +194,7 @@ impl Staging {
             None => (Codec::Raw, record.payload),
         };
         let memory = self.slabs.copy(record.attrs, payload);
-        let staged =
-            memory.map(|chain| self.finish(record, raw_crc, codec, payload, Memory::Slabs(chain)));
+        let staged = memory.map(|chain| self.finish(record, codec, payload, Memory::Slabs(chain)));
         if let Some(scratch) = scratch {
             let is_full = self.scratches.push(scratch).is_err();
             debug_assert!(!is_full, "a scratch returns to its own place");
@@ -198,7 +205,6 @@ impl Staging {
     fn stage_in_own_memory(
         self: &Arc<Self>,
         record: &NewRecord<'_>,
-        raw_crc: u32,
         is_packed: bool,
     ) -> Option<StagedRecord> {
         let raw_len = record.payload.len();
@@ -225,7 +231,7 @@ impl Staging {
         let stored_len = record.attrs.len() + payload.len();
         let memory = Memory::Own { attrs: record.attrs.to_vec(), payload, reserved_bytes };
         let body = Body { staging: Arc::clone(self), stored_len, memory };
-        Some(staged(record, raw_crc, codec, stored_crc, body))
+        Some(staged(record, format::crc(record.payload), codec, stored_crc, body))
     }
 
     /// Reserves memory for a large record: within the limit, or alone.
@@ -250,11 +256,11 @@ impl Staging {
     fn finish(
         self: &Arc<Self>,
         record: &NewRecord<'_>,
-        raw_crc: u32,
         codec: Codec,
         payload: &[u8],
         memory: Memory,
     ) -> StagedRecord {
+        let raw_crc = format::crc(record.payload);
         let stored_crc = if codec == Codec::Raw && COMBINE_FROM_BYTES <= payload.len() {
             format::crc_behind(record.attrs, raw_crc, payload.len())
         } else {
@@ -412,6 +418,27 @@ mod tests {
         drop(shared);
         assert!(staging.slabs.free() == staging.slabs.capacity());
         assert_eq!(staging.shared_bytes.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn who_finds_no_room_pays_for_no_checksum() {
+        for (payload_len, what) in [(100 << 10, "slabs"), (4 << 20, "memory of its own")] {
+            let staging = Staging::new(1 << 20, Compression::Lz4).unwrap();
+            let payload: Vec<u8> = (0..payload_len).map(|_| fastrand::u8(..)).collect();
+            let mut held = Vec::new();
+            while let Some(record) = stage(&staging, &[], &payload) {
+                held.push(record);
+            }
+            held.extend(std::iter::from_fn(|| stage(&staging, &[], &payload[..8_000])));
+            let time_of = |act: &dyn Fn()| {
+                let began = std::time::Instant::now();
+                (0..200).for_each(|_| act());
+                began.elapsed()
+            };
+            let checksum = time_of(&|| _ = std::hint::black_box(format::crc(&payload)));
+            let refusal = time_of(&|| assert!(stage(&staging, &[], &payload).is_none()));
+            assert!(refusal * 4 < checksum, "{what}: {refusal:?}, {checksum:?}");
+        }
     }
 
     #[test]

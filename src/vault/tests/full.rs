@@ -69,11 +69,13 @@ fn full_and_back(files: &SimFileSystem, options: Options) {
         assert!(0 < stored);
         assert!(bench.writer.stats().is_full && !bench.writer.has_room());
         assert!(bench.writer.stats().used_bytes <= max_bytes);
+        assert_eq!(bench.writer.fill_permille(), 1000, "whichever of disk and budget is short");
         assert_eq!(drain(&mut reader), stored);
         id += stored;
         let freed = Instant::now();
         wait_until("room again", || bench.writer.has_room());
         assert!(freed.elapsed() < Duration::from_secs(2));
+        assert!(bench.writer.fill_permille() < 1000);
     }
 }
 

@@ -17,6 +17,8 @@ use super::process::Process;
 /// connection of another test can sit on one between two starts.
 const PORTS_FROM: u16 = 10_000;
 const PORTS: u16 = 20_000;
+/// Between the first ports of two processes that were started one after the other; a prime.
+const PORTS_APART: u32 = 7_919;
 
 /// A directory with a configuration, and the ports that are named in it.
 pub(crate) struct Site {
@@ -91,7 +93,8 @@ impl Site {
 /// An address on loopback that nobody uses, and that no other test of this process is given.
 pub(crate) fn free_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = u16::try_from(std::process::id() % u32::from(PORTS)).unwrap_or(0);
+    let spread = std::process::id().wrapping_mul(PORTS_APART);
+    let first = u16::try_from(spread % u32::from(PORTS)).unwrap_or(0);
     loop {
         let step = NEXT.fetch_add(1, Ordering::Relaxed);
         let port = PORTS_FROM + (first + step % PORTS) % PORTS;

@@ -3,6 +3,7 @@
 //! | file | what is done | needs |
 //! |---|---|---|
 //! | `killed` | the server is killed, or asked to end, under load | |
+//! | `spill` | the server is asked to end with its memory full | |
 //! | `at_call` | a process is killed at a chosen system call | strace |
 //! | `power` | the power of ext4 and XFS is cut | root, loop devices, `mkfs.ext4`, `mkfs.xfs` |
 //! | `full_disk` | a small disk fills up and has space again | root, loop devices |
@@ -36,6 +37,7 @@ mod power;
 mod server;
 mod shutdown;
 mod slow_disk;
+mod spill;
 mod squeezed;
 mod start;
 mod strace;
@@ -54,6 +56,7 @@ pub(crate) fn suites() -> Vec<Suite> {
         at_call::SUITE,
         power::SUITE,
         killed::STOPPED,
+        spill::SUITE,
         full_disk::SUITE,
         start::SUITE,
         buffered::SUITE,

@@ -288,22 +288,7 @@ impl Helper {
 
     fn make_spare(&mut self) -> io::Result<()> {
         let bytes = self.options.segment_bytes;
-        let is_over = |log: &Log| self.options.max_bytes < log.used_bytes() + bytes;
-        // One more segment stays free on the disk, for what lives beside the segments.
-        let is_short = |log: &Log| {
-            let available = log.files.available_bytes(&log.dir)?;
-            Ok::<bool, io::Error>(is_over(log) || available < 2 * bytes)
-        };
-        if is_short(&self.log)? {
-            self.tidy();
-        }
-        if is_short(&self.log)? && self.options.when_full == WhenFull::DropOldest {
-            // One at a time: space may come back late, when a reader lets go of the file.
-            self.log.drop_oldest()?;
-        }
-        if is_short(&self.log)? {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
+        self.ensure_room(bytes)?;
         let id = SegmentId(self.next_segment);
         let made = spare::create_spare(&*self.log.files, &self.log.dir, id, bytes);
         if let Err(error) = &made
@@ -316,6 +301,34 @@ impl Helper {
         lock(&self.depot.state).spares.push_back(made?);
         self.log.used_bytes.fetch_add(bytes, Ordering::AcqRel);
         Ok(())
+    }
+
+    /// Sees that a spare has room: by retention, and by dropping the oldest segment if that was asked
+    /// for.
+    fn ensure_room(&mut self, bytes: u64) -> io::Result<()> {
+        if !self.is_short_of(bytes)? {
+            return Ok(());
+        }
+        self.tidy();
+        if !self.is_short_of(bytes)? {
+            return Ok(());
+        }
+        // One at a time: space may come back late, when a reader lets go of the file.
+        if self.options.when_full == WhenFull::DropOldest
+            && self.log.drop_oldest()?
+            && !self.is_short_of(bytes)?
+        {
+            return Ok(());
+        }
+        Err(io::ErrorKind::StorageFull.into())
+    }
+
+    /// Whether a segment would be too much for the budget or the disk, on which one more stays free for
+    /// what lives beside the segments.
+    fn is_short_of(&self, bytes: u64) -> io::Result<bool> {
+        let log = &self.log;
+        Ok(self.options.max_bytes < log.used_bytes() + bytes
+            || log.files.available_bytes(&log.dir)? < 2 * bytes)
     }
 
     /// Drops the oldest segments for a record that is larger than one, and comes again.

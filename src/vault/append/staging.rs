@@ -144,10 +144,6 @@ impl Staging {
         shared: Option<&Bytes>,
         fill_permille: impl FnOnce() -> u32,
     ) -> Option<StagedRecord> {
-        // Whoever finds no room comes again and again: it must cost nothing but the look.
-        if self.slabs.free() <= self.least_in_slabs(record) {
-            return None;
-        }
         let is_packed = self.effort.compresses(fill_permille, self.is_half_empty());
         if let Some(payload) = shared
             && !is_packed
@@ -155,6 +151,10 @@ impl Staging {
             && let Some(memory) = self.share(record.attrs, payload)
         {
             return Some(self.finish(record, Codec::Raw, payload, memory));
+        }
+        // Whoever finds no room comes again and again: it must cost nothing but the look.
+        if self.slabs.free() <= self.least_in_slabs(record) {
+            return None;
         }
         if record.payload.len() <= self.slab_record_bytes_max {
             self.stage_in_slabs(record, is_packed)

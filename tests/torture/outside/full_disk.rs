@@ -25,6 +25,8 @@ const MIB: u64 = 1 << 20;
 const LEFT: u64 = 12 * MIB;
 const FULL_WITHIN: Duration = Duration::from_secs(20);
 const TAKES_WITHIN: Duration = Duration::from_secs(2);
+/// Retention runs once a second, after the cursor was saved.
+const LET_GO_WITHIN: Duration = Duration::from_secs(5);
 const DRAINED_WITHIN: Duration = Duration::from_secs(30);
 /// Disks of the long tier that are filled at the same time.
 const DISKS: u64 = 4;
@@ -136,6 +138,10 @@ impl Cycle<'_> {
         sums: &mut Sums,
     ) -> Vec<String> {
         let mut violations = Vec::new();
+        server::remove_ballast(&self.ballast);
+        if !self.has_let_go().await {
+            violations.push(format!("{LET_GO_WITHIN:?} after delivery the disk is still in use"));
+        }
         self.scene.backend.set(Mode::Down);
         server::ballast(&self.ballast, LEFT);
         let shape = Shape { clients: 4, records: 1, padding: random.usize(8_000..200_000) };
@@ -192,6 +198,20 @@ impl Cycle<'_> {
         violations.extend(server::panicked(process));
         violations.extend(self.scene.settle(DRAINED_WITHIN, "after there was space").await);
         violations
+    }
+
+    /// Waits until what was delivered has made room for a ballast: a disk that is full without one is
+    /// full of what the backend has not, and has no space when the ballast goes.
+    async fn has_let_go(&self) -> bool {
+        let disk = self.ballast.parent().expect("a file lies in a directory");
+        let begun = Instant::now();
+        while server::free_bytes(disk) < 2 * LEFT {
+            if LET_GO_WITHIN < begun.elapsed() {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        true
     }
 }
 

@@ -17,6 +17,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::debt;
+use super::debt::Debt;
 use super::output::Output;
 use super::table::{Full, Placement};
 use crate::event::Batch;
@@ -33,6 +35,9 @@ use crate::metrics::SourceMetrics;
 
 /// How often a request that found no room asks again.
 const ROOM_RETRY: Duration = Duration::from_millis(10);
+/// How often it does once the source stops, when nothing else is left to do: often enough that the disk
+/// does not wait for the next one, be there room for a few large requests only.
+const LAST_RETRY: Duration = Duration::from_millis(2);
 
 /// So long a source that stops still waits for delivery before the vault takes over.
 const HURRY: Duration = Duration::from_millis(100);
@@ -282,7 +287,7 @@ impl Acceptor {
         deadline: Instant,
     ) -> Result<(), Refusal> {
         let owed = self.output.owed(waiter.served());
-        let mut debt = Debt { ledger: self.ledger, request, is_owed: true };
+        let mut debt = Debt::of(request, self.ledger);
         if self.copy_to_vault(request, owed, deadline, Some(&mut debt)).await {
             return Ok(());
         }
@@ -304,7 +309,7 @@ impl Acceptor {
             let (ticket, waiter) = ack::channel();
             let copy = Batch::second_copy(request, owed, ticket, self.ledger);
             // While the copy is out it carries the debt.
-            set_owed(&mut debt, false);
+            debt::set_owed(&mut debt, false);
             match vault.try_take(copy) {
                 Ok(()) => {
                     let outcome = tokio::time::timeout_at(deadline, waiter).await;
@@ -314,11 +319,12 @@ impl Acceptor {
                 }
                 Err(Full(copy)) => copy.withdrawn(),
             }
-            set_owed(&mut debt, true);
-            if Instant::now() + ROOM_RETRY >= deadline {
+            debt::set_owed(&mut debt, true);
+            let retry = if self.stop.is_cancelled() { LAST_RETRY } else { ROOM_RETRY };
+            if Instant::now() + retry >= deadline {
                 return false;
             }
-            tokio::time::sleep(ROOM_RETRY).await;
+            tokio::time::sleep(retry).await;
         }
     }
 
@@ -364,36 +370,9 @@ impl Acceptor {
     }
 }
 
-/// Records whose copies were all given back and that are in no bucket yet.
-struct Debt<'a> {
-    ledger: &'static Ledger,
-    request: &'a Request,
-    is_owed: bool,
-}
-
-impl Debt<'_> {
-    fn conclude(&mut self, bucket: Bucket) {
-        if std::mem::replace(&mut self.is_owed, false) {
-            self.ledger.conclude(self.request.signal, bucket, self.request.records);
-        }
-    }
-}
-
-impl Drop for Debt<'_> {
-    fn drop(&mut self) {
-        self.conclude(Bucket::RejectedAbandoned);
-    }
-}
-
 const fn place_of(placement: Placement) -> PlacedIn {
     match placement {
         Placement::Pipeline | Placement::Split => PlacedIn::Edges,
         Placement::Diverted | Placement::Spilled => PlacedIn::Vault,
-    }
-}
-
-fn set_owed(debt: &mut Option<&mut Debt<'_>>, is_owed: bool) {
-    if let Some(debt) = debt {
-        debt.is_owed = is_owed;
     }
 }

@@ -7,6 +7,7 @@
 //! What is decided for every request stands in `reflex.rs`; read that first.
 
 pub mod accept;
+mod debt;
 pub mod edge;
 mod output;
 mod pulse;

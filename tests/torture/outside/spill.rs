@@ -16,9 +16,11 @@ use super::server;
 use super::server::Scene;
 
 const MIB: i64 = 1 << 20;
-/// Of each request, of which every client has one that waits for its answer: some 800 KiB, which
-/// compress as telemetry does.
-const RECORDS: u64 = 8_000;
+/// Of each request, of which every client has one that waits for its answer; they compress as telemetry
+/// does. Some 800 KiB, and 2 MiB, for which the vault has less memory.
+const RECORDS: [u64; 2] = [8_000, 20_000];
+/// That memory has room for.
+const RECORDS_MAX: u64 = 8_000_000;
 const TAKEN_WITHIN: Duration = Duration::from_mins(1);
 /// For up to a GiB. Unoptimised code compresses and sums more slowly.
 const ENDED_WITHIN: Duration =
@@ -28,8 +30,8 @@ const DRAINED_WITHIN: Duration = Duration::from_mins(2);
 pub(super) const SUITE: Suite = Suite {
     id: "C9",
     title: "SIGTERM while memory is full and the backend hangs: all of it is in the vault and answered, within a second per GiB, and delivered after the next start",
-    fast: 1,
-    long: 5,
+    fast: 2,
+    long: 6,
     needs: None,
     run,
 };
@@ -57,19 +59,23 @@ somatic: { mode: observe, memory: { budget: 3GiB, shares: { ingest: 45%, edges: 
 "#;
 
 fn run(run: &mut Run) {
-    let clients = if run.tier == Tier::Fast { 64 } else { 1_000 };
-    for seed in run.seed..run.seed + run.runs {
-        server::block_on(spill(run, seed, clients));
+    for (seed, records) in (run.seed..run.seed + run.runs).zip(RECORDS.into_iter().cycle()) {
+        let clients = if run.tier == Tier::Fast { 64 } else { RECORDS_MAX / records };
+        server::block_on(spill(run, seed, (clients, records)));
         run.done(1);
     }
 }
 
-async fn spill(run: &mut Run, seed: u64, clients: usize) {
+async fn spill(run: &mut Run, seed: u64, (clients, records): (u64, u64)) {
     let mut scene = Scene::new(YAML).await;
     let mut process = scene.start().await;
     scene.backend.set(Mode::Hang);
-    let load = scene.load(Shape { clients, records: RECORDS, padding: 0 });
-    let all = clients as u64 * RECORDS;
+    let load = scene.load(Shape {
+        clients: usize::try_from(clients).unwrap_or(usize::MAX),
+        records,
+        padding: 0,
+    });
+    let all = clients * records;
     process.measured(TAKEN_WITHIN, "all are taken", |metrics| in_flight(metrics) == all).await;
     let taken_bytes =
         process.metrics().await.sum("gophership_memory_used_bytes", &[("share", "ingest")]);
@@ -84,7 +90,7 @@ async fn spill(run: &mut Run, seed: u64, clients: usize) {
     if ENDED_WITHIN < took {
         violations.push(format!("ended only after {took:?}"));
     }
-    if answered < clients as u64 {
+    if answered < clients {
         violations.push(format!("{answered} of {clients} requests were answered with OK"));
     }
     if log.contains("panicked") {
@@ -101,7 +107,7 @@ async fn spill(run: &mut Run, seed: u64, clients: usize) {
     for violation in violations {
         run.violation(seed, violation);
     }
-    run.note(format!("{} MiB: ended after {took:.1?}", taken_bytes / MIB));
+    run.note(format!("{} MiB in {clients} requests: ended after {took:.1?}", taken_bytes / MIB));
 }
 
 /// Records that are taken and not yet anywhere.

@@ -277,7 +277,7 @@ sources:
   otlp: {{ type: otlp, grpc: {{ listen: "{address}" }}, pivot: vault }}
 sinks:
   hole: {{ type: blackhole, inputs: [otlp] }}
-  vault: {{ type: raw_vault, max_size: 16GiB, durability: {durability} }}
+  vault: {{ type: raw_vault, max_size: 16GiB, durability: {durability}, replay: off }}
 control: {{ socket: "{dir}/control.sock" }}
 metrics: {{ listen: off }}
 "#,

@@ -392,7 +392,7 @@ sources:
   otlp: {{ type: otlp, ack: {ack}, grpc: {{ listen: "{address}" }}, pivot: vault }}
 sinks:
   hole: {{ type: blackhole, inputs: [otlp] }}
-  vault: {{ type: raw_vault, max_size: 8GiB, when_full: drop_oldest, durability: {durability}, compression: {compression} }}
+  vault: {{ type: raw_vault, max_size: 8GiB, when_full: drop_oldest, durability: {durability}, compression: {compression}, replay: off }}
 control: {{ socket: "{dir}/control.sock" }}
 metrics: {{ listen: "{metrics}" }}
 "#,

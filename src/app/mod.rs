@@ -331,12 +331,10 @@ impl ScrapeServer {
 
 type Outcome = (ComponentId, ComponentOutcome);
 
-/// A vault that takes over but is never replayed only fills; that may be meant, and may be a slip.
+/// A vault that is never replayed only fills; that may be meant, and may be a slip.
 fn warn_of_unread_vaults(config: &Config) {
-    for (vault, _) in config.sinks.iter().filter(|(_, sink)| sink.config.is_vault()) {
-        let is_read =
-            config.sources.values().any(|source| source.config.replays() == Some(vault.as_str()));
-        if !is_read {
+    for (vault, sink) in &config.sinks {
+        if sink.config.is_replayed_by_default() && !config.is_replayed(vault) {
             tracing::warn!(%vault, "No vault_replay reads this vault: what it takes stays there.");
         }
     }

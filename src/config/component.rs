@@ -71,6 +71,10 @@ pub trait SourceConfig: Debug + Send + Sync {
         None
     }
 
+    /// Told before anything else of the only vault that stands by, if there is just one: a source that
+    /// names none pivots to it.
+    fn pivot_by_default(&mut self, _vault: &str) {}
+
     /// Returns the vault that the source reads, if it reads one.
     fn replays(&self) -> Option<&str> {
         None
@@ -133,6 +137,11 @@ pub trait SinkConfig: Debug + Send + Sync {
     /// Whether the sink is a vault: something a source can pivot to and replay from. A vault may
     /// have no inputs.
     fn is_vault(&self) -> bool {
+        false
+    }
+
+    /// Whether the sink is a vault that is to be replayed even if nobody says so.
+    fn is_replayed_by_default(&self) -> bool {
         false
     }
 

@@ -109,6 +109,14 @@ impl Config {
         }
     }
 
+    /// Whether a source or a sink replays a vault.
+    #[must_use]
+    pub fn is_replayed(&self, vault: &ComponentId) -> bool {
+        let sources = self.sources.values().map(|source| source.config.replays());
+        let mut all = sources.chain(self.sinks.values().map(|sink| sink.config.replays()));
+        all.any(|name| name == Some(vault.as_str()))
+    }
+
     /// Returns the path of the control socket: the option, or `control.sock` in `data_dir`.
     #[must_use]
     pub fn control_socket(&self) -> PathBuf {

@@ -182,7 +182,26 @@ impl<'n> Draft<'n> {
                 draft.decode_section(section, entry, findings);
             }
         }
+        draft.pivot_by_default();
+        for piece in &draft.pieces {
+            if let Some(config) = &piece.config {
+                let (path, values) = (piece.path(&[]), config.values());
+                option_problems::add(findings, root, &path, config.problems(), values.as_ref());
+            }
+        }
         draft
+    }
+
+    /// Lets sources that name no vault pivot to the only one that stands by: a vault that reads nothing.
+    fn pivot_by_default(&mut self) {
+        let stands_by = |piece: &&Piece<'_>| piece.is_vault() && piece.inputs().is_empty();
+        let mut vaults = self.pieces.iter().filter(stands_by).map(|piece| piece.id);
+        let (Some(vault), None) = (vaults.next(), vaults.next()) else { return };
+        for piece in &mut self.pieces {
+            if let Some(AnyConfig::Source(config)) = &mut piece.config {
+                config.pivot_by_default(vault);
+            }
+        }
     }
 
     fn decode_section(&mut self, section: Section, entry: &'n Entry, findings: &mut Findings) {
@@ -305,9 +324,6 @@ fn decode_component<'n>(
     if unknown(findings) {
         // Its inputs stand under a misspelt name, so what it reads is unknown.
         piece.shared = None;
-    }
-    if let Some(config) = &piece.config {
-        option_problems::add(findings, root, &path, config.problems(), config.values().as_ref());
     }
     piece
 }

@@ -31,9 +31,11 @@ mod nearest;
 mod node;
 mod option_problems;
 mod output;
+mod pivot;
 mod reference;
 mod registry;
 mod render;
+mod replay;
 pub mod running;
 mod schema;
 mod settings;
@@ -72,6 +74,7 @@ pub use level::AttributeLevel;
 pub use memory::MemoryConfig;
 pub use memory::MemoryShares;
 pub use output::OutputId;
+pub use pivot::PivotOption;
 pub use reference::reference;
 pub use registry::ComponentInfo;
 pub use registry::Section;
@@ -171,5 +174,7 @@ fn load_into(
     }
     let draft = Draft::decode(&root, findings);
     validate::validate(&draft, findings);
-    if findings.is_empty() { draft.into_config() } else { None }
+    let mut config = if findings.is_empty() { draft.into_config()? } else { return None };
+    replay::add_missing(&mut config);
+    Some(config)
 }

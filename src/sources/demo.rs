@@ -12,6 +12,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::config::ComponentInfo;
 use crate::config::OptionProblem;
+use crate::config::PivotOption;
 use crate::config::Section;
 use crate::config::SourceConfig;
 use crate::config::running::BuildError;
@@ -44,15 +45,17 @@ struct DemoConfig {
     rate: u64,
     /// Stop after this many records; 0 means never.
     count: u64,
-    /// The vault that takes over when an edge is full or the zone is red.
-    pivot: Option<String>,
+    /// The vault that takes over when an edge is full or the zone is red; by default the only one there is
+    /// without `inputs`. `off`: none.
+    #[schemars(with = "Option<String>")]
+    pivot: PivotOption,
     /// The same seed makes the same records.
     seed: u64,
 }
 
 impl Default for DemoConfig {
     fn default() -> Self {
-        Self { rate: 10, count: 0, pivot: None, seed: 1 }
+        Self { rate: 10, count: 0, pivot: PivotOption::default(), seed: 1 }
     }
 }
 
@@ -69,7 +72,11 @@ inventory::submit! {
 #[typetag::serde(name = "demo")]
 impl SourceConfig for DemoConfig {
     fn pivot(&self) -> Option<&str> {
-        self.pivot.as_deref()
+        self.pivot.vault()
+    }
+
+    fn pivot_by_default(&mut self, vault: &str) {
+        self.pivot.set_default(vault);
     }
 
     fn problems(&self) -> Vec<OptionProblem> {

@@ -256,7 +256,7 @@ sinks:
   a: { type: blackhole, inputs: [t] }
   b: { type: blackhole, inputs: [two] }
   c: { type: blackhole, inputs: [two, one] }
-  vault: { type: raw_vault }
+  vault: { type: raw_vault, replay: off }
 ";
         let config = crate::config::load_text("test", yaml, &|_| None).unwrap();
         let graph = Graph::new(&config);
@@ -291,7 +291,7 @@ transforms:
 sinks:
   a: { type: blackhole, inputs: [r.x] }
   b: { type: blackhole, inputs: [t, r.x, r.unmatched] }
-  vault: { type: raw_vault }
+  vault: { type: raw_vault, replay: off }
 ";
 
     #[test]
@@ -324,11 +324,12 @@ sinks:
         };
         assert_eq!(relief(ROUTED, "a"), ["b", "t"]);
         assert!(relief(ROUTED, "r").is_empty(), "everything goes through it");
-        let without =
-            ROUTED.replace("  vault: { type: raw_vault }", "").replace(", pivot: vault", "");
+        let without = ROUTED
+            .replace("  vault: { type: raw_vault, replay: off }", "")
+            .replace(", pivot: vault", "");
         assert!(relief(&without, "a").is_empty());
         let both = ROUTED.replace("inputs: [in]", "inputs: [in, other]");
-        let both = both.replace("transforms:", "  other: { type: demo }\ntransforms:");
+        let both = both.replace("transforms:", "  other: { type: demo, pivot: off }\ntransforms:");
         assert!(relief(&both, "a").is_empty(), "what `other` sends would have to wait");
     }
 }

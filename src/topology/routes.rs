@@ -155,7 +155,7 @@ sinks:
   a: { type: otlp, endpoint: 'http://a:1', inputs: [between, one, both] }
   b: { type: otlp, endpoint: 'http://b:1', inputs: [between] }
   c: { type: otlp, endpoint: 'http://c:1', inputs: [both] }
-  vault: { type: raw_vault }
+  vault: { type: raw_vault, replay: off }
 ";
 
     /// The table of a source while some sinks are out and some have no way in.

@@ -298,7 +298,7 @@ mod tests {
 sinks:
   a: {{ type: blackhole, inputs: [d], buffer: {{ bytes: 30MiB }} }}
   b: {{ type: blackhole, inputs: [d], buffer: {{ bytes: 10MiB }} }}
-  v: {{ type: raw_vault }}
+  v: {{ type: raw_vault, replay: off }}
 somatic: {{ memory: {{ budget: {budget}, shares: {{ edges: 25% }} }} }}
 "
             );

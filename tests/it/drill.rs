@@ -250,7 +250,7 @@ fn without_a_vault_the_queues_of_clients_overflow() {
     assert!(0 < records["dropped_by_queue"].as_u64().unwrap(), "{document:#}");
     assert_eq!(records["missing"], 0, "{document:#}");
     let notes = document["drill"]["notes"].to_string();
-    assert!(notes.contains("names no vault") && notes.contains("is full after"), "{notes}");
+    assert!(notes.contains("has no vault") && notes.contains("is full after"), "{notes}");
 }
 
 /// Scenario: configurations without anything to drill, or with a filter.

@@ -35,7 +35,7 @@ sources:
 sinks:
   backend: { type: otlp, inputs: [otlp], endpoint: "http://$BACKEND" }
   other: { type: otlp, inputs: [otlp], endpoint: "http://127.0.0.1:1" }
-  vault: { type: raw_vault, max_size: 128MiB, segment_size: 1MiB }
+  vault: { type: raw_vault, max_size: 128MiB, segment_size: 1MiB, replay: off }
 "#;
 
 fn is_out(metrics: &Metrics) -> bool {

@@ -31,7 +31,7 @@ sources:
   otlp: { type: otlp, grpc: { listen: "$GRPC" }, pivot: vault }
 sinks:
   backend: { type: otlp, inputs: [otlp], endpoint: "http://$BACKEND" }
-  vault: { type: raw_vault, max_size: 128MiB, segment_size: 1MiB }
+  vault: { type: raw_vault, max_size: 128MiB, segment_size: 1MiB, replay: off }
 "#;
 
 const OPTIONAL_WORK: &str = r#"

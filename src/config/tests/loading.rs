@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use crate::config::OutputId;
 use crate::config::load_file;
 use crate::config::tests::EXAMPLE;
 use crate::config::tests::load;
@@ -47,6 +48,65 @@ fn everything_but_components_has_a_default() {
     assert_eq!(config.control_socket(), Path::new("./gophership-data/control.sock"));
     let off = load(&format!("{}metrics: {{ listen: off }}\n", demo(""))).unwrap();
     assert_eq!(off.metrics.listen, None);
+}
+
+#[test]
+fn the_only_vault_that_stands_by_is_the_pivot_of_whoever_names_none() {
+    let pivot = |source: &str, vaults: &str| {
+        let config = load(&format!(
+            "sources: {{ a: {{ type: otlp{source} }} }}
+sinks:
+  out: {{ type: blackhole, inputs: [a] }}
+{vaults}"
+        ));
+        config.map(|config| config.sources["a"].config.pivot().map(str::to_owned))
+    };
+    let (one, read) = ("  v: { type: raw_vault }\n", "  w: { type: raw_vault, inputs: [a] }\n");
+    let both = format!("{one}{read}");
+    assert_eq!(pivot("", "").unwrap(), None);
+    assert_eq!(pivot("", one).unwrap().as_deref(), Some("v"));
+    assert_eq!(pivot(", ack: journaled", one).unwrap().as_deref(), Some("v"));
+    assert_eq!(pivot("", read).unwrap(), None, "it is for what it reads");
+    assert_eq!(pivot("", &both).unwrap().as_deref(), Some("v"));
+    assert_eq!(pivot(", pivot: w", read).unwrap().as_deref(), Some("w"));
+    assert_eq!(pivot(", pivot: off", read).unwrap(), None);
+    assert!(pivot(", pivot: off", one).is_err(), "nobody uses the vault");
+    let third = format!("{one}  u: {{ type: raw_vault }}\n");
+    assert!(pivot("", &third).is_err(), "which one it is has to be said");
+}
+
+#[test]
+fn a_vault_is_replayed_to_those_who_read_the_sources_that_pivot_to_it() {
+    let inputs = |vault: &str, more: &str| {
+        let config = load(&format!(
+            "sources: {{ a: {{ type: otlp }}, b: {{ type: demo, pivot: off }}{more} }}
+transforms: {{ t: {{ type: enrich, inputs: [a, b] }} }}
+sinks:
+  x: {{ type: blackhole, inputs: [t] }}
+  y: {{ type: blackhole, inputs: [b, a] }}
+  z: {{ type: blackhole, inputs: [b] }}
+  v: {{ type: raw_vault{vault} }}
+"
+        ))
+        .unwrap();
+        let names = |inputs: &[OutputId]| {
+            inputs.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        };
+        let sinks = ["x", "y", "z", "v"].map(|id| names(&config.sinks[id].inputs));
+        let replay = config.sources.get("v_replay");
+        assert_eq!(replay.is_some_and(|it| it.config.replays() == Some("v")), replay.is_some());
+        (replay.is_some(), names(&config.transforms["t"].inputs), sinks.join(", "))
+    };
+    let told = |is_there, t: &str, sinks: &str| (is_there, t.to_owned(), sinks.to_owned());
+    let none = told(false, "a b", "t, b a, b, ");
+    assert_eq!(inputs("", ""), told(true, "a b v_replay", "t, b a v_replay, b, "));
+    assert_eq!(inputs(", replay: off", ""), none);
+    let named = "sources: { a: { type: otlp }, r: { type: vault_replay, vault: v } }
+sinks: { x: { type: blackhole, inputs: [a, r] }, v: { type: raw_vault } }";
+    assert_eq!(load(named).unwrap().sources.len(), 2, "somebody replays it");
+    let taken = "sources: { v_replay: { type: demo } }
+sinks: { x: { type: blackhole, inputs: [v_replay] }, v: { type: raw_vault } }";
+    assert_eq!(load(taken).unwrap().sources.len(), 1);
 }
 
 #[test]

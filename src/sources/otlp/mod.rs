@@ -41,6 +41,7 @@ use crate::config::ByteSize;
 use crate::config::ComponentInfo;
 use crate::config::HumanDuration;
 use crate::config::OptionProblem;
+use crate::config::PivotOption;
 use crate::config::Resource;
 use crate::config::Section;
 use crate::config::Site;
@@ -85,8 +86,10 @@ struct OtlpConfig {
     /// After this long without delivery the vault takes the request, and the sender gets its OK;
     /// without a `pivot` nothing happens then.
     patience: HumanDuration,
-    /// The vault that takes over when an edge is full or the zone is red.
-    pivot: Option<String>,
+    /// The vault that takes over when an edge is full or the zone is red; by default the only one there is
+    /// without `inputs`. `off`: none.
+    #[schemars(with = "Option<String>")]
+    pivot: PivotOption,
     /// The sender has an answer by then; keep it below the sender's own deadline, which is 10s in
     /// most SDKs.
     answer_within: HumanDuration,
@@ -140,7 +143,7 @@ impl Default for OtlpConfig {
             http: None,
             ack: AckOption::Delivered,
             patience: HumanDuration(Duration::from_secs(1)),
-            pivot: None,
+            pivot: PivotOption::default(),
             answer_within: HumanDuration(Duration::from_secs(8)),
             message_size_max: ByteSize(64 << 20),
             in_flight_max: ByteSize(96 << 20),
@@ -189,7 +192,11 @@ impl SourceConfig for OtlpConfig {
     }
 
     fn pivot(&self) -> Option<&str> {
-        self.pivot.as_deref()
+        self.pivot.vault()
+    }
+
+    fn pivot_by_default(&mut self, vault: &str) {
+        self.pivot.set_default(vault);
     }
 
     fn is_journaled(&self) -> bool {
@@ -205,7 +212,7 @@ impl SourceConfig for OtlpConfig {
 
     fn problems(&self) -> Vec<OptionProblem> {
         let mut problems = Vec::new();
-        if self.is_journaled() && self.pivot.is_none() {
+        if self.is_journaled() && self.pivot().is_none() {
             problems.push(OptionProblem::new(
                 "ack",
                 "journaled needs a `pivot`: the vault to journal to",
@@ -244,7 +251,7 @@ impl SourceConfig for OtlpConfig {
         }
         // The vault would refuse it each time it is sent again.
         let kept_max = vault::Options::new("").record_bytes_max;
-        if self.pivot.is_some() && kept_max < self.message_size_max.0 {
+        if self.pivot().is_some() && kept_max < self.message_size_max.0 {
             let kept_max = ByteSize(kept_max);
             let message =
                 format!("must be at most {kept_max} with a `pivot`: a vault takes no more");
@@ -329,14 +336,12 @@ mod tests {
 
     #[test]
     fn a_source_with_a_vault_takes_nothing_that_the_vault_does_not() {
-        let problems = |pivot: Option<&str>, mib: u64| {
-            let pivot = pivot.map(str::to_owned);
+        let problems = |vault: &str, mib: u64| {
+            let mut pivot = PivotOption::default();
+            pivot.set_default(vault);
             let message_size_max = ByteSize(mib << 20);
             OtlpConfig { pivot, message_size_max, ..OtlpConfig::default() }.problems().len()
         };
-        assert_eq!(
-            [problems(Some("v"), 64), problems(Some("v"), 65), problems(None, 65)],
-            [0, 1, 0]
-        );
+        assert_eq!([problems("v", 64), problems("v", 65), problems("off", 65)], [0, 1, 0]);
     }
 }

@@ -61,20 +61,18 @@ mod exit {
 /// What is drilled without a configuration: everything it does not name has its default.
 const MINIMAL: &str = "
 sources:
-  otlp: { type: otlp, pivot: vault }
-  replay: { type: vault_replay, vault: vault }
+  otlp: { type: otlp }
 sinks:
-  backend: { type: otlp, inputs: [otlp, replay], endpoint: 'http://localhost:4317' }
+  backend: { type: otlp, inputs: [otlp], endpoint: 'http://localhost:4317' }
   vault: { type: raw_vault }
 ";
 /// The same with two sinks.
 const TWO_SINKS: &str = "
 sources:
-  otlp: { type: otlp, pivot: vault }
-  replay: { type: vault_replay, vault: vault }
+  otlp: { type: otlp }
 sinks:
-  backend: { type: otlp, inputs: [otlp, replay], endpoint: 'http://localhost:4317' }
-  other: { type: otlp, inputs: [otlp, replay], endpoint: 'http://localhost:4417' }
+  backend: { type: otlp, inputs: [otlp], endpoint: 'http://localhost:4317' }
+  other: { type: otlp, inputs: [otlp], endpoint: 'http://localhost:4417' }
   vault: { type: raw_vault }
 ";
 /// The one of them that is out.

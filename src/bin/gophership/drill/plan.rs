@@ -90,12 +90,12 @@ pub(super) fn plan(config: &Config) -> Result<Plan, String> {
             .map(|(idx, _)| idx)
             .collect();
         if sinks.is_empty() {
-            plan.notes.push(format!("source {id:?} leads to no `otlp` sink and is left alone"));
+            plan.notes.push(format!("source `{id}` leads to no `otlp` sink and is left alone"));
             continue;
         }
         if pivot.is_none() {
-            let note = "names no vault (`pivot`): what the backend does not take has to wait";
-            plan.notes.push(format!("source {id:?} {note}"));
+            let note = "has no vault (`pivot`): what the backend does not take has to wait";
+            plan.notes.push(format!("source `{id}` {note}"));
         }
         let source = id.to_string();
         let protocol = match options(&*entry.config) {
@@ -108,10 +108,10 @@ pub(super) fn plan(config: &Config) -> Result<Plan, String> {
         return Err("none of its `otlp` sources leads to an `otlp` sink".to_owned());
     }
     for (id, _) in config.sources.iter().filter(|(_, entry)| entry.kind == "demo") {
-        plan.notes.push(format!("source {id:?} makes records of its own, which are not counted"));
+        plan.notes.push(format!("source `{id}` makes records of its own, which are not counted"));
     }
     for id in of_kind("file") {
-        plan.notes.push(format!("sink {id:?} writes into the drill's own directory"));
+        plan.notes.push(format!("sink `{id}` writes into the drill's own directory"));
     }
     Ok(plan)
 }

@@ -71,8 +71,13 @@ pub trait SourceConfig: Debug + Send + Sync {
         None
     }
 
-    /// Told before anything else of the only vault that stands by, if there is just one: a source that
-    /// names none pivots to it.
+    /// Whether a vault could take over, and the options do not say which.
+    fn wants_pivot(&self) -> bool {
+        false
+    }
+
+    /// Told before anything else of the vault that is the only one it could be: a source that names none
+    /// pivots to it.
     fn pivot_by_default(&mut self, _vault: &str) {}
 
     /// Returns the vault that the source reads, if it reads one.

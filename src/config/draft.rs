@@ -34,6 +34,7 @@ use crate::config::node::Value;
 use crate::config::node::display_path;
 use crate::config::option_problems;
 use crate::config::output::OutputId;
+use crate::config::pivot;
 use crate::config::registry;
 use crate::config::registry::Section;
 use crate::config::settings::Settings;
@@ -125,6 +126,11 @@ impl Piece<'_> {
         }
     }
 
+    /// Whether a vault could take over, and nothing says which.
+    pub(super) fn wants_pivot(&self) -> bool {
+        matches!(&self.config, Some(AnyConfig::Source(config)) if config.wants_pivot())
+    }
+
     /// Returns the vault that the component reads.
     pub(super) fn replays(&self) -> Option<&str> {
         match &self.config {
@@ -182,7 +188,7 @@ impl<'n> Draft<'n> {
                 draft.decode_section(section, entry, findings);
             }
         }
-        draft.pivot_by_default();
+        pivot::set_defaults(&mut draft.pieces);
         for piece in &draft.pieces {
             if let Some(config) = &piece.config {
                 let (path, values) = (piece.path(&[]), config.values());
@@ -190,18 +196,6 @@ impl<'n> Draft<'n> {
             }
         }
         draft
-    }
-
-    /// Lets sources that name no vault pivot to the only one that stands by: a vault that reads nothing.
-    fn pivot_by_default(&mut self) {
-        let stands_by = |piece: &&Piece<'_>| piece.is_vault() && piece.inputs().is_empty();
-        let mut vaults = self.pieces.iter().filter(stands_by).map(|piece| piece.id);
-        let (Some(vault), None) = (vaults.next(), vaults.next()) else { return };
-        for piece in &mut self.pieces {
-            if let Some(AnyConfig::Source(config)) = &mut piece.config {
-                config.pivot_by_default(vault);
-            }
-        }
     }
 
     fn decode_section(&mut self, section: Section, entry: &'n Entry, findings: &mut Findings) {

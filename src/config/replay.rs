@@ -27,31 +27,38 @@ pub(super) fn add_missing(config: &mut Config) {
     }
 }
 
-/// Lets whoever reads a source that pivots to the vault read a replay of it as well; without such a
-/// reader, or if its name is taken, there is none.
+/// Lets those who read the sources of a vault read a replay of it as well. There is none if nobody does,
+/// if sources have different readers, to each of whom only some of it is to come, or if its name is taken.
 fn add(config: &mut Config, vault: &ComponentId) -> Option<()> {
     let id: ComponentId = format!("{vault}_replay").parse().ok()?;
     let is_taken = config.sources.contains_key(&id)
         || config.transforms.contains_key(&id)
         || config.sinks.contains_key(&id);
-    if is_taken {
+    let pivots = config.sources.iter().filter(|(_, it)| it.config.pivot() == Some(vault.as_str()));
+    let mut ways = pivots.map(|(source, _)| readers(config, source));
+    let way = ways.next().filter(|way| !way.is_empty() && !is_taken)?;
+    if !ways.all(|other| other == way) {
         return None;
     }
-    let pivots = config.sources.iter().filter(|(_, it)| it.config.pivot() == Some(vault.as_str()));
-    let sources: BTreeSet<ComponentId> = pivots.map(|(id, _)| id.clone()).collect();
-    let transforms = config.transforms.values_mut().map(|it| &mut it.inputs);
-    let sinks = config.sinks.values_mut().map(|it| &mut it.inputs);
-    let mut is_read = false;
-    for inputs in transforms.chain(sinks) {
-        if inputs.iter().any(|input| sources.contains(&input.component)) {
+    drop(ways);
+    let options = json!({ KIND: { "vault": vault.as_str() } });
+    let options: Box<dyn SourceConfig> = serde_json::from_value(options).ok()?;
+    let transforms = config.transforms.iter_mut().map(|(id, it)| (id, &mut it.inputs));
+    let sinks = config.sinks.iter_mut().map(|(id, it)| (id, &mut it.inputs));
+    for (reader, inputs) in transforms.chain(sinks) {
+        if way.contains(reader) {
             inputs.push(OutputId::from(id.clone()));
-            is_read = true;
         }
     }
-    if is_read {
-        let options = json!({ KIND: { "vault": vault.as_str() } });
-        let options: Box<dyn SourceConfig> = serde_json::from_value(options).ok()?;
-        config.sources.insert(id, SourceEntry { kind: KIND.to_owned(), config: options });
-    }
+    config.sources.insert(id, SourceEntry { kind: KIND.to_owned(), config: options });
     Some(())
+}
+
+/// Who reads a source.
+fn readers(config: &Config, source: &ComponentId) -> BTreeSet<ComponentId> {
+    let transforms = config.transforms.iter().map(|(id, it)| (id, &it.inputs));
+    let sinks = config.sinks.iter().map(|(id, it)| (id, &it.inputs));
+    let reads = |inputs: &[OutputId]| inputs.iter().any(|input| input.component == *source);
+    let all = transforms.chain(sinks).filter(|(_, inputs)| reads(inputs));
+    all.map(|(id, _)| id.clone()).collect()
 }

@@ -46,7 +46,8 @@ struct DemoConfig {
     /// Stop after this many records; 0 means never.
     count: u64,
     /// The vault that takes over when an edge is full or the zone is red; by default the only one there is
-    /// without `inputs`. `off`: none.
+    /// without `inputs`, if what it replays comes to those who read this source, and to nobody else.
+    /// `off`: none.
     #[schemars(with = "Option<String>")]
     pivot: PivotOption,
     /// The same seed makes the same records.
@@ -73,6 +74,10 @@ inventory::submit! {
 impl SourceConfig for DemoConfig {
     fn pivot(&self) -> Option<&str> {
         self.pivot.vault()
+    }
+
+    fn wants_pivot(&self) -> bool {
+        self.pivot.is_unset()
     }
 
     fn pivot_by_default(&mut self, vault: &str) {

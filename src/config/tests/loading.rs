@@ -71,6 +71,19 @@ sinks:
     assert_eq!(pivot(", pivot: w", read).unwrap().as_deref(), Some("w"));
     assert_eq!(pivot(", pivot: off", read).unwrap(), None);
     assert!(pivot(", pivot: off", one).is_err(), "nobody uses the vault");
+    let replayed = |inputs: &str| {
+        let config = load(&format!(
+            "sources: {{ a: {{ type: otlp }}, r: {{ type: vault_replay, vault: v }} }}
+sinks:
+  x: {{ type: blackhole, inputs: [a, r] }}
+  y: {{ type: blackhole, inputs: {inputs} }}
+{one}"
+        ));
+        config.unwrap().sources["a"].config.pivot().map(str::to_owned)
+    };
+    assert_eq!(replayed("[r, a]").as_deref(), Some("v"));
+    assert_eq!(replayed("[a]"), None, "y would miss what the vault took");
+    assert_eq!(replayed("[r]"), None, "y would get what is not for it");
     let third = format!("{one}  u: {{ type: raw_vault }}\n");
     assert!(pivot("", &third).is_err(), "which one it is has to be said");
 }
@@ -101,6 +114,10 @@ sinks:
     let none = told(false, "a b", "t, b a, b, ");
     assert_eq!(inputs("", ""), told(true, "a b v_replay", "t, b a v_replay, b, "));
     assert_eq!(inputs(", replay: off", ""), none);
+    let apart = "sources: { a: { type: demo, pivot: v }, b: { type: demo, pivot: v } }
+sinks: { x: { type: blackhole, inputs: [a] }, y: { type: blackhole, inputs: [b] }, v: { type: raw_vault } }";
+    assert_eq!(load(apart).unwrap().sources.len(), 2, "to each of them comes only a part");
+    assert!(load(&apart.replace(", pivot: v", "")).is_err(), "nobody uses the vault");
     let named = "sources: { a: { type: otlp }, r: { type: vault_replay, vault: v } }
 sinks: { x: { type: blackhole, inputs: [a, r] }, v: { type: raw_vault } }";
     assert_eq!(load(named).unwrap().sources.len(), 2, "somebody replays it");

@@ -87,7 +87,8 @@ struct OtlpConfig {
     /// without a `pivot` nothing happens then.
     patience: HumanDuration,
     /// The vault that takes over when an edge is full or the zone is red; by default the only one there is
-    /// without `inputs`. `off`: none.
+    /// without `inputs`, if what it replays comes to those who read this source, and to nobody else.
+    /// `off`: none.
     #[schemars(with = "Option<String>")]
     pivot: PivotOption,
     /// The sender has an answer by then; keep it below the sender's own deadline, which is 10s in
@@ -193,6 +194,10 @@ impl SourceConfig for OtlpConfig {
 
     fn pivot(&self) -> Option<&str> {
         self.pivot.vault()
+    }
+
+    fn wants_pivot(&self) -> bool {
+        self.pivot.is_unset()
     }
 
     fn pivot_by_default(&mut self, vault: &str) {

@@ -133,9 +133,8 @@ fn pace(name: &str, records: usize, rate: u64) -> bool {
     let is_undisturbed = others <= OTHERS_MAX;
     let is_in_time = placed.at(9_900).is_some_and(|p99| p99 <= PLACED_WITHIN);
     // Who asks for LZ4 whatever it costs (the default leaves it out while requests wait for a processor)
-    // waits for it: it takes longer than that for a request of 250 KB alone. Requests of 100 records are
-    // shown only: ten thousand a second take most of what two processors have for load and server.
-    let is_promised = name != "red-synced-lz4" && 512 <= records;
+    // waits for it: it takes longer than that for a request of 250 KB alone.
+    let is_promised = name != "red-synced-lz4";
     !(is_promised && is_reached && is_undisturbed) || is_in_time
 }
 

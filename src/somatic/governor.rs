@@ -29,7 +29,7 @@ const NEWEST: f64 = 0.02;
 const REST_MAX: Duration = Duration::from_millis(500);
 
 /// Processors are short from this share of waits on, in thousandths, until it is below the other one.
-const SHORT_FROM_PERMILLE: u32 = 200;
+const SHORT_FROM_PERMILLE: u32 = 100;
 const SHORT_BELOW_PERMILLE: u32 = 50;
 
 /// Tells background workers how much they may do. Shared; reading it is one relaxed load.
@@ -139,7 +139,7 @@ mod tests {
             governor.are_processors_short()
         };
         assert_eq!(
-            [199, 200, 100, 50, 49, 199].map(&mut after),
+            [99, 100, 70, 50, 49, 99].map(&mut after),
             [false, true, true, true, false, false]
         );
     }

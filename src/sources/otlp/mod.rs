@@ -27,6 +27,7 @@ mod inflate;
 mod origin;
 mod reception;
 mod room;
+mod streams;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -18,7 +18,6 @@ use http::Request;
 use http::Response;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioExecutor;
 use hyper_util::rt::TokioIo;
 use hyper_util::rt::TokioTimer;
 use hyper_util::server::conn::auto::Builder;
@@ -33,6 +32,8 @@ use super::arrival::Arrivals;
 use super::desk::Desk;
 use super::grpc;
 use super::http as otlp_http;
+use super::streams::NewStreams;
+use super::streams::WithStreams;
 use crate::config::running::Stop;
 use crate::tls::ServerTls;
 
@@ -155,15 +156,16 @@ impl Reception {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let pull = self.counter.load().as_ref().map_or(0.0, |counter| counter.desk.pull());
-        let builder = self.builder(pull);
+        let streams = NewStreams::default();
+        let builder = self.builder(pull, streams.clone());
         let arrivals = Arrivals::default();
         let service = service_fn(|request| self.answer(request, arrivals.clone()));
         let stream = arrivals.clone().watch(stream);
         let connection = builder.serve_connection(TokioIo::new(stream), service);
-        tokio::pin!(connection);
+        let mut connection = WithStreams::new(connection, streams);
         tokio::select! {
-            result = connection.as_mut() => return result,
-            () = self.stop.cancelled() => connection.as_mut().graceful_shutdown(),
+            result = &mut connection => return result,
+            () = self.stop.cancelled() => connection.connection().graceful_shutdown(),
         }
         tokio::select! {
             result = connection => result,
@@ -193,8 +195,8 @@ impl Reception {
     }
 
     /// `pull` is how slow answers are, from 0 to 1: then a sender may send less before it is read.
-    fn builder(&self, pull: f64) -> Builder<TokioExecutor> {
-        let mut builder = Builder::new(TokioExecutor::new());
+    fn builder(&self, pull: f64, streams: NewStreams) -> Builder<NewStreams> {
+        let mut builder = Builder::new(streams);
         if self.terms.protocol == Protocol::Grpc {
             builder = builder.http2_only();
         }

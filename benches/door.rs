@@ -45,8 +45,8 @@ use gophership::otlp::demo::demo_logs;
 const ROUNDS: usize = 5;
 const WARM_UP: Duration = Duration::from_millis(300);
 const MEASURED: Duration = Duration::from_millis(1500);
-const CONNECTIONS: usize = 4;
-const STREAMS: usize = 8;
+/// Connections, and streams of each: several, and one that has to share a processor with its streams.
+const LOADS: [(usize, usize); 2] = [(4, 8), (1, 32)];
 /// Clock ticks per second of /proc/PID/stat; the kernel reports in hundredths on every platform.
 const TICKS: f64 = 100.0;
 
@@ -55,18 +55,21 @@ const SERVERS: [&str; 5] = ["bare", "green", "red-memory", "red-written", "red-s
 fn main() {
     let args: Vec<String> = std::env::args().collect();
     if let Some(position) = args.iter().position(|arg| arg == "--serve") {
-        return serve(&args[position + 1]);
+        return serve(&args[position + 1], Path::new(&args[position + 2]));
     }
-    for records in [100, 1000] {
-        compare(records);
+    for (connections, streams) in LOADS {
+        for records in [100, 1000] {
+            compare(records, connections, streams);
+        }
     }
 }
 
 /// Runs every server in turn, several rounds, and prints the medians.
-fn compare(records: usize) {
+fn compare(records: usize, connections: usize, streams: usize) {
     let request = demo_logs(records, 7, 1_700_000_000_000_000_000);
     let per_record = request.len() / records;
-    println!("\nrequests of {records} records of {per_record} bytes; medians of {ROUNDS} rounds");
+    println!("\n{connections} connections of {streams} streams");
+    println!("requests of {records} records of {per_record} bytes; medians of {ROUNDS} rounds");
     println!(
         "{:<12} {:>16} {:>14} {:>9} {:>9} {:>9}",
         "server", "records/CPU s", "records/s", "to bare", "p50 ms", "p99 ms"
@@ -74,7 +77,8 @@ fn compare(records: usize) {
     let mut figures: Vec<Vec<Figure>> = vec![Vec::new(); SERVERS.len()];
     for _ in 0..ROUNDS {
         for (name, figures) in SERVERS.iter().zip(&mut figures) {
-            figures.push(measure(name, &request, records));
+            let load = (connections, streams);
+            figures.push(measure(name, &request, records, load));
         }
     }
     let bare = median(figures[0].iter().map(|figure| figure.per_cpu_second));
@@ -108,18 +112,22 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 struct Server {
     process: Child,
     address: SocketAddr,
+    /// Its data, gigabytes of it: removed when the process is gone.
+    _dir: tempfile::TempDir,
 }
 
 impl Server {
     fn start(name: &str) -> Self {
+        let dir = tempfile::tempdir_in("target").unwrap();
         let mut process = Command::new(std::env::current_exe().unwrap())
             .args(["--serve", name])
+            .arg(dir.path())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        Self { process, address: line.trim().parse().unwrap() }
+        Self { process, address: line.trim().parse().unwrap(), _dir: dir }
     }
 
     fn cpu_seconds(&self) -> f64 {
@@ -138,11 +146,11 @@ impl Drop for Server {
     }
 }
 
-fn measure(name: &str, request: &Bytes, records: usize) -> Figure {
+fn measure(name: &str, request: &Bytes, records: usize, load: (usize, usize)) -> Figure {
     let server = Server::start(name);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let load = Load::start(server.address, request).await;
+        let load = Load::start(server.address, request, load).await;
         tokio::time::sleep(WARM_UP).await;
         let (done, cpu, begun) =
             (load.done.load(Ordering::Relaxed), server.cpu_seconds(), Instant::now());
@@ -183,13 +191,17 @@ async fn connect(endpoint: &Endpoint) -> Channel {
 }
 
 impl Load {
-    async fn start(address: SocketAddr, request: &Bytes) -> Self {
+    async fn start(
+        address: SocketAddr,
+        request: &Bytes,
+        (connections, streams): (usize, usize),
+    ) -> Self {
         let (done, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
         let mut clients = Vec::new();
-        for _ in 0..CONNECTIONS {
+        for _ in 0..connections {
             let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
             let channel = connect(&endpoint).await;
-            for _ in 0..STREAMS {
+            for _ in 0..streams {
                 let mut grpc = tonic::client::Grpc::new(channel.clone());
                 let (done, stop, request) = (Arc::clone(&done), Arc::clone(&stop), request.clone());
                 clients.push(tokio::spawn(async move {
@@ -222,12 +234,12 @@ impl Load {
 }
 
 /// Serves until killed; the first line on standard output is the address.
-fn serve(name: &str) {
+fn serve(name: &str, dir: &Path) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         match name {
             "bare" => serve_bare().await,
-            _ => serve_gophership(name).await,
+            _ => serve_gophership(name, dir).await,
         }
     });
 }
@@ -255,15 +267,14 @@ impl tonic::server::UnaryService<Bytes> for Forget {
     }
 }
 
-async fn serve_gophership(name: &str) {
-    let dir = tempfile::tempdir().unwrap();
+async fn serve_gophership(name: &str, dir: &Path) {
     let address = free_address();
     let durability = name.strip_prefix("red-").unwrap_or("synced");
-    let config = dir.path().join("bench.yaml");
-    std::fs::write(&config, yaml(dir.path(), address, durability)).unwrap();
+    let config = dir.join("bench.yaml");
+    std::fs::write(&config, yaml(dir, address, durability)).unwrap();
     let app = App::start(ConfigSource::File(config), OnLoss::Start).await.unwrap();
     if name.starts_with("red") {
-        hold_red(&dir.path().join("control.sock")).await;
+        hold_red(&dir.join("control.sock")).await;
     }
     println!("{address}");
     app.run().await.unwrap();

@@ -15,15 +15,15 @@ use super::answer::Answer;
 use super::backoff::Backoff;
 use super::concurrency::Concurrency;
 use super::concurrency::Limit;
-use super::fleet::Balance;
 use super::fleet::Fleet;
 use super::fleet::Lease;
-use super::fleet::Tried;
 use super::gather::Gatherer;
 use super::health::Health;
 use super::hopeless::FirstTries;
 use super::hopeless::Tries;
 use super::parcel::Parcel;
+use super::slots::Balance;
+use super::slots::Tried;
 use crate::event::Batch;
 use crate::event::Origin;
 use crate::flow::EdgeReceiver;
@@ -270,15 +270,20 @@ impl<C: Courier> Shared<C> {
             tokio::select! {
                 biased;
                 result = &mut sent => {
-                    let answer = result.unwrap_or_else(|_| Answer::unanswered("no answer in time"));
+                    let Ok(answer) = result else {
+                        let late = "no answer in time";
+                        lease.given_up(late);
+                        return Some(Answer::unanswered(late));
+                    };
                     self.judge(&answer, lease, began);
                     return Some(answer);
                 }
                 () = tokio::time::sleep(CLAIM_CHECK) => {}
             }
+            lease.waits();
             if parcel.is_claimed() {
                 // The source's patience was over before there was an answer.
-                lease.failed(None, "no answer while the source waited");
+                lease.given_up("no answer while the source waited");
                 self.counts_as_failed(began);
                 return None;
             }

@@ -1,9 +1,6 @@
 //! The endpoints of one sink: which of them the next attempt goes to, and whether any is there.
 //!
-//! An endpoint whose breaker is open is passed by. While another one is there, one request at a time
-//! asks whether it is back, and goes to the other one if it is not. While none is there requests
-//! wait, and one after the other asks: also while an earlier one has no answer yet, since an endpoint
-//! that hung and is back answers the new one at once.
+//! Of a sink whose endpoints are all out or silent, new requests are told before they come there.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -13,13 +10,15 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::breaker::Breaker;
 use super::engine::CLAIM_CHECK;
+use super::slots::Balance;
+use super::slots::Choice;
+use super::slots::Slot;
+use super::slots::Slots;
+use super::slots::Tried;
 use crate::metrics::EndpointMetrics;
 use crate::metrics::Metrics;
 use crate::somatic::Sense;
@@ -28,106 +27,6 @@ use crate::somatic::Vitals;
 
 /// As many endpoints may a sink have.
 pub const ENDPOINTS_MAX: usize = 16;
-
-/// How requests are spread over several endpoints.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Balance {
-    /// To the first that is there.
-    #[default]
-    Failover,
-    /// To the one with the fewest requests on their way; among equals by chance.
-    LeastLoaded,
-}
-
-/// Endpoints that a request has been sent to in vain, one bit each.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Tried(u32);
-
-impl Tried {
-    pub(super) const fn add(&mut self, idx: usize) {
-        self.0 |= 1 << idx;
-    }
-
-    const fn has(self, idx: usize) -> bool {
-        self.0 & (1 << idx) != 0
-    }
-
-    const fn is_none(self) -> bool {
-        self.0 == 0
-    }
-}
-
-/// What may be done now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Choice {
-    Go(usize),
-    /// None of those not yet tried may be asked before.
-    WaitUntil(Instant),
-    /// All have been tried.
-    Exhausted,
-}
-
-/// What is known of one endpoint.
-#[derive(Debug)]
-struct Slot {
-    breaker: Breaker,
-    in_flight: u32,
-    /// Of those, how many ask whether it is back.
-    asking: u32,
-}
-
-/// Decides; pure but for chance.
-#[derive(Debug)]
-struct Slots {
-    slots: Vec<Slot>,
-    balance: Balance,
-}
-
-impl Slots {
-    fn choose(&mut self, now: Instant, tried: Tried) -> Choice {
-        let untried = |(idx, _): &(usize, &Slot)| !tried.has(*idx);
-        let is_there = |(_, slot): &(usize, &Slot)| !slot.breaker.is_open();
-        let there = || self.slots.iter().enumerate().filter(untried).filter(is_there);
-        let best = match self.balance {
-            Balance::Failover => there().next(),
-            Balance::LeastLoaded => {
-                there().min_by_key(|(_, slot)| (slot.in_flight, fastrand::u32(..)))
-            }
-        };
-        let best = best.map(|(idx, _)| idx);
-        let may_ask = |(idx, slot): &(usize, &Slot)| match best {
-            None => true,
-            // A request that failed already is for one that is there. Those behind the best are not
-            // needed, so no request is risked for them.
-            Some(best) => {
-                let is_wanted = self.balance == Balance::LeastLoaded || *idx < best;
-                tried.is_none() && is_wanted && slot.asking == 0
-            }
-        };
-        let asked = self.slots.iter().enumerate().filter(untried).filter(may_ask);
-        let next = asked.filter_map(|(idx, slot)| Some((slot.breaker.ask_at()?, idx))).min();
-        match (next, best) {
-            (Some((at, idx)), _) if at <= now => {
-                if let Some(slot) = self.slots.get_mut(idx) {
-                    slot.breaker.asked(now, fastrand::f64());
-                }
-                Choice::Go(idx)
-            }
-            (_, Some(best)) => Choice::Go(best),
-            (Some((at, _)), None) => Choice::WaitUntil(at),
-            (None, None) => Choice::Exhausted,
-        }
-    }
-
-    fn is_out(&self) -> bool {
-        self.slots.iter().all(|slot| slot.breaker.is_open())
-    }
-
-    fn slot(&mut self, idx: usize) -> &mut Slot {
-        self.slots.get_mut(idx).expect("a lease names an endpoint of its fleet")
-    }
-}
 
 /// An endpoint, as it is shown.
 struct Shown {
@@ -172,7 +71,7 @@ impl Fleet {
                 vital: (endpoints.len() > 1).then(|| vitals.register(Sense::Circuit, &place)),
             }
         };
-        let slot = |_| Slot { breaker: Breaker::new(pause_min), in_flight: 0, asking: 0 };
+        let slot = |_| Slot::new(pause_min);
         Self {
             sink: sink.into(),
             shown: endpoints.iter().map(show).collect(),
@@ -226,7 +125,7 @@ impl Fleet {
                 let is_question = slot.breaker.is_open();
                 slot.in_flight += 1;
                 slot.asking += u32::from(is_question);
-                Ok(Lease { fleet: self, idx, is_question })
+                Ok(Lease { fleet: self, idx, is_question, began: now })
             }
             Choice::WaitUntil(at) => Err(Some(at)),
             Choice::Exhausted => Err(None),
@@ -248,11 +147,18 @@ impl Fleet {
         self.lock().slots.iter().map(|slot| slot.in_flight as usize).sum()
     }
 
-    fn succeeded(&self, idx: usize) -> bool {
+    fn succeeded(&self, idx: usize, began: Instant) -> bool {
+        let now = Instant::now();
         let mut slots = self.lock();
         let was_out = slots.is_out();
-        let out_for = slots.slot(idx).breaker.succeeded(Instant::now());
+        let slot = slots.slot(idx);
+        let was_silent = slot.silence.is_silent();
+        slot.silence.answered(began, now);
+        let out_for = slot.breaker.succeeded(now);
         drop(slots);
+        if was_silent {
+            self.show_all();
+        }
         let Some(endpoint) = self.shown.get(idx) else { return false };
         endpoint.metrics.answered.inc();
         let Some(out_for) = out_for else { return false };
@@ -290,9 +196,24 @@ impl Fleet {
         self.show_all();
     }
 
+    /// A request that was sent to an endpoint at `began` still waits for an answer.
+    fn waits(&self, idx: usize, began: Instant) {
+        let mut slots = self.lock();
+        let silence = &mut slots.slot(idx).silence;
+        let was_silent = silence.is_silent();
+        silence.waits(began, Instant::now());
+        let has_begun = silence.is_silent() && !was_silent;
+        drop(slots);
+        if has_begun {
+            self.show_all();
+            let endpoint = self.name(idx);
+            tracing::debug!(sink = %self.sink, endpoint, "Backend is silent; new requests pass by.");
+        }
+    }
+
     /// Tells whether none is there, as a reading of all or nothing.
     fn show_all(&self) {
-        let is_out = self.is_out() && 0 < self.present.load(Ordering::Acquire);
+        let is_out = self.lock().is_away() && 0 < self.present.load(Ordering::Acquire);
         self.vital.set_share(f64::from(u8::from(is_out)));
     }
 
@@ -314,6 +235,7 @@ pub(super) struct Lease<'a> {
     fleet: &'a Fleet,
     idx: usize,
     is_question: bool,
+    began: Instant,
 }
 
 impl Lease<'_> {
@@ -324,12 +246,23 @@ impl Lease<'_> {
     /// The endpoint answered with something else than "later". Returns whether that ended a time
     /// without any endpoint.
     pub(super) fn succeeded(self) -> bool {
-        self.fleet.succeeded(self.idx)
+        self.fleet.succeeded(self.idx, self.began)
+    }
+
+    /// There is no answer yet.
+    pub(super) fn waits(&self) {
+        self.fleet.waits(self.idx, self.began);
     }
 
     /// The attempt failed and may be repeated, not before `after` if the endpoint said so.
     pub(super) fn failed(self, after: Option<Duration>, reason: &str) {
+        self.fleet.lock().slot(self.idx).silence.heard(Instant::now());
         self.fleet.failed(self.idx, after, reason);
+    }
+
+    /// Nobody waits for the answer any longer, which counts as a failure.
+    pub(super) fn given_up(self, reason: &str) {
+        self.fleet.failed(self.idx, None, reason);
     }
 }
 
@@ -339,6 +272,14 @@ impl Drop for Lease<'_> {
         let slot = slots.slot(self.idx);
         slot.in_flight -= 1;
         slot.asking -= u32::from(self.is_question);
+        let ends_silence = slot.in_flight == 0 && slot.silence.is_silent();
+        if ends_silence {
+            slot.silence.end();
+        }
+        drop(slots);
+        if ends_silence {
+            self.fleet.show_all();
+        }
     }
 }
 
@@ -360,84 +301,7 @@ mod tests {
     use crate::somatic::Sensor as _;
 
     const PAUSE: Duration = Duration::from_millis(100);
-
-    fn slots(count: usize, balance: Balance) -> Slots {
-        let slot = |_| Slot { breaker: Breaker::new(PAUSE), in_flight: 0, asking: 0 };
-        Slots { slots: (0..count).map(slot).collect(), balance }
-    }
-
-    fn tried(indexes: &[usize]) -> Tried {
-        let mut tried = Tried::default();
-        for idx in indexes {
-            tried.add(*idx);
-        }
-        tried
-    }
-
-    impl Slots {
-        fn open(&mut self, idx: usize, now: Instant) {
-            for _ in 0..FAILURES {
-                self.slots[idx].breaker.failed(now, None);
-            }
-        }
-    }
-
-    #[test]
-    fn failover_takes_the_first_that_is_there_and_asks_only_those_before_it() {
-        let now = Instant::now();
-        let mut slots = slots(3, Balance::Failover);
-        assert_eq!(slots.choose(now, tried(&[])), Choice::Go(0));
-        assert_eq!(slots.choose(now, tried(&[0])), Choice::Go(1));
-        assert_eq!(slots.choose(now, tried(&[0, 1, 2])), Choice::Exhausted);
-        slots.open(0, now);
-        slots.open(2, now);
-        assert_eq!(slots.choose(now, tried(&[])), Choice::Go(1), "it is asked after a pause");
-        let later = now + PAUSE;
-        assert_eq!(slots.choose(later, tried(&[1])), Choice::Go(0), "nobody else is left");
-        let later = later + PAUSE * 2;
-        assert_eq!(slots.choose(later, tried(&[])), Choice::Go(0), "one asks");
-        slots.slots[0].asking = 1;
-        let later = later + PAUSE * 100;
-        assert_eq!(slots.choose(later, tried(&[])), Choice::Go(1), "one at a time");
-        slots.slots[0].breaker.succeeded(later);
-        assert_eq!(slots.choose(later, tried(&[])), Choice::Go(0), "the first is back");
-    }
-
-    #[test]
-    fn with_none_there_one_after_the_other_asks_also_without_an_answer() {
-        let now = Instant::now();
-        let mut slots = slots(2, Balance::Failover);
-        slots.open(0, now);
-        slots.open(1, now);
-        assert!(slots.is_out());
-        assert_eq!(slots.choose(now, tried(&[])), Choice::WaitUntil(now + PAUSE));
-        let later = now + PAUSE;
-        slots.slots[0].asking = 1;
-        assert_eq!(slots.choose(later, tried(&[])), Choice::Go(0));
-        assert_eq!(slots.choose(later, tried(&[])), Choice::Go(1));
-        let Choice::WaitUntil(at) = slots.choose(later, tried(&[])) else { panic!("both asked") };
-        assert!(later < at && at <= later + 2 * PAUSE);
-    }
-
-    #[test]
-    fn the_least_loaded_is_taken_and_equals_by_chance() {
-        let now = Instant::now();
-        let mut slots = slots(4, Balance::LeastLoaded);
-        slots.slots[1].in_flight = 1;
-        slots.open(3, now);
-        let mut taken = [0; 4];
-        for _ in 0..400 {
-            let Choice::Go(idx) = slots.choose(now, tried(&[])) else { panic!("three are there") };
-            taken[idx] += 1;
-        }
-        assert!(100 < taken[0] && 100 < taken[2] && taken[1] + taken[3] == 0, "{taken:?}");
-        assert_eq!(slots.choose(now, tried(&[0, 2])), Choice::Go(1));
-        assert_eq!(
-            slots.choose(now + PAUSE, tried(&[])),
-            Choice::Go(3),
-            "it asks behind others too"
-        );
-    }
+    const SILENCE: Duration = Duration::from_millis(220);
 
     fn fleet(count: usize) -> (Arc<Fleet>, Arc<Vitals>) {
         let vitals = Arc::new(Vitals::default());
@@ -473,8 +337,8 @@ mod tests {
         drop(present);
         assert_eq!(reading(&vitals, "backend"), Some(0), "nobody would notice that one is back");
         let _present = fleet.enter();
-        assert!(fleet.succeeded(1), "the time without any is over");
-        assert!(!fleet.succeeded(0));
+        assert!(fleet.succeeded(1, Instant::now()), "the time without any is over");
+        assert!(!fleet.succeeded(0, Instant::now()));
         assert_eq!(reading(&vitals, "backend"), Some(0));
         assert_eq!(reading(&vitals, "backend host0:4317"), Some(0));
     }
@@ -514,10 +378,34 @@ mod tests {
         // They wait before this task comes to its turn again.
         tokio::task::yield_now().await;
         let begun = Instant::now();
-        fleet.succeeded(0);
+        fleet.succeeded(0, Instant::now());
         for waiting in waiting {
             assert!(waiting.await.unwrap());
         }
         assert!(begun.elapsed() < CLAIM_CHECK);
+    }
+
+    #[tokio::test]
+    async fn a_sink_that_has_become_silent_counts_as_out_until_there_is_a_sign() {
+        let (fleet, vitals) = fleet(1);
+        let _present = fleet.enter();
+        let lease = || fleet.choose(Instant::now(), Tried::default()).ok().unwrap();
+        lease().succeeded();
+        let (first, second, third) = (lease(), lease(), lease());
+        first.waits();
+        assert_eq!(reading(&vitals, "backend"), Some(0));
+        tokio::time::sleep(SILENCE).await;
+        first.waits();
+        assert_eq!(reading(&vitals, "backend"), Some(1000));
+        assert!(!fleet.is_out(), "it is asked as before");
+        second.given_up("late");
+        assert_eq!(reading(&vitals, "backend"), Some(1000), "that says nothing new");
+        third.failed(None, "later");
+        assert_eq!(reading(&vitals, "backend"), Some(0));
+        tokio::time::sleep(SILENCE).await;
+        first.waits();
+        assert_eq!(reading(&vitals, "backend"), Some(1000));
+        drop(first);
+        assert_eq!(reading(&vitals, "backend"), Some(0), "nobody would hear the end of it");
     }
 }

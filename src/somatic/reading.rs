@@ -46,7 +46,7 @@ pub enum Sense {
     SinkErrors,
     /// A sink's backend answers at the end of the sink's time limit.
     SinkLatency,
-    /// A sink's backend is out, all or nothing: its circuit is open.
+    /// A sink's backend is out, all or nothing: its circuit is open, or it does not answer any more.
     Circuit,
 }
 

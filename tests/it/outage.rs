@@ -103,3 +103,38 @@ async fn a_backend_that_is_there_is_not_passed_by() {
     let diverted = [("cause", "diverted")];
     assert_eq!(process.metrics().await.sum("gophership_somatic_pivots_total", &diverted), 0);
 }
+
+/// Scenario: a backend that answered hangs, and nobody loses patience with it for a minute.
+/// Guarantees: it is passed by all the same: the vault takes at once what comes then, while the request
+/// that waits goes on waiting. The backend's next sign ends that, and it gets everything once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backend_that_has_become_silent_is_passed_by() {
+    let backend = Backend::start().await;
+    let yaml = YAML.replace("patience: 2s", "patience: 60s, answer_within: 70s");
+    let site = Site::new(backend.address(), &yaml);
+    let process = site.start().await;
+    let (client, traffic) = (GrpcClient::new(site.grpc()), Traffic::default());
+    let mut parcels: Vec<_> = (0..12).map(|_| traffic.request(Signal::Logs, 1)).collect();
+    let waits = parcels.pop().unwrap();
+    client.send(&parcels[0]).await.unwrap();
+
+    backend.set(Mode::Hang);
+    let (first, grpc) = (waits.clone(), site.grpc());
+    let waiting = tokio::spawn(async move { GrpcClient::new(grpc).send(&first).await });
+    process.measured(SOON, "the backend is silent", is_out).await;
+    let begun = Instant::now();
+    for parcel in &parcels[1..] {
+        client.send(parcel).await.unwrap();
+    }
+    assert!(begun.elapsed() < SOON, "ten requests took {:?}", begun.elapsed());
+    assert!(!waiting.is_finished(), "that one is the backend's");
+
+    backend.set(Mode::Accept);
+    waiting.await.unwrap().unwrap();
+    process.measured(SOON, "the backend answers again", |metrics| !is_out(metrics)).await;
+    parcels.push(waits);
+    for parcel in &parcels {
+        let what = "the backend has it";
+        eventually_async(SOON, what, async || backend.has(&parcel.fingerprint) == 1).await;
+    }
+}

@@ -1,0 +1,235 @@
+//! Which endpoint a request goes to next.
+//!
+//! An endpoint whose breaker is open is passed by. While another one is there, one request at a time
+//! asks whether it is back, and goes to the other one if it is not. While none is there requests
+//! wait, and one after the other asks: also while an earlier one has no answer yet, since an endpoint
+//! that hung and is back answers the new one at once. An endpoint that is silent is there, but every
+//! other one goes before it.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::breaker::Breaker;
+use super::silence::Silence;
+
+/// How requests are spread over several endpoints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Balance {
+    /// To the first that is there.
+    #[default]
+    Failover,
+    /// To the one with the fewest requests on their way; among equals by chance.
+    LeastLoaded,
+}
+
+/// Endpoints that a request has been sent to in vain, one bit each.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tried(u32);
+
+impl Tried {
+    pub(super) const fn add(&mut self, idx: usize) {
+        self.0 |= 1 << idx;
+    }
+
+    const fn has(self, idx: usize) -> bool {
+        self.0 & (1 << idx) != 0
+    }
+
+    const fn is_none(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// What may be done now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Choice {
+    Go(usize),
+    /// None of those not yet tried may be asked before.
+    WaitUntil(Instant),
+    /// All have been tried.
+    Exhausted,
+}
+
+/// What is known of one endpoint.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) breaker: Breaker,
+    pub(super) silence: Silence,
+    pub(super) in_flight: u32,
+    /// Of those, how many ask whether it is back.
+    pub(super) asking: u32,
+}
+
+impl Slot {
+    pub(super) fn new(pause_min: Duration) -> Self {
+        let (breaker, silence) = (Breaker::new(pause_min), Silence::default());
+        Self { breaker, silence, in_flight: 0, asking: 0 }
+    }
+}
+
+/// Decides; pure but for chance.
+#[derive(Debug)]
+pub(super) struct Slots {
+    pub(super) slots: Vec<Slot>,
+    pub(super) balance: Balance,
+}
+
+impl Slots {
+    pub(super) fn choose(&mut self, now: Instant, tried: Tried) -> Choice {
+        let untried = |(idx, _): &(usize, &Slot)| !tried.has(*idx);
+        let is_there = |(_, slot): &(usize, &Slot)| !slot.breaker.is_open();
+        let there = || self.slots.iter().enumerate().filter(untried).filter(is_there);
+        let best = match self.balance {
+            Balance::Failover => there().min_by_key(|(idx, slot)| (slot.silence.is_silent(), *idx)),
+            Balance::LeastLoaded => there().min_by_key(|(_, slot)| {
+                (slot.silence.is_silent(), slot.in_flight, fastrand::u32(..))
+            }),
+        };
+        let best = best.map(|(idx, _)| idx);
+        let may_ask = |(idx, slot): &(usize, &Slot)| match best {
+            None => true,
+            // A request that failed already is for one that is there. Those behind the best are not
+            // needed, so no request is risked for them.
+            Some(best) => {
+                let is_wanted = self.balance == Balance::LeastLoaded || *idx < best;
+                tried.is_none() && is_wanted && slot.asking == 0
+            }
+        };
+        let asked = self.slots.iter().enumerate().filter(untried).filter(may_ask);
+        let next = asked.filter_map(|(idx, slot)| Some((slot.breaker.ask_at()?, idx))).min();
+        match (next, best) {
+            (Some((at, idx)), _) if at <= now => {
+                if let Some(slot) = self.slots.get_mut(idx) {
+                    slot.breaker.asked(now, fastrand::f64());
+                }
+                Choice::Go(idx)
+            }
+            (_, Some(best)) => Choice::Go(best),
+            (Some((at, _)), None) => Choice::WaitUntil(at),
+            (None, None) => Choice::Exhausted,
+        }
+    }
+
+    pub(super) fn is_out(&self) -> bool {
+        self.slots.iter().all(|slot| slot.breaker.is_open())
+    }
+
+    /// Whether whoever comes now would wait.
+    pub(super) fn is_away(&self) -> bool {
+        self.slots.iter().all(|slot| slot.breaker.is_open() || slot.silence.is_silent())
+    }
+
+    pub(super) fn slot(&mut self, idx: usize) -> &mut Slot {
+        self.slots.get_mut(idx).expect("a lease names an endpoint of its fleet")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::breaker::FAILURES;
+    use super::*;
+
+    const PAUSE: Duration = Duration::from_millis(100);
+
+    fn slots(count: usize, balance: Balance) -> Slots {
+        let slot = |_| Slot::new(PAUSE);
+        Slots { slots: (0..count).map(slot).collect(), balance }
+    }
+
+    fn tried(indexes: &[usize]) -> Tried {
+        let mut tried = Tried::default();
+        for idx in indexes {
+            tried.add(*idx);
+        }
+        tried
+    }
+
+    impl Slots {
+        fn open(&mut self, idx: usize, now: Instant) {
+            for _ in 0..FAILURES {
+                self.slots[idx].breaker.failed(now, None);
+            }
+        }
+    }
+
+    #[test]
+    fn failover_takes_the_first_that_is_there_and_asks_only_those_before_it() {
+        let now = Instant::now();
+        let mut slots = slots(3, Balance::Failover);
+        assert_eq!(slots.choose(now, tried(&[])), Choice::Go(0));
+        assert_eq!(slots.choose(now, tried(&[0])), Choice::Go(1));
+        assert_eq!(slots.choose(now, tried(&[0, 1, 2])), Choice::Exhausted);
+        slots.open(0, now);
+        slots.open(2, now);
+        assert_eq!(slots.choose(now, tried(&[])), Choice::Go(1), "it is asked after a pause");
+        let later = now + PAUSE;
+        assert_eq!(slots.choose(later, tried(&[1])), Choice::Go(0), "nobody else is left");
+        let later = later + PAUSE * 2;
+        assert_eq!(slots.choose(later, tried(&[])), Choice::Go(0), "one asks");
+        slots.slots[0].asking = 1;
+        let later = later + PAUSE * 100;
+        assert_eq!(slots.choose(later, tried(&[])), Choice::Go(1), "one at a time");
+        slots.slots[0].breaker.succeeded(later);
+        assert_eq!(slots.choose(later, tried(&[])), Choice::Go(0), "the first is back");
+    }
+
+    #[test]
+    fn with_none_there_one_after_the_other_asks_also_without_an_answer() {
+        let now = Instant::now();
+        let mut slots = slots(2, Balance::Failover);
+        slots.open(0, now);
+        slots.open(1, now);
+        assert!(slots.is_out());
+        assert_eq!(slots.choose(now, tried(&[])), Choice::WaitUntil(now + PAUSE));
+        let later = now + PAUSE;
+        slots.slots[0].asking = 1;
+        assert_eq!(slots.choose(later, tried(&[])), Choice::Go(0));
+        assert_eq!(slots.choose(later, tried(&[])), Choice::Go(1));
+        let Choice::WaitUntil(at) = slots.choose(later, tried(&[])) else { panic!("both asked") };
+        assert!(later < at && at <= later + 2 * PAUSE);
+    }
+
+    #[test]
+    fn the_least_loaded_is_taken_and_equals_by_chance() {
+        let now = Instant::now();
+        let mut slots = slots(4, Balance::LeastLoaded);
+        slots.slots[1].in_flight = 1;
+        slots.open(3, now);
+        let mut taken = [0; 4];
+        for _ in 0..400 {
+            let Choice::Go(idx) = slots.choose(now, tried(&[])) else { panic!("three are there") };
+            taken[idx] += 1;
+        }
+        assert!(100 < taken[0] && 100 < taken[2] && taken[1] + taken[3] == 0, "{taken:?}");
+        assert_eq!(slots.choose(now, tried(&[0, 2])), Choice::Go(1));
+        assert_eq!(
+            slots.choose(now + PAUSE, tried(&[])),
+            Choice::Go(3),
+            "it asks behind others too"
+        );
+    }
+
+    #[test]
+    fn a_silent_endpoint_is_passed_by_where_another_one_answers() {
+        let now = Instant::now();
+        let silence = |slots: &mut Slots, idx: usize| {
+            let silence = &mut slots.slots[idx].silence;
+            silence.answered(now, now);
+            silence.waits(now, now + Duration::from_secs(1));
+        };
+        for balance in [Balance::Failover, Balance::LeastLoaded] {
+            let mut slots = slots(2, balance);
+            slots.slots[1].in_flight = 9;
+            silence(&mut slots, 0);
+            assert_eq!(slots.choose(now, tried(&[])), Choice::Go(1));
+            assert!(!slots.is_away());
+            silence(&mut slots, 1);
+            assert_eq!(slots.choose(now, tried(&[])), Choice::Go(0), "somebody has to find out");
+            assert!(slots.is_away() && !slots.is_out());
+        }
+    }
+}

@@ -188,8 +188,7 @@ impl Zones {
         };
         recorder.note_now(now, unix_ms(), self.somatic.sensed(), readings);
         // First of all the routes; what was read is written down when they are in force.
-        self.follow(&transition);
-        self.metrics.reaction.observe(now.elapsed().as_secs_f64());
+        self.follow(&transition, now);
         let record = (transition.to == Zone::Red).then(|| recorder.render());
         drop(senses);
         if let Some(record) = record {
@@ -197,7 +196,8 @@ impl Zones {
         }
     }
 
-    fn follow(&self, transition: &Transition) {
+    /// Puts a zone in force that follows from what was read at `read`, and tells everybody.
+    fn follow(&self, transition: &Transition, read: Instant) {
         let Transition { from, to, cause, is_in_force } = transition;
         self.metrics.sensed_zone.set(number(self.somatic.sensed()));
         if !is_in_force {
@@ -205,6 +205,8 @@ impl Zones {
             return;
         }
         self.wiring.follow(|| self.somatic.zone());
+        // The log, which comes last, may have to wait for whoever reads it.
+        self.metrics.reaction.observe(read.elapsed().as_secs_f64());
         self.metrics.zone.set(number(self.somatic.zone()));
         self.metrics.transitions.with_label_values(&[from.name(), to.name(), cause.name()]).inc();
         if to > from {

@@ -14,8 +14,8 @@ mod vault;
 use std::sync::Arc;
 
 use prometheus::Encoder;
-use prometheus::Histogram;
 use prometheus::HistogramOpts;
+use prometheus::HistogramVec;
 use prometheus::IntCounterVec;
 use prometheus::IntGauge;
 use prometheus::IntGaugeVec;
@@ -52,7 +52,7 @@ pub struct Metrics {
     /// Changes of zone by from, to and cause.
     pub transitions: IntCounterVec,
     /// From a look that changes the zone to the zone in force.
-    pub reaction: Histogram,
+    pub reaction: HistogramVec,
     /// The highest pressure by sense and place, in thousandths.
     pub pressure: IntGaugeVec,
     /// 1 for each component that stands still although it has work.
@@ -90,10 +90,10 @@ impl Builder {
         metric
     }
 
-    fn histogram(&self, name: &str, bounds: &[f64], help: &str) -> Histogram {
+    fn histogram(&self, name: &str, labels: &[&str], bounds: &[f64], help: &str) -> HistogramVec {
         let options = HistogramOpts::new(name, help).namespace("gophership");
-        let metric = Histogram::with_opts(options.buckets(bounds.to_vec()))
-            .expect("the names and bounds in this file are valid");
+        let metric = HistogramVec::new(options.buckets(bounds.to_vec()), labels)
+            .expect("the names, labels and bounds in this file are valid");
         self.0.register(Box::new(metric.clone())).expect("each name in this file is used once");
         metric
     }
@@ -127,6 +127,7 @@ impl Metrics {
             ),
             reaction: b.histogram(
                 "somatic_reaction_seconds",
+                &["to"],
                 &[0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01],
                 "From the reading that changes the zone to the zone in force.",
             ),

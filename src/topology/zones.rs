@@ -206,7 +206,8 @@ impl Zones {
         }
         self.wiring.follow(|| self.somatic.zone());
         // The log, which comes last, may have to wait for whoever reads it.
-        self.metrics.reaction.observe(read.elapsed().as_secs_f64());
+        let reaction = self.metrics.reaction.with_label_values(&[to.name()]);
+        reaction.observe(read.elapsed().as_secs_f64());
         self.metrics.zone.set(number(self.somatic.zone()));
         self.metrics.transitions.with_label_values(&[from.name(), to.name(), cause.name()]).inc();
         if to > from {

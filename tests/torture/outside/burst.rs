@@ -107,16 +107,17 @@ async fn burst(run: &mut Run, seed: u64, lasts: Duration) {
     // It may rise again when a dwell is over.
     let cycles = 1 + lasted.as_secs() / DWELL.as_secs();
     check(cycles < reds, format!("the zone was {reds} times red in {lasted:.0?}"));
-    let late = late_reactions(&metrics);
-    check(late > 0, format!("{late} changes of the zone took more than {REACTS_WITHIN} s"));
+    let late = late_reactions(&metrics, "red");
+    check(late > 0, format!("red took more than {REACTS_WITHIN} s {late} times"));
     let books = metrics.books("logs");
     check(books.imbalance() != 0, format!("the books do not balance: {books:?}"));
     check(server::panicked(process).is_some(), "the server panicked".to_owned());
     for violation in violations {
         run.violation(seed, violation);
     }
+    let late_others = late_reactions(&metrics, "yellow") + late_reactions(&metrics, "green");
     run.note(format!(
-        "{} requests OK in {lasts:?} while the backend took {taken} of them ({CONCURRENCY} at once), slowest answer {:.0?}, {reds} times red, {} of {} MiB at most (budget {} MiB), drained in {drained:.1?}",
+        "{} requests OK in {lasts:?} while the backend took {taken} of them ({CONCURRENCY} at once), slowest answer {:.0?}, {reds} times red, {late_others} changes to another zone took more than {REACTS_WITHIN} s, {} of {} MiB at most (budget {} MiB), drained in {drained:.1?}",
         clients.acknowledged,
         clients.slowest,
         watched.most / MIB,
@@ -130,9 +131,10 @@ fn transitions_to_red(metrics: &Metrics) -> u64 {
     u64::try_from(count).expect("a counter is not negative")
 }
 
-/// How often the zone was in force too late after the reading that changed it.
-fn late_reactions(metrics: &Metrics) -> i64 {
-    let below = |bound| metrics.sum("gophership_somatic_reaction_seconds_bucket", &[("le", bound)]);
+/// How often a zone was in force too late after the reading that led there.
+fn late_reactions(metrics: &Metrics, to: &str) -> i64 {
+    let name = "gophership_somatic_reaction_seconds_bucket";
+    let below = |bound| metrics.sum(name, &[("to", to), ("le", bound)]);
     below("+Inf") - below(REACTS_WITHIN)
 }
 

@@ -9,6 +9,7 @@ use crate::event::Lanes;
 use crate::event::NoteSpace;
 use crate::flow::Full;
 use crate::flow::Intake;
+use crate::metrics::VaultMetrics;
 use crate::vault::AppendError;
 use crate::vault::Completion;
 use crate::vault::NewRecord;
@@ -67,11 +68,17 @@ where
 pub(super) struct VaultIntake {
     pub(super) writer: Arc<Writer<Kept>>,
     pub(super) lanes: Arc<LaneTable>,
+    pub(super) metrics: VaultMetrics,
 }
 
 impl Intake for VaultIntake {
     fn try_take(&self, batch: Batch) -> Result<(), Full> {
-        append(&self.writer, &self.lanes, batch)
+        let taken = append(&self.writer, &self.lanes, batch);
+        if taken.is_err() && self.writer.is_full() {
+            // At once, not with the next report: who is refused now can be told why.
+            self.metrics.full.set(1);
+        }
+        taken
     }
 
     fn fill_permille(&self) -> u32 {

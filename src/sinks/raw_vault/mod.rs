@@ -187,7 +187,7 @@ struct RawVault {
 impl Sink for RawVault {
     fn intake(&self) -> Option<Arc<dyn Intake>> {
         let (writer, lanes) = (Arc::clone(&self.writer), Arc::clone(&self.context.lanes));
-        Some(Arc::new(VaultIntake { writer, lanes }))
+        Some(Arc::new(VaultIntake { writer, lanes, metrics: self.metrics.clone() }))
     }
 
     async fn run(mut self: Box<Self>, mut input: EdgeReceiver, stop: Stop) -> Result<(), RunError> {

@@ -187,6 +187,12 @@ impl<C: Completion> Writer<C> {
         self.log.fill_permille()
     }
 
+    /// Whether there is no room on the disk or in its budget.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.log.is_full()
+    }
+
     /// Returns the view readers open on.
     #[must_use]
     pub fn log(&self) -> Arc<Log> {

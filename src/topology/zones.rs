@@ -86,6 +86,10 @@ impl Zones {
             weights: Weights::default(),
             received: 0,
         };
+        // Shown from the start, so that the first change is a rise and no new series.
+        for zone in [Zone::Green, Zone::Yellow, Zone::Red] {
+            let _series = shared.metrics.reaction.with_label_values(&[zone.name()]);
+        }
         let (senses, flights) = (Arc::new(Mutex::new(senses)), Arc::new(flights));
         let watch = Arc::new(Watch::new(shared));
         let Shared { wiring, metrics, governor, brake, ledgers, .. } = shared.clone();

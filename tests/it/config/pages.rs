@@ -89,6 +89,7 @@ fn metrics_table() -> String {
     }
     metrics.pressure.with_label_values(&["edge", "backend"]).set(1);
     metrics.transitions.with_label_values(&["green", "red", "edge"]).inc();
+    metrics.reaction.with_label_values(&["red"]).observe(1.0);
     metrics.stalled.with_label_values(&["otlp"]).set(1);
     metrics.stalls.with_label_values(&["otlp"]).inc();
     metrics.restarts.with_label_values(&["backend"]).inc();

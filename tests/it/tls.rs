@@ -23,7 +23,7 @@ use crate::harness::eventually;
 const SOON: Duration = Duration::from_secs(20);
 /// The backend's alert races with the end of the connection: a request that fails with "connection
 /// closed" has lost, and the log speaks of one request in ten seconds.
-const TOLD_WITHIN: Duration = Duration::from_mins(1);
+const TOLD_WITHIN: Duration = Duration::from_mins(4);
 
 /// The one that others send to: it asks for a certificate.
 const GATEWAY: &str = r#"

@@ -107,17 +107,22 @@ async fn burst(run: &mut Run, seed: u64, lasts: Duration) {
     // It may rise again when a dwell is over.
     let cycles = 1 + lasted.as_secs() / DWELL.as_secs();
     check(cycles < reds, format!("the zone was {reds} times red in {lasted:.0?}"));
-    let late = late_reactions(&metrics, "red");
-    check(late > 0, format!("red took more than {REACTS_WITHIN} s {late} times"));
+    let [red, yellow, green] = ["red", "yellow", "green"].map(|to| late_reactions(&metrics, to));
+    let late = red + yellow + green;
+    check(
+        late > 0,
+        format!(
+            "{late} changes of the zone took more than {REACTS_WITHIN} s, {red} of them to red"
+        ),
+    );
     let books = metrics.books("logs");
     check(books.imbalance() != 0, format!("the books do not balance: {books:?}"));
     check(server::panicked(process).is_some(), "the server panicked".to_owned());
     for violation in violations {
         run.violation(seed, violation);
     }
-    let late_others = late_reactions(&metrics, "yellow") + late_reactions(&metrics, "green");
     run.note(format!(
-        "{} requests OK in {lasts:?} while the backend took {taken} of them ({CONCURRENCY} at once), slowest answer {:.0?}, {reds} times red, {late_others} changes to another zone took more than {REACTS_WITHIN} s, {} of {} MiB at most (budget {} MiB), drained in {drained:.1?}",
+        "{} requests OK in {lasts:?} while the backend took {taken} of them ({CONCURRENCY} at once), slowest answer {:.0?}, {reds} times red, {} of {} MiB at most (budget {} MiB), drained in {drained:.1?}",
         clients.acknowledged,
         clients.slowest,
         watched.most / MIB,

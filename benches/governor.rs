@@ -1,8 +1,9 @@
 //! `cargo bench --bench governor`: what ingest pays for background work while both processors are busy.
 //!
 //! A server with clients that saturate the machine, in turns: with a vault full of requests to replay
-//! and sealed segments to read back, and with nothing but ingest. The zone is held green, in which
-//! background work may do most. It fails when the median over the rounds of the ratio of both 99th
+//! and sealed segments to read back, while `gophership vault verify` and `export` go through that vault
+//! again and again, and with nothing but ingest. The zone is held green, in which background work may do
+//! most. It fails when the median over the rounds of the ratio of both 99th
 //! percentiles is 1.2 or more.
 #![expect(
     clippy::unwrap_used,
@@ -18,11 +19,11 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::net::TcpStream;
 use std::path::Path;
-use std::path::PathBuf;
 use std::process::Child;
 use std::process::Command;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -35,9 +36,9 @@ use tonic::transport::Endpoint;
 use gophership::app::App;
 use gophership::app::ConfigSource;
 use gophership::config::running::OnLoss;
+use gophership::control::Client;
 use gophership::control::proto;
 use gophership::control::proto::Zone;
-use gophership::control::proto::control_client::ControlClient;
 use gophership::otlp::RawCodec;
 use gophership::otlp::Signal;
 use gophership::otlp::demo::demo_logs;
@@ -53,6 +54,7 @@ const MEASURED: Duration = Duration::from_secs(3);
 const BACKLOG: u64 = 4_000;
 const FILLED_WITHIN: Duration = Duration::from_secs(30);
 const DRAINED_WITHIN: Duration = Duration::from_mins(1);
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 const RATIO_MAX: f64 = 1.2;
 
 fn main() {
@@ -64,8 +66,16 @@ fn main() {
     let request = demo_logs(RECORDS, 7, 1_700_000_000_000_000_000);
     println!("{} bytes each, {} clients, p99 in ms", request.len(), CONNECTIONS * STREAMS);
     println!(
-        "{:>5} {:>10} {:>10} {:>7} {:>11} {:>11} {:>12}",
-        "round", "with work", "without", "ratio", "with req/s", "without", "replayed/s"
+        "{:>5} {:>10} {:>10} {:>7} {:>11} {:>11} {:>12} {:>14} {:>14}",
+        "round",
+        "with work",
+        "without",
+        "ratio",
+        "with req/s",
+        "without",
+        "replayed/s",
+        "verified MB/s",
+        "exported MB/s"
     );
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let mut ratios: Vec<f64> = Vec::new();
@@ -73,8 +83,14 @@ fn main() {
         let (with, without) = runtime.block_on(turn(&server, &request));
         let ratio = with.p99_ms / without.p99_ms;
         println!(
-            "{round:>5} {:>10.2} {:>10.2} {ratio:>7.2} {:>11.0} {:>11.0} {:>12.0}",
-            with.p99_ms, without.p99_ms, with.per_second, without.per_second, with.replayed
+            "{round:>5} {:>10.2} {:>10.2} {ratio:>7.2} {:>11.0} {:>11.0} {:>12.0} {:>14.1} {:>14.1}",
+            with.p99_ms,
+            without.p99_ms,
+            with.per_second,
+            without.per_second,
+            with.replayed,
+            with.verified,
+            with.exported
         );
         ratios.push(ratio);
     }
@@ -89,6 +105,9 @@ struct Figure {
     per_second: f64,
     /// Requests that were replayed in a second.
     replayed: f64,
+    /// Megabytes that the tools read in a second.
+    verified: f64,
+    exported: f64,
 }
 
 /// Fills the vault, measures with work in the background, lets it come to an end, measures without.
@@ -99,9 +118,14 @@ async fn turn(server: &Server, request: &Bytes) -> (Figure, Figure) {
     until(FILLED_WITHIN, "the vault is filled", is_filled).await;
     load.stop().await;
     server.hold(Zone::Green).await;
-    let with = measure(server, request).await;
+    let [verify, export] = [Tool::start(server, "verify"), Tool::start(server, "export")];
+    let begun = Instant::now();
+    let mut with = measure(server, request).await;
+    with.verified = verify.stop() as f64 / begun.elapsed().as_secs_f64() / 1e6;
+    with.exported = export.stop() as f64 / begun.elapsed().as_secs_f64() / 1e6;
     assert!(0 < server.metric("vault_backlog_requests"), "there was work to the end");
-    assert!(0.0 < with.replayed, "some of it was done");
+    let done = [with.replayed, with.verified, with.exported];
+    assert!(done.iter().all(|done| 0.0 < *done), "some of it was done: {done:?}");
     let is_drained = || {
         server.metric("vault_backlog_requests") == 0 && server.metric("vault_unread_segments") == 0
     };
@@ -124,6 +148,8 @@ async fn measure(server: &Server, request: &Bytes) -> Figure {
         p99_ms: p99.as_secs_f64() * 1000.0,
         per_second: latencies.len() as f64 / took,
         replayed: replayed as f64 / took,
+        verified: 0.0,
+        exported: 0.0,
     }
 }
 
@@ -189,6 +215,56 @@ impl Load {
     }
 }
 
+/// A vault tool that is run again and again, and what it has read.
+struct Tool {
+    is_over: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<u64>,
+}
+
+impl Tool {
+    fn start(server: &Server, command: &'static str) -> Self {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let (over, dir) = (Arc::clone(&is_over), server.dir.path().to_owned());
+        let run = move || {
+            let mut read = 0;
+            while !over.load(Ordering::Relaxed) {
+                let out = tempfile::tempdir_in(&dir).unwrap();
+                let mut tool = Command::new(env!("CARGO_BIN_EXE_gophership"));
+                tool.args(["vault", command, "--quiet"]);
+                if command == "export" {
+                    tool.arg("--to").arg(out.path());
+                }
+                tool.arg(dir.join("vault")).stdout(Stdio::null());
+                read += read_by(tool.spawn().unwrap(), &over);
+            }
+            read
+        };
+        Self { is_over, thread: std::thread::spawn(run) }
+    }
+
+    /// Ends it, and returns the bytes that it read.
+    fn stop(self) -> u64 {
+        self.is_over.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
+    }
+}
+
+/// What a process reads until it ends, or has to.
+fn read_by(mut process: Child, is_over: &AtomicBool) -> u64 {
+    let io = format!("/proc/{}/io", process.id());
+    let mut read = 0;
+    while process.try_wait().unwrap().is_none() {
+        if is_over.load(Ordering::Relaxed) {
+            process.kill().unwrap();
+        }
+        let text = std::fs::read_to_string(&io).unwrap_or_default();
+        let now = text.lines().find_map(|line| line.strip_prefix("rchar: ")?.parse().ok());
+        read = now.unwrap_or(read);
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+    read
+}
+
 /// The server, in a process of its own.
 struct Server {
     process: Child,
@@ -228,18 +304,10 @@ impl Server {
     }
 
     async fn hold(&self, zone: Zone) {
-        let socket: PathBuf = self.dir.path().join("control.sock");
-        let connector = tower::service_fn(move |_| {
-            let socket = socket.clone();
-            async move {
-                let stream = tokio::net::UnixStream::connect(socket).await;
-                stream.map(hyper_util::rt::TokioIo::new)
-            }
-        });
-        let endpoint = Endpoint::from_static("http://gophership");
-        let channel = endpoint.connect_with_connector(connector).await.unwrap();
+        let socket = self.dir.path().join("control.sock");
+        let mut client = Client::connect(&socket, ANSWER_WITHIN).await.unwrap();
         let request = proto::OverrideRequest { zone: zone.into(), ..Default::default() };
-        ControlClient::new(channel).r#override(request).await.unwrap();
+        client.hold(request).await.unwrap();
     }
 }
 

@@ -18,7 +18,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use gophership::vault::{
     AppendError, Completion, Compression, Durability, NewRecord, Options, Reader, Receipt,
-    VerifyOptions, Writer, verify,
+    Throttle, VerifyOptions, Writer, verify,
 };
 use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
 
@@ -332,6 +332,7 @@ fn reading(dir: &Path, requests: &[Bytes]) {
             jobs: NonZeroUsize::MIN,
             segment: None,
             read_bytes: Arc::new(AtomicU64::new(0)),
+            throttle: Throttle::default(),
         };
         let verification = verify(&dir.join("reading"), &options).unwrap();
         assert!(verification.findings.is_empty());

@@ -1,7 +1,8 @@
-//! The management plane: a unix socket for `gs-ctl`, and HTTP for metrics and health.
+//! The management plane: a unix socket for `gs-ctl` and vault tools, and HTTP for metrics and health.
 //!
 //! It reads snapshots and gives commands; nothing in the data plane knows who asks.
 
+mod client;
 #[rustfmt::skip]
 #[allow(
     clippy::pedantic,
@@ -16,6 +17,8 @@ mod scrape;
 mod service;
 mod socket;
 
+pub use client::Client;
+pub use client::ClientError;
 pub use scrape::Scrape;
 pub use service::Plant;
 pub use socket::ControlSocket;

@@ -53,6 +53,17 @@ pub struct StatusResponse {
     /// What each sink took, and what became of it there, without what is zero.
     #[prost(message, repeated, tag = "19")]
     pub sinks: ::prost::alloc::vec::Vec<LedgerRow>,
+    /// The share of the time that background work has, in millionths.
+    #[prost(uint32, tag = "20")]
+    pub background_millionths: u32,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ShareRequest {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ShareResponse {
+    /// The share of the time that a worker may work, in millionths; none means that it pauses.
+    #[prost(uint32, tag = "1")]
+    pub millionths: u32,
 }
 /// A component in which nothing moves.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -315,6 +326,28 @@ pub mod control_client {
                 .insert(GrpcMethod::new("gophership.control.v1.Control", "Override"));
             self.inner.unary(req, path, codec).await
         }
+        /// Returns how much background work may be done, for workers that are processes of their own.
+        pub async fn share(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ShareRequest>,
+        ) -> std::result::Result<tonic::Response<super::ShareResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/gophership.control.v1.Control/Share",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("gophership.control.v1.Control", "Share"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -343,6 +376,11 @@ pub mod control_server {
             tonic::Response<super::OverrideResponse>,
             tonic::Status,
         >;
+        /// Returns how much background work may be done, for workers that are processes of their own.
+        async fn share(
+            &self,
+            request: tonic::Request<super::ShareRequest>,
+        ) -> std::result::Result<tonic::Response<super::ShareResponse>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct ControlServer<T> {
@@ -491,6 +529,49 @@ pub mod control_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = OverrideSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/gophership.control.v1.Control/Share" => {
+                    #[allow(non_camel_case_types)]
+                    struct ShareSvc<T: Control>(pub Arc<T>);
+                    impl<T: Control> tonic::server::UnaryService<super::ShareRequest>
+                    for ShareSvc<T> {
+                        type Response = super::ShareResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ShareRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::share(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ShareSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

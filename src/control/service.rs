@@ -74,6 +74,7 @@ impl Plant {
             vaults: self.vaults(&config),
             stalls: self.stalls(),
             stuck: self.zones.is_intake_stuck(),
+            background_millionths: self.zones.background_millionths(),
         }
     }
 
@@ -199,11 +200,12 @@ impl Plant {
         self.each_sink_line(|id, signal, line, records| {
             of_sink.with_label_values(&[id, signal.name(), line]).set(records);
         });
-        self.metrics.pressure.reset();
+        self.metrics.somatic.pressure.reset();
         for Pressure { sense, place, permille } in self.zones.pressures() {
-            let gauge = self.metrics.pressure.with_label_values(&[sense.name(), &*place]);
+            let gauge = self.metrics.somatic.pressure.with_label_values(&[sense.name(), &*place]);
             gauge.set(permille.into());
         }
+        self.metrics.somatic.background.set(self.zones.background_millionths().into());
         self.metrics.edge_batches.reset();
         self.metrics.edge_bytes.reset();
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
@@ -270,6 +272,14 @@ impl Control for Plant {
         let report = self.zones.command(command);
         let zone = wire_zone(Some(report.zone));
         Ok(Response::new(proto::OverrideResponse { zone, reason: report.reason }))
+    }
+
+    async fn share(
+        &self,
+        _request: Request<proto::ShareRequest>,
+    ) -> Result<Response<proto::ShareResponse>, Status> {
+        let millionths = self.zones.background_millionths();
+        Ok(Response::new(proto::ShareResponse { millionths }))
     }
 }
 

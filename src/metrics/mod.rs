@@ -7,6 +7,7 @@ mod ledger;
 mod memory;
 mod placement;
 mod sink;
+mod somatic;
 mod source;
 mod transform;
 mod vault;
@@ -37,6 +38,7 @@ pub use ledger::LedgerFamilies;
 pub use memory::MemoryMetrics;
 pub use placement::PlacedIn;
 pub use sink::SinkMetrics;
+pub use somatic::SomaticMetrics;
 pub use source::PivotCause;
 pub use source::RefusalCause;
 pub use source::SourceMetrics;
@@ -45,20 +47,8 @@ pub use vault::VaultMetrics;
 /// All metrics of a process.
 pub struct Metrics {
     registry: Registry,
-    /// 0 green, 1 yellow, 2 red.
-    pub zone: IntGauge,
-    /// What the sensors ask for, in the same numbers.
-    pub sensed_zone: IntGauge,
-    /// Changes of zone by from, to and cause.
-    pub transitions: IntCounterVec,
-    /// From a look that changes the zone to the zone in force.
-    pub reaction: HistogramVec,
-    /// The highest pressure by sense and place, in thousandths.
-    pub pressure: IntGaugeVec,
-    /// 1 for each component that stands still although it has work.
-    pub stalled: IntGaugeVec,
-    /// Times that a component stood still.
-    pub stalls: IntCounterVec,
+    /// The zone, what is sensed, and what stands still.
+    pub somatic: SomaticMetrics,
     /// What became of every record.
     pub ledger: LedgerFamilies,
     /// Batches in the edge in front of a component.
@@ -111,41 +101,8 @@ impl Metrics {
     #[must_use]
     pub fn new() -> Arc<Self> {
         let b = Builder(Registry::new());
-        let zone = b.gauge("ingester_zone", &[], "Pressure zone: 0 green, 1 yellow, 2 red.");
-        let sensed = b.gauge(
-            "somatic_sensed_zone",
-            &[],
-            "The zone that the sensors ask for, held or observed or not: 0 green, 1 yellow, 2 red.",
-        );
         Arc::new(Self {
-            zone: zone.with_label_values::<&str>(&[]),
-            sensed_zone: sensed.with_label_values::<&str>(&[]),
-            transitions: b.counter(
-                "somatic_transitions_total",
-                &["from", "to", "cause"],
-                "Changes of the zone in force, by what caused them.",
-            ),
-            reaction: b.histogram(
-                "somatic_reaction_seconds",
-                &["to"],
-                &[0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01],
-                "From the reading that changes the zone to the zone in force.",
-            ),
-            pressure: b.gauge(
-                "somatic_pressure_permille",
-                &["sense", "place"],
-                "What was sensed last, in thousandths of its limit.",
-            ),
-            stalled: b.gauge(
-                "somatic_stalled",
-                &["component"],
-                "1 while nothing moves in a component although it has work.",
-            ),
-            stalls: b.counter(
-                "somatic_stalls_total",
-                &["component"],
-                "Times that nothing moved in a component although it had work.",
-            ),
+            somatic: b.somatic(),
             ledger: b.ledger(),
             edge_batches: b.gauge(
                 "edge_batches",

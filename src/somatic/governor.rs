@@ -11,6 +11,10 @@
 //!   a  the share of the looks of the last second or so between which live requests came in
 //! ```
 //!
+//! Who asks: replay, reading back what was sealed, letting go of sinks, and from processes of their own,
+//! over the control socket, `gophership vault verify` and `export`. `w` is each worker's share of the
+//! processor that it works on.
+//!
 //! With processors to spare (`s` = 0), or with nobody to yield to (`a` = 0), work runs at the speed of
 //! its zone. With both busy all the time it keeps a sixteenth, so that it comes to an end.
 
@@ -52,7 +56,7 @@ impl Governor {
     /// The share of the time that background work has, from 0 to 1.
     #[must_use]
     pub fn share(&self) -> f64 {
-        f64::from(self.share.load(Ordering::Relaxed)) / f64::from(MILLION)
+        f64::from(self.millionths()) / f64::from(MILLION)
     }
 
     /// Whether requests wait for processors, so that work should be left out that only saves something
@@ -72,10 +76,21 @@ impl Governor {
         Some(worked.mul_f64((1.0 - share) / share).min(REST_MAX))
     }
 
+    /// The share in millionths, as another process takes it over.
+    #[must_use]
+    pub fn millionths(&self) -> u32 {
+        self.share.load(Ordering::Relaxed)
+    }
+
+    /// Takes over the share that the governor of another process gives, in millionths.
+    pub fn follow(&self, millionths: u32) {
+        self.share.store(millionths.min(MILLION), Ordering::Relaxed);
+    }
+
     fn set(&self, share: f64) {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 1")]
         let millionths = (share.clamp(0.0, 1.0) * f64::from(MILLION)) as u32;
-        self.share.store(millionths, Ordering::Relaxed);
+        self.follow(millionths);
     }
 }
 
@@ -120,7 +135,7 @@ mod tests {
             for _ in 0..looks {
                 weights.look(&governor, zone, stall, is_live);
             }
-            governor.share.load(Ordering::Relaxed) / 100
+            governor.millionths() / 100
         };
         assert_eq!(after(1, Zone::Green, 1000, false), 10_000, "nobody to yield to");
         assert_eq!(after(1000, Zone::Green, 0, true), 10_000, "processors to spare");

@@ -76,9 +76,9 @@ impl Watch {
         if news.is_empty() {
             return;
         }
-        self.metrics.stalled.reset();
+        self.metrics.somatic.stalled.reset();
         for stall in watchdog.stalls() {
-            self.metrics.stalled.with_label_values(&[&*stall.place]).set(1);
+            self.metrics.somatic.stalled.with_label_values(&[&*stall.place]).set(1);
         }
         drop(state);
         for news in &news {
@@ -89,7 +89,7 @@ impl Watch {
     fn tell(&self, news: &News) {
         match news {
             News::Stalled(stall) => {
-                self.metrics.stalls.with_label_values(&[&*stall.place]).inc();
+                self.metrics.somatic.stalls.with_label_values(&[&*stall.place]).inc();
                 tracing::warn!(component = %stall.place, waiting = stall.waiting, "Nothing moves: {stall}.");
             }
             News::Over(stall) => {

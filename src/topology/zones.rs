@@ -88,7 +88,7 @@ impl Zones {
         };
         // Shown from the start, so that the first change is a rise and no new series.
         for zone in [Zone::Green, Zone::Yellow, Zone::Red] {
-            let _series = shared.metrics.reaction.with_label_values(&[zone.name()]);
+            let _series = shared.metrics.somatic.reaction.with_label_values(&[zone.name()]);
         }
         let (senses, flights) = (Arc::new(Mutex::new(senses)), Arc::new(flights));
         let watch = Arc::new(Watch::new(shared));
@@ -150,6 +150,12 @@ impl Zones {
         self.somatic.report()
     }
 
+    /// The share of the time that background work has, in millionths.
+    #[must_use]
+    pub fn background_millionths(&self) -> u32 {
+        self.governor.millionths()
+    }
+
     /// What was read at the last look.
     #[must_use]
     pub fn pressures(&self) -> Vec<Pressure> {
@@ -203,17 +209,21 @@ impl Zones {
     /// Puts a zone in force that follows from what was read at `read`, and tells everybody.
     fn follow(&self, transition: &Transition, read: Instant) {
         let Transition { from, to, cause, is_in_force } = transition;
-        self.metrics.sensed_zone.set(number(self.somatic.sensed()));
+        self.metrics.somatic.sensed_zone.set(number(self.somatic.sensed()));
         if !is_in_force {
             tracing::info!(%from, %to, reason = %cause, "Zone would change, but somatic.mode is observe.");
             return;
         }
         self.wiring.follow(|| self.somatic.zone());
         // The log, which comes last, may have to wait for whoever reads it.
-        let reaction = self.metrics.reaction.with_label_values(&[to.name()]);
+        let reaction = self.metrics.somatic.reaction.with_label_values(&[to.name()]);
         reaction.observe(read.elapsed().as_secs_f64());
-        self.metrics.zone.set(number(self.somatic.zone()));
-        self.metrics.transitions.with_label_values(&[from.name(), to.name(), cause.name()]).inc();
+        self.metrics.somatic.zone.set(number(self.somatic.zone()));
+        self.metrics
+            .somatic
+            .transitions
+            .with_label_values(&[from.name(), to.name(), cause.name()])
+            .inc();
         if to > from {
             tracing::warn!(%from, %to, reason = %cause, "Zone changed.");
         } else {

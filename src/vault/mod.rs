@@ -58,13 +58,13 @@ pub mod sim;
 mod slots;
 mod state;
 mod stats;
+mod throttle;
 mod tools;
 
 #[cfg(test)]
 mod tests;
 
 pub use append::effort::AreShort;
-pub use append::helper::Throttle;
 pub use append::spare::SegmentId;
 pub use append::spare::SegmentState;
 pub use append::writer::Completion;
@@ -97,6 +97,8 @@ pub use recover::report::RecoveryReport;
 pub use recover::restore::recover_on;
 pub use seq_set::SeqSet;
 pub use stats::Stats;
+pub use throttle::Pacer;
+pub use throttle::Throttle;
 pub use tools::clear::ClearScope;
 pub use tools::clear::Cleared;
 pub use tools::clear::clear;
@@ -115,6 +117,7 @@ pub use tools::survey::SurveyState;
 pub use tools::survey::WriterPresence;
 pub use tools::survey::is_vault;
 pub use tools::survey::split_path;
+pub use tools::survey::writer_presence;
 pub use tools::verify::Verification;
 pub use tools::verify::VerifyOptions;
 pub use tools::verify::verify;

@@ -32,6 +32,7 @@
 //! | `vault_golden` | vaults of format version 1 are readable for ever |
 //! | `vault_ways` | notes beside requests, newest first, limited replay, dropping, the yellow mark, `--strict` |
 //! | `vault_tools`, `_mend`, `_live` | `gophership vault` sees, finds, mends and exports what is there, also under load |
+//! | `vault_tools_share` | `gophership vault` gives way to the server beside |
 //! | `transforms` | each transform in the running process does what it says, and the books balance |
 //! | `joined` | what `batch` joins or divides arrives once, and its senders are told, in an outage and at a stop too |
 //! | `route` | every sink gets exactly what is routed there, while another is out, full, replayed, killed or renamed |
@@ -81,5 +82,6 @@ mod vault_golden;
 mod vault_tools;
 mod vault_tools_live;
 mod vault_tools_mend;
+mod vault_tools_share;
 mod vault_ways;
 mod watchdog;

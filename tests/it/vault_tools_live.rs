@@ -70,12 +70,15 @@ async fn looking_beside_a_server_under_load_disturbs_nothing() {
             let out = site.dir().join(format!("out-{zone}-{round}")).display().to_string();
             let listed = document(0, &["ls", "-o", "json", &path]);
             assert_eq!(listed["in_use"], true);
-            let verified = document(0, &["verify", "-o", "json", &path]);
+            // In Red the server would let them wait.
+            let speed = if zone == "red" { &["--full-speed"][..] } else { &[] };
+            let document = |arguments: &[&str]| document(0, &[arguments, speed].concat());
+            let verified = document(&["verify", "-o", "json", &path]);
             looks += verified["records"].as_u64().unwrap();
             // With a limit: the vault grows all the while, and what looks yields to the server.
             let output = tool(&["cat", "--limit", "20000", &path]);
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-            document(0, &["export", "--to", &out, "-o", "json", "--limit", "500", &path]);
+            document(&["export", "--to", &out, "-o", "json", "--limit", "500", &path]);
             let after = digests(&dir);
             let changed = before
                 .iter()

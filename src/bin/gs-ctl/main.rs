@@ -1,6 +1,5 @@
 //! `gs-ctl`: asks a running GopherShip what it does, and tells it what to do.
 
-mod client;
 mod render;
 
 use std::io;
@@ -14,10 +13,9 @@ use clap::Subcommand;
 use clap::ValueEnum;
 
 use gophership::config::HumanDuration;
+use gophership::control::Client;
+use gophership::control::ClientError;
 use gophership::control::proto;
-
-use client::Client;
-use client::ClientError;
 
 /// Exit codes as in sysexits.h.
 mod exit {

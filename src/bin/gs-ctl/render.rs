@@ -12,6 +12,9 @@ use crate::Format;
 /// Less is not worth a line in the table.
 const SHOWN_PERMILLE: u32 = 10;
 
+/// All of the time, in millionths.
+const WHOLE: u32 = 1_000_000;
+
 /// Renders the status.
 pub(crate) fn status(status: &proto::StatusResponse, format: Format) -> String {
     match format {
@@ -120,6 +123,7 @@ fn status_value(status: &proto::StatusResponse) -> Value {
         "held_reason": status.held_reason,
         "held_seconds_left": status.held_seconds_left,
         "pressures": pressures,
+        "background_percent": f64::from(status.background_millionths) / 10_000.0,
         "stuck": status.stuck,
         "stalls": stalls,
         "generation": status.generation,
@@ -143,6 +147,13 @@ fn status_table(status: &proto::StatusResponse, out: &mut String) -> std::fmt::R
     )?;
     if status.observing {
         writeln!(out, "observing only: the sensors ask for {}", zone_name(status.sensed))?;
+    }
+    match status.background_millionths {
+        WHOLE => {}
+        0 => writeln!(out, "background work pauses")?,
+        share => {
+            writeln!(out, "background work has {:.0}% of the time", f64::from(share) / 10_000.0)?;
+        }
     }
     if status.stuck {
         writeln!(out, "NOT READY: what comes in is not answered")?;

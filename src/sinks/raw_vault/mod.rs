@@ -40,6 +40,7 @@ use crate::somatic::OnDuty;
 use crate::somatic::Part;
 use crate::somatic::Work;
 use crate::vault::DroppedRecord;
+use crate::vault::Throttle;
 use crate::vault::VaultError;
 use crate::vault::WhenFull;
 use crate::vault::Writer;
@@ -125,7 +126,7 @@ impl SinkConfig for RawVaultConfig {
         let governor = Arc::clone(&context.governor);
         writer.spare_processors(Arc::new(move || governor.are_processors_short()));
         let governor = Arc::clone(&context.governor);
-        writer.govern(Arc::new(move |worked| governor.rest_after(worked)));
+        writer.govern(Throttle::new(move |worked| governor.rest_after(worked)));
         let commits = CommitWatch::new(&context.vitals, context.id.as_str());
         let disk = is_elsewhere.then(|| DiskWatch::new(&context.vitals, context.id.as_str(), dir));
         let watched = Arc::clone(&writer);

@@ -27,6 +27,8 @@ use crate::vault::options::Options;
 use crate::vault::options::WhenFull;
 use crate::vault::state::Gauges;
 use crate::vault::state::lock;
+use crate::vault::throttle::PAUSED_FOR;
+use crate::vault::throttle::Throttle;
 
 /// Retention runs this often.
 const PRUNE_EVERY: Duration = Duration::from_secs(1);
@@ -36,12 +38,6 @@ const RETRY_EVERY: Duration = Duration::from_millis(200);
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
 /// Longest wait for a spare while the helper is at it.
 const SPARE_WAIT_MAX: Duration = Duration::from_secs(30);
-
-/// While background work is paused, this long until it asks again.
-const PAUSED_FOR: Duration = Duration::from_millis(200);
-
-/// How long background work rests after it worked so long; none means that it pauses now.
-pub type Throttle = dyn Fn(Duration) -> Option<Duration> + Send + Sync;
 
 /// Work for the helper.
 pub(in crate::vault) enum Job {
@@ -63,7 +59,7 @@ struct DepotState {
 pub(in crate::vault) struct Depot {
     state: Mutex<DepotState>,
     changed: Condvar,
-    throttle: OnceLock<Arc<Throttle>>,
+    throttle: OnceLock<Throttle>,
 }
 
 impl Depot {
@@ -75,13 +71,13 @@ impl Depot {
     }
 
     /// Names who is asked how much background work may be done; the first one stays.
-    pub(in crate::vault) fn govern(&self, throttle: Arc<Throttle>) {
+    pub(in crate::vault) fn govern(&self, throttle: Throttle) {
         self.throttle.get_or_init(|| throttle);
     }
 
     /// How long to rest after so much background work; none means that it pauses.
     fn rest_after(&self, worked: Duration) -> Option<Duration> {
-        self.throttle.get().map_or(Some(Duration::ZERO), |throttle| throttle(worked))
+        self.throttle.get().map_or(Some(Duration::ZERO), |throttle| throttle.rest_after(worked))
     }
 
     /// Takes the next spare, waiting while one is being made; `None` when none can be made.

@@ -13,7 +13,6 @@ use crate::vault::append::commit::Committer;
 use crate::vault::append::effort::AreShort;
 use crate::vault::append::helper::Depot;
 use crate::vault::append::helper::Helper;
-use crate::vault::append::helper::Throttle;
 use crate::vault::append::scrub::Scrub;
 use crate::vault::append::spare::SegmentId;
 use crate::vault::append::staging::StagedRecord;
@@ -32,6 +31,7 @@ use crate::vault::recover::recovery;
 use crate::vault::recover::report::RecoveryReport;
 use crate::vault::state::Gauges;
 use crate::vault::state::lock;
+use crate::vault::throttle::Throttle;
 
 /// Records that may wait for the writer thread, whatever their size.
 pub(in crate::vault) const QUEUE_RECORDS_MAX: usize = 4096;
@@ -213,7 +213,7 @@ impl<C: Completion> Writer<C> {
 
     /// Names who is asked how much background work (reading back what was sealed) may be done; from
     /// the helper thread. Without it there is no limit.
-    pub fn govern(&self, throttle: Arc<Throttle>) {
+    pub fn govern(&self, throttle: Throttle) {
         self.depot.govern(throttle);
     }
 

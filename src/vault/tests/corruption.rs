@@ -16,6 +16,7 @@ use super::recover_and_read;
 use super::sim_dir;
 use super::sim_options;
 use crate::vault::Reader;
+use crate::vault::Throttle;
 use crate::vault::sim::SimFileSystem;
 
 type Contents = BTreeMap<PathBuf, Vec<u8>>;
@@ -257,7 +258,7 @@ fn nothing_is_read_back_while_background_work_pauses() {
     let (bench, _) = Bench::open_sim(&SimFileSystem::default(), sim_options());
     let (is_paused, asked) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicU64::new(0)));
     let (paused, asks) = (Arc::clone(&is_paused), Arc::clone(&asked));
-    bench.writer.govern(Arc::new(move |_worked| {
+    bench.writer.govern(Throttle::new(move |_worked| {
         asks.fetch_add(1, Ordering::Relaxed);
         (!paused.load(Ordering::Relaxed)).then_some(Duration::ZERO)
     }));

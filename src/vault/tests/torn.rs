@@ -14,6 +14,7 @@ use crate::vault::FaultKind;
 use crate::vault::Options;
 use crate::vault::Reader;
 use crate::vault::SegmentState;
+use crate::vault::Throttle;
 use crate::vault::VerifyOptions;
 use crate::vault::fs::FileSystem;
 use crate::vault::fs::SystemFileSystem;
@@ -110,8 +111,8 @@ fn a_segment_torn_inside_a_block_is_sound_when_it_is_sealed() {
     let (_, report) = recover_on(&files, &options.dir).expect("recovers");
     let kinds: Vec<FaultKind> = report.faults.iter().map(|fault| fault.kind).collect();
     assert_eq!(kinds, [FaultKind::TornTail], "{report:?}");
-    let whole =
-        VerifyOptions { jobs: NonZeroUsize::MIN, segment: None, read_bytes: Arc::default() };
+    let (read_bytes, throttle) = (Arc::default(), Throttle::default());
+    let whole = VerifyOptions { jobs: NonZeroUsize::MIN, segment: None, read_bytes, throttle };
     let verified = verify(&options.dir, &whole).expect("verifies");
     assert!(verified.findings.is_empty(), "{verified:?}");
 }

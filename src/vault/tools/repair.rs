@@ -34,6 +34,7 @@ use crate::vault::recover::judge;
 use crate::vault::recover::quarantine;
 use crate::vault::recover::recovery;
 use crate::vault::state::lock;
+use crate::vault::throttle::Pacer;
 use crate::vault::tools::finding::Finding;
 use crate::vault::tools::finding::FindingKind;
 use crate::vault::tools::survey;
@@ -198,8 +199,15 @@ impl Repair<'_> {
         let candidate = &one.candidate;
         let (id, path) = (candidate.id, &candidate.path);
         let file = self.files.open(path, Access::Direct).map_err(VaultError::io("open", path))?;
-        let findings = walk::walk(file, candidate, one.header.as_ref(), &one.trailer, read_bytes)
-            .map_err(VaultError::io("read", path))?;
+        let findings = walk::walk(
+            file,
+            candidate,
+            one.header.as_ref(),
+            &one.trailer,
+            read_bytes,
+            &Pacer::default(),
+        )
+        .map_err(VaultError::io("read", path))?;
         let costs_records = |finding: &Finding| finding.lost.is_some();
         let is_headless = one.header.is_none();
         if candidate.is_quarantined {

@@ -320,7 +320,11 @@ pub(in crate::vault) fn read_cursor(
 
 /// Asks whether a writer holds the lock. The kernel's list of locks is asked first, because trying
 /// the lock could disturb a writer that takes it at that moment.
-pub(in crate::vault) fn writer_presence(dir: &Path) -> Result<WriterPresence, VaultError> {
+///
+/// # Errors
+///
+/// [`VaultError::Io`] when the lock cannot be looked at.
+pub fn writer_presence(dir: &Path) -> Result<WriterPresence, VaultError> {
     let path = dir.join("LOCK");
     let file = match std::fs::File::open(&path) {
         Ok(file) => file,

@@ -32,6 +32,8 @@ use crate::vault::recover::identity;
 use crate::vault::recover::identity::Stored;
 use crate::vault::recover::judge;
 use crate::vault::state::lock;
+use crate::vault::throttle::Pacer;
+use crate::vault::throttle::Throttle;
 use crate::vault::tools::chain;
 use crate::vault::tools::finding::Finding;
 use crate::vault::tools::finding::FindingKind;
@@ -71,6 +73,8 @@ pub struct VerifyOptions {
     pub segment: Option<SegmentId>,
     /// Grows by what is read, for whoever watches.
     pub read_bytes: Arc<AtomicU64>,
+    /// Says how long each thread rests between pieces of a MiB.
+    pub throttle: Throttle,
 }
 
 /// What is kept of a segment for the checks between segments.
@@ -110,7 +114,8 @@ pub fn verify(dir: &Path, options: &VerifyOptions) -> Result<Verification, Vault
     if let Some(only) = options.segment {
         listed.retain(|candidate| candidate.id == only);
     }
-    let task = Task { files: &*files, dir, vault_id, is_live, read_bytes: &options.read_bytes };
+    let (read_bytes, throttle) = (&options.read_bytes, &options.throttle);
+    let task = Task { files: &*files, dir, vault_id, is_live, read_bytes, throttle };
     let mut done = Verification::default();
     let mut kept = task.look_at_all(&listed, options.jobs, &mut done)?;
     if is_live {
@@ -189,6 +194,7 @@ struct Task<'a> {
     vault_id: u128,
     is_live: bool,
     read_bytes: &'a Arc<AtomicU64>,
+    throttle: &'a Throttle,
 }
 
 impl Task<'_> {
@@ -204,8 +210,9 @@ impl Task<'_> {
         std::thread::scope(|scope| {
             for _ in 0..jobs.get().min(listed.len()) {
                 scope.spawn(|| {
+                    let pacer = Pacer::new(self.throttle.clone());
                     while let Some(candidate) = listed.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let looked = self.look_at(candidate);
+                        let looked = self.look_at(candidate, &pacer);
                         let mut results = lock(&results);
                         match looked {
                             Ok(Some(kept)) => drop(results.0.insert(kept.id, kept)),
@@ -227,6 +234,7 @@ impl Task<'_> {
     /// Looks again at segments that were open when a later one was not yet begun: only now are they
     /// complete.
     fn look_again(&self, kept: &mut Vec<Kept>, done: &mut Verification) -> Result<(), VaultError> {
+        let pacer = Pacer::new(self.throttle.clone());
         let newest = kept.last().map(|one| one.id);
         let mut again = Vec::new();
         for one in kept.drain(..) {
@@ -234,7 +242,7 @@ impl Task<'_> {
             let candidate = one.scanned.as_deref().map(|scanned| scanned.candidate.clone());
             match candidate.filter(|_| was_open) {
                 None => again.push(one),
-                Some(candidate) => match self.look_at(&candidate)? {
+                Some(candidate) => match self.look_at(&candidate, &pacer)? {
                     Some(one) => again.push(one),
                     None => done.gone += 1,
                 },
@@ -245,7 +253,8 @@ impl Task<'_> {
     }
 
     /// Looks at one segment; `None` when it is gone.
-    fn look_at(&self, candidate: &Candidate) -> Result<Option<Kept>, VaultError> {
+    fn look_at(&self, candidate: &Candidate, pacer: &Pacer) -> Result<Option<Kept>, VaultError> {
+        pacer.rest(|| false);
         let first = survey::examine_moving(self.files, self.dir, candidate.clone(), self.vault_id);
         let one = match first {
             Err(VaultError::Foreign { path, .. }) => {
@@ -266,10 +275,10 @@ impl Task<'_> {
             // A write under way looks different at the next look.
             one.faults.retain(|fault| faults.contains(fault));
         }
-        self.keep(one)
+        self.keep(one, pacer)
     }
 
-    fn keep(&self, one: Examined) -> Result<Option<Kept>, VaultError> {
+    fn keep(&self, one: Examined, pacer: &Pacer) -> Result<Option<Kept>, VaultError> {
         let candidate = &one.candidate;
         let is_blank = one.verdict == Verdict::Blank;
         let mut kept = Kept {
@@ -300,8 +309,9 @@ impl Task<'_> {
                 let Some((found, file)) = located else { return Ok(None) };
                 kept.path.clone_from(&found.path);
                 let header = one.header.as_ref();
-                kept.findings = walk::walk(file, &found, header, &one.trailer, self.read_bytes)
-                    .map_err(VaultError::io("read", &found.path))?;
+                kept.findings =
+                    walk::walk(file, &found, header, &one.trailer, self.read_bytes, pacer)
+                        .map_err(VaultError::io("read", &found.path))?;
                 kept.footer = Some(one.trailer);
             }
         }

@@ -20,6 +20,7 @@ use crate::vault::read::scan::Scanner;
 use crate::vault::recover::examine;
 use crate::vault::recover::examine::Candidate;
 use crate::vault::state::lock;
+use crate::vault::throttle::Pacer;
 use crate::vault::tools::finding::Finding;
 use crate::vault::tools::finding::FindingKind;
 
@@ -28,17 +29,19 @@ const PIECE_BYTES: usize = 1 << 20;
 /// Findings kept for each segment; a segment with more is beyond telling them apart.
 pub(in crate::vault) const FINDINGS_MAX: usize = 1000;
 
-/// Walks a sealed segment and says what is wrong with it by itself.
+/// Walks a sealed segment and says what is wrong with it by itself; rests between pieces as `pacer` is
+/// told to.
 pub(in crate::vault) fn walk(
     file: Box<dyn File>,
     candidate: &Candidate,
     header: Option<&SegmentHeader>,
     trailer: &Trailer,
     read_bytes: &Arc<AtomicU64>,
+    pacer: &Pacer,
 ) -> io::Result<Vec<Finding>> {
     let mut findings = Findings { candidate, found: Vec::new() };
     findings.check_index(&*file, trailer)?;
-    let tee = Tee::new(file, trailer, Arc::clone(read_bytes))?;
+    let tee = Tee::new(file, trailer, Arc::clone(read_bytes), pacer.clone())?;
     let tee = Arc::new(tee);
     let file: Arc<dyn File> = Arc::<Tee>::clone(&tee);
     let before = header.map_or(trailer.first_seq, |header| header.first_seq).checked_sub(1);
@@ -154,6 +157,7 @@ pub(in crate::vault) struct Tee {
     file: Box<dyn File>,
     end: u64,
     read_bytes: Arc<AtomicU64>,
+    pacer: Pacer,
     state: Mutex<TeeState>,
 }
 
@@ -175,6 +179,7 @@ impl Tee {
         file: Box<dyn File>,
         trailer: &Trailer,
         read_bytes: Arc<AtomicU64>,
+        pacer: Pacer,
     ) -> io::Result<Self> {
         let state = TeeState {
             piece: AlignedBuffer::new(PIECE_BYTES)?,
@@ -185,7 +190,7 @@ impl Tee {
             digest: format::digest_after(&trailer.prev_digest),
             is_broken: false,
         };
-        Ok(Self { file, end: trailer.data_end, read_bytes, state: Mutex::new(state) })
+        Ok(Self { file, end: trailer.data_end, read_bytes, pacer, state: Mutex::new(state) })
     }
 
     /// Reads what is left, and returns crc and digest; `None` when a part could not be read.
@@ -205,6 +210,7 @@ impl Tee {
     fn load(&self, state: &mut TeeState, at: u64, least: usize) -> io::Result<usize> {
         let left = self.end.saturating_sub(at);
         let len = usize::try_from(left).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
+        self.pacer.rest(|| false);
         state.len = 0;
         state.start = at;
         let whole = self.file.read_at(&mut state.piece[..len], at);

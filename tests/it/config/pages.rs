@@ -87,11 +87,11 @@ fn metrics_table() -> String {
     for gauge in [&metrics.edge_batches, &metrics.edge_bytes] {
         gauge.with_label_values(&["backend"]).set(1);
     }
-    metrics.pressure.with_label_values(&["edge", "backend"]).set(1);
-    metrics.transitions.with_label_values(&["green", "red", "edge"]).inc();
-    metrics.reaction.with_label_values(&["red"]).observe(1.0);
-    metrics.stalled.with_label_values(&["otlp"]).set(1);
-    metrics.stalls.with_label_values(&["otlp"]).inc();
+    metrics.somatic.pressure.with_label_values(&["edge", "backend"]).set(1);
+    metrics.somatic.transitions.with_label_values(&["green", "red", "edge"]).inc();
+    metrics.somatic.reaction.with_label_values(&["red"]).observe(1.0);
+    metrics.somatic.stalled.with_label_values(&["otlp"]).set(1);
+    metrics.somatic.stalls.with_label_values(&["otlp"]).inc();
     metrics.restarts.with_label_values(&["backend"]).inc();
     metrics.reloads.with_label_values(&["ok"]).inc();
     let text = metrics.render().unwrap();

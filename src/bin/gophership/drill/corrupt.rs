@@ -73,6 +73,7 @@ pub(super) fn flip(data: &Path) -> Result<Hit, String> {
         jobs: NonZeroUsize::MIN,
         segment: Some(segment.id),
         read_bytes: std::sync::Arc::default(),
+        throttle: vault::Throttle::default(),
     };
     let verified = vault::verify(dir, &options).map_err(|error| failed(&error))?;
     let lost: Vec<(u64, u64)> = verified.findings.iter().filter_map(|found| found.lost).collect();

@@ -11,6 +11,7 @@ use gophership::config::ByteSize;
 use gophership::config::HumanDuration;
 use gophership::otlp::Signal;
 
+use super::turn::Manners;
 use super::when::Moment;
 
 /// What to do with a vault.
@@ -98,6 +99,8 @@ pub(crate) struct VerifyArgs {
     /// Segments verified at the same time; by default one per processor.
     #[arg(long, value_name = "NUMBER")]
     pub(crate) jobs: Option<NonZeroUsize>,
+    #[command(flatten)]
+    pub(crate) manners: Manners,
     /// Shows no progress.
     #[arg(short, long)]
     pub(crate) quiet: bool,
@@ -208,6 +211,8 @@ pub(crate) struct ExportArgs {
     /// Gives up when the endpoint has taken nothing for this long.
     #[arg(long, value_name = "DURATION", default_value = "5m")]
     pub(crate) give_up_after: HumanDuration,
+    #[command(flatten)]
+    pub(crate) manners: Manners,
     /// How the result looks.
     #[arg(short, long, value_enum, default_value = "table")]
     pub(crate) output: Output,

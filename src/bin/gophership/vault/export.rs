@@ -50,14 +50,16 @@ struct Outcome {
 
 pub(super) fn run(args: &ExportArgs) -> Result<u8, Failure> {
     let target = args.place.find(args.filter.deadletter)?;
-    let mut records = Records::open(&target, &args.filter)?;
+    let is_interrupted = Arc::new(AtomicBool::new(false));
+    let throttle = args.manners.throttle(&target)?;
+    let records = Records::open(&target, &args.filter)?;
+    let mut records = records.give_way(throttle, &is_interrupted);
     let mut progress = Progress::new(args.quiet);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(|error| Failure { code: crate::exit::UNAVAILABLE, text: error.to_string() })?;
-    let is_interrupted = Arc::new(AtomicBool::new(false));
     watch_signals(&runtime, &is_interrupted)?;
     let outcome = if args.to.contains("://") {
         let endpoint = Endpoint::new(args)?;

@@ -10,6 +10,7 @@ use serde_json::json;
 use gophership::vault;
 use gophership::vault::RepairAction;
 use gophership::vault::RepairStep;
+use gophership::vault::Throttle;
 use gophership::vault::Verification;
 
 use super::Failure;
@@ -21,7 +22,7 @@ use super::verify;
 
 pub(super) fn run(args: &RepairArgs) -> Result<u8, Failure> {
     let dir = args.place.find_whole()?;
-    let target = Target { path: dir.clone(), dir, segment: None };
+    let target = Target { path: dir.clone(), dir, segment: None, socket: None };
     let read_bytes = Arc::new(AtomicU64::new(0));
     let steps = verify::watched(&target, args.quiet, &read_bytes, || {
         Ok(vault::repair(&target.dir, args.dry_run, &read_bytes)?)
@@ -31,7 +32,7 @@ pub(super) fn run(args: &RepairArgs) -> Result<u8, Failure> {
         table::print(args.output, || text(&steps, done), || document(&steps, done))?;
         return Ok(0);
     }
-    let left = verify::verify(&target, None, args.quiet)?;
+    let left = verify::verify(&target, None, args.quiet, Throttle::default())?;
     table::print(args.output, || text(&steps, Some(&left)), || document(&steps, Some(&left)))?;
     Ok(if left.findings.is_empty() { 0 } else { exit::FAULTS })
 }

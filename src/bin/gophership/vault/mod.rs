@@ -13,6 +13,7 @@ mod progress;
 mod prune;
 mod records;
 mod table;
+mod turn;
 mod verify;
 mod when;
 

@@ -24,13 +24,15 @@ pub(super) struct Target {
     pub(super) segment: Option<SegmentId>,
     /// What was asked for: the directory or the segment's file.
     pub(super) path: PathBuf,
+    /// The control socket of its server, where the configuration named the vault.
+    pub(super) socket: Option<PathBuf>,
 }
 
 impl Place {
     /// Finds the vault by its path, or in the configuration.
     pub(super) fn find(&self, is_deadletter: bool) -> Result<Target, Failure> {
-        let path = match &self.path {
-            Some(path) => path.clone(),
+        let (path, socket) = match &self.path {
+            Some(path) => (path.clone(), None),
             None => self.configured()?,
         };
         let (dir, segment) = vault::split_path(&path);
@@ -45,9 +47,9 @@ impl Place {
             }
             (true, None) => {
                 let dir = dir.join(DEAD_LETTERS);
-                Target { path: dir.clone(), dir, segment: None }
+                Target { path: dir.clone(), dir, segment: None, socket }
             }
-            (false, segment) => Target { dir, segment, path },
+            (false, segment) => Target { dir, segment, path, socket },
         };
         if vault::is_vault(&target.dir) {
             return Ok(target);
@@ -71,7 +73,8 @@ impl Place {
         Err(Failure::usage(format!("this is about a whole vault: name {dir}")))
     }
 
-    fn configured(&self) -> Result<PathBuf, Failure> {
+    /// The directory, and the control socket of the server that has it.
+    fn configured(&self) -> Result<(PathBuf, Option<PathBuf>), Failure> {
         let source = self.config.clone().map_or(ConfigSource::Default, ConfigSource::File);
         let config = crate::load(&source).map_err(|_told| Failure {
             code: exit::CONFIG,
@@ -82,7 +85,7 @@ impl Place {
         let wanted = |id: &str| self.vault.as_deref().is_none_or(|name| name == id);
         let mut found = vaults.iter().filter(|(id, _)| wanted(id));
         match (found.next(), found.next()) {
-            (Some((_, dir)), None) => Ok(dir.clone()),
+            (Some((_, dir)), None) => Ok((dir.clone(), Some(config.control_socket()))),
             (Some(_), Some(_)) => {
                 let names = names.join(", ");
                 Err(Failure::usage(format!("there are several vaults: give --vault, of {names}")))

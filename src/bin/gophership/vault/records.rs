@@ -1,11 +1,17 @@
 //! The requests a command is about, one after the other, with what is damaged said on the way.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+
 use gophership::otlp::Signal;
 use gophership::vault::FindingKind;
 use gophership::vault::OfflineItem;
 use gophership::vault::OfflineReader;
+use gophership::vault::Pacer;
 use gophership::vault::Selection;
 use gophership::vault::StoredRecord;
+use gophership::vault::Throttle;
 
 use super::Failure;
 use super::args::Filter;
@@ -26,6 +32,8 @@ pub(super) struct Records {
     filter: Filter,
     taken: u64,
     faults: u64,
+    pacer: Pacer,
+    is_interrupted: Arc<AtomicBool>,
 }
 
 impl Records {
@@ -34,7 +42,16 @@ impl Records {
         let selection =
             Selection { segments: filter.segment, seqs: filter.seq, cursor: filter.cursor.clone() };
         let reader = OfflineReader::open_selected(&target.path, &selection)?;
-        Ok(Self { reader, filter: filter.clone(), taken: 0, faults: 0 })
+        let (filter, pacer) = (filter.clone(), Pacer::default());
+        let is_interrupted = Arc::default();
+        Ok(Self { reader, filter, taken: 0, faults: 0, pacer, is_interrupted })
+    }
+
+    /// Rests between requests as `throttle` says, unless interrupted.
+    pub(super) fn give_way(mut self, throttle: Throttle, is_interrupted: &Arc<AtomicBool>) -> Self {
+        self.pacer = Pacer::new(throttle);
+        self.is_interrupted = Arc::clone(is_interrupted);
+        self
     }
 
     /// The next request; damage is reported and passed.
@@ -54,6 +71,7 @@ impl Records {
             if self.filter.limit.is_some_and(|limit| limit <= self.taken) {
                 return Ok(None);
             }
+            self.pacer.rest(|| self.is_interrupted.load(Ordering::Acquire));
             let (done, left) = self.reader.progress_bytes();
             progress.show(done, done + left);
             match self.reader.next() {

@@ -14,6 +14,7 @@ use serde_json::json;
 use gophership::vault;
 use gophership::vault::Finding;
 use gophership::vault::Survey;
+use gophership::vault::Throttle;
 use gophership::vault::Verification;
 use gophership::vault::VerifyOptions;
 
@@ -29,7 +30,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 pub(super) fn run(args: &VerifyArgs) -> Result<u8, Failure> {
     let target = args.place.find(args.deadletter)?;
-    let done = verify(&target, args.jobs, args.quiet)?;
+    let throttle = args.manners.throttle(&target)?;
+    let done = verify(&target, args.jobs, args.quiet, throttle)?;
     table::print(args.output, || text(&done), || document(&done))?;
     Ok(if done.findings.is_empty() { 0 } else { exit::FAULTS })
 }
@@ -39,6 +41,7 @@ pub(super) fn verify(
     target: &Target,
     jobs: Option<NonZeroUsize>,
     is_quiet: bool,
+    throttle: Throttle,
 ) -> Result<Verification, Failure> {
     let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let read_bytes = Arc::new(AtomicU64::new(0));
@@ -46,6 +49,7 @@ pub(super) fn verify(
         jobs: jobs.unwrap_or_else(cores),
         segment: target.segment,
         read_bytes: Arc::clone(&read_bytes),
+        throttle,
     };
     watched(target, is_quiet, &read_bytes, || Ok(vault::verify(&target.dir, &options)?))
 }

@@ -1,4 +1,4 @@
-//! The connection to the control socket.
+//! The other end of the control socket: how `gs-ctl` and the vault tools talk to a running process.
 
 use std::io;
 use std::path::Path;
@@ -13,21 +13,32 @@ use tonic::Status;
 use tonic::transport::Channel;
 use tonic::transport::Endpoint;
 
-use gophership::control::proto;
-use gophership::control::proto::control_client::ControlClient;
+use super::proto;
+use super::proto::control_client::ControlClient;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ClientError {
+pub enum ClientError {
     /// Nobody listens.
     #[error("cannot reach GopherShip on {path}: {source}; is it running, and is --socket right?")]
-    Unreachable { path: PathBuf, source: io::Error },
+    Unreachable {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The socket is not ours.
     #[error("not allowed to use {path}: only root and the user that runs GopherShip are")]
-    Forbidden { path: PathBuf },
+    Forbidden {
+        /// The socket.
+        path: PathBuf,
+    },
     /// It took too long.
     #[error("no answer within {seconds} s")]
-    Late { seconds: u64 },
+    Late {
+        /// How long it was waited for.
+        seconds: u64,
+    },
     /// GopherShip said no.
     #[error("GopherShip refused: {0}")]
     Refused(String),
@@ -37,21 +48,25 @@ pub(crate) enum ClientError {
 }
 
 /// Talks to one process.
-pub(crate) struct Client {
+pub struct Client {
     control: ControlClient<Channel>,
     path: PathBuf,
     timeout: Duration,
 }
 
 impl Client {
-    /// Connects to the socket at `path`.
-    pub(crate) async fn connect(path: &Path, timeout: Duration) -> Result<Self, ClientError> {
+    /// Connects to the socket at `path`; each answer is waited for as long as `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Unreachable`] and [`ClientError::Forbidden`].
+    pub async fn connect(path: &Path, timeout: Duration) -> Result<Self, ClientError> {
         let path = path.to_owned();
         // Connected here first, for an error that says what is wrong with the socket.
         let first = UnixStream::connect(&path).await;
         drop(first.map_err(|source| unreachable(&path, source))?);
         let target = path.clone();
-        let connector = tower_service_fn(move |_: Uri| {
+        let connector = tower::service_fn(move |_: Uri| {
             let target = target.clone();
             async move { UnixStream::connect(target).await.map(TokioIo::new) }
         });
@@ -62,17 +77,37 @@ impl Client {
         Ok(Self { control: ControlClient::new(channel), path, timeout })
     }
 
-    pub(crate) async fn status(&mut self) -> Result<proto::StatusResponse, ClientError> {
+    /// Asks what the process is doing now.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer; see [`ClientError`].
+    pub async fn status(&mut self) -> Result<proto::StatusResponse, ClientError> {
         let answer = self.control.status(proto::StatusRequest {}).await;
         answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
     }
 
-    pub(crate) async fn hold(
+    /// Holds a zone, or follows the sensors again.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer, or it is no; see [`ClientError`].
+    pub async fn hold(
         &mut self,
         request: proto::OverrideRequest,
     ) -> Result<proto::OverrideResponse, ClientError> {
         let answer = self.control.r#override(request).await;
         answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
+    }
+
+    /// Asks how much background work may be done, in millionths of the time.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer; see [`ClientError`].
+    pub async fn share(&mut self) -> Result<u32, ClientError> {
+        let answer = self.control.share(proto::ShareRequest {}).await;
+        answer.map(|answer| answer.into_inner().millionths).map_err(|status| self.error(&status))
     }
 
     fn error(&self, status: &Status) -> ClientError {
@@ -93,9 +128,4 @@ fn unreachable(path: &Path, source: io::Error) -> ClientError {
         return ClientError::Forbidden { path };
     }
     ClientError::Unreachable { path, source }
-}
-
-/// A connector made of a function.
-fn tower_service_fn<F>(connect: F) -> tower::util::ServiceFn<F> {
-    tower::service_fn(connect)
 }

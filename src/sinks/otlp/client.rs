@@ -4,14 +4,20 @@ use bytes::Bytes;
 use http::Uri;
 use hyper_rustls::HttpsConnector;
 use hyper_rustls::HttpsConnectorBuilder;
+use hyper_rustls::MaybeHttpsStream;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::TokioIo;
 use hyper_util::rt::TokioTimer;
+use tokio::net::TcpStream;
 use tonic::body::Body;
+use tower::ServiceExt;
+use tower::util::MapResponse;
 
 use super::OtlpSinkConfig;
 use super::grpc;
 use super::http as http_protocol;
+use super::last_words::Heard;
 use super::options::CompressionOption;
 use super::options::Protocol;
 use crate::config::running::BuildError;
@@ -23,7 +29,10 @@ use crate::otlp;
 use crate::otlp::Verdict;
 
 /// The transport that both protocols use.
-pub(super) type Transport = hyper_util::client::legacy::Client<HttpsConnector<HttpConnector>, Body>;
+pub(super) type Transport = hyper_util::client::legacy::Client<Connector, Body>;
+
+type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
+type Connector = MapResponse<HttpsConnector<HttpConnector>, fn(Stream) -> Heard<Stream>>;
 
 /// Sends single requests to the endpoints of one sink. Each new connection resolves its name again.
 pub(super) struct Client {
@@ -48,6 +57,7 @@ impl Client {
             Protocol::Grpc => tls.enable_http2().wrap_connector(tcp),
             Protocol::Http => tls.enable_all_versions().wrap_connector(tcp),
         };
+        let connector: Connector = connector.map_response(Heard::new);
         let mut builder = hyper_util::client::legacy::Client::builder(TokioExecutor::new());
         builder.timer(TokioTimer::new()).pool_timer(TokioTimer::new());
         builder

@@ -8,6 +8,7 @@ use tonic::client::Grpc;
 use tonic::codec::CompressionEncoding;
 
 use super::client::Client;
+use super::last_words;
 use super::options::CompressionOption;
 use crate::otlp::RawCodec;
 use crate::otlp::Signal;
@@ -31,6 +32,6 @@ pub(super) async fn send(client: &Client, endpoint: &Uri, signal: Signal, wire: 
     let path = PathAndQuery::from_static(signal.grpc_path());
     match grpc.unary::<Bytes, Bytes, _>(request, path, RawCodec).await {
         Ok(response) => Verdict::of_response(response.get_ref()),
-        Err(status) => Verdict::of_status(&status),
+        Err(status) => last_words::add(Verdict::of_status(&status), &status),
     }
 }

@@ -19,6 +19,7 @@ use http_body_util::Limited;
 use tonic::body::Body;
 
 use super::client::Client;
+use super::last_words;
 use super::options::CompressionOption;
 use crate::otlp::Signal;
 use crate::otlp::Verdict;
@@ -35,7 +36,10 @@ pub(super) async fn send(client: &Client, endpoint: &Uri, signal: Signal, wire: 
     };
     let response = match client.transport.request(request).await {
         Ok(response) => response,
-        Err(error) => return Verdict::unanswered(format!("no answer: {}", chain(&error))),
+        Err(error) => {
+            let verdict = Verdict::unanswered(format!("no answer: {}", chain(&error)));
+            return last_words::add(verdict, &error);
+        }
     };
     let status = response.status();
     if !status.is_success() {

@@ -5,6 +5,7 @@
 mod client;
 mod grpc;
 mod http;
+mod last_words;
 mod options;
 
 use std::collections::BTreeMap;

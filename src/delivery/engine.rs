@@ -260,7 +260,7 @@ impl<C: Courier> Shared<C> {
 
     /// Sends a parcel once; `None` when the vault took over before there was an answer.
     async fn attempt(&self, parcel: &Parcel, lease: Lease<'_>) -> Option<Answer> {
-        let began = Instant::now();
+        let began = lease.began();
         let _on_its_way = self.shown.on_its_way();
         let timeout = self.limits.timeout;
         let sent = self.courier.send(lease.idx(), parcel.batches());
@@ -275,7 +275,7 @@ impl<C: Courier> Shared<C> {
                         lease.given_up(late);
                         return Some(Answer::unanswered(late));
                     };
-                    self.judge(&answer, lease, began);
+                    self.judge(&answer, lease);
                     return Some(answer);
                 }
                 () = tokio::time::sleep(CLAIM_CHECK) => {}
@@ -291,7 +291,8 @@ impl<C: Courier> Shared<C> {
     }
 
     /// Tells everyone who learns from the answers of one endpoint.
-    fn judge(&self, answer: &Answer, lease: Lease<'_>, began: Instant) {
+    fn judge(&self, answer: &Answer, lease: Lease<'_>) {
+        let began = lease.began();
         if let Answer::Retry { after, reason } = answer {
             return lease.failed(*after, reason);
         }

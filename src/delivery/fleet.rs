@@ -147,18 +147,31 @@ impl Fleet {
         self.lock().slots.iter().map(|slot| slot.in_flight as usize).sum()
     }
 
-    fn succeeded(&self, idx: usize, began: Instant) -> bool {
-        let now = Instant::now();
+    /// Changes what is known of an endpoint, and shows it if that begins or ends its silence.
+    fn note<T>(&self, idx: usize, change: impl FnOnce(&mut Slots) -> T) -> T {
         let mut slots = self.lock();
-        let was_out = slots.is_out();
-        let slot = slots.slot(idx);
-        let was_silent = slot.silence.is_silent();
-        slot.silence.answered(began, now);
-        let out_for = slot.breaker.succeeded(now);
+        let was_silent = slots.slot(idx).silence.is_silent();
+        let changed = change(&mut slots);
+        let is_silent = slots.slot(idx).silence.is_silent();
         drop(slots);
-        if was_silent {
+        if was_silent != is_silent {
             self.show_all();
         }
+        if is_silent && !was_silent {
+            let endpoint = self.name(idx);
+            tracing::debug!(sink = %self.sink, endpoint, "Backend is silent; new requests pass by.");
+        }
+        changed
+    }
+
+    fn succeeded(&self, idx: usize, began: Instant) -> bool {
+        let now = Instant::now();
+        let (was_out, out_for) = self.note(idx, |slots| {
+            let was_out = slots.is_out();
+            let slot = slots.slot(idx);
+            slot.silence.answered(began, now);
+            (was_out, slot.breaker.succeeded(now))
+        });
         let Some(endpoint) = self.shown.get(idx) else { return false };
         endpoint.metrics.answered.inc();
         let Some(out_for) = out_for else { return false };
@@ -196,21 +209,6 @@ impl Fleet {
         self.show_all();
     }
 
-    /// A request that was sent to an endpoint at `began` still waits for an answer.
-    fn waits(&self, idx: usize, began: Instant) {
-        let mut slots = self.lock();
-        let silence = &mut slots.slot(idx).silence;
-        let was_silent = silence.is_silent();
-        silence.waits(began, Instant::now());
-        let has_begun = silence.is_silent() && !was_silent;
-        drop(slots);
-        if has_begun {
-            self.show_all();
-            let endpoint = self.name(idx);
-            tracing::debug!(sink = %self.sink, endpoint, "Backend is silent; new requests pass by.");
-        }
-    }
-
     /// Tells whether none is there, as a reading of all or nothing.
     fn show_all(&self) {
         let is_out = self.lock().is_away() && 0 < self.present.load(Ordering::Acquire);
@@ -243,6 +241,11 @@ impl Lease<'_> {
         self.idx
     }
 
+    /// When it was sent.
+    pub(super) const fn began(&self) -> Instant {
+        self.began
+    }
+
     /// The endpoint answered with something else than "later". Returns whether that ended a time
     /// without any endpoint.
     pub(super) fn succeeded(self) -> bool {
@@ -251,12 +254,14 @@ impl Lease<'_> {
 
     /// There is no answer yet.
     pub(super) fn waits(&self) {
-        self.fleet.waits(self.idx, self.began);
+        self.fleet.note(self.idx, |slots| {
+            slots.slot(self.idx).silence.waits(self.began, Instant::now());
+        });
     }
 
     /// The attempt failed and may be repeated, not before `after` if the endpoint said so.
     pub(super) fn failed(self, after: Option<Duration>, reason: &str) {
-        self.fleet.lock().slot(self.idx).silence.heard(Instant::now());
+        self.fleet.note(self.idx, |slots| slots.slot(self.idx).silence.heard(Instant::now()));
         self.fleet.failed(self.idx, after, reason);
     }
 
@@ -268,18 +273,15 @@ impl Lease<'_> {
 
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
-        let mut slots = self.fleet.lock();
-        let slot = slots.slot(self.idx);
-        slot.in_flight -= 1;
-        slot.asking -= u32::from(self.is_question);
-        let ends_silence = slot.in_flight == 0 && slot.silence.is_silent();
-        if ends_silence {
-            slot.silence.end();
-        }
-        drop(slots);
-        if ends_silence {
-            self.fleet.show_all();
-        }
+        self.fleet.note(self.idx, |slots| {
+            let slot = slots.slot(self.idx);
+            slot.in_flight -= 1;
+            slot.asking -= u32::from(self.is_question);
+            if slot.in_flight == 0 {
+                // Nobody would hear the end of it.
+                slot.silence.end();
+            }
+        });
     }
 }
 

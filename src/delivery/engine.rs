@@ -4,6 +4,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -89,6 +91,8 @@ struct Shared<C> {
     firsts: FirstTries,
     metrics: SinkMetrics,
     shown: DeliveryMetrics,
+    /// Nothing new comes: the sink is about to end.
+    is_closing: AtomicBool,
     /// Deliveries under way, for the watchdog.
     tally: Counted,
     warned: Mutex<Option<Instant>>,
@@ -112,6 +116,7 @@ impl<C: Courier> Engine<C> {
             firsts: FirstTries::default(),
             metrics: metrics.sink(sink),
             shown: metrics.delivery(sink),
+            is_closing: AtomicBool::new(false),
             tally: vitals.duties.count(sink, WAITS, Part::Inside),
             warned: Mutex::new(None),
             limits,
@@ -131,6 +136,7 @@ impl<C: Courier> Engine<C> {
         let mut tick = tokio::time::interval(AGE_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while is_open || !deliveries.is_empty() {
+            self.0.is_closing.store(input.is_closed(), Ordering::Relaxed);
             let limit = self.0.limit.get();
             self.0.shown.limit.set(i64::try_from(limit).unwrap_or(i64::MAX));
             let has_room =
@@ -181,7 +187,7 @@ impl<C: Courier> Shared<C> {
     async fn see_through(&self, mut parcel: Parcel) -> Vec<Parcel> {
         let mut backoff = Backoff::new(self.limits.retry_min, self.limits.retry_max);
         let mut tries = Tries::new();
-        while parcel.sift() {
+        while parcel.sift() && !self.gives_back(&parcel) {
             match self.round(&mut parcel).await {
                 None => {}
                 Some(Answer::Delivered { rejected, message }) => {
@@ -214,6 +220,13 @@ impl<C: Courier> Shared<C> {
         Vec::new()
     }
 
+    /// Whether a sink that is about to end lets go of a parcel at once: its backend is out, and what came
+    /// from a vault is still there, for the next one that delivers it.
+    fn gives_back(&self, parcel: &Parcel) -> bool {
+        let is_ending = self.is_closing.load(Ordering::Relaxed) && self.fleet.is_out();
+        is_ending && parcel.is_from(Origin::Vault)
+    }
+
     /// Rejects a parcel, unless it has several batches: each of them is judged alone.
     fn refused(&self, parcel: Parcel, what: &'static str, reason: &str) -> Vec<Parcel> {
         if parcel.batches().len() > 1 {
@@ -230,7 +243,7 @@ impl<C: Courier> Shared<C> {
     /// over before.
     async fn round(&self, parcel: &mut Parcel) -> Option<Answer> {
         let began = Instant::now();
-        let mut lease = self.fleet.admit(|| parcel.is_claimed()).await?;
+        let mut lease = self.fleet.admit(|| parcel.is_claimed() || self.gives_back(parcel)).await?;
         let mut tried = Tried::default();
         let mut soonest: Option<Duration> = None;
         loop {
@@ -349,7 +362,6 @@ impl<C: Courier> Shared<C> {
 mod tests {
     use std::collections::VecDeque;
     use std::sync::atomic::AtomicU32;
-    use std::sync::atomic::Ordering;
 
     use bytes::Bytes;
 

@@ -292,12 +292,18 @@ impl EdgeReceiver {
             if let Some(batch) = self.pop() {
                 return Some(batch);
             }
-            if self.0.senders.load(Ordering::Acquire) == 0 {
+            if self.is_closed() {
                 // A batch placed just before the last sender left is still to be returned.
                 return self.pop();
             }
             filled.await;
         }
+    }
+
+    /// Whether nobody can place anything any more; some may be left.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.0.senders.load(Ordering::Acquire) == 0
     }
 
     /// Returns the next batch if there is one now.

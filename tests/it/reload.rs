@@ -12,6 +12,7 @@ use rustix::process::Signal as ProcessSignal;
 use crate::harness::Backend;
 use crate::harness::GrpcClient;
 use crate::harness::Load;
+use crate::harness::Metrics;
 use crate::harness::Mode;
 use crate::harness::Oracle;
 use crate::harness::Process;
@@ -293,6 +294,33 @@ async fn a_reload_does_not_wait_for_a_backend_that_hangs() {
     // Unless the vault had taken over all that the old sink had: then there was nothing to cut short.
     let is_told = |end: &str| log.contains(&format!("component=backend outcome={end}"));
     assert!(is_told("cut short") || is_told("drained"), "{log}");
+    scene.backend.set(Mode::Accept);
+    scene.nothing_is_lost().await;
+}
+
+/// Scenario: a sink is replaced while its backend is out and it has replayed requests in hand.
+/// Guarantees: the reload does not wait for that backend, and everything is delivered when it is back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sink_that_is_replaced_gives_back_what_its_backend_does_not_take() {
+    let scene = Scene::new().await;
+    let patient = |options: Options<'_>| options.yaml().replace("grace: 2s", "grace: 20s");
+    reload(&scene.site, &scene.process, &patient(OPTIONS)).await;
+    scene.backend.set(Mode::Unavailable);
+    let load = scene.load();
+    load.advance(20, SOON).await;
+    let seen = load.stop().await;
+    assert!(seen.refusals.is_empty(), "{:?}", seen.refusals);
+    scene.process.logged(SOON, &["Backend is out"]).await;
+    let is_replaying = |metrics: &Metrics| {
+        0 < metrics.sum("gophership_ledger_sink_records", &[("line", "in_flight")])
+    };
+    scene.process.measured(SOON, "replayed requests wait for the backend", is_replaying).await;
+    let begun = Instant::now();
+    let options = Options { sink: "compression: gzip", ..OPTIONS };
+    reload(&scene.site, &scene.process, &patient(options)).await;
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(3), "it would have been 10 s, it took {took:?}");
+    assert!(scene.process.log().contains("component=backend outcome=drained"));
     scene.backend.set(Mode::Accept);
     scene.nothing_is_lost().await;
 }

@@ -301,7 +301,7 @@ impl Helper {
 
     /// Sees that a spare has room: by retention, and by dropping the oldest segment if that was asked
     /// for.
-    fn ensure_room(&mut self, bytes: u64) -> io::Result<()> {
+    fn ensure_room(&self, bytes: u64) -> io::Result<()> {
         if !self.is_short_of(bytes)? {
             return Ok(());
         }

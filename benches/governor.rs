@@ -3,8 +3,7 @@
 //! A server with clients that saturate the machine, in turns: with a vault full of requests to replay
 //! and sealed segments to read back, while `gophership vault verify` and `export` go through that vault
 //! again and again, and with nothing but ingest. The zone is held green, in which background work may do
-//! most. It fails when the median over the rounds of the ratio of both 99th
-//! percentiles is 1.2 or more.
+//! most. It fails when the median over the rounds of the ratio of both 99th percentiles is 1.2 or more.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,

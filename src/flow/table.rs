@@ -116,7 +116,9 @@ impl RouteTable {
     /// the batch fails, and its source gives the vault what they miss.
     pub(super) fn fan_out(&self, batch: Batch) -> Result<(), Full> {
         let Some(mut batch) = self.without_closed(batch)? else { return Ok(()) };
-        if let [Way { target: Target::Edge(edge), .. }] = self.ways.as_slice() {
+        if let [Way { target: Target::Edge(edge), reach }] = self.ways.as_slice()
+            && reach.meets(batch.lanes())
+        {
             let place = edge.reserve(batch.cost_bytes(), batch.origin());
             let Some(place) = place else { return Err(Full(batch)) };
             edge.fill(place, batch);

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use clap::Args;
+
 use gophership::control::Client;
 use gophership::control::ClientError;
 use gophership::somatic::Governor;

@@ -64,7 +64,7 @@ impl<C: Read + Unpin> Heard<C> {
     ) -> Poll<io::Result<T>> {
         if self.failed.is_none() {
             match write(Pin::new(&mut self.connection), context) {
-                Poll::Ready(Err(error)) => self.failed = Some(error),
+                Poll::Ready(Err(error)) if has_hung_up(&error) => self.failed = Some(error),
                 written => return written,
             }
         }
@@ -120,6 +120,13 @@ impl<C: Read + Write + Unpin> Write for Heard<C> {
     ) -> Poll<io::Result<usize>> {
         self.write(context, |connection, context| connection.poll_write_vectored(context, pieces))
     }
+}
+
+/// Whether the peer is gone, so that reading does not wait for it either.
+fn has_hung_up(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset)
 }
 
 /// Adds to why a request got no answer what its connection said last, if `error` is of a connection.

@@ -36,8 +36,8 @@ use tonic::transport::Endpoint;
 use gophership::app::App;
 use gophership::app::ConfigSource;
 use gophership::config::running::OnLoss;
+use gophership::control::Client;
 use gophership::control::proto;
-use gophership::control::proto::control_client::ControlClient;
 use gophership::otlp::RawCodec;
 use gophership::otlp::Signal;
 use gophership::otlp::demo::demo_logs;
@@ -45,6 +45,7 @@ use gophership::otlp::demo::demo_logs;
 const ROUNDS: usize = 5;
 const WARM_UP: Duration = Duration::from_millis(300);
 const MEASURED: Duration = Duration::from_millis(1500);
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// Connections, and streams of each: several, and one that has to share a processor with its streams.
 const LOADS: [(usize, usize); 2] = [(4, 8), (1, 32)];
 /// Clock ticks per second of /proc/PID/stat; the kernel reports in hundredths on every platform.
@@ -297,18 +298,9 @@ metrics: {{ listen: off }}
 }
 
 async fn hold_red(socket: &Path) {
-    let socket = socket.to_owned();
-    let connector = tower::service_fn(move |_| {
-        let socket = socket.clone();
-        async move {
-            let stream = tokio::net::UnixStream::connect(socket).await;
-            stream.map(hyper_util::rt::TokioIo::new)
-        }
-    });
-    let endpoint = Endpoint::from_static("http://gophership");
-    let channel = endpoint.connect_with_connector(connector).await.unwrap();
+    let mut client = Client::connect(socket, ANSWER_WITHIN).await.unwrap();
     let request = proto::OverrideRequest { zone: proto::Zone::Red.into(), ..Default::default() };
-    ControlClient::new(channel).r#override(request).await.unwrap();
+    client.hold(request).await.unwrap();
 }
 
 fn free_address() -> SocketAddr {

@@ -17,6 +17,9 @@ use crate::config::somatic::SomaticConfig;
 use crate::config::testing::TestCase;
 use crate::somatic::Zone;
 
+/// The control socket in `data_dir`, unless the document names another one.
+pub const CONTROL_SOCKET: &str = "control.sock";
+
 /// The program itself, with its threads and what its allocator keeps: some 50 MiB.
 const PROGRAM_BYTES: u64 = 64 << 20;
 
@@ -120,7 +123,7 @@ impl Config {
     /// Returns the path of the control socket: the option, or `control.sock` in `data_dir`.
     #[must_use]
     pub fn control_socket(&self) -> PathBuf {
-        self.control.socket.clone().unwrap_or_else(|| self.data_dir.join("control.sock"))
+        self.control.socket.clone().unwrap_or_else(|| self.data_dir.join(CONTROL_SOCKET))
     }
 }
 

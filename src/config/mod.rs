@@ -61,6 +61,7 @@ pub use condition::Severity;
 pub use condition::SignalName;
 pub use diff::ConfigDiff;
 pub use diff::SectionDiff;
+pub use document::CONTROL_SOCKET;
 pub use document::Config;
 pub use document::SinkEntry;
 pub use document::SourceEntry;

@@ -46,17 +46,18 @@ pub struct Governor {
 
 impl Default for Governor {
     fn default() -> Self {
-        Self { share: AtomicU32::new(MILLION), are_processors_short: AtomicBool::new(false) }
+        Self { share: AtomicU32::new(Self::ALL), are_processors_short: AtomicBool::new(false) }
     }
 }
 
-const MILLION: u32 = 1_000_000;
-
 impl Governor {
+    /// All of the time, in millionths.
+    pub const ALL: u32 = 1_000_000;
+
     /// The share of the time that background work has, from 0 to 1.
     #[must_use]
     pub fn share(&self) -> f64 {
-        f64::from(self.millionths()) / f64::from(MILLION)
+        f64::from(self.millionths()) / f64::from(Self::ALL)
     }
 
     /// Whether requests wait for processors, so that work should be left out that only saves something
@@ -84,12 +85,12 @@ impl Governor {
 
     /// Takes over the share that the governor of another process gives, in millionths.
     pub fn follow(&self, millionths: u32) {
-        self.share.store(millionths.min(MILLION), Ordering::Relaxed);
+        self.share.store(millionths.min(Self::ALL), Ordering::Relaxed);
     }
 
     fn set(&self, share: f64) {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 1")]
-        let millionths = (share.clamp(0.0, 1.0) * f64::from(MILLION)) as u32;
+        let millionths = (share.clamp(0.0, 1.0) * f64::from(Self::ALL)) as u32;
         self.follow(millionths);
     }
 }

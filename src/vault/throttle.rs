@@ -20,6 +20,9 @@ type Ask = dyn Fn(Duration) -> Option<Duration> + Send + Sync;
 pub struct Throttle(Option<Arc<Ask>>);
 
 impl Throttle {
+    /// No rest.
+    pub(in crate::vault) const NONE: Self = Self(None);
+
     /// Asks `ask`, which must not wait; it answers none while background work pauses.
     pub fn new(ask: impl Fn(Duration) -> Option<Duration> + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(ask)))

@@ -39,7 +39,7 @@
 //! | `together` | what has to wait for a backend travels in one request, every record once |
 //! | `codegen` | committed code is what its generator makes |
 //!
-//! They share `harness` (the process, a recording backend, clients, the oracle) and `golden`.
+//! They share `harness` (the process, a recording backend, clients, the oracle), `golden` and `tool`.
 
 #![expect(
     clippy::unwrap_used,
@@ -76,6 +76,7 @@ mod slow_answers;
 mod socket;
 mod tls;
 mod together;
+mod tool;
 mod transforms;
 mod trickle;
 mod vault_golden;

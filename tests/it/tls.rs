@@ -21,6 +21,7 @@ use crate::harness::Traffic;
 use crate::harness::eventually;
 
 const SOON: Duration = Duration::from_secs(20);
+
 /// The one that others send to: it asks for a certificate.
 const GATEWAY: &str = r#"
 sources:

@@ -6,9 +6,6 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 use std::path::PathBuf;
-use std::process::Command;
-use std::process::Output;
-use std::process::Stdio;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -26,22 +23,14 @@ use tempfile::TempDir;
 use crate::golden;
 use crate::harness::Parcel;
 use crate::harness::Traffic;
+use crate::tool::begin;
+use crate::tool::tool;
 
 type Answer = Box<dyn FnOnce(Result<Receipt, AppendError>) + Send>;
 
 /// Bytes of a segment under test: a few requests each.
 const SEGMENT_BYTES: u64 = 64 << 10;
 const BLOCK: usize = 4096;
-
-/// Runs a command of `gophership vault`.
-pub(crate) fn tool(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_gophership"))
-        .arg("vault")
-        .args(arguments)
-        .env_remove("GOPHERSHIP_CONFIG")
-        .output()
-        .unwrap()
-}
 
 /// Its exit code and what it said.
 fn said(arguments: &[&str]) -> (i32, String, String) {
@@ -314,14 +303,7 @@ fn exchanged_and_forged_segments_are_found() {
 fn a_closed_pipe_ends_it_quietly() {
     let (_dir, path) = vault(120, 0);
     for arguments in [&["cat"][..], &["ls", "--records", "-o", "json"]] {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_gophership"))
-            .arg("vault")
-            .args(arguments)
-            .arg(&path)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = begin(&[arguments, &[path.as_str()]].concat());
         let mut some = [0; 64];
         child.stdout.take().unwrap().read_exact(&mut some).unwrap();
         let output = child.wait_with_output().unwrap();

@@ -3,14 +3,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 use gophership::otlp::Signal;
-use rustix::process::Pid;
-use rustix::process::Signal as ProcessSignal;
 
 use crate::harness::Backend;
 use crate::harness::Load;
@@ -20,10 +16,12 @@ use crate::harness::Shape;
 use crate::harness::Site;
 use crate::harness::Traffic;
 use crate::harness::eventually;
+use crate::tool::begin;
+use crate::tool::interrupt;
+use crate::tool::tool;
 use crate::vault_tools::document;
 use crate::vault_tools::make;
 use crate::vault_tools::sealed;
-use crate::vault_tools::tool;
 
 const WITHIN: Duration = Duration::from_secs(30);
 
@@ -204,16 +202,10 @@ async fn an_interrupted_export_can_be_gone_on_with() {
     let path = dir.path().display().to_string();
     let backend = Backend::start().await;
     let to = format!("http://{}", backend.address());
-    let child = Command::new(env!("CARGO_BIN_EXE_gophership"))
-        .args(["vault", "export", "--to", &to, "--rate", "20", "-o", "json", &path])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let child = begin(&["export", "--to", &to, "--rate", "20", "-o", "json", &path]);
     eventually(WITHIN, "some are sent", || 5 <= backend.requests()).await;
     assert_eq!(niceness(child.id()), [19], "a server beside it goes first");
-    let pid = Pid::from_raw(child.id().try_into().unwrap()).unwrap();
-    rustix::process::kill_process(pid, ProcessSignal::INT).unwrap();
+    interrupt(&child);
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{output:?}");
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();

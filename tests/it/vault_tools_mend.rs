@@ -10,10 +10,10 @@ use serde_json::Value;
 use crate::harness::Backend;
 use crate::harness::Site;
 use crate::harness::eventually;
+use crate::tool::tool;
 use crate::vault_tools::document;
 use crate::vault_tools::make;
 use crate::vault_tools::sealed;
-use crate::vault_tools::tool;
 
 const DRAINED_WITHIN: Duration = Duration::from_secs(30);
 

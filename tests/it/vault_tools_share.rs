@@ -3,14 +3,9 @@
 
 use std::path::Path;
 use std::process::Child;
-use std::process::Command;
 use std::process::Output;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
-
-use rustix::process::Pid;
-use rustix::process::Signal as ProcessSignal;
 
 use crate::harness::Backend;
 use crate::harness::Load;
@@ -20,8 +15,10 @@ use crate::harness::Process;
 use crate::harness::Shape;
 use crate::harness::Site;
 use crate::harness::Traffic;
+use crate::tool::begin;
+use crate::tool::interrupt;
+use crate::tool::tool;
 use crate::vault_tools::document;
-use crate::vault_tools::tool;
 
 const WITHIN: Duration = Duration::from_secs(30);
 /// Without a server to wait for, all of it takes less by far.
@@ -53,17 +50,6 @@ async fn red_server() -> (Site, Process, String) {
     load.stop().await;
     let path = site.dir().join("data/vault").display().to_string();
     (site, process, path)
-}
-
-fn begin(arguments: &[&str]) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_gophership"))
-        .arg("vault")
-        .args(arguments)
-        .env_remove("GOPHERSHIP_CONFIG")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
 }
 
 /// Verification of a vault and its export into files, both under way.
@@ -134,8 +120,7 @@ async fn an_export_that_waits_can_be_interrupted() {
     let mut child = [begin(&["export", "--to", &to, "-o", "json", &path])];
     still_wait(&mut child).await;
     let [child] = child;
-    let pid = Pid::from_raw(child.id().try_into().unwrap()).unwrap();
-    rustix::process::kill_process(pid, ProcessSignal::INT).unwrap();
+    interrupt(&child);
     let (code, report, said) = end(child);
     assert_eq!(code, Some(130), "{said}");
     assert_eq!((&report["exported"], &report["next_seq"]), (&0.into(), &1.into()), "{report}");

@@ -77,7 +77,7 @@ impl Depot {
 
     /// How long to rest after so much background work; none means that it pauses.
     fn rest_after(&self, worked: Duration) -> Option<Duration> {
-        self.throttle.get().map_or(Some(Duration::ZERO), |throttle| throttle.rest_after(worked))
+        self.throttle.get().unwrap_or(&Throttle::NONE).rest_after(worked)
     }
 
     /// Takes the next spare, waiting while one is being made; `None` when none can be made.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use gophership::config::CONTROL_SOCKET;
 use gophership::control::Client;
 use gophership::control::ClientError;
 use gophership::somatic::Governor;
@@ -20,13 +21,11 @@ use super::Failure;
 use super::place::Target;
 use crate::complain;
 
-const SOCKET: &str = "control.sock";
 /// The governor's share changes every 10 ms.
 const ASK_EVERY: Duration = Duration::from_millis(50);
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// A server that is gone may be back.
 const CONNECT_EVERY: Duration = Duration::from_secs(1);
-const ALL_OF_THE_TIME: u32 = 1_000_000;
 
 /// How a command behaves beside a server.
 #[derive(Clone, Debug, Args)]
@@ -65,7 +64,7 @@ fn cannot_ask(reason: &str) {
 /// The socket that is in `data_dir` unless the configuration says otherwise.
 fn socket_above(dir: &Path) -> Option<PathBuf> {
     let dir = std::fs::canonicalize(dir).ok()?;
-    dir.ancestors().skip(1).map(|above| above.join(SOCKET)).find(|socket| socket.exists())
+    dir.ancestors().skip(1).map(|above| above.join(CONTROL_SOCKET)).find(|socket| socket.exists())
 }
 
 /// Takes over the server's share in a thread of its own, for as long as the process lives.
@@ -102,7 +101,7 @@ async fn keep_asking(governor: &Governor, socket: &Path, mut client: Client) {
             governor.follow(share);
             tokio::time::sleep(ASK_EVERY).await;
         }
-        governor.follow(ALL_OF_THE_TIME);
+        governor.follow(Governor::ALL);
         client = loop {
             tokio::time::sleep(CONNECT_EVERY).await;
             if let Ok(client) = Client::connect(socket, ANSWER_WITHIN).await {

@@ -35,12 +35,13 @@ use tonic::transport::Endpoint;
 
 use gophership::app::App;
 use gophership::app::ConfigSource;
+use gophership::app::Signals;
 use gophership::config::running::OnLoss;
-use gophership::control::Client;
-use gophership::control::proto;
-use gophership::otlp::RawCodec;
-use gophership::otlp::Signal;
-use gophership::otlp::demo::demo_logs;
+use gophership::otlp_client::RawCodec;
+use gophership_control::Client;
+use gophership_control::proto;
+use gophership_otlp::Signal;
+use gophership_otlp::demo::demo_logs;
 
 const ROUNDS: usize = 5;
 const WARM_UP: Duration = Duration::from_millis(300);
@@ -278,7 +279,7 @@ async fn serve_gophership(name: &str, dir: &Path) {
         hold_red(&dir.join("control.sock")).await;
     }
     println!("{address}");
-    app.run().await.unwrap();
+    app.run(&Signals::listen(|| std::process::exit(143)).unwrap()).await;
 }
 
 fn yaml(dir: &Path, address: SocketAddr, durability: &str) -> String {

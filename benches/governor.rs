@@ -34,13 +34,14 @@ use tonic::transport::Endpoint;
 
 use gophership::app::App;
 use gophership::app::ConfigSource;
+use gophership::app::Signals;
 use gophership::config::running::OnLoss;
-use gophership::control::Client;
-use gophership::control::proto;
-use gophership::control::proto::Zone;
-use gophership::otlp::RawCodec;
-use gophership::otlp::Signal;
-use gophership::otlp::demo::demo_logs;
+use gophership::otlp_client::RawCodec;
+use gophership_control::Client;
+use gophership_control::proto;
+use gophership_control::proto::Zone;
+use gophership_otlp::Signal;
+use gophership_otlp::demo::demo_logs;
 
 const ROUNDS: usize = 7;
 const RECORDS: usize = 100;
@@ -326,7 +327,7 @@ fn serve(dir: &str) {
         std::fs::write(&config, yaml(dir, address, metrics)).unwrap();
         let app = App::start(ConfigSource::File(config), OnLoss::Start).await.unwrap();
         println!("{address} {metrics}");
-        app.run().await.unwrap();
+        app.run(&Signals::listen(|| std::process::exit(143)).unwrap()).await;
     });
 }
 

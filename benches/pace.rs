@@ -41,9 +41,10 @@ use hyper_util::rt::TokioIo;
 
 use gophership::app::App;
 use gophership::app::ConfigSource;
+use gophership::app::Signals;
 use gophership::config::running::OnLoss;
-use gophership::otlp::Signal;
-use gophership::otlp::demo::demo_logs;
+use gophership_otlp::Signal;
+use gophership_otlp::demo::demo_logs;
 
 const OFFERED: u64 = 1_000_000;
 const WARM_UP: Duration = Duration::from_millis(700);
@@ -373,7 +374,7 @@ fn serve_gophership(name: &str, dir: &Path) {
         std::fs::write(&config, yaml(name, dir, address, metrics)).unwrap();
         let app = App::start(ConfigSource::File(config), OnLoss::Start).await.unwrap();
         println!("{address} {metrics}");
-        app.run().await.unwrap();
+        app.run(&Signals::listen(|| std::process::exit(143)).unwrap()).await;
     });
 }
 

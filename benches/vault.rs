@@ -16,7 +16,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use bytes::Bytes;
-use gophership::vault::{
+use gophership_vault::{
     AppendError, Completion, Compression, Durability, NewRecord, Options, Reader, Receipt,
     Throttle, VerifyOptions, Writer, verify,
 };

@@ -6,8 +6,8 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
-use gophership::otlp::demo::{demo_logs, demo_metrics, demo_traces};
-use gophership::otlp::{
+use gophership_otlp::demo::{demo_logs, demo_metrics, demo_traces};
+use gophership_otlp::{
     AnyValueView, DecodeLimits, Edit, Editor, Level, Operation, Signal, Table, Value, decode,
     inspect, json_to_wire, prescan, prescan_envelope, retain, wire_to_json,
 };
@@ -51,7 +51,7 @@ fn main() {
         let bytes = match signal {
             Signal::Logs => demo_logs(records, 1, 1_700_000_000_000_000_000),
             Signal::Traces => demo_traces(records, 1, 1_700_000_000_000_000_000),
-            _ => demo_metrics(records, 1, 1_700_000_000_000_000_000),
+            Signal::Metrics => demo_metrics(records, 1, 1_700_000_000_000_000_000),
         };
         let each = bytes.len() / records;
         println!("{signal}, {records} records of {each} bytes");
@@ -69,13 +69,13 @@ fn main() {
             black_box(decode(signal, black_box(&bytes), &limits).unwrap());
         });
         run("edit resource: set", &mut || {
-            black_box(resource.apply(signal, black_box(&bytes)).unwrap());
+            black_box(resource.apply(signal, black_box(&bytes), usize::MAX).unwrap());
         });
         run("edit records: lookup", &mut || {
-            black_box(record.apply(signal, black_box(&bytes)).unwrap());
+            black_box(record.apply(signal, black_box(&bytes), usize::MAX).unwrap());
         });
         run("retain by attribute", &mut || {
-            let keep = |record: &gophership::otlp::RecordView<'_>| {
+            let keep = |record: &gophership_otlp::RecordView<'_>| {
                 record.attribute("http.route").and_then(AnyValueView::as_str) != Some("/healthz")
             };
             black_box(retain(signal, black_box(&bytes), keep).unwrap());

@@ -12,13 +12,14 @@ pub mod control;
 pub mod delivery;
 pub mod event;
 pub mod flow;
+pub mod logs;
 pub mod metrics;
-pub mod otlp;
+pub mod net;
+pub mod otlp_client;
 pub mod pool;
 pub mod somatic;
 pub mod tls;
 pub mod topology;
-pub mod vault;
 
 mod recent;
 mod sinks;

@@ -30,9 +30,9 @@ use gophership::flow::Switch;
 use gophership::metrics::Metrics;
 use gophership::metrics::PivotCause;
 use gophership::metrics::PlacedIn;
-use gophership::otlp::demo::demo_logs;
 use gophership::somatic::Zone;
 use gophership::topology::Shared;
+use gophership_otlp::demo::demo_logs;
 use tokio::sync::watch;
 
 use crate::measure::OwnTime;

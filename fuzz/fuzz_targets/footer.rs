@@ -1,4 +1,4 @@
-//! See `gophership::vault::fuzzing::footer`.
+//! See `gophership_vault_sim::fuzzing::footer`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| gophership::vault::fuzzing::footer(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| gophership_vault_sim::fuzzing::footer(bytes));

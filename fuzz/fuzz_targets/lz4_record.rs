@@ -1,4 +1,4 @@
-//! See `gophership::vault::fuzzing::lz4_record`.
+//! See `gophership_vault_sim::fuzzing::lz4_record`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| gophership::vault::fuzzing::lz4_record(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| gophership_vault_sim::fuzzing::lz4_record(bytes));

@@ -1,4 +1,4 @@
-//! See `gophership::vault::fuzzing::record_header`.
+//! See `gophership_vault_sim::fuzzing::record_header`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| gophership::vault::fuzzing::record_header(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| gophership_vault_sim::fuzzing::record_header(bytes));

@@ -1,9 +1,9 @@
-//! See `gophership::vault::fuzzing::Specimen::segment_reader`.
+//! See `gophership_vault_sim::fuzzing::Specimen::segment_reader`.
 #![no_main]
 
 use std::sync::LazyLock;
 
-use gophership::vault::fuzzing::Specimen;
+use gophership_vault_sim::fuzzing::Specimen;
 
 static SPECIMEN: LazyLock<Specimen> = LazyLock::new(Specimen::new);
 

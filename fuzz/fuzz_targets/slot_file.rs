@@ -1,4 +1,4 @@
-//! See `gophership::vault::fuzzing::slot_file`.
+//! See `gophership_vault_sim::fuzzing::slot_file`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| gophership::vault::fuzzing::slot_file(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| gophership_vault_sim::fuzzing::slot_file(bytes));

@@ -1,6 +1,7 @@
 //! The ledger of the process: kept on disk while it runs, and said in the log when it ends.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::StartError;
 use super::refused;
@@ -8,6 +9,7 @@ use crate::books::BookKeeper;
 use crate::config::Config;
 use crate::config::Resource;
 use crate::config::Site;
+use crate::config::running::Vaults;
 use crate::event::Bucket;
 use crate::event::Ledgers;
 use crate::event::Signal;
@@ -16,18 +18,28 @@ use crate::event::Signal;
 pub(super) async fn keep_books(
     config: &Config,
     ledgers: &'static Ledgers,
+    vaults: &Arc<Vaults>,
 ) -> Result<BookKeeper, StartError> {
-    let (data_dir, vaults) = (config.data_dir.clone(), vault_dirs(config));
-    let start = move || BookKeeper::start(&data_dir, vaults, ledgers);
+    let open = Arc::clone(vaults);
+    let (data_dir, dirs) = (config.data_dir.clone(), vault_dirs(config));
+    let start = move || BookKeeper::start(&data_dir, dirs, ledgers, Box::new(move || open.marks()));
     let started =
         tokio::task::spawn_blocking(start).await.unwrap_or_else(|panic| Err(panic.into()));
-    started.map_err(refused("start", "the thread of the ledger"))
+    let books = started.map_err(refused("start", "the thread of the ledger"))?;
+    vaults.expect(books.known());
+    Ok(books)
 }
 
 /// Writes the last page.
 pub(super) async fn close_books(books: BookKeeper) {
     // A panic in it has been logged.
     let _closed = tokio::task::spawn_blocking(move || books.close()).await;
+}
+
+/// Writes a page, and no word of an end.
+pub(super) async fn leave_books(books: BookKeeper) {
+    // A panic in it has been logged.
+    let _left = tokio::task::spawn_blocking(move || drop(books)).await;
 }
 
 /// The directory of every vault of a configuration.

@@ -1,39 +1,43 @@
 //! The wiring of the process: load, start, follow signals, reload, drain.
 
+mod descriptors;
 mod ledger;
+mod left_vaults;
 mod senses;
+mod signals;
+mod source;
 
 pub use ledger::vault_dirs;
 pub use senses::sensors;
+pub use signals::Signals;
+pub use source::ConfigSource;
+pub use source::DEFAULT_CONFIG;
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
-use tokio::signal::unix::Signal as Signals;
-use tokio::signal::unix::SignalKind;
-use tokio::signal::unix::signal;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::books::BookKeeper;
-use crate::config;
 use crate::config::ComponentId;
 use crate::config::Config;
 use crate::config::ConfigErrors;
 use crate::config::running::OnLoss;
 use crate::config::running::Stop;
 use crate::control::ControlSocket;
+use crate::control::LeftVault;
 use crate::control::Plant;
 use crate::control::Scrape;
 use crate::flow::Pulse;
+use crate::metrics::Metrics;
 use crate::pool::Memory;
 use crate::somatic::MemoryBudget;
 use crate::somatic::Sense;
@@ -45,45 +49,12 @@ use crate::topology::RunningTopology;
 use crate::topology::Shared;
 use crate::topology::Zones;
 
-/// The configuration that is used when none is named.
-pub const DEFAULT_CONFIG: &str = include_str!("../../config/default.yaml");
-/// What error messages call it.
-const DEFAULT_NAME: &str = "(built-in default)";
 /// A reload drains what it replaces for at most this long.
 const RELOAD_GRACE_MAX: Duration = Duration::from_secs(10);
-
-/// Where the configuration comes from.
-#[derive(Clone, Debug)]
-pub enum ConfigSource {
-    /// A file, read again at each reload.
-    File(PathBuf),
-    /// The built-in default.
-    Default,
-}
-
-impl fmt::Display for ConfigSource {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path) => path.display().fmt(formatter),
-            Self::Default => formatter.write_str(DEFAULT_NAME),
-        }
-    }
-}
-
-impl ConfigSource {
-    /// Loads and checks the configuration.
-    ///
-    /// # Errors
-    ///
-    /// All problems at once, each with its position.
-    pub fn load(&self) -> Result<Config, ConfigErrors> {
-        let environment = |name: &str| std::env::var(name).ok();
-        match self {
-            Self::File(path) => config::load_file(path, &environment),
-            Self::Default => config::load_text(DEFAULT_NAME, DEFAULT_CONFIG, &environment),
-        }
-    }
-}
+/// After `shutdown.grace`, what gives up late and what is written last may take this long.
+const END_WITHIN: Duration = Duration::from_secs(6);
+/// The last page of the ledger is written within this time.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 /// The process could not start.
 #[derive(Debug, thiserror::Error)]
@@ -112,8 +83,33 @@ pub enum StartError {
 pub enum Ended {
     /// After a signal, with everything delivered, kept or answered for.
     Drained,
-    /// At a second signal, at once.
-    AtOnce,
+    /// Something hung, and was left behind.
+    CutShort,
+}
+
+/// Loads the configuration, starts everything, and runs until a signal ends it. A signal that comes
+/// before the start is over is followed when it is.
+///
+/// # Errors
+///
+/// [`StartError`]; whatever had started is stopped.
+pub async fn serve(
+    source: ConfigSource,
+    on_loss: OnLoss,
+    metrics: Arc<Metrics>,
+    signals: &Signals,
+) -> Result<Ended, StartError> {
+    let config = Arc::new(source.load()?);
+    let grace = config.shutdown.grace.0;
+    let too_late = async {
+        signals.stop().await;
+        tokio::time::sleep(grace).await;
+    };
+    let app = tokio::select! {
+        app = App::start_with(source, config, on_loss, metrics) => app?,
+        () = too_late => return Ok(Ended::CutShort),
+    };
+    Ok(app.run(signals).await)
 }
 
 /// The running process.
@@ -129,6 +125,9 @@ pub struct App {
     stop: Stop,
     scrape: Option<ScrapeServer>,
     books: BookKeeper,
+    left_vaults: watch::Sender<Vec<LeftVault>>,
+    /// How many file descriptors the process may have.
+    descriptor_limit: u64,
 }
 
 struct ScrapeServer {
@@ -145,29 +144,49 @@ impl App {
     /// [`StartError`]; whatever had started is stopped.
     pub async fn start(source: ConfigSource, on_loss: OnLoss) -> Result<Self, StartError> {
         let config = Arc::new(source.load()?);
+        Self::start_with(source, config, on_loss, Metrics::new()).await
+    }
+
+    async fn start_with(
+        source: ConfigSource,
+        config: Arc<Config>,
+        on_loss: OnLoss,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, StartError> {
+        let descriptor_limit = descriptors::raise();
         create_dir(&config.data_dir)?;
         let policy = config.somatic.policy();
         let red_permille = policy.marks(Sense::Edge).red.unwrap_or(u32::MAX);
         let somatic = Arc::new(Somatic::new(policy));
         let memory = Memory::new(&config.somatic.memory.limits());
-        let shared = Shared::new(somatic.watch(), Arc::clone(&memory), on_loss);
-        let Shared { ledgers, metrics, vitals, wiring, .. } = shared.clone();
+        let (zone, figures) = (somatic.watch(), Arc::clone(&metrics));
+        let shared = Shared::with_metrics(zone, Arc::clone(&memory), on_loss, figures);
+        let Shared { ledgers, vitals, wiring, vaults, .. } = shared.clone();
         let pulse = Pulse::new(config.somatic.check_every.get(), red_permille, somatic.alarm());
         let topology = RunningTopology::empty(shared, pulse);
         let control_path = config.control_socket();
         let control = ControlSocket::bind(&control_path)
             .map_err(refused("listen on", control_path.display()))?;
 
-        let books = ledger::keep_books(&config, ledgers).await?;
+        let books = ledger::keep_books(&config, ledgers, &vaults).await?;
         let flights = FlightDir::new(config.data_dir.join("flight"));
         let stop = Stop::new();
         let process_memory = MemoryBudget::new(None);
         let sensors = sensors(&config, &vitals, &memory, &process_memory, &stop);
         let zones = Zones::new(Arc::clone(&somatic), topology.shared(), sensors, flights);
         let (sender, news) = watch::channel((0, Arc::clone(topology.config())));
+        let (left_vaults, left) = watch::channel(Vec::new());
         let started = Instant::now();
-        let plant =
-            Plant { started, config: news, zones: zones.clone(), wiring, ledgers, metrics, memory };
+        let plant = Plant {
+            started,
+            config: news,
+            zones: zones.clone(),
+            wiring,
+            ledgers,
+            metrics,
+            memory,
+            left_vaults: left,
+        };
         let ready = Arc::new(AtomicBool::new(false));
         let scrape = None;
         let mut app = Self {
@@ -180,6 +199,8 @@ impl App {
             stop,
             scrape,
             books,
+            left_vaults,
+            descriptor_limit,
         };
         if let Err(error) = app.put_in_force(config).await {
             ledger::close_books(app.books).await;
@@ -192,31 +213,23 @@ impl App {
         Ok(app)
     }
 
-    /// Runs until a signal ends it: `SIGHUP` reloads, `SIGTERM` and `SIGINT` drain, and a second one
-    /// of those ends it at once.
-    ///
-    /// # Errors
-    ///
-    /// When signals cannot be received.
-    pub async fn run(mut self) -> Result<Ended, StartError> {
-        let mut reloads = listen_for(SignalKind::hangup())?;
-        let mut terminate = listen_for(SignalKind::terminate())?;
-        let mut interrupt = listen_for(SignalKind::interrupt())?;
+    /// Runs until a signal ends it: `SIGHUP` reloads, `SIGTERM` and `SIGINT` drain.
+    pub async fn run(mut self, signals: &Signals) -> Ended {
         let config = Arc::clone(self.topology.config());
         let data_dir = config.data_dir.display();
         let metrics = config.metrics.listen;
         tracing::info!(config = %self.source, %data_dir, ?metrics, "GopherShip is ready.");
         loop {
             tokio::select! {
-                _ = reloads.recv() => self.reload().await,
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
+                biased;
+                () = signals.stop() => break,
+                () = signals.reload() => self.reload().await,
             }
         }
-        tokio::select! {
-            () = self.shut_down() => Ok(Ended::Drained),
-            _ = terminate.recv() => Ok(Ended::AtOnce),
-            _ = interrupt.recv() => Ok(Ended::AtOnce),
+        let within = self.topology.config().shutdown.grace.0 + END_WITHIN;
+        match tokio::time::timeout(within, self.shut_down()).await {
+            Ok(()) => Ended::Drained,
+            Err(_late) => Ended::CutShort,
         }
     }
 
@@ -235,6 +248,7 @@ impl App {
                 );
             }
         }
+        self.topology.shared().reopen_files();
     }
 
     async fn try_reload(&mut self) -> Result<Vec<Outcome>, StartError> {
@@ -249,9 +263,16 @@ impl App {
         let scrape = self.bind_scrape(config.metrics.listen).await?;
         let grace = config.shutdown.grace.0.min(RELOAD_GRACE_MAX);
         self.books.know(vault_dirs(&config));
+        let before = Arc::clone(self.topology.config());
         let reload = self.topology.reload(Arc::clone(&config), grace);
         let report = reload.await.map_err(Box::new)?;
+        left_vaults::look(&config, &before, &self.plant.metrics, &self.left_vaults);
         warn_of_unread_vaults(&config);
+        let connections = self.topology.shared().listeners.descriptors();
+        descriptors::share_out(&connections, self.descriptor_limit, &config);
+        for warning in &config.warnings {
+            tracing::warn!(option = %warning.path, "Configuration is allowed, but: {}", warning.problem);
+        }
         self.plant.zones.configure(&config.somatic);
         self.process_memory.set(Some(config.memory_bytes_max()));
         let listen = config.metrics.listen;
@@ -310,13 +331,25 @@ impl App {
         let grace = self.topology.config().shutdown.grace.0;
         tracing::info!(?grace, "GopherShip is stopping.");
         self.topology.shared().brake.release();
+        let config = Arc::clone(self.topology.config());
         let outcomes = self.topology.shut_down(grace).await;
+        let is_vault =
+            |id: &ComponentId| config.sinks.get(id).is_some_and(|sink| sink.config.is_vault());
+        let is_cut_short = outcomes
+            .iter()
+            .any(|(id, outcome)| *outcome == ComponentOutcome::CutShort && is_vault(id));
         log_outcomes(&outcomes);
         self.stop.cancel();
         if let Some(scrape) = self.scrape {
             scrape.end().await;
         }
-        ledger::close_books(self.books).await;
+        if is_cut_short {
+            // It may go on to store what it has, after the last word of the books.
+            ledger::leave_books(self.books).await;
+        } else if tokio::time::timeout(CLOSE_WITHIN, ledger::close_books(self.books)).await.is_err()
+        {
+            tracing::warn!("The ledger could not be closed in time: its disk does not answer.");
+        }
         ledger::log_ledger(self.plant.ledgers);
     }
 }
@@ -359,8 +392,4 @@ fn refused(
     what: impl fmt::Display,
 ) -> impl FnOnce(io::Error) -> StartError {
     move |source| StartError::Io { operation, what: what.to_string(), source }
-}
-
-fn listen_for(kind: SignalKind) -> Result<Signals, StartError> {
-    signal(kind).map_err(refused("listen for", "signals"))
 }

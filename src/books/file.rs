@@ -16,6 +16,7 @@ use std::fs::File;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -113,6 +114,9 @@ impl BookFile {
 
     /// Writes a page to the older slot and makes it durable.
     pub(super) fn write(&mut self, page: &Page) -> io::Result<()> {
+        if !self.is_in_place() {
+            self.put_back()?;
+        }
         // What version 1 wrote is read until this is written.
         let generation = (self.generation + 1) | u64::from(self.is_old);
         let json = serde_json::to_string(page).map_err(io::Error::other)?;
@@ -128,6 +132,31 @@ impl BookFile {
             // So that version 1 takes the file for damaged, and not this page for the newest.
             self.file.write_all_at(&vec![0; OLD_SLOT_LEN], OLD_SLOT_BYTES)?;
         }
+        Ok(())
+    }
+
+    /// Whether the file is still the one under its name.
+    pub(super) fn is_in_place(&self) -> bool {
+        let is_same = |there: std::fs::Metadata, ours: std::fs::Metadata| {
+            (there.dev(), there.ino()) == (ours.dev(), ours.ino())
+        };
+        match (std::fs::metadata(&self.path), self.file.metadata()) {
+            (Ok(there), Ok(ours)) => is_same(there, ours),
+            (Err(error), _) => error.kind() != io::ErrorKind::NotFound,
+            (Ok(_), Err(_)) => true,
+        }
+    }
+
+    /// Makes the file again that was taken away, and locks it.
+    fn put_back(&mut self) -> io::Result<()> {
+        let data_dir = self.path.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(data_dir)?;
+        let file = open_at(&self.path)?;
+        lock(&file)?;
+        file.write_all_at(&vec![0; 2 * SLOT_LEN], 0)?;
+        File::open(data_dir)?.sync_all()?;
+        tracing::error!(file = %self.path.display(), "The ledger was taken away; it is made again.");
+        self.file = file;
         Ok(())
     }
 
@@ -306,6 +335,18 @@ mod tests {
         let page = Page { before: rows.clone(), process: rows, vaults, ..page(1) };
         file.write(&page).unwrap();
         assert_eq!(starts_in(dir.path()), Some(1));
+    }
+
+    #[test]
+    fn a_file_that_is_taken_away_is_made_again_and_locked() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut file, _) = BookFile::open(dir.path()).unwrap();
+        file.write(&page(1)).unwrap();
+        std::fs::remove_file(dir.path().join(FILE_NAME)).unwrap();
+        assert!(!file.is_in_place());
+        file.write(&page(2)).unwrap();
+        assert!(file.is_in_place() && is_kept(dir.path()).unwrap());
+        assert_eq!(starts_in(dir.path()), Some(2));
     }
 
     #[test]

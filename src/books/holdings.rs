@@ -4,16 +4,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
+use gophership_vault::OfflineItem;
+use gophership_vault::OfflineReader;
+use gophership_vault::Selection;
+use gophership_vault::StoredRecord;
+use gophership_vault::Survey;
+use gophership_vault::VaultError;
+
 use crate::event::Note;
 use crate::event::Signal;
-use crate::otlp;
-use crate::vault;
-use crate::vault::OfflineItem;
-use crate::vault::OfflineReader;
-use crate::vault::Selection;
-use crate::vault::StoredRecord;
-use crate::vault::Survey;
-use crate::vault::VaultError;
 
 /// Folder of a vault's dead letters, a vault of its own.
 const DEAD_LETTERS: &str = "deadletter";
@@ -81,27 +80,33 @@ pub struct Holdings {
     pub vaulted: Store,
     /// The dead-letter store.
     pub dead_letters: Store,
+    /// Whether requests are known to be missing.
+    pub has_losses: bool,
 }
 
-/// Counts what a vault holds. `None` if that is not done by the deadline.
+/// Counts what a vault holds, of which these cursors are known. `None` if that is not done by the deadline.
 ///
 /// # Errors
 ///
 /// As [`Survey::take`] and [`OfflineReader::next`].
-pub fn count(dir: &Path, deadline: Option<Instant>) -> Result<Option<Holdings>, VaultError> {
+pub fn count(
+    dir: &Path,
+    cursors: &BTreeMap<String, u64>,
+    deadline: Option<Instant>,
+) -> Result<Option<Holdings>, VaultError> {
     let mut holdings = Holdings::default();
     if deadline.is_some() && has_many_files(dir) {
         return Ok(None);
     }
-    if vault::is_vault(dir) {
-        let survey = Survey::take(dir)?;
+    if gophership_vault::is_vault(dir) {
+        let survey = Survey::take_knowing(dir, cursors)?;
         // What every cursor has passed need not be read.
         let low = survey.cursors.iter().map(|cursor| cursor.low_seq).min().unwrap_or(0);
         let Some(store) = read(dir, low, Some(&survey), deadline)? else { return Ok(None) };
         holdings.vaulted = store;
     }
     let burial = dir.join(DEAD_LETTERS);
-    if vault::is_vault(&burial) {
+    if gophership_vault::is_vault(&burial) {
         let Some(store) = read(&burial, 0, None, deadline)? else { return Ok(None) };
         holdings.dead_letters = store;
     }
@@ -109,7 +114,7 @@ pub fn count(dir: &Path, deadline: Option<Instant>) -> Result<Option<Holdings>, 
 }
 
 /// Whether the survey of a vault alone would take longer than a start may.
-fn has_many_files(dir: &Path) -> bool {
+pub(super) fn has_many_files(dir: &Path) -> bool {
     let files = std::fs::read_dir(dir).map(|files| files.take(FILES_MAX + 1).count());
     files.is_ok_and(|count| FILES_MAX < count)
 }
@@ -147,7 +152,8 @@ impl Store {
     fn take(&mut self, record: &StoredRecord, survey: Option<&Survey>) {
         let Some(signal) = Signal::from_u8(record.signal) else { return };
         let note = Note::read(&record.attrs);
-        let counted = || otlp::prescan(signal, &record.payload).map_or(0, |found| found.records);
+        let counted =
+            || gophership_otlp::prescan(signal, &record.payload).map_or(0, |found| found.records);
         let records = if note.records == 0 { counted() } else { note.records };
         let records = i64::try_from(records).unwrap_or(i64::MAX);
         self.requests += 1;

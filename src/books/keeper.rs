@@ -11,16 +11,20 @@ use std::time::Duration;
 use std::time::Instant;
 use std::time::SystemTime;
 
+use gophership_vault::Known;
+
 use super::Kill;
 use super::Page;
 use super::Rows;
 use super::Standing;
+use super::count::count_all;
+use super::count::has_losses;
 use super::file::BookFile;
 use super::file::Found;
-use super::holdings;
 use super::holdings::Holdings;
 use super::holdings::Store;
 use super::holdings::Tally;
+use super::marks::AskVaults;
 use super::name_of;
 use super::rows::at_hand;
 use super::sheet::INTERRUPTED;
@@ -42,6 +46,7 @@ const COUNT_WITHIN: Duration = Duration::from_secs(1);
 pub struct BookKeeper {
     messages: Option<mpsc::Sender<Message>>,
     thread: Option<JoinHandle<()>>,
+    known: BTreeMap<PathBuf, Known>,
 }
 
 /// What its thread is told.
@@ -63,6 +68,7 @@ impl BookKeeper {
         data_dir: &Path,
         vaults: Vec<PathBuf>,
         ledgers: &'static Ledgers,
+        ask: Box<AskVaults>,
     ) -> io::Result<Self> {
         let opened = Books::open(data_dir, vaults, Instant::now() + COUNT_WITHIN);
         let books = opened.inspect_err(|error| {
@@ -70,16 +76,24 @@ impl BookKeeper {
             tracing::error!(%error, %dir, "The ledger cannot be kept; this process goes on without.");
         });
         let (sender, messages) = mpsc::channel();
+        let mut known = BTreeMap::new();
         if let Ok(books) = &books {
             books.seat(ledgers);
+            known = books.page.known(data_dir);
         }
         let keep = move || {
             if let Ok(books) = books {
-                books.keep(ledgers, &messages);
+                books.keep(ledgers, &messages, &ask);
             }
         };
         let thread = std::thread::Builder::new().name("books".to_owned()).spawn(keep)?;
-        Ok(Self { messages: Some(sender), thread: Some(thread) })
+        Ok(Self { messages: Some(sender), thread: Some(thread), known })
+    }
+
+    /// What the process before knew of each vault, by its directory.
+    #[must_use]
+    pub const fn known(&self) -> &BTreeMap<PathBuf, Known> {
+        &self.known
     }
 
     /// Tells of the vaults that there are after a reload.
@@ -134,7 +148,10 @@ impl Books {
         let is_first = page.starts == 0;
         if !is_first {
             let known: Vec<PathBuf> = page.vaults.iter().map(|name| data_dir.join(name)).collect();
-            let held = count_all(&known, deadline);
+            let mut held = count_all(&known, &page.known(data_dir), deadline);
+            if let Some(held) = &mut held {
+                held.has_losses = has_losses(&page, data_dir, &known);
+            }
             page = turn(page, held.as_ref(), now);
             tell(&page, now);
         }
@@ -164,7 +181,7 @@ impl Books {
             if self.page.vaults.contains(&name) {
                 continue;
             }
-            match count_all(&[dir], deadline) {
+            match count_all(&[dir], &BTreeMap::new(), deadline) {
                 Some(held) => {
                     self.recover(&held.vaulted, Bucket::Vaulted);
                     self.recover(&held.dead_letters, Bucket::DeadLettered);
@@ -186,7 +203,7 @@ impl Books {
         }
     }
 
-    fn keep(mut self, ledgers: &Ledgers, messages: &mpsc::Receiver<Message>) {
+    fn keep(mut self, ledgers: &Ledgers, messages: &mpsc::Receiver<Message>, ask: &AskVaults) {
         let standing = loop {
             match messages.recv_timeout(WRITE_EVERY) {
                 Ok(Message::Know(vaults)) => {
@@ -197,15 +214,33 @@ impl Books {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break Standing::Moving,
             }
-            let process = Rows::of(ledgers);
+            let (process, is_lost) = (Rows::of(ledgers), self.mark(ask));
             let is_still = process == self.page.process;
-            if is_still && self.page.standing == Standing::Quiet && !self.has_failed {
+            if is_still
+                && !is_lost
+                && self.file.is_in_place()
+                && self.page.standing == Standing::Quiet
+                && !self.has_failed
+            {
                 continue;
             }
             let standing = if is_still { Standing::Quiet } else { Standing::Moving };
             self.write(process, standing);
         };
+        self.mark(ask);
         self.write(Rows::of(ledgers), standing);
+    }
+
+    /// Notes what the vaults tell; returns whether one has lost something since. One that is closed told
+    /// its last word before.
+    fn mark(&mut self, ask: &AskVaults) -> bool {
+        let mut is_lost = false;
+        for (dir, mark) in ask() {
+            let before = self.page.marks.entry(name_of(&self.data_dir, &dir)).or_default();
+            is_lost |= before.lost_requests != mark.lost_requests;
+            *before = mark;
+        }
+        is_lost
     }
 
     fn write(&mut self, process: Rows, standing: Standing) {
@@ -232,6 +267,7 @@ fn turn(page: Page, held: Option<&Holdings>, now_unix_ns: u64) -> Page {
         rows.attribute(held);
     }
     let mut booked = Sheets::default();
+    let knows_losses = held.is_some_and(|held| held.has_losses);
     let of_vaults = held.map(|held| (rows.held(&held.vaulted), rows.held(&held.dead_letters)));
     for name in rows.names(held) {
         let sheets = rows.sources.entry(name.clone()).or_default();
@@ -244,7 +280,7 @@ fn turn(page: Page, held: Option<&Holdings>, now_unix_ns: u64) -> Page {
                 let of = |held: &BTreeMap<String, Tally>| {
                     held.get(&name).map_or(0, |tally| tally.of(signal))
                 };
-                settle(sheet, of(vaulted), of(buried), was_killed);
+                settle(sheet, of(vaulted), of(buried), was_killed && !knows_losses);
             }
             if is_torn {
                 let apart = sheet.imbalance();
@@ -279,15 +315,18 @@ fn turn(page: Page, held: Option<&Holdings>, now_unix_ns: u64) -> Page {
     }
 }
 
-/// Books what vaults hold of a source, and the difference to what was booked.
-fn settle(sheet: &mut Sheet, vaulted: i64, dead_lettered: i64, was_killed: bool) {
+/// Books what vaults hold of a source, and the difference to what was booked. More can only have come
+/// after the last word; less can have gone then, if `may_be_less`.
+fn settle(sheet: &mut Sheet, vaulted: i64, dead_lettered: i64, may_be_less: bool) {
     let more = vaulted - sheet.get(Bucket::Vaulted.name());
     sheet.add(Bucket::Vaulted.name(), more);
     // Who empties the store of dead letters does not take them out of the books.
     let buried = (dead_lettered - sheet.get(Bucket::DeadLettered.name())).max(0);
     sheet.add(Bucket::DeadLettered.name(), buried);
-    let (line, sign) = if was_killed { (UNWRITTEN, 1) } else { (MISSING, -1) };
-    sheet.add(line, sign * (more + buried));
+    let difference = more + buried;
+    let is_late = 0 < difference || may_be_less;
+    let (line, sign) = if is_late { (UNWRITTEN, 1) } else { (MISSING, -1) };
+    sheet.add(line, sign * difference);
 }
 
 /// Books what the sinks of a former process had, and what was buried for them unsaid.
@@ -333,26 +372,6 @@ fn tell(page: &Page, now_unix_ns: u64) {
             "The vaults are too large to be counted at a start: the ledger is not compared with them."
         );
     }
-}
-
-/// Counts what several vaults hold; `None` when that takes too long, or a vault cannot be read.
-fn count_all(dirs: &[PathBuf], deadline: Instant) -> Option<Holdings> {
-    let mut all = Holdings::default();
-    for dir in dirs {
-        match holdings::count(dir, Some(deadline)) {
-            Ok(Some(held)) => {
-                all.vaulted.add_all(&held.vaulted);
-                all.dead_letters.add_all(&held.dead_letters);
-            }
-            Ok(None) => return None,
-            Err(error) => {
-                let vault = dir.display();
-                tracing::warn!(%error, %vault, "What a vault holds cannot be counted for the ledger.");
-                return None;
-            }
-        }
-    }
-    Some(all)
 }
 
 fn now_unix_ns() -> u64 {
@@ -418,6 +437,27 @@ mod tests {
         assert_eq!(quiet.totals().of_signal(LOGS).imbalance(), -1, "a kill hides no bug");
     }
 
+    #[test]
+    fn what_is_known_to_be_missing_is_booked_so_after_a_kill_too() {
+        let left = [("received", 30), ("delivered", 10), ("vaulted", 20)];
+        let held = Holdings { has_losses: true, ..held(12) };
+        for standing in [Standing::Moving, Standing::Quiet, Standing::Ended] {
+            assert_eq!(lines(&turn(page(standing, &left), Some(&held), 9)), [12, 0, 0, 8]);
+        }
+    }
+
+    #[test]
+    fn what_came_after_the_last_word_is_never_missing() {
+        let left = [("received", 30), ("delivered", 10), ("vaulted", 20)];
+        for standing in [Standing::Quiet, Standing::Ended] {
+            assert_eq!(lines(&turn(page(standing, &left), Some(&held(23)), 9)), [23, 0, 3, 0]);
+        }
+    }
+
+    fn no_vaults() -> Box<AskVaults> {
+        Box::new(BTreeMap::new)
+    }
+
     /// As above, with a sink that has taken ten and delivered six.
     fn with_sink(standing: Standing, in_flight: i64) -> Page {
         let lines = [("received", 6 + in_flight), ("delivered", 6), ("in_flight", in_flight)];
@@ -468,7 +508,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for (source, sink) in [("a", "x"), ("b", "x"), ("a", "y")] {
             let ledgers = Ledgers::leak();
-            let keeper = BookKeeper::start(dir.path(), Vec::new(), ledgers).unwrap();
+            let keeper = BookKeeper::start(dir.path(), Vec::new(), ledgers, no_vaults()).unwrap();
             ledgers.source(source).book(LOGS, Bucket::Received, 5);
             ledgers.source(source).book(LOGS, Bucket::Filtered, 5);
             let _row = ledgers.sink(sink);
@@ -490,11 +530,11 @@ mod tests {
     fn a_keeper_that_is_dropped_tells_of_no_end() {
         let dir = tempfile::tempdir().unwrap();
         let ledgers = Ledgers::leak();
-        let keeper = BookKeeper::start(dir.path(), Vec::new(), ledgers).unwrap();
+        let keeper = BookKeeper::start(dir.path(), Vec::new(), ledgers, no_vaults()).unwrap();
         ledgers.source("in").book(LOGS, Bucket::Received, 5);
         ledgers.source("in").book(LOGS, Bucket::Vaulted, 5);
         drop(keeper);
-        BookKeeper::start(dir.path(), Vec::new(), Ledgers::leak()).unwrap().close();
+        BookKeeper::start(dir.path(), Vec::new(), Ledgers::leak(), no_vaults()).unwrap().close();
         let Found::Page(_, page) = super::super::read(dir.path()).unwrap() else {
             panic!("there is a page")
         };

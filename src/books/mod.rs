@@ -14,14 +14,18 @@
 //!
 //! After a `kill -9` the last page is up to a second old. What was in flight then is `interrupted`:
 //! its end is not known. What the vault holds is counted, and its difference to the page is
-//! `unwritten`. After an end in order nothing is unknown, so a difference is `missing`.
+//! `unwritten`. After an end in order nothing is unknown, so what it holds less is `missing`; so it is
+//! after a kill if requests are neither there nor passed by the vault's cursors.
 
+mod count;
 mod file;
 mod holdings;
 mod keeper;
+mod marks;
 mod rows;
 mod sheet;
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::path::PathBuf;
@@ -38,6 +42,10 @@ pub use holdings::Store;
 pub use holdings::Tally;
 pub use holdings::count;
 pub use keeper::BookKeeper;
+pub use marks::AskVaults;
+pub use marks::Mark;
+pub use marks::MissingRequests;
+pub use marks::missing_in;
 pub use rows::Rows;
 pub use rows::SINK_LINES;
 pub use rows::at_hand;
@@ -84,6 +92,8 @@ pub struct Page {
     /// The directories of all vaults that there were, relative to the data folder if they are in it, so
     /// that the folder can be moved.
     pub vaults: BTreeSet<PathBuf>,
+    /// What each of them told last, while it was open.
+    pub marks: BTreeMap<PathBuf, Mark>,
     /// What ended processes booked, by source and by sink.
     pub before: Rows,
     /// What the last process had booked.

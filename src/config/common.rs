@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::config::id::ComponentId;
 use crate::config::output::OutputId;
 use crate::config::registry::Section;
 use crate::config::settings::BufferConfig;
@@ -16,7 +17,7 @@ pub(super) const fn shared_options(section: Section) -> &'static [&'static str] 
     match section {
         Section::Source => &[],
         Section::Transform => &["inputs", "shed_in", "buffer"],
-        Section::Sink => &["inputs", "buffer"],
+        Section::Sink => &["inputs", "buffer", "formerly"],
     }
 }
 
@@ -29,10 +30,14 @@ pub(super) struct SharedOptions {
     // Read as texts: what names no component is told later, with the name that was meant.
     #[schemars(with = "Vec<OutputId>")]
     pub(super) inputs: Option<Vec<String>>,
-    /// The zone from which on it is left out, since its work is optional.
+    /// The zone from which on it is left out, since its work is optional. What takes something out that
+    /// must not go on cannot be left out: `redact`, `filter`, and `enrich` with `delete`.
     pub(super) shed_in: Option<ShedIn>,
     /// The limits of the queue in front of it.
     pub(super) buffer: BufferConfig,
+    /// Names that the sink had before: it takes over what a vault still keeps for them.
+    #[schemars(with = "Vec<String>")]
+    pub(super) formerly: Vec<ComponentId>,
 }
 
 /// The zones in which optional work can be left out.

@@ -48,12 +48,20 @@ pub struct OptionProblem {
     pub path: String,
     /// What is wrong, in lower case and without a full stop.
     pub message: String,
+    /// What to do about it. Not shown for a value out of the environment, of which it may quote a part.
+    pub help: Option<String>,
 }
 
 impl OptionProblem {
     /// Makes the problem of an option.
     pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { path: path.into(), message: message.into() }
+        Self { path: path.into(), message: message.into(), help: None }
+    }
+
+    /// Adds what to do about it.
+    #[must_use]
+    pub fn with_help(self, help: impl Into<String>) -> Self {
+        Self { help: Some(help.into()), ..self }
     }
 }
 
@@ -95,6 +103,11 @@ pub trait SourceConfig: Debug + Send + Sync {
         0
     }
 
+    /// How many connections it accepts at the same time: each is a file descriptor.
+    fn connections_max(&self) -> u64 {
+        0
+    }
+
     /// Returns what is wrong with the options beyond their types; pure, without any I/O.
     fn problems(&self) -> Vec<OptionProblem> {
         Vec::new()
@@ -115,6 +128,13 @@ pub trait TransformConfig: Debug + Send + Sync {
     /// `transform.output`. Without any, the transform has one output, which is read by its id.
     fn ports(&self) -> Vec<Arc<str>> {
         Vec::new()
+    }
+
+    /// Says what the transform keeps from getting out, if that is what it is for, like "personal data".
+    /// Such a transform must not be passed by: it cannot be left out under pressure, and what is sent
+    /// past it is told.
+    fn protects(&self) -> Option<&'static str> {
+        None
     }
 
     /// Returns what is wrong with the options beyond their types; pure, without any I/O.
@@ -155,13 +175,18 @@ pub trait SinkConfig: Debug + Send + Sync {
         0
     }
 
-    /// Returns the vault that the sink follows, if it follows one; such a sink may have no inputs.
-    fn replays(&self) -> Option<&str> {
-        None
+    /// How many file descriptors it has open at the same time: files and outgoing connections.
+    fn descriptors_max(&self) -> u64 {
+        4
     }
 
     /// Returns what is wrong with the options beyond their types; pure, without any I/O.
     fn problems(&self) -> Vec<OptionProblem> {
+        Vec::new()
+    }
+
+    /// Returns what is allowed, and should be known to whoever starts it; pure, without any I/O.
+    fn warnings(&self) -> Vec<OptionProblem> {
         Vec::new()
     }
 

@@ -1,12 +1,12 @@
 //! Conditions on records: the options, and whether a record matches them.
 
+use gophership_otlp::AnyValueView;
+use gophership_otlp::RecordView;
+use gophership_otlp::Signal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::level::AttributeLevel;
-use crate::otlp::AnyValueView;
-use crate::otlp::RecordView;
-use crate::otlp::Signal;
 
 /// Matches a record if everything that is given matches.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]

@@ -3,8 +3,6 @@
 use crate::config::decode::Failure;
 use crate::config::decode::Fault;
 use crate::config::decode::mark_of;
-use crate::config::error::Finding;
-use crate::config::error::Problem;
 use crate::config::nearest::nearest;
 use crate::config::node::Node;
 use crate::config::node::Plain;
@@ -12,6 +10,8 @@ use crate::config::node::Scalar;
 use crate::config::node::Step;
 use crate::config::node::Value;
 use crate::config::node::display_path;
+use crate::config::problem::Finding;
+use crate::config::problem::Problem;
 
 /// Turns a failure inside the value at `base` into a finding; `more_names` are options of that
 /// value that its decoder does not know of.

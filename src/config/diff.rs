@@ -110,7 +110,8 @@ impl Comparable for TransformEntry {
 impl Comparable for SinkEntry {
     fn change(&self, new: &Self) -> Change {
         let is_same_substance = self.buffer == new.buffer && is_same(&*self.config, &*new.config);
-        change(is_same_substance, self.inputs == new.inputs)
+        let is_same_wiring = self.inputs == new.inputs && self.formerly == new.formerly;
+        change(is_same_substance, is_same_wiring)
     }
 }
 

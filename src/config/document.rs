@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::config::component::SinkConfig;
 use crate::config::component::SourceConfig;
 use crate::config::component::TransformConfig;
+use crate::config::error::ConfigError;
 use crate::config::id::ComponentId;
 use crate::config::output::OutputId;
 use crate::config::settings::BufferConfig;
@@ -22,6 +23,9 @@ pub const CONTROL_SOCKET: &str = "control.sock";
 
 /// The program itself, with its threads and what its allocator keeps: some 50 MiB.
 const PROGRAM_BYTES: u64 = 64 << 20;
+/// The program itself: its runtime, standard streams, listeners, files it reads now and then, and 64
+/// connections each to the metrics listener and to the control socket.
+const PROGRAM_DESCRIPTORS: u64 = 160;
 
 /// A whole configuration. One that was loaded is valid: its inputs exist, it has no circles and
 /// nothing is claimed twice. The default has no components, as before the first start.
@@ -45,6 +49,8 @@ pub struct Config {
     pub shutdown: ShutdownConfig,
     /// Cases for `gophership test`.
     pub tests: Vec<TestCase>,
+    /// What is allowed, and should be known to whoever starts it.
+    pub warnings: Vec<ConfigError>,
 }
 
 /// A source and its options.
@@ -81,6 +87,8 @@ pub struct SinkEntry {
     pub inputs: Vec<OutputId>,
     /// The limits of the edge in front of it.
     pub buffer: BufferConfig,
+    /// Names that it had before.
+    pub formerly: Vec<ComponentId>,
     /// Its own options.
     pub config: Box<dyn SinkConfig>,
 }
@@ -96,6 +104,20 @@ impl Config {
         self.somatic.memory.budget.bytes().saturating_add(beside)
     }
 
+    /// How many connections all sources accept at the same time.
+    #[must_use]
+    pub fn connections_max(&self) -> u64 {
+        let sources = self.sources.values().map(|entry| entry.config.connections_max());
+        sources.fold(0, u64::saturating_add)
+    }
+
+    /// How many file descriptors everything else has open: sinks and vaults, and the program itself.
+    #[must_use]
+    pub fn descriptors_beside(&self) -> u64 {
+        let sinks = self.sinks.values().map(|entry| entry.config.descriptors_max());
+        sinks.fold(PROGRAM_DESCRIPTORS, u64::saturating_add)
+    }
+
     /// Makes a configuration without components.
     pub(super) fn from_settings(settings: Settings) -> Self {
         let Settings { data_dir, somatic, control, metrics, shutdown, tests } = settings;
@@ -109,14 +131,14 @@ impl Config {
             metrics,
             shutdown,
             tests,
+            warnings: Vec::new(),
         }
     }
 
-    /// Whether a source or a sink replays a vault.
+    /// Whether a source replays a vault.
     #[must_use]
     pub fn is_replayed(&self, vault: &ComponentId) -> bool {
-        let sources = self.sources.values().map(|source| source.config.replays());
-        let mut all = sources.chain(self.sinks.values().map(|sink| sink.config.replays()));
+        let mut all = self.sources.values().map(|source| source.config.replays());
         all.any(|name| name == Some(vault.as_str()))
     }
 

@@ -6,12 +6,6 @@ use std::sync::Arc;
 use crate::config::common::SharedOptions;
 use crate::config::common::TYPE;
 use crate::config::common::shared_options;
-use crate::config::component::OptionProblem;
-use crate::config::component::Resource;
-use crate::config::component::SinkConfig;
-use crate::config::component::Site;
-use crate::config::component::SourceConfig;
-use crate::config::component::TransformConfig;
 use crate::config::decode::Form;
 use crate::config::decode::decode;
 use crate::config::describe::describe;
@@ -20,21 +14,22 @@ use crate::config::document::Config;
 use crate::config::document::SinkEntry;
 use crate::config::document::SourceEntry;
 use crate::config::document::TransformEntry;
-use crate::config::error::Finding;
-use crate::config::error::Problem;
 use crate::config::findings::Findings;
 use crate::config::id::ComponentId;
 use crate::config::id::IdError;
 use crate::config::nearest::nearest;
 use crate::config::node::Entry;
-use crate::config::node::Mark;
 use crate::config::node::Node;
 use crate::config::node::Step;
 use crate::config::node::Value;
 use crate::config::node::display_path;
 use crate::config::option_problems;
 use crate::config::output::OutputId;
+use crate::config::piece::AnyConfig;
+use crate::config::piece::Piece;
 use crate::config::pivot;
+use crate::config::problem::Finding;
+use crate::config::problem::Problem;
 use crate::config::registry;
 use crate::config::registry::Section;
 use crate::config::settings::Settings;
@@ -46,120 +41,6 @@ pub(super) struct Draft<'n> {
     pub(super) settings: Option<Settings>,
     /// The components in the order of the text, section by section, broken ones included.
     pub(super) pieces: Vec<Piece<'n>>,
-}
-
-/// A component in the making.
-pub(super) struct Piece<'n> {
-    pub(super) section: Section,
-    pub(super) id: &'n str,
-    pub(super) entry: &'n Entry,
-    /// The `type:`, if it names a component.
-    pub(super) kind: Option<&'static str>,
-    /// The shared options; `None` if they could not be decoded, so that what it reads is unknown.
-    pub(super) shared: Option<SharedOptions>,
-    /// The component's own options; `None` if they could not be decoded.
-    pub(super) config: Option<AnyConfig>,
-}
-
-/// The own options of a component.
-pub(super) enum AnyConfig {
-    Source(Box<dyn SourceConfig>),
-    Transform(Box<dyn TransformConfig>),
-    Sink(Box<dyn SinkConfig>),
-}
-
-impl AnyConfig {
-    fn problems(&self) -> Vec<OptionProblem> {
-        match self {
-            Self::Source(config) => config.problems(),
-            Self::Transform(config) => config.problems(),
-            Self::Sink(config) => config.problems(),
-        }
-    }
-
-    /// Returns the value of every option, defaults included.
-    fn values(&self) -> Option<serde_json::Value> {
-        let tagged = match self {
-            Self::Source(config) => serde_json::to_value(config),
-            Self::Transform(config) => serde_json::to_value(config),
-            Self::Sink(config) => serde_json::to_value(config),
-        };
-        // Under a single key, the type.
-        tagged.ok()?.as_object_mut()?.values_mut().next().map(serde_json::Value::take)
-    }
-
-    /// Returns what the component needs for itself alone.
-    pub(super) fn resources(&self, site: &Site<'_>) -> Vec<Resource> {
-        match self {
-            Self::Source(config) => config.resources(site),
-            Self::Transform(_) => Vec::new(),
-            Self::Sink(config) => config.resources(site),
-        }
-    }
-}
-
-impl Piece<'_> {
-    /// Returns the path of the component, or of something in it.
-    pub(super) fn path(&self, inside: &[Step]) -> Vec<Step> {
-        let own = [Step::from(self.section.key()), Step::from(self.id)];
-        own.into_iter().chain(inside.iter().cloned()).collect()
-    }
-
-    /// Returns the inputs; none if they are unknown.
-    pub(super) fn inputs(&self) -> &[String] {
-        self.shared.as_ref().and_then(|shared| shared.inputs.as_deref()).unwrap_or_default()
-    }
-
-    /// Returns the names of the outputs, if there are several; none if they are unknown.
-    pub(super) fn ports(&self) -> Vec<Arc<str>> {
-        match &self.config {
-            Some(AnyConfig::Transform(config)) => config.ports(),
-            _ => Vec::new(),
-        }
-    }
-
-    /// Returns the vault that takes over.
-    pub(super) fn pivot(&self) -> Option<&str> {
-        match &self.config {
-            Some(AnyConfig::Source(config)) => config.pivot(),
-            _ => None,
-        }
-    }
-
-    /// Whether a vault could take over, and nothing says which.
-    pub(super) fn wants_pivot(&self) -> bool {
-        matches!(&self.config, Some(AnyConfig::Source(config)) if config.wants_pivot())
-    }
-
-    /// Returns the vault that the component reads.
-    pub(super) fn replays(&self) -> Option<&str> {
-        match &self.config {
-            Some(AnyConfig::Source(config)) => config.replays(),
-            Some(AnyConfig::Sink(config)) => config.replays(),
-            _ => None,
-        }
-    }
-
-    /// Whether the component is a vault.
-    pub(super) fn is_vault(&self) -> bool {
-        matches!(&self.config, Some(AnyConfig::Sink(config)) if config.is_vault())
-    }
-
-    /// Returns a name that stands in the component as messages may show it.
-    pub(super) fn shown(&self, inside: &[Step], name: &str) -> String {
-        let node = self.entry.node.descend(inside);
-        node.and_then(Node::shown_text).unwrap_or(name).to_owned()
-    }
-
-    /// Makes a finding about the component or something in it.
-    pub(super) fn finding(&self, inside: &[Step], problem: Problem) -> Finding {
-        Finding::new(self.mark(inside), display_path(&self.path(inside)), problem)
-    }
-
-    /// Returns the place of something in the component.
-    pub(super) fn mark(&self, inside: &[Step]) -> Mark {
-        self.entry.node.value_mark(inside, self.entry.key_mark)
-    }
 }
 
 impl<'n> Draft<'n> {
@@ -198,6 +79,16 @@ impl<'n> Draft<'n> {
         draft
     }
 
+    /// Adds what is allowed, and should be known to whoever starts it.
+    pub(super) fn add_warnings(&self, findings: &mut Findings) {
+        for piece in &self.pieces {
+            if let Some(AnyConfig::Sink(config)) = &piece.config {
+                let path = piece.path(&[]);
+                option_problems::add(findings, self.root, &path, config.warnings(), None);
+            }
+        }
+    }
+
     fn decode_section(&mut self, section: Section, entry: &'n Entry, findings: &mut Findings) {
         match &entry.node.value {
             Value::Map(components) => {
@@ -227,7 +118,7 @@ impl<'n> Draft<'n> {
         for piece in self.pieces {
             let id: ComponentId = piece.id.parse().ok()?;
             let kind = piece.kind?.to_owned();
-            let SharedOptions { inputs, shed_in, buffer } = piece.shared?;
+            let SharedOptions { inputs, shed_in, buffer, formerly } = piece.shared?;
             let inputs = inputs.unwrap_or_default();
             let inputs = inputs.iter().map(|name| output(name, &ports)).collect::<Option<_>>()?;
             match piece.config? {
@@ -240,7 +131,8 @@ impl<'n> Draft<'n> {
                     config.transforms.insert(id, entry);
                 }
                 AnyConfig::Sink(options) => {
-                    config.sinks.insert(id, SinkEntry { kind, inputs, buffer, config: options });
+                    let entry = SinkEntry { kind, inputs, buffer, formerly, config: options };
+                    config.sinks.insert(id, entry);
                 }
             }
         }

@@ -1,236 +1,27 @@
-//! What can be wrong with a configuration, and the list of everything that is.
+//! Everything that is wrong with a configuration, printed as a good compiler would.
+//!
+//! ```text
+//! error: unknown option `lisen`
+//!   --> gophership.yaml:5:7 (sources.otlp.grpc.lisen)
+//!    |
+//!  5 |       lisen: "0.0.0.0:4317"
+//!    |       ^^^^^
+//!    = help: did you mean `listen`? valid options: listen, tls
+//! ```
 
 use std::fmt;
-use std::io;
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::fmt::Write as _;
 
-use crate::config::id::ComponentId;
-use crate::config::node::Mark;
-use crate::config::registry::Section;
-use crate::config::render;
+use crate::config::problem::Problem;
 
 /// The most problems collected of one file; the rest is counted.
 pub(super) const PROBLEMS_MAX: usize = 100;
 
-/// One thing that is wrong, without its place.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Problem {
-    /// The file cannot be read.
-    #[error("cannot read the file: {source}")]
-    Unreadable {
-        /// What the operating system says.
-        source: io::Error,
-    },
-    /// The document is longer than any sensible one.
-    #[error("the document has {bytes} bytes; the limit is {max_bytes}")]
-    TooLarge {
-        /// Its length.
-        bytes: usize,
-        /// The limit.
-        max_bytes: usize,
-    },
-    /// The text is not YAML, or uses a part of YAML that has no meaning here.
-    #[error("{message}")]
-    Syntax {
-        /// What the parser stumbled over.
-        message: String,
-    },
-    /// A mapping holds a key twice.
-    #[error("`{key}` stands here for the second time; the first is on line {first_line}")]
-    DuplicateKey {
-        /// The key.
-        key: String,
-        /// Where it stands first.
-        first_line: u32,
-    },
-    /// An interpolated variable is not set and has no default.
-    #[error("the environment variable `{name}` is not set")]
-    MissingVariable {
-        /// The variable.
-        name: String,
-    },
-    /// A `${...}` that cannot be understood.
-    #[error("`{text}` is not an interpolation: {reason}")]
-    BadInterpolation {
-        /// The text from `${` on.
-        text: String,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
-    /// No such option.
-    #[error("unknown option `{name}`")]
-    UnknownOption {
-        /// The name as written.
-        name: String,
-    },
-    /// No such component.
-    #[error("unknown {section} type `{name}`")]
-    UnknownType {
-        /// The section it stands in.
-        section: Section,
-        /// The name as written.
-        name: String,
-    },
-    /// An option without a default is absent.
-    #[error("the option `{name}` is missing")]
-    MissingOption {
-        /// The option.
-        name: String,
-    },
-    /// A value of another type is needed.
-    #[error("expected {expected}, found {found}")]
-    WrongType {
-        /// What is needed.
-        expected: String,
-        /// What stands there.
-        found: String,
-    },
-    /// A value outside of what the option allows.
-    #[error("{message}")]
-    InvalidValue {
-        /// What is wrong with it.
-        message: String,
-    },
-    /// A component's name breaks the rule for names.
-    #[error("`{name}` is not a component id: {reason}")]
-    BadId {
-        /// The name as written.
-        name: String,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
-    /// Two components of different sections share a name.
-    #[error("the id `{id}` is already that of a {other} on line {other_line}")]
-    DuplicateId {
-        /// The shared name.
-        id: ComponentId,
-        /// The section of the first one.
-        other: Section,
-        /// The line of the first one.
-        other_line: u32,
-    },
-    /// The configuration has none of a section it needs.
-    #[error("there is no {section}: a pipeline needs at least one")]
-    EmptySection {
-        /// The section.
-        section: Section,
-    },
-    /// A transform or sink reads nothing.
-    #[error("the {section} `{id}` has no inputs")]
-    NoInputs {
-        /// What it is.
-        section: Section,
-        /// Its name.
-        id: ComponentId,
-    },
-    /// An input that does not exist.
-    #[error("there is no source or transform `{name}`")]
-    UnknownInput {
-        /// The name as written.
-        name: String,
-    },
-    /// A transform with several outputs, named as if it had one.
-    #[error("`{id}` has several outputs, and none of them is named")]
-    WhichOutput {
-        /// The transform.
-        id: ComponentId,
-    },
-    /// An output that a transform does not have.
-    #[error("the transform `{id}` has no output `{name}`")]
-    UnknownOutput {
-        /// The transform.
-        id: ComponentId,
-        /// The name as written.
-        name: String,
-    },
-    /// An id that is the name of an output too.
-    #[error("the id `{id}` is already that of an output of `{transform}`")]
-    IdOfOutput {
-        /// The id.
-        id: ComponentId,
-        /// The transform with the output.
-        transform: ComponentId,
-    },
-    /// An input that has no output.
-    #[error("`{id}` is a sink, and a sink has no output to read")]
-    InputIsSink {
-        /// The sink.
-        id: ComponentId,
-    },
-    /// An input listed twice.
-    #[error("`{name}` is listed twice and would be read twice")]
-    DuplicateInput {
-        /// The name as written.
-        name: String,
-    },
-    /// Transforms that feed each other in a circle, of one member or more.
-    #[error("the transforms feed each other in a circle: {}", arrows(members))]
-    Cycle {
-        /// The members, each read by the next and the last by the first.
-        members: Vec<ComponentId>,
-    },
-    /// What a source replays from a vault would come back to the vault.
-    #[error(
-        "what is replayed comes back to its vault and would go round for ever: {}",
-        arrows(members)
-    )]
-    ReplayLoop {
-        /// The members, each read by the next and the last by the first.
-        members: Vec<ComponentId>,
-    },
-    /// A component whose output goes nowhere.
-    #[error("nobody reads the {section} `{id}`")]
-    Unread {
-        /// What it is.
-        section: Section,
-        /// Its name.
-        id: ComponentId,
-    },
-    /// A vault that nothing fills and nothing reads.
-    #[error("nobody uses the vault `{id}`: it is no `pivot`, has no inputs and is not replayed")]
-    UnusedVault {
-        /// Its name.
-        id: ComponentId,
-    },
-    /// A reference to a vault that does not exist.
-    #[error("there is no vault `{name}`")]
-    UnknownVault {
-        /// The name as written.
-        name: String,
-    },
-    /// A reference to a vault that names something else.
-    #[error("`{id}` is a {section} of type `{kind}`, not a vault")]
-    NotAVault {
-        /// The name as written.
-        id: ComponentId,
-        /// What it is.
-        section: Section,
-        /// Its type.
-        kind: String,
-    },
-    /// Two listeners on one port.
-    #[error("{address} is taken: `{other}` listens on {other_address}")]
-    PortConflict {
-        /// The address of the second.
-        address: SocketAddr,
-        /// The path of the first.
-        other: String,
-        /// The address of the first.
-        other_address: SocketAddr,
-    },
-    /// Two components in one directory, or one inside the other's.
-    #[error("`{}` is taken: `{other}` owns `{}`", path.display(), other_path.display())]
-    PathConflict {
-        /// The path of the second.
-        path: PathBuf,
-        /// The path (in the document) of the first.
-        other: String,
-        /// The path of the first.
-        other_path: PathBuf,
-    },
-}
+/// The longest piece of a line shown, in characters.
+const SHOWN_LEN_MAX: usize = 120;
+
+/// The longest message shown, in characters: it may quote a value.
+const MESSAGE_LEN_MAX: usize = 400;
 
 /// One problem, its place in the file and its remedy.
 #[derive(Debug, thiserror::Error)]
@@ -261,7 +52,13 @@ impl ConfigError {
     /// The text has several lines and ends without a newline.
     #[must_use]
     pub fn render(&self) -> String {
-        render::render(self)
+        render(self, "error")
+    }
+
+    /// Returns it as [`render`](Self::render) does, for something that is allowed, and should be known.
+    #[must_use]
+    pub fn render_warning(&self) -> String {
+        render(self, "warning")
     }
 }
 
@@ -285,6 +82,11 @@ impl ConfigErrors {
     #[must_use]
     pub fn as_slice(&self) -> &[ConfigError] {
         &self.errors
+    }
+
+    /// Returns the problems themselves.
+    pub(super) fn into_vec(self) -> Vec<ConfigError> {
+        self.errors
     }
 
     /// Returns how many more there are beyond those kept.
@@ -315,48 +117,104 @@ impl fmt::Display for ConfigErrors {
     }
 }
 
-/// A problem at a path, before the text around it is known.
-#[derive(Debug)]
-pub(super) struct Finding {
-    pub(super) mark: Mark,
-    pub(super) path: String,
-    pub(super) problem: Problem,
-    pub(super) nearest: Option<String>,
-    pub(super) help: Option<String>,
-}
-
-impl Finding {
-    /// Makes a finding without remedy.
-    pub(super) fn new(mark: Mark, path: String, problem: Problem) -> Self {
-        Self { mark, path, problem, nearest: None, help: None }
-    }
-
-    /// Adds a remedy.
-    pub(super) fn with_help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
-        self
-    }
-
-    /// Adds the nearest valid name, if there is one, and the list of all.
-    pub(super) fn with_names(mut self, nearest: Option<&str>, all: &str, names: &[&str]) -> Self {
-        let mut help = nearest.map_or_else(String::new, |name| format!("did you mean `{name}`?"));
-        if !names.is_empty() {
-            let space = if help.is_empty() { "" } else { " " };
-            help = format!("{help}{space}{all}: {}", names.join(", "));
-        }
-        self.nearest = nearest.map(str::to_owned);
-        self.help = (!help.is_empty()).then_some(help);
-        self
-    }
-}
-
 /// Writes a path in front of a message.
 fn prefix(path: &str) -> String {
     if path.is_empty() { String::new() } else { format!("{path}: ") }
 }
 
-/// Writes a circle of components as arrows that come back to the first.
-fn arrows(members: &[ComponentId]) -> String {
-    let names = members.iter().chain(members.first());
-    names.map(ComponentId::as_str).collect::<Vec<_>>().join(" -> ")
+/// Renders one error, without a final newline.
+fn render(error: &ConfigError, severity: &str) -> String {
+    let ConfigError { file, line, column, path, problem, help, source_line, .. } = error;
+    let problem = shorten(&problem.to_string());
+    let help = help.as_deref().map(shorten);
+    let path = if path.is_empty() { String::new() } else { format!(" ({path})") };
+    let number = line.to_string();
+    let margin = " ".repeat(number.len() + 1);
+    let mut text = format!("{severity}: {problem}\n {margin}--> {file}:{line}:{column}{path}");
+    if !source_line.trim().is_empty() {
+        let (shown, caret_idx, caret_len) = snippet(source_line, *column);
+        let indent = " ".repeat(caret_idx);
+        let carets = "^".repeat(caret_len);
+        let _written =
+            write!(text, "\n {margin}|\n {number} | {shown}\n {margin}| {indent}{carets}");
+    }
+    if let Some(help) = help {
+        let _written = write!(text, "\n {margin}= help: {help}");
+    }
+    text
+}
+
+/// Puts a message on one line of bearable length.
+fn shorten(message: &str) -> String {
+    let clean = |c: char| if c.is_control() { ' ' } else { c };
+    let mut short: String = message.chars().map(clean).take(MESSAGE_LEN_MAX).collect();
+    if short.len() < message.len() {
+        short.push_str("...");
+    }
+    short
+}
+
+/// Returns the piece of the line to show, and where and how long its underline is.
+fn snippet(line: &str, column: u32) -> (String, usize, usize) {
+    // A tab or control character would move everything behind it on the screen.
+    let clean = |c: char| if c.is_control() { ' ' } else { c };
+    let characters: Vec<char> = line.trim_end().chars().map(clean).collect();
+    let column_idx = usize::try_from(column.saturating_sub(1)).unwrap_or(usize::MAX);
+    let caret_idx = column_idx.min(characters.len());
+    let token_len = token_len(characters.get(caret_idx..).unwrap_or_default());
+    let start_idx = if caret_idx < SHOWN_LEN_MAX { 0 } else { caret_idx - SHOWN_LEN_MAX / 4 };
+    let shown: String = characters.iter().skip(start_idx).take(SHOWN_LEN_MAX).collect();
+    let caret_idx = caret_idx - start_idx;
+    (shown, caret_idx, token_len.min(SHOWN_LEN_MAX - caret_idx).max(1))
+}
+
+/// Returns the length of the key or scalar that begins here.
+fn token_len(rest: &[char]) -> usize {
+    let first = rest.first().copied().unwrap_or(' ');
+    if first == '"' || first == '\'' {
+        let end_idx = rest.iter().skip(1).position(|c| *c == first);
+        return end_idx.map_or(rest.len(), |idx| idx + 2);
+    }
+    if first == '[' || first == '{' {
+        return 1;
+    }
+    let next = |idx: usize| rest.get(idx + 1).copied().unwrap_or(' ');
+    let ends = |idx: usize, c: char| match c {
+        ':' => next(idx) == ' ',
+        ',' => next(idx) == ' ' || next(idx) == ',',
+        ']' | '}' => rest.get(..idx).is_some_and(|token| !token.contains(&'{')),
+        ' ' => matches!(next(idx), '#' | ' ' | '}' | ']'),
+        _ => false,
+    };
+    rest.iter().enumerate().position(|(idx, c)| ends(idx, *c)).unwrap_or(rest.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::snippet;
+
+    /// Returns the underlined text.
+    fn underlined(line: &str, column: u32) -> String {
+        let (shown, caret_idx, caret_len) = snippet(line, column);
+        shown.chars().skip(caret_idx).take(caret_len).collect()
+    }
+
+    #[test]
+    fn the_underline_covers_the_key_or_the_value() {
+        assert_eq!(underlined("  grpc: { lisen: \"a b: c\" }", 11), "lisen");
+        assert_eq!(underlined("  grpc: { lisen: \"a b: c\" }", 18), "\"a b: c\"");
+        assert_eq!(underlined("inputs: [otlp, replay]", 10), "otlp");
+        assert_eq!(underlined("inputs: [otlp, replay]", 16), "replay");
+        assert_eq!(underlined("d: { rate: 0 }", 12), "0");
+        assert_eq!(underlined("rate: ten per second # comment", 7), "ten per second");
+        assert_eq!(underlined("path: ${HOME}/x", 7), "${HOME}/x");
+    }
+
+    #[test]
+    fn a_column_far_out_or_beyond_the_line_is_shown_without_trouble() {
+        assert_eq!(underlined("abc", 99), "");
+        let long = format!("{}: wrong", "k".repeat(500));
+        assert_eq!(underlined(&long, 503), "wrong");
+        assert_eq!(underlined(&long, u32::MAX), "");
+    }
 }

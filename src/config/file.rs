@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use crate::config::error::Problem;
 use crate::config::load::TEXT_BYTES_MAX;
 use crate::config::node::Mark;
+use crate::config::problem::Problem;
 
 /// Reads a file that is no longer than a document may be.
 ///

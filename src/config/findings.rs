@@ -1,11 +1,14 @@
 //! The collector of everything that is wrong with a document.
 
+use std::collections::HashMap;
+
 use crate::config::error::ConfigError;
 use crate::config::error::ConfigErrors;
-use crate::config::error::Finding;
 use crate::config::error::PROBLEMS_MAX;
-use crate::config::error::Problem;
+use crate::config::hide::Secrets;
 use crate::config::node::lines;
+use crate::config::problem::Finding;
+use crate::config::problem::Problem;
 
 /// Collects problems up to a limit and counts the rest.
 #[derive(Debug, Default)]
@@ -13,6 +16,7 @@ pub(super) struct Findings {
     found: Vec<Finding>,
     omitted_len: usize,
     is_touched: bool,
+    secrets: Secrets,
 }
 
 impl Findings {
@@ -24,6 +28,16 @@ impl Findings {
         } else {
             self.omitted_len += 1;
         }
+    }
+
+    /// Notes what must not be shown of the document.
+    pub(super) fn hide(&mut self, secrets: Secrets) {
+        self.secrets = secrets;
+    }
+
+    /// Begins an empty list about the same document.
+    pub(super) fn take_secrets(&mut self) -> Self {
+        Self { secrets: std::mem::take(&mut self.secrets), ..Self::default() }
     }
 
     /// Notes that something could not be decoded, even where the reason was told before.
@@ -54,6 +68,9 @@ impl Findings {
     /// Completes the problems with the file and its lines.
     pub(super) fn into_errors(self, file: &str, text: &str) -> ConfigErrors {
         let lines = lines(text);
+        let secrets = self.secrets;
+        // A line may be as long as the document, and all errors may be in it.
+        let mut shown: HashMap<usize, String> = HashMap::new();
         let errors = self.found.into_iter().map(|finding| {
             let line_idx = usize::try_from(finding.mark.line).unwrap_or(usize::MAX) - 1;
             ConfigError {
@@ -61,12 +78,31 @@ impl Findings {
                 line: finding.mark.line,
                 column: finding.mark.column,
                 path: finding.path,
-                problem: finding.problem,
+                problem: without_secrets(finding.problem, &secrets),
                 nearest: finding.nearest,
                 help: finding.help,
-                source_line: lines.get(line_idx).copied().unwrap_or_default().to_owned(),
+                source_line: shown
+                    .entry(line_idx)
+                    .or_insert_with(|| {
+                        secrets.hide(lines.get(line_idx).copied().unwrap_or_default())
+                    })
+                    .clone(),
             }
         });
         ConfigErrors::new(errors.collect(), self.omitted_len)
+    }
+}
+
+/// Problems may quote the value they are about.
+fn without_secrets(problem: Problem, secrets: &Secrets) -> Problem {
+    match problem {
+        Problem::Syntax { message } => Problem::Syntax { message: secrets.hide(&message) },
+        Problem::InvalidValue { message } => {
+            Problem::InvalidValue { message: secrets.hide(&message) }
+        }
+        Problem::WrongType { expected, found } => {
+            Problem::WrongType { expected, found: secrets.hide(&found) }
+        }
+        other => other,
     }
 }

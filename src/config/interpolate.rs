@@ -5,8 +5,6 @@
 //! anything but `{` stands for itself. As in a shell, the default of `:-` is also taken when the
 //! variable is set but empty.
 
-use crate::config::error::Finding;
-use crate::config::error::Problem;
 use crate::config::node::Mark;
 use crate::config::node::Node;
 use crate::config::node::Plain;
@@ -15,6 +13,8 @@ use crate::config::node::Step;
 use crate::config::node::Value;
 use crate::config::node::display_path;
 use crate::config::node::lines;
+use crate::config::problem::Finding;
+use crate::config::problem::Problem;
 
 /// Looks up an environment variable.
 pub(super) type Environment<'e> = dyn Fn(&str) -> Option<String> + 'e;

@@ -20,13 +20,13 @@ use serde::de::MapAccess;
 use serde::de::SeqAccess;
 use serde::de::Visitor;
 
-use crate::config::error::Problem;
 use crate::config::node::Entry;
 use crate::config::node::Mark;
 use crate::config::node::Node;
 use crate::config::node::Plain;
 use crate::config::node::Scalar;
 use crate::config::node::Value;
+use crate::config::problem::Problem;
 use crate::config::syntax::syntax_problem;
 
 /// The largest document read, in bytes.

@@ -1,12 +1,12 @@
 //! How much memory the process may use, and which part of it for what.
 
+use gophership_units::ByteSize;
+use gophership_units::Share;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
 
 use crate::config::component::OptionProblem;
-use crate::config::units::ByteSize;
-use crate::config::units::Share;
 use crate::pool::Limits;
 
 /// Below this the smallest staging area and one ordinary request do not fit beside each other.
@@ -32,12 +32,14 @@ pub struct MemoryShares {
     /// Batches that wait between components: if all buffers together are larger, each is made
     /// smaller by the same part.
     pub edges: Share,
+    /// What transforms take beside the requests that they work on: lists of what is to change, and what
+    /// comes out. A request that would take more is divided, and its parts go on one after another; a
+    /// single record that takes more is rejected, or a dead letter if it came out of a vault.
+    pub processing: Share,
     /// Requests on their way into vaults: their `staging`.
     pub vault: Share,
     /// Requests on their way out of vaults.
     pub replay: Share,
-    /// Segments on their way to an object store.
-    pub s3: Share,
 }
 
 impl Default for MemoryConfig {
@@ -51,9 +53,9 @@ impl Default for MemoryShares {
         Self {
             ingest: Share::percent(40),
             edges: Share::percent(30),
+            processing: Share::percent(5),
             vault: Share::percent(10),
             replay: Share::percent(5),
-            s3: Share::percent(10),
         }
     }
 }
@@ -63,9 +65,9 @@ impl MemoryShares {
         [
             ("ingest", self.ingest),
             ("edges", self.edges),
+            ("processing", self.processing),
             ("vault", self.vault),
             ("replay", self.replay),
-            ("s3", self.s3),
         ]
     }
 }
@@ -78,13 +80,13 @@ impl MemoryConfig {
             let bytes = u128::from(self.budget.bytes()) * u128::from(share.permille()) / 1000;
             u64::try_from(bytes).unwrap_or(u64::MAX)
         };
-        let MemoryShares { ingest, edges, vault, replay, s3 } = self.shares;
+        let MemoryShares { ingest, edges, processing, vault, replay } = self.shares;
         Limits {
             ingest: part(ingest),
             edges: part(edges),
+            processing: part(processing),
             vault: part(vault),
             replay: part(replay),
-            s3: part(s3),
         }
     }
 
@@ -104,8 +106,7 @@ impl MemoryConfig {
             problems.push(OptionProblem::new("somatic.memory.shares", message));
         }
         for (name, share) in shares {
-            // Nothing goes to an object store by itself.
-            if share.permille() == 0 && name != "s3" {
+            if share.permille() == 0 {
                 let path = format!("somatic.memory.shares.{name}");
                 problems.push(OptionProblem::new(path, "must be more than 0%"));
             }
@@ -123,8 +124,8 @@ mod tests {
         let limits = MemoryConfig::default().limits();
         let mib = |bytes: u64| bytes >> 20;
         assert_eq!(
-            [limits.ingest, limits.edges, limits.vault, limits.replay, limits.s3].map(mib),
-            [102, 76, 25, 12, 25]
+            [limits.ingest, limits.edges, limits.processing, limits.vault, limits.replay].map(mib),
+            [102, 76, 12, 25, 12]
         );
         assert!(MemoryConfig::default().problems().is_empty());
     }

@@ -13,7 +13,10 @@
 
 mod common;
 mod component;
+mod component_error;
 mod condition;
+pub mod connections;
+mod cursors;
 mod decode;
 mod describe;
 mod diff;
@@ -22,6 +25,7 @@ mod draft;
 mod error;
 mod file;
 mod findings;
+mod hide;
 mod id;
 mod interpolate;
 mod level;
@@ -31,18 +35,20 @@ mod nearest;
 mod node;
 mod option_problems;
 mod output;
+mod piece;
 mod pivot;
+mod problem;
 mod reference;
 mod registry;
-mod render;
 mod replay;
 pub mod running;
 mod schema;
+mod secret;
 mod settings;
 mod somatic;
 mod syntax;
 mod testing;
-mod units;
+mod transform_chain;
 mod validate;
 
 #[cfg(test)]
@@ -59,6 +65,10 @@ pub use component::TransformConfig;
 pub use condition::Condition;
 pub use condition::Severity;
 pub use condition::SignalName;
+pub use cursors::CursorOwner;
+pub use cursors::Heir;
+pub use cursors::SinkCursors;
+pub use cursors::StaleCursor;
 pub use diff::ConfigDiff;
 pub use diff::SectionDiff;
 pub use document::CONTROL_SOCKET;
@@ -68,7 +78,10 @@ pub use document::SourceEntry;
 pub use document::TransformEntry;
 pub use error::ConfigError;
 pub use error::ConfigErrors;
-pub use error::Problem;
+pub use gophership_units::ByteSize;
+pub use gophership_units::HumanDuration;
+pub use gophership_units::Share;
+pub use gophership_units::UnitError;
 pub use id::ComponentId;
 pub use id::IdError;
 pub use level::AttributeLevel;
@@ -76,29 +89,28 @@ pub use memory::MemoryConfig;
 pub use memory::MemoryShares;
 pub use output::OutputId;
 pub use pivot::PivotOption;
+pub use problem::Problem;
 pub use reference::reference;
 pub use registry::ComponentInfo;
 pub use registry::Section;
 pub use registry::list;
 pub use schema::schema;
+pub use secret::Secret;
 pub use settings::BufferConfig;
 pub use settings::ControlConfig;
 pub use settings::MetricsConfig;
 pub use settings::ShutdownConfig;
 pub use somatic::SomaticConfig;
 pub use somatic::Watermarks;
-pub use testing::Leg;
 pub use testing::TestCase;
 pub use testing::TestRecord;
-pub use units::ByteSize;
-pub use units::HumanDuration;
-pub use units::Share;
-pub use units::UnitError;
+pub use transform_chain::Leg;
 
 use draft::Draft;
-use error::Finding;
 use findings::Findings;
+use hide::Secrets;
 use node::Mark;
+use problem::Finding;
 
 /// Loads and checks a configuration.
 ///
@@ -114,7 +126,10 @@ pub fn load_text(
 ) -> Result<Config, ConfigErrors> {
     let mut findings = Findings::default();
     match load_into(text, environment, &mut findings) {
-        Some(config) => Ok(config),
+        Some((mut config, warnings)) => {
+            config.warnings = warnings.into_errors(file_name, text).into_vec();
+            Ok(config)
+        }
         None => Err(findings.into_errors(file_name, text)),
     }
 }
@@ -149,12 +164,13 @@ pub fn load_file(
     }
 }
 
-/// Takes a text through all steps; `None` if anything is wrong with it.
+/// Takes a text through all steps, and returns the configuration with its warnings; `None` if anything
+/// is wrong with it.
 fn load_into(
     text: &str,
     environment: &dyn Fn(&str) -> Option<String>,
     findings: &mut Findings,
-) -> Option<Config> {
+) -> Option<(Config, Findings)> {
     let (mut root, duplicates) = match load::parse(text) {
         Ok(parsed) => parsed,
         Err((mark, problem)) => {
@@ -162,6 +178,7 @@ fn load_into(
             return None;
         }
     };
+    findings.hide(Secrets::of(&root));
     for load::Duplicate { key, mark, first } in duplicates {
         findings.add(|| {
             let path = root.path_of_key(first).unwrap_or_default();
@@ -175,7 +192,12 @@ fn load_into(
     }
     let draft = Draft::decode(&root, findings);
     validate::validate(&draft, findings);
-    let mut config = if findings.is_empty() { draft.into_config()? } else { return None };
+    if !findings.is_empty() {
+        return None;
+    }
+    let mut warnings = findings.take_secrets();
+    draft.add_warnings(&mut warnings);
+    let mut config = draft.into_config()?;
     replay::add_missing(&mut config);
-    Some(config)
+    Some((config, warnings))
 }

@@ -3,14 +3,14 @@
 use serde_json::Value as Json;
 
 use crate::config::component::OptionProblem;
-use crate::config::error::Finding;
-use crate::config::error::Problem;
 use crate::config::findings::Findings;
 use crate::config::node::Mark;
 use crate::config::node::Node;
 use crate::config::node::Step;
 use crate::config::node::Value;
 use crate::config::node::display_path;
+use crate::config::problem::Finding;
+use crate::config::problem::Problem;
 
 /// Adds problems that components found in their own options; `values` are all their options.
 pub(super) fn add(
@@ -20,14 +20,16 @@ pub(super) fn add(
     problems: Vec<OptionProblem>,
     values: Option<&Json>,
 ) {
-    for OptionProblem { path: option, message } in problems {
+    for OptionProblem { path: option, message, help } in problems {
         findings.add(|| {
             let inside = root.descend(path).map(|node| node.resolve(&option)).unwrap_or_default();
             let whole: Vec<Step> = path.iter().chain(&inside).cloned().collect();
             let at = root.descend(&whole);
-            let message = match at {
-                Some(Node { value: Value::Scalar(scalar), .. }) => scalar.without_secret(message),
-                _ => message,
+            let (message, help) = match at {
+                Some(Node { value: Value::Scalar(scalar), .. }) => {
+                    (scalar.without_secret(message), help.filter(|_| scalar.template.is_none()))
+                }
+                _ => (message, help),
             };
             let problem = Problem::InvalidValue { message: with_subject(message, path, &inside) };
             let mark = root.value_mark(&whole, Mark::START);
@@ -37,7 +39,7 @@ pub(super) fn add(
                 Some(default) => {
                     finding.with_help(format!("it is not set; its default is {default}"))
                 }
-                None => finding,
+                None => Finding { help, ..finding },
             }
         });
     }
@@ -45,7 +47,8 @@ pub(super) fn add(
 
 /// Begins a message with the name of what it is about, if it begins with a verb.
 fn with_subject(message: String, path: &[Step], inside: &[Step]) -> String {
-    let is_bare = message.starts_with("must ") || message.starts_with("needs ");
+    const VERBS: [&str; 6] = ["must ", "needs ", "has ", "is ", "begins ", "ends "];
+    let is_bare = VERBS.iter().any(|verb| message.starts_with(verb));
     let last_key = path.last().cloned();
     let name = if inside.is_empty() { last_key.into_iter().collect() } else { inside.to_vec() };
     if is_bare { format!("`{}` {message}", display_path(&name)) } else { message }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 use serde::Serialize;
 
-use crate::config::draft::AnyConfig;
-use crate::config::draft::Piece;
+use crate::config::piece::AnyConfig;
+use crate::config::piece::Piece;
 
 /// Says that no vault takes over.
 const OFF: &str = "off";

@@ -9,12 +9,19 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::time::Duration;
 use std::time::Instant;
 
 use async_trait::async_trait;
+use gophership_vault::Known;
+use gophership_vault::Log;
+use gophership_vault::SeqSet;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::books::Mark;
 use crate::config::ComponentId;
+use crate::config::SinkCursors;
 use crate::event::Batch;
 use crate::event::LaneTable;
 use crate::event::Lanes;
@@ -24,57 +31,15 @@ use crate::flow::Intake;
 use crate::flow::Outlook;
 use crate::flow::Output;
 use crate::metrics::Metrics;
+use crate::net::Descriptors;
 use crate::pool::Memory;
 use crate::somatic::Brake;
 use crate::somatic::Governor;
 use crate::somatic::Vitals;
 use crate::somatic::ZoneWatch;
-use crate::vault::Log;
-use crate::vault::SeqSet;
 
-/// A component could not be built from its options.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// The operating system refused something: a port, a directory, a file.
-    #[error("cannot {operation} {what}: {source}")]
-    Io {
-        /// What was tried.
-        operation: &'static str,
-        /// On what.
-        what: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The vault cannot be opened.
-    #[error("cannot open the vault: {0}")]
-    Vault(#[from] crate::vault::VaultError),
-    /// A certificate or key is not usable.
-    #[error("cannot set up tls: {0}")]
-    Tls(#[from] crate::tls::TlsError),
-    /// An option is not usable for a reason known only now.
-    #[error("{0}")]
-    Option(String),
-}
-
-/// A component stopped before it was asked to.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RunError {
-    /// The operating system refused something.
-    #[error("cannot {operation} {what}: {source}")]
-    Io {
-        /// What was tried.
-        operation: &'static str,
-        /// On what.
-        what: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The vault failed.
-    #[error("the vault failed: {0}")]
-    Vault(#[from] crate::vault::VaultError),
-}
+pub use crate::config::component_error::BuildError;
+pub use crate::config::component_error::RunError;
 
 /// Asks a component to stop; what that means is said at each trait.
 pub type Stop = CancellationToken;
@@ -106,6 +71,8 @@ pub struct Context {
     pub listeners: Arc<Listeners>,
     /// The memory that components may use.
     pub memory: Arc<Memory>,
+    /// Changes when the operator wants files that are written to be opened again.
+    pub reopen: watch::Receiver<u64>,
     /// Where components keep what they must not lose.
     pub data_dir: PathBuf,
 }
@@ -122,6 +89,9 @@ pub trait Source: Send {
     async fn run(self: Box<Self>, output: Output, stop: Stop) -> Result<(), RunError>;
 }
 
+/// What a record takes in a list of changes: two entries, in a vector that grows.
+pub const NOTED_BYTES: u64 = 192;
+
 /// Changes batches on their way.
 ///
 /// Most give back at once what they take. One that makes several batches of one, or keeps batches for
@@ -131,12 +101,40 @@ pub trait Transform: Send {
     /// Returns the batch, changed or not, or settles it (filtered, rejected) and returns nothing.
     fn apply(&mut self, batch: Batch) -> Option<Batch>;
 
+    /// How many bytes of memory it takes at most, beside the request, for one of so many bytes and records:
+    /// for lists of what is to change, and for what comes out. What has more than there is is divided, and
+    /// comes in pieces.
+    fn need_bytes(&self, bytes: u64, records: u64) -> u64 {
+        bytes.saturating_add(records.saturating_mul(NOTED_BYTES))
+    }
+
+    /// As [`apply`](Self::apply), in at most `room` bytes of memory. A transform whose need does not follow
+    /// from bytes and records alone gives the batch back when it takes more, as it was.
+    ///
+    /// # Errors
+    ///
+    /// The batch.
+    fn apply_within(&mut self, batch: Batch, _room: usize) -> Result<Option<Batch>, Batch> {
+        Ok(self.apply(batch))
+    }
+
     /// Divides a batch among the outputs of a transform that has several, or settles it: adds to `parts`
     /// what goes to which output. `reach` has for each, in the order of
     /// [`ports`](crate::config::TransformConfig::ports), whom it leads to now; nobody reads it if there is
-    /// nobody. Such a transform is asked nothing else.
-    fn share_out(&mut self, batch: Batch, _reach: &[Lanes], parts: &mut Vec<(usize, Batch)>) {
-        parts.extend(self.apply(batch).map(|batch| (0, batch)));
+    /// nobody. Such a transform is asked nothing else. What comes out takes at most `room` bytes.
+    ///
+    /// # Errors
+    ///
+    /// The batch, as it was, when that is not enough.
+    fn share_out(
+        &mut self,
+        batch: Batch,
+        _reach: &[Lanes],
+        parts: &mut Vec<(usize, Batch)>,
+        room: usize,
+    ) -> Result<(), Batch> {
+        parts.extend(self.apply_within(batch, room)?.map(|batch| (0, batch)));
+        Ok(())
     }
 
     /// Returns a further batch that is to go on now. It is asked until there is none: after each
@@ -180,6 +178,8 @@ pub struct VaultHandle {
     pub dead_letters: Arc<dyn Intake>,
     /// What an earlier process left.
     pub inherited: Arc<Inherited>,
+    /// The places of the sinks that it is replayed to.
+    pub cursors: Arc<SinkCursors>,
 }
 
 /// What an earlier process left in a vault, and how much of it has been seen.
@@ -219,8 +219,12 @@ pub struct Vaults {
 #[derive(Default)]
 struct VaultsState {
     open: BTreeMap<ComponentId, VaultHandle>,
+    /// What each vault told when it was closed, by its directory.
+    last_words: BTreeMap<PathBuf, Mark>,
     /// What was in a directory when it was first opened.
     inherited: BTreeMap<PathBuf, Arc<Inherited>>,
+    /// What the process before knew of a directory.
+    known: BTreeMap<PathBuf, Known>,
 }
 
 impl Vaults {
@@ -236,26 +240,64 @@ impl Vaults {
         self.on_loss
     }
 
-    /// Makes a vault known, and returns what an earlier process left in it.
+    /// Tells what the process before knew of each vault.
+    pub fn expect(&self, known: &BTreeMap<PathBuf, Known>) {
+        let entry = |(dir, known): (&PathBuf, &Known)| (absolute(dir), known.clone());
+        self.lock().known = known.iter().map(entry).collect();
+    }
+
+    /// What the process before knew of the vault in a directory; nothing once it was opened by this one,
+    /// which changes it.
+    #[must_use]
+    pub fn known(&self, dir: &Path) -> Known {
+        let state = self.lock();
+        let is_new = !state.inherited.contains_key(dir);
+        state.known.get(&absolute(dir)).filter(|_| is_new).cloned().unwrap_or_default()
+    }
+
+    /// What each vault tells that was open in this process, by its directory; one that is closed told its
+    /// last word before.
+    #[must_use]
+    pub fn marks(&self) -> BTreeMap<PathBuf, Mark> {
+        let state = self.lock();
+        let logs: Vec<Arc<Log>> =
+            state.open.values().map(|handle| Arc::clone(&handle.log)).collect();
+        let mut marks = state.last_words.clone();
+        drop(state);
+        marks.extend(logs.iter().map(|log| (log.dir().to_path_buf(), Mark::of(log))));
+        marks
+    }
+
+    /// Makes a vault known, and returns what an earlier process left in it. What a sink missed that is
+    /// removed is kept for `keep_removed`.
     pub fn offer(
         &self,
         id: &ComponentId,
         dir: &Path,
         log: Arc<Log>,
         dead_letters: Arc<dyn Intake>,
+        keep_removed: Duration,
     ) -> Arc<Inherited> {
         let mut state = self.lock();
         let left = || Inherited { through: log.durable_seq(), seen: Mutex::default() };
         let inherited = state.inherited.entry(dir.to_owned()).or_insert_with(|| Arc::new(left()));
         let inherited = Arc::clone(inherited);
-        let handle = VaultHandle { log, dead_letters, inherited: Arc::clone(&inherited) };
+        let cursors = Arc::new(SinkCursors::new(Arc::clone(&log), keep_removed));
+        let handle = VaultHandle { log, dead_letters, inherited: Arc::clone(&inherited), cursors };
         state.open.insert(id.clone(), handle);
         inherited
     }
 
-    /// Forgets a vault that is closed.
-    pub fn withdraw(&self, id: &ComponentId) {
-        self.lock().open.remove(id);
+    /// Forgets a vault that is about to be closed, but for what it tells; returns its log, which may have
+    /// a later word.
+    pub fn withdraw(&self, id: &ComponentId) -> Option<Arc<Log>> {
+        let handle = self.lock().open.remove(id);
+        handle.inspect(|handle| self.last_word(&handle.log)).map(|handle| handle.log)
+    }
+
+    /// Notes what a vault tells that is closed.
+    pub fn last_word(&self, log: &Log) {
+        self.lock().last_words.insert(log.dir().to_path_buf(), Mark::of(log));
     }
 
     /// Finds a vault.
@@ -269,10 +311,23 @@ impl Vaults {
     }
 }
 
+fn absolute(dir: &Path) -> PathBuf {
+    std::path::absolute(dir).unwrap_or_else(|_| dir.to_path_buf())
+}
+
 /// The listening sockets of this process, so that a source that is replaced by a reload hands its
 /// socket on and no connection is refused in between.
-#[derive(Default)]
-pub struct Listeners(Mutex<BTreeMap<SocketAddr, Listening>>);
+pub struct Listeners {
+    open: Mutex<BTreeMap<SocketAddr, Listening>>,
+    /// How many file descriptors all connections of sources may use.
+    descriptors: Arc<Descriptors>,
+}
+
+impl Default for Listeners {
+    fn default() -> Self {
+        Self { open: Mutex::default(), descriptors: Descriptors::new(u64::MAX) }
+    }
+}
 
 /// An open socket, and what its source keeps there for a successor.
 struct Listening {
@@ -322,12 +377,18 @@ impl Listeners {
         fresh
     }
 
+    /// The file descriptors that connections of sources may use.
+    #[must_use]
+    pub fn descriptors(&self) -> Arc<Descriptors> {
+        Arc::clone(&self.descriptors)
+    }
+
     /// Closes the sockets that are not in `wanted` any more.
     pub fn retain(&self, wanted: &[SocketAddr]) {
         self.lock().retain(|address, _| wanted.contains(address));
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, Listening>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

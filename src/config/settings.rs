@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
+use gophership_units::ByteSize;
+use gophership_units::HumanDuration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Deserializer;
@@ -14,8 +16,6 @@ use serde::Serializer;
 use crate::config::component::OptionProblem;
 use crate::config::somatic::SomaticConfig;
 use crate::config::testing::TestCase;
-use crate::config::units::ByteSize;
-use crate::config::units::HumanDuration;
 use crate::flow::edge::BATCHES_MAX;
 
 /// The limits of the edge in front of a component.

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use gophership_units::HumanDuration;
+use gophership_units::Share;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
 
 use crate::config::component::OptionProblem;
 use crate::config::memory::MemoryConfig;
-use crate::config::units::HumanDuration;
-use crate::config::units::Share;
 use crate::somatic::Marks;
 use crate::somatic::Policy;
 use crate::somatic::Sense;

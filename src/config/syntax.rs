@@ -1,8 +1,8 @@
 //! Syntax errors of the YAML library in the words of a person who looks at the line.
 
-use crate::config::error::Problem;
 use crate::config::node::Mark;
 use crate::config::node::lines;
+use crate::config::problem::Problem;
 
 /// Turns the library's error into ours, in the words of a person who looks at the line.
 pub(super) fn syntax_problem(text: &str, error: &serde_yaml::Error) -> (Mark, Problem) {

@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -14,7 +13,9 @@ use http::Method;
 use http::Request;
 use http::Response;
 use http::StatusCode;
+use http::Version;
 use http::header::CONTENT_TYPE;
+use http::header::HOST;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -22,14 +23,11 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::rt::TokioTimer;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 
+use super::clients;
 use super::service::Plant;
 use crate::config::running::Stop;
-
-const CONNECTIONS_MAX: usize = 64;
-const HEADERS_WITHIN: Duration = Duration::from_secs(5);
-const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+use crate::net::Plain;
 
 /// The listener for metrics and health.
 pub struct Scrape {
@@ -57,40 +55,38 @@ impl Scrape {
 
     /// Answers until stopped; `ready` is what `/readyz` says.
     pub async fn serve(self, plant: Plant, ready: Arc<AtomicBool>, stop: Stop) {
-        let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        loop {
-            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
-            let accepted = tokio::select! {
-                accepted = self.listener.accept() => accepted,
+        let connections = clients::connections("metrics", &plant.metrics);
+        while let Some((stream, _peer)) = connections.accept(|| self.listener.accept(), &stop).await
+        {
+            let admitted = tokio::select! {
+                admitted = connections.admit() => admitted,
                 () = stop.cancelled() => return,
             };
-            let Ok((stream, _peer)) = accepted else {
-                tokio::time::sleep(ACCEPT_RETRY).await;
-                continue;
-            };
+            let Some(admitted) = admitted else { continue };
             let (plant, ready, stop) = (plant.clone(), Arc::clone(&ready), stop.clone());
             tokio::spawn(async move {
+                let activity = Arc::clone(admitted.activity());
                 let service = service_fn(|request| {
                     let answer = answer(&plant, &ready, &request);
-                    async move { Ok::<_, Infallible>(answer) }
+                    clients::counted(&activity, std::future::ready(Ok::<_, Infallible>(answer)))
                 });
-                let connection = http1::Builder::new()
-                    .timer(TokioTimer::new())
-                    .header_read_timeout(HEADERS_WITHIN)
-                    .serve_connection(TokioIo::new(stream), service);
-                tokio::select! {
-                    served = connection => if let Err(error) = served {
-                        tracing::debug!(%error, "Metrics connection ended.");
-                    },
-                    () = stop.cancelled() => {}
-                }
-                drop(slot);
+                let connect = |stream| {
+                    let connection = http1::Builder::new()
+                        .timer(TokioTimer::new())
+                        .header_read_timeout(None)
+                        .serve_connection(TokioIo::new(stream), service);
+                    Plain::new(connection, http1::Connection::graceful_shutdown)
+                };
+                clients::serve(stream, admitted, connect, stop).await;
             });
         }
     }
 }
 
 fn answer(plant: &Plant, ready: &AtomicBool, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    if request.version() == Version::HTTP_11 && !request.headers().contains_key(HOST) {
+        return text(StatusCode::BAD_REQUEST, "HTTP/1.1 needs a Host header\n".to_owned());
+    }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return text(StatusCode::METHOD_NOT_ALLOWED, "use GET\n".to_owned());
     }

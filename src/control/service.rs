@@ -1,16 +1,17 @@
 //! The answers to `gs-ctl`.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
+use gophership_control::proto;
+use gophership_control::proto::control_server::Control;
 use tokio::sync::watch;
 use tonic::Request;
 use tonic::Response;
 use tonic::Status;
 
-use super::proto;
-use super::proto::control_server::Control;
 use crate::config::Config;
 use crate::event::Bucket;
 use crate::event::Ledgers;
@@ -19,6 +20,7 @@ use crate::event::Taking;
 use crate::metrics::Metrics;
 use crate::pool::Memory;
 use crate::somatic::Lease;
+use crate::somatic::Outage;
 use crate::somatic::OverrideCommand;
 use crate::somatic::Pressure;
 use crate::somatic::Stall;
@@ -46,6 +48,17 @@ pub struct Plant {
     pub metrics: Arc<Metrics>,
     /// The memory.
     pub memory: Arc<Memory>,
+    /// Vaults that the configuration does not name.
+    pub left_vaults: watch::Receiver<Vec<LeftVault>>,
+}
+
+/// A directory that is no vault of the configuration and holds requests that nobody delivers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftVault {
+    /// Its directory.
+    pub dir: PathBuf,
+    /// Requests that are not delivered.
+    pub requests: u64,
 }
 
 impl Plant {
@@ -72,10 +85,20 @@ impl Plant {
             sources: self.source_rows(),
             sinks: self.sink_rows(),
             vaults: self.vaults(&config),
+            left_vaults: self.left_vaults(),
             stalls: self.stalls(),
+            outages: self.outages(),
             stuck: self.zones.is_intake_stuck(),
             background_millionths: self.zones.background_millionths(),
         }
+    }
+
+    fn left_vaults(&self) -> Vec<proto::LeftVault> {
+        let wire = |left: &LeftVault| proto::LeftVault {
+            dir: left.dir.display().to_string(),
+            requests: left.requests,
+        };
+        self.left_vaults.borrow().iter().map(wire).collect()
     }
 
     fn stalls(&self) -> Vec<proto::Stall> {
@@ -86,6 +109,15 @@ impl Plant {
             seconds: stall.lasts.as_secs(),
         };
         self.zones.stalls().into_iter().map(wire).collect()
+    }
+
+    fn outages(&self) -> Vec<proto::Outage> {
+        let wire = |outage: Outage| proto::Outage {
+            place: outage.place.to_string(),
+            seconds: outage.lasts.as_secs(),
+            reason: outage.reason,
+        };
+        self.zones.outages().into_iter().map(wire).collect()
     }
 
     fn pressures(&self) -> Vec<proto::Pressure> {

@@ -6,20 +6,23 @@ use std::os::unix::fs::FileTypeExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Arc;
 
+use gophership_control::proto::control_server::ControlServer;
+use hyper::service::service_fn;
 use hyper_util::rt::TokioExecutor;
 use hyper_util::rt::TokioIo;
+use hyper_util::server::conn::auto;
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::UnixListener;
 use tokio::net::UnixStream;
 
-use super::proto::control_server::ControlServer;
+use super::clients;
 use super::service::Plant;
+use crate::config::connections::Admitted;
 use crate::config::running::Stop;
-
-const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+use crate::net::Plain;
 
 /// The listening socket; its file is removed when it is dropped.
 pub struct ControlSocket {
@@ -53,20 +56,17 @@ impl ControlSocket {
 
     /// Answers until stopped.
     pub async fn serve(self, plant: Plant, stop: Stop) {
-        loop {
-            let accepted = tokio::select! {
-                accepted = self.listener.accept() => accepted,
+        let connections = clients::connections("control", &plant.metrics);
+        while let Some((stream, _)) = connections.accept(|| self.listener.accept(), &stop).await {
+            if !is_allowed(&stream) {
+                continue;
+            }
+            let admitted = tokio::select! {
+                admitted = connections.admit() => admitted,
                 () = stop.cancelled() => return,
             };
-            match accepted {
-                Ok((stream, _)) if is_allowed(&stream) => {
-                    tokio::spawn(answer(stream, plant.clone(), stop.clone()));
-                }
-                Ok(_refused) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "Control connection cannot be accepted.");
-                    tokio::time::sleep(ACCEPT_RETRY).await;
-                }
+            if let Some(admitted) = admitted {
+                tokio::spawn(answer(stream, admitted, plant.clone(), stop.clone()));
             }
         }
     }
@@ -95,14 +95,16 @@ fn is_allowed(stream: &UnixStream) -> bool {
     }
 }
 
-async fn answer(stream: UnixStream, plant: Plant, stop: Stop) {
-    let service = TowerToHyperService::new(ControlServer::new(plant));
+async fn answer(stream: UnixStream, admitted: Admitted, plant: Plant, stop: Stop) {
+    let activity = Arc::clone(admitted.activity());
+    let control = TowerToHyperService::new(ControlServer::new(plant));
+    let service = service_fn(move |request| {
+        clients::counted(&activity, hyper::service::Service::call(&control, request))
+    });
     let builder = Builder::new(TokioExecutor::new()).http2_only();
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
-    tokio::select! {
-        served = connection => if let Err(error) = served {
-            tracing::debug!(%error, "Control connection ended.");
-        },
-        () = stop.cancelled() => {}
-    }
+    let connect = |stream| {
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        Plain::new(connection, auto::Connection::graceful_shutdown)
+    };
+    clients::serve(stream, admitted, connect, stop).await;
 }

@@ -19,7 +19,13 @@ pub enum Answer {
         /// Why, in words.
         reason: String,
     },
-    /// Sending it again cannot help.
+    /// The backend refuses, and does not say that it is for what is in the request: it does not know who
+    /// asks, there is nothing where it was sent, or something in it is broken. It may take it later.
+    Denied {
+        /// Why, in words.
+        reason: String,
+    },
+    /// The backend refuses what is in the request: sending it again cannot help.
     Rejected {
         /// Why, in words.
         reason: String,

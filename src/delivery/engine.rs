@@ -2,8 +2,6 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -15,17 +13,22 @@ use tokio_util::sync::CancellationToken;
 
 use super::answer::Answer;
 use super::backoff::Backoff;
-use super::concurrency::Concurrency;
 use super::concurrency::Limit;
 use super::fleet::Fleet;
 use super::fleet::Lease;
 use super::gather::Gatherer;
 use super::health::Health;
+use super::hints::Hints;
+use super::hints::PutOff;
 use super::hopeless::FirstTries;
+use super::hopeless::No;
 use super::hopeless::Tries;
+use super::limits::Limits;
+use super::parcel::CLAIM_CHECK;
 use super::parcel::Parcel;
-use super::slots::Balance;
+use super::resting::Resting;
 use super::slots::Tried;
+use super::warner::Warner;
 use crate::event::Batch;
 use crate::event::Origin;
 use crate::flow::EdgeReceiver;
@@ -36,12 +39,8 @@ use crate::somatic::Counted;
 use crate::somatic::Part;
 use crate::somatic::Vitals;
 
-/// How often a request looks whether the vault has taken over meanwhile.
-pub(super) const CLAIM_CHECK: Duration = Duration::from_millis(100);
 /// How often averages are looked at for their age.
 const AGE_EVERY: Duration = Duration::from_secs(1);
-/// At most one warning per this time about a backend that fails.
-const WARN_EVERY: Duration = Duration::from_secs(10);
 /// What its batches do until they are delivered.
 const WAITS: &str = "batches wait for the backend's answer";
 
@@ -52,50 +51,26 @@ pub trait Courier: Send + Sync + 'static {
     fn send(&self, endpoint_idx: usize, batches: &[Batch]) -> impl Future<Output = Answer> + Send;
 }
 
-/// What bounds the deliveries of a sink.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// The endpoints, as they are shown; 1 to [`ENDPOINTS_MAX`](super::ENDPOINTS_MAX).
-    pub endpoints: Vec<String>,
-    /// How requests are spread over them.
-    pub balance: Balance,
-    /// Requests on their way.
-    pub concurrency: Concurrency,
-    /// Bytes on their way.
-    pub in_flight_bytes: u64,
-    /// Of batches that have to wait as many are put into one request as are together so large; 0 for
-    /// each by itself.
-    pub together_bytes: u64,
-    /// What one attempt may take, connecting included.
-    pub timeout: Duration,
-    /// The longest pause after the first failure.
-    pub retry_min: Duration,
-    /// The longest pause after many.
-    pub retry_max: Duration,
-    /// What comes from a vault is rejected after many attempts in at least this time, if the backend
-    /// takes others all the while ([`GIVE_UP_AFTER`](super::GIVE_UP_AFTER)).
-    pub give_up_after: Duration,
-}
-
 /// The delivery engine of one sink.
 pub struct Engine<C>(Arc<Shared<C>>);
 
 /// What every delivery shares.
 struct Shared<C> {
-    sink: Arc<str>,
     courier: C,
     limits: Limits,
     limit: Limit,
     fleet: Fleet,
     health: Health,
     firsts: FirstTries,
+    hints: Hints,
+    resting: Resting,
     metrics: SinkMetrics,
     shown: DeliveryMetrics,
     /// Nothing new comes: the sink is about to end.
     is_closing: AtomicBool,
     /// Deliveries under way, for the watchdog.
     tally: Counted,
-    warned: Mutex<Option<Instant>>,
+    warner: Warner,
 }
 
 impl<C: Courier> Engine<C> {
@@ -108,17 +83,18 @@ impl<C: Courier> Engine<C> {
     pub fn new(sink: &str, courier: C, limits: Limits, vitals: &Vitals, metrics: &Metrics) -> Self {
         let Limits { endpoints, balance, retry_min, .. } = &limits;
         let shared = Shared {
-            sink: sink.into(),
             courier,
             limit: Limit::new(limits.concurrency, Instant::now()),
             fleet: Fleet::new(sink, endpoints, *balance, *retry_min, vitals, metrics),
             health: Health::new(vitals, sink),
             firsts: FirstTries::default(),
+            hints: Hints::default(),
+            resting: Resting::default(),
             metrics: metrics.sink(sink),
             shown: metrics.delivery(sink),
             is_closing: AtomicBool::new(false),
             tally: vitals.duties.count(sink, WAITS, Part::Inside),
-            warned: Mutex::new(None),
+            warner: Warner::of(sink),
             limits,
         };
         Self(Arc::new(shared))
@@ -133,18 +109,28 @@ impl<C: Courier> Engine<C> {
         let mut gatherer = Gatherer::new(self.0.limits.together_bytes);
         // Whether the next one had to wait for a place.
         let mut has_waited = false;
+        // Whether there is a vault behind what it gets.
+        let mut is_replayed_to = false;
         let mut tick = tokio::time::interval(AGE_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut look = tokio::time::interval(CLAIM_CHECK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while is_open || !deliveries.is_empty() {
             self.0.is_closing.store(input.is_closed(), Ordering::Relaxed);
             let limit = self.0.limit.get();
             self.0.shown.limit.set(i64::try_from(limit).unwrap_or(i64::MAX));
-            let has_room =
-                deliveries.len() < limit && in_flight_bytes < self.0.limits.in_flight_bytes;
+            let has_room = deliveries.len() < limit + self.0.resting.count()
+                && in_flight_bytes < self.0.limits.in_flight_bytes;
             has_waited |= !has_room;
+            if !has_room && is_replayed_to && self.0.fleet.is_away() {
+                // What is replayed has places, and waits for the backend; a sender must not.
+                gatherer.pass_by(&mut input);
+            }
             tokio::select! {
                 () = stop.cancelled() => break,
+                () = self.0.resting.changed() => {}
                 _ = tick.tick() => self.0.health.age(Instant::now()),
+                _ = look.tick(), if !has_room => {}
                 Some(done) = deliveries.join_next() => {
                     // One that panicked has dropped its batch; its bytes are not known here.
                     in_flight_bytes = in_flight_bytes.saturating_sub(done.unwrap_or(0));
@@ -155,6 +141,7 @@ impl<C: Courier> Engine<C> {
                 parcel = gatherer.next(&mut input, has_waited), if is_open && has_room => match parcel {
                     Some(parcel) => {
                         has_waited = false;
+                        is_replayed_to |= parcel.is_from(Origin::Vault);
                         let bytes = parcel.cost_bytes();
                         in_flight_bytes += bytes;
                         let shared = Arc::clone(&self.0);
@@ -175,7 +162,7 @@ impl<C: Courier> Shared<C> {
     /// Settles every batch of a parcel.
     async fn deliver(&self, parcel: Parcel) {
         let _under_way = self.tally.begin();
-        let _present = self.fleet.enter();
+        let _present = self.fleet.enter(parcel.is_backed());
         let mut open = vec![parcel];
         while let Some(parcel) = open.pop() {
             // One that is refused for good takes no other with it.
@@ -186,10 +173,15 @@ impl<C: Courier> Shared<C> {
     /// Settles a parcel, or returns what is to be sent by itself.
     async fn see_through(&self, mut parcel: Parcel) -> Vec<Parcel> {
         let mut backoff = Backoff::new(self.limits.retry_min, self.limits.retry_max);
-        let mut tries = Tries::new();
+        let Some(first) = parcel.batches().first() else { return Vec::new() };
+        let mut tries = Tries::new(first.signal());
+        self.heed(&parcel).await;
         while parcel.sift() && !self.gives_back(&parcel) {
-            match self.round(&mut parcel).await {
-                None => {}
+            match self.round(&mut parcel, tries.is_first()).await {
+                // The vault has taken it over, or is there to do so.
+                None => {
+                    parcel.leave_to_vault();
+                }
                 Some(Answer::Delivered { rejected, message }) => {
                     tries.answered(&self.firsts);
                     self.delivered(parcel, rejected, &message);
@@ -202,22 +194,42 @@ impl<C: Courier> Shared<C> {
                 Some(Answer::Retry { after, reason }) => {
                     let has_hint = after.is_some_and(|after| !after.is_zero());
                     let give_up_after = self.limits.give_up_after;
-                    if tries.put_off(&self.firsts, has_hint, Instant::now(), give_up_after)
+                    let no = No::Later { has_hint, give_up_after };
+                    if tries.put_off(&self.firsts, no, Instant::now())
                         && parcel.is_from(Origin::Vault)
                     {
                         let what = "Backend never takes a request, and takes others.";
                         return self.refused(parcel, what, &reason);
                     }
-                    if self.fleet.is_out() {
-                        // The fleet says when to ask again, and when nobody need wait any longer.
-                        backoff.reset();
-                    } else {
-                        self.wait(&parcel, backoff.pause(after, fastrand::f64())).await;
+                    self.hints.note(after, Instant::now());
+                    if self.stays(&mut parcel, &mut backoff) {
+                        let pause = backoff.pause(after, fastrand::f64());
+                        self.wait(&parcel, pause).await;
+                    }
+                }
+                Some(Answer::Denied { reason }) => {
+                    if tries.put_off(&self.firsts, No::Denied, Instant::now()) {
+                        let what = "Backend denies a request, and takes others.";
+                        return self.refused(parcel, what, &reason);
+                    }
+                    if self.stays(&mut parcel, &mut backoff) {
+                        self.rest(&parcel, backoff.pause(None, fastrand::f64())).await;
                     }
                 }
             }
         }
         Vec::new()
+    }
+
+    /// Whether a parcel that was put off waits here before it is sent again. What has a vault to go to goes
+    /// there: whoever sent it waits for an answer, and soon has no room for more. While no endpoint is
+    /// there, the fleet says when to ask.
+    fn stays(&self, parcel: &mut Parcel, backoff: &mut Backoff) -> bool {
+        let is_out = self.fleet.is_out();
+        if is_out {
+            backoff.reset();
+        }
+        parcel.leave_to_vault() && !is_out
     }
 
     /// Whether a sink that is about to end lets go of a parcel at once: its backend is out, and what came
@@ -234,45 +246,48 @@ impl<C: Courier> Shared<C> {
         }
         self.metrics.rejected.inc();
         self.tally.done();
-        self.warn(what, None, reason);
+        self.warner.warn(what, None, reason);
         parcel.rejected(reason);
         Vec::new()
     }
 
     /// Sends a parcel to one endpoint after the other until one answers; `None` when the vault took
-    /// over before.
-    async fn round(&self, parcel: &mut Parcel) -> Option<Answer> {
+    /// over before, or has to.
+    async fn round(&self, parcel: &mut Parcel, is_first: bool) -> Option<Answer> {
         let began = Instant::now();
-        let mut lease = self.fleet.admit(|| parcel.is_claimed() || self.gives_back(parcel)).await?;
-        let mut tried = Tried::default();
-        let mut soonest: Option<Duration> = None;
+        if parcel.is_backed() && self.fleet.is_silent() {
+            return None;
+        }
+        let is_over = || parcel.is_claimed() || self.gives_back(parcel);
+        let mut lease = self.fleet.admit(is_over, parcel.is_backed()).await?;
+        let (mut tried, mut put_off) = (Tried::default(), PutOff::default());
         loop {
             let idx = lease.idx();
-            let (after, reason) = match self.attempt(parcel, lease).await? {
-                Answer::Retry { after, reason } => (after, reason),
-                answered => return Some(answered),
+            let answer = self.attempt(parcel, lease, is_first).await?;
+            let (Answer::Retry { reason, .. } | Answer::Denied { reason }) = &answer else {
+                return Some(answer);
             };
             self.metrics.retries.inc();
             let endpoint = self.fleet.name(idx);
-            self.warn("Backend did not take a request; it is sent again.", endpoint, &reason);
+            self.warner.warn("Backend did not take a request; it is sent again.", endpoint, reason);
             tried.add(idx);
-            // The first of them that may be asked again decides.
-            soonest = Some(soonest.map_or(after.unwrap_or_default(), |soonest| {
-                soonest.min(after.unwrap_or_default())
-            }));
+            put_off.add(answer);
             if !parcel.sift() {
                 return None;
             }
             let Some(another) = self.fleet.another(tried) else {
-                self.counts_as_failed(began);
-                return Some(Answer::Retry { after: soonest, reason });
+                let sum = put_off.sum();
+                if !matches!(sum, Some(Answer::Denied { .. })) {
+                    self.counts_as_failed(began);
+                }
+                return sum;
             };
             lease = another;
         }
     }
 
     /// Sends a parcel once; `None` when the vault took over before there was an answer.
-    async fn attempt(&self, parcel: &Parcel, lease: Lease<'_>) -> Option<Answer> {
+    async fn attempt(&self, parcel: &Parcel, lease: Lease<'_>, is_first: bool) -> Option<Answer> {
         let began = lease.began();
         let _on_its_way = self.shown.on_its_way();
         let timeout = self.limits.timeout;
@@ -288,26 +303,34 @@ impl<C: Courier> Shared<C> {
                         lease.given_up(late);
                         return Some(Answer::unanswered(late));
                     };
-                    self.judge(&answer, lease);
+                    self.judge(&answer, lease, is_first);
                     return Some(answer);
                 }
                 () = tokio::time::sleep(CLAIM_CHECK) => {}
             }
-            lease.waits();
+            let is_silent = lease.waits();
             if parcel.is_claimed() {
                 // The source's patience was over before there was an answer.
                 lease.given_up("no answer while the source waited");
                 self.counts_as_failed(began);
                 return None;
             }
+            if is_silent && parcel.is_backed() {
+                let silent = "no answer, and it used to answer sooner";
+                lease.given_up(silent);
+                return Some(Answer::unanswered(silent));
+            }
         }
     }
 
     /// Tells everyone who learns from the answers of one endpoint.
-    fn judge(&self, answer: &Answer, lease: Lease<'_>) {
+    fn judge(&self, answer: &Answer, lease: Lease<'_>, is_first: bool) {
         let began = lease.began();
-        if let Answer::Retry { after, reason } = answer {
-            return lease.failed(*after, reason);
+        match answer {
+            Answer::Retry { after, reason } => return lease.failed(*after, reason),
+            Answer::Denied { reason } => return lease.denied(reason, is_first),
+            Answer::Delivered { .. } => self.hints.forget(),
+            Answer::Rejected { .. } => {}
         }
         self.health.count(false, began, self.limits.timeout);
         let (now, in_flight) = (Instant::now(), self.fleet.in_flight());
@@ -335,6 +358,26 @@ impl<C: Courier> Shared<C> {
         }
     }
 
+    /// The same, in nobody's way: others are sent meanwhile.
+    async fn rest(&self, parcel: &Parcel, pause: Duration) {
+        if !pause.is_zero() {
+            let _rests = self.resting.begin();
+            self.wait(parcel, pause).await;
+        }
+    }
+
+    /// What comes from a vault may have been put off before it went there: waits until the backend wants
+    /// to see it again, or takes others.
+    async fn heed(&self, parcel: &Parcel) {
+        while parcel.is_from(Origin::Vault) && !parcel.is_claimed() {
+            let left = self.hints.left(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            self.rest(parcel, left.min(CLAIM_CHECK)).await;
+        }
+    }
+
     fn delivered(&self, parcel: Parcel, rejected: u64, message: &str) {
         self.metrics.requests.inc();
         self.tally.done();
@@ -342,29 +385,28 @@ impl<C: Courier> Shared<C> {
         self.metrics.bytes.inc_by(parcel.cost_bytes());
         if rejected > 0 {
             self.metrics.partially_rejected.inc_by(rejected);
-            self.warn("Backend rejected some records of a request.", None, message);
+            self.warner.warn("Backend rejected some records of a request.", None, message);
+        } else if !message.is_empty() {
+            self.warner.warn(
+                "Backend took a request, and there is a word about it.",
+                None,
+                message,
+            );
         }
         parcel.delivered_except(rejected);
-    }
-
-    fn warn(&self, what: &'static str, endpoint: Option<&str>, reason: &str) {
-        let now = Instant::now();
-        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
-        if warned.is_none_or(|last| now.duration_since(last) >= WARN_EVERY) {
-            *warned = Some(now);
-            let endpoint = endpoint.map(tracing::field::display);
-            tracing::warn!(sink = %self.sink, endpoint, reason, "{what}");
-        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
+    use std::sync::Mutex;
     use std::sync::atomic::AtomicU32;
 
     use bytes::Bytes;
 
+    use super::super::concurrency::Concurrency;
+    use super::super::slots::Balance;
     use super::*;
     use crate::event::AckWaiter;
     use crate::event::Bucket;
@@ -375,6 +417,13 @@ mod tests {
     use crate::event::Request;
     use crate::event::Signal;
     use crate::event::ack::channel;
+    use crate::flow::EdgeLimits;
+    use crate::flow::Output;
+    use crate::flow::RouteTable;
+    use crate::flow::Routes;
+    use crate::flow::Target;
+    use crate::flow::Way;
+    use crate::flow::edge::edge;
 
     const SIGNAL: Signal = Signal::Logs;
 
@@ -434,6 +483,24 @@ mod tests {
             };
             let (ticket, waiter) = channel();
             (Batch::received(&request, Some(ticket), self.ledger), waiter)
+        }
+
+        fn of(&self, origin: Origin) -> (Batch, AckWaiter) {
+            let (batch, waiter) = self.batch(b"1", 1);
+            match origin {
+                Origin::Source => (batch, waiter),
+                Origin::Vault => {
+                    let request = Request {
+                        signal: SIGNAL,
+                        wire: batch.wire().clone(),
+                        records: 1,
+                        received_unix_ns: 0,
+                        provenance: Provenance::forever("otlp"),
+                    };
+                    let (ticket, waiter) = channel();
+                    (Batch::replayed(&request, Lanes::ALL, ticket, self.ledger), waiter)
+                }
+            }
         }
 
         /// Delivers parcels of one batch each, and returns what their sources are told.
@@ -525,6 +592,85 @@ mod tests {
     async fn what_is_never_taken_while_others_are_is_given_up_if_a_vault_has_it() {
         assert_eq!(never_taken(Origin::Vault).await, Some(Outcome::Rejected));
         assert_eq!(never_taken(Origin::Source).await, None, "its sender waits for it");
+    }
+
+    #[tokio::test]
+    async fn what_a_vault_stands_by_for_is_tried_at_every_endpoint_once_and_fails() {
+        let denied = || Answer::Denied { reason: "who are you?".to_owned() };
+        for answers in [[later(), later()], [denied(), later()], [denied(), denied()]] {
+            let rig = Rig::new(2, answers);
+            let (mut batch, waiter) = rig.batch(b"1", 1);
+            batch.back(true);
+            rig.shared.deliver(Parcel::one(batch)).await;
+            assert_eq!(waiter.outcome(), Some(Outcome::Failed));
+            assert_eq!(rig.endpoints_asked(), [0, 1]);
+            assert_eq!(rig.books(Bucket::RejectedByBackend), 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_a_silent_endpoint_goes_to_the_vault_that_stands_by() {
+        let mut rig = Rig::new(1, [ok()]);
+        Arc::get_mut(&mut rig.shared).unwrap().limits.timeout = Duration::from_mins(1);
+        assert_eq!(rig.deliver(1).await, [Some(Outcome::Delivered)]);
+        let (mut batch, waiter) = rig.batch(b"1", 1);
+        batch.back(true);
+        rig.shared.deliver(Parcel::one(batch)).await;
+        assert_eq!(waiter.outcome(), Some(Outcome::Failed));
+        assert_eq!(rig.endpoints_asked(), [0, 0]);
+    }
+
+    /// Takes nothing.
+    struct Out;
+
+    impl Courier for Out {
+        async fn send(&self, _endpoint_idx: usize, _batches: &[Batch]) -> Answer {
+            later()
+        }
+    }
+
+    /// Scenario: what is replayed has every place of a sink whose backend is out.
+    /// Guarantees: what comes from a sender that waits does not wait in the queue behind it, but goes to
+    /// the vault that stands by.
+    #[tokio::test]
+    async fn what_a_vault_stands_by_for_does_not_wait_behind_what_is_replayed() {
+        let rig = Rig::new(1, []);
+        let limits = Limits { concurrency: Concurrency::Fixed(2), ..rig.shared.limits.clone() };
+        let engine = Engine::new("backend", Out, limits, &Vitals::default(), &Metrics::new());
+        let shared = Arc::clone(&engine.0);
+        let (sender, input) = edge(EdgeLimits { batches: 16, bytes: 1 << 20 });
+        let routes = Arc::new(Routes::default());
+        let ways = vec![Way::from(Target::Edge(sender))];
+        routes.put(RouteTable { ways, ..RouteTable::default() });
+        let (output, stop) = (Output::new(routes, None), CancellationToken::new());
+        let running = tokio::spawn(engine.run(input, stop.clone()));
+        let mut replayed = Vec::new();
+        for _ in 0..8 {
+            let (batch, waiter) = rig.of(Origin::Vault);
+            assert!(output.try_send(batch).is_ok());
+            replayed.push(waiter);
+        }
+        while !shared.fleet.is_out() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        for _ in 0..3 {
+            let (mut batch, waiter) = rig.of(Origin::Source);
+            batch.back(true);
+            assert!(output.try_send(batch).is_ok());
+            let outcome = tokio::time::timeout(Duration::from_secs(1), waiter).await;
+            assert_eq!(outcome.ok(), Some(Outcome::Failed));
+        }
+        assert!(replayed.iter().all(|waiter| waiter.outcome().is_none()), "they wait");
+        stop.cancel();
+        running.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_denied_is_sent_again_until_it_is_taken() {
+        let denied = || Answer::Denied { reason: "who are you?".to_owned() };
+        let rig = Rig::new(1, (0..20).map(|_| denied()).chain([ok()]));
+        assert_eq!(rig.deliver(1).await, [Some(Outcome::Delivered)]);
+        assert_eq!(rig.endpoints_asked().len(), 21);
     }
 
     #[tokio::test]

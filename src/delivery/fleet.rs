@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::engine::CLAIM_CHECK;
+use super::parcel::CLAIM_CHECK;
 use super::slots::Balance;
 use super::slots::Choice;
 use super::slots::Slot;
@@ -22,6 +22,7 @@ use super::slots::Tried;
 use crate::metrics::EndpointMetrics;
 use crate::metrics::Metrics;
 use crate::somatic::Sense;
+use crate::somatic::Trouble;
 use crate::somatic::Vital;
 use crate::somatic::Vitals;
 
@@ -34,6 +35,8 @@ struct Shown {
     metrics: EndpointMetrics,
     /// Its own reading, if it is one of several.
     vital: Option<Vital>,
+    /// Why it is out.
+    trouble: Trouble,
 }
 
 /// All endpoints of a sink. That none is there is a reading, so that sources can pass by the sink.
@@ -45,6 +48,8 @@ pub(super) struct Fleet {
     back: Notify,
     /// Requests in the sink. Without one nobody would ask, so the sink does not count as out.
     present: AtomicUsize,
+    /// Of those, how many have time to ask.
+    patient: AtomicUsize,
     vital: Vital,
 }
 
@@ -69,6 +74,7 @@ impl Fleet {
                 name: name.clone(),
                 metrics: metrics.endpoint(sink, name),
                 vital: (endpoints.len() > 1).then(|| vitals.register(Sense::Circuit, &place)),
+                trouble: vitals.troubles.register(&place),
             }
         };
         let slot = |_| Slot::new(pause_min);
@@ -78,22 +84,35 @@ impl Fleet {
             slots: Mutex::new(Slots { slots: endpoints.iter().map(slot).collect(), balance }),
             back: Notify::new(),
             present: AtomicUsize::new(0),
+            patient: AtomicUsize::new(0),
             vital: vitals.register(Sense::Circuit, sink),
         }
     }
 
-    /// Counts a request as present until the guard is dropped.
-    pub(super) fn enter(&self) -> Present<'_> {
+    /// Counts a request as present until the guard is dropped. One that `is_backed` asks nobody who is
+    /// out, if another one can.
+    pub(super) fn enter(&self, is_backed: bool) -> Present<'_> {
+        let patient = usize::from(!is_backed);
         self.present.fetch_add(1, Ordering::AcqRel);
+        self.patient.fetch_add(patient, Ordering::AcqRel);
         self.show_all();
-        Present(self)
+        Present { fleet: self, patient }
     }
 
-    /// Waits for an endpoint to send to; `None` once the request is not ours any more. Dropped
-    /// half-way it leaves nothing behind.
-    pub(super) async fn admit(&self, is_claimed: impl Fn() -> bool) -> Option<Lease<'_>> {
+    /// Waits for an endpoint to send to; `None` once the request is not ours any more, or at once if it
+    /// `is_backed` and would have to wait. Dropped half-way it leaves nothing behind.
+    pub(super) async fn admit(
+        &self,
+        is_over: impl Fn() -> bool,
+        is_backed: bool,
+    ) -> Option<Lease<'_>> {
         loop {
-            if is_claimed() {
+            let is_asked_by_others = || {
+                let slots = self.lock();
+                let is_out = slots.is_out() && !slots.wants_others(Instant::now());
+                is_out && 0 < self.patient.load(Ordering::Acquire)
+            };
+            if is_over() || (is_backed && is_asked_by_others()) {
                 return None;
             }
             let back = self.back.notified();
@@ -103,6 +122,7 @@ impl Fleet {
             let now = Instant::now();
             let until = match self.choose(now, Tried::default()) {
                 Ok(lease) => return Some(lease),
+                Err(_) if is_backed => return None,
                 Err(until) => until.unwrap_or(now + CLAIM_CHECK),
             };
             tokio::select! {
@@ -142,6 +162,17 @@ impl Fleet {
         self.lock().is_out()
     }
 
+    /// Whether all endpoints that are there are silent, so that whoever comes now would wait.
+    pub(super) fn is_silent(&self) -> bool {
+        let slots = self.lock();
+        slots.is_away() && !slots.is_out()
+    }
+
+    /// Whether whoever comes now would wait: no endpoint is there, or those that are there are silent.
+    pub(super) fn is_away(&self) -> bool {
+        self.lock().is_away()
+    }
+
     /// Requests on their way.
     pub(super) fn in_flight(&self) -> usize {
         self.lock().slots.iter().map(|slot| slot.in_flight as usize).sum()
@@ -170,12 +201,13 @@ impl Fleet {
             let was_out = slots.is_out();
             let slot = slots.slot(idx);
             slot.silence.answered(began, now);
+            slot.denial.end();
             (was_out, slot.breaker.succeeded(now))
         });
         let Some(endpoint) = self.shown.get(idx) else { return false };
         endpoint.metrics.answered.inc();
         let Some(out_for) = out_for else { return false };
-        self.show(endpoint, false);
+        self.show(idx, endpoint);
         self.back.notify_waiters();
         tracing::info!(sink = %self.sink, endpoint = %endpoint.name, ?out_for, "Backend is back.");
         was_out
@@ -183,26 +215,62 @@ impl Fleet {
 
     fn failed(&self, idx: usize, after: Option<Duration>, reason: &str) {
         let mut slots = self.lock();
+        slots.slot(idx).denial.end();
         let has_opened = slots.slot(idx).breaker.failed(Instant::now(), after);
-        let is_open = slots.slot(idx).breaker.is_open();
         let is_out = slots.is_out();
         drop(slots);
-        let Some(endpoint) = self.shown.get(idx) else { return };
-        endpoint.metrics.failures.inc();
-        self.show(endpoint, is_open);
+        let Some(endpoint) = self.count_failure(idx, reason) else { return };
         if has_opened {
             tracing::warn!(
                 sink = %self.sink,
                 endpoint = %endpoint.name,
                 reason,
-                others = if is_out { "none" } else { "take its requests" },
+                others = others(is_out),
                 "Backend is out; it is asked again until it is back."
             );
         }
     }
 
-    fn show(&self, endpoint: &Shown, is_open: bool) {
+    fn denied(&self, idx: usize, reason: &str, is_first: bool) {
+        let (mut slots, now) = (self.lock(), Instant::now());
+        let slot = slots.slot(idx);
+        // What is denied once more tells of itself, not of the endpoint.
+        if is_first || slot.breaker.is_open() {
+            slot.breaker.failed(now, None);
+        }
+        let told = slot.denial.denied(is_first, slot.breaker.is_open(), now);
+        let is_out = slots.is_out();
+        drop(slots);
+        let Some(endpoint) = self.count_failure(idx, reason) else { return };
+        if let Some(refused) = told {
+            tracing::warn!(
+                sink = %self.sink,
+                endpoint = %endpoint.name,
+                refused,
+                reason,
+                others = others(is_out),
+                "Backend refuses everything, so it is out; it is asked again until it takes requests."
+            );
+        }
+    }
+
+    /// Shows that an endpoint did not take a request.
+    fn count_failure(&self, idx: usize, reason: &str) -> Option<&Shown> {
+        let endpoint = self.shown.get(idx)?;
+        endpoint.metrics.failures.inc();
+        endpoint.trouble.tell(reason);
+        self.show(idx, endpoint);
+        Some(endpoint)
+    }
+
+    fn show(&self, idx: usize, endpoint: &Shown) {
+        let mut slots = self.lock();
+        let slot = slots.slot(idx);
+        let (is_open, is_denied) = (slot.breaker.is_open(), slot.denial.is_on());
+        drop(slots);
         endpoint.metrics.out.set(i64::from(is_open));
+        endpoint.metrics.denied.set(i64::from(is_open && is_denied));
+        endpoint.trouble.set(is_open);
         if let Some(vital) = &endpoint.vital {
             vital.set_share(f64::from(u8::from(is_open)));
         }
@@ -211,7 +279,10 @@ impl Fleet {
 
     /// Tells whether none is there, as a reading of all or nothing.
     fn show_all(&self) {
-        let is_out = self.lock().is_away() && 0 < self.present.load(Ordering::Acquire);
+        let slots = self.lock();
+        let is_out = slots.is_away() && !slots.wants_others(Instant::now());
+        drop(slots);
+        let is_out = is_out && 0 < self.present.load(Ordering::Acquire);
         self.vital.set_share(f64::from(u8::from(is_out)));
     }
 
@@ -224,8 +295,14 @@ impl Drop for Fleet {
     fn drop(&mut self) {
         for endpoint in &self.shown {
             endpoint.metrics.out.set(0);
+            endpoint.metrics.denied.set(0);
         }
     }
+}
+
+/// What a log line says of the other endpoints.
+const fn others(is_out: bool) -> &'static str {
+    if is_out { "none" } else { "take its requests" }
 }
 
 /// An attempt under way at one endpoint.
@@ -252,17 +329,25 @@ impl Lease<'_> {
         self.fleet.succeeded(self.idx, self.began)
     }
 
-    /// There is no answer yet.
-    pub(super) fn waits(&self) {
+    /// There is no answer yet. Returns whether the endpoint is silent.
+    pub(super) fn waits(&self) -> bool {
         self.fleet.note(self.idx, |slots| {
-            slots.slot(self.idx).silence.waits(self.began, Instant::now());
-        });
+            let silence = &mut slots.slot(self.idx).silence;
+            silence.waits(self.began, Instant::now());
+            silence.is_silent()
+        })
     }
 
     /// The attempt failed and may be repeated, not before `after` if the endpoint said so.
     pub(super) fn failed(self, after: Option<Duration>, reason: &str) {
         self.fleet.note(self.idx, |slots| slots.slot(self.idx).silence.heard(Instant::now()));
         self.fleet.failed(self.idx, after, reason);
+    }
+
+    /// The endpoint refused it, and did not say that the request is at fault.
+    pub(super) fn denied(self, reason: &str, is_first: bool) {
+        self.fleet.note(self.idx, |slots| slots.slot(self.idx).silence.heard(Instant::now()));
+        self.fleet.denied(self.idx, reason, is_first);
     }
 
     /// Nobody waits for the answer any longer, which counts as a failure.
@@ -286,12 +371,16 @@ impl Drop for Lease<'_> {
 }
 
 /// A request in the sink.
-pub(super) struct Present<'a>(&'a Fleet);
+pub(super) struct Present<'a> {
+    fleet: &'a Fleet,
+    patient: usize,
+}
 
 impl Drop for Present<'_> {
     fn drop(&mut self) {
-        self.0.present.fetch_sub(1, Ordering::AcqRel);
-        self.0.show_all();
+        self.fleet.patient.fetch_sub(self.patient, Ordering::AcqRel);
+        self.fleet.present.fetch_sub(1, Ordering::AcqRel);
+        self.fleet.show_all();
     }
 }
 
@@ -330,7 +419,7 @@ mod tests {
     #[test]
     fn the_sink_is_out_when_every_endpoint_is_and_somebody_asks() {
         let (fleet, vitals) = fleet(2);
-        let present = fleet.enter();
+        let present = fleet.enter(false);
         fail(&fleet, 0);
         assert_eq!(reading(&vitals, "backend"), Some(0));
         assert_eq!(reading(&vitals, "backend host0:4317"), Some(1000));
@@ -338,7 +427,7 @@ mod tests {
         assert_eq!(reading(&vitals, "backend"), Some(1000));
         drop(present);
         assert_eq!(reading(&vitals, "backend"), Some(0), "nobody would notice that one is back");
-        let _present = fleet.enter();
+        let _present = fleet.enter(false);
         assert!(fleet.succeeded(1, Instant::now()), "the time without any is over");
         assert!(!fleet.succeeded(0, Instant::now()));
         assert_eq!(reading(&vitals, "backend"), Some(0));
@@ -373,10 +462,11 @@ mod tests {
         let waiting: Vec<_> = (0..8)
             .map(|_| {
                 let fleet = Arc::clone(&fleet);
-                tokio::spawn(async move { fleet.admit(|| false).await.is_some() })
+                tokio::spawn(async move { fleet.admit(|| false, false).await.is_some() })
             })
             .collect();
-        assert!(fleet.admit(|| true).await.is_none());
+        assert!(fleet.admit(|| true, false).await.is_none());
+        assert!(fleet.admit(|| false, true).await.is_none(), "the vault takes it over");
         // They wait before this task comes to its turn again.
         tokio::task::yield_now().await;
         let begun = Instant::now();
@@ -390,7 +480,7 @@ mod tests {
     #[tokio::test]
     async fn a_sink_that_has_become_silent_counts_as_out_until_there_is_a_sign() {
         let (fleet, vitals) = fleet(1);
-        let _present = fleet.enter();
+        let _present = fleet.enter(false);
         let lease = || fleet.choose(Instant::now(), Tried::default()).ok().unwrap();
         lease().succeeded();
         let (first, second, third) = (lease(), lease(), lease());

@@ -9,6 +9,8 @@ use crate::flow::EdgeReceiver;
 
 /// No request has more records, unless a single batch has.
 const RECORDS_MAX: u64 = 8192;
+/// No more batches are put together or set aside: empty ones count for no bytes.
+const BATCHES_MAX: usize = 1024;
 
 /// Takes batches out of an edge.
 pub(super) struct Gatherer {
@@ -56,6 +58,17 @@ impl Gatherer {
         Some(Parcel::of(group.batches))
     }
 
+    /// Takes out what has a vault to go to, and lets it fail: there is nobody to send it to now, and no room
+    /// for it to wait here. Stops at a batch that has none, which is next then.
+    pub(super) fn pass_by(&mut self, input: &mut EdgeReceiver) {
+        let aside = std::mem::take(&mut self.aside);
+        self.aside = aside.into_iter().filter_map(unless_backed).collect();
+        while self.aside.iter().all(|batch| batch.origin() == Origin::Vault) {
+            let Some(batch) = input.try_recv_live() else { return };
+            self.aside.extend(unless_backed(batch));
+        }
+    }
+
     /// Adds what was set aside; returns whether there may be room for more.
     fn gather_aside(&mut self, group: &mut Group) -> bool {
         let mut is_open = true;
@@ -75,7 +88,11 @@ impl Gatherer {
 
     fn gather(&mut self, group: &mut Group, input: &mut EdgeReceiver) {
         let mut aside: u64 = self.aside.iter().map(Batch::cost_bytes).sum();
-        while group.bytes < self.bytes_max && aside < self.bytes_max {
+        while group.bytes < self.bytes_max
+            && group.batches.len() < BATCHES_MAX
+            && aside < self.bytes_max
+            && self.aside.len() < BATCHES_MAX
+        {
             let Some(batch) = input.try_recv() else { return };
             let fit = group.fit(&batch);
             if matches!(fit, Fit::Goes) {
@@ -89,6 +106,19 @@ impl Gatherer {
             }
         }
     }
+}
+
+/// Fails a batch that has a vault to go to, or that the vault has.
+fn unless_backed(batch: Batch) -> Option<Batch> {
+    if batch.is_claimed() {
+        batch.superseded();
+        return None;
+    }
+    if batch.is_backed() {
+        batch.failed();
+        return None;
+    }
+    Some(batch)
 }
 
 impl Group {
@@ -142,7 +172,7 @@ mod tests {
 
     /// The sizes of the batches of each parcel.
     async fn gathered(bytes_max: u64, has_waited: bool, batches: Vec<Batch>) -> Vec<Vec<u64>> {
-        let (sender, mut receiver) = edge(EdgeLimits { batches: 100, bytes: 1 << 20 });
+        let (sender, mut receiver) = edge(EdgeLimits { batches: 2048, bytes: 1 << 20 });
         let routes = std::sync::Arc::<Routes>::default();
         let ways = vec![Target::Edge(sender).into()];
         routes.put(RouteTable { ways, ..RouteTable::default() });
@@ -181,5 +211,15 @@ mod tests {
         assert_eq!(gathered(0, true, make()).await, alone);
         let expected: [&[u64]; 6] = [&[10, 20], &[6, 7], &[80, 5], &[200], &[1], &[2]];
         assert_eq!(gathered(100, true, make()).await, expected);
+    }
+
+    #[tokio::test]
+    async fn empty_batches_go_together_in_bounded_number() {
+        let empty = |signal| (0..BATCHES_MAX + 5).map(move |_| batch(signal, 0, 0));
+        let together = gathered(100, true, empty(Signal::Logs).collect()).await;
+        assert_eq!(together.iter().map(Vec::len).collect::<Vec<_>>(), [BATCHES_MAX, 5]);
+        let others = std::iter::once(batch(Signal::Logs, 1, 1)).chain(empty(Signal::Traces));
+        let apart = gathered(100, true, others.collect()).await;
+        assert_eq!(apart.iter().map(Vec::len).collect::<Vec<_>>(), [1, BATCHES_MAX, 5]);
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A file is read when the sink is built, and looked at again every `LOOK_EVERY`; requests only
 //! load what was read last. One that is gone, or holds no header value, leaves the last value in
-//! force, and the log says so. Values are never shown.
+//! force, and the log says so. Values are never shown. Those that are credentials are told apart from
+//! others, so that they are not sent in plain text by mistake.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -24,6 +25,24 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// No token is longer.
 const VALUE_BYTES_MAX: u64 = 64 << 10;
 const BEARER: &str = "Bearer ";
+/// Parts of the names of headers that carry credentials, at backends and their gateways.
+const CREDENTIAL_NAMES: [&str; 13] = [
+    "auth",
+    "token",
+    "secret",
+    "password",
+    "passwd",
+    "cookie",
+    "credential",
+    "key",
+    "signature",
+    "session",
+    "license",
+    "dsn",
+    "x-honeycomb-team",
+];
+/// Beginnings of values that are credentials under any name.
+const CREDENTIAL_VALUES: [&str; 3] = ["bearer ", "basic ", "digest "];
 
 /// The headers of a sink. Cheap to clone; what files say is shared.
 #[derive(Clone)]
@@ -60,8 +79,8 @@ impl HeaderSources {
     /// # Errors
     ///
     /// The option at fault below `headers`, `headers_from` or `bearer_token_file`, and the reason.
-    pub fn new(
-        texts: &BTreeMap<String, String>,
+    pub fn new<'t>(
+        texts: impl IntoIterator<Item = (&'t str, &'t str)>,
         files: &BTreeMap<String, PathBuf>,
         bearer_token: Option<&Path>,
     ) -> Result<Self, Fault> {
@@ -94,6 +113,18 @@ impl HeaderSources {
         }
         self.files.push(file);
         Ok(())
+    }
+
+    /// The option of a header that carries a credential, if there is one: what is in a file is one.
+    #[must_use]
+    pub fn credential(&self) -> Option<String> {
+        let option = |file: &FromFile| match file.before {
+            BEARER => "bearer_token_file".to_owned(),
+            _ => format!("headers_from.{}", file.name),
+        };
+        let fixed = self.fixed.iter().find(|(name, value)| is_credential(name, value));
+        let fixed = || fixed.map(|(name, _)| format!("headers.{name}"));
+        self.files.first().map(option).or_else(fixed)
     }
 
     /// Reads every file.
@@ -192,6 +223,17 @@ impl Shared {
     }
 }
 
+/// Whether a header carries what nobody else may read, by its name or by how its value begins.
+#[must_use]
+pub fn is_credential(name: &HeaderName, value: &HeaderValue) -> bool {
+    let begins = |word: &&str| {
+        let start = value.as_bytes().get(..word.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()))
+    };
+    CREDENTIAL_NAMES.iter().any(|part| name.as_str().contains(part))
+        || CREDENTIAL_VALUES.iter().any(begins)
+}
+
 fn header_name(name: &str) -> Result<HeaderName, String> {
     HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("{name:?} is not a header name"))
 }
@@ -212,6 +254,10 @@ mod tests {
         pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
     }
 
+    fn pairs(texts: &BTreeMap<String, String>) -> impl Iterator<Item = (&str, &str)> {
+        texts.iter().map(|(name, text)| (name.as_str(), text.as_str()))
+    }
+
     fn paths(pairs: &[(&str, &str)]) -> BTreeMap<String, PathBuf> {
         pairs.iter().map(|(name, path)| ((*name).to_owned(), PathBuf::from(path))).collect()
     }
@@ -220,7 +266,7 @@ mod tests {
     fn faults_name_the_option() {
         let none = BTreeMap::new();
         let fault = |texts: &BTreeMap<_, _>, files: &BTreeMap<_, _>, token: Option<&str>| {
-            HeaderSources::new(texts, files, token.map(Path::new)).unwrap_err()
+            HeaderSources::new(pairs(texts), files, token.map(Path::new)).unwrap_err()
         };
         assert_eq!(fault(&texts(&[("a b", "c")]), &none_paths(), None).0, "headers.a b");
         assert_eq!(fault(&texts(&[("a", "b\nc")]), &none_paths(), None).0, "headers.a");
@@ -236,11 +282,29 @@ mod tests {
     }
 
     #[test]
+    fn credentials_are_told_from_other_headers() {
+        let credential = |texts: &[(&str, &str)], files: &[(&str, &str)], token: Option<&str>| {
+            let sources =
+                HeaderSources::new(texts.iter().copied(), &paths(files), token.map(Path::new));
+            sources.unwrap().credential()
+        };
+        let option = |name: &str| Some(name.to_owned());
+        assert_eq!(credential(&[], &[], Some("/t")), option("bearer_token_file"));
+        assert_eq!(credential(&[], &[("x-tenant", "/t")], None), option("headers_from.x-tenant"));
+        for name in
+            ["authorization", "api-key", "x-api-key", "dd-api-key", "x-honeycomb-team", "cookie"]
+        {
+            assert_eq!(credential(&[(name, "v")], &[], None), option(&format!("headers.{name}")));
+        }
+        assert_eq!(credential(&[("x", "Basic YTpi")], &[], None), option("headers.x"));
+        assert_eq!(credential(&[("x-scope-orgid", "a"), ("user-agent", "b")], &[], None), None);
+    }
+
+    #[test]
     fn a_file_is_followed_and_what_cannot_be_read_changes_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("token");
-        let sources =
-            HeaderSources::new(&texts(&[("x", "1")]), &none_paths(), Some(&path)).unwrap();
+        let sources = HeaderSources::new([("x", "1")], &none_paths(), Some(&path)).unwrap();
         let missing = sources.clone().load("backend").err().unwrap();
         assert_eq!((missing.0, missing.1.kind()), (path.clone(), io::ErrorKind::NotFound));
         fs::write(&path, "first\n").unwrap();

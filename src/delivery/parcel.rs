@@ -1,8 +1,12 @@
 //! [`Parcel`]: the batches that travel in one request, and are settled by its one answer.
 
+use std::time::Duration;
+
 use crate::event::Batch;
 use crate::event::Origin;
 
+/// How often a request looks whether the vault has taken over meanwhile.
+pub(super) const CLAIM_CHECK: Duration = Duration::from_millis(50);
 /// Of what a backend says no more is kept.
 const REASON_BYTES_MAX: usize = 512;
 
@@ -40,6 +44,20 @@ impl Parcel {
     /// Whether the vault has taken over all of it, so that nobody waits for an answer.
     pub(super) fn is_claimed(&self) -> bool {
         self.0.iter().all(Batch::is_claimed)
+    }
+
+    /// Whether vaults stand by for all of it, or have taken it over.
+    pub(super) fn is_backed(&self) -> bool {
+        self.0.iter().all(|batch| batch.is_backed() || batch.is_claimed())
+    }
+
+    /// Lets fail what a vault stands by for, which takes it over; returns whether there is a rest.
+    pub(super) fn leave_to_vault(&mut self) -> bool {
+        self.sift();
+        for batch in self.0.extract_if(.., |batch| batch.is_backed()) {
+            batch.failed();
+        }
+        !self.0.is_empty()
     }
 
     /// Settles what the vault has taken over and keeps the rest; returns whether there is a rest.

@@ -1,9 +1,9 @@
-//! Whether an endpoint has gone silent: it used to answer, and requests wait for it longer than that took.
+//! Whether an endpoint has gone silent: requests wait for it longer than its answers take.
 //!
 //! A backend that hangs is known to be out only when several requests have waited in vain
 //! ([`Breaker`](super::breaker::Breaker)), each for as long as its sender is patient. Silence is noticed
-//! long before. It is a suspicion and no more, so those that wait go on waiting: only new ones need not
-//! join them. Any answer ends it.
+//! long before. It is a suspicion and no more, so those that nobody else takes go on waiting; those that a
+//! vault stands by for go there, and new ones do not join them. Any answer ends it.
 
 use std::time::Duration;
 
@@ -13,16 +13,27 @@ use tokio::time::Instant;
 const TIMES_USUAL: f64 = 4.0;
 /// and never shorter: nobody minds pauses below that.
 const SILENT_FROM: Duration = Duration::from_millis(200);
+/// A silence that nobody heard the end of may have been a slow answer: the next one begins by so much later,
+const STRETCH: f64 = 1.5;
+/// and at most by so much.
+const STRETCH_MAX: f64 = 8.0;
 /// The weight of the newest answer in what is usual.
 const NEWEST: f64 = 0.125;
 
 /// What was heard of one endpoint. Pure: it is told the time.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Silence {
     /// How long answers take, in seconds; none before the first.
     usual: Option<f64>,
     heard: Option<Instant>,
+    stretch: f64,
     is_silent: bool,
+}
+
+impl Default for Silence {
+    fn default() -> Self {
+        Self { usual: None, heard: None, stretch: 1.0, is_silent: false }
+    }
 }
 
 impl Silence {
@@ -31,6 +42,7 @@ impl Silence {
         let took = now.duration_since(began).as_secs_f64();
         let usual = self.usual.get_or_insert(took);
         *usual += (took - *usual) * NEWEST;
+        self.stretch = 1.0;
         self.heard(now);
     }
 
@@ -42,15 +54,17 @@ impl Silence {
 
     /// A request that was sent at `began` still waits.
     pub(super) fn waits(&mut self, began: Instant, now: Instant) {
-        let Some(usual) = self.usual else { return };
         let since = self.heard.map_or(began, |heard| heard.max(began));
-        let limit = SILENT_FROM.as_secs_f64().max(usual * TIMES_USUAL);
+        let usual = self.usual.unwrap_or_default() * TIMES_USUAL;
+        let limit = SILENT_FROM.as_secs_f64().max(usual) * self.stretch;
         self.is_silent |= limit <= now.duration_since(since).as_secs_f64();
     }
 
     /// Nobody waits any more, so nobody would hear that it is over.
-    pub(super) const fn end(&mut self) {
-        self.is_silent = false;
+    pub(super) fn end(&mut self) {
+        if std::mem::replace(&mut self.is_silent, false) {
+            self.stretch = (self.stretch * STRETCH).min(STRETCH_MAX);
+        }
     }
 
     pub(super) const fn is_silent(&self) -> bool {
@@ -88,11 +102,22 @@ mod tests {
     }
 
     #[test]
-    fn who_was_never_heard_is_not_silent() {
+    fn silences_that_nobody_heard_the_end_of_begin_later_until_there_is_an_answer() {
         let (mut silence, start) = (Silence::default(), Instant::now());
-        silence.heard(start);
-        silence.waits(start, start + Duration::from_hours(1));
-        assert!(!silence.is_silent(), "it is not known how long it takes");
+        let silent_after = |silence: &mut Silence| {
+            (1..100_000).find(|millis| {
+                silence.waits(start, start + MILLI * *millis);
+                silence.is_silent()
+            })
+        };
+        let mut found = Vec::new();
+        for _ in 0..9 {
+            found.extend(silent_after(&mut silence));
+            silence.end();
+        }
+        assert_eq!(found, [200, 301, 450, 675, 1013, 1519, 1600, 1600, 1600]);
+        silence.answered(start, start);
+        assert_eq!(silent_after(&mut silence), Some(200));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::breaker::Breaker;
+use super::denial::Denial;
 use super::silence::Silence;
 
 /// How requests are spread over several endpoints.
@@ -59,6 +60,7 @@ pub(super) enum Choice {
 pub(super) struct Slot {
     pub(super) breaker: Breaker,
     pub(super) silence: Silence,
+    pub(super) denial: Denial,
     pub(super) in_flight: u32,
     /// Of those, how many ask whether it is back.
     pub(super) asking: u32,
@@ -67,7 +69,7 @@ pub(super) struct Slot {
 impl Slot {
     pub(super) fn new(pause_min: Duration) -> Self {
         let (breaker, silence) = (Breaker::new(pause_min), Silence::default());
-        Self { breaker, silence, in_flight: 0, asking: 0 }
+        Self { breaker, silence, denial: Denial::default(), in_flight: 0, asking: 0 }
     }
 }
 
@@ -116,6 +118,12 @@ impl Slots {
 
     pub(super) fn is_out(&self) -> bool {
         self.slots.iter().all(|slot| slot.breaker.is_open())
+    }
+
+    /// Whether an endpoint denies all that there is, so that something else is to ask: what it has denied
+    /// may be all that it does not take.
+    pub(super) fn wants_others(&self, now: Instant) -> bool {
+        self.slots.iter().any(|slot| slot.breaker.is_open() && slot.denial.wants_others(now))
     }
 
     /// Whether whoever comes now would wait.

@@ -169,6 +169,13 @@ impl AckTicket {
         Lanes::from_bits(failed).meets(lanes)
     }
 
+    /// Whether the worst so far is that a copy was refused for good.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        let worst = |cell: &Arc<Cell>| cell.worst.load(Ordering::Acquire);
+        self.cell.as_ref().is_some_and(|cell| worst(cell) == Outcome::Rejected as u8)
+    }
+
     /// Whether nobody waits for the outcome any more.
     #[must_use]
     pub fn is_orphaned(&self) -> bool {
@@ -246,6 +253,13 @@ impl AckWaiter {
         let is_whole = |cell: &&Arc<Cell>| !cell.divided.load(Ordering::Acquire);
         let whole = self.cell.as_ref().filter(is_whole);
         Lanes::from_bits(whole.map_or(0, |cell| cell.served.load(Ordering::Acquire)))
+    }
+
+    /// The lanes of copies that came to no good; all of them if a copy was lost.
+    #[must_use]
+    pub fn failed(&self) -> Lanes {
+        let failed = self.cell.as_ref().map_or(0, |cell| cell.failed.load(Ordering::Acquire));
+        Lanes::from_bits(failed)
     }
 
     /// What a backend said that refused the batch for good.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use gophership_otlp::Signal;
 
 use super::ack::AckTicket;
 use super::ack::Outcome;
@@ -13,33 +14,10 @@ use super::ledger::Bucket;
 use super::ledger::Ledger;
 use super::ledger::signed;
 use super::note::Provenance;
+use super::request::Origin;
+use super::request::Request;
 use super::takings::SinkId;
 use super::takings::Taking;
-use crate::otlp::Signal;
-
-/// A request as it left the wire, or the vault.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// Which of the signals it carries.
-    pub signal: Signal,
-    /// The protobuf bytes.
-    pub wire: Bytes,
-    /// Log records, spans or data points.
-    pub records: u64,
-    /// When it was received, in nanoseconds since 1970 by the wall clock.
-    pub received_unix_ns: u64,
-    /// Where it came from, for the vault.
-    pub provenance: Provenance,
-}
-
-/// Where a batch came from, which decides where it falls back to when it fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// From a client: a failure goes back to the source, which answers for it.
-    Source,
-    /// From the vault: a failure leaves it there.
-    Vault,
-}
 
 /// One request of one signal, with the duty to settle it.
 ///
@@ -66,7 +44,17 @@ pub struct Batch {
     pub(super) ledger: &'static Ledger,
     /// The sink that has it, once it has come to one.
     pub(super) sink: SinkId,
-    pub(super) is_settled: bool,
+    pub(super) state: State,
+}
+
+/// How far it is, and what stands behind it; in one byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// To be settled.
+    Open,
+    /// The same, and a vault stands by that takes it over if it fails.
+    Backed,
+    Settled,
 }
 
 impl Batch {
@@ -133,7 +121,7 @@ impl Batch {
             holders: Holders::One(ticket),
             ledger,
             sink: SinkId::NONE,
-            is_settled: false,
+            state: State::Open,
         }
     }
 
@@ -154,7 +142,7 @@ impl Batch {
             holders: self.holders.fork(),
             ledger: self.ledger,
             sink: SinkId::NONE,
-            is_settled: false,
+            state: self.state,
         }
     }
 
@@ -189,6 +177,18 @@ impl Batch {
     /// Leaves it to those of its sinks that are in `lanes`; the others have copies of their own.
     pub fn narrow(&mut self, lanes: Lanes) {
         self.lanes = self.lanes.and(lanes);
+    }
+
+    /// Says whether a vault stands by that takes it over if it fails.
+    pub const fn back(&mut self, is_backed: bool) {
+        self.state = if is_backed { State::Backed } else { State::Open };
+    }
+
+    /// Whether whoever cannot deliver it at once does best to let it fail: it came from a client that
+    /// waits, and a vault stood by when it was placed. What came from a vault waits for nobody.
+    #[must_use]
+    pub fn is_backed(&self) -> bool {
+        self.state == State::Backed && self.origin == Origin::Source
     }
 
     /// The number of log records, spans or metric data points.
@@ -316,7 +316,7 @@ impl Batch {
     }
 
     fn settle(&mut self, bucket: Bucket, outcome: Outcome) {
-        if std::mem::replace(&mut self.is_settled, true) {
+        if std::mem::replace(&mut self.state, State::Settled) == State::Settled {
             return;
         }
         self.ledger.shift(self.signal, Bucket::InFlight, bucket, self.records);
@@ -335,7 +335,7 @@ impl Batch {
 
     /// Takes this copy out of the books, as if it had never been made.
     fn give_back(&mut self, outcome: Outcome) {
-        if std::mem::replace(&mut self.is_settled, true) {
+        if std::mem::replace(&mut self.state, State::Settled) == State::Settled {
             return;
         }
         self.unbook(self.records, u64::from(self.filtered));
@@ -371,12 +371,12 @@ impl Batch {
 
 impl Drop for Batch {
     fn drop(&mut self) {
-        if self.is_settled {
+        if self.state == State::Settled {
             return;
         }
         match std::mem::take(&mut self.holders) {
             Holders::Many(shares) => {
-                self.is_settled = true;
+                self.state = State::Settled;
                 self.fail_each(shares.0);
             }
             one @ Holders::One(_) => {

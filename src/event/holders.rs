@@ -123,6 +123,11 @@ impl Holders {
         matches!(self, Self::One(Some(ticket)) if ticket.is_lost(lanes))
     }
 
+    /// Whether it is the batch of one request, and the worst so far is that a part was refused for good.
+    pub(super) fn is_refused(&self) -> bool {
+        matches!(self, Self::One(Some(ticket)) if ticket.is_refused())
+    }
+
     /// Whether it is the batch of one request, and somebody waits for it.
     pub(super) fn is_awaited(&self) -> bool {
         match self {

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 
 use super::batch::Batch;
+use super::batch::State;
 use super::holders::Holders;
 use super::holders::Share;
-use crate::otlp;
 
 impl Batch {
     /// Moves `records` of it, which are `wire`, into a batch of their own. Its own bytes stay until
@@ -28,7 +28,7 @@ impl Batch {
             holders: self.holders.split_off(records),
             ledger: self.ledger,
             sink: self.sink,
-            is_settled: false,
+            state: self.state,
         }
     }
 
@@ -55,7 +55,7 @@ impl Batch {
         let wires: Vec<Bytes> = batches.iter().map(|batch| batch.wire.clone()).collect();
         let mut rest = batches.into_iter();
         let mut merged = rest.next()?;
-        merged.wire = otlp::merge(&wires);
+        merged.wire = gophership_otlp::merge(&wires);
         let mut shares = merged.take_shares();
         for mut batch in rest {
             let kind = |batch: &Self| (batch.signal, batch.origin, batch.lanes, batch.sink);
@@ -65,8 +65,11 @@ impl Batch {
             merged.records += batch.records;
             merged.filtered += batch.filtered;
             merged.received_unix_ns = merged.received_unix_ns.min(batch.received_unix_ns);
+            if batch.state == State::Open {
+                merged.state = State::Open;
+            }
             shares.append(&mut batch.take_shares());
-            batch.is_settled = true;
+            batch.state = State::Settled;
         }
         merged.holders = Holders::many(shares);
         Some(merged)
@@ -95,7 +98,7 @@ mod tests {
     use crate::event::Signal;
     use crate::event::ack;
     use crate::event::ack::AckWaiter;
-    use crate::otlp::demo::demo_logs;
+    use gophership_otlp::demo::demo_logs;
 
     const LOGS: Signal = Signal::Logs;
 

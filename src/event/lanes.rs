@@ -65,9 +65,36 @@ impl Lanes {
     }
 }
 
-/// Which sink has which lane; a sink keeps its lane as long as the process lives. Takes no lock.
+/// Which sink has which lane; a sink keeps its lane as long as the process lives, also under another
+/// name. Takes no lock.
 #[derive(Debug)]
-pub struct LaneTable([OnceLock<Arc<str>>; OWN_LANES]);
+pub struct LaneTable([OnceLock<Name>; OWN_LANES]);
+
+/// A name, and what the sink was called after that.
+#[derive(Debug)]
+struct Name {
+    text: Arc<str>,
+    later: OnceLock<Box<Self>>,
+}
+
+impl Name {
+    fn new(sink: &str) -> Self {
+        Self { text: sink.into(), later: OnceLock::new() }
+    }
+
+    /// The last of its names.
+    fn last(&self) -> &Self {
+        let mut name = self;
+        while let Some(later) = name.later.get() {
+            name = later;
+        }
+        name
+    }
+
+    fn is(&self, sink: &str) -> bool {
+        *self.last().text == *sink
+    }
+}
 
 impl Default for LaneTable {
     fn default() -> Self {
@@ -79,15 +106,29 @@ impl LaneTable {
     /// The lane of a sink, which it gets now if it has none.
     #[must_use]
     pub fn lane(&self, sink: &str) -> Lanes {
-        let has = |slot: &OnceLock<Arc<str>>| &**slot.get_or_init(|| sink.into()) == sink;
-        self.0.iter().position(has).map_or(Lanes::SHARED, |idx| Lanes(1 << idx))
+        let has = |slot: &OnceLock<Name>| slot.get_or_init(|| Name::new(sink)).is(sink);
+        let found = self.find(sink);
+        found.unwrap_or_else(|| self.0.iter().position(has).map_or(Lanes::SHARED, nth))
     }
 
     /// The lane of a sink that has one of its own.
     #[must_use]
     pub fn find(&self, sink: &str) -> Option<Lanes> {
-        let has = |slot: &OnceLock<Arc<str>>| slot.get().is_some_and(|name| **name == *sink);
-        self.0.iter().position(has).map(|idx| Lanes(1 << idx))
+        let has = |slot: &OnceLock<Name>| slot.get().is_some_and(|name| name.is(sink));
+        self.0.iter().position(has).map(nth)
+    }
+
+    /// Gives a sink that has no lane the one that it had under another name: what is on its way for that
+    /// name comes to it from now on. Does nothing if the other name has no lane.
+    pub fn rename(&self, former: &str, sink: &str) {
+        if self.find(sink).is_some() {
+            return;
+        }
+        let name = self.0.iter().filter_map(OnceLock::get).find(|name| name.is(former));
+        if let Some(name) = name {
+            // Reloads come one after the other, so nobody else gives it a name now.
+            let _given = name.last().later.set(Box::new(Name::new(sink)));
+        }
     }
 
     /// The sinks of a set of lanes.
@@ -98,8 +139,12 @@ impl LaneTable {
             left &= left - 1;
             Some(self.0.get(idx))
         });
-        own.flatten().filter_map(|slot| slot.get().map(|name| &**name))
+        own.flatten().filter_map(|slot| slot.get().map(|name| &*name.last().text))
     }
+}
+
+const fn nth(idx: usize) -> Lanes {
+    Lanes(1 << idx)
 }
 
 #[cfg(test)]
@@ -118,5 +163,20 @@ mod tests {
         }
         assert_eq!((table.lane("more"), table.find("more")), (Lanes::SHARED, None));
         assert_eq!(table.lane("a"), a);
+    }
+
+    #[test]
+    fn a_sink_keeps_its_lane_under_another_name() {
+        let table = LaneTable::default();
+        let (a, b) = (table.lane("a"), table.lane("b"));
+        table.rename("a", "c");
+        table.rename("c", "d");
+        assert_eq!((table.find("a"), table.find("c"), table.find("d")), (None, None, Some(a)));
+        assert_eq!(table.names(a.or(b)).collect::<Vec<_>>(), ["d", "b"]);
+        table.rename("d", "b");
+        assert_eq!((table.lane("b"), table.lane("d")), (b, a), "b has one");
+        assert!(!table.lane("a").meets(a.or(b)), "who is called that later is another");
+        table.rename("nobody", "e");
+        assert_eq!(table.find("e"), None);
     }
 }

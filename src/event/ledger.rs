@@ -20,13 +20,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use gophership_otlp::Signal;
+
 use super::takings::SinkId;
 use super::takings::SinkRows;
 use super::takings::Taking;
-use crate::otlp::Signal;
 use crate::stripes::Stripes;
-
-const SIGNALS: usize = 3;
 
 /// Where records are booked. Units: log records, spans, metric data points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -107,7 +106,7 @@ impl Bucket {
 
 /// The signals of a bucket lie side by side: who adds a bucket up reads one line of each stripe.
 #[derive(Debug, Default)]
-struct Counts([[AtomicI64; SIGNALS]; Bucket::ALL.len()]);
+struct Counts([[AtomicI64; Signal::ALL.len()]; Bucket::ALL.len()]);
 
 /// Counts the records of one source by bucket and signal. It lives as long as the process.
 #[derive(Debug, Default)]
@@ -115,14 +114,6 @@ pub struct Ledger {
     counts: Stripes<Counts>,
     /// Those of all sinks, which all ledgers of a process share.
     sinks: Arc<SinkRows>,
-}
-
-pub(super) const fn signal_idx(signal: Signal) -> usize {
-    match signal {
-        Signal::Logs => 0,
-        Signal::Traces => 1,
-        Signal::Metrics => 2,
-    }
 }
 
 impl Ledger {
@@ -147,7 +138,7 @@ impl Ledger {
     /// Books `records` into a bucket; negative takes them out.
     pub fn book(&self, signal: Signal, bucket: Bucket, records: i64) {
         let counts = self.counts.mine();
-        counts.0[bucket as usize][signal_idx(signal)].fetch_add(records, Ordering::Relaxed);
+        counts.0[bucket as usize][signal.idx()].fetch_add(records, Ordering::Relaxed);
     }
 
     /// Moves `records` from one bucket to another.
@@ -173,8 +164,7 @@ impl Ledger {
     /// Returns how many records of a signal are in a bucket now.
     #[must_use]
     pub fn count(&self, signal: Signal, bucket: Bucket) -> i64 {
-        let of =
-            |counts: &Counts| counts.0[bucket as usize][signal_idx(signal)].load(Ordering::Relaxed);
+        let of = |counts: &Counts| counts.0[bucket as usize][signal.idx()].load(Ordering::Relaxed);
         self.counts.iter().map(of).sum()
     }
 

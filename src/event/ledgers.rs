@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use gophership_otlp::Signal;
+
 use super::ledger::Bucket;
 use super::ledger::Ledger;
 use super::ledger::signed;
@@ -10,7 +12,6 @@ use super::takings::SinkId;
 use super::takings::SinkRows;
 use super::takings::Taking;
 use super::takings::Takings;
-use crate::otlp::Signal;
 
 /// The books of a process: a row for each source and for each sink that it ever had. Sources and sinks
 /// beyond the 63rd share a row.

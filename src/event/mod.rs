@@ -13,19 +13,23 @@ mod lanes;
 pub mod ledger;
 mod ledgers;
 pub mod note;
+mod pieces;
+mod request;
 mod rows;
 mod settle;
 mod takings;
 mod trim;
 
 pub use ack::{AckTicket, AckWaiter, Outcome};
-pub use batch::{Batch, Origin, Request};
+pub use batch::Batch;
 pub use lanes::{LaneTable, Lanes};
 pub use ledger::{Bucket, Ledger};
 pub use ledgers::Ledgers;
 pub use note::{Note, NoteSpace, Provenance, REASON_HEADER};
+pub use pieces::{Divided, Division, Pieces, Unreadable, without_empty};
+pub use request::{Origin, Request};
 pub use rows::{OTHERS, ROWS_OWN, UNKNOWN};
 pub use settle::settle;
 pub use takings::{SinkId, Taking, Takings};
 
-pub use crate::otlp::Signal;
+pub use gophership_otlp::Signal;

@@ -2,9 +2,10 @@
 
 use std::fmt::Display;
 
+use gophership_otlp::Retained;
+use gophership_otlp::WireError;
+
 use super::Batch;
-use crate::otlp::Retained;
-use crate::otlp::WireError;
 
 /// Goes on with what is left of the batch's request, or settles the batch if nothing is left.
 ///

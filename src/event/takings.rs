@@ -11,9 +11,9 @@
 use std::sync::atomic::AtomicI64;
 use std::sync::atomic::Ordering;
 
-use super::ledger::signal_idx;
+use gophership_otlp::Signal;
+
 use super::rows::Rows;
-use crate::otlp::Signal;
 use crate::stripes::Stripes;
 
 /// What is counted for a sink. Units: log records, spans, metric data points.
@@ -73,13 +73,13 @@ impl Takings {
     /// In order: who sees what became of records sees that they were taken.
     fn book(&self, signal: Signal, taking: Taking, records: i64) {
         let counts = self.0.mine();
-        counts.0[taking as usize][signal_idx(signal)].fetch_add(records, Ordering::Release);
+        counts.0[taking as usize][signal.idx()].fetch_add(records, Ordering::Release);
     }
 
     /// Returns how many records of a signal are in a line now.
     #[must_use]
     pub fn count(&self, signal: Signal, taking: Taking) -> i64 {
-        let idx = signal_idx(signal);
+        let idx = signal.idx();
         let of = |counts: &Counts| counts.0[taking as usize][idx].load(Ordering::Acquire);
         self.0.iter().map(of).sum()
     }

@@ -6,6 +6,19 @@ use super::batch::Batch;
 use super::lanes::Lanes;
 
 impl Batch {
+    /// Fails a copy for those of its sinks that are not in `behind`, the sinks that this way leads to: a reload
+    /// took them away while it was on its way, and its source finds another one. A batch for whoever there is
+    /// misses nobody.
+    pub fn leave_out(&mut self, behind: Lanes) {
+        let gone = self.lanes.without(behind);
+        if self.lanes == Lanes::ALL || gone.is_empty() || gone == self.lanes {
+            // Of one that is for nobody here, all fails.
+            return;
+        }
+        self.fork(gone).failed();
+        self.narrow(behind);
+    }
+
     /// Leaves it `records`, which are `wire`, for those of its sinks that are in `lanes`. Of the
     /// others `filtered` go to nobody, and the rest is what further copies have that were made of it.
     ///
@@ -18,6 +31,12 @@ impl Batch {
         self.records -= elsewhere;
         self.holders.leave(elsewhere);
         self.narrow(lanes);
+    }
+
+    /// Whether the worst that became of a part or copy of its request so far is that it was refused for good.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.holders.is_refused()
     }
 
     /// Says that none of it is for the sinks of some lanes, so that they need no other copy either.

@@ -106,6 +106,15 @@ impl Acceptor {
         Self { output, level, waits, ledger, metrics, stop, detached: TaskTracker::new() }
     }
 
+    /// The same for a sender that wants its answer within a time; `None` if it has it by then anyway.
+    /// The vault takes over after half of that time, so that there is time for it.
+    #[must_use]
+    pub fn hurried(&self, within: Duration) -> Option<Self> {
+        let Waits { patience, answer_within } = self.waits;
+        let waits = Waits { patience: patience.min(within / 2), answer_within: within };
+        (within < answer_within).then(|| Self { waits, ..self.clone() })
+    }
+
     /// Places a request whose last byte came at `arrived`, and waits until it may be acknowledged.
     ///
     /// Dropped half-way (the client went) the request goes on; nobody learns its end.
@@ -238,10 +247,17 @@ impl Acceptor {
         request: Request,
         deadline: Instant,
     ) -> Result<(), Refusal> {
-        let owed = self.output.owed(waiter.served());
+        let Some(owed) = self.output.owed(&waiter) else {
+            waiter.claim();
+            return Ok(());
+        };
+        let copying = self.copy_to_vault(&request, owed, deadline, None);
+        tokio::pin!(copying);
+        let mut is_copying = true;
         let outcome = tokio::select! {
             biased;
-            kept = self.copy_to_vault(&request, owed, deadline, None) => {
+            kept = &mut copying => {
+                is_copying = false;
                 if kept {
                     waiter.claim();
                     self.metrics.pivot(PivotCause::Patience);
@@ -255,6 +271,8 @@ impl Acceptor {
         match outcome {
             Some(Outcome::Delivered | Outcome::Vaulted) => Ok(()),
             Some(Outcome::Rejected) => Err(Refusal::Rejected { reason: waiter.reason() }),
+            // The copy that is on its way may be all that is needed: a second one would arrive too.
+            Some(Outcome::Failed) if is_copying && copying.await => Ok(()),
             Some(Outcome::Failed) => self.keep_returned(&request, &waiter, deadline).await,
             None => {
                 // The client is told to send it again, so this copy should not be delivered too.
@@ -286,7 +304,7 @@ impl Acceptor {
         waiter: &AckWaiter,
         deadline: Instant,
     ) -> Result<(), Refusal> {
-        let owed = self.output.owed(waiter.served());
+        let Some(owed) = self.output.owed(waiter) else { return Ok(()) };
         let mut debt = Debt::of(request, self.ledger);
         if self.copy_to_vault(request, owed, deadline, Some(&mut debt)).await {
             return Ok(());
@@ -338,7 +356,7 @@ impl Acceptor {
         while !outcome.is_some_and(Outcome::is_safe) {
             if self.output.vault().is_some() {
                 let deadline = Instant::now() + self.waits.answer_within;
-                let owed = self.output.owed(waiter.served());
+                let Some(owed) = self.output.owed(&waiter) else { return waiter.claim() };
                 if self.copy_to_vault(&request, owed, deadline, None).await {
                     waiter.claim();
                     return;

@@ -106,9 +106,14 @@ impl Shared {
             (&self.live, &self.replayed)
         };
         let batch = first.pop().or_else(|| second.pop())?;
-        taken.store(count.wrapping_add(1), Ordering::Relaxed);
+        Some(self.taken_out(batch))
+    }
+
+    fn taken_out(&self, batch: Batch) -> Batch {
+        let taken = &self.used.taken;
+        taken.store(taken.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         self.release(Self::weight(batch.cost_bytes()));
-        Some(batch)
+        batch
     }
 }
 
@@ -306,9 +311,26 @@ impl EdgeReceiver {
         self.0.senders.load(Ordering::Acquire) == 0
     }
 
+    /// Waits until nobody can place anything any more. Not while somebody receives, who would miss a
+    /// wake-up.
+    pub async fn closed(&self) {
+        loop {
+            let filled = self.0.filled.notified();
+            if self.is_closed() {
+                return;
+            }
+            filled.await;
+        }
+    }
+
     /// Returns the next batch if there is one now.
     pub fn try_recv(&mut self) -> Option<Batch> {
         self.pop()
+    }
+
+    /// Returns the next batch that did not come out of a vault, if there is one now.
+    pub fn try_recv_live(&mut self) -> Option<Batch> {
+        self.0.live.pop().map(|batch| self.0.taken_out(batch))
     }
 
     fn pop(&self) -> Option<Batch> {

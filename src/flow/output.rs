@@ -17,13 +17,14 @@ use super::table::RouteTable;
 use super::table::WAYS_MAX;
 use crate::event::Batch;
 use crate::event::Lanes;
+use crate::event::ack::AckWaiter;
 
 /// How long a waiting send sleeps before it asks again a target that cannot wake it.
 const DIRECT_RETRY: Duration = Duration::from_millis(5);
 
 /// What a component may know of the pipeline behind it.
 pub trait Outlook: Send + Sync {
-    /// The sinks that batches of the component come to, with their lanes.
+    /// The sinks that batches of the component come to, with their lanes: one for each lane.
     fn sinks(&self, component: &str) -> Vec<(String, Lanes)>;
 
     /// The lanes of some sinks, by their names, less those that are no sinks any more.
@@ -71,10 +72,15 @@ impl Output {
     /// [`Full`] with the batch when neither the pipeline nor the vault has room.
     pub fn try_send(&self, batch: Batch) -> Result<Placement, Full> {
         let table = self.routes.table.load();
-        match &self.reflex {
+        let passing = table.passing(&batch);
+        let placed = match &self.reflex {
             Some(reflex) => reflex.place(&table, batch),
             None => table.fan_out(batch).map(|()| Placement::Pipeline),
+        };
+        if let (Some(passing), Ok(Placement::Pipeline | Placement::Split)) = (passing, &placed) {
+            table.count_shed(passing);
         }
+        placed
     }
 
     /// Places the batch, waiting for room as long as it takes and following every new table.
@@ -97,10 +103,11 @@ impl Output {
         }
     }
 
-    /// Who still needs a request of which some lanes are served; all if that cannot be told.
+    /// Who still needs a request whose copies have ended as `waiter` knows: all if that cannot be told,
+    /// `None` if it failed only for sinks that are gone.
     #[must_use]
-    pub fn owed(&self, served: Lanes) -> Lanes {
-        self.routes.table.load().owed(served)
+    pub fn owed(&self, waiter: &AckWaiter) -> Option<Lanes> {
+        self.routes.table.load().owed(waiter.served(), waiter.failed())
     }
 
     /// The sinks behind it; none if nobody reads it.

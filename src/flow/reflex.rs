@@ -63,7 +63,7 @@ impl Reflex {
     }
 
     /// Places a batch along `table`, or gives it back.
-    pub(super) fn place(&self, table: &RouteTable, batch: Batch) -> Result<Placement, Full> {
+    pub(super) fn place(&self, table: &RouteTable, mut batch: Batch) -> Result<Placement, Full> {
         // 1. Emergency switch.
         let is_thrown = self.switch.is_thrown();
         if let Some(pivot) = &table.pivot
@@ -75,7 +75,8 @@ impl Reflex {
         if self.pulse.beat() {
             self.pulse.report(table.occupancy_permille());
         }
-        // 3. Try-send.
+        // 3. Try-send. A sink that does not get rid of it at once leaves it to the vault, if that has room.
+        batch.back(table.pivot.as_ref().is_some_and(|pivot| pivot.vault.has_room()));
         match &table.pivot {
             None => table.fan_out(batch).map(|()| Placement::Pipeline),
             Some(pivot) if !table.has_one_way() => table.split(pivot, batch),

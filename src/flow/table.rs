@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus::IntCounter;
+
 use super::edge::EdgeSender;
 use super::edge::Place;
 use crate::event::Batch;
@@ -89,6 +91,9 @@ pub struct RouteTable {
     pub closed: Lanes,
     /// Whatever comes here can go to a vault instead, so nothing need wait for room.
     pub is_backed: bool,
+    /// The transforms that are left out on the way, with the sinks behind each and where it is counted
+    /// what passes them by.
+    pub shed: Vec<(Lanes, IntCounter)>,
     /// Of a transform: the vaults of the sources before it, unless one of them has none that is open.
     pub backing: Vec<Arc<dyn Intake>>,
 }
@@ -115,12 +120,14 @@ impl RouteTable {
     /// Of several ways the full ones hold nobody up where a vault with room stands by: for the sinks behind them
     /// the batch fails, and its source gives the vault what they miss.
     pub(super) fn fan_out(&self, batch: Batch) -> Result<(), Full> {
-        let Some(mut batch) = self.without_closed(batch)? else { return Ok(()) };
+        let Some(mut batch) = self.without_missing(batch)? else { return Ok(()) };
         if let [Way { target: Target::Edge(edge), reach }] = self.ways.as_slice()
             && reach.meets(batch.lanes())
         {
             let place = edge.reserve(batch.cost_bytes(), batch.origin());
             let Some(place) = place else { return Err(Full(batch)) };
+            // From here on it is for those who are behind now, and whom it misses later can be told.
+            batch.narrow(*reach);
             edge.fill(place, batch);
             return Ok(());
         }
@@ -150,9 +157,10 @@ impl RouteTable {
         !self.backing.is_empty() && self.backing.iter().all(|vault| vault.has_room())
     }
 
-    /// Returns what there is to place now: what is for a sink that is being replaced fails, so that a
-    /// vault keeps it for that sink, or waits, if there is none.
-    fn without_closed(&self, mut batch: Batch) -> Result<Option<Batch>, Full> {
+    /// Returns what there is to place now: what is for a sink that is being replaced, or that a reload took
+    /// away to other inputs, fails, so that a vault keeps it for that sink; or it waits, if there is none.
+    fn without_missing(&self, mut batch: Batch) -> Result<Option<Batch>, Full> {
+        batch.leave_out(self.behind);
         let closed = self.closed.and(batch.lanes());
         if closed.is_empty() {
             return Ok(Some(batch));
@@ -168,6 +176,20 @@ impl RouteTable {
         batch.fork(closed).failed();
         batch.narrow(open);
         Ok(Some(batch))
+    }
+
+    /// What there is to count of a batch that is about to be placed: nothing, unless something is left out.
+    pub(super) fn passing(&self, batch: &Batch) -> Option<(Lanes, u64)> {
+        (!self.shed.is_empty()).then(|| (batch.lanes(), batch.records()))
+    }
+
+    /// Counts a batch that was placed in the pipeline for each transform that it passes by.
+    pub(super) fn count_shed(&self, (lanes, records): (Lanes, u64)) {
+        for (reach, counter) in &self.shed {
+            if reach.meets(lanes) {
+                counter.inc_by(records);
+            }
+        }
     }
 
     /// Whether there is one way, and nobody who is out.
@@ -270,11 +292,15 @@ impl RouteTable {
         self.ways.iter().fold(out, |reach, way| reach.or(way.reach))
     }
 
-    /// Who still needs a request of which some lanes are served.
-    pub(super) fn owed(&self, served: Lanes) -> Lanes {
+    /// Who still needs a request that failed for some lanes, after others are served: `None` if whoever it
+    /// failed for is gone, and all that are there have it.
+    pub(super) fn owed(&self, served: Lanes, failed: Lanes) -> Option<Lanes> {
         let reach = self.reach();
         let owed = reach.without(served.without(self.tangled));
-        if owed == reach || owed.is_empty() { Lanes::ALL } else { owed }
+        if owed == reach || (owed.is_empty() && reach.meets(failed)) {
+            return Some(Lanes::ALL);
+        }
+        (!owed.is_empty()).then_some(owed)
     }
 
     /// The first edge on a way to one of its sinks that has no room for a batch.

@@ -26,6 +26,8 @@ pub struct EndpointMetrics {
     pub failures: IntCounter,
     /// 1 while it is out.
     pub out: IntGauge,
+    /// 1 while it is out because it refuses everything.
+    pub denied: IntGauge,
 }
 
 pub(super) struct DeliveryFamilies {
@@ -34,6 +36,7 @@ pub(super) struct DeliveryFamilies {
     answered: IntCounterVec,
     failures: IntCounterVec,
     out: IntGaugeVec,
+    denied: IntGaugeVec,
 }
 
 impl Builder {
@@ -65,6 +68,11 @@ impl Builder {
                 &of_endpoint,
                 "1 while an endpoint is out and only asked whether it is back.",
             ),
+            denied: self.gauge(
+                "sink_endpoint_denied",
+                &of_endpoint,
+                "1 while an endpoint is out because it refuses everything, as with a token that has expired.",
+            ),
         }
     }
 }
@@ -87,6 +95,7 @@ impl Metrics {
             answered: self.deliveries.answered.with_label_values(&labels),
             failures: self.deliveries.failures.with_label_values(&labels),
             out: self.deliveries.out.with_label_values(&labels),
+            denied: self.deliveries.denied.with_label_values(&labels),
         }
     }
 }

@@ -4,6 +4,8 @@
 
 mod delivery;
 mod ledger;
+mod listener;
+mod log;
 mod memory;
 mod placement;
 mod sink;
@@ -25,6 +27,7 @@ use prometheus::Registry;
 use prometheus::TextEncoder;
 
 use delivery::DeliveryFamilies;
+use listener::ListenerFamilies;
 use memory::MemoryFamilies;
 use sink::SinkFamilies;
 use source::SourceFamilies;
@@ -35,8 +38,11 @@ pub use delivery::DeliveryMetrics;
 pub use delivery::EndpointMetrics;
 pub use delivery::OnItsWay;
 pub use ledger::LedgerFamilies;
+pub use listener::ListenerMetrics;
+pub use log::LogMetrics;
 pub use memory::MemoryMetrics;
 pub use placement::PlacedIn;
+pub use sink::FileMetrics;
 pub use sink::SinkMetrics;
 pub use somatic::SomaticMetrics;
 pub use source::PivotCause;
@@ -57,11 +63,18 @@ pub struct Metrics {
     pub edge_bytes: IntGaugeVec,
     /// Panics and failures after which a component was started again.
     pub restarts: IntCounterVec,
+    /// 1 for a component that failed and waits to be started again.
+    pub failed: IntGaugeVec,
     /// Reloads by result.
     pub reloads: IntCounterVec,
+    /// Requests in directories that are no vaults of the configuration.
+    pub vault_left: IntGaugeVec,
     /// Bytes that the buffer pool keeps for later.
     pub memory_idle: IntGauge,
+    /// What became of log lines.
+    pub log: LogMetrics,
     deliveries: DeliveryFamilies,
+    listeners: ListenerFamilies,
     memory: MemoryFamilies,
     sources: SourceFamilies,
     sinks: SinkFamilies,
@@ -119,13 +132,25 @@ impl Metrics {
                 &["component"],
                 "Times a component failed or panicked and was started again.",
             ),
+            failed: b.gauge(
+                "component_failed",
+                &["component"],
+                "1 while a component has failed, or cannot be started yet, and is tried again.",
+            ),
             reloads: b.counter(
                 "config_reloads_total",
                 &["result"],
                 "Configuration reloads by result.",
             ),
+            vault_left: b.gauge(
+                "vault_left_requests",
+                &["dir"],
+                "Requests that wait in a directory that is no vault of the configuration.",
+            ),
             memory_idle: b.memory_idle(),
+            log: b.log(),
             deliveries: b.deliveries(),
+            listeners: b.listeners(),
             memory: b.memory(),
             sources: b.sources(),
             sinks: b.sinks(),

@@ -23,7 +23,18 @@ pub struct SinkMetrics {
     pub partially_rejected: IntCounter,
 }
 
+/// The counters of a sink that writes files.
+#[derive(Clone)]
+pub struct FileMetrics {
+    /// Files opened again because they were moved or removed.
+    pub reopened: IntCounter,
+    /// Bytes of lines that were in files when these were removed.
+    pub removed_bytes: IntCounter,
+}
+
 pub(super) struct SinkFamilies {
+    reopened: IntCounterVec,
+    removed_bytes: IntCounterVec,
     requests: IntCounterVec,
     records: IntCounterVec,
     bytes: IntCounterVec,
@@ -36,6 +47,14 @@ impl Builder {
     pub(super) fn sinks(&self) -> SinkFamilies {
         let counter = |name: &str, help: &str| self.counter(name, &["sink"], help);
         SinkFamilies {
+            reopened: counter(
+                "sink_files_reopened_total",
+                "Files opened again because somebody moved or removed them.",
+            ),
+            removed_bytes: counter(
+                "sink_removed_bytes_total",
+                "Bytes in files that somebody removed while a sink wrote to them.",
+            ),
             requests: counter("sink_requests_total", "Requests delivered."),
             records: counter("sink_records_total", "Records delivered."),
             bytes: counter("sink_sent_bytes_total", "Protobuf bytes delivered."),
@@ -50,6 +69,15 @@ impl Builder {
 }
 
 impl Metrics {
+    /// The counters of a sink that writes files.
+    #[must_use]
+    pub fn sink_file(&self, id: &str) -> FileMetrics {
+        FileMetrics {
+            reopened: self.sinks.reopened.with_label_values(&[id]),
+            removed_bytes: self.sinks.removed_bytes.with_label_values(&[id]),
+        }
+    }
+
     /// The counters of a sink.
     #[must_use]
     pub fn sink(&self, id: &str) -> SinkMetrics {

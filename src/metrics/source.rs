@@ -59,7 +59,7 @@ impl PivotCause {
 pub enum RefusalCause {
     /// Not OTLP, or not decodable.
     Invalid,
-    /// Over a size limit.
+    /// Over a limit of size, compression ratio, records or resources.
     TooLarge,
     /// Wrong content type, encoding, method or path.
     Unsupported,
@@ -67,17 +67,20 @@ pub enum RefusalCause {
     Busy,
     /// The sender went silent in the middle of it.
     Stalled,
+    /// The time that the sender gave it was over.
+    Late,
     /// A backend refused it for good.
     Rejected,
 }
 
 impl RefusalCause {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Invalid,
         Self::TooLarge,
         Self::Unsupported,
         Self::Busy,
         Self::Stalled,
+        Self::Late,
         Self::Rejected,
     ];
 
@@ -88,6 +91,7 @@ impl RefusalCause {
             Self::Unsupported => "unsupported",
             Self::Busy => "busy",
             Self::Stalled => "stalled",
+            Self::Late => "late",
             Self::Rejected => "rejected",
         }
     }

@@ -2,6 +2,8 @@
 
 use prometheus::IntCounter;
 use prometheus::IntCounterVec;
+use prometheus::IntGauge;
+use prometheus::IntGaugeVec;
 
 use crate::metrics::Builder;
 use crate::metrics::Metrics;
@@ -13,6 +15,8 @@ pub(super) struct TransformFamilies {
     joined_requests: IntCounterVec,
     divided_requests: IntCounterVec,
     routed: IntCounterVec,
+    is_shed: IntGaugeVec,
+    shed_records: IntCounterVec,
 }
 
 impl Builder {
@@ -48,6 +52,16 @@ impl Builder {
                 &["transform", "output"],
                 "Records that matched an output of a transform, whether somebody reads it or not.",
             ),
+            is_shed: self.gauge(
+                "transform_shed",
+                &["transform"],
+                "1 while a transform is left out because of the zone.",
+            ),
+            shed_records: self.counter(
+                "transform_shed_records_total",
+                &["transform"],
+                "Records that passed a transform by while it was left out.",
+            ),
         }
     }
 }
@@ -81,6 +95,18 @@ impl Metrics {
     #[must_use]
     pub fn routed(&self, id: &str, output: &str) -> IntCounter {
         self.transforms.routed.with_label_values(&[id, output])
+    }
+
+    /// Whether a transform is left out.
+    #[must_use]
+    pub fn is_shed(&self, id: &str) -> IntGauge {
+        self.transforms.is_shed.with_label_values(&[id])
+    }
+
+    /// The records that passed a transform by while it was left out.
+    #[must_use]
+    pub fn shed_records(&self, id: &str) -> IntCounter {
+        self.transforms.shed_records.with_label_values(&[id])
     }
 
     /// What a pattern of a transform has redacted; patterns come from the configuration.

@@ -23,7 +23,7 @@ pub struct VaultMetrics {
     pub dead_lettered: IntCounter,
     /// Stored records found corrupt.
     pub corrupt: IntGauge,
-    /// Acknowledged requests that recovery missed.
+    /// Acknowledged requests that are gone.
     pub lost: IntGauge,
     /// Requests dropped because the vault was full and was told to.
     pub dropped: IntGauge,
@@ -41,6 +41,8 @@ pub struct VaultMetrics {
     pub full: IntGauge,
     /// Whether the vault cannot write.
     pub failed: IntGauge,
+    /// Requests kept for sinks that are no longer in the configuration, by vault and sink.
+    pub kept_for_removed: IntGaugeVec,
 }
 
 pub(super) struct VaultFamilies {
@@ -57,6 +59,7 @@ pub(super) struct VaultFamilies {
     max_bytes: IntGaugeVec,
     full: IntGaugeVec,
     failed: IntGaugeVec,
+    kept_for_removed: IntGaugeVec,
     replayed: IntCounterVec,
     dead_lettered: IntCounterVec,
 }
@@ -70,7 +73,10 @@ impl Builder {
             staged_bytes: gauge("vault_staged_bytes", "Bytes waiting for the vault's writer."),
             backlog: gauge("vault_backlog_requests", "Requests that are not yet replayed."),
             corrupt: gauge("vault_corrupt_records", "Stored requests found corrupt since start."),
-            lost: gauge("vault_lost_records", "Acknowledged requests missing when it was opened."),
+            lost: gauge(
+                "vault_lost_records",
+                "Acknowledged requests missing when it was opened, or since.",
+            ),
             dropped: gauge(
                 "vault_dropped_records",
                 "Requests deleted undelivered because the vault was full and is told to drop.",
@@ -91,6 +97,11 @@ impl Builder {
             max_bytes: gauge("vault_max_bytes", "The limit of the bytes of disk in use."),
             full: gauge("vault_full", "1 while the vault has no room on its disk or in max_size."),
             failed: gauge("vault_failed", "1 while the vault cannot write."),
+            kept_for_removed: self.gauge(
+                "vault_kept_for_removed_sinks_requests",
+                &["vault", "sink"],
+                "Requests that the vault keeps for a sink that is no longer in the configuration.",
+            ),
             replayed: counter("vault_replayed_total", "Requests replayed and delivered."),
             dead_lettered: counter(
                 "vault_dead_lettered_total",
@@ -101,6 +112,30 @@ impl Builder {
 }
 
 impl Metrics {
+    /// Forgets what a vault that is closed had.
+    pub fn forget_vault(&self, id: &str) {
+        let families = &self.vaults;
+        let gauges = [
+            &families.used_bytes,
+            &families.staged_bytes,
+            &families.backlog,
+            &families.corrupt,
+            &families.lost,
+            &families.dropped,
+            &families.quarantined,
+            &families.suspect,
+            &families.unread,
+            &families.commit_micros,
+            &families.max_bytes,
+            &families.full,
+            &families.failed,
+        ];
+        for gauge in gauges {
+            // One that was never set is not there.
+            let _removed = gauge.remove_label_values(&[id]);
+        }
+    }
+
     /// The metrics of a vault.
     #[must_use]
     pub fn vault(&self, id: &str) -> VaultMetrics {
@@ -119,6 +154,7 @@ impl Metrics {
             max_bytes: families.max_bytes.with_label_values(&[id]),
             full: families.full.with_label_values(&[id]),
             failed: families.failed.with_label_values(&[id]),
+            kept_for_removed: families.kept_for_removed.clone(),
             replayed: families.replayed.with_label_values(&[id]),
             dead_lettered: families.dead_lettered.with_label_values(&[id]),
         }

@@ -1,4 +1,5 @@
-//! One part's share of the memory: how many bytes it may use, and how many it does.
+//! One part's share of the memory: how many bytes it may use, how many it does, and the grants that
+//! use them.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -7,8 +8,6 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::Notify;
 use tokio::sync::Semaphore;
-
-use crate::pool::grant::Grant;
 
 /// A share of the memory, in bytes.
 ///
@@ -29,6 +28,14 @@ pub struct Budget {
     freed: Notify,
     /// Into how many portions it is divided.
     portions: AtomicU64,
+}
+
+/// So many bytes of a [`Budget`]; dropping it gives them back.
+#[derive(Debug)]
+#[must_use = "dropping a grant gives its bytes back"]
+pub struct Grant {
+    budget: Arc<Budget>,
+    bytes: u64,
 }
 
 /// A queue: the first in it waits for room, the others in order for the place of the first.
@@ -129,19 +136,19 @@ impl Budget {
     }
 
     /// Adds to a grant that has `own` bytes, if there is room.
-    pub(super) fn try_grow(&self, own: u64, more: u64) -> bool {
+    fn try_grow(&self, own: u64, more: u64) -> bool {
         self.growers.is_empty() && self.admit(own, more)
     }
 
     /// Adds to a grant that has `own` bytes, before anybody gets a new one.
-    pub(super) async fn grow(&self, own: u64, more: u64) {
+    async fn grow(&self, own: u64, more: u64) {
         if !self.try_grow(own, more) {
             self.wait(&self.growers, || self.admit(own, more)).await;
         }
     }
 
     /// Takes bytes back.
-    pub(super) fn give_back(&self, bytes: u64) {
+    fn give_back(&self, bytes: u64) {
         if 0 < bytes {
             self.used.fetch_sub(bytes, Ordering::SeqCst);
             self.ring();
@@ -198,5 +205,54 @@ impl Drop for Place<'_> {
         self.lane.len.fetch_sub(1, Ordering::SeqCst);
         // Who has only waited for this one to go looks again.
         self.budget.ring();
+    }
+}
+
+impl Grant {
+    /// The bytes are booked already.
+    const fn new(budget: Arc<Budget>, bytes: u64) -> Self {
+        Self { budget, bytes }
+    }
+
+    /// How many bytes it holds.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Takes more bytes if there is room; new grants that wait have no precedence.
+    #[must_use]
+    pub fn try_grow(&mut self, more: u64) -> bool {
+        let is_grown = self.budget.try_grow(self.bytes, more);
+        if is_grown {
+            self.bytes += more;
+        }
+        is_grown
+    }
+
+    /// Takes more bytes, and waits for them. May be dropped half-way: the grant is then as it was.
+    pub async fn grow(&mut self, more: u64) {
+        self.budget.grow(self.bytes, more).await;
+        self.bytes += more;
+    }
+
+    /// Gives back what is above so many bytes.
+    pub fn shrink_to(&mut self, bytes: u64) {
+        let excess = self.bytes.saturating_sub(bytes);
+        self.bytes -= excess;
+        self.budget.give_back(excess);
+    }
+
+    /// Makes a grant of its own of so many of its bytes, or of all if it has fewer.
+    pub fn split(&mut self, bytes: u64) -> Self {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        Self { budget: Arc::clone(&self.budget), bytes }
+    }
+}
+
+impl Drop for Grant {
+    fn drop(&mut self) {
+        self.budget.give_back(self.bytes);
     }
 }

@@ -1,15 +1,11 @@
 //! The memory of one process: a share for each part, and the pool they take buffers from.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
+use tokio::sync::Notify;
 
 use crate::pool::budget::Budget;
-use crate::pool::slabs::Pool;
-
-/// How often the system gets back the buffers that nobody needed.
-const TRIM_EVERY: Duration = Duration::from_secs(10);
+use crate::pool::buffer::Pool;
 
 /// How many bytes each part may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,12 +14,12 @@ pub struct Limits {
     pub ingest: u64,
     /// Batches that wait in edges.
     pub edges: u64,
+    /// What transforms take beside the requests that they work on.
+    pub processing: u64,
     /// Requests on their way into a vault.
     pub vault: u64,
     /// Requests on their way out of a vault.
     pub replay: u64,
-    /// Segments on their way to a store.
-    pub s3: u64,
 }
 
 /// The shares of a process and its pool.
@@ -33,20 +29,27 @@ pub struct Memory {
     pub ingest: Arc<Budget>,
     /// Batches that wait in edges.
     pub edges: Arc<Budget>,
+    /// What transforms take beside the requests that they work on.
+    pub processing: Arc<Budget>,
     /// Requests on their way into a vault.
     pub vault: Arc<Budget>,
     /// Requests on their way out of a vault.
     pub replay: Arc<Budget>,
-    /// Segments on their way to a store.
-    pub s3: Arc<Budget>,
     /// Where buffers come from.
     pub pool: Arc<Pool>,
+    /// Memory is short: idle memory goes back to the system now.
+    pub(super) short: Notify,
 }
 
 impl Limits {
     /// As good as none.
-    pub const NONE: Self =
-        Self { ingest: u64::MAX, edges: u64::MAX, vault: u64::MAX, replay: u64::MAX, s3: u64::MAX };
+    pub const NONE: Self = Self {
+        ingest: u64::MAX,
+        edges: u64::MAX,
+        processing: u64::MAX,
+        vault: u64::MAX,
+        replay: u64::MAX,
+    };
 
     /// The pool keeps an eighth of what requests may use: enough for the steady state, and little
     /// beside the budget.
@@ -62,30 +65,25 @@ impl Memory {
         Arc::new(Self {
             ingest: Budget::new("ingest", limits.ingest),
             edges: Budget::new("edges", limits.edges),
+            processing: Budget::new("processing", limits.processing),
             vault: Budget::new("vault", limits.vault),
             replay: Budget::new("replay", limits.replay),
-            s3: Budget::new("s3", limits.s3),
             pool: Pool::new(limits.idle_bytes()),
+            short: Notify::new(),
         })
     }
 
     /// The shares, in the order in which they are shown.
     pub fn each(&self) -> impl Iterator<Item = &Arc<Budget>> {
-        [&self.ingest, &self.edges, &self.vault, &self.replay, &self.s3].into_iter()
+        let Self { ingest, edges, processing, vault, replay, .. } = self;
+        [ingest, edges, processing, vault, replay].into_iter()
     }
 
     /// The shares whose fill is pressure, with how full they are in thousandths. The others are not:
-    /// edges are sensed each for itself, staging is taken once for as long as a vault is open, and
-    /// replay fills its share whenever there is something to replay.
+    /// edges are sensed each for itself, what is processed is done in a moment, staging is taken once for as
+    /// long as a vault is open, and replay fills its share whenever there is something to replay.
     pub fn pressing(&self) -> impl Iterator<Item = (&'static str, u32)> {
-        [&self.ingest, &self.s3].into_iter().map(|share| (share.name(), share.permille()))
-    }
-
-    /// Gives buffers that nobody needs back to the system, until stopped.
-    pub async fn tend(self: Arc<Self>, stop: CancellationToken) {
-        while tokio::time::timeout(TRIM_EVERY, stop.cancelled()).await.is_err() {
-            self.pool.trim();
-        }
+        [&self.ingest].into_iter().map(|share| (share.name(), share.permille()))
     }
 
     /// The limits in force.
@@ -94,9 +92,9 @@ impl Memory {
         Limits {
             ingest: self.ingest.limit(),
             edges: self.edges.limit(),
+            processing: self.processing.limit(),
             vault: self.vault.limit(),
             replay: self.replay.limit(),
-            s3: self.s3.limit(),
         }
     }
 
@@ -104,9 +102,9 @@ impl Memory {
     pub fn set_limits(&self, limits: &Limits) {
         self.ingest.set_limit(limits.ingest);
         self.edges.set_limit(limits.edges);
+        self.processing.set_limit(limits.processing);
         self.vault.set_limit(limits.vault);
         self.replay.set_limit(limits.replay);
-        self.s3.set_limit(limits.s3);
         self.pool.set_idle_max(limits.idle_bytes());
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::pool::budget::Budget;
-use crate::pool::grant::Grant;
+use crate::pool::budget::Grant;
 
 /// One of the equal portions of a [`Budget`]; there are as many as are alive.
 ///

@@ -19,6 +19,7 @@ mod recorder;
 mod sensor;
 #[cfg(test)]
 mod tests;
+mod trouble;
 mod vitals;
 mod watch;
 mod watchdog;
@@ -36,6 +37,7 @@ pub use sensor::{
     DiskSensor, FakeSensor, LagSensor, MemoryBudget, MemorySensor, Roots, Sensors, StallSensor,
     used_disk_permille,
 };
+pub use trouble::{Outage, Trouble, Troubles};
 pub use vitals::{Vital, Vitals};
 pub use watch::{OverrideCommand, Somatic, ZoneReport, ZoneWatch};
 pub use watchdog::{News, Stall, Watchdog};

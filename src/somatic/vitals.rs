@@ -16,6 +16,7 @@ use super::reading::Readings;
 use super::reading::Sense;
 use super::reading::Sensor;
 use super::reading::permille;
+use super::trouble::Troubles;
 
 /// A number that is not known.
 const UNKNOWN: u32 = u32::MAX;
@@ -56,6 +57,8 @@ pub struct Vitals {
     numbers: Mutex<Vec<Entry>>,
     /// What they have to do.
     pub duties: Duties,
+    /// Why what is out is out.
+    pub troubles: Troubles,
 }
 
 impl Vitals {

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
 use async_trait::async_trait;
+use gophership_otlp::demo::demo_logs;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::MissedTickBehavior;
@@ -27,7 +28,6 @@ use crate::flow::Acceptor;
 use crate::flow::AckLevel;
 use crate::flow::Output;
 use crate::flow::accept::Waits;
-use crate::otlp::demo::demo_logs;
 use crate::pool::Budget;
 
 /// How often a batch is made.

@@ -1,8 +1,11 @@
 //! From configuration to pieces: components built, nothing spawned, nothing connected.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+
+use tokio::sync::watch;
 
 use super::wiring::Wiring;
 use crate::config::ComponentId;
@@ -50,17 +53,30 @@ pub struct Shared {
     pub listeners: Arc<Listeners>,
     /// The memory that they may use.
     pub memory: Arc<Memory>,
+    /// Counts how often files that are written are to be opened again.
+    pub reopen: Arc<watch::Sender<u64>>,
 }
 
 impl Shared {
     /// What nothing is known of yet: no wiring, no open vault, no listener.
     #[must_use]
     pub fn new(zone: ZoneWatch, memory: Arc<Memory>, on_loss: OnLoss) -> Self {
-        let wiring = Arc::new(Wiring::default());
+        Self::with_metrics(zone, memory, on_loss, Metrics::new())
+    }
+
+    /// The same, with figures that others show too.
+    #[must_use]
+    pub fn with_metrics(
+        zone: ZoneWatch,
+        memory: Arc<Memory>,
+        on_loss: OnLoss,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let wiring = Arc::new(Wiring::new(Arc::clone(&metrics)));
         Self {
             ledgers: Ledgers::leak(),
             lanes: Arc::clone(wiring.lanes()),
-            metrics: Metrics::new(),
+            metrics,
             zone,
             vitals: Arc::default(),
             governor: Arc::default(),
@@ -69,7 +85,13 @@ impl Shared {
             vaults: Arc::new(Vaults::new(on_loss)),
             listeners: Arc::default(),
             memory,
+            reopen: Arc::new(watch::Sender::new(0)),
         }
+    }
+
+    /// Lets every sink that writes files open them again.
+    pub fn reopen_files(&self) {
+        self.reopen.send_modify(|count| *count += 1);
     }
 
     /// What one component is built with.
@@ -88,6 +110,7 @@ impl Shared {
             vaults: Arc::clone(&self.vaults),
             listeners: Arc::clone(&self.listeners),
             memory: Arc::clone(&self.memory),
+            reopen: self.reopen.subscribe(),
             data_dir: data_dir.to_owned(),
         }
     }
@@ -118,6 +141,8 @@ pub struct Pieces {
     pub(super) sources: BTreeMap<ComponentId, Box<dyn Source>>,
     pub(super) transforms: BTreeMap<ComponentId, Box<dyn Transform>>,
     pub(super) sinks: BTreeMap<ComponentId, Box<dyn Sink>>,
+    /// Sinks whose output is not there yet: they are tried again while everything else runs.
+    pub(super) late: BTreeSet<ComponentId>,
 }
 
 impl Blueprint {
@@ -152,7 +177,8 @@ impl Blueprint {
         self.config.sinks.get(id).is_some_and(|sink| sink.config.is_vault())
     }
 
-    /// Builds the named components: vaults first, because others read them, and sources last.
+    /// Builds the named components: vaults first, because others read them, and sources last. A sink, but
+    /// no vault, that cannot be built for a reason that may pass is tried again later.
     ///
     /// # Errors
     ///
@@ -166,7 +192,14 @@ impl Blueprint {
         let (vaults, others): (Vec<_>, Vec<_>) = wanted.iter().partition(|id| self.is_vault(id));
         for id in vaults.into_iter().chain(others.iter().copied()) {
             if self.config.sinks.contains_key(id) {
-                pieces.sinks.insert(id.clone(), self.sink(id).await.map_err(at(id))?);
+                match self.sink(id).await {
+                    Ok(sink) => drop(pieces.sinks.insert(id.clone(), sink)),
+                    Err(error) if error.may_pass() && !self.is_vault(id) => {
+                        tracing::error!(component = %id, %error, "Sink is not ready; it is tried again.");
+                        pieces.late.insert(id.clone());
+                    }
+                    Err(error) => return Err(at(id)(error)),
+                }
             }
         }
         for id in &others {

@@ -209,14 +209,33 @@ impl Graph {
 
     fn collect<'a>(&'a self, output: &OutputId, zone: Zone, found: &mut Vec<&'a ComponentId>) {
         for reader in self.readers(output) {
-            match self.roles.get(reader) {
-                Some(Role::Transform { shed_in: Some(from), .. }) if zone >= *from => {
-                    self.collect(&OutputId::from(reader.clone()), zone, found);
-                }
-                _ if !found.contains(&reader) => found.push(reader),
-                _ => {}
+            if self.is_shed(reader, zone) {
+                self.collect(&OutputId::from(reader.clone()), zone, found);
+            } else if !found.contains(&reader) {
+                found.push(reader);
             }
         }
+    }
+
+    fn is_shed(&self, id: &ComponentId, zone: Zone) -> bool {
+        let role = self.roles.get(id);
+        matches!(role, Some(Role::Transform { shed_in: Some(from), .. }) if *from <= zone)
+    }
+
+    /// All transforms that are left out in a zone.
+    pub fn shed(&self, zone: Zone) -> impl Iterator<Item = &ComponentId> {
+        self.roles.keys().filter(move |id| self.is_shed(id, zone))
+    }
+
+    /// The transforms that the batches of an output pass by in a zone.
+    #[must_use]
+    pub fn passed_by(&self, output: &OutputId, zone: Zone) -> BTreeSet<&ComponentId> {
+        let mut found = BTreeSet::new();
+        for reader in self.readers(output).iter().filter(|reader| self.is_shed(reader, zone)) {
+            found.insert(reader);
+            found.extend(self.passed_by(&OutputId::from(reader.clone()), zone));
+        }
+        found
     }
 }
 
@@ -224,18 +243,19 @@ impl Graph {
 mod tests {
     use super::*;
 
-    fn destinations(id: &str, zone: Zone) -> Vec<String> {
-        let yaml = "
+    const SHEDDING: &str = "
 sources:
   in: { type: demo }
 transforms:
-  a: { type: filter, inputs: [in], drop: [{ signal: logs }], shed_in: yellow }
-  b: { type: filter, inputs: [a], drop: [{ signal: logs }], shed_in: red }
+  a: { type: enrich, inputs: [in], record: { x: y }, shed_in: yellow }
+  b: { type: enrich, inputs: [a], record: { x: y }, shed_in: red }
 sinks:
   one: { type: blackhole, inputs: [b] }
   two: { type: blackhole, inputs: [a, b] }
 ";
-        let config = crate::config::load_text("test", yaml, &|_| None).unwrap();
+
+    fn destinations(id: &str, zone: Zone) -> Vec<String> {
+        let config = crate::config::load_text("test", SHEDDING, &|_| None).unwrap();
         let graph = Graph::new(&config);
         graph
             .destinations(&id.parse::<ComponentId>().unwrap().into(), zone)
@@ -277,6 +297,20 @@ sinks:
         assert_eq!(destinations("a", Zone::Green), ["b", "two"]);
         assert_eq!(destinations("in", Zone::Yellow), ["b", "two"]);
         assert_eq!(destinations("in", Zone::Red), ["one", "two"]);
+    }
+
+    #[test]
+    fn what_is_left_out_behind_what_is_left_out_is_passed_by_too() {
+        let config = crate::config::load_text("test", SHEDDING, &|_| None).unwrap();
+        let graph = Graph::new(&config);
+        let passed_by = |id: &str, zone| -> Vec<String> {
+            let output = OutputId::from(id.parse::<ComponentId>().unwrap());
+            graph.passed_by(&output, zone).into_iter().map(ToString::to_string).collect()
+        };
+        assert!(passed_by("in", Zone::Green).is_empty());
+        assert_eq!(passed_by("in", Zone::Yellow), ["a"]);
+        assert_eq!(passed_by("in", Zone::Red), ["a", "b"]);
+        assert_eq!(passed_by("a", Zone::Red), ["b"]);
     }
 
     const ROUTED: &str = "

@@ -7,6 +7,8 @@ mod builder;
 mod flight;
 mod graph;
 mod passing;
+mod places;
+mod processing;
 mod reload;
 mod routes;
 mod running;

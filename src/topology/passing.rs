@@ -3,11 +3,13 @@
 use std::time::Duration;
 use std::time::Instant;
 
+use super::processing::Processing;
 use crate::config::running::RunError;
 use crate::config::running::Transform;
 use crate::event::Batch;
 use crate::event::Lanes;
 use crate::event::Origin;
+use crate::event::Pieces;
 use crate::flow::EdgeReceiver;
 use crate::flow::Full;
 use crate::flow::Output;
@@ -30,15 +32,21 @@ pub(super) async fn run_transform(
     transform: Box<dyn Transform>,
     input: EdgeReceiver,
     outlets: Outlets,
+    processing: Processing,
 ) -> Result<(), RunError> {
     match outlets {
-        Outlets::One(output) => pass_on(transform, input, output).await,
-        Outlets::Several(outputs) => share_out(transform, input, outputs).await,
+        Outlets::One(output) => pass_on(transform, input, output, processing).await,
+        Outlets::Several(outputs) => share_out(transform, input, outputs, processing).await,
     }
     Ok(())
 }
 
-async fn pass_on(mut transform: Box<dyn Transform>, mut input: EdgeReceiver, output: Output) {
+async fn pass_on(
+    mut transform: Box<dyn Transform>,
+    mut input: EdgeReceiver,
+    output: Output,
+    processing: Processing,
+) {
     loop {
         let received = match transform.due() {
             None => Ok(input.recv().await),
@@ -46,11 +54,7 @@ async fn pass_on(mut transform: Box<dyn Transform>, mut input: EdgeReceiver, out
         };
         let is_end = matches!(received, Ok(None));
         match received {
-            Ok(Some(batch)) => {
-                if let Some(batch) = transform.apply(batch) {
-                    send_on(&output, batch, Duration::ZERO).await;
-                }
-            }
+            Ok(Some(batch)) => apply(&mut transform, batch, &output, &processing).await,
             Ok(None) => transform.finish(),
             Err(_due) => {}
         }
@@ -63,18 +67,50 @@ async fn pass_on(mut transform: Box<dyn Transform>, mut input: EdgeReceiver, out
     }
 }
 
+/// Takes a batch through a transform with one output, in pieces if need be.
+async fn apply(
+    transform: &mut Box<dyn Transform>,
+    batch: Batch,
+    output: &Output,
+    processing: &Processing,
+) {
+    let mut pieces = Pieces::of(batch);
+    let mut within = Duration::ZERO;
+    while let Some(batch) = processing.next(&mut pieces) {
+        let need = transform.need_bytes(batch.cost_bytes(), batch.records());
+        let mut work = |batch, room| transform.apply_within(batch, room);
+        if let Some(batch) = processing.on(batch, need, &mut pieces, &mut work).await.flatten() {
+            send_on(output, batch, within).await;
+        }
+        within = PART_WITHIN;
+        if pieces.is_empty() {
+            return;
+        }
+        // What a piece makes ready goes on before the next one, or all of it would be held.
+        while let Some(batch) = transform.ready(Instant::now()) {
+            send_on(output, batch, PART_WITHIN).await;
+        }
+    }
+}
+
 async fn share_out(
     mut transform: Box<dyn Transform>,
     mut input: EdgeReceiver,
     outputs: Vec<Output>,
+    processing: Processing,
 ) {
     let mut reach: Vec<Lanes> = Vec::with_capacity(outputs.len());
     let mut parts = Vec::new();
     while let Some(batch) = input.recv().await {
         reach.clear();
         reach.extend(outputs.iter().map(Output::behind));
-        transform.share_out(batch, &reach, &mut parts);
-        send_parts(&outputs, &mut parts).await;
+        let mut pieces = Pieces::of(batch);
+        while let Some(batch) = processing.next(&mut pieces) {
+            let need = transform.need_bytes(batch.cost_bytes(), batch.records());
+            let mut work = |batch, room| transform.share_out(batch, &reach, &mut parts, room);
+            processing.on(batch, need, &mut pieces, &mut work).await;
+            send_parts(&outputs, &mut parts).await;
+        }
     }
 }
 

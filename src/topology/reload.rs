@@ -26,6 +26,7 @@ use crate::config::ComponentId;
 use crate::config::Config;
 use crate::config::ConfigDiff;
 use crate::config::Resource;
+use crate::config::SectionDiff;
 use crate::config::Site;
 
 /// The outcome per component; one that was replaced has two lines.
@@ -66,30 +67,40 @@ impl Plan {
     fn new(old: &Config, new: &Config) -> Self {
         let diff = ConfigDiff::between(old, new);
         let sections = [&diff.sources, &diff.transforms, &diff.sinks];
-        let mut changed: BTreeSet<ComponentId> =
-            sections.iter().flat_map(|section| section.changed.iter().cloned()).collect();
-        let reopened: BTreeSet<ComponentId> =
-            changed.iter().filter(|id| share_storage(old, new, id)).cloned().collect();
-        // Whoever reads a vault that is opened anew must be built anew as well.
-        let reads = |config: &Config, id: &ComponentId, vaults: &BTreeSet<ComponentId>| {
-            let source = config.sources.get(id).and_then(|source| source.config.replays());
-            source.is_some_and(|vault| vaults.contains(vault))
+        let all_of = |set: fn(&SectionDiff) -> &BTreeSet<ComponentId>| -> BTreeSet<ComponentId> {
+            sections.iter().flat_map(|section| set(section).iter().cloned()).collect()
         };
-        changed.extend(old.sources.keys().filter(|id| reads(old, id, &reopened)).cloned());
+        let (added, removed) = (all_of(|it| &it.added), all_of(|it| &it.removed));
+        let mut changed = all_of(|it| &it.changed);
+        // A vault is closed before another of its name is opened, be it elsewhere: whoever reads it must
+        // not go on with the old one.
+        let reopened: BTreeSet<ComponentId> =
+            changed.iter().filter(|id| is_vault(old, id) || is_vault(new, id)).cloned().collect();
+        let reads = |config: &Config, id: &ComponentId| {
+            let source = config.sources.get(id).and_then(|source| source.config.replays());
+            source.is_some_and(|vault| reopened.contains(vault))
+        };
+        changed.extend(old.sources.keys().filter(|id| reads(old, id)).cloned());
         changed.retain(|id| has(new, id));
-        // Two readers of one cursor would not know of each other: the old one ends first.
-        let is_reader = |id: &&ComponentId| replays(old, id);
-        let mut end_first = reopened.clone();
-        end_first.extend(changed.iter().filter(is_reader).cloned());
 
-        let added = sections.iter().flat_map(|section| &section.added);
-        let build: BTreeSet<ComponentId> = added.chain(&changed).cloned().collect();
-        let is_late = |id: &&ComponentId| end_first.contains(*id) || reads(new, id, &reopened);
-        let build_late: Vec<ComponentId> = build.iter().filter(is_late).cloned().collect();
+        let build: BTreeSet<ComponentId> = added.union(&changed).cloned().collect();
+        let ends: BTreeSet<ComponentId> =
+            removed.union(&changed).filter(|id| has(old, id)).cloned().collect();
+        // Two writers of one file, or two readers of one cursor, would not know of each other.
+        let wanted: Vec<Resource> = build.iter().flat_map(|id| storage(new, id)).collect();
+        let has_wanted = |id: &ComponentId| storage(old, id).iter().any(|it| wanted.contains(it));
+        let is_first =
+            |id: &&ComponentId| reopened.contains(*id) || replays(old, id) || has_wanted(id);
+        let end_first: BTreeSet<ComponentId> = ends.iter().filter(is_first).cloned().collect();
+        let freed: Vec<Resource> = end_first.iter().flat_map(|id| storage(old, id)).collect();
+        let waits = |id: &&ComponentId| {
+            end_first.contains(*id)
+                || replays(new, id)
+                || storage(new, id).iter().any(|it| freed.contains(it))
+        };
+        let build_late: Vec<ComponentId> = build.iter().filter(waits).cloned().collect();
         let build_first = build.into_iter().filter(|id| !build_late.contains(id)).collect();
-        let removed = sections.iter().flat_map(|section| &section.removed);
-        let ends = removed.chain(&changed).filter(|id| has(old, id));
-        let end_last = ends.filter(|id| !end_first.contains(*id)).cloned().collect();
+        let end_last = ends.into_iter().filter(|id| !end_first.contains(id)).collect();
         Self { build_first, build_late, end_first, end_last }
     }
 }
@@ -100,15 +111,15 @@ fn has(config: &Config, id: &ComponentId) -> bool {
         || config.sinks.contains_key(id)
 }
 
-/// Whether the old and the new form of a sink write to the same place.
-fn share_storage(old: &Config, new: &Config, id: &ComponentId) -> bool {
-    let storage = |config: &Config| -> Vec<Resource> {
-        let resources = config.sinks.get(id).map(|sink| sink.config.resources(&site(config, id)));
-        let is_storage = |resource: &Resource| !matches!(resource, Resource::Tcp(_));
-        resources.unwrap_or_default().into_iter().filter(is_storage).collect()
-    };
-    let before = storage(old);
-    storage(new).iter().any(|resource| before.contains(resource))
+/// The directories and files that a sink writes to.
+fn storage(config: &Config, id: &ComponentId) -> Vec<Resource> {
+    let resources = config.sinks.get(id).map(|sink| sink.config.resources(&site(config, id)));
+    let is_storage = |resource: &Resource| !matches!(resource, Resource::Tcp(_));
+    resources.unwrap_or_default().into_iter().filter(is_storage).collect()
+}
+
+fn is_vault(config: &Config, id: &ComponentId) -> bool {
+    config.sinks.get(id).is_some_and(|sink| sink.config.is_vault())
 }
 
 fn site<'a>(config: &'a Config, id: &'a ComponentId) -> Site<'a> {
@@ -142,9 +153,18 @@ impl RunningTopology {
         let first = first.inspect_err(|_| self.keep_limits())?;
         let mut connected = self.connect(&config, first);
         self.end(&plan.end_first, grace, &mut outcomes).await;
-        match blueprint.build(&plan.build_late).await {
+        let late = match blueprint.build(&plan.build_late).await {
+            Ok(pieces) => {
+                self.rename_lanes(&config);
+                self.prepare_places(&config).await.map(|()| pieces)
+            }
+            Err(failed) => Err(failed),
+        };
+        match late {
             Ok(pieces) => connected.join(self.connect(&config, pieces)),
             Err(failed) => {
+                // What was built lets go of its directories and files first.
+                drop(connected);
                 self.keep_limits();
                 return Err(self.restore(&plan.end_first, failed).await);
             }
@@ -165,6 +185,7 @@ impl RunningTopology {
         self.shared.listeners.retain(&sockets(&config));
         stop_sources(&old, &ending);
         finish_all(ending, Instant::now() + grace, &mut outcomes).await;
+        self.settle_places();
         Ok(ReloadReport { outcomes })
     }
 
@@ -203,6 +224,10 @@ impl RunningTopology {
         let ids: Vec<ComponentId> = ids.iter().cloned().collect();
         match blueprint.build(&ids).await {
             Ok(pieces) => {
+                // The sinks of this configuration have places already: nothing new is written.
+                if let Err(error) = self.prepare_places(&config).await {
+                    tracing::error!(%error, "Cannot save the place of a sink in its vault.");
+                }
                 let connected = self.connect(&config, pieces);
                 self.shared.wiring.rewire(
                     Graph::new(&config),
@@ -210,6 +235,7 @@ impl RunningTopology {
                     connected.outlets.clone(),
                 );
                 self.start(&blueprint, connected);
+                self.settle_places();
                 ReloadError::Piece(failed)
             }
             Err(restore) => ReloadError::Lost { failed, restore },

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use prometheus::IntCounter;
+
 use super::graph::Graph;
 use super::graph::Role;
 use crate::config::ComponentId;
@@ -14,6 +16,7 @@ use crate::flow::Pivot;
 use crate::flow::RouteTable;
 use crate::flow::Target;
 use crate::flow::Way;
+use crate::metrics::Metrics;
 use crate::somatic::Place;
 use crate::somatic::Zone;
 
@@ -27,6 +30,7 @@ pub(super) struct Plan<'a> {
     /// The ways into the components.
     pub(super) inlets: &'a BTreeMap<ComponentId, Target>,
     pub(super) lanes: &'a LaneTable,
+    pub(super) metrics: &'a Metrics,
 }
 
 impl Plan<'_> {
@@ -47,9 +51,16 @@ impl Plan<'_> {
             behind,
             closed: ways.iter().fold(behind, |closed, way| closed.without(way.reach)),
             is_backed: self.graph.is_backed(id),
+            shed: self.shed(output),
             backing: self.backing(id),
             ways,
         }
+    }
+
+    /// The transforms that are left out behind an output.
+    fn shed(&self, output: &OutputId) -> Vec<(Lanes, IntCounter)> {
+        let shed = self.graph.passed_by(output, self.zone).into_iter();
+        shed.map(|id| (self.reach(id), self.metrics.shed_records(id.as_str()))).collect()
     }
 
     /// Whom the batches come to that are put in front of a component.
@@ -170,7 +181,9 @@ sinks:
         inlets.insert("vault".parse().unwrap(), Target::Direct(Arc::new(Vault)));
         inlets.retain(|id, _| !missing.contains(&id.as_str()));
         let out: Vec<Place> = out.iter().map(|sink| Place::from(*sink)).collect();
-        let plan = Plan { graph: &graph, zone: Zone::Green, out: &out, inlets: &inlets, lanes };
+        let (zone, metrics) = (Zone::Green, Metrics::new());
+        let plan =
+            Plan { graph: &graph, zone, out: &out, inlets: &inlets, lanes, metrics: &metrics };
         let id: ComponentId = id.parse().unwrap();
         plan.table(&id.into())
     }

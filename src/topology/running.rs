@@ -72,6 +72,8 @@ pub struct RunningTopology {
     pub(super) shared: Shared,
     pub(super) pulse: Pulse,
     pub(super) components: BTreeMap<ComponentId, Running>,
+    /// Everything is to end: what has failed is not waited for.
+    ending: Stop,
 }
 
 /// Pieces with their connections, ready to be started.
@@ -88,7 +90,7 @@ impl RunningTopology {
     #[must_use]
     pub fn empty(shared: Shared, pulse: Pulse) -> Self {
         let config = Arc::new(Config::default());
-        Self { config, shared, pulse, components: BTreeMap::new() }
+        Self { config, shared, pulse, components: BTreeMap::new(), ending: Stop::new() }
     }
 
     /// The configuration that runs.
@@ -133,6 +135,11 @@ impl RunningTopology {
             let row = if is_vault { SinkId::NONE } else { self.shared.ledgers.sink(id.as_str()) };
             connected.add_edge(id, limits, row, intake);
         }
+        for id in &pieces.late {
+            let Some(entry) = config.sinks.get(id) else { continue };
+            let row = self.shared.ledgers.sink(id.as_str());
+            connected.add_edge(id, limits(config, &entry.buffer), row, None);
+        }
         connected.pieces = pieces;
         connected
     }
@@ -141,9 +148,10 @@ impl RunningTopology {
     pub(super) fn start(&mut self, blueprint: &Blueprint, mut connected: Connected) {
         let pieces = std::mem::take(&mut connected.pieces);
         let graph = Graph::new(&blueprint.config);
-        for (id, sink) in pieces.sinks {
+        let ready = pieces.sinks.into_iter().map(|(id, sink)| (id, Some(sink)));
+        for (id, sink) in ready.chain(pieces.late.into_iter().map(|id| (id, None))) {
             let Some(receiver) = connected.receivers.remove(&id) else { continue };
-            let (supervisor, stop) = Self::supervisor(&id, blueprint);
+            let (supervisor, stop) = self.supervisor(&id, blueprint);
             let keeper = connected.keepers.remove(&id);
             let task = supervisor.sink(sink, receiver);
             self.components.insert(id, Running { stop, task, keeper });
@@ -151,14 +159,14 @@ impl RunningTopology {
         for (id, transform) in pieces.transforms {
             let Some(receiver) = connected.receivers.remove(&id) else { continue };
             let Some(outlets) = connected.take_outlets(&graph.outputs(&id)) else { continue };
-            let (supervisor, stop) = Self::supervisor(&id, blueprint);
+            let (supervisor, stop) = self.supervisor(&id, blueprint);
             let task = supervisor.transform(transform, receiver, outlets);
             self.components.insert(id, Running { stop, task, keeper: None });
         }
         for (id, source) in pieces.sources {
             let only = OutputId::from(id.clone());
             let Some(routes) = connected.outlets.remove(&only) else { continue };
-            let (supervisor, stop) = Self::supervisor(&id, blueprint);
+            let (supervisor, stop) = self.supervisor(&id, blueprint);
             let reflex = Reflex::new(self.shared.wiring.switch(), self.pulse.clone());
             let output = Output::new(routes, Some(reflex));
             let task = supervisor.source(source, output);
@@ -166,15 +174,16 @@ impl RunningTopology {
         }
     }
 
-    fn supervisor(id: &ComponentId, blueprint: &Blueprint) -> (Supervisor, Stop) {
+    fn supervisor(&self, id: &ComponentId, blueprint: &Blueprint) -> (Supervisor, Stop) {
         let stop = Stop::new();
-        let blueprint = blueprint.clone();
-        (Supervisor { id: id.clone(), blueprint, stop: stop.clone() }, stop)
+        let (blueprint, ending) = (blueprint.clone(), self.ending.clone());
+        (Supervisor { id: id.clone(), blueprint, stop: stop.clone(), ending }, stop)
     }
 
     /// Stops everything: sources first, then what is downstream of them, vaults last.
     pub async fn shut_down(mut self, grace: Duration) -> Vec<(ComponentId, ComponentOutcome)> {
         let deadline = Instant::now() + grace;
+        self.ending.cancel();
         let blueprint = self.blueprint(&self.config);
         let is_source = |id: &ComponentId| blueprint.config.sources.contains_key(id);
         let (sources, rest): (BTreeMap<_, _>, BTreeMap<_, _>) =
@@ -205,6 +214,7 @@ impl Connected {
         self.pieces.sources.extend(other.pieces.sources);
         self.pieces.transforms.extend(other.pieces.transforms);
         self.pieces.sinks.extend(other.pieces.sinks);
+        self.pieces.late.extend(other.pieces.late);
     }
 
     /// The outlets of a transform with these outputs.

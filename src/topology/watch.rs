@@ -15,6 +15,7 @@ use super::wiring::Wiring;
 use crate::metrics::Metrics;
 use crate::somatic::Duty;
 use crate::somatic::News;
+use crate::somatic::Outage;
 use crate::somatic::Part;
 use crate::somatic::Stall;
 use crate::somatic::Vitals;
@@ -53,6 +54,11 @@ impl Watch {
     /// What stands still now.
     pub(super) fn stalls(&self) -> Vec<Stall> {
         self.lock().watchdog.stalls().cloned().collect()
+    }
+
+    /// What is out, and why.
+    pub(super) fn outages(&self) -> Vec<Outage> {
+        self.vitals.troubles.outages()
     }
 
     /// Whether a way in stands still: what waits inside keeps nobody from sending.

@@ -3,6 +3,7 @@
 //! Whatever changes any of the three puts new tables in force before it returns.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -20,6 +21,7 @@ use crate::flow::Outlook;
 use crate::flow::Routes;
 use crate::flow::Switch;
 use crate::flow::Target;
+use crate::metrics::Metrics;
 use crate::somatic::Duty;
 use crate::somatic::Part;
 use crate::somatic::Place;
@@ -58,6 +60,8 @@ struct State {
     behind: BTreeMap<ComponentId, Vec<(ComponentId, Lanes)>>,
     /// What is sent along, by output.
     outlets: BTreeMap<OutputId, Arc<Routes>>,
+    /// The transforms that are left out now.
+    shed: BTreeSet<ComponentId>,
 }
 
 impl State {
@@ -81,38 +85,89 @@ impl State {
         permille.min(sources.iter().map(emptiest).max().unwrap_or(1000))
     }
 
-    fn plan<'a>(&'a self, lanes: &'a LaneTable) -> Plan<'a> {
+    fn plan<'a>(&'a self, lanes: &'a LaneTable, metrics: &'a Metrics) -> Plan<'a> {
         let Self { graph, zone, out, inlets, .. } = self;
-        Plan { graph, zone: *zone, out, inlets, lanes }
+        Plan { graph, zone: *zone, out, inlets, lanes, metrics }
     }
 
-    fn put_tables(&self, lanes: &LaneTable) {
-        let plan = self.plan(lanes);
+    fn put_tables(&self, lanes: &LaneTable, metrics: &Metrics) {
+        let plan = self.plan(lanes, metrics);
         for (output, outlet) in &self.outlets {
             outlet.put(plan.table(output));
+        }
+    }
+
+    /// Notes what is left out now, and returns what is new in that.
+    fn note_shed(&mut self, metrics: &Metrics) -> Shedding {
+        let now: BTreeSet<ComponentId> = self.graph.shed(self.zone).cloned().collect();
+        let before = std::mem::replace(&mut self.shed, now);
+        let began: Vec<_> = self.shed.difference(&before).cloned().collect();
+        let ended: Vec<ComponentId> = before.difference(&self.shed).cloned().collect();
+        for (ids, value) in [(&began, 1), (&ended, 0)] {
+            for id in ids {
+                metrics.is_shed(id.as_str()).set(value);
+            }
+        }
+        // Those that are gone are not back.
+        let is_there = |id: &ComponentId| self.graph.role(id).is_some();
+        let ended = ended.into_iter().filter(is_there).collect();
+        Shedding { zone: self.zone, began, ended }
+    }
+}
+
+/// Transforms that began to be left out, and that are back.
+#[must_use]
+pub struct Shedding {
+    zone: Zone,
+    began: Vec<ComponentId>,
+    ended: Vec<ComponentId>,
+}
+
+impl Shedding {
+    /// Says it in the log, a line for each: when everything is in force, for the log may have to wait.
+    pub fn log(&self) {
+        let names = |ids: &[ComponentId]| {
+            ids.iter().map(ComponentId::as_str).collect::<Vec<_>>().join(", ")
+        };
+        let zone = self.zone;
+        if !self.began.is_empty() {
+            let transforms = names(&self.began);
+            tracing::warn!(%zone, transforms, "Transforms are left out: records pass them by.");
+        }
+        if !self.ended.is_empty() {
+            tracing::info!(%zone, transforms = names(&self.ended), "Transforms are back.");
         }
     }
 }
 
 /// Holds the wiring; shared by the topology, the zone driver and the control service.
-#[derive(Default)]
 pub struct Wiring {
     state: Mutex<State>,
     /// Thrown while the zone is Red.
     switch: Arc<Switch>,
     lanes: Arc<LaneTable>,
+    metrics: Arc<Metrics>,
 }
 
 impl Wiring {
-    /// Follows the zone: `current` is asked under the lock, so that the last change wins.
-    pub fn follow(&self, current: impl FnOnce() -> Zone) {
+    /// Makes a wiring of nothing.
+    #[must_use]
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        let (state, switch, lanes) = (Mutex::default(), Arc::default(), Arc::default());
+        Self { state, switch, lanes, metrics }
+    }
+
+    /// Follows the zone: `current` is asked under the lock, so that the last change wins. Returns what
+    /// begins or ends to be left out with it.
+    pub fn follow(&self, current: impl FnOnce() -> Zone) -> Shedding {
         let mut state = self.lock();
         let zone = current();
         if state.zone != zone {
             state.zone = zone;
             self.switch.set(zone == Zone::Red);
-            state.put_tables(&self.lanes);
+            state.put_tables(&self.lanes, &self.metrics);
         }
+        state.note_shed(&self.metrics)
     }
 
     /// Follows the circuits: sources pass by sinks whose backends are out, so that no request waits
@@ -133,12 +188,30 @@ impl Wiring {
         }
         state.out =
             readings.iter().filter(is_out).map(|pressure| Arc::clone(&pressure.place)).collect();
-        state.put_tables(&self.lanes);
+        state.put_tables(&self.lanes, &self.metrics);
     }
 
     /// Which sink has which lane.
     pub(super) const fn lanes(&self) -> &Arc<LaneTable> {
         &self.lanes
+    }
+
+    /// The sinks that batches of a component come to in a graph, in force or not, with their lanes: one
+    /// for each lane.
+    pub(super) fn sinks_in<'g>(
+        &self,
+        graph: &'g Graph,
+        id: &ComponentId,
+    ) -> Vec<(&'g ComponentId, Lanes)> {
+        let mut seen = Lanes::NONE;
+        let with_lane = |sink: &'g ComponentId| (sink, self.lanes.lane(sink.as_str()));
+        let mut sinks: Vec<_> = graph.sinks(id).into_iter().map(with_lane).collect();
+        sinks.retain(|(_, lane)| {
+            let is_new = !lane.meets(seen);
+            seen = seen.or(*lane);
+            is_new
+        });
+        sinks
     }
 
     /// The emergency switch, for the sources.
@@ -161,19 +234,22 @@ impl Wiring {
         state.inlets.extend(inlets);
         state.outlets.extend(outlets);
         let senders = state.outlets.keys().map(|output| &output.component);
-        state.behind = state.plan(&self.lanes).behind(senders);
+        state.behind = state.plan(&self.lanes, &self.metrics).behind(senders);
         let State { graph, inlets, outlets, .. } = &mut *state;
         inlets.retain(|id, _| graph.role(id).is_some());
         // An output that its successor has not keeps its last routes, until what it has is sent.
         outlets.retain(|output, _| graph.outputs(&output.component).contains(output));
-        state.put_tables(&self.lanes);
+        state.put_tables(&self.lanes, &self.metrics);
+        let shedding = state.note_shed(&self.metrics);
+        drop(state);
+        shedding.log();
     }
 
     /// Takes one way in out of force, for a component that must stop before its successor starts.
     pub(super) fn close_inlet(&self, id: &ComponentId) {
         let mut state = self.lock();
         state.inlets.remove(id);
-        state.put_tables(&self.lanes);
+        state.put_tables(&self.lanes, &self.metrics);
     }
 
     /// How full each edge and each vault is now. An edge is not fuller than the emptiest of the other
@@ -235,8 +311,10 @@ impl Outlook for Wiring {
     fn sinks(&self, component: &str) -> Vec<(String, Lanes)> {
         let Ok(id) = component.parse() else { return Vec::new() };
         let state = self.lock();
-        let with_lane = |sink: &ComponentId| (sink.to_string(), self.lanes.lane(sink.as_str()));
-        state.graph.sinks(&id).into_iter().map(with_lane).collect()
+        self.sinks_in(&state.graph, &id)
+            .into_iter()
+            .map(|(sink, lane)| (sink.to_string(), lane))
+            .collect()
     }
 
     fn lanes_of(&self, sinks: &[String]) -> Lanes {

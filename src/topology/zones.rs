@@ -24,6 +24,7 @@ use crate::event::Ledgers;
 use crate::metrics::Metrics;
 use crate::somatic::Brake;
 use crate::somatic::Governor;
+use crate::somatic::Outage;
 use crate::somatic::OverrideCommand;
 use crate::somatic::Pressure;
 use crate::somatic::Readings;
@@ -168,6 +169,12 @@ impl Zones {
         self.watch.stalls()
     }
 
+    /// What is out, and why.
+    #[must_use]
+    pub fn outages(&self) -> Vec<Outage> {
+        self.watch.outages()
+    }
+
     /// Whether a way in stands still.
     #[must_use]
     pub fn is_intake_stuck(&self) -> bool {
@@ -214,7 +221,7 @@ impl Zones {
             tracing::info!(%from, %to, reason = %cause, "Zone would change, but somatic.mode is observe.");
             return;
         }
-        self.wiring.follow(|| self.somatic.zone());
+        let shedding = self.wiring.follow(|| self.somatic.zone());
         // The log, which comes last, may have to wait for whoever reads it.
         let reaction = self.metrics.somatic.reaction.with_label_values(&[to.name()]);
         reaction.observe(read.elapsed().as_secs_f64());
@@ -229,6 +236,7 @@ impl Zones {
         } else {
             tracing::info!(%from, %to, reason = %cause, "Zone changed.");
         }
+        shedding.log();
     }
 
     fn lock(&self) -> MutexGuard<'_, Senses> {

@@ -1,6 +1,8 @@
 //! The `filter` transform: takes records out by signal, severity and attributes; what it takes out
 //! is counted in the ledger.
 
+use gophership_otlp::RecordView;
+use gophership_otlp::retain;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -16,8 +18,6 @@ use crate::config::running::Transform;
 use crate::event::Batch;
 use crate::event::Signal;
 use crate::event::settle;
-use crate::otlp::RecordView;
-use crate::otlp::retain;
 
 /// Takes records out: those that match `drop`, and, if `keep` is given, those that do not match it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -40,6 +40,10 @@ inventory::submit! {
 
 #[typetag::serde(name = "filter")]
 impl TransformConfig for FilterConfig {
+    fn protects(&self) -> Option<&'static str> {
+        Some("records that must not go on")
+    }
+
     fn problems(&self) -> Vec<OptionProblem> {
         let mut problems = Vec::new();
         if self.drop.is_empty() && self.keep.is_empty() {

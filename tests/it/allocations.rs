@@ -8,10 +8,6 @@
 //!
 //! Nor do the senses, which are read a hundred times a second.
 
-use std::alloc::GlobalAlloc;
-use std::alloc::Layout;
-use std::alloc::System;
-use std::cell::Cell;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -46,12 +42,6 @@ use gophership::flow::Target;
 use gophership::flow::accept::Waits;
 use gophership::flow::edge;
 use gophership::metrics::Metrics;
-use gophership::otlp;
-use gophership::otlp::DecodeLimits;
-use gophership::otlp::Signal;
-use gophership::otlp::demo::demo_logs;
-use gophership::otlp::demo::demo_metrics;
-use gophership::otlp::demo::demo_traces;
 use gophership::somatic::DiskSensor;
 use gophership::somatic::LagSensor;
 use gophership::somatic::MemoryBudget;
@@ -64,74 +54,23 @@ use gophership::somatic::Sensors;
 use gophership::somatic::StallSensor;
 use gophership::somatic::Zone;
 use gophership::topology::Shared;
+use gophership_otlp::DecodeLimits;
+use gophership_otlp::Signal;
+use gophership_otlp::demo::demo_logs;
+use gophership_otlp::demo::demo_metrics;
+use gophership_otlp::demo::demo_traces;
 use tokio::sync::Notify;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::Parcel;
 use crate::harness::Traffic;
+use crate::heap::arm;
+use crate::heap::disarm;
+use crate::heap::peak_bytes;
 
 const OPERATIONS: u32 = 10_000;
 const WARM_UP: u32 = 500;
-
-thread_local! {
-    static IS_ARMED: Cell<bool> = const { Cell::new(false) };
-    static COUNT: Cell<u64> = const { Cell::new(0) };
-}
-
-/// Counts what a thread allocates while it is armed.
-struct Counting;
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn count() {
-    // A thread that is ending has no counters any more.
-    let _ended = IS_ARMED.try_with(|is_armed| {
-        if is_armed.get() {
-            COUNT.with(|count| count.set(count.get() + 1));
-        }
-    });
-}
-
-#[expect(unsafe_code, reason = "this is the interface of allocators")]
-// SAFETY: everything is handed through to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-/// Begins to count what this thread allocates.
-fn arm() {
-    COUNT.set(0);
-    IS_ARMED.set(true);
-}
-
-/// Ends that, and returns the count.
-fn disarm() -> u64 {
-    IS_ARMED.set(false);
-    COUNT.get()
-}
 
 /// What a source holds: an acceptor over a route table.
 fn acceptor(table: RouteTable, ledger: &'static Ledger, metrics: &Metrics) -> Acceptor {
@@ -147,7 +86,7 @@ fn acceptor(table: RouteTable, ledger: &'static Ledger, metrics: &Metrics) -> Ac
 /// What the source does with the bytes of a frame.
 fn request(parcel: &Parcel) -> Request {
     static ORIGIN: LazyLock<Provenance> = LazyLock::new(|| Provenance::forever("otlp"));
-    let summary = otlp::prescan(parcel.signal, &parcel.wire).unwrap();
+    let summary = gophership_otlp::prescan(parcel.signal, &parcel.wire).unwrap();
     let (wire, provenance) = (parcel.wire.clone(), ORIGIN.clone());
     let (signal, records) = (parcel.signal, summary.records);
     Request { signal, wire, records, received_unix_ns: 1, provenance }
@@ -322,9 +261,9 @@ fn scans_allocate_nothing() {
     ] {
         arm();
         let scanned = [
-            otlp::prescan_envelope(signal, &wire),
-            otlp::prescan(signal, &wire),
-            otlp::inspect(signal, &wire, &limits),
+            gophership_otlp::prescan_envelope(signal, &wire),
+            gophership_otlp::prescan(signal, &wire),
+            gophership_otlp::inspect(signal, &wire, &limits),
         ];
         assert_eq!(disarm(), 0, "{signal}");
         assert!(scanned.iter().all(Result::is_ok));
@@ -380,5 +319,26 @@ fn looking_around_allocates_nothing() {
         assert_eq!(disarm(), 0);
         assert!(readings.iter().count() >= numbers_min, "{readings:?}");
         assert!(readings.highest(Sense::Disk).is_some());
+    }
+}
+
+/// Scenario: a backend refuses a request with 4 MB of details, of two bytes each, as protobuf and as
+/// JSON.
+/// Guarantees: what it says is read, and takes no memory for the details.
+#[test]
+fn what_a_refusal_has_beside_its_words_takes_no_memory() {
+    let said = [&[0x12, 2][..], b"no", &[0x1a, 0].repeat(2_000_000)].concat();
+    let json = format!(r#"{{"details":[{}0],"message":"no"}}"#, "0,".repeat(2_000_000));
+    let kinds = [("application/x-protobuf", said), ("application/json", json.into_bytes())];
+    for (kind, body) in kinds {
+        let refused =
+            gophership::otlp_client::Verdict::of_http(http::StatusCode::BAD_REQUEST, None);
+        let mut verdict = refused.clone();
+        let peak = peak_bytes(|| verdict = refused.because(kind, &body));
+        let gophership::otlp_client::Verdict::Rejected { reason } = verdict else {
+            panic!("{verdict:?}")
+        };
+        assert!(reason.ends_with(": no"), "{reason}");
+        assert!(peak < 4096, "{kind}: {peak} bytes");
     }
 }

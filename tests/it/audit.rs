@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gophership::otlp::Signal;
+use gophership_otlp::Signal;
 use serde_json::Value;
 use tonic::Code;
 

@@ -9,7 +9,8 @@ use crate::golden;
 #[test]
 fn the_control_protocol_is_generated_from_its_proto_file() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let files = protox::compile([root.join("proto/control.proto")], [root.join("proto")]).unwrap();
+    let proto = root.join("crates/control/proto");
+    let files = protox::compile([proto.join("control.proto")], [proto]).unwrap();
     let out = tempfile::tempdir().unwrap();
     tonic_prost_build::configure()
         .build_server(true)
@@ -18,5 +19,5 @@ fn the_control_protocol_is_generated_from_its_proto_file() {
         .compile_fds(files)
         .unwrap();
     let generated = std::fs::read_to_string(out.path().join("gophership.control.v1.rs")).unwrap();
-    golden::check("src/control/proto.rs", &generated);
+    golden::check("crates/control/src/proto.rs", &generated);
 }

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gophership::otlp::Signal;
+use gophership_otlp::Signal;
 use tonic::Code;
 use tonic::Status;
 use tonic::codec::CompressionEncoding;
@@ -131,7 +131,7 @@ async fn every_signal_arrives_equal_over_every_road() {
         let key = match signal {
             Signal::Logs => "\"resourceLogs\"",
             Signal::Traces => "\"resourceSpans\"",
-            _ => "\"resourceMetrics\"",
+            Signal::Metrics => "\"resourceMetrics\"",
         };
         let of_signal: Vec<&str> = shown.lines().filter(|line| line.contains(key)).collect();
         let on_console = requests_in(signal, &of_signal.join("\n"));
@@ -225,7 +225,7 @@ async fn check_refusals(site: &Site) {
     assert_too_large(&grpc.send_to(logs.grpc_path(), large.clone()).await.unwrap_err());
     let answer = http.post("/v1/logs", &[PROTOBUF], large).await;
     assert_eq!(answer.status, 413);
-    assert_eq!(answer.headers["connection"], "close", "nobody reads the rest");
+    assert!(!answer.headers.contains_key("connection"), "the rest is thrown away");
     let bomb = vec![0; 32 << 20];
     for encoding in [CompressionEncoding::Gzip, CompressionEncoding::Zstd] {
         let grpc = GrpcClient::new(site.grpc()).compressed(Some(encoding));

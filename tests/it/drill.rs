@@ -9,7 +9,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// A debug build beside other tests is slow and large; what is lost is counted all the same.
-const GENEROUS: [&str; 6] = ["--p99-max", "30s", "--memory-max", "1GB", "--drain-max", "60s"];
+const GENEROUS: [&str; 8] =
+    ["--p99-max", "30s", "--slowest-max", "30s", "--memory-max", "1GB", "--drain-max", "60s"];
 const SHORT: [&str; 8] = ["--lasts", "3s", "--warm-up", "1s", "--rate", "2000", "--clients", "8"];
 
 /// Runs a drill in a directory of its own, with this configuration if there is one.

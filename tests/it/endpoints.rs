@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use gophership::otlp::Signal;
+use gophership_otlp::Signal;
 
 use crate::harness::Backend;
 use crate::harness::GrpcClient;
@@ -165,8 +165,8 @@ async fn the_sink_is_out_when_all_of_its_endpoints_are() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_least_loaded_endpoint_is_taken() {
     let scene = Scene::start("least_loaded").await;
-    scene.first.set(Mode::Slow(Duration::from_millis(400)));
-    scene.second.set(Mode::Slow(Duration::from_millis(20)));
+    scene.first.set(Mode::Slow(Duration::from_millis(150)));
+    scene.second.set(Mode::Slow(Duration::from_millis(8)));
     let senders: Vec<_> = (0..8)
         .map(|_| {
             let client = scene.client.clone();

@@ -4,7 +4,7 @@
 use std::time::Duration;
 use std::time::Instant;
 
-use gophership::otlp::Signal;
+use gophership_otlp::Signal;
 use rustix::process::Signal as ProcessSignal;
 use tokio::task::JoinSet;
 
@@ -30,7 +30,7 @@ transforms:
 sinks:
   there: { type: otlp, inputs: [otlp, replay], endpoint: "http://$BACKEND" }
   away: { type: otlp, inputs: [$AWAY], endpoint: "http://$OTHER" }
-  vault: { type: raw_vault, max_size: 128MiB, segment_size: 1MiB }
+  vault: { type: raw_vault, max_size: 128MiB, segment_size: 1MiB, keep_for_removed_sinks: 0s }
 "#;
 
 /// A process with two backends.
@@ -160,9 +160,9 @@ async fn each_has_a_cursor_of_its_own_that_outlives_the_process() {
     process.stop(SOON).await;
 }
 
-/// Scenario: while one backend is out, its sink is taken out of the configuration; later there is one of
-/// another name, behind a transform.
-/// Guarantees: what only the former one missed holds nothing back and does not come to the other one a
+/// Scenario: while one backend is out, its sink is taken out of the configuration, with nothing to be kept for
+/// it; later there is one of another name, behind a transform.
+/// Guarantees: what only the former one missed is dropped, holds nothing back and does not come to the other one a
 /// second time, and the new one gets what comes from then on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sink_that_is_removed_holds_nothing_back() {
@@ -177,7 +177,7 @@ async fn a_sink_that_is_removed_holds_nothing_back() {
     let only: Vec<&str> = only.lines().filter(|line| !line.contains("away:")).collect();
     pair.site.configure(&only.join("\n"));
     process.signal(ProcessSignal::HUP);
-    process.logged(SOON, &["former sink is removed"]).await;
+    process.logged(SOON, &["Dropped what the vault kept for a sink", "sink=away"]).await;
     let is_over = |metrics: &Metrics| metrics.sum("gophership_vault_backlog_requests", &[]) == 0;
     process.measured(SOON, "nothing is held back", is_over).await;
     assert!(has_all(), "it had them already");
@@ -210,11 +210,11 @@ async fn letting_go_of_a_sink_rests_and_stops_like_other_background_work() {
     process.logged(SOON, &["component=away outcome="]).await;
     // The replay looks twice a second who is there.
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(process.count_in_log("former sink is removed"), 0, "it is red");
+    assert_eq!(process.count_in_log("Dropped what the vault kept"), 0, "it is red");
     process.stop(SOON).await;
 
     let process = pair.site.start().await;
-    process.logged(SOON, &["former sink is removed"]).await;
+    process.logged(SOON, &["Dropped what the vault kept for a sink", "sink=away"]).await;
     let has_all = || sent.iter().all(|parcel| pair.there.has(&parcel.fingerprint) == 1);
     eventually_async(SOON, "the other one has everything", async || has_all()).await;
     let is_even = |metrics: &Metrics| {

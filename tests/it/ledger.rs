@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gophership::otlp::Signal;
+use gophership_otlp::Signal;
 use tonic::Code;
 
 use crate::harness::Backend;

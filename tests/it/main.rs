@@ -4,7 +4,10 @@
 //! | --- | --- |
 //! | `delivered` | every signal arrives equal over every road in and out, and what each bad request is told |
 //! | `refusals` | what each gRPC code and each HTTP status makes of a request, with and without hints |
+//! | `denied` | a backend that does not know us, or is broken, is out and costs nothing; what it alone refuses ends |
+//! | `strange_answers` | what is no answer of the backend is sent again, and an OK is an OK whatever is around it |
 //! | `endpoints` | several endpoints: failover, return, balance, and tokens that are rotated |
+//! | `secrets` | credentials go out over TLS or not at all, and no message shows one |
 //! | `tls` | mutual TLS between a sidecar and a gateway, and what a wrong certificate costs |
 //! | `silent` | connections that went silent, and hosts that do not answer, are found out in time |
 //! | `concurrency` | `auto` finds the limit at which a backend is busy and round trips are short |
@@ -14,8 +17,12 @@
 //! | `fanout` | of two sinks one that is out, slow or removed holds nothing up for the other, and gets alone what it missed |
 //! | `overload` | full edges, stalled sinks, Red and a full vault: the source answers, nothing locks up |
 //! | `reload` | ten reloads under load, invalid files, moved listeners, a backend that hangs meanwhile |
+//! | `rewiring` | whatever a reload changes, every sink that is there gets what is acknowledged; what is left is told |
+//! | `rewiring_random`, `_pipeline` | the same in 500 random sequences of reloads, with kills and outages in between |
 //! | `shutdown` | `SIGTERM` under load loses nothing, in time; a second one ends the process at once |
 //! | `ledger` | the books balance, and every bucket is what the test knows |
+//! | `outputs` | a log or a standard output that blocks or breaks ends nothing and loses nothing; early signals are kept |
+//! | `output_files` | a file that vanishes, fills up or is not there yet ends nothing and loses nothing |
 //! | `audit` | the ledger over restarts and kills is what clients, vaults and backends know |
 //! | `rows` | the ledger by source and by sink, over restarts and kills, is what each client and backend knows |
 //! | `memory` | requests are counted from their first byte, half ones are cut off, a full share refuses |
@@ -25,9 +32,11 @@
 //! | `pressure` | a share of the memory that is used up sheds optional work, then sends to the vault and pauses replay |
 //! | `panic` | a component that panics is started again, and its batch goes to the vault |
 //! | `allocations` | the hot path and the senses take no memory from the heap |
+//! | `kept` | what is kept between requests is bounded |
+//! | `hostile/` | silent, greedy, flooding, half and malformed clients are bounded, their connections end, and nobody else notices |
 //! | `socket` | the control socket listens to its owner and to root, to nobody else |
 //! | `config/examples` | every example loads without variables, and runs |
-//! | `config/hostile` | 10,000 hostile configurations give an error or a running graph, never a panic |
+//! | `config/mutated` | 10,000 hostile configurations give an error or a running graph, never a panic |
 //! | `config/pages` | the website says what the program does: options, metrics, exit codes, examples |
 //! | `vault_golden` | vaults of format version 1 are readable for ever |
 //! | `vault_ways` | notes beside requests, newest first, limited replay, dropping, the yellow mark, `--strict` |
@@ -39,7 +48,7 @@
 //! | `together` | what has to wait for a backend travels in one request, every record once |
 //! | `codegen` | committed code is what its generator makes |
 //!
-//! They share `harness` (the process, a recording backend, clients, the oracle), `golden` and `tool`.
+//! They share `harness` (the process, a recording backend, clients, the oracle), `bare`, `golden` and `tool`.
 
 #![expect(
     clippy::unwrap_used,
@@ -48,38 +57,52 @@
 
 mod allocations;
 mod audit;
+mod bare;
 mod codegen;
 mod concurrency;
 mod config;
 mod delivered;
+mod denied;
 mod drill;
 mod endpoints;
 mod fanout;
 mod golden;
 mod harness;
+mod heap;
+mod hostile;
 mod joined;
+mod kept;
 mod kill;
 mod ledger;
+mod lines;
 mod memory;
 mod outage;
+mod output_files;
+mod outputs;
 mod overload;
 mod panic;
 mod pressure;
 mod red;
 mod refusals;
 mod reload;
+mod rewiring;
+mod rewiring_pipeline;
+mod rewiring_random;
 mod route;
 mod rows;
+mod secrets;
 mod shutdown;
 mod silent;
 mod slow_answers;
 mod socket;
+mod strange_answers;
 mod tls;
 mod together;
 mod tool;
 mod transforms;
 mod trickle;
 mod vault_golden;
+mod vault_gone;
 mod vault_tools;
 mod vault_tools_live;
 mod vault_tools_mend;

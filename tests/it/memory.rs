@@ -11,7 +11,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use bytes::Bytes;
-use gophership::otlp::Signal;
+use gophership_otlp::Signal;
 use http::HeaderMap;
 use http::Request;
 use http::StatusCode;
@@ -240,9 +240,9 @@ fn resident_bytes(process: &Process) -> usize {
     statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * rustix::param::page_size()
 }
 
-/// Scenario: 40 connections send 2 of 4 MiB each and stop, to a process with 8 MiB for requests.
-/// Guarantees: the share is never exceeded, nor the memory that it stands for; all are told to come
-/// again; afterwards there is room.
+/// Scenario: 40 connections send 2 of 3 MiB each and stop, to a process with 8 MiB for requests.
+/// Guarantees: they never take more than three quarters of the share, nor of the memory that it stands for;
+/// all are told to come again; afterwards there is room.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_half_requests_stay_within_the_share() {
     let scene = Scene::new("1s", "2s").await;
@@ -250,7 +250,7 @@ async fn many_half_requests_stay_within_the_share() {
     let mut clients = JoinSet::new();
     for _ in 0..40 {
         let raw = Raw::connect(scene.site.grpc()).await;
-        clients.spawn(raw.begin(Pieces::torn(4 * MIB, 2 * MIB)));
+        clients.spawn(raw.begin(Pieces::torn(3 * MIB, 2 * MIB)));
     }
     let (mut most, mut largest, mut answers) = (0, 0, Vec::new());
     let deadline = Instant::now() + SOON;
@@ -267,7 +267,7 @@ async fn many_half_requests_stay_within_the_share() {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    assert!((SHARE / 2 + 1..=SHARE).contains(&most), "{most} of {SHARE} bytes were used");
+    assert!((SHARE / 2..=SHARE / 4 * 3).contains(&most), "{most} of {SHARE} bytes were used");
     let of = |code: Code| answers.iter().filter(|answer| **answer == code).count();
     assert!(0 < of(Code::Aborted) && 0 < of(Code::Unavailable), "{answers:?}");
     assert_eq!(of(Code::Aborted) + of(Code::Unavailable), 40, "{answers:?}");

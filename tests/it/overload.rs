@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gophership::otlp::Signal;
+use gophership_otlp::Signal;
 use tonic::Code;
 use tonic_types::StatusExt;
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gophership::otlp::Signal;
+use gophership_otlp::Signal;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -77,7 +77,7 @@ fn is_enriched(backend: &Backend) -> bool {
     backend.last().windows(marker.len()).any(|window| window == marker)
 }
 
-/// Scenario: half-sent requests fill the share of requests to 75%, then to 95%, then go away, while
+/// Scenario: half-sent requests fill the share of requests to 75%, then to 87%, then go away, while
 /// the vault has something to replay.
 /// Guarantees: Yellow leaves out what may be left out; Red sends the next request to the vault and
 /// replays nothing; afterwards the pipeline is whole and the vault is emptied.
@@ -109,7 +109,7 @@ async fn a_share_that_is_short_sheds_then_pivots_then_lets_go() {
     // What was delivered as it was sent was not enriched.
     assert_eq!(backend.has(&parcel.fingerprint), 1);
 
-    let more = hold_room(site.http(), 3 * MIB / 2).await;
+    let more = hold_room(site.http(), MIB).await;
     zone_becomes(&process, 2).await;
     process.logged(SOON, &["to=red", "the memory share of ingest is"]).await;
     let parcel = traffic.request(Signal::Logs, 1);
@@ -172,7 +172,7 @@ async fn what_was_sensed_before_red_is_written_down() {
     let some = hold_room(site.http(), 6 * MIB).await;
     zone_becomes(&process, 1).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let more = hold_room(site.http(), 3 * MIB / 2).await;
+    let more = hold_room(site.http(), MIB).await;
     process.logged(SOON, &["Wrote down what was sensed before red began"]).await;
     drop((some, more));
 
@@ -201,7 +201,7 @@ async fn who_observes_tells_and_changes_nothing() {
     let yaml = YAML.replace("somatic: {", "somatic: { mode: observe,");
     let site = Site::new(backend.address(), &yaml);
     let process = site.start().await;
-    let held = [hold_room(site.http(), 6 * MIB).await, hold_room(site.http(), 3 * MIB / 2).await];
+    let held = [hold_room(site.http(), 6 * MIB).await, hold_room(site.http(), MIB).await];
     process.logged(SOON, &["Zone would change", "to=red", "the memory share of ingest is"]).await;
     let parcel = Traffic::default().request(Signal::Logs, 1);
     GrpcClient::new(site.grpc()).send(&parcel).await.unwrap();

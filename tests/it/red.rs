@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gophership::otlp::Signal;
+use gophership_otlp::Signal;
 use serde_json::Value;
 
 use crate::harness::Backend;
@@ -125,7 +125,8 @@ async fn the_override_is_in_force_with_the_very_next_request() {
 }
 
 /// Scenario: a transform marked `shed_in: yellow` in front of one that is not, in each zone.
-/// Guarantees: Yellow leaves out the marked one alone; Green brings it back.
+/// Guarantees: Yellow leaves out the marked one alone; Green brings it back. The log names it both times,
+/// a gauge shows it, and the records that pass it by are counted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn yellow_leaves_out_what_is_marked_and_nothing_else() {
     let backend = Backend::start().await;
@@ -141,10 +142,19 @@ async fn yellow_leaves_out_what_is_marked_and_nothing_else() {
         let marker = b"test.optional";
         let has_marker = arrived.windows(marker.len()).any(|window| window == marker);
         assert_eq!(has_marker, is_enriched, "in {zone}");
+        let metrics = process.metrics().await;
+        let of_it = [("transform", "optional")];
+        let is_shed = metrics.sum("gophership_transform_shed", &of_it);
+        assert_eq!(is_shed == 1, zone == "yellow", "in {zone}");
+        let passed_by = metrics.sum("gophership_transform_shed_records_total", &of_it);
+        assert_eq!(passed_by, if zone == "green" { 0 } else { 6 }, "in {zone}");
         let records = backend.records(Signal::Logs);
         for number in &parcel.numbers {
             assert_eq!(records.contains_key(number), number % 2 == 0, "in {zone}");
         }
+    }
+    for words in ["Transforms are left out", "Transforms are back"] {
+        process.logged(SOON, &[words, "transforms=\"optional\""]).await;
     }
 }
 

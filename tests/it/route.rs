@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
-use gophership::otlp::Signal;
+use gophership_otlp::Signal;
 use rustix::process::Signal as ProcessSignal;
 
 use crate::harness::Backend;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
-use gophership::otlp::Signal;
+use gophership_otlp::Signal;
 use rustix::process::Signal as ProcessSignal;
 
 use crate::harness::Backend;
@@ -134,8 +134,9 @@ async fn what_is_in_memory_is_spilled_when_it_stops() {
             oracle.acknowledged(&parcel);
         }));
     }
-    let all_wait = |metrics: &Metrics| metrics.books("logs").count("in_flight") == 48 * 4;
-    process.measured(SOON, "all of them wait", all_wait).await;
+    // Most of them are still in memory: that the backend hangs is not known at once.
+    let all_came = |metrics: &Metrics| metrics.books("logs").count("received") == 48 * 4;
+    process.measured(SOON, "all of them came", all_came).await;
     let begun = Instant::now();
     process.stop(SOON).await;
     let took = begun.elapsed();

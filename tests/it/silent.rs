@@ -1,10 +1,11 @@
-//! Networks that go silent: connections that nobody closed, and hosts that do not answer.
+//! Networks that go silent: connections that nobody closed, and hosts that do not answer. No vault takes over
+//! what waits for them.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 use std::time::Instant;
 
-use gophership::otlp::Signal;
+use gophership_otlp::Signal;
 use tokio::io::copy_bidirectional;
 use tokio::net::TcpListener;
 use tokio::net::TcpSocket;
@@ -68,7 +69,7 @@ async fn a_connection_that_went_silent_is_replaced() {
         network.address,
         r#"
 sources:
-  otlp: { type: otlp, grpc: { listen: "$GRPC" }, patience: 1m, answer_within: 2m, pivot: vault }
+  otlp: { type: otlp, grpc: { listen: "$GRPC" }, patience: 1m, answer_within: 2m }
 sinks:
   backend:
     type: otlp
@@ -76,7 +77,6 @@ sinks:
     endpoint: "http://$BACKEND"
     timeout: 1m
     keepalive: { interval: 300ms, timeout: 300ms }
-  vault: { type: raw_vault, max_size: 128MiB, segment_size: 1MiB }
 "#,
     );
     let _process = site.start().await;
@@ -88,7 +88,7 @@ sinks:
     let (parcel, begun) = (traffic.request(Signal::Logs, 2), Instant::now());
     client.send(&parcel).await.unwrap();
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
-    assert_eq!(backend.has(&parcel.fingerprint), 1, "delivered, not vaulted");
+    assert_eq!(backend.has(&parcel.fingerprint), 1, "delivered");
 }
 
 /// A port whose host does not answer: the queue of its connections is full, and nobody takes one.
@@ -126,7 +126,7 @@ async fn a_host_that_does_not_answer_costs_the_connect_timeout() {
         backend.address(),
         r#"
 sources:
-  otlp: { type: otlp, grpc: { listen: "$GRPC" }, patience: 1m, answer_within: 2m, pivot: vault }
+  otlp: { type: otlp, grpc: { listen: "$GRPC" }, patience: 1m, answer_within: 2m }
 sinks:
   backend:
     type: otlp
@@ -134,7 +134,6 @@ sinks:
     endpoints: ["http://${MUTE}", "http://$BACKEND"]
     timeout: 1m
     connect_timeout: 300ms
-  vault: { type: raw_vault, max_size: 128MiB, segment_size: 1MiB }
 "#,
     );
     site.env.push(("MUTE", mute.address.to_string()));
@@ -143,6 +142,6 @@ sinks:
     GrpcClient::new(site.grpc()).send(&parcel).await.unwrap();
     let waited = begun.elapsed();
     assert!((Duration::from_millis(250)..SOON).contains(&waited), "{waited:?}");
-    assert_eq!(backend.has(&parcel.fingerprint), 1, "delivered, not vaulted");
+    assert_eq!(backend.has(&parcel.fingerprint), 1, "delivered");
     process.logged(SOON, &["sink=backend", &format!("endpoint=http://{}", mute.address)]).await;
 }

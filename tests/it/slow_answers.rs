@@ -4,7 +4,7 @@
 use std::time::Duration;
 use std::time::Instant;
 
-use gophership::otlp::Signal;
+use gophership_otlp::Signal;
 use rustix::process::Signal as ProcessSignal;
 
 use crate::harness::Backend;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use bytes::Bytes;
-use gophership::otlp::Signal;
+use gophership_otlp::Signal;
 use http::Request;
 use http::Response;
 use hyper::body::Frame;
@@ -30,7 +30,7 @@ const SOON: Duration = Duration::from_secs(20);
 const PIECE: usize = 64 << 10;
 const ANNOUNCED: usize = 16 << 20;
 
-/// Two of 16 MiB and a little more have room.
+/// Two of 16 MiB have room in the three quarters that requests may take while they are not complete.
 const YAML: &str = r#"
 sources:
   otlp:
@@ -39,7 +39,7 @@ sources:
     http: { listen: "$HTTP" }
     patience: 200ms
     silence_max: 1s
-    in_flight_max: 33MiB
+    in_flight_max: 44MiB
 sinks:
   backend: { type: otlp, inputs: [otlp], endpoint: "http://$BACKEND" }
 "#;

@@ -15,16 +15,16 @@ use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use gophership::vault::AppendError;
-use gophership::vault::Compression;
-use gophership::vault::NewRecord;
-use gophership::vault::OfflineItem;
-use gophership::vault::OfflineReader;
-use gophership::vault::Options;
-use gophership::vault::Reader;
-use gophership::vault::Receipt;
-use gophership::vault::StoredRecord;
-use gophership::vault::Writer;
+use gophership_vault::AppendError;
+use gophership_vault::Compression;
+use gophership_vault::NewRecord;
+use gophership_vault::OfflineItem;
+use gophership_vault::OfflineReader;
+use gophership_vault::Options;
+use gophership_vault::Reader;
+use gophership_vault::Receipt;
+use gophership_vault::StoredRecord;
+use gophership_vault::Writer;
 
 type Answer = Box<dyn FnOnce(Result<Receipt, AppendError>) + Send>;
 

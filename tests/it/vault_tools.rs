@@ -9,14 +9,13 @@ use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use gophership::otlp;
-use gophership::otlp::Signal;
-use gophership::vault::AppendError;
-use gophership::vault::NewRecord;
-use gophership::vault::Options;
-use gophership::vault::Reader;
-use gophership::vault::Receipt;
-use gophership::vault::Writer;
+use gophership_otlp::Signal;
+use gophership_vault::AppendError;
+use gophership_vault::NewRecord;
+use gophership_vault::Options;
+use gophership_vault::Reader;
+use gophership_vault::Receipt;
+use gophership_vault::Writer;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -205,10 +204,10 @@ fn what_was_stored_is_listed_and_comes_out_again() {
     assert_eq!(lines(&["--until", "2026-01-01T00:00:38Z"]).len(), 38);
     assert_eq!(lines(&["--segment", "1"]).len() as u64, segments[0]["records"]);
     assert_eq!(lines(&["--format", "text", "--seq", "1"]).len(), 3);
-    let limits = otlp::DecodeLimits { decoded_bytes_max: 1 << 30, depth_max: 32 };
+    let limits = gophership_otlp::DecodeLimits { decoded_bytes_max: 1 << 30, depth_max: 32 };
     for (line, parcel) in lines(&[]).iter().zip(&parcels) {
-        let wire = otlp::json_to_wire(parcel.signal, line.as_bytes(), &limits).unwrap();
-        let decode = |wire: &[u8]| otlp::decode(parcel.signal, wire, &limits).unwrap();
+        let wire = gophership_otlp::json_to_wire(parcel.signal, line.as_bytes(), &limits).unwrap();
+        let decode = |wire: &[u8]| gophership_otlp::decode(parcel.signal, wire, &limits).unwrap();
         assert!(decode(&wire) == decode(&parcel.wire), "{line}");
     }
     let output = tool(&["cat", "--format", "protobuf", "--signal", "logs", &path]);

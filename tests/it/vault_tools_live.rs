@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gophership::otlp::Signal;
+use gophership_otlp::Signal;
 
 use crate::harness::Backend;
 use crate::harness::Load;

@@ -7,9 +7,9 @@ use std::time::Duration;
 use std::time::Instant;
 
 use gophership::event::Note;
-use gophership::otlp::Signal;
-use gophership::vault::OfflineItem;
-use gophership::vault::OfflineReader;
+use gophership_otlp::Signal;
+use gophership_vault::OfflineItem;
+use gophership_vault::OfflineReader;
 
 use crate::harness::Backend;
 use crate::harness::Books;

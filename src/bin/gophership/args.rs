@@ -8,6 +8,8 @@ use clap::Parser;
 use clap::Subcommand;
 use clap::ValueEnum;
 
+use gophership::config::ByteSize;
+
 use crate::audit::AuditArgs;
 use crate::drill::DrillArgs;
 use crate::vault::VaultCommand;
@@ -34,6 +36,9 @@ pub(crate) struct RunArgs {
     /// How it is logged.
     #[arg(long, value_enum, env = "GOPHERSHIP_LOG_FORMAT", default_value = "text")]
     pub(crate) log_format: LogFormat,
+    /// The most bytes of log lines that wait for standard error; more are dropped and counted.
+    #[arg(long, value_name = "SIZE", env = "GOPHERSHIP_LOG_BUFFER", default_value = "1MiB")]
+    pub(crate) log_buffer: ByteSize,
     /// Worker threads; by default one per processor.
     #[arg(long, value_name = "NUMBER", env = "GOPHERSHIP_THREADS")]
     pub(crate) threads: Option<NonZeroU16>,

@@ -1,26 +1,67 @@
 //! Logs to standard error, as text or JSON; panics too.
+//!
+//! Logging never waits and never fails: see [`gophership::logs`].
 
+use std::fs::File;
 use std::io::IsTerminal;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Duration;
 
+use gophership::logs::LogWriter;
+use gophership::logs::RepeatLimit;
+use gophership::metrics::Metrics;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::args::LogFormat;
 use crate::args::RunArgs;
 
+/// The log of the process. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Logging(LogWriter);
+
+impl Logging {
+    /// Says something that no filter leaves out.
+    pub(crate) fn say(&self, text: &str) {
+        self.0.put(text);
+    }
+
+    /// Waits until everything is written, at most for a time: perhaps nobody reads it.
+    pub(crate) fn flush(&self, within: Duration) {
+        self.0.flush(within);
+    }
+}
+
 /// Starts logging.
-pub(crate) fn start(args: &RunArgs) -> Result<(), String> {
+pub(crate) fn start(args: &RunArgs, metrics: &Metrics) -> Result<Logging, String> {
     let filter = EnvFilter::try_new(&args.log)
         .map_err(|error| format!("--log {:?} is not a filter: {error}", args.log))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let refused = |error| format!("cannot start the thread of the log: {error}");
+    let out = File::from(std::io::stderr().as_fd().try_clone_to_owned().map_err(refused)?);
+    let repeats = Arc::new(RepeatLimit::new(metrics.log.suppressed.clone()));
+    let bytes_max = usize::try_from(args.log_buffer.0).unwrap_or(usize::MAX);
+    let limit = Arc::clone(&repeats);
+    let writer = LogWriter::start(out, bytes_max, metrics.log.clone(), repeats).map_err(refused)?;
+    // An error of the writer would be printed to standard error, which panics if that fails.
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .log_internal_errors(false)
+        .with_writer(writer.clone());
     let started = match args.log_format {
         LogFormat::Text => {
-            builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init()
+            let is_terminal = std::io::stderr().is_terminal();
+            let builder = builder.with_ansi(is_terminal).with_target(false);
+            builder.finish().with(limit.layer()).try_init()
         }
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Json => {
+            builder.json().flatten_event(true).finish().with(limit.layer()).try_init()
+        }
     };
     started.map_err(|error| error.to_string())?;
     std::panic::set_hook(Box::new(|panic| {
         tracing::error!(%panic, "Panic.");
     }));
-    Ok(())
+    Ok(Logging(writer))
 }

@@ -5,6 +5,7 @@ mod audit;
 mod drill;
 mod graph;
 mod logging;
+mod stages;
 mod test;
 mod vault;
 
@@ -13,20 +14,29 @@ use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Parser;
 
-use gophership::app::App;
+use gophership::app;
 use gophership::app::ConfigSource;
 use gophership::app::DEFAULT_CONFIG;
 use gophership::app::Ended;
+use gophership::app::Signals;
 use gophership::app::StartError;
 use gophership::config;
 use gophership::config::running::OnLoss;
+use gophership::metrics::Metrics;
 
 use args::Args;
 use args::Command;
 use args::RunArgs;
+
+/// The end of the process waits this long for the log to be written, and for threads that hang.
+const FLUSH_WITHIN: Duration = Duration::from_secs(1);
+const FLUSH_AT_ONCE_WITHIN: Duration = Duration::from_millis(200);
+const LEFT_BEHIND_AFTER: Duration = Duration::from_secs(1);
 
 /// Exit codes as in sysexits.h.
 mod exit {
@@ -48,6 +58,8 @@ fn main() -> ExitCode {
             return if error.print().is_ok() { code.into() } else { exit::IO.into() };
         }
     };
+    // Where the system refuses it, a file that is too large ends the process, as it always did.
+    let _refused = Signals::survive_file_size_limit();
     let result = match args.command {
         None => return run(&args.run),
         Some(Command::Run(run_args)) => return run(&run_args),
@@ -113,7 +125,12 @@ fn validate(paths: &[PathBuf]) -> ExitCode {
     let mut worst = ExitCode::SUCCESS;
     for path in paths {
         match load(&ConfigSource::File(path.clone())) {
-            Ok(_config) => complain(&format!("{}: valid", path.display())),
+            Ok(config) => {
+                for warning in &config.warnings {
+                    complain(&warning.render_warning());
+                }
+                complain(&format!("{}: valid", path.display()));
+            }
             Err(code) => worst = code,
         }
     }
@@ -142,39 +159,62 @@ fn list() -> String {
 }
 
 fn run(args: &RunArgs) -> ExitCode {
-    if let Err(reason) = logging::start(args) {
-        complain(&format!("error: {reason}"));
-        return exit::USAGE.into();
-    }
+    let metrics = Metrics::new();
+    let log = match logging::start(args, &metrics) {
+        Ok(log) => log,
+        Err(reason) => {
+            complain(&format!("error: {reason}"));
+            return exit::USAGE.into();
+        }
+    };
+    // Before anything else: a signal that comes early is kept.
+    let at_once = log.clone();
+    let signals = Signals::listen(move || end_at_once(&at_once));
     let source = named(args.config.clone());
     if let Err(code) = check_readable(&source) {
         return code;
     }
+    let ended = signals.and_then(|signals| serve(args, source, metrics, &signals));
+    let (text, code) = match ended {
+        Ok(Ended::Drained) => (String::new(), 0),
+        Ok(Ended::CutShort) => end_at_once(&log),
+        Err(StartError::Config(errors)) => (errors.to_string(), exit::CONFIG),
+        Err(error @ StartError::Build(_)) => (format!("error: {error}"), exit::UNAVAILABLE),
+        Err(error) => (format!("error: {error}"), exit::IO),
+    };
+    if !text.is_empty() {
+        log.say(&text);
+    }
+    log.flush(FLUSH_WITHIN);
+    code.into()
+}
+
+fn serve(
+    args: &RunArgs,
+    source: ConfigSource,
+    metrics: Arc<Metrics>,
+    signals: &Signals,
+) -> Result<Ended, StartError> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.enable_all().thread_name("gophership");
     if let Some(threads) = args.threads {
         builder.worker_threads(usize::from(threads.get()));
     }
-    let runtime = match builder.build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            complain(&format!("error: cannot start the runtime: {error}"));
-            return exit::UNAVAILABLE.into();
-        }
-    };
+    let runtime = builder.build().map_err(|source| StartError::Io {
+        operation: "start",
+        what: "the runtime".to_owned(),
+        source,
+    })?;
     let on_loss = if args.strict { OnLoss::Refuse } else { OnLoss::Start };
-    let ended = runtime.block_on(async { App::start(source, on_loss).await?.run().await });
-    match ended {
-        Ok(Ended::Drained) => ExitCode::SUCCESS,
-        Ok(Ended::AtOnce) => std::process::exit(exit::TERMINATED.into()),
-        Err(error) => {
-            let (text, code) = match &error {
-                StartError::Config(errors) => (errors.to_string(), exit::CONFIG),
-                StartError::Build(error) => (format!("error: {error}"), exit::UNAVAILABLE),
-                error => (format!("error: {error}"), exit::IO),
-            };
-            complain(&text);
-            code.into()
-        }
-    }
+    let ended = runtime.block_on(app::serve(source, on_loss, metrics, signals));
+    // All that was to be seen through has been, or has had its time: a thread that hangs in a system
+    // call (a pipe that nobody reads, a disk that does not answer) is left behind.
+    runtime.shutdown_timeout(LEFT_BEHIND_AFTER);
+    ended
+}
+
+/// Ends the process without waiting for anything.
+fn end_at_once(log: &logging::Logging) -> ! {
+    log.flush(FLUSH_AT_ONCE_WITHIN);
+    std::process::exit(exit::TERMINATED.into())
 }

@@ -2,28 +2,27 @@
 
 use serde::de::DeserializeSeed;
 use serde::de::Deserializer;
+use serde::de::EnumAccess;
 use serde::de::Error as _;
 use serde::de::MapAccess;
 use serde::de::SeqAccess;
 use serde::de::Unexpected;
+use serde::de::VariantAccess;
 use serde::de::Visitor;
 
-use crate::config::decode::access::Choice;
-use crate::config::decode::access::Name;
-use crate::config::decode::access::StandInFields;
-use crate::config::decode::access::StandInItems;
 use crate::config::decode::failure::Fault;
+use crate::config::decode::name::Name;
+use crate::config::decode::scalar::Wanted;
+use crate::config::decode::scalar::visit_scalar;
+use crate::config::decode::stand_in::StandInFields;
+use crate::config::decode::stand_in::StandInItems;
+use crate::config::decode::stand_in::stand_in_text;
 use crate::config::decode::trace::Trace;
 use crate::config::decode::trace::Trail;
 use crate::config::node::Entry;
 use crate::config::node::Node;
 use crate::config::node::Plain;
-use crate::config::node::Scalar;
 use crate::config::node::Value;
-
-/// The texts a stand-in tries, one decoding after the other: one of them pleases most parsers.
-pub(super) const STAND_IN_TEXTS: [&str; 7] =
-    ["1", "1s", "1MiB", "50%", "127.0.0.1:1", "http://localhost:1", ""];
 
 /// Presents a node to serde.
 #[derive(Debug, Clone, Copy)]
@@ -31,16 +30,6 @@ pub(super) struct TreeDeserializer<'a> {
     node: &'a Node,
     trail: &'a Trail<'a>,
     trace: &'a Trace,
-}
-
-/// The scalar types that a text from the environment may become.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wanted {
-    Anything,
-    Bool,
-    Integer,
-    Float,
-    Text,
 }
 
 impl<'a> TreeDeserializer<'a> {
@@ -80,7 +69,8 @@ impl<'a> TreeDeserializer<'a> {
             return self.visit(Wanted::Anything, visitor);
         }
         let fields = if is_stand_in { fields.iter() } else { [].iter() };
-        self.trace.watch(self.trail, visitor.visit_map(StandInFields { tree: self, fields }))
+        let fields = StandInFields { tree: self, name: self.name(""), fields };
+        self.trace.watch(self.trail, visitor.visit_map(fields))
     }
 
     /// Lets the visitor see a list.
@@ -93,7 +83,7 @@ impl<'a> TreeDeserializer<'a> {
     }
 
     /// Makes the deserializer of a value further in.
-    pub(super) const fn at<'b>(self, node: &'b Node, trail: &'b Trail<'b>) -> TreeDeserializer<'b>
+    const fn at<'b>(self, node: &'b Node, trail: &'b Trail<'b>) -> TreeDeserializer<'b>
     where
         'a: 'b,
     {
@@ -105,49 +95,10 @@ impl<'a> TreeDeserializer<'a> {
         Name { text, trail: self.trail, trace: self.trace }
     }
 
-    /// Returns the way to this value.
-    pub(super) const fn trail(self) -> &'a Trail<'a> {
-        self.trail
-    }
-
     /// Whether this value was reported already.
-    pub(super) const fn is_stand_in(self) -> bool {
+    const fn is_stand_in(self) -> bool {
         matches!(self.node.value, Value::StandIn(_))
     }
-}
-
-/// Lets the visitor see a scalar. A text that came from the environment becomes a number or
-/// boolean where one is wanted, and everything but an absent value is a text where that is wanted.
-fn visit_scalar<'de, V: Visitor<'de>>(
-    scalar: &Scalar,
-    wanted: Wanted,
-    visitor: V,
-) -> Result<V::Value, Fault> {
-    let text = scalar.text.as_str();
-    let is_loose = scalar.template.is_some() && scalar.plain == Plain::Text;
-    let plain = match wanted {
-        Wanted::Text if scalar.plain != Plain::Null => Plain::Text,
-        Wanted::Bool if is_loose => text.parse().map_or(Plain::Text, Plain::Bool),
-        Wanted::Integer if is_loose => {
-            let signed = || text.parse().map_or(Plain::Text, Plain::Signed);
-            text.parse().map_or_else(|_| signed(), Plain::Unsigned)
-        }
-        Wanted::Float if is_loose => text.parse().map_or(Plain::Text, Plain::Float),
-        _ => scalar.plain,
-    };
-    match plain {
-        Plain::Null => visitor.visit_unit(),
-        Plain::Bool(value) => visitor.visit_bool(value),
-        Plain::Unsigned(value) => visitor.visit_u64(value),
-        Plain::Signed(value) => visitor.visit_i64(value),
-        Plain::Float(value) => visitor.visit_f64(value),
-        Plain::Text => visitor.visit_str(text),
-    }
-}
-
-/// Returns the text a stand-in shows.
-fn stand_in_text(text_idx: usize) -> &'static str {
-    STAND_IN_TEXTS.get(text_idx).copied().unwrap_or("")
 }
 
 impl<'de> Deserializer<'de> for TreeDeserializer<'_> {
@@ -379,5 +330,70 @@ impl<'de> SeqAccess<'de> for Items<'_> {
 
     fn size_hint(&self) -> Option<usize> {
         Some(self.remaining.len())
+    }
+}
+
+/// A choice: a name alone, or a name with content.
+struct Choice<'a> {
+    tree: TreeDeserializer<'a>,
+    name: &'a str,
+    /// The content; a stand-in has none and pretends.
+    entry: Option<&'a Entry>,
+}
+
+impl Choice<'_> {
+    /// Hands the content to `read`.
+    fn content<T>(
+        self,
+        read: impl FnOnce(TreeDeserializer<'_>) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        match self.entry {
+            Some(entry) => {
+                let trail = Trail::Key(self.tree.trail, &entry.key);
+                read(self.tree.at(&entry.node, &trail))
+            }
+            None if self.tree.is_stand_in() => read(self.tree),
+            None => Err(Fault::invalid_type(
+                Unexpected::UnitVariant,
+                &format!("`{}:` with options under it", self.name).as_str(),
+            )),
+        }
+    }
+}
+
+impl<'de> EnumAccess<'de> for Choice<'_> {
+    type Error = Fault;
+    type Variant = Self;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Fault> {
+        Ok((seed.deserialize(self.tree.name(self.name))?, self))
+    }
+}
+
+impl<'de> VariantAccess<'de> for Choice<'_> {
+    type Error = Fault;
+
+    fn unit_variant(self) -> Result<(), Fault> {
+        if self.entry.is_none() {
+            return Ok(());
+        }
+        let expected = format!("`{}` alone", self.name);
+        Err(Fault::invalid_type(Unexpected::Map, &expected.as_str()))
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Fault> {
+        self.content(|tree| seed.deserialize(tree))
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Fault> {
+        self.content(|tree| tree.deserialize_tuple(len, visitor))
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        self.content(|tree| tree.deserialize_struct("", fields, visitor))
     }
 }

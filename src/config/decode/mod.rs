@@ -5,16 +5,19 @@
 //! wrong or missing value becomes a stand-in that pretends to be whatever is wanted) and the copy
 //! is decoded again, until that succeeds or fails at a stand-in nothing fits.
 
-mod access;
 mod deserializer;
 mod failure;
+mod name;
+mod scalar;
+mod stand_in;
+mod tagged;
 mod trace;
 
 use serde::de::DeserializeOwned;
 
-use crate::config::decode::access::Tagged;
-use crate::config::decode::deserializer::STAND_IN_TEXTS;
 use crate::config::decode::deserializer::TreeDeserializer;
+use crate::config::decode::stand_in::STAND_IN_TEXTS;
+use crate::config::decode::tagged::Tagged;
 use crate::config::decode::trace::Trace;
 use crate::config::decode::trace::Trail;
 use crate::config::nearest::nearest;

@@ -1,11 +1,11 @@
 //! Circles: among transforms, and through a vault and its replay.
 
-use crate::config::draft::Piece;
 use crate::config::error::PROBLEMS_MAX;
-use crate::config::error::Problem;
 use crate::config::findings::Findings;
 use crate::config::id::ComponentId;
 use crate::config::node::Step;
+use crate::config::piece::Piece;
+use crate::config::problem::Problem;
 use crate::config::registry::Section;
 use crate::config::validate::Plan;
 

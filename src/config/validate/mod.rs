@@ -13,9 +13,6 @@ use std::collections::HashMap;
 use std::collections::HashSet;
 
 use crate::config::draft::Draft;
-use crate::config::draft::Piece;
-use crate::config::error::Finding;
-use crate::config::error::Problem;
 use crate::config::findings::Findings;
 use crate::config::id::ComponentId;
 use crate::config::node::Mark;
@@ -23,6 +20,9 @@ use crate::config::node::Node;
 use crate::config::node::Step;
 use crate::config::node::display_path;
 use crate::config::output::OutputId;
+use crate::config::piece::Piece;
+use crate::config::problem::Finding;
+use crate::config::problem::Problem;
 use crate::config::registry::Section;
 
 /// Adds everything that is wrong between the components of a draft.
@@ -31,6 +31,7 @@ pub(super) fn validate(draft: &Draft<'_>, findings: &mut Findings) {
     let plan = Plan::new(draft, findings);
     wiring::check(&plan, findings);
     vaults::check(&plan, findings);
+    vaults::check_former_names(&plan, findings);
     circles::check(&plan, findings);
     resources::check(&plan, draft.settings.as_ref(), findings);
     cases::check(&plan, draft, findings);

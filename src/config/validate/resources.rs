@@ -9,14 +9,14 @@ use std::path::PathBuf;
 
 use crate::config::component::Resource;
 use crate::config::component::Site;
-use crate::config::draft::AnyConfig;
-use crate::config::error::Finding;
-use crate::config::error::Problem;
 use crate::config::findings::Findings;
 use crate::config::node::Mark;
 use crate::config::node::Node;
 use crate::config::node::Step;
 use crate::config::node::display_path;
+use crate::config::piece::AnyConfig;
+use crate::config::problem::Finding;
+use crate::config::problem::Problem;
 use crate::config::settings::Settings;
 use crate::config::validate::Plan;
 

@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 
-use crate::config::draft::Piece;
-use crate::config::error::Problem;
 use crate::config::findings::Findings;
 use crate::config::nearest::nearest;
+use crate::config::node::Step;
+use crate::config::piece::Piece;
+use crate::config::problem::Problem;
 use crate::config::registry::Section;
 use crate::config::validate::Plan;
 
@@ -36,6 +37,25 @@ pub(super) fn check(plan: &Plan<'_>, findings: &mut Findings) {
                 let help = format!("name it as the `pivot: {}` of a source", piece.id);
                 piece.finding(&[], Problem::UnusedVault { id }).with_help(help)
             });
+        }
+    }
+}
+
+/// Checks that what a sink says to have been called before is free, and said by no other.
+pub(super) fn check_former_names(plan: &Plan<'_>, findings: &mut Findings) {
+    let mut said: HashSet<&str> = HashSet::new();
+    for piece in plan.pieces {
+        for (index, name) in piece.formerly().iter().enumerate() {
+            let message = if plan.find(name.as_str()).is_some() {
+                "this component is in the configuration: a former name must be free"
+            } else if !said.insert(name.as_str()) {
+                "another sink was called that before: only one can take over what a vault keeps for it"
+            } else {
+                continue;
+            };
+            let problem = Problem::InvalidValue { message: message.to_owned() };
+            let at = [Step::from("formerly"), Step::Index(index)];
+            findings.add(|| piece.finding(&at, problem));
         }
     }
 }

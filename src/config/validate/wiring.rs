@@ -2,14 +2,14 @@
 
 use std::collections::HashSet;
 
-use crate::config::draft::AnyConfig;
-use crate::config::draft::Piece;
-use crate::config::error::Finding;
-use crate::config::error::Problem;
 use crate::config::findings::Findings;
 use crate::config::nearest::nearest;
 use crate::config::node::Step;
 use crate::config::output::OutputId;
+use crate::config::piece::AnyConfig;
+use crate::config::piece::Piece;
+use crate::config::problem::Finding;
+use crate::config::problem::Problem;
 use crate::config::registry::Section;
 use crate::config::validate::Plan;
 use crate::config::validate::Reading;
@@ -106,6 +106,23 @@ fn outputs(plan: &Plan<'_>, piece: &Piece<'_>, findings: &mut Findings) {
                        goes to which output";
         let problem = Problem::InvalidValue { message: message.to_owned() };
         findings.add(|| piece.finding(&[Step::from("shed_in")], problem));
+    }
+    let protects = match &piece.config {
+        Some(AnyConfig::Transform(config)) => config.protects(),
+        _ => None,
+    };
+    if let (true, Some(what)) = (is_shed, protects) {
+        let message = format!(
+            "`shed_in` lets {what} through, which this transform is there to take out: only optional \
+             work may be left out"
+        );
+        findings.add(|| {
+            let problem = Problem::InvalidValue { message };
+            piece.finding(&[Step::from("shed_in")], problem).with_help(
+                "take `shed_in` out; what need not be done under pressure goes into a transform of \
+                 its own",
+            )
+        });
     }
     let Some((before, port)) = OutputId::split(piece.id) else { return };
     let Some((_, other)) = plan.find(before) else { return };

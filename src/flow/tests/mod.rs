@@ -1,6 +1,7 @@
 //! Tests of the flow: routes, fan-out, pivots, and what an acceptor promises.
 
 mod accept;
+mod rewired;
 
 use std::sync::Arc;
 use std::sync::Mutex;

@@ -1,13 +1,17 @@
 //! The `file` sink: OTLP JSON lines, rotated by size and age.
 
+mod output;
 mod rotation;
 
+use std::io;
+use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use crate::config::ByteSize;
@@ -26,18 +30,19 @@ use crate::config::running::Stop;
 use crate::event::Batch;
 use crate::event::Signal;
 use crate::flow::EdgeReceiver;
+use crate::metrics::FileMetrics;
 use crate::metrics::SinkMetrics;
-use crate::otlp;
 use crate::somatic::Counted;
 use crate::somatic::Part;
 
-use rotation::RotatingFile;
-use rotation::Rules;
+use output::Gone;
+use output::OutputFile;
+use output::Rules;
 
-/// The conversion streams, so its memory is bounded by the size of the request already. It goes as
-/// deep as decoders do: one record that is too deep would have its whole request refused.
-const JSON_LIMITS: otlp::DecodeLimits =
-    otlp::DecodeLimits { decoded_bytes_max: u64::MAX, depth_max: 96 };
+/// Lines are written in pieces, so that their memory does not depend on the request. It goes as deep
+/// as decoders do: one record that is too deep would have its whole request refused.
+const JSON_LIMITS: gophership_otlp::DecodeLimits =
+    gophership_otlp::DecodeLimits { decoded_bytes_max: u64::MAX, depth_max: 96 };
 
 /// Batches written at once, and so synced at once.
 const GROUP_LEN_MAX: usize = 64;
@@ -51,7 +56,9 @@ const SIGNAL: &str = "{signal}";
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct FileConfig {
-    /// The file; `{signal}` stands for `logs`, `traces` or `metrics`. Its directory is created.
+    /// The file; `{signal}` stands for `logs`, `traces` or `metrics`. Its directory is created. A file
+    /// that is moved or removed is opened again before the next line. A pipe or a device is written to,
+    /// and neither rotated nor synced; a pipe must have a reader.
     path: PathBuf,
     /// When a new file is begun.
     #[serde(default)]
@@ -62,7 +69,8 @@ struct FileConfig {
     fsync: Fsync,
 }
 
-/// When a new file is begun; the old one gets the time in seconds appended to its name.
+/// When a new file is begun; the old one gets the time appended to its name, as
+/// `NAME.SECONDS.NANOSECONDS`. Files with other names are never deleted.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct RotateConfig {
@@ -143,15 +151,16 @@ impl SinkConfig for FileConfig {
         };
         let mut files = Vec::new();
         for (signal, path) in self.files() {
-            let opened = RotatingFile::open(path.clone(), rules).map_err(|source| {
-                BuildError::Io { operation: "open", what: path.display().to_string(), source }
-            })?;
+            let opened = OutputFile::open(path.clone(), rules);
+            let opened = opened.map_err(|source| refused(&path, source))?;
             files.push((signal, opened));
         }
         let metrics = context.metrics.sink(context.id.as_str());
-        let files = Files { open: files, is_split: self.is_split(), fsync: self.fsync };
+        let counts = context.metrics.sink_file(context.id.as_str());
+        let (is_split, scratch) = (self.is_split(), Vec::new());
+        let files = Files { open: files, is_split, fsync: self.fsync, counts, scratch };
         let tally = context.vitals.duties.count(context.id.as_str(), WAITS, Part::Inside);
-        Ok(Box::new(FileSink { files, metrics, tally }))
+        Ok(Box::new(FileSink { files, metrics, tally, reopen: context.reopen.clone() }))
     }
 }
 
@@ -160,76 +169,145 @@ struct FileSink {
     metrics: SinkMetrics,
     /// Groups that are being written, for the watchdog.
     tally: Counted,
+    /// Changes when the operator wants outputs to be opened again.
+    reopen: watch::Receiver<u64>,
 }
 
 /// The open files: one per signal, or one for all.
 struct Files {
-    open: Vec<(Signal, RotatingFile)>,
+    open: Vec<(Signal, OutputFile)>,
     is_split: bool,
     fsync: Fsync,
+    counts: FileMetrics,
+    /// Where pieces of lines are put together.
+    scratch: Vec<u8>,
 }
 
-/// What became of a group: the batches, each with whether it can be shown as JSON at all.
-type Written = (Files, Vec<(Batch, bool)>, std::io::Result<()>);
+/// What became of a batch.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Written,
+    /// The file did not take it.
+    Failed,
+    /// It cannot be shown as JSON.
+    Unreadable,
+}
+
+/// What became of a group.
+type Written = (Files, Vec<(Batch, Fate)>, io::Result<()>);
 
 impl Files {
     /// Writes a group; called on a blocking thread.
     fn write(mut self, group: Vec<Batch>) -> Written {
-        let mut settled = Vec::with_capacity(group.len());
-        let mut result = Ok(());
-        let mut line = Vec::new();
-        for batch in group {
-            line.clear();
-            let shown = otlp::wire_to_json(batch.signal(), batch.wire(), &JSON_LIMITS, &mut line);
-            line.push(b'\n');
-            if shown.is_ok() && result.is_ok() {
-                result = self.file(batch.signal()).map_or(Ok(()), |file| file.append(&line));
+        let (mut fates, mut result) = self.append(&group);
+        if result.is_ok() && self.open.iter().any(|(_, file)| file.is_removed()) {
+            // Somebody removed a file just now: the group is written once more, where it is found.
+            (fates, result) = self.append(&group);
+        }
+        if self.fsync == Fsync::Always && fates.contains(&Fate::Written) {
+            let synced = self.sync();
+            if synced.is_err() {
+                let written = fates.iter_mut().filter(|fate| **fate == Fate::Written);
+                written.for_each(|fate| *fate = Fate::Failed);
+                result = synced;
             }
-            settled.push((batch, shown.is_ok()));
         }
-        if self.fsync == Fsync::Always && result.is_ok() {
-            result = self.sync();
-        }
-        (self, settled, result)
+        (self, group.into_iter().zip(fates).collect(), result)
     }
 
-    fn file(&mut self, signal: Signal) -> Option<&mut RotatingFile> {
-        let is_split = self.is_split;
-        self.open.iter_mut().find(|(of, _)| !is_split || *of == signal).map(|(_, file)| file)
+    /// Appends a group, as far as the files take it.
+    fn append(&mut self, group: &[Batch]) -> (Vec<Fate>, io::Result<()>) {
+        let mut result = self.look();
+        let mut append = |batch: &Batch| {
+            let line = gophership_otlp::JsonLine::of(batch.signal(), batch.wire(), &JSON_LIMITS);
+            let Ok(line) = line else { return Fate::Unreadable };
+            if result.is_ok() {
+                result = self.write_line(batch.signal(), &line);
+            }
+            if result.is_ok() { Fate::Written } else { Fate::Failed }
+        };
+        let fates = group.iter().map(&mut append).collect();
+        (fates, result)
     }
 
-    fn sync(&mut self) -> std::io::Result<()> {
+    fn write_line(
+        &mut self,
+        signal: Signal,
+        line: &gophership_otlp::JsonLine<'_>,
+    ) -> io::Result<()> {
+        let Self { open, is_split, scratch, .. } = self;
+        let file = open.iter_mut().find(|(of, _)| !*is_split || *of == signal);
+        let Some((_, file)) = file else { return Ok(()) };
+        file.append(line.bytes_max(), |out| line.write(scratch, out))
+    }
+
+    /// Opens what was moved or removed again.
+    fn look(&mut self) -> io::Result<()> {
+        for (_, file) in &mut self.open {
+            if let Some(gone) = file.look()? {
+                tell(&self.counts, &gone);
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens everything again.
+    fn reopen(&mut self) -> io::Result<()> {
+        for (_, file) in &mut self.open {
+            let gone = file.reopen()?;
+            self.counts.removed_bytes.inc_by(gone.removed_bytes);
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
         self.open.iter_mut().try_for_each(|(_, file)| file.sync())
+    }
+
+    /// What is done once a second.
+    fn tend(&mut self) -> io::Result<()> {
+        self.look()?;
+        if self.fsync == Fsync::Interval { self.sync() } else { Ok(()) }
     }
 }
 
 #[async_trait]
 impl Sink for FileSink {
     async fn run(self: Box<Self>, mut input: EdgeReceiver, stop: Stop) -> Result<(), RunError> {
-        let Self { mut files, metrics, tally } = *self;
+        let Self { mut files, metrics, tally, mut reopen } = *self;
         let mut tick = tokio::time::interval(Duration::from_secs(1));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        reopen.mark_unchanged();
         loop {
             let first = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 _ = tick.tick() => {
-                    if files.fsync == Fsync::Interval {
-                        files = sync(files).await?;
-                    }
+                    files = blocking(files, &stop, Files::tend).await?;
+                    continue;
+                }
+                Ok(()) = reopen.changed() => {
+                    files = blocking(files, &stop, Files::reopen).await?;
                     continue;
                 }
                 batch = input.recv() => batch,
             };
-            let Some(first) = first else { return sync(files).await.map(drop) };
+            let Some(first) = first else {
+                return blocking(files, &stop, Files::sync).await.map(drop);
+            };
             let group = group(first, &mut input);
             let under_way = tally.begin();
-            let written = tokio::task::spawn_blocking(move || files.write(group)).await;
+            let written = tokio::task::spawn_blocking(move || files.write(group));
+            let written = tokio::select! {
+                written = written => written,
+                // The disk, or whoever reads the pipe, stands still: the thread is left behind.
+                () = stop.cancelled() => return Ok(()),
+            };
             drop(under_way);
             tally.done();
             let (back, settled, result) = written.map_err(|panic| failure(panic.into()))?;
             files = back;
-            settle(settled, result.is_ok(), &metrics);
-            // The group was given back to its sources; the sink is opened anew, after a while.
+            settle(settled, &metrics);
+            // What was not written was given back to its sources; the sink is opened anew, after a while.
             result.map_err(failure)?;
         }
     }
@@ -247,28 +325,59 @@ fn group(first: Batch, input: &mut EdgeReceiver) -> Vec<Batch> {
     group
 }
 
-fn settle(batches: Vec<(Batch, bool)>, is_written: bool, metrics: &SinkMetrics) {
-    for (batch, is_readable) in batches {
-        if !is_readable {
-            metrics.rejected.inc();
-            batch.rejected();
-        } else if is_written {
-            metrics.requests.inc();
-            metrics.records.inc_by(batch.records());
-            metrics.bytes.inc_by(batch.cost_bytes());
-            batch.delivered();
-        } else {
-            metrics.retries.inc();
-            batch.failed();
+fn settle(batches: Vec<(Batch, Fate)>, metrics: &SinkMetrics) {
+    for (batch, fate) in batches {
+        match fate {
+            Fate::Written => {
+                metrics.requests.inc();
+                metrics.records.inc_by(batch.records());
+                metrics.bytes.inc_by(batch.cost_bytes());
+                batch.delivered();
+            }
+            Fate::Failed => {
+                metrics.retries.inc();
+                batch.failed();
+            }
+            Fate::Unreadable => {
+                metrics.rejected.inc();
+                batch.rejected();
+            }
         }
     }
 }
 
-async fn sync(mut files: Files) -> Result<Files, RunError> {
-    let synced = tokio::task::spawn_blocking(move || files.sync().map(|()| files)).await;
-    synced.map_err(|panic| failure(panic.into()))?.map_err(failure)
+/// Does something with the files on a blocking thread, which is left behind if it hangs at the end.
+async fn blocking(
+    mut files: Files,
+    stop: &Stop,
+    work: impl FnOnce(&mut Files) -> io::Result<()> + Send + 'static,
+) -> Result<Files, RunError> {
+    let done = tokio::task::spawn_blocking(move || work(&mut files).map(|()| files));
+    tokio::select! {
+        done = done => done.map_err(|panic| failure(panic.into()))?.map_err(failure),
+        () = stop.cancelled() => Err(failure(io::ErrorKind::TimedOut.into())),
+    }
 }
 
-fn failure(source: std::io::Error) -> RunError {
+fn tell(counts: &FileMetrics, gone: &Gone) {
+    let Gone { path, removed_bytes } = gone;
+    counts.reopened.inc();
+    counts.removed_bytes.inc_by(*removed_bytes);
+    let path = path.display();
+    tracing::warn!(%path, removed_bytes, "File was moved or removed; it is opened again.");
+}
+
+/// What the system refuses may pass, unless the path itself is wrong.
+fn refused(path: &Path, source: io::Error) -> BuildError {
+    let (operation, what) = ("open", path.display().to_string());
+    match source.kind() {
+        io::ErrorKind::InvalidFilename
+        | io::ErrorKind::InvalidInput
+        | io::ErrorKind::IsADirectory => BuildError::Io { operation, what, source },
+        _ => BuildError::NotYet { operation, what, source },
+    }
+}
+
+fn failure(source: io::Error) -> RunError {
     RunError::Io { operation: "write", what: "the file".to_owned(), source }
 }

@@ -1,174 +1,134 @@
-//! A file that is begun anew at a size or an age.
+//! The names of files that were begun anew, and which of them are deleted.
+//!
+//! `NAME.SECONDS.NANOSECONDS`, with nine digits of nanoseconds. A new name is always later than any
+//! other one beside it, whatever the clock says, so that the names sort as the files were written.
 
 use std::fs;
-use std::fs::File;
-use std::fs::OpenOptions;
 use std::io;
-use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
 
-/// When a new file is begun.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Rules {
-    pub(super) bytes: u64,
-    pub(super) age: Duration,
-    /// Old files to keep; 0 keeps all.
-    pub(super) keep: usize,
+/// Later times are no names of ours: they leave room for more of them.
+const SECONDS_DIGITS_MAX: usize = 11;
+const NANOS_DIGITS: usize = 9;
+
+/// The name for a file that ends now: the time, or what comes right after the latest one there is.
+///
+/// # Errors
+///
+/// When the directory cannot be read.
+pub(super) fn next_name(path: &Path, now: Duration) -> io::Result<PathBuf> {
+    let latest = files(path)?.pop();
+    let after = |(time, _): (Duration, _)| time + Duration::from_nanos(1);
+    let time = latest.map_or(now, |latest| now.max(after(latest)));
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.{:09}", time.as_secs(), time.subsec_nanos()));
+    Ok(path.with_file_name(name))
 }
 
-/// Appends lines; whole lines only go into one file.
-#[derive(Debug)]
-pub(super) struct RotatingFile {
-    path: PathBuf,
-    rules: Rules,
-    file: File,
-    written_bytes: u64,
-    begun: SystemTime,
+/// Deletes the oldest files beyond the number to keep; 0 keeps all.
+///
+/// # Errors
+///
+/// The first file that cannot be deleted; it is tried again at the next rotation.
+pub(super) fn prune(path: &Path, keep: usize) -> io::Result<()> {
+    if keep == 0 {
+        return Ok(());
+    }
+    let old = files(path)?;
+    let surplus = old.len().saturating_sub(keep);
+    old.iter().take(surplus).try_for_each(|(_, path)| fs::remove_file(path))
 }
 
-impl RotatingFile {
-    /// Opens the file for appending, creating it and its directory if need be.
-    ///
-    /// A line torn by a crash is ended, so that the next one stands on its own.
-    pub(super) fn open(path: PathBuf, rules: Rules) -> io::Result<Self> {
-        if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
-            fs::create_dir_all(dir)?;
+/// The files that are ours, oldest first.
+fn files(path: &Path) -> io::Result<Vec<(Duration, PathBuf)>> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir.unwrap_or(Path::new(".")))? {
+        let entry = entry?;
+        let time = entry.file_name().to_str().and_then(|file| time_of(file.strip_prefix(&name)?));
+        if let Some(time) = time
+            && entry.file_type()?.is_file()
+        {
+            found.push((time, entry.path()));
         }
-        let mut file = OpenOptions::new().create(true).append(true).read(true).open(&path)?;
-        let metadata = file.metadata()?;
-        let mut written_bytes = metadata.len();
-        if written_bytes > 0 && !ends_with_newline(&file, written_bytes)? {
-            file.write_all(b"\n")?;
-            written_bytes += 1;
-        }
-        let begun = if written_bytes > 0 { metadata.modified()? } else { SystemTime::now() };
-        Ok(Self { path, rules, file, written_bytes, begun })
     }
-
-    /// Appends one line, ending with its newline; begins a new file first if it is time.
-    ///
-    /// After an error the line may be there in part: it is ended when the file is opened again.
-    pub(super) fn append(&mut self, line: &[u8]) -> io::Result<()> {
-        let is_full = self.written_bytes + line.len() as u64 > self.rules.bytes;
-        let is_old = self.begun.elapsed().unwrap_or_default() >= self.rules.age;
-        if self.written_bytes > 0 && (is_full || is_old) {
-            self.rotate()?;
-        }
-        self.file.write_all(line)?;
-        self.written_bytes += line.len() as u64;
-        Ok(())
-    }
-
-    /// Syncs what was written to the device.
-    pub(super) fn sync(&mut self) -> io::Result<()> {
-        self.file.sync_data()
-    }
-
-    fn rotate(&mut self) -> io::Result<()> {
-        self.file.sync_data()?;
-        let mut now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let mut old = self.named(now);
-        while old.exists() {
-            now += Duration::from_nanos(1);
-            old = self.named(now);
-        }
-        fs::rename(&self.path, &old)?;
-        self.file = OpenOptions::new().create(true).append(true).read(true).open(&self.path)?;
-        self.written_bytes = 0;
-        self.begun = SystemTime::now();
-        self.prune()
-    }
-
-    /// The name of a file that ends at `time`; names sort by time.
-    fn named(&self, time: Duration) -> PathBuf {
-        let mut name = self.path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{}.{:09}", time.as_secs(), time.subsec_nanos()));
-        self.path.with_file_name(name)
-    }
-
-    /// Deletes the oldest files beyond the number to keep.
-    fn prune(&self) -> io::Result<()> {
-        if self.rules.keep == 0 {
-            return Ok(());
-        }
-        let name = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let dir = self.path.parent().filter(|dir| !dir.as_os_str().is_empty());
-        let mut old = Vec::new();
-        for entry in fs::read_dir(dir.unwrap_or(Path::new(".")))? {
-            let path = entry?.path();
-            let suffix = path.file_name().and_then(|file| file.to_str()?.strip_prefix(&name));
-            let is_ours = suffix.is_some_and(|suffix| {
-                let digits = suffix.strip_prefix('.').unwrap_or_default();
-                !digits.is_empty()
-                    && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
-            });
-            if is_ours {
-                old.push(path);
-            }
-        }
-        old.sort();
-        let surplus = old.len().saturating_sub(self.rules.keep);
-        old.iter().take(surplus).try_for_each(fs::remove_file)
-    }
+    found.sort();
+    Ok(found)
 }
 
-fn ends_with_newline(file: &File, len: u64) -> io::Result<bool> {
-    use std::os::unix::fs::FileExt;
-
-    let mut last = [0];
-    file.read_exact_at(&mut last, len - 1)?;
-    Ok(last == *b"\n")
+/// Reads `.SECONDS.NANOSECONDS`, in exactly the form in which it is written.
+fn time_of(suffix: &str) -> Option<Duration> {
+    let (seconds, nanos) = suffix.strip_prefix('.')?.split_once('.')?;
+    let are_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_ours = (1..=SECONDS_DIGITS_MAX).contains(&seconds.len())
+        && (seconds == "0" || !seconds.starts_with('0'))
+        && nanos.len() == NANOS_DIGITS
+        && are_digits(seconds)
+        && are_digits(nanos);
+    if !is_ours {
+        return None;
+    }
+    Some(Duration::new(seconds.parse().ok()?, nanos.parse().ok()?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn rules(bytes: u64, keep: usize) -> Rules {
-        Rules { bytes, age: Duration::from_hours(1), keep }
-    }
-
-    fn files(dir: &Path) -> Vec<String> {
-        let mut files: Vec<_> = fs::read_dir(dir)
-            .unwrap()
-            .map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap())
-            .collect();
-        files.sort();
-        files
+    fn names(dir: &Path) -> Vec<String> {
+        let name =
+            |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+        let mut names: Vec<String> = fs::read_dir(dir).unwrap().map(name).collect();
+        names.sort();
+        names
     }
 
     #[test]
-    fn a_file_is_rotated_before_the_line_that_would_not_fit() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut file = RotatingFile::open(dir.path().join("sub/x.jsonl"), rules(10, 0)).unwrap();
-        for line in ["a23456\n", "b2\n", "c23456789012345\n", "d\n"] {
-            file.append(line.as_bytes()).unwrap();
-        }
-        assert_eq!(files(&dir.path().join("sub")), ["a23456\nb2\n", "c23456789012345\n", "d\n"]);
-    }
-
-    #[test]
-    fn only_the_newest_old_files_are_kept_and_nothing_foreign_is_deleted() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("x.jsonl.notes"), "mine").unwrap();
-        let mut file = RotatingFile::open(dir.path().join("x.jsonl"), rules(1, 2)).unwrap();
-        for line in ["a\n", "b\n", "c\n", "d\n", "e\n"] {
-            file.append(line.as_bytes()).unwrap();
-        }
-        assert_eq!(files(dir.path()), ["c\n", "d\n", "e\n", "mine"]);
-    }
-
-    #[test]
-    fn a_torn_line_is_ended_when_the_file_is_opened_again() {
+    fn only_names_of_our_own_form_are_deleted_in_the_order_of_their_time() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.jsonl");
-        fs::write(&path, "{\"torn").unwrap();
-        let mut file = RotatingFile::open(path.clone(), rules(1000, 0)).unwrap();
-        file.append(b"{}\n").unwrap();
-        assert_eq!(fs::read_to_string(path).unwrap(), "{\"torn\n{}\n");
+        let foreign = [
+            "x.jsonl.1",
+            "x.jsonl.20261129",
+            "x.jsonl.5.6",
+            "x.jsonl.007.000000001",
+            "x.jsonl.123456789012.000000001",
+            "x.jsonl.1.000000001.gz",
+            "x.jsonl..000000001",
+            "x.jsonl.+1.000000001",
+            "y.jsonl.1.000000001",
+        ];
+        let ours = ["x.jsonl.9.000000001", "x.jsonl.10.000000000", "x.jsonl.1764000000.123456789"];
+        for name in foreign.iter().chain(&ours) {
+            fs::write(dir.path().join(name), "").unwrap();
+        }
+        fs::create_dir(dir.path().join("x.jsonl.1.000000002")).unwrap();
+        prune(&path, 2).unwrap();
+        let left = names(dir.path());
+        assert!(foreign.iter().all(|name| left.contains(&(*name).to_owned())), "{left:?}");
+        assert!(!left.contains(&ours[0].to_owned()), "9 is before 10");
+        assert!(left.contains(&ours[1].to_owned()) && left.contains(&ours[2].to_owned()));
+        assert!(left.contains(&"x.jsonl.1.000000002".to_owned()), "a directory is not ours");
+    }
+
+    #[test]
+    fn a_new_name_is_later_than_all_others_even_if_the_clock_was_ahead() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.jsonl");
+        let now = Duration::from_secs(1_700_000_000);
+        let name = |path: PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
+        let first = next_name(&path, now).unwrap();
+        assert_eq!(name(first.clone()), "x.jsonl.1700000000.000000000");
+        fs::write(first, "").unwrap();
+        assert_eq!(name(next_name(&path, now).unwrap()), "x.jsonl.1700000000.000000001");
+        fs::write(dir.path().join("x.jsonl.3300000000.999999999"), "").unwrap();
+        let next = next_name(&path, now).unwrap();
+        assert_eq!(name(next.clone()), "x.jsonl.3300000001.000000000");
+        fs::write(next, "").unwrap();
+        prune(&path, 1).unwrap();
+        assert_eq!(names(dir.path()), ["x.jsonl.3300000001.000000000"], "what was written last");
     }
 }

@@ -5,10 +5,12 @@ use std::io::Write;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use gophership_otlp::Signal;
 use http::HeaderMap;
 use http::HeaderValue;
 use http::Method;
 use http::Request;
+use http::Response;
 use http::Uri;
 use http::header::CONTENT_ENCODING;
 use http::header::CONTENT_TYPE;
@@ -16,74 +18,94 @@ use http::header::RETRY_AFTER;
 use http_body_util::BodyExt;
 use http_body_util::Full;
 use http_body_util::Limited;
+use hyper::body::Incoming;
 use tonic::body::Body;
 
-use super::client::Client;
+use super::channel::ANSWER_BYTES_MAX;
+use super::channel::Channel;
 use super::last_words;
 use super::options::CompressionOption;
-use crate::otlp::Signal;
-use crate::otlp::Verdict;
-use crate::otlp::chain;
-use crate::otlp::retry_after;
+use super::redirect::at_path;
+use super::redirect::followed;
+use super::redirect::redirect_words;
+use crate::otlp_client::Verdict;
+use crate::otlp_client::chain;
+use crate::otlp_client::retry_after;
 
-/// OTLP recommends that a client reads no more of an answer.
-const ANSWER_BYTES_MAX: usize = 4 << 20;
+/// A request follows so many redirects.
+const REDIRECTS_MAX: usize = 3;
 
-pub(super) async fn send(client: &Client, endpoint: &Uri, signal: Signal, wire: Bytes) -> Verdict {
-    let request = match request(client, endpoint, signal, wire) {
-        Ok(request) => request,
+pub(super) async fn send(
+    channel: &Channel,
+    endpoint: &Uri,
+    signal: Signal,
+    wire: Bytes,
+) -> Verdict {
+    let made = compress(channel.compression, wire).and_then(|(body, encoding)| {
+        let path = format!("{}{}", endpoint.path().trim_end_matches('/'), signal.http_path());
+        Ok((body, encoding, at_path(endpoint, &path)?))
+    });
+    let (body, encoding, mut uri) = match made {
+        Ok(made) => made,
         Err(error) => return Verdict::unanswered(format!("cannot make the request: {error}")),
     };
-    let response = match client.transport.request(request).await {
-        Ok(response) => response,
-        Err(error) => {
-            let verdict = Verdict::unanswered(format!("no answer: {}", chain(&error)));
-            return last_words::add(verdict, &error);
+    let mut redirects = 0;
+    loop {
+        let request = request(channel, &uri, body.clone(), encoding);
+        let response = match channel.http.request(request).await {
+            Ok(response) => response,
+            Err(error) => {
+                let verdict = Verdict::unanswered(format!("no answer: {}", chain(&error)));
+                return last_words::add(verdict, &error);
+            }
+        };
+        match followed(&uri, &response) {
+            Some(next) if redirects < REDIRECTS_MAX => uri = next,
+            _ => return judge(channel, response).await,
         }
-    };
+        redirects += 1;
+    }
+}
+
+async fn judge(channel: &Channel, response: Response<Incoming>) -> Verdict {
     let status = response.status();
+    let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let kind = header(CONTENT_TYPE).unwrap_or_default().to_owned();
+    let hint = header(RETRY_AFTER).and_then(|text| retry_after(text, SystemTime::now()));
+    let redirects = redirect_words(status, response.headers());
     if !status.is_success() {
-        let hint = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let hint = hint.and_then(|text| retry_after(text, SystemTime::now()));
         let verdict = Verdict::of_http(status, hint);
-        if !matches!(verdict, Verdict::Rejected { .. }) {
+        let verdict = channel.codes.of_http(status, verdict).reworded(|reason| reason + &redirects);
+        if matches!(verdict, Verdict::Retry { .. }) {
             return verdict;
         }
-        let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let kind = kind.unwrap_or_default().to_owned();
         let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
         return verdict
             .because(&kind, &body.map(http_body_util::Collected::to_bytes).unwrap_or_default());
     }
     match Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await {
-        Ok(body) => Verdict::of_response(&body.to_bytes()),
+        Ok(body) => Verdict::of_http_response(&kind, &body.to_bytes()),
         // Accepted is what the status says; what else it wanted to say is lost.
-        Err(_) => Verdict::of_response(&[]),
+        Err(_) => Verdict::taken("the answer cannot be read, or is longer than is read"),
     }
 }
 
 fn request(
-    client: &Client,
-    endpoint: &Uri,
-    signal: Signal,
-    wire: Bytes,
-) -> io::Result<Request<Body>> {
-    let (body, encoding) = compress(client.compression, wire)?;
-    let base = endpoint.path().trim_end_matches('/');
-    let path = format!("{base}{}", signal.http_path());
-    let mut parts = endpoint.clone().into_parts();
-    parts.path_and_query = Some(path.parse().map_err(io::Error::other)?);
-    let uri = Uri::from_parts(parts).map_err(io::Error::other)?;
+    channel: &Channel,
+    uri: &Uri,
+    body: Bytes,
+    encoding: Option<&'static str>,
+) -> Request<Body> {
     let mut request = Request::new(Body::new(Full::new(body)));
     *request.method_mut() = Method::POST;
-    *request.uri_mut() = uri;
-    request.headers_mut().extend(HeaderMap::clone(&client.headers.current()));
+    *request.uri_mut() = uri.clone();
+    request.headers_mut().extend(HeaderMap::clone(&channel.headers.current()));
     let protobuf = HeaderValue::from_static("application/x-protobuf");
     request.headers_mut().insert(CONTENT_TYPE, protobuf);
     if let Some(encoding) = encoding {
         request.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
     }
-    Ok(request)
+    request
 }
 
 fn compress(

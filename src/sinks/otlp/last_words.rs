@@ -21,8 +21,8 @@ use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::Connected;
 use hyper_util::client::legacy::connect::Connection;
 
-use crate::otlp::Verdict;
-use crate::otlp::chain;
+use crate::otlp_client::Verdict;
+use crate::otlp_client::chain;
 
 /// The first error in reading from a connection.
 type LastWords = Arc<OnceLock<String>>;

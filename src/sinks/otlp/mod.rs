@@ -2,11 +2,15 @@
 //!
 //! It is a [`Courier`](crate::delivery::Courier) for the delivery engine, and its options.
 
+mod channel;
 mod client;
+mod codes;
+mod exchange;
 mod grpc;
 mod http;
 mod last_words;
 mod options;
+mod redirect;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,6 +23,7 @@ use crate::config::ByteSize;
 use crate::config::ComponentInfo;
 use crate::config::HumanDuration;
 use crate::config::OptionProblem;
+use crate::config::Secret;
 use crate::config::Section;
 use crate::config::SinkConfig;
 use crate::config::running::BuildError;
@@ -34,6 +39,7 @@ use crate::flow::EdgeReceiver;
 use crate::tls::ClientTls;
 
 use client::Client;
+use codes::CodeOption;
 use options::CompressionOption;
 use options::KeepaliveConfig;
 use options::Protocol;
@@ -43,9 +49,9 @@ use options::RetryConfig;
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct OtlpSinkConfig {
-    /// The backend: `http://host:4317` or `https://host:4317`. With `protocol: http` the paths
-    /// `/v1/logs`, `/v1/traces` and `/v1/metrics` are appended. Either this or `endpoints` is
-    /// needed.
+    /// The backend: `https://host:4317`, or `http://host:4317` in plain text; without a port it is 443
+    /// or 80. With `protocol: http` it may have a path, and `/v1/logs`, `/v1/traces` and `/v1/metrics`
+    /// are appended. Either this or `endpoints` is needed.
     #[serde(default)]
     endpoint: Option<String>,
     /// Several of them, at most 16, each of which may have any request.
@@ -60,7 +66,7 @@ struct OtlpSinkConfig {
     protocol: Protocol,
     /// Headers (gRPC: metadata) sent with every request.
     #[serde(default)]
-    headers: BTreeMap<String, String>,
+    headers: BTreeMap<String, Secret>,
     /// Headers whose values are in files, by the path of each file. A file is read at start and
     /// every 2 seconds; blanks and line ends around the value are left out. While it cannot be read
     /// its last value is used.
@@ -70,6 +76,11 @@ struct OtlpSinkConfig {
     /// `headers_from`.
     #[serde(default)]
     bearer_token_file: Option<PathBuf>,
+    /// Credentials may be sent to `http` endpoints, where whoever is on the way can read them; without
+    /// this they need `https`, but for a backend on loopback. Credentials are `bearer_token_file`,
+    /// `headers_from`, and `headers` with a name like `authorization` or `api-key`.
+    #[serde(default)]
+    allow_credentials_in_plain_text: bool,
     /// How requests are compressed.
     #[serde(default)]
     compression: CompressionOption,
@@ -101,9 +112,20 @@ struct OtlpSinkConfig {
     /// How long to wait between attempts; they never end.
     #[serde(default)]
     retry: RetryConfig,
-    /// TLS 1.3 towards `https` endpoints.
+    /// Codes of gRPC, such as `INTERNAL`, and statuses of HTTP, such as `500`, with which the backend
+    /// refuses what is in the request, so that sending it again cannot help. `INVALID_ARGUMENT`, `ALREADY_EXISTS`, 400,
+    /// 413 and 422 do so without being named.
     #[serde(default)]
-    tls: ClientTls,
+    final_codes: Vec<CodeOption>,
+    /// Codes and statuses after which a request is sent again, whatever it is. What OTLP calls retryable
+    /// needs not be named; every other code is taken for a backend that is out, unless it takes other
+    /// requests meanwhile.
+    #[serde(default)]
+    retryable_codes: Vec<CodeOption>,
+    /// TLS 1.3 towards `https` endpoints; without it the certificates of the system are trusted. Given,
+    /// every endpoint must be `https`.
+    #[serde(default)]
+    tls: Option<ClientTls>,
 }
 
 inventory::submit! {
@@ -122,8 +144,16 @@ impl SinkConfig for OtlpSinkConfig {
         self.in_flight_max.0
     }
 
+    fn descriptors_max(&self) -> u64 {
+        self.connections_max()
+    }
+
     fn problems(&self) -> Vec<OptionProblem> {
         self.find_problems()
+    }
+
+    fn warnings(&self) -> Vec<OptionProblem> {
+        self.find_warnings()
     }
 
     async fn build(&self, context: &Context) -> Result<Box<dyn Sink>, BuildError> {
@@ -134,8 +164,12 @@ impl SinkConfig for OtlpSinkConfig {
             what: path.display().to_string(),
             source,
         })?;
-        let client = Client::new(self, headers.clone())?;
-        let limits = self.limits().map_err(|(_, reason)| BuildError::Option(reason))?;
+        let endpoints = self.endpoints().map_err(|problems| {
+            let reasons = problems.into_iter().map(|it| format!("`{}` {}", it.path, it.message));
+            BuildError::Option(reasons.collect::<Vec<_>>().join(", "))
+        })?;
+        let client = Client::new(self, &endpoints, headers.clone())?;
+        let limits = self.limits(&endpoints);
         let engine = Engine::new(id, client, limits, &context.vitals, &context.metrics);
         Ok(Box::new(OtlpSink { engine, headers }))
     }

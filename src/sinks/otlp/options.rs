@@ -2,22 +2,26 @@
 
 use std::time::Duration;
 
-use http::Uri;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::OtlpSinkConfig;
-use super::client;
+use super::codes::Codes;
 use crate::config::ByteSize;
 use crate::config::HumanDuration;
 use crate::config::OptionProblem;
+use crate::config::Secret;
 use crate::delivery::Concurrency;
 use crate::delivery::ConcurrencyOption;
 use crate::delivery::ENDPOINTS_MAX;
+use crate::delivery::Endpoint;
+use crate::delivery::EndpointError;
+use crate::delivery::EndpointProtocol;
 use crate::delivery::Fault;
 use crate::delivery::GIVE_UP_AFTER;
 use crate::delivery::HeaderSources;
 use crate::delivery::Limits;
+use crate::tls::ClientTls;
 
 /// More requests on their way help no backend.
 const CONCURRENCY_MAX: u32 = 1024;
@@ -104,50 +108,120 @@ pub(super) fn in_flight_max() -> ByteSize {
 }
 
 impl OtlpSinkConfig {
-    /// The endpoints, in their order; the error names the option at fault.
-    pub(super) fn endpoints(&self) -> Result<Vec<Uri>, Fault> {
-        let fault = |option: &str, reason: String| (option.to_owned(), reason);
+    /// The endpoints, in their order.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong with them, each with the option at fault.
+    pub(super) fn endpoints(&self) -> Result<Vec<Endpoint>, Vec<OptionProblem>> {
+        let fault = |option: &str, reason: String| Err(vec![OptionProblem::new(option, reason)]);
         let texts = match (&self.endpoint, self.endpoints.as_slice()) {
             (Some(one), []) => std::slice::from_ref(one),
             (None, []) => {
                 let reason = "an `otlp` sink needs an `endpoint`, or several `endpoints`";
-                return Err(fault("endpoint", reason.to_owned()));
+                return fault("endpoint", reason.to_owned());
             }
             (Some(_), _) => {
                 let reason = "give either `endpoint` or `endpoints`";
-                return Err(fault("endpoints", reason.to_owned()));
+                return fault("endpoints", reason.to_owned());
             }
             (None, several) => several,
         };
         if ENDPOINTS_MAX < texts.len() {
-            return Err(fault("endpoints", format!("must be at most {ENDPOINTS_MAX}")));
+            return fault("endpoints", format!("must be at most {ENDPOINTS_MAX}"));
         }
-        let mut endpoints: Vec<Uri> = Vec::new();
+        let protocol = match self.protocol {
+            Protocol::Grpc => EndpointProtocol::Grpc,
+            Protocol::Http => EndpointProtocol::Http,
+        };
+        let (mut endpoints, mut problems): (Vec<Endpoint>, _) = (Vec::new(), Vec::new());
         for (idx, text) in texts.iter().enumerate() {
-            let option = match &self.endpoint {
-                Some(_) => "endpoint".to_owned(),
-                None => format!("endpoints.{idx}"),
-            };
-            let uri = client::endpoint(text).map_err(|reason| (option.clone(), reason))?;
-            let name = client::name(&uri);
-            if endpoints.iter().any(|other| client::name(other) == name) {
-                return Err((option, format!("{name} is there twice")));
+            match Endpoint::parse(text, protocol) {
+                Ok(endpoint) if endpoints.contains(&endpoint) => {
+                    let reason = format!("{} is there twice", endpoint.name());
+                    problems.push(OptionProblem::new(self.endpoint_option(idx), reason));
+                }
+                Ok(endpoint) => endpoints.push(endpoint),
+                Err(error) => problems.push(self.endpoint_problem(idx, error)),
             }
-            endpoints.push(uri);
         }
-        Ok(endpoints)
+        if problems.is_empty() { Ok(endpoints) } else { Err(problems) }
+    }
+
+    /// The option that holds an endpoint.
+    fn endpoint_option(&self, idx: usize) -> String {
+        match &self.endpoint {
+            Some(_) => "endpoint".to_owned(),
+            None => format!("endpoints.{idx}"),
+        }
+    }
+
+    fn endpoint_problem(&self, idx: usize, error: EndpointError) -> OptionProblem {
+        OptionProblem::new(self.endpoint_option(idx), error.problem).with_help(error.help)
+    }
+
+    /// What could be read on its way, or is meant for TLS and does not get it: errors, and warnings.
+    fn exposures(&self) -> (Vec<OptionProblem>, Vec<OptionProblem>) {
+        let (mut problems, mut warnings) = (Vec::new(), Vec::new());
+        let endpoints = self.endpoints().unwrap_or_default();
+        let credential = self.header_sources().ok().and_then(|sources| sources.credential());
+        for (idx, endpoint) in endpoints.iter().enumerate() {
+            if self.tls.is_some()
+                && let Err(error) = endpoint.check_tls_options("`tls`")
+            {
+                problems.push(self.endpoint_problem(idx, error));
+                continue;
+            }
+            let Some(credential) = &credential else { continue };
+            let checked = endpoint.check_credential(
+                &format!("`{credential}`"),
+                "`allow_credentials_in_plain_text: true`",
+                self.allow_credentials_in_plain_text,
+            );
+            match checked {
+                Ok(None) => {}
+                Ok(Some(warning)) => warnings.push(self.endpoint_problem(idx, warning)),
+                Err(error) => problems.push(self.endpoint_problem(idx, error)),
+            }
+        }
+        (problems, warnings)
+    }
+
+    /// What is allowed, and should be known.
+    pub(super) fn find_warnings(&self) -> Vec<OptionProblem> {
+        self.exposures().1
+    }
+
+    /// How many connections it opens at most: over gRPC one to each endpoint and one while that is
+    /// replaced, over HTTP one for each request on its way.
+    pub(super) fn connections_max(&self) -> u64 {
+        let endpoints = self.endpoints.len().max(1) as u64;
+        let requests = match self.concurrency {
+            ConcurrencyOption::Auto => self.concurrency_max,
+            ConcurrencyOption::Fixed(requests) => requests,
+        };
+        match self.protocol {
+            Protocol::Grpc => 2 * endpoints,
+            Protocol::Http => u64::from(requests) + endpoints,
+        }
     }
 
     /// Where headers come from.
     pub(super) fn header_sources(&self) -> Result<HeaderSources, Fault> {
         let token = self.bearer_token_file.as_deref();
-        HeaderSources::new(&self.headers, &self.headers_from, token)
+        let texts = self.headers.iter().map(|(name, Secret(text))| (name.as_str(), text.as_str()));
+        HeaderSources::new(texts, &self.headers_from, token)
+    }
+
+    /// Codes that mean something else than OTLP says.
+    pub(super) fn codes(&self) -> Codes {
+        Codes { last: self.final_codes.clone(), again: self.retryable_codes.clone() }
     }
 
     /// What bounds the engine.
-    pub(super) fn limits(&self) -> Result<Limits, Fault> {
-        Ok(Limits {
-            endpoints: self.endpoints()?.iter().map(client::name).collect(),
+    pub(super) fn limits(&self, endpoints: &[Endpoint]) -> Limits {
+        Limits {
+            endpoints: endpoints.iter().map(Endpoint::name).collect(),
             balance: self.balance,
             concurrency: match self.concurrency {
                 ConcurrencyOption::Auto => Concurrency::Auto(self.concurrency_max),
@@ -159,15 +233,15 @@ impl OtlpSinkConfig {
             retry_min: self.retry.min.0,
             retry_max: self.retry.max.0,
             give_up_after: GIVE_UP_AFTER,
-        })
+        }
     }
 
     /// What is wrong with the options beyond their types.
     pub(super) fn find_problems(&self) -> Vec<OptionProblem> {
-        let faults = [self.endpoints().err(), self.header_sources().err()];
-        let faults = faults.into_iter().flatten();
-        let mut problems: Vec<_> =
-            faults.map(|(option, reason)| OptionProblem::new(option, reason)).collect();
+        let mut problems = self.endpoints().err().unwrap_or_default();
+        let fault = self.header_sources().err();
+        problems.extend(fault.map(|(option, reason)| OptionProblem::new(option, reason)));
+        problems.extend(self.exposures().0);
         let mut demand = |is_right: bool, option: &str, message: &str| {
             if !is_right {
                 problems.push(OptionProblem::new(option, message));
@@ -191,7 +265,11 @@ impl OtlpSinkConfig {
         demand(self.in_flight_max.0 != 0, "in_flight_max", "must be more than 0");
         let is_retry = !self.retry.min.0.is_zero() && self.retry.min <= self.retry.max;
         demand(is_retry, "retry", "needs 0 < min <= max");
-        demand(!self.tls.is_half(), "tls", "`cert` and `key` go together");
+        if let Some(code) = self.codes().both() {
+            demand(false, "retryable_codes", &format!("{code} is one of `final_codes` too"));
+        }
+        let is_half = self.tls.as_ref().is_some_and(ClientTls::is_half);
+        demand(!is_half, "tls", "`cert` and `key` go together");
         problems
     }
 }
@@ -206,39 +284,7 @@ mod tests {
         problems.map(|problem| (problem.path, problem.message)).collect()
     }
 
-    #[test]
-    fn every_mistake_names_its_option() {
-        let many = vec!["\"h:1\""; 17].join(",");
-        let cases = [
-            ("{}", "endpoint", "needs an `endpoint`"),
-            (r#"{"endpoint": "h:1", "endpoints": ["h:2"]}"#, "endpoints", "either"),
-            (r#"{"endpoint": "ftp://h"}"#, "endpoint", "must begin with"),
-            (r#"{"endpoints": ["h:1", "ftp://h"]}"#, "endpoints.1", "must begin with"),
-            (r#"{"endpoints": ["h:1", "http://h:1/"]}"#, "endpoints.1", "is there twice"),
-            (&format!("{{\"endpoints\": [{many}]}}"), "endpoints", "at most 16"),
-            (r#"{"endpoint": "h:1", "concurrency": 0}"#, "concurrency", "`auto`"),
-            (r#"{"endpoint": "h:1", "concurrency": 1025}"#, "concurrency", "`auto`"),
-            (r#"{"endpoint": "h:1", "concurrency_max": 0}"#, "concurrency_max", "from 1"),
-            (r#"{"endpoint": "h:1", "connect_timeout": "0s"}"#, "connect_timeout", "more than 0"),
-            (r#"{"endpoint": "h:1", "timeout": "0s"}"#, "timeout", "more than 0"),
-            (
-                r#"{"endpoint": "h:1", "keepalive": {"interval": "0s"}}"#,
-                "keepalive.interval",
-                "more than 0",
-            ),
-            (r#"{"endpoint": "h:1", "in_flight_max": "0B"}"#, "in_flight_max", "more than 0"),
-            (
-                r#"{"endpoint": "h:1", "retry": {"min": "2s", "max": "1s"}}"#,
-                "retry",
-                "0 < min <= max",
-            ),
-            (
-                r#"{"endpoint": "h:1", "headers": {"authorization": "x"}, "bearer_token_file": "/t"}"#,
-                "bearer_token_file",
-                "given twice",
-            ),
-            (r#"{"endpoint": "h:1", "headers_from": {"a b": "/t"}}"#, "headers_from.a b", "name"),
-        ];
+    fn assert_found(cases: &[(&str, &str, &str)]) {
         for (options, option, words) in cases {
             let found = problems(options);
             let [(path, message)] = found.as_slice() else { panic!("{options}: {found:?}") };
@@ -248,14 +294,116 @@ mod tests {
     }
 
     #[test]
+    fn every_mistake_in_endpoints_names_its_option() {
+        let many = vec!["\"http://h:1\""; 17].join(",");
+        assert_found(&[
+            ("{}", "endpoint", "needs an `endpoint`"),
+            (r#"{"endpoint": "http://h:1", "endpoints": ["http://h:2"]}"#, "endpoints", "either"),
+            (r#"{"endpoint": "ftp://h"}"#, "endpoint", "must begin with"),
+            (r#"{"endpoints": ["http://h:1", "ftp://h"]}"#, "endpoints.1", "must begin with"),
+            (r#"{"endpoints": ["http://h:1", "http://h:1/"]}"#, "endpoints.1", "is there twice"),
+            (&format!("{{\"endpoints\": [{many}]}}"), "endpoints", "at most 16"),
+            (r#"{"endpoint": "h:1"}"#, "endpoint", "must begin with"),
+            (r#"{"endpoint": "http://h:1/v1/logs", "protocol": "http"}"#, "endpoint", "ends in"),
+            (r#"{"endpoint": "http://h:1/a"}"#, "endpoint", "has a path"),
+            (r#"{"endpoint": "http://h:1", "tls": {}}"#, "endpoint", "`tls` is for TLS"),
+            (r#"{"endpoint": "http://localhost:1", "tls": {"ca": "/c"}}"#, "endpoint", "for TLS"),
+            (
+                r#"{"endpoint": "http://h:1", "bearer_token_file": "/t"}"#,
+                "endpoint",
+                "`bearer_token_file` is sent there in plain text",
+            ),
+            (
+                r#"{"endpoints": ["https://h", "http://h"], "headers": {"api-key": "x"}}"#,
+                "endpoints.1",
+                "`headers.api-key` is sent there in plain text",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn every_other_mistake_names_its_option() {
+        assert_found(&[
+            (r#"{"endpoint": "http://h:1", "concurrency": 0}"#, "concurrency", "`auto`"),
+            (r#"{"endpoint": "http://h:1", "concurrency": 1025}"#, "concurrency", "`auto`"),
+            (r#"{"endpoint": "http://h:1", "concurrency_max": 0}"#, "concurrency_max", "from 1"),
+            (
+                r#"{"endpoint": "http://h:1", "connect_timeout": "0s"}"#,
+                "connect_timeout",
+                "more than 0",
+            ),
+            (r#"{"endpoint": "http://h:1", "timeout": "0s"}"#, "timeout", "more than 0"),
+            (
+                r#"{"endpoint": "http://h:1", "keepalive": {"interval": "0s"}}"#,
+                "keepalive.interval",
+                "more than 0",
+            ),
+            (
+                r#"{"endpoint": "http://h:1", "in_flight_max": "0B"}"#,
+                "in_flight_max",
+                "more than 0",
+            ),
+            (
+                r#"{"endpoint": "http://h:1", "retry": {"min": "2s", "max": "1s"}}"#,
+                "retry",
+                "0 < min <= max",
+            ),
+            (
+                r#"{"endpoint": "https://h:1", "headers": {"authorization": "x"}, "bearer_token_file": "/t"}"#,
+                "bearer_token_file",
+                "given twice",
+            ),
+            (
+                r#"{"endpoint": "http://h:1", "final_codes": [500], "retryable_codes": ["500"]}"#,
+                "retryable_codes",
+                "500 is one of",
+            ),
+            (
+                r#"{"endpoint": "https://h:1", "headers_from": {"a b": "/t"}}"#,
+                "headers_from.a b",
+                "name",
+            ),
+        ]);
+    }
+
+    #[test]
     fn one_endpoint_or_several_are_right() {
         for options in [
-            r#"{"endpoint": "h:1"}"#,
-            r#"{"endpoints": ["h:1"]}"#,
-            r#"{"endpoints": ["h:1", "https://h:1", "h:2"], "balance": "least_loaded"}"#,
-            r#"{"endpoint": "h:1", "concurrency": "auto", "concurrency_max": 1}"#,
+            r#"{"endpoint": "http://h:1"}"#,
+            r#"{"endpoints": ["http://h:1"]}"#,
+            r#"{"endpoints": ["http://h:1", "https://h:1", "http://h:2"], "balance": "least_loaded"}"#,
+            r#"{"endpoint": "http://h:1", "concurrency": "auto", "concurrency_max": 1}"#,
+            r#"{"endpoint": "https://h:1", "tls": {}, "bearer_token_file": "/t"}"#,
+            r#"{"endpoint": "http://h:1", "headers": {"x-scope-orgid": "a"}}"#,
+            r#"{"endpoint": "http://localhost:1", "bearer_token_file": "/t"}"#,
         ] {
             assert_eq!(problems(options), [], "{options}");
         }
+    }
+
+    #[test]
+    fn a_credential_on_loopback_is_a_warning_and_one_that_is_allowed_is_none() {
+        let warnings = |options: &str| -> Vec<String> {
+            let config: OtlpSinkConfig = serde_json::from_str(options).unwrap();
+            assert_eq!(config.find_problems(), [], "{options}");
+            config.find_warnings().into_iter().map(|warning| warning.path).collect()
+        };
+        let token = r#""bearer_token_file": "/t""#;
+        assert_eq!(
+            warnings(&format!(r#"{{"endpoint": "http://[::1]:1", {token}}}"#)),
+            ["endpoint"]
+        );
+        let allow = r#""allow_credentials_in_plain_text": true"#;
+        for endpoint in ["http://h:1", "http://127.0.0.1:1", "https://h"] {
+            let options = format!(r#"{{"endpoint": "{endpoint}", {token}, {allow}}}"#);
+            assert!(warnings(&options).is_empty(), "{options}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_header() {
+        let options = r#"{"endpoint": "https://h:1", "headers": {"authorization": "hunter2"}}"#;
+        let config: OtlpSinkConfig = serde_json::from_str(options).unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
     }
 }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 use std::time::Instant;
 
+use gophership_vault::Stats;
+
 use crate::somatic::Sense;
 use crate::somatic::Vital;
 use crate::somatic::Vitals;
-use crate::vault::Stats;
 
 /// Looks at the vault's numbers from time to time.
 pub(super) struct CommitWatch {

@@ -1,14 +1,19 @@
 //! What recovery found to be damaged, for the log.
 
+use gophership_vault::Fault;
+use gophership_vault::FaultKind;
+use gophership_vault::RecoveryReport;
+
 use crate::config::running::BuildError;
 use crate::config::running::Context;
 use crate::config::running::OnLoss;
-use crate::vault::Fault;
-use crate::vault::FaultKind;
-use crate::vault::RecoveryReport;
 
 /// Says what recovery found; with `--strict`, acknowledged requests that are gone end the start.
 pub(super) fn tell(context: &Context, report: &RecoveryReport) -> Result<(), BuildError> {
+    if !report.missing_cursors.is_empty() {
+        tracing::error!(vault = %context.id, cursors = ?report.missing_cursors,
+            "Cursor files were taken away; they are made again, and requests may be repeated.");
+    }
     let is_damage = |fault: &Fault| fault.kind != FaultKind::TornTail;
     if report.acknowledged_lost.is_empty() && !report.faults.iter().any(is_damage) {
         return Ok(());

@@ -9,17 +9,17 @@ use std::time::Duration;
 use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
+use gophership_vault::AppendError;
+use gophership_vault::Completion;
+use gophership_vault::Options;
+use gophership_vault::Receipt;
+use gophership_vault::Writer;
 
 use super::intake::append;
 use crate::event::Batch;
 use crate::event::LaneTable;
 use crate::flow::Full;
 use crate::flow::Intake;
-use crate::vault::AppendError;
-use crate::vault::Completion;
-use crate::vault::Options;
-use crate::vault::Receipt;
-use crate::vault::Writer;
 
 /// One that could not be opened is not tried again sooner.
 const REOPEN_AFTER: Duration = Duration::from_secs(2);

@@ -3,6 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use gophership_vault::AppendError;
+use gophership_vault::Completion;
+use gophership_vault::NewRecord;
+use gophership_vault::Receipt;
+use gophership_vault::Writer;
+
 use crate::event::Batch;
 use crate::event::LaneTable;
 use crate::event::Lanes;
@@ -10,11 +16,6 @@ use crate::event::NoteSpace;
 use crate::flow::Full;
 use crate::flow::Intake;
 use crate::metrics::VaultMetrics;
-use crate::vault::AppendError;
-use crate::vault::Completion;
-use crate::vault::NewRecord;
-use crate::vault::Receipt;
-use crate::vault::Writer;
 
 /// A refused sender is never told to come back sooner.
 const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);

@@ -13,6 +13,11 @@ use std::time::Duration;
 use std::time::Instant;
 
 use async_trait::async_trait;
+use gophership_vault::DroppedRecord;
+use gophership_vault::Throttle;
+use gophership_vault::VaultError;
+use gophership_vault::WhenFull;
+use gophership_vault::Writer;
 use tokio::time::MissedTickBehavior;
 
 use crate::config::ByteSize;
@@ -39,11 +44,6 @@ use crate::pool::Grant;
 use crate::somatic::OnDuty;
 use crate::somatic::Part;
 use crate::somatic::Work;
-use crate::vault::DroppedRecord;
-use crate::vault::Throttle;
-use crate::vault::VaultError;
-use crate::vault::WhenFull;
-use crate::vault::Writer;
 
 use commits::CommitWatch;
 use dead_letters::DeadLetters;
@@ -59,6 +59,9 @@ const REPORT_EVERY: Duration = Duration::from_millis(500);
 const WAITS: &str = "bytes of requests wait for the disk (write, fdatasync)";
 /// Segments of the dead-letter store: small, because it is nearly always empty.
 const DEAD_LETTER_SEGMENT_BYTES: u64 = 1 << 20;
+/// Of two logs (requests and dead letters) each: lock, directory, the segment that is written and the
+/// next one, cursors, and the segments that a replay to several sinks reads.
+const DESCRIPTORS_MAX: u64 = 64;
 
 inventory::submit! {
     ComponentInfo {
@@ -80,6 +83,10 @@ impl SinkConfig for RawVaultConfig {
         true
     }
 
+    fn descriptors_max(&self) -> u64 {
+        DESCRIPTORS_MAX
+    }
+
     fn is_replayed_by_default(&self) -> bool {
         self.replay == ReplayOption::Auto
     }
@@ -94,7 +101,8 @@ impl SinkConfig for RawVaultConfig {
         let (staging, dead_letter_staging) = self.staging(share);
         let memory = share.try_take(staging + dead_letter_staging);
         let memory = memory.ok_or_else(|| no_room(staging + dead_letter_staging, share))?;
-        let options = self.options(dir.clone(), staging);
+        let mut options = self.options(dir.clone(), staging);
+        options.known = context.vaults.known(&dir);
         let (place, data_dir) = (dir.clone(), context.data_dir.clone());
         let opened = tokio::task::spawn_blocking(move || {
             Ok::<_, VaultError>((Writer::open(options)?, disk::is_elsewhere(&place, &data_dir)))
@@ -118,7 +126,8 @@ impl SinkConfig for RawVaultConfig {
         dead_letters.when_full = WhenFull::Refuse;
         let dead_letters = Arc::new(DeadLetters::new(dead_letters, Arc::clone(&context.lanes)));
         let burial = Arc::clone(&dead_letters) as Arc<dyn Intake>;
-        let inherited = context.vaults.offer(&context.id, &dir, writer.log(), burial);
+        let keep_removed = self.keep_for_removed_sinks.0;
+        let inherited = context.vaults.offer(&context.id, &dir, writer.log(), burial, keep_removed);
         let ledgers = context.ledgers;
         writer.observe_drops(Arc::new(move |record: &DroppedRecord<'_>| {
             book_dropped(ledgers, record, inherited.is_news(record.seq));
@@ -205,14 +214,17 @@ impl Sink for RawVault {
                 () = stop.cancelled() => break,
             }
         }
-        self.report();
-        self.context.vaults.withdraw(&self.context.id);
-        let Self { writer, dead_letters, memory, on_duty, .. } = *self;
+        let log = self.context.vaults.withdraw(&self.context.id);
+        self.context.metrics.forget_vault(self.context.id.as_str());
+        let Self { writer, dead_letters, memory, on_duty, context, .. } = *self;
         let closed = tokio::task::spawn_blocking(move || {
             dead_letters.close();
             writer.close()
         });
         let closed = closed.await.unwrap_or(Ok(()));
+        if let Some(log) = log {
+            context.vaults.last_word(&log);
+        }
         drop((memory, on_duty));
         Ok(closed?)
     }

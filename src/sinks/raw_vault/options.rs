@@ -5,6 +5,10 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use gophership_vault::Compression;
+use gophership_vault::Durability;
+use gophership_vault::Options;
+use gophership_vault::WhenFull;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
@@ -14,13 +18,10 @@ use crate::config::ByteSize;
 use crate::config::HumanDuration;
 use crate::config::OptionProblem;
 use crate::pool::Budget;
-use crate::vault::Compression;
-use crate::vault::Durability;
-use crate::vault::Options;
-use crate::vault::WhenFull;
 
 const STAGING_BYTES_MIN: u64 = 1 << 20;
 const STAGING_BYTES_DEFAULT: u64 = 16 << 20;
+const KEEP_FOR_REMOVED_SINKS: Duration = Duration::from_hours(24);
 
 /// Keeps requests on disk, byte for byte, until they are delivered.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -48,6 +49,10 @@ pub(super) struct RawVaultConfig {
     pub(super) dead_letter_max_size: ByteSize,
     /// Whether it is replayed without being told to.
     pub(super) replay: ReplayOption,
+    /// How long the vault keeps what a sink still needs after the sink is removed from the
+    /// configuration. Then, and sooner when 90% of `max_size` is used, GopherShip drops it, with a warning
+    /// and counted as `dropped`. `0s` drops it at once. A sink that was renamed takes it over with `formerly`.
+    pub(super) keep_for_removed_sinks: HumanDuration,
 }
 
 /// Whether a vault is replayed without being told to.
@@ -109,6 +114,7 @@ impl Default for RawVaultConfig {
             staging: None,
             dead_letter_max_size: ByteSize(256 << 20),
             replay: ReplayOption::Auto,
+            keep_for_removed_sinks: HumanDuration(KEEP_FOR_REMOVED_SINKS),
         }
     }
 }

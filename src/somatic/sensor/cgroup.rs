@@ -6,7 +6,7 @@ use std::path::Component;
 use std::path::Path;
 use std::path::PathBuf;
 
-use super::Roots;
+use super::roots::Roots;
 
 /// Which tree the files are from: they have other names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

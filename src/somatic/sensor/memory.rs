@@ -11,13 +11,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
-use super::Roots;
 use super::cgroup;
 use super::cgroup::Cgroup;
 use super::cgroup::Version;
 use super::file::KernelFile;
 use super::file::Pace;
 use super::file::number_of;
+use super::roots::Roots;
 use crate::somatic::reading::Place;
 use crate::somatic::reading::Readings;
 use crate::somatic::reading::Sense;

@@ -18,10 +18,10 @@ mod disk;
 mod file;
 mod lag;
 mod memory;
+mod roots;
 mod stall;
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -31,27 +31,12 @@ use std::time::Instant;
 pub use self::disk::{DiskSensor, used_disk_permille};
 pub use self::lag::LagSensor;
 pub use self::memory::{MemoryBudget, MemorySensor};
+pub use self::roots::Roots;
 pub use self::stall::StallSensor;
 use super::reading::Place;
 use super::reading::Readings;
 use super::reading::Sense;
 use super::reading::Sensor;
-
-/// Where the kernel shows its files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Roots {
-    /// The process file system.
-    pub proc: PathBuf,
-    /// The folder of cgroups: a tree of the second version, or one folder for each controller of
-    /// the first.
-    pub cgroup: PathBuf,
-}
-
-impl Default for Roots {
-    fn default() -> Self {
-        Self { proc: PathBuf::from("/proc"), cgroup: PathBuf::from("/sys/fs/cgroup") }
-    }
-}
 
 /// Sensors that are read together.
 #[derive(Default)]

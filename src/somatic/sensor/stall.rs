@@ -8,10 +8,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 use std::time::Instant;
 
-use super::Roots;
 use super::cgroup;
 use super::file::KernelFile;
 use super::file::Pace;
+use super::roots::Roots;
 use crate::somatic::reading::Place;
 use crate::somatic::reading::Readings;
 use crate::somatic::reading::Sense;

@@ -8,7 +8,9 @@
 //! | silent in the middle of it    | `ABORTED`                        | 503, `Retry-After`  |
 //! | over a size limit             | `RESOURCE_EXHAUSTED`, no hint    | 413                 |
 //! | unknown method, path or type  | `UNIMPLEMENTED`                  | 404, 405, 415       |
+//! | not gRPC, where that is asked | 405, 415                         |                     |
 //! | nobody has room               | `UNAVAILABLE`, `RetryInfo`       | 503, `Retry-After`  |
+//! | its `grpc-timeout` is over     | `DEADLINE_EXCEEDED`              |                     |
 //! | a backend refused it for good | `INVALID_ARGUMENT`               | 400                 |
 //!
 //! Source: OTLP specification 1.11, "Failures" and "Throttling".
@@ -46,10 +48,16 @@ pub(super) enum Refused {
     Broken(String),
     /// Its sender went silent in the middle of it.
     Stalled { after: Duration },
-    /// It is over a limit.
+    /// It has more bytes than `message_size_max`.
     TooLarge { limit_bytes: u64 },
+    /// It inflates to more than `compression_ratio_max` times its compressed size.
+    TooDense { limit: u64 },
+    /// It holds more of something than an option allows.
+    TooMany { option: &'static str, what: &'static str, count: u64, limit: u64 },
     /// The method, path, content type or encoding is not one we know.
     Unsupported { http: StatusCode, message: String },
+    /// Its sender did not want to wait any longer.
+    Late { after: Duration },
     /// Nobody has room now.
     Busy { retry_after: Duration },
     /// A backend refused it for good.
@@ -67,7 +75,19 @@ impl Refused {
             Self::TooLarge { limit_bytes } => {
                 format!("the request is larger than the limit of {limit_bytes} bytes")
             }
+            Self::TooDense { limit } => {
+                format!(
+                    "the request inflates to more than {limit} times its compressed size, the limit \
+                     of `compression_ratio_max`"
+                )
+            }
+            Self::TooMany { option, what, count, limit } => {
+                format!("the request has {count} {what}, the limit of `{option}` is {limit}")
+            }
             Self::Unsupported { message, .. } => message.clone(),
+            Self::Late { after } => {
+                format!("no answer within the {} of grpc-timeout", HumanDuration(*after))
+            }
             Self::Busy { .. } => "no room at the moment; try again later".to_owned(),
             Self::Rejected { reason: None } => "a backend refused the request for good".to_owned(),
             Self::Rejected { reason: Some(reason) } => {
@@ -78,23 +98,31 @@ impl Refused {
 
     fn code(&self) -> Code {
         match self {
-            Self::Invalid(_) | Self::Rejected { .. } => Code::InvalidArgument,
+            Self::Invalid(_) | Self::TooMany { .. } | Self::Rejected { .. } => {
+                Code::InvalidArgument
+            }
             Self::Broken(_) => Code::Internal,
             // Another attempt may do better.
             Self::Stalled { .. } => Code::Aborted,
-            Self::TooLarge { .. } => Code::ResourceExhausted,
+            // Without RetryInfo a sender does not send it again.
+            Self::TooLarge { .. } | Self::TooDense { .. } => Code::ResourceExhausted,
             Self::Unsupported { .. } => Code::Unimplemented,
+            Self::Late { .. } => Code::DeadlineExceeded,
             Self::Busy { .. } => Code::Unavailable,
         }
     }
 
     fn http_status(&self) -> StatusCode {
         match self {
-            Self::Invalid(_) | Self::Broken(_) | Self::Rejected { .. } => StatusCode::BAD_REQUEST,
-            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Invalid(_) | Self::Broken(_) | Self::TooMany { .. } | Self::Rejected { .. } => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::TooLarge { .. } | Self::TooDense { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unsupported { http, .. } => *http,
             // Not 408, after which nobody sends again.
-            Self::Stalled { .. } | Self::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Stalled { .. } | Self::Late { .. } | Self::Busy { .. } => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 
@@ -106,7 +134,10 @@ impl Refused {
             Self::Busy { retry_after } => Some(ErrorDetails::with_retry_info(Some(*retry_after))),
             Self::Broken(_)
             | Self::Stalled { .. }
+            | Self::Late { .. }
             | Self::TooLarge { .. }
+            | Self::TooDense { .. }
+            | Self::TooMany { .. }
             | Self::Unsupported { .. }
             | Self::Rejected { .. } => None,
         }

@@ -1,5 +1,6 @@
 //! Reads the body of a request as it comes, from a sender that keeps sending.
 
+use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant as StdInstant;
 
@@ -10,11 +11,11 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::answer::Refused;
-use super::arrival::Arrivals;
 use super::filling::Filling;
 use super::filling::whole;
+use super::room::ConnectionRoom;
 use super::room::Received;
-use super::room::Room;
+use crate::net::Activity;
 
 /// A sender is as good as silent if it sends less than this in the time it may be silent: single
 /// bytes would hold their memory for days.
@@ -22,13 +23,19 @@ const PROGRESS_BYTES_MIN: usize = 64 << 10;
 /// Or less than this part of what room was taken for, which is what it has announced: two that send a
 /// little of much would keep everybody else out for hours.
 const PROGRESS_SHARE: usize = 16;
+/// What is read and thrown away of a request that is refused.
+const DISCARD_BYTES_MAX: u64 = 64 << 20;
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
+/// A sender that is silent for this long waits for its answer before it sends more.
+const DISCARD_IDLE_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// A body that is being received.
 pub(super) struct Body {
     incoming: Incoming,
     pace: Pace,
-    arrivals: Arrivals,
+    activity: Arc<Activity>,
     arrived: StdInstant,
+    is_ended: bool,
 }
 
 /// How fast a sender must send.
@@ -42,9 +49,10 @@ struct Pace {
 }
 
 impl Body {
-    pub(super) fn new(incoming: Incoming, silence_max: Duration, arrivals: Arrivals) -> Self {
-        let arrived = arrivals.newest();
-        Self { incoming, pace: Pace::new(silence_max), arrivals, arrived }
+    pub(super) fn new(incoming: Incoming, silence_max: Duration, activity: Arc<Activity>) -> Self {
+        let arrived = activity.newest();
+        let is_ended = incoming.is_end_stream();
+        Self { incoming, pace: Pace::new(silence_max), activity, arrived, is_ended }
     }
 
     /// Room was taken for so many bytes, and the sender has to fill it in a time that is short enough.
@@ -65,14 +73,17 @@ impl Body {
             let frame = tokio::time::timeout(self.pace.left, self.incoming.frame()).await;
             let frame = frame.map_err(|_| Refused::Stalled { after: self.pace.silence_max })?;
             self.pace.wait(begun.elapsed());
-            let Some(frame) = frame else { return Ok(None) };
+            let Some(frame) = frame else {
+                self.is_ended = true;
+                return Ok(None);
+            };
             let frame = frame
                 .map_err(|error| Refused::Broken(format!("the body could not be read: {error}")))?;
             // Trailers say nothing here.
             let Ok(piece) = frame.into_data() else { continue };
             self.pace.read(piece.len());
             if !piece.is_empty() {
-                self.arrived = self.arrivals.newest();
+                self.arrived = self.activity.newest();
                 return Ok(Some(piece));
             }
         }
@@ -80,11 +91,40 @@ impl Body {
 
     /// Whether it is known that nothing more comes.
     pub(super) fn is_at_end(&self) -> bool {
-        self.incoming.is_end_stream()
+        // One in chunks has ended when that was read, and does not know it before.
+        self.is_ended || self.incoming.is_end_stream()
+    }
+
+    /// Reads what its sender still sends of a request that is refused, and throws it away, so that the
+    /// sender sees its answer and may use the connection again. Returns whether that was all; not for long,
+    /// and not if it has to be waited for.
+    pub(super) async fn discard(&mut self) -> bool {
+        let declared = self.incoming.size_hint().lower();
+        if DISCARD_BYTES_MAX < declared {
+            return false;
+        }
+        let deadline = Instant::now() + DISCARD_TIMEOUT;
+        let mut bytes = 0;
+        while bytes <= DISCARD_BYTES_MAX {
+            let until = deadline.min(Instant::now() + DISCARD_IDLE_TIMEOUT);
+            match tokio::time::timeout_at(until, self.incoming.frame()).await {
+                Ok(Some(Ok(frame))) => bytes += frame.data_ref().map_or(0, Bytes::len) as u64,
+                Ok(None) => {
+                    self.is_ended = true;
+                    return true;
+                }
+                Ok(Some(Err(_))) | Err(_) => return false,
+            }
+        }
+        false
     }
 
     /// Returns the whole body, as it was sent.
-    pub(super) async fn collect(&mut self, room: &Room, limit: u64) -> Result<Received, Refused> {
+    pub(super) async fn collect(
+        &mut self,
+        room: ConnectionRoom<'_>,
+        limit: u64,
+    ) -> Result<Received, Refused> {
         let too_large = Err(Refused::TooLarge { limit_bytes: limit });
         let declared = self.incoming.size_hint().exact();
         if declared.is_some_and(|declared| limit < declared) {

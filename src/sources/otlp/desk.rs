@@ -9,10 +9,13 @@ use http::HeaderMap;
 use hyper::body::Incoming;
 
 use super::answer::Refused;
-use super::arrival::Arrivals;
 use super::body::Body;
+use super::deadline::Deadline;
 use super::drag::Drag;
+use super::limits::RequestLimits;
 use super::origin::Origins;
+use super::room::ConnectionRoom;
+use super::room::ConnectionShare;
 use super::room::Received;
 use super::room::Room;
 use crate::event::Provenance;
@@ -22,7 +25,7 @@ use crate::flow::Acceptor;
 use crate::flow::Refusal;
 use crate::metrics::RefusalCause;
 use crate::metrics::SourceMetrics;
-use crate::otlp;
+use crate::net;
 use crate::somatic::Counted;
 
 /// Checks, counts and accepts requests.
@@ -31,8 +34,7 @@ pub(super) struct Desk {
     metrics: SourceMetrics,
     origins: Origins,
     room: Room,
-    /// How long a sender may be silent in the middle of a request.
-    silence_max: Duration,
+    limits: RequestLimits,
     /// Requests that wait for their answer, for the watchdog.
     tally: Counted,
     drag: Drag,
@@ -44,16 +46,21 @@ impl Desk {
         metrics: SourceMetrics,
         origins: Origins,
         room: Room,
-        silence_max: Duration,
+        limits: RequestLimits,
         tally: Counted,
         drag: Drag,
     ) -> Self {
-        Self { acceptor, metrics, origins, room, silence_max, tally, drag }
+        Self { acceptor, metrics, origins, room, limits, tally, drag }
     }
 
-    /// Where requests take room before they are read.
-    pub(super) const fn room(&self) -> &Room {
-        &self.room
+    /// Where requests of a connection take room before they are read.
+    pub(super) const fn room<'r>(&'r self, share: &'r ConnectionShare) -> ConnectionRoom<'r> {
+        self.room.of(share)
+    }
+
+    /// What each request may be.
+    pub(super) const fn limits(&self) -> &RequestLimits {
+        &self.limits
     }
 
     /// How hard the brake is pulled, from 0 to 1.
@@ -61,30 +68,59 @@ impl Desk {
         self.drag.pull()
     }
 
-    /// The body of a request, to be read; not at once while answers are slow.
-    pub(super) async fn body(&self, request: http::Request<Incoming>, arrivals: Arrivals) -> Body {
-        self.drag.before_reading().await;
-        Body::new(request.into_body(), self.silence_max, arrivals)
+    /// The body of a request, to be read after [`Desk::before_reading`].
+    pub(super) fn body(&self, incoming: Incoming, during: &net::Request) -> Body {
+        Body::new(incoming, self.limits.silence, during.activity())
     }
 
-    /// Takes one request whose last byte came at `arrived`, and returns when it may be acknowledged.
+    /// Waits before a request is read, while answers are slow.
+    pub(super) async fn before_reading(&self) {
+        self.drag.before_reading().await;
+    }
+
+    /// Whether a sender that waits so long at most has its answer by then anyway, once its request is
+    /// read.
+    pub(super) fn answers_within(&self, wait: Duration) -> bool {
+        self.acceptor.hurried(wait).is_none()
+    }
+
+    /// Takes one request whose last byte came at `arrived`, and returns when it may be acknowledged. With
+    /// a `deadline` it has its answer by then: from the vault if there is one, or it is withdrawn.
     pub(super) async fn take(
         &self,
         signal: Signal,
         received: Received,
         arrived: Instant,
         provenance: Provenance,
+        deadline: Option<Deadline>,
     ) -> Result<(), Refused> {
         let began = self.drag.begin();
-        let result = self.try_take(signal, received, arrived, provenance).await;
-        match &result {
+        let left = deadline.map(|deadline| deadline.left());
+        let hurried = left.and_then(|left| self.acceptor.hurried(left));
+        let acceptor = hurried.as_ref().unwrap_or(&self.acceptor);
+        let result = match deadline.filter(|_| left.is_some_and(|left| left.is_zero())) {
+            // Nobody waits for it any more, and nothing has it yet.
+            Some(deadline) => Err(deadline.refusal()),
+            None => self.try_take(acceptor, signal, received, arrived, provenance).await,
+        };
+        match result {
             Ok(()) => {
                 self.metrics.accept();
-                self.drag.before_answering(began).await;
+                let latest = deadline.filter(|_| hurried.is_some()).map(|deadline| deadline.half());
+                self.drag.before_answering(began, latest).await;
+                Ok(())
             }
-            Err(refused) => self.count(refused),
+            Err(refused) => {
+                let is_busy = matches!(refused, Refused::Busy { .. });
+                let is_late = |deadline: &Deadline| is_busy && deadline.left().is_zero();
+                let refused = match deadline.filter(is_late) {
+                    Some(deadline) => deadline.refusal(),
+                    None => refused,
+                };
+                self.count(&refused);
+                Err(refused)
+            }
         }
-        result
     }
 
     /// Notes where a request with these headers comes from.
@@ -94,13 +130,16 @@ impl Desk {
 
     /// Counts a request that was refused before it got here.
     pub(super) fn count(&self, refused: &Refused) {
-        if matches!(refused, Refused::Busy { .. }) {
+        if matches!(refused, Refused::Busy { .. } | Refused::Late { .. }) {
             self.tally.refuse();
         }
         self.metrics.refuse(match refused {
             Refused::Invalid(_) | Refused::Broken(_) => RefusalCause::Invalid,
             Refused::Stalled { .. } => RefusalCause::Stalled,
-            Refused::TooLarge { .. } => RefusalCause::TooLarge,
+            Refused::Late { .. } => RefusalCause::Late,
+            Refused::TooLarge { .. } | Refused::TooDense { .. } | Refused::TooMany { .. } => {
+                RefusalCause::TooLarge
+            }
             Refused::Unsupported { .. } => RefusalCause::Unsupported,
             Refused::Busy { .. } => RefusalCause::Busy,
             Refused::Rejected { .. } => RefusalCause::Rejected,
@@ -109,14 +148,17 @@ impl Desk {
 
     async fn try_take(
         &self,
+        acceptor: &Acceptor,
         signal: Signal,
         received: Received,
         arrived: Instant,
         provenance: Provenance,
     ) -> Result<(), Refused> {
-        let Received { wire, held } = received;
-        let summary =
-            otlp::prescan(signal, &wire).map_err(|error| Refused::Invalid(error.to_string()))?;
+        let Received { wire, mut held } = received;
+        held.complete();
+        let summary = gophership_otlp::prescan(signal, &wire)
+            .map_err(|error| Refused::Invalid(error.to_string()))?;
+        self.limits.check(&summary)?;
         self.metrics.receive(wire.len() as u64);
         if summary.records == 0 {
             // Legal, and nothing to keep.
@@ -126,7 +168,7 @@ impl Desk {
         let records = summary.records;
         let request = Request { signal, wire, records, received_unix_ns, provenance };
         let _under_way = self.tally.begin();
-        let accepted = self.acceptor.accept_holding(request, arrived, held).await;
+        let accepted = acceptor.accept_holding(request, arrived, held).await;
         if matches!(accepted, Ok(()) | Err(Refusal::Rejected { .. })) {
             self.tally.done();
         }

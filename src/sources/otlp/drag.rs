@@ -43,10 +43,11 @@ impl Drag {
     }
 
     /// Waits before an answer to a request that was read at `began`. Who came before the brake was
-    /// pulled does not wait.
-    pub(super) async fn before_answering(&self, began: Option<Instant>) {
+    /// pulled does not wait, and nobody does beyond `latest`.
+    pub(super) async fn before_answering(&self, began: Option<Instant>, latest: Option<Instant>) {
         let (Some(began), Some(wait)) = (began, self.brake.wait()) else { return };
-        self.until((Instant::now() + wait / 2).min(began + self.answer_within)).await;
+        let end = (Instant::now() + wait / 2).min(began + self.answer_within);
+        self.until(latest.map_or(end, |latest| end.min(latest))).await;
     }
 
     async fn until(&self, end: Instant) {

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 
 use super::answer::Refused;
+use super::room::ConnectionRoom;
 use super::room::Held;
 use super::room::Received;
-use super::room::Room;
 use crate::pool::Pool;
 use crate::pool::PooledBuffer;
 
@@ -15,7 +15,7 @@ const SHARED_BYTES_MIN: usize = 16 << 10;
 
 /// A buffer, and the room that it and whatever it is made from hold.
 pub(super) struct Filling<'r> {
-    room: &'r Room,
+    room: ConnectionRoom<'r>,
     held: Held,
     /// What is held beside the buffer.
     beside: u64,
@@ -25,7 +25,7 @@ pub(super) struct Filling<'r> {
 }
 
 /// Takes a request that came in one piece as it is.
-pub(super) async fn whole(room: &Room, piece: Bytes) -> Result<Received, Refused> {
+pub(super) async fn whole(room: ConnectionRoom<'_>, piece: Bytes) -> Result<Received, Refused> {
     let held = room.take(piece.len() as u64).await?;
     let wire = if piece.len() < SHARED_BYTES_MIN { Bytes::copy_from_slice(&piece) } else { piece };
     Ok(Received { wire, held })
@@ -33,14 +33,18 @@ pub(super) async fn whole(room: &Room, piece: Bytes) -> Result<Received, Refused
 
 impl<'r> Filling<'r> {
     /// Begins a request that probably has so many bytes, and at most `limit`.
-    pub(super) async fn begin(room: &'r Room, bytes: usize, limit: usize) -> Result<Self, Refused> {
-        let held = room.take(Pool::capacity_for(bytes) as u64).await?;
+    pub(super) async fn begin(
+        room: ConnectionRoom<'r>,
+        bytes: usize,
+        limit: usize,
+    ) -> Result<Self, Refused> {
+        let held = room.begin(Pool::capacity_for(bytes) as u64).await?;
         Ok(Self { room, held, beside: 0, buffer: room.buffer(bytes)?, limit })
     }
 
     /// Begins one that is made from something that holds room already.
     pub(super) async fn begin_beside(
-        room: &'r Room,
+        room: ConnectionRoom<'r>,
         mut held: Held,
         bytes: usize,
         limit: usize,

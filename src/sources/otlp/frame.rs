@@ -21,17 +21,18 @@ use super::filling::Filling;
 use super::filling::whole;
 use super::inflate::Compression;
 use super::inflate::inflate;
+use super::limits::RequestLimits;
+use super::room::ConnectionRoom;
 use super::room::Received;
-use super::room::Room;
 
 const HEAD_BYTES: usize = 5;
 
-/// Returns the message, decompressed; neither form may be larger than `limit` bytes.
+/// Returns the message, decompressed; neither form may be larger than the limits allow.
 pub(super) async fn read(
     body: &mut Body,
     compression: Compression,
-    room: &Room,
-    limit: u64,
+    room: ConnectionRoom<'_>,
+    limits: &RequestLimits,
 ) -> Result<Received, Refused> {
     let (head, first) = head(body).await?;
     let [flag, len @ ..] = head;
@@ -44,8 +45,8 @@ pub(super) async fn read(
         (1, compression) => compression,
         _ => return Err(broken("the flag of the message is neither 0 nor 1")),
     };
-    if limit < u64::from(len) {
-        return Err(Refused::TooLarge { limit_bytes: limit });
+    if limits.bytes < u64::from(len) {
+        return Err(Refused::TooLarge { limit_bytes: limits.bytes });
     }
     let received = message(body, room, first, len as usize).await?;
     if body.next().await?.is_some() {
@@ -53,7 +54,7 @@ pub(super) async fn read(
     }
     match compression {
         Compression::None => Ok(received),
-        compression => inflate(received, compression, room, limit).await,
+        compression => inflate(received, compression, room, limits).await,
     }
 }
 
@@ -79,7 +80,7 @@ async fn head(body: &mut Body) -> Result<([u8; HEAD_BYTES], Bytes), Refused> {
 /// Reads the message itself.
 async fn message(
     body: &mut Body,
-    room: &Room,
+    room: ConnectionRoom<'_>,
     mut first: Bytes,
     len: usize,
 ) -> Result<Received, Refused> {

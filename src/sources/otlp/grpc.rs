@@ -6,21 +6,26 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::HeaderMap;
 use http::HeaderValue;
+use http::Method;
 use http::Request;
 use http::Response;
 use http::StatusCode;
+use http::Version;
 use http::header::CONTENT_TYPE;
 use http_body_util::BodyExt;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tonic::body::Body;
 
+use super::answer::Encoding;
 use super::answer::Refused;
-use super::arrival::Arrivals;
+use super::deadline::Deadline;
 use super::desk::Desk;
 use super::frame;
 use super::inflate::Compression;
+use super::room::ConnectionShare;
 use crate::event::Signal;
+use crate::net;
 
 const GRPC_STATUS: &str = "grpc-status";
 const GRPC_ENCODING: &str = "grpc-encoding";
@@ -31,20 +36,30 @@ const ENCODINGS: HeaderValue = HeaderValue::from_static("gzip,zstd,identity");
 /// A message of no bytes, not compressed: a response with every field unset.
 const EMPTY_MESSAGE: Bytes = Bytes::from_static(&[0; 5]);
 
-/// Whether a request is gRPC, by its content type.
+/// Whether a content type is that of gRPC, and not that of gRPC-Web or of something else.
+fn is_grpc_type(value: &HeaderValue) -> bool {
+    let rest = value.as_bytes().strip_prefix(b"application/grpc");
+    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
+}
+
+/// Whether a request is gRPC: by its content type, and it needs the trailers of HTTP/2.
 pub(super) fn is_grpc<B>(request: &Request<B>) -> bool {
     let content_type = request.headers().get(CONTENT_TYPE);
-    content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+    request.version() == Version::HTTP_2 && content_type.is_some_and(is_grpc_type)
 }
 
 /// Answers one gRPC request.
 pub(super) async fn answer(
     desk: Arc<Desk>,
-    message_bytes_max: u64,
     request: Request<Incoming>,
-    arrivals: Arrivals,
+    during: net::Request,
+    share: Arc<ConnectionShare>,
 ) -> Result<Response<Body>, Infallible> {
-    Ok(match take(&desk, message_bytes_max, request, arrivals).await {
+    if let Some(refused) = not_grpc(&request) {
+        desk.count(&refused);
+        return Ok(refused.to_http(Encoding::Json));
+    }
+    Ok(match take(&desk, request, &during, &share).await {
         Ok(()) => accepted(),
         Err(refused) => {
             let mut response = refused.to_grpc().into_http();
@@ -56,19 +71,45 @@ pub(super) async fn answer(
     })
 }
 
+/// What a request is told that is no gRPC at all, with a status of HTTP.
+///
+/// Source: gRPC over HTTP2, "Requests".
+fn not_grpc(request: &Request<Incoming>) -> Option<Refused> {
+    let refused =
+        |http, message: &str| Some(Refused::Unsupported { http, message: message.to_owned() });
+    if request.method() != Method::POST {
+        let message = "this port is for OTLP/gRPC, which uses POST only";
+        return refused(StatusCode::METHOD_NOT_ALLOWED, message);
+    }
+    if !request.headers().get(CONTENT_TYPE).is_some_and(is_grpc_type) {
+        let message = "this port is for OTLP/gRPC: use content type application/grpc";
+        return refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, message);
+    }
+    None
+}
+
 async fn take(
     desk: &Desk,
-    limit: u64,
     request: Request<Incoming>,
-    arrivals: Arrivals,
+    during: &net::Request,
+    share: &ConnectionShare,
 ) -> Result<(), Refused> {
     let checked = check(&request);
     let (signal, compression) = checked.inspect_err(|refused| desk.count(refused))?;
+    let deadline = Deadline::of(request.headers());
     let provenance = desk.provenance(request.headers());
-    let mut body = desk.body(request, arrivals).await;
-    let received = frame::read(&mut body, compression, desk.room(), limit).await;
+    let mut body = desk.body(request.into_body(), during);
+    let reading = async {
+        desk.before_reading().await;
+        frame::read(&mut body, compression, desk.room(share), desk.limits()).await
+    };
+    // Most wait for longer than any answer takes, and need no timer here.
+    let received = match deadline.filter(|deadline| !desk.answers_within(deadline.after())) {
+        Some(deadline) => deadline.bound(reading).await,
+        None => reading.await,
+    };
     let received = received.inspect_err(|refused| desk.count(refused))?;
-    desk.take(signal, received, body.arrived(), provenance).await
+    desk.take(signal, received, body.arrived(), provenance, deadline).await
 }
 
 fn check(request: &Request<Incoming>) -> Result<(Signal, Compression), Refused> {
@@ -78,15 +119,11 @@ fn check(request: &Request<Incoming>) -> Result<(Signal, Compression), Refused> 
         let message = format!("{path} is not an OTLP method");
         Refused::Unsupported { http: StatusCode::NOT_FOUND, message }
     })?;
-    let compression = match request.headers().get(GRPC_ENCODING).map(HeaderValue::as_bytes) {
-        None | Some(b"identity") => Compression::None,
-        Some(b"gzip") => Compression::Gzip,
-        Some(b"zstd") => Compression::Zstd,
-        Some(_) => {
+    let compression =
+        Compression::named(request.headers().get(GRPC_ENCODING)).ok_or_else(|| {
             let message = "use gzip, zstd or no compression".to_owned();
-            return Err(Refused::Unsupported { http: StatusCode::UNSUPPORTED_MEDIA_TYPE, message });
-        }
-    };
+            Refused::Unsupported { http: StatusCode::UNSUPPORTED_MEDIA_TYPE, message }
+        })?;
     Ok((signal, compression))
 }
 
@@ -98,4 +135,25 @@ fn accepted() -> Response<Body> {
     let mut response = Response::new(Body::new(message));
     response.headers_mut().insert(CONTENT_TYPE, CONTENT_TYPE_GRPC);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grpc_is_told_from_grpc_web_and_everything_else() {
+        for (value, expected) in [
+            ("application/grpc", true),
+            ("application/grpc+proto", true),
+            ("application/grpc; charset=utf-8", true),
+            ("application/grpc-web", false),
+            ("application/grpc-web+proto", false),
+            ("application/grpcx", false),
+            ("application/json", false),
+            ("", false),
+        ] {
+            assert_eq!(is_grpc_type(&HeaderValue::from_static(value)), expected, "{value}");
+        }
+    }
 }

@@ -4,6 +4,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use gophership_otlp::DecodeLimits;
+use gophership_otlp::WireError;
 use http::HeaderValue;
 use http::Method;
 use http::Request;
@@ -13,26 +15,27 @@ use http::Version;
 use http::header::CONNECTION;
 use http::header::CONTENT_ENCODING;
 use http::header::CONTENT_TYPE;
-use hyper::body::Body as _;
+use http::header::EXPECT;
+use http::header::HOST;
+use http::request::Parts;
 use hyper::body::Incoming;
 use tonic::body::Body;
 
 use super::answer::Encoding;
 use super::answer::Refused;
 use super::answer::accepted;
-use super::arrival::Arrivals;
 use super::body::Body as Sent;
 use super::desk::Desk;
 use super::inflate::Compression;
 use super::inflate::INLINE_BYTES_MAX;
 use super::inflate::inflate;
+use super::limits::RequestLimits;
+use super::room::ConnectionRoom;
+use super::room::ConnectionShare;
 use super::room::Held;
 use super::room::Received;
-use super::room::Room;
 use crate::event::Signal;
-use crate::otlp;
-use crate::otlp::DecodeLimits;
-use crate::otlp::WireError;
+use crate::net;
 
 /// JSON is read as deep as decoders go: one record that is too deep would have its whole request
 /// refused.
@@ -43,59 +46,63 @@ const JSON_GROWTH_MAX: u64 = 4;
 /// Answers one HTTP request.
 pub(super) async fn answer(
     desk: Arc<Desk>,
-    message_bytes_max: u64,
     request: Request<Incoming>,
-    arrivals: Arrivals,
+    during: net::Request,
+    share: Arc<ConnectionShare>,
 ) -> Result<Response<Body>, Infallible> {
-    let encoding = encoding(&request);
-    let has_own_connection = request.version() <= Version::HTTP_11;
-    let mut is_read = request.body().is_end_stream();
-    let result = take(&desk, message_bytes_max, encoding, request, arrivals, &mut is_read).await;
+    let (head, incoming) = request.into_parts();
+    let encoding = encoding(&head);
+    let mut body = desk.body(incoming, &during);
+    let result = take(&desk, &share, encoding, &head, &mut body).await;
     let encoding = encoding.unwrap_or(Encoding::Json);
-    let mut response = match result {
+    let mut response = match &result {
         Ok(()) => accepted(encoding),
         Err(refused) => refused.to_http(encoding),
     };
-    if has_own_connection && !is_read {
+    let has_own_connection = head.version <= Version::HTTP_11;
+    // A sender that waits for leave to send gets its answer instead, and one that went silent gets it
+    // now. The others do not see it before they have sent what they began.
+    let is_waiting = head.headers.contains_key(EXPECT);
+    let is_silent = matches!(result, Err(Refused::Stalled { .. }));
+    let may_discard = !is_waiting && !is_silent;
+    if has_own_connection && !body.is_at_end() && !(may_discard && body.discard().await) {
         // What was not read is in the way of the next request, so the connection ends here. Without
         // being told a client could send another one at that moment.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        during.activity().leave_unread();
     }
     Ok(response)
 }
 
 async fn take(
     desk: &Desk,
-    limit: u64,
+    share: &ConnectionShare,
     encoding: Option<Encoding>,
-    request: Request<Incoming>,
-    arrivals: Arrivals,
-    is_read: &mut bool,
+    head: &Parts,
+    body: &mut Sent,
 ) -> Result<(), Refused> {
-    let checked = check(encoding, &request);
+    let checked = check(encoding, head);
     let (signal, encoding, compression) = checked.inspect_err(|refused| desk.count(refused))?;
-    let provenance = desk.provenance(request.headers());
-    let mut body = desk.body(request, arrivals).await;
-    let received = receive(desk, limit, signal, encoding, compression, &mut body).await;
-    *is_read = body.is_at_end();
+    let provenance = desk.provenance(&head.headers);
+    desk.before_reading().await;
+    let received =
+        receive(desk.room(share), desk.limits(), (signal, encoding, compression), body).await;
     let received = received.inspect_err(|refused| desk.count(refused))?;
-    desk.take(signal, received, body.arrived(), provenance).await
+    desk.take(signal, received, body.arrived(), provenance, None).await
 }
 
 /// Reads a body, and returns it as protobuf.
 async fn receive(
-    desk: &Desk,
-    limit: u64,
-    signal: Signal,
-    encoding: Encoding,
-    compression: Compression,
+    room: ConnectionRoom<'_>,
+    limits: &RequestLimits,
+    (signal, encoding, compression): (Signal, Encoding, Compression),
     body: &mut Sent,
 ) -> Result<Received, Refused> {
     let read = async {
-        let sent = body.collect(desk.room(), limit).await?;
+        let sent = body.collect(room, limits.bytes).await?;
         match compression {
             Compression::None => Ok(sent),
-            compression => inflate(sent, compression, desk.room(), limit).await,
+            compression => inflate(sent, compression, room, limits).await,
         }
     };
     // Over HTTP a body that cannot be read is one that is not valid.
@@ -105,15 +112,16 @@ async fn receive(
     })?;
     match encoding {
         Encoding::Protobuf => Ok(received),
-        Encoding::Json => from_json(desk.room(), signal, received, limit).await,
+        Encoding::Json => from_json(room, signal, received, limits.bytes).await,
     }
 }
 
 /// Converts a request to protobuf, which may have `limit` bytes and is smaller as a rule. So room for
 /// as much again is taken at first; what does not find place in it is converted once more, with room
-/// for all that may come.
+/// for all that may come. A text with escapes is unescaped into memory of its own first, and one text may
+/// be nearly all of the request.
 async fn from_json(
-    room: &Room,
+    room: ConnectionRoom<'_>,
     signal: Signal,
     received: Received,
     limit: u64,
@@ -121,7 +129,8 @@ async fn from_json(
     let Received { wire: json, mut held } = received;
     let json_bytes = json.len() as u64;
     let mut bytes_max = json_bytes.min(limit);
-    room.grow(&mut held, bytes_max).await?;
+    let unescaped_bytes = if json.contains(&b'\\') { json_bytes } else { 0 };
+    room.grow(&mut held, bytes_max + unescaped_bytes).await?;
     loop {
         let (back, converted) = convert(signal, json.clone(), held, bytes_max).await?;
         held = back;
@@ -154,7 +163,7 @@ async fn convert(
 ) -> Result<(Held, Result<Bytes, WireError>), Refused> {
     let is_short = json.len() <= INLINE_BYTES_MAX;
     let limits = DecodeLimits { decoded_bytes_max, depth_max: JSON_DEPTH_MAX };
-    let work = move || (held, otlp::json_to_wire(signal, &json, &limits));
+    let work = move || (held, gophership_otlp::json_to_wire(signal, &json, &limits));
     if is_short {
         return Ok(work());
     }
@@ -164,38 +173,48 @@ async fn convert(
 
 fn check(
     encoding: Option<Encoding>,
-    request: &Request<Incoming>,
+    head: &Parts,
 ) -> Result<(Signal, Encoding, Compression), Refused> {
     let unsupported = |http, message: String| Refused::Unsupported { http, message };
-    let path = request.uri().path();
+    // Source: RFC 9112, section 3.2.
+    if head.version == Version::HTTP_11 && head.headers.get_all(HOST).iter().count() != 1 {
+        return Err(Refused::Broken("HTTP/1.1 needs one Host header".to_owned()));
+    }
+    if is_like_grpc(head) {
+        let message = "use gRPC over HTTP/2, or OTLP/HTTP with content type \
+                       application/x-protobuf or application/json; gRPC-Web is not supported";
+        return Err(unsupported(StatusCode::UNSUPPORTED_MEDIA_TYPE, message.to_owned()));
+    }
+    let path = head.uri.path();
     let signal = Signal::ALL.iter().copied().find(|signal| signal.http_path() == path);
     let signal = signal.ok_or_else(|| {
         let message =
             format!("{path} is not an OTLP path; they are /v1/logs, /v1/traces, /v1/metrics");
         unsupported(StatusCode::NOT_FOUND, message)
     })?;
-    if request.method() != Method::POST {
-        let message = format!("{} is not supported; use POST", request.method());
+    if head.method != Method::POST {
+        let message = format!("{} is not supported; use POST", head.method);
         return Err(unsupported(StatusCode::METHOD_NOT_ALLOWED, message));
     }
     let encoding = encoding.ok_or_else(|| {
         let message = "use content type application/x-protobuf or application/json".to_owned();
         unsupported(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
     })?;
-    let compression = match request.headers().get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
-        None | Some(b"" | b"identity") => Compression::None,
-        Some(b"gzip") => Compression::Gzip,
-        Some(b"zstd") => Compression::Zstd,
-        Some(_) => {
-            let message = "use content encoding gzip, zstd or none".to_owned();
-            return Err(unsupported(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
-        }
-    };
+    let compression = Compression::named(head.headers.get(CONTENT_ENCODING)).ok_or_else(|| {
+        let message = "use content encoding gzip, zstd or none".to_owned();
+        unsupported(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
+    })?;
     Ok((signal, encoding, compression))
 }
 
-fn encoding(request: &Request<Incoming>) -> Option<Encoding> {
-    let value = request.headers().get(CONTENT_TYPE)?.to_str().ok()?;
+/// gRPC-Web, and gRPC without the trailers of HTTP/2, in which it has its status.
+fn is_like_grpc(head: &Parts) -> bool {
+    let content_type = head.headers.get(CONTENT_TYPE);
+    content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+}
+
+fn encoding(head: &Parts) -> Option<Encoding> {
+    let value = head.headers.get(CONTENT_TYPE)?.to_str().ok()?;
     let media_type = value.split(';').next().unwrap_or_default().trim();
     if media_type.eq_ignore_ascii_case("application/x-protobuf") {
         Some(Encoding::Protobuf)
@@ -213,6 +232,7 @@ mod tests {
     use super::*;
     use crate::pool::Limits;
     use crate::pool::Memory;
+    use crate::sources::otlp::room::Room;
 
     const SHARE: u64 = 64 << 20;
 
@@ -225,10 +245,40 @@ mod tests {
         format!("{head}{}{tail}", "0,".repeat(bounds - 1)).into()
     }
 
-    async fn converted(memory: &Memory, json: Bytes, limit: u64) -> Result<Received, Refused> {
+    async fn converted(
+        memory: &Memory,
+        signal: Signal,
+        json: Bytes,
+        limit: u64,
+    ) -> Result<Received, Refused> {
+        let share = ConnectionShare::new();
         let room = Room::new(SHARE, memory, Duration::from_millis(20));
-        let received = super::super::filling::whole(&room, json).await?;
-        from_json(&room, Signal::Metrics, received, limit).await
+        let room = room.of(&share);
+        let received = super::super::filling::whole(room, json).await?;
+        from_json(room, signal, received, limit).await
+    }
+
+    /// Scenario: a request that is one long text, without escapes and with them.
+    /// Guarantees: room is taken for the request and its protobuf, and for the unescaped text if there is
+    /// one; what is not needed any more is given back.
+    #[tokio::test]
+    async fn json_with_escapes_takes_room_for_the_text_too() {
+        let memory = Memory::new(&Limits { ingest: SHARE, ..Limits::NONE });
+        for (text, parts) in [("aa", 2), (r"\n", 3)] {
+            let (head, tail) = (
+                r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":""#,
+                r#""}}]}]}]}"#,
+            );
+            let json = Bytes::from(format!("{head}{}{tail}", text.repeat(4 << 20)));
+            let needed = parts * json.len() as u64;
+            for (free, is_taken) in [(needed, true), (needed - 1, false)] {
+                let other = memory.ingest.try_take(SHARE - free).unwrap();
+                let result = converted(&memory, Signal::Logs, json.clone(), SHARE).await;
+                assert_eq!(result.is_ok(), is_taken, "{text} with room for {free}");
+                drop(result);
+                assert_eq!(memory.ingest.used(), other.bytes());
+            }
+        }
     }
 
     /// Scenario: histograms that are four times larger on the wire than in JSON, converted inline and
@@ -240,18 +290,20 @@ mod tests {
         let memory = Memory::new(&Limits { ingest: SHARE, ..Limits::NONE });
         for bounds in [1000_u64, 1 << 20] {
             let json = histogram(usize::try_from(bounds).unwrap());
-            let Ok(Received { wire, held }) = converted(&memory, json.clone(), SHARE).await else {
+            let Ok(Received { wire, held }) =
+                converted(&memory, Signal::Metrics, json.clone(), SHARE).await
+            else {
                 panic!("{bounds}: it is taken")
             };
             let len = wire.len() as u64;
             assert!((8 * bounds..8 * bounds + 64).contains(&len), "{bounds}: {len}");
             assert_eq!((held.bytes(), memory.ingest.used()), (len, len));
             drop((wire, held));
-            assert!(converted(&memory, json.clone(), len).await.is_ok());
-            let refused = converted(&memory, json.clone(), len - 1).await.err();
+            assert!(converted(&memory, Signal::Metrics, json.clone(), len).await.is_ok());
+            let refused = converted(&memory, Signal::Metrics, json.clone(), len - 1).await.err();
             assert_eq!(refused, Some(Refused::TooLarge { limit_bytes: len - 1 }));
             let other = memory.ingest.try_take(SHARE - 3 * json.len() as u64).unwrap();
-            let refused = converted(&memory, json, SHARE).await.err();
+            let refused = converted(&memory, Signal::Metrics, json, SHARE).await.err();
             assert!(matches!(refused, Some(Refused::Busy { .. })), "{refused:?}");
             drop(other);
             assert_eq!(memory.ingest.used(), 0);

@@ -5,11 +5,13 @@ use std::io::Read;
 
 use bytes::Buf;
 use bytes::Bytes;
+use http::HeaderValue;
 
 use super::answer::Refused;
 use super::filling::Filling;
+use super::limits::RequestLimits;
+use super::room::ConnectionRoom;
 use super::room::Received;
-use super::room::Room;
 use crate::pool::PooledBuffer;
 
 /// What fills more than this is decompressed, or converted, on a blocking thread.
@@ -33,6 +35,25 @@ pub(super) enum Compression {
     Zstd,
 }
 
+impl Compression {
+    /// By its name in a header, in any case; none without a name. `None`: not one we know.
+    ///
+    /// Source: RFC 9110, section 8.4.1, where `x-gzip` is another name of `gzip`.
+    pub(super) fn named(name: Option<&HeaderValue>) -> Option<Self> {
+        let name = name.map(HeaderValue::as_bytes).unwrap_or_default().trim_ascii();
+        let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
+        if is(b"") || is(b"identity") {
+            Some(Self::None)
+        } else if is(b"gzip") || is(b"x-gzip") {
+            Some(Self::Gzip)
+        } else if is(b"zstd") {
+            Some(Self::Zstd)
+        } else {
+            None
+        }
+    }
+}
+
 /// Decompresses on its way.
 type Source = Box<dyn Read + Send>;
 
@@ -45,21 +66,27 @@ enum Filled {
     Full(u8),
 }
 
-/// Returns a request decompressed; that may not be larger than `limit` bytes.
+/// Returns a request decompressed, unless it becomes larger than the limits allow: then no more memory is
+/// taken for it.
 pub(super) async fn inflate(
     received: Received,
     compression: Compression,
-    room: &Room,
-    limit: u64,
+    room: ConnectionRoom<'_>,
+    limits: &RequestLimits,
 ) -> Result<Received, Refused> {
     let Received { wire, mut held } = received;
+    let (limit, over_limit) = limits.inflated(wire.len() as u64);
     let limit_len = usize::try_from(limit).unwrap_or(usize::MAX);
     let first_bytes = wire.len().saturating_mul(RATIO).max(FIRST_BYTES_MIN).min(limit_len);
     let window = match compression {
         Compression::Zstd => zstd_window(&wire),
-        _ => 0,
+        _ => Window::default(),
     };
-    if limit.max(ZSTD_WINDOW_BYTES) < window {
+    if window.is_content && limit < window.bytes {
+        return Err(over_limit);
+    }
+    let window = window.bytes;
+    if limits.bytes.max(ZSTD_WINDOW_BYTES) < window {
         return Err(broken(&io::Error::other("its window is larger than the limit")));
     }
     let own = if compression == Compression::Zstd { ZSTD_BYTES + window } else { GZIP_BYTES };
@@ -71,6 +98,7 @@ pub(super) async fn inflate(
         (source, filling.buffer) = (back, buffer);
         match filled {
             Filled::Ended => break,
+            Filled::Full(_) if limit_len <= filling.buffer.len() => return Err(over_limit),
             Filled::Full(next) => filling.push(&[next]).await?,
         }
     }
@@ -131,17 +159,26 @@ fn fill_now(source: &mut dyn Read, buffer: &mut PooledBuffer, limit: usize) -> i
     }
 }
 
+/// The memory that a zstd decoder needs for a frame.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Window {
+    bytes: u64,
+    /// The frame is a single segment: its window is all that it inflates to.
+    is_content: bool,
+}
+
 /// Returns what a zstd frame says of the memory that it needs; what is no frame needs none.
 ///
 /// Source: RFC 8878, section 3.1.1.1.
-fn zstd_window(wire: &[u8]) -> u64 {
+fn zstd_window(wire: &[u8]) -> Window {
     let window = || {
         let descriptor = *wire.strip_prefix(&ZSTD_MAGIC)?.first()?;
         let is_single_segment = descriptor & 0x20 != 0;
         if !is_single_segment {
             let byte = u64::from(*wire.get(5)?);
             let base = 1_u64 << (10 + (byte >> 3));
-            return Some(base + base / 8 * (byte & 7));
+            let bytes = base + base / 8 * (byte & 7);
+            return Some(Window { bytes, is_content: false });
         }
         let dictionary_len = [0, 1, 2, 4][usize::from(descriptor & 3)];
         let size_len = [1, 2, 4, 8][usize::from(descriptor >> 6)];
@@ -150,9 +187,10 @@ fn zstd_window(wire: &[u8]) -> u64 {
         size[..size_len].copy_from_slice(written);
         // Two bytes count from 256.
         let from = if size_len == 2 { 256 } else { 0 };
-        u64::from_le_bytes(size).checked_add(from)
+        let bytes = u64::from_le_bytes(size).checked_add(from)?;
+        Some(Window { bytes, is_content: true })
     };
-    window().unwrap_or(0)
+    window().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -163,8 +201,17 @@ mod tests {
     use super::*;
     use crate::pool::Limits;
     use crate::pool::Memory;
+    use crate::sources::otlp::room::ConnectionShare;
+    use crate::sources::otlp::room::Room;
 
     const LIMIT: u64 = 3 << 20;
+    const LIMITS: RequestLimits = RequestLimits {
+        bytes: LIMIT,
+        compression_ratio: 200,
+        records: u64::MAX,
+        resources: u64::MAX,
+        silence: Duration::MAX,
+    };
 
     fn pack(compression: Compression, plain: &[u8]) -> Vec<u8> {
         if compression == Compression::Zstd {
@@ -180,9 +227,11 @@ mod tests {
         compression: Compression,
         packed: Vec<u8>,
     ) -> Result<Received, Refused> {
+        let share = ConnectionShare::new();
         let room = Room::new(64 << 20, memory, Duration::from_millis(20));
-        let received = super::super::filling::whole(&room, packed.into()).await.unwrap();
-        inflate(received, compression, &room, LIMIT).await
+        let room = room.of(&share);
+        let received = super::super::filling::whole(room, packed.into()).await.unwrap();
+        inflate(received, compression, room, &LIMITS).await
     }
 
     /// Scenario: requests of all lengths around the limit and around the classes of the pool.
@@ -211,6 +260,37 @@ mod tests {
         }
     }
 
+    /// Scenario: bodies that inflate to 4 MiB from a few kilobytes, to one byte more, and to 64 MiB, also
+    /// as a zstd frame that says so in its head.
+    /// Guarantees: 4 MiB pass; the others are refused with the ratio, and never hold more than a share of
+    /// 16 MiB has, although 64 MiB would be within the limit of the size.
+    #[tokio::test]
+    async fn a_body_that_inflates_beyond_its_ratio_is_refused_before_it_takes_memory() {
+        const SHARE: u64 = 16 << 20;
+        let memory = Memory::new(&Limits { ingest: SHARE, ..Limits::NONE });
+        let share = ConnectionShare::new();
+        let room = Room::new(SHARE, &memory, Duration::from_millis(20));
+        let room = room.of(&share);
+        let limits = RequestLimits { bytes: 64 << 20, ..LIMITS };
+        for len in [4 << 20, (4 << 20) + 1, 64 << 20] {
+            let plain = vec![0; len];
+            for (compression, packed) in [
+                (Compression::Gzip, pack(Compression::Gzip, &plain)),
+                (Compression::Zstd, pack(Compression::Zstd, &plain)),
+                (Compression::Zstd, zstd::bulk::compress(&plain, 1).unwrap()),
+            ] {
+                let packed_len = packed.len();
+                let received = super::super::filling::whole(room, packed.into()).await.unwrap();
+                let result = inflate(received, compression, room, &limits).await.map(|_| ());
+                let may = (packed_len * 200).max(4 << 20);
+                let expected =
+                    if len <= may { Ok(()) } else { Err(Refused::TooDense { limit: 200 }) };
+                assert_eq!(result, expected, "{compression:?} {len} from {packed_len}");
+                assert_eq!(memory.ingest.used(), 0);
+            }
+        }
+    }
+
     #[tokio::test]
     async fn torn_streams_are_broken_and_a_full_share_refuses() {
         let memory = Memory::new(&Limits { ingest: 1 << 20, ..Limits::NONE });
@@ -228,16 +308,37 @@ mod tests {
     }
 
     #[test]
+    fn encodings_are_known_in_any_case() {
+        let named = |name: &'static str| Compression::named(Some(&HeaderValue::from_static(name)));
+        for (name, expected) in [
+            ("", Some(Compression::None)),
+            ("Identity", Some(Compression::None)),
+            ("GZIP", Some(Compression::Gzip)),
+            ("x-gzip", Some(Compression::Gzip)),
+            (" gzip ", Some(Compression::Gzip)),
+            ("Zstd", Some(Compression::Zstd)),
+            ("br", None),
+            ("gzip, zstd", None),
+        ] {
+            assert_eq!(named(name), expected, "{name}");
+        }
+        assert_eq!(Compression::named(None), Some(Compression::None));
+    }
+
+    #[test]
     fn the_window_of_a_frame_is_known_before_it_is_opened() {
         for (len, level) in [(10, 1), (300, 3), (70_000, 1), (1 << 20, 19)] {
             let packed = zstd::bulk::compress(&vec![7; len], level).unwrap();
-            assert_eq!(zstd_window(&packed), len as u64, "a single segment of known size");
+            let expected = Window { bytes: len as u64, is_content: true };
+            assert_eq!(zstd_window(&packed), expected, "a single segment of known size");
         }
         for level in [1, 3, 19] {
             let streamed = zstd::encode_all(&vec![7; 1 << 20][..], level).unwrap();
-            let window = zstd_window(&streamed);
-            assert!(((64 << 10)..=ZSTD_WINDOW_BYTES).contains(&window), "{level}: {window}");
+            let Window { bytes, is_content } = zstd_window(&streamed);
+            assert!(((64 << 10)..=ZSTD_WINDOW_BYTES).contains(&bytes), "{level}: {bytes}");
+            assert!(!is_content);
         }
-        assert_eq!((zstd_window(b""), zstd_window(b"no frame")), (0, 0));
+        assert_eq!(zstd_window(b""), Window::default());
+        assert_eq!(zstd_window(b"no frame"), Window::default());
     }
 }

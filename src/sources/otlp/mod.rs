@@ -3,7 +3,6 @@
 //! ```text
 //!   door      listeners, TLS
 //!   reception connections, kept when a reload replaces the source (knows HTTP, not OTLP)
-//!    |- arrival  when their newest bytes came
 //!    |- grpc  unary calls whose messages stay bytes; frame reads them
 //!    |- http  POST /v1/{logs,traces,metrics}, protobuf and JSON
 //!    |   body, inflate, filling: into memory, for which room was taken before
@@ -14,8 +13,9 @@
 //! ```
 
 mod answer;
-mod arrival;
 mod body;
+mod connection;
+mod deadline;
 mod desk;
 mod door;
 mod drag;
@@ -24,6 +24,7 @@ mod frame;
 mod grpc;
 mod http;
 mod inflate;
+mod limits;
 mod origin;
 mod reception;
 mod room;
@@ -59,11 +60,12 @@ use crate::flow::Output;
 use crate::flow::accept::Waits;
 use crate::somatic::Part;
 use crate::tls::ServerTls;
-use crate::vault;
 
+use connection::ConnectionOptions;
 use desk::Desk;
 use door::Door;
 use drag::Drag;
+use limits::RequestLimits;
 use origin::Origins;
 use reception::Protocol;
 use reception::Reception;
@@ -98,6 +100,16 @@ struct OtlpConfig {
     /// The largest request, also after decompression, and as the protobuf that JSON becomes; at most
     /// 64MiB with a `pivot`.
     message_size_max: ByteSize,
+    /// A compressed request may inflate to this many times its compressed size, and to 4MiB in any case.
+    /// GopherShip refuses a larger one while it inflates: a few kilobytes could otherwise take
+    /// `message_size_max` of memory each.
+    compression_ratio_max: u32,
+    /// Log records, spans or data points in one request. The memory that transforms and sinks need for a
+    /// request grows with its records, which can be as small as 2 bytes.
+    records_max: u64,
+    /// Resources and scopes in one request, counted together: the entries of `resource_logs` and
+    /// `scope_logs`, and their like for traces and metrics.
+    resources_max: u64,
     /// Bytes of requests that may be received, or wait for their answer, at the same time; with `ack:
     /// received` also of those that are not delivered yet and not in the vault. One that finds no
     /// room within `patience`, here or in the `ingest` share of `somatic.memory`, is refused, to be
@@ -109,8 +121,11 @@ struct OtlpConfig {
     /// Headers of requests (gRPC metadata) that the vault keeps beside them, such as a tenant's name;
     /// at most 16, and values up to 1KiB.
     keep_headers: Vec<String>,
-    /// Open connections per listener.
+    /// Open connections per listener. When there are as many, the one that has been idle for longest
+    /// makes room for a new one; those that never had a request go first.
     connections_max: u32,
+    /// How long a connection may take for what.
+    connection: ConnectionOptions,
     /// Concurrent requests per connection.
     streams_max: u32,
 }
@@ -148,10 +163,14 @@ impl Default for OtlpConfig {
             pivot: PivotOption::default(),
             answer_within: HumanDuration(Duration::from_secs(8)),
             message_size_max: ByteSize(64 << 20),
+            compression_ratio_max: 200,
+            records_max: 1_000_000,
+            resources_max: 100_000,
             in_flight_max: ByteSize(96 << 20),
             silence_max: HumanDuration(Duration::from_secs(10)),
             keep_headers: Vec::new(),
             connections_max: 1024,
+            connection: ConnectionOptions::default(),
             streams_max: 128,
         }
     }
@@ -174,6 +193,16 @@ impl OtlpConfig {
         }
         let on = |port| Some(ListenerConfig { listen: ([127, 0, 0, 1], port).into(), tls: None });
         (on(4317), on(4318))
+    }
+
+    fn limits(&self) -> RequestLimits {
+        RequestLimits {
+            bytes: self.message_size_max.0,
+            compression_ratio: self.compression_ratio_max.into(),
+            records: self.records_max,
+            resources: self.resources_max,
+            silence: self.silence_max.0,
+        }
     }
 
     fn level(&self) -> AckLevel {
@@ -210,10 +239,14 @@ impl SourceConfig for OtlpConfig {
     }
 
     fn beside_budget_bytes(&self) -> u64 {
+        let unread = u64::from(reception::CONNECTION_WINDOW_BYTES);
+        unread.saturating_mul(SourceConfig::connections_max(self))
+    }
+
+    fn connections_max(&self) -> u64 {
         let (grpc, http) = self.listeners();
         let listeners = [grpc, http].into_iter().flatten().count() as u64;
-        let unread = u64::from(reception::CONNECTION_WINDOW_BYTES);
-        unread.saturating_mul(self.connections_max.into()).saturating_mul(listeners)
+        listeners.saturating_mul(self.connections_max.into())
     }
 
     fn problems(&self) -> Vec<OptionProblem> {
@@ -244,6 +277,9 @@ impl SourceConfig for OtlpConfig {
         }
         for (path, value) in [
             ("message_size_max", self.message_size_max.0),
+            ("compression_ratio_max", u64::from(self.compression_ratio_max)),
+            ("records_max", self.records_max),
+            ("resources_max", self.resources_max),
             ("in_flight_max", self.in_flight_max.0),
             ("connections_max", u64::from(self.connections_max)),
             ("streams_max", u64::from(self.streams_max)),
@@ -252,11 +288,12 @@ impl SourceConfig for OtlpConfig {
                 problems.push(OptionProblem::new(path, "must be more than 0"));
             }
         }
+        problems.extend(self.connection.problems());
         if self.message_size_max.0 > u64::from(u32::MAX) {
             problems.push(OptionProblem::new("message_size_max", "must be below 4GiB"));
         }
         // The vault would refuse it each time it is sent again.
-        let kept_max = vault::Options::new("").record_bytes_max;
+        let kept_max = gophership_vault::Options::new("").record_bytes_max;
         if self.pivot().is_some() && kept_max < self.message_size_max.0 {
             let kept_max = ByteSize(kept_max);
             let message =
@@ -282,17 +319,17 @@ impl SourceConfig for OtlpConfig {
                 tls: tls_options,
                 connections: self.connections_max as usize,
                 streams: self.streams_max,
+                timeouts: self.connection.timeouts(),
             };
             let reception = context.listeners.keep(
                 listen,
                 |kept: &Reception| kept.is_on(&terms),
-                || Reception::new(terms.clone()),
+                || Reception::new(terms.clone(), context.listeners.descriptors()),
             );
             doors.push(Door {
                 listener: bound,
                 tls,
                 claim: reception.claim(),
-                message_bytes: self.message_size_max.0,
                 linger: self.answer_within.0 + Duration::from_secs(1),
             });
         }
@@ -318,16 +355,17 @@ impl Source for Otlp {
         let origins = Origins::new(self.context.id.as_str(), &self.config.keep_headers);
         let (in_flight, patience) = (self.config.in_flight_max.0, self.config.patience.0);
         let room = Room::new(in_flight, &self.context.memory, patience);
-        let silence_max = self.config.silence_max.0;
+        let limits = self.config.limits();
         let drag = Drag::new(Arc::clone(&self.context.brake), waits.answer_within, stop.clone());
         let duties = &self.context.vitals.duties;
         let tally = duties.count(self.context.id.as_str(), WAITS, Part::Intake);
-        let desk = Desk::new(acceptor.clone(), metrics, origins, room, silence_max, tally, drag);
+        let desk = Desk::new(acceptor.clone(), metrics, origins, room, limits, tally, drag);
         let desk = Arc::new(desk);
         let doors = TaskTracker::new();
         for door in self.doors {
             door.announce(&self.context.id);
-            doors.spawn(door.run(Arc::clone(&desk), stop.clone()));
+            let connections = door.connections(&self.context.id, &self.context.metrics);
+            doors.spawn(door.run(Arc::clone(&desk), connections, stop.clone()));
         }
         doors.close();
         doors.wait().await;

@@ -2,7 +2,6 @@
 //! same terms takes over its connections, and requests go to the desk in force when they come.
 
 use std::convert::Infallible;
-use std::error::Error;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -20,25 +19,33 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::rt::TokioTimer;
+use hyper_util::server::conn::auto;
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
-use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tonic::Status;
 use tonic::body::Body;
 
-use super::arrival::Arrivals;
+use super::connection;
 use super::desk::Desk;
 use super::grpc;
 use super::http as otlp_http;
+use super::room::ConnectionShare;
 use super::streams::NewStreams;
 use super::streams::WithStreams;
 use crate::config::running::Stop;
+use crate::net::Activity;
+use crate::net::Descriptors;
+use crate::net::Served;
+use crate::net::Slots;
+use crate::net::Tending;
+use crate::net::Timeouts;
+use crate::net::Watched;
 use crate::tls::ServerTls;
 
-const HEADERS_WITHIN: Duration = Duration::from_secs(10);
-const KEEPALIVE_EVERY: Duration = Duration::from_secs(20);
+/// An HTTP/2 peer that answers no ping is gone, after 20 seconds in all.
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
 const KEEPALIVE_WITHIN: Duration = Duration::from_secs(10);
 /// What a sender may have sent before anybody has read it, and so before it is counted: large enough
 /// that most exports arrive in one or two frames, small beside the memory budget.
@@ -68,12 +75,13 @@ pub(super) struct Terms {
     pub(super) connections: usize,
     /// Concurrent requests per connection.
     pub(super) streams: u32,
+    /// How long a connection may take for what.
+    pub(super) timeouts: Timeouts,
 }
 
 /// Where requests are taken: the desk of one source, and who stands at it.
 pub(super) struct Counter {
     desk: Arc<Desk>,
-    message_bytes: u64,
     requests: TaskTracker,
 }
 
@@ -91,7 +99,7 @@ impl Counter {
 /// The connections of one address.
 pub(super) struct Reception {
     terms: Terms,
-    slots: Arc<Semaphore>,
+    slots: Arc<Slots>,
     connections: TaskTracker,
     /// Set before the first connection is accepted.
     counter: ArcSwapOption<Counter>,
@@ -105,9 +113,9 @@ pub(super) struct Reception {
 }
 
 impl Reception {
-    pub(super) fn new(terms: Terms) -> Self {
+    pub(super) fn new(terms: Terms, descriptors: Arc<Descriptors>) -> Self {
         Self {
-            slots: Arc::new(Semaphore::new(terms.connections)),
+            slots: Slots::new(terms.connections, Some(descriptors)),
             terms,
             connections: TaskTracker::new(),
             counter: ArcSwapOption::empty(),
@@ -130,12 +138,25 @@ impl Reception {
         Claim { reception: self, number, previous, is_open: AtomicBool::new(false) }
     }
 
-    pub(super) const fn slots(&self) -> &Arc<Semaphore> {
-        &self.slots
+    pub(super) fn slots(&self) -> Arc<Slots> {
+        Arc::clone(&self.slots)
+    }
+
+    pub(super) const fn limit(&self) -> usize {
+        self.terms.connections
+    }
+
+    pub(super) const fn timeouts(&self) -> &Timeouts {
+        &self.terms.timeouts
     }
 
     pub(super) const fn connections(&self) -> &TaskTracker {
         &self.connections
+    }
+
+    /// Waits until connections are asked to end.
+    pub(super) async fn stopped(&self) {
+        self.stop.cancelled().await;
     }
 
     /// Lets connections finish what they have begun, for at most `linger`.
@@ -150,34 +171,36 @@ impl Reception {
         self.counter.store(None);
     }
 
-    /// Serves one connection.
-    pub(super) async fn serve<S>(&self, stream: S) -> Result<(), Box<dyn Error + Send + Sync>>
+    /// Serves one connection, and returns why it ended.
+    pub(super) async fn serve<S>(&self, stream: S, activity: Arc<Activity>) -> &'static str
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let pull = self.counter.load().as_ref().map_or(0.0, |counter| counter.desk.pull());
         let streams = NewStreams::default();
         let builder = self.builder(pull, streams.clone());
-        let arrivals = Arrivals::default();
-        let service = service_fn(|request| self.answer(request, arrivals.clone()));
-        let stream = arrivals.clone().watch(stream);
+        let share = Arc::new(ConnectionShare::new());
+        let service = service_fn(|request| self.answer(request, &activity, &share));
+        let stream = Watched::new(stream, Arc::clone(&activity));
         let connection = builder.serve_connection(TokioIo::new(stream), service);
-        let mut connection = WithStreams::new(connection, streams);
-        tokio::select! {
-            result = &mut connection => return result,
-            () = self.stop.cancelled() => connection.connection().graceful_shutdown(),
+        let mut connection =
+            WithStreams::new(connection, streams, auto::Connection::graceful_shutdown);
+        let timeouts = connection::spread(self.terms.timeouts);
+        let tending = Tending::new(Arc::clone(&activity), timeouts);
+        let served = tending.serve(&mut connection, &self.stop, &self.cut).await;
+        if let Served::Ended(Err(error)) = &served {
+            tracing::debug!(error, "Connection ended.");
         }
-        tokio::select! {
-            result = connection => result,
-            () = self.cut.cancelled() => Ok(()),
-        }
+        served.cause()
     }
 
     fn answer(
         &self,
         request: Request<Incoming>,
-        arrivals: Arrivals,
+        activity: &Arc<Activity>,
+        share: &Arc<ConnectionShare>,
     ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + 'static {
+        let (begun, share) = (activity.begin(), Arc::clone(share));
         let counter = self.counter.load_full();
         let is_grpc = self.terms.protocol == Protocol::Grpc || grpc::is_grpc(&request);
         async move {
@@ -185,11 +208,11 @@ impl Reception {
                 return Ok(Status::unavailable("not open yet").into_http());
             };
             let _present = counter.requests.token();
-            let (desk, limit) = (Arc::clone(&counter.desk), counter.message_bytes);
+            let desk = Arc::clone(&counter.desk);
             if is_grpc {
-                grpc::answer(desk, limit, request, arrivals).await
+                grpc::answer(desk, request, begun, share).await
             } else {
-                otlp_http::answer(desk, limit, request, arrivals).await
+                otlp_http::answer(desk, request, begun, share).await
             }
         }
     }
@@ -203,7 +226,8 @@ impl Reception {
         builder
             .http1()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEADERS_WITHIN)
+            // Headers, and the time between requests, have timeouts of their own.
+            .header_read_timeout(None)
             .max_buf_size(HTTP1_READ_BYTES_MAX)
             .http2()
             .timer(TokioTimer::new())
@@ -249,8 +273,8 @@ impl Claim {
     }
 
     /// Requests come to this desk from now on.
-    pub(super) fn open(&self, desk: Arc<Desk>, message_bytes: u64) -> Arc<Counter> {
-        let counter = Arc::new(Counter { desk, message_bytes, requests: TaskTracker::new() });
+    pub(super) fn open(&self, desk: Arc<Desk>) -> Arc<Counter> {
+        let counter = Arc::new(Counter { desk, requests: TaskTracker::new() });
         self.reception.counter.store(Some(Arc::clone(&counter)));
         self.is_open.store(true, Ordering::Relaxed);
         counter

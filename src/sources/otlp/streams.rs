@@ -19,6 +19,8 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::stream::Stream;
 use hyper::rt::Executor;
 
+use crate::net::Connection;
+
 /// A request up to its answer.
 type Exchange = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -44,28 +46,41 @@ pub(super) struct WithStreams<C> {
     connection: Pin<Box<C>>,
     new: NewStreams,
     streams: FuturesUnordered<Exchange>,
+    /// Streams that have ended.
+    ended: u64,
+    close: fn(Pin<&mut C>),
 }
 
-impl<C: Future> WithStreams<C> {
-    /// The connection puts its streams into `new`.
-    pub(super) fn new(connection: C, new: NewStreams) -> Self {
-        Self { connection: Box::pin(connection), new, streams: FuturesUnordered::new() }
-    }
-
-    pub(super) fn connection(&mut self) -> Pin<&mut C> {
-        self.connection.as_mut()
+impl<C> WithStreams<C> {
+    /// The connection puts its streams into `new`, and ends after `close` when they have ended.
+    pub(super) fn new(connection: C, new: NewStreams, close: fn(Pin<&mut C>)) -> Self {
+        let (connection, streams) = (Box::pin(connection), FuturesUnordered::new());
+        Self { connection, new, streams, ended: 0, close }
     }
 }
 
-impl<C: Future> Future for WithStreams<C> {
+impl<C: Future> Connection for WithStreams<C> {
     type Output = C::Output;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<C::Output> {
+    fn close(&mut self) {
+        (self.close)(self.connection.as_mut());
+    }
+
+    /// A stream that is not being answered any more has its answer, and cannot get rid of it.
+    fn unsent(&self, requests: u32) -> Option<u64> {
+        let is_stuck =
+            usize::try_from(requests).is_ok_and(|requests| requests < self.streams.len());
+        is_stuck.then_some(self.ended)
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<C::Output> {
         let result = self.connection.as_mut().poll(context);
         let new = self.new.take();
         self.streams.extend(new);
         // Also if the connection has ended: what came last may be a whole request, which can be kept.
-        while let Poll::Ready(Some(())) = Pin::new(&mut self.streams).poll_next(context) {}
+        while let Poll::Ready(Some(())) = Pin::new(&mut self.streams).poll_next(context) {
+            self.ended += 1;
+        }
         result
     }
 }
@@ -92,8 +107,8 @@ mod tests {
             });
             result
         });
-        let mut connection = WithStreams::new(connection, new);
-        let polled = poll_fn(|context| Poll::Ready(Pin::new(&mut connection).poll(context))).await;
+        let mut connection = WithStreams::new(connection, new, |_| {});
+        let polled = poll_fn(|context| Poll::Ready(connection.poll(context))).await;
         (polled, ended.load(Ordering::Relaxed))
     }
 
@@ -116,7 +131,10 @@ mod tests {
             woken.notified().await;
             counter.fetch_add(1, Ordering::Relaxed);
         });
-        let connection = tokio::spawn(WithStreams::new(pending::<()>(), new));
+        let mut connection = WithStreams::new(pending::<()>(), new, |_| {});
+        let connection = tokio::spawn(async move {
+            poll_fn(|context| connection.poll(context)).await;
+        });
         tokio::task::yield_now().await;
         notify.notify_one();
         while ended.load(Ordering::Relaxed) == 0 {

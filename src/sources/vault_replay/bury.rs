@@ -55,7 +55,7 @@ impl Sender {
         let provenance = std::mem::take(&mut replayed.request.provenance);
         replayed.request.provenance = provenance.and_header(REASON_HEADER, reason.as_bytes());
         let (mut held, mut delay) = (Held::Window { _permits: permits }, RETRY_MIN);
-        while !self.try_bury(&replayed).await {
+        while !self.try_bury(&replayed, &reason).await {
             if leaves_at <= Instant::now() {
                 held = match held {
                     Held::Outside { .. } => held,
@@ -81,7 +81,7 @@ impl Sender {
     }
 
     /// Moves it to the dead-letter store; returns whether it is safe there.
-    async fn try_bury(&self, replayed: &Replayed) -> bool {
+    async fn try_bury(&self, replayed: &Replayed, reason: &str) -> bool {
         let (ticket, waiter) = ack::channel();
         let copy = Batch::second_copy(&replayed.request, self.lane, ticket, replayed.ledger);
         let buried = match self.vault.dead_letters.try_take(copy) {
@@ -94,10 +94,7 @@ impl Sender {
         if buried {
             let Request { signal, records, .. } = replayed.request;
             self.ledgers.bury(self.sink, signal, records);
-            tracing::warn!(
-                seq = replayed.seq,
-                "Request can never be delivered; it is in the dead-letter store."
-            );
+            self.burials.note(replayed.seq, reason);
         }
         buried
     }

@@ -2,10 +2,14 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+
+use gophership_vault::Reader;
+use gophership_vault::StoredRecord;
+use gophership_vault::VaultError;
 
 use super::VaultReplayConfig;
 use super::blocking;
+use super::pace::LOOK_AROUND_EVERY;
 use super::pace::Pace;
 use super::saver::Saver;
 use super::sender::Sender;
@@ -19,12 +23,7 @@ use crate::somatic::OnDuty;
 use crate::somatic::Part;
 use crate::somatic::Zone;
 use crate::somatic::ZoneWatch;
-use crate::vault::Reader;
-use crate::vault::StoredRecord;
-use crate::vault::VaultError;
 
-/// How long a read waits for something new before it looks around.
-pub(super) const READ_WAIT: Duration = Duration::from_millis(200);
 /// What is read at once: a hop to another thread costs as much as reading some small requests.
 const CHUNK_RECORDS_MAX: usize = 32;
 const CHUNK_BYTES_MAX: usize = 256 << 10;
@@ -41,6 +40,8 @@ pub(super) struct LaneRun {
     reads: Counted,
     zone: ZoneWatch,
     saver: Saver,
+    /// It ends when this is passed.
+    until: Option<u64>,
     _on_duty: OnDuty,
 }
 
@@ -62,8 +63,15 @@ impl LaneRun {
             reads: context.vitals.duties.count(context.id.as_str(), READS, Part::Inside),
             zone: context.zone.clone(),
             saver: Saver::new(),
+            until: None,
             _on_duty: on_duty,
         }
+    }
+
+    /// Ends when everything up to `until` is passed.
+    pub(super) fn until(mut self, until: u64) -> Self {
+        self.until = Some(until);
+        self
     }
 
     /// Runs until stopped; then it waits for what is on its way, but not for long.
@@ -71,6 +79,10 @@ impl LaneRun {
         let mut chunk = VecDeque::new();
         loop {
             self.window.reap();
+            if self.until.is_some_and(|until| until <= self.reader.handle().low()) {
+                break;
+            }
+            self.sender.burials.tell();
             self.saver.keep_up(&self.reader).await?;
             let zone = *self.zone.borrow();
             tokio::select! {
@@ -127,7 +139,7 @@ pub(super) fn read_chunk(
     let (mut chunk, mut bytes) = (VecDeque::new(), 0);
     while chunk.len() < CHUNK_RECORDS_MAX && bytes < CHUNK_BYTES_MAX {
         let record = match reader.next() {
-            Ok(None) if chunk.is_empty() && reader.wait(READ_WAIT) => reader.next(),
+            Ok(None) if chunk.is_empty() && reader.wait(LOOK_AROUND_EVERY) => reader.next(),
             other => other,
         };
         match record {

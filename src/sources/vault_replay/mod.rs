@@ -11,21 +11,25 @@
 //! At least once: the cursor moves when a request is delivered, so a crash repeats at most the
 //! window and what was delivered since the cursor was saved.
 
+mod burials;
 mod bury;
 mod crew;
 mod lane;
 mod pace;
 mod rate;
-mod retire;
 mod saver;
 mod seen;
 mod sender;
+mod stale;
 mod window;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use gophership_vault::Order;
+use gophership_vault::Reader;
+use gophership_vault::VaultError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
@@ -34,9 +38,12 @@ use tokio::time::Instant;
 
 use crate::config::ByteSize;
 use crate::config::ComponentInfo;
+use crate::config::CursorOwner;
+use crate::config::Heir;
 use crate::config::OptionProblem;
 use crate::config::Section;
 use crate::config::SourceConfig;
+use crate::config::StaleCursor;
 use crate::config::running::BuildError;
 use crate::config::running::Context;
 use crate::config::running::RunError;
@@ -46,16 +53,14 @@ use crate::config::running::VaultHandle;
 use crate::event::Lanes;
 use crate::flow::Output;
 use crate::metrics::VaultMetrics;
-use crate::vault::Order;
-use crate::vault::VaultError;
 
+use burials::Burials;
 use crew::Crew;
 use crew::Member;
-use crew::Opened;
 use lane::LaneRun;
 use rate::Rate;
-use retire::Retirement;
 use sender::Sender;
+use stale::StaleKeeper;
 
 /// How often it looks whether there are other sinks.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -171,26 +176,34 @@ impl Source for VaultReplay {
         while !stop.is_cancelled() {
             let sinks = self.sinks();
             let halt = stop.child_token();
-            let (crew, mut lanes) = self.start(&sinks, &output, &halt).await?;
+            let stale = self.stale(&sinks);
+            let (crew, mut lanes) = self.start(&sinks, &stale, &output, &halt).await?;
             let mut look = tokio::time::interval(LOOK_EVERY);
             let began = Instant::now();
-            let is_over =
-                || self.sinks() != sinks || crew.wants_again() && AGAIN_AFTER <= began.elapsed();
+            let is_over = || {
+                let others = self.sinks();
+                others != sinks
+                    || self.stale(&others).iter().any(|it| !stale.contains(it))
+                    || crew.wants_again() && AGAIN_AFTER <= began.elapsed()
+            };
             let ended = loop {
                 tokio::select! {
                     () = stop.cancelled() => break Ok(()),
                     Some(ended) = lanes.join_next() => {
                         let ended = ended.unwrap_or_else(|panic| Err(panicked(panic)));
-                        // Who has let go of a former sink is done.
+                        // A stale cursor that is removed needs nobody any more.
                         if ended.is_err() {
                             break ended;
                         }
                     }
                     _ = look.tick() => if is_over() { break Ok(()) },
+                    () = self.vault.cursors.changed() => if is_over() { break Ok(()) },
                 }
             };
             halt.cancel();
             while lanes.join_next().await.is_some() {}
+            let cursors = Arc::clone(&self.vault.cursors);
+            blocking(move || cursors.rest()).await?;
             ended?;
         }
         Ok(())
@@ -200,59 +213,115 @@ impl Source for VaultReplay {
 impl VaultReplay {
     /// The sinks that it delivers to, one for each lane.
     fn sinks(&self) -> Vec<(String, Lanes)> {
-        let mut sinks = self.context.outlook.sinks(self.context.id.as_str());
-        let mut seen = Lanes::NONE;
-        sinks.retain(|(_, lane)| {
-            let is_new = !lane.meets(seen);
-            seen = seen.or(*lane);
-            is_new
-        });
-        sinks
+        self.context.outlook.sinks(self.context.id.as_str())
     }
 
-    /// Starts reading for each sink, and then letting go of former ones.
+    /// The cursors of sinks that are gone, which it looks after.
+    fn stale(&self, sinks: &[(String, Lanes)]) -> Vec<StaleCursor> {
+        let mut stale = self.vault.cursors.stale(&self.context.id);
+        let name = |sink: &str| CursorOwner::name_for(&self.context.id, sink);
+        stale.retain(|it| !sinks.iter().any(|(sink, _)| it.name == name(sink)));
+        stale
+    }
+
+    /// Starts reading for each sink, and looking after the cursors of those that are gone.
     async fn start(
         &self,
         sinks: &[(String, Lanes)],
+        stale: &[StaleCursor],
         output: &Output,
         halt: &Stop,
     ) -> Result<(Arc<Crew>, JoinSet<Result<(), RunError>>), RunError> {
-        let (log, replay) = (Arc::clone(&self.vault.log), self.context.id.clone());
+        let (vault, replay) = (self.vault.clone(), self.context.id.clone());
         let (order, ledgers) = (self.config.order.into(), self.context.ledgers);
         let wanted = sinks.to_vec();
-        let opened = blocking(move || Crew::open(&log, &replay, &wanted, order, ledgers)).await?;
-        let Opened { crew, members, formers } = opened;
+        let (crew, members) =
+            blocking(move || Crew::open(&vault, &replay, &wanted, order, ledgers)).await?;
         let mut lanes = JoinSet::new();
-        for Member { lane, sink, reader } in members {
-            let sender = Arc::new(Sender {
-                replay: self.context.id.clone(),
-                output: output.clone(),
-                lane,
-                sink,
-                outlook: Arc::clone(&self.context.outlook),
-                crew: Arc::clone(&crew),
-                cursor: reader.handle(),
-                vault: self.vault.clone(),
-                ledgers,
-                metrics: self.metrics.clone(),
-                zone: self.context.zone.clone(),
-                stop: halt.clone(),
-                waiting: Arc::new(Semaphore::new(bury::WAITING_MAX)),
-            });
-            let run = LaneRun::new(&self.config, &self.context, &self.metrics, reader, sender);
-            lanes.spawn(run.run(halt.clone()));
+        for member in members {
+            lanes.spawn(self.lane(member, None, &crew, output, halt).run(halt.clone()));
         }
-        for former in formers {
-            let retirement = Retirement {
-                crew: Arc::clone(&crew),
-                log: Arc::clone(&self.vault.log),
+        for stale in stale {
+            if matches!(stale.heir, Heir::Sink { .. }) {
+                let Some(heir) = self.heir(stale, sinks).await? else { continue };
+                let lane = self.lane(heir, Some(stale.clone()), &crew, output, halt);
+                let (cursors, name) = (Arc::clone(&self.vault.cursors), stale.name.clone());
+                let halt = halt.clone();
+                lanes.spawn(async move {
+                    lane.run(halt.clone()).await?;
+                    if halt.is_cancelled() {
+                        return Ok(());
+                    }
+                    tracing::info!(cursor = %name, "What a renamed sink had missed is delivered.");
+                    blocking(move || cursors.remove(&name)).await
+                });
+                continue;
+            }
+            let keeper = StaleKeeper {
+                vault: self.vault.clone(),
+                vault_id: self.config.vault.clone(),
                 governor: Arc::clone(&self.context.governor),
-                inherited: Arc::clone(&self.vault.inherited),
-                ledgers,
+                ledgers: self.context.ledgers,
+                metrics: self.metrics.clone(),
             };
-            lanes.spawn(retirement.run(former, halt.clone()));
+            lanes.spawn(keeper.run(stale.clone(), halt.clone()));
         }
         Ok((crew, lanes))
+    }
+
+    /// What reads the stale cursor for a sink that had the name before; `None` if that is not there yet.
+    async fn heir(
+        &self,
+        stale: &StaleCursor,
+        sinks: &[(String, Lanes)],
+    ) -> Result<Option<Member>, RunError> {
+        let Heir::Sink { sink: heir, .. } = &stale.heir else { return Ok(None) };
+        let Some((sink, lane)) = sinks.iter().find(|(sink, _)| sink == heir) else {
+            return Ok(None);
+        };
+        let (log, name) = (Arc::clone(&self.vault.log), stale.name.clone());
+        let order = self.config.order.into();
+        let reader = blocking(move || Reader::open_in(&log, &name, order)).await?;
+        let row = self.context.ledgers.sink(sink);
+        Ok(Some(Member { lane: *lane, name: sink.clone(), sink: row, reader }))
+    }
+
+    /// The reading for one sink, on its cursor or on one of a name that it had before.
+    fn lane(
+        &self,
+        member: Member,
+        former: Option<StaleCursor>,
+        crew: &Arc<Crew>,
+        output: &Output,
+        halt: &Stop,
+    ) -> LaneRun {
+        let Member { lane, name, sink, reader } = member;
+        let until = former.as_ref().map(|former| former.until);
+        let burials = Burials::of(&name);
+        let sender = Arc::new(Sender {
+            replay: self.context.id.clone(),
+            output: output.clone(),
+            lane,
+            name,
+            sink,
+            outlook: Arc::clone(&self.context.outlook),
+            lanes: Arc::clone(&self.context.lanes),
+            crew: Arc::clone(crew),
+            cursor: reader.handle(),
+            vault: self.vault.clone(),
+            ledgers: self.context.ledgers,
+            metrics: self.metrics.clone(),
+            zone: self.context.zone.clone(),
+            stop: halt.clone(),
+            former,
+            waiting: Arc::new(Semaphore::new(bury::WAITING_MAX)),
+            burials,
+        });
+        let run = LaneRun::new(&self.config, &self.context, &self.metrics, reader, sender);
+        match until {
+            Some(until) => run.until(until),
+            None => run,
+        }
     }
 }
 

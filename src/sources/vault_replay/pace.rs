@@ -7,10 +7,12 @@ use tokio::time::Instant;
 
 use super::Rate;
 use super::VaultReplayConfig;
-use super::lane::READ_WAIT;
 use crate::somatic::Governor;
 use crate::somatic::Zone;
 
+/// How often a replay looks around that has nothing to send: nothing new is in the vault, or the zone is
+/// red.
+pub(super) const LOOK_AROUND_EVERY: Duration = Duration::from_millis(200);
 /// From here on a vault is filling up: emptying it is what the zone asks for.
 const FILLING_PERMILLE: u32 = 600;
 
@@ -34,7 +36,7 @@ impl Pace {
     /// Waits for the turn of the next request.
     pub(super) async fn wait(&mut self, zone: Zone) {
         if zone == Zone::Red {
-            tokio::time::sleep(READ_WAIT).await;
+            tokio::time::sleep(LOOK_AROUND_EVERY).await;
         } else if Instant::now() < self.next {
             // Only then: even a sleep that is over takes until the next tick of the timer, a
             // millisecond.

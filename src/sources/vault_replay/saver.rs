@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use gophership_vault::Reader;
+use gophership_vault::VaultError;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::panicked;
 use crate::config::running::RunError;
-use crate::vault::Reader;
-use crate::vault::VaultError;
 
 /// So long after a save the next one begins.
 const SAVE_EVERY: Duration = Duration::from_millis(100);

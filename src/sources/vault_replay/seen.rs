@@ -1,5 +1,7 @@
 //! What a stored record is, and its way into the books.
 
+use gophership_vault::StoredRecord;
+
 use crate::config::running::Inherited;
 use crate::event::Bucket;
 use crate::event::Ledger;
@@ -7,8 +9,6 @@ use crate::event::Ledgers;
 use crate::event::Note;
 use crate::event::Provenance;
 use crate::event::Signal;
-use crate::otlp;
-use crate::vault::StoredRecord;
 
 /// The header beside a dead letter whose signal nobody here knows: the number that it was stored with.
 const SIGNAL_HEADER: &str = "gophership-signal";
@@ -39,7 +39,8 @@ impl Seen {
         let mut provenance = Provenance::of_note(&record.attrs);
         let known = Signal::from_u8(record.signal);
         let signal = known.unwrap_or(Signal::Logs);
-        let scanned = known.and_then(|signal| otlp::prescan(signal, &record.payload).ok());
+        let scanned =
+            known.and_then(|signal| gophership_otlp::prescan(signal, &record.payload).ok());
         if known.is_none() {
             provenance = provenance.and_header(SIGNAL_HEADER, record.signal.to_string().as_bytes());
         }

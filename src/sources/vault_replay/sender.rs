@@ -3,15 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use gophership_vault::CursorHandle;
+use gophership_vault::StoredRecord;
 use tokio::sync::Semaphore;
 
+use super::burials::Burials;
 use super::crew::Crew;
 use super::seen::Seen;
 use super::window::Permits;
 use crate::config::ComponentId;
+use crate::config::StaleCursor;
 use crate::config::running::Stop;
 use crate::config::running::VaultHandle;
 use crate::event::Batch;
+use crate::event::LaneTable;
 use crate::event::Lanes;
 use crate::event::Ledger;
 use crate::event::Ledgers;
@@ -24,8 +29,6 @@ use crate::flow::Output;
 use crate::metrics::VaultMetrics;
 use crate::somatic::Zone;
 use crate::somatic::ZoneWatch;
-use crate::vault::CursorHandle;
-use crate::vault::StoredRecord;
 
 /// Live traffic comes first: replay adds nothing while any edge is as full as this, which is well
 /// below the mark at which the zone changes.
@@ -45,9 +48,12 @@ pub(super) struct Sender {
     pub(super) output: Output,
     /// That of the sink which it sends to.
     pub(super) lane: Lanes,
+    /// The sink's id.
+    pub(super) name: String,
     /// Its row in the books.
     pub(super) sink: SinkId,
     pub(super) outlook: Arc<dyn Outlook>,
+    pub(super) lanes: Arc<LaneTable>,
     pub(super) crew: Arc<Crew>,
     pub(super) cursor: CursorHandle,
     pub(super) vault: VaultHandle,
@@ -55,8 +61,12 @@ pub(super) struct Sender {
     pub(super) metrics: VaultMetrics,
     pub(super) zone: ZoneWatch,
     pub(super) stop: Stop,
+    /// The cursor of a name that the sink had before, if it reads that one.
+    pub(super) former: Option<StaleCursor>,
     /// Places for requests that wait for the dead-letter store.
     pub(super) waiting: Arc<Semaphore>,
+    /// What the log says of those that ended there.
+    pub(super) burials: Burials,
 }
 
 /// A stored request with its meaning.
@@ -131,12 +141,25 @@ impl Sender {
         }
     }
 
+    /// Whether the sink needs a request, given the sinks that do; without any, all do.
+    fn is_needed(&self, owed: &[String]) -> bool {
+        if let Some(former) = &self.former {
+            // What all need comes to the sink on its own cursor.
+            return former.is_named(owed);
+        }
+        let has_lane = |sink: &String| self.lanes.find(sink) == Some(self.lane);
+        // By its name too: a sink that has left, and reads on until that is noticed, is in no graph.
+        owed.is_empty()
+            || owed.contains(&self.name)
+            || owed.iter().any(has_lane)
+            || self.outlook.lanes_of(owed).meets(self.lane)
+    }
+
     /// Makes sense of a stored request, if the sink needs it.
     pub(super) fn understand(&self, record: StoredRecord) -> Option<Replayed> {
         let seen = Seen::new(&record, self.ledgers, &self.vault.inherited);
         let Seen { signal, records, ledger, provenance, owed, is_readable } = seen;
-        // Sinks that are there no more take what only they missed with them: the others have it.
-        if !owed.is_empty() && !self.outlook.lanes_of(&owed).meets(self.lane) {
+        if !self.is_needed(&owed) {
             self.crew.ack(&self.cursor, record.seq, ledger, (signal, records));
             return None;
         }

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 use std::time::Instant;
 
+use gophership_otlp::RequestLimits;
+
 use crate::event::Batch;
-use crate::otlp::RequestLimits;
 
 /// What may be held.
 #[derive(Clone, Copy, Debug)]

@@ -14,6 +14,12 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 use std::time::Instant;
 
+use gophership_otlp::AnyValueView;
+use gophership_otlp::Grouped;
+use gophership_otlp::Parts;
+use gophership_otlp::RequestLimits;
+use gophership_otlp::ResourceView;
+use gophership_otlp::WireError;
 use prometheus::IntCounter;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -29,14 +35,9 @@ use crate::config::running::BuildError;
 use crate::config::running::Context;
 use crate::config::running::Transform;
 use crate::event::Batch;
+use crate::event::Division;
 use crate::event::Origin;
-use crate::otlp;
-use crate::otlp::AnyValueView;
-use crate::otlp::Grouped;
-use crate::otlp::Parts;
-use crate::otlp::RequestLimits;
-use crate::otlp::ResourceView;
-use crate::otlp::WireError;
+use crate::event::Unreadable;
 
 use held::Cause;
 use held::Held;
@@ -170,8 +171,8 @@ enum Work {
     Pass(Batch),
     /// Several, as one.
     Join(Joint),
-    /// One, in parts that are made when they are sent, so that not all of them are in memory.
-    Divide(Batch, Box<Parts>),
+    /// One, in parts.
+    Divide(Division),
 }
 
 struct Batcher {
@@ -199,7 +200,7 @@ impl Batcher {
             return self.hold(key, batch, now);
         }
         let key = |resource: &ResourceView<'_>| self.keys.key(&batch, Some(resource));
-        match otlp::group(batch.signal(), batch.wire(), self.groups_max, key) {
+        match gophership_otlp::group(batch.signal(), batch.wire(), self.groups_max, key) {
             Ok(Grouped::Whole(key)) => self.hold(key, batch, now),
             Ok(Grouped::Apart(mut groups)) => {
                 self.divided.inc();
@@ -237,7 +238,7 @@ impl Batcher {
         }
         self.divided.inc();
         let parts = Parts::new(batch.signal(), batch.wire(), records, self.limits);
-        Work::Divide(batch, Box::new(parts))
+        Work::Divide(Division::new(batch, parts))
     }
 
     /// The next batch that goes on.
@@ -246,7 +247,7 @@ impl Batcher {
             let next = match self.queue.pop_front()? {
                 Work::Pass(batch) => Some(batch),
                 Work::Join(joint) => self.join(joint),
-                Work::Divide(batch, parts) => self.divide(batch, parts),
+                Work::Divide(division) => self.divide(division),
             };
             if next.is_some() {
                 return next;
@@ -267,26 +268,16 @@ impl Batcher {
     }
 
     /// Takes the next part off a batch, and puts the rest back to the front of the queue.
-    fn divide(&mut self, mut batch: Batch, mut parts: Box<Parts>) -> Option<Batch> {
-        if batch.is_claimed() {
-            batch.superseded();
-            return None;
-        }
-        if batch.is_lost() {
-            batch.failed();
-            return None;
-        }
-        match parts.next()? {
-            Ok(part) if part.is_last => {
-                batch.replace(part.bytes, part.records);
-                Some(batch)
+    fn divide(&mut self, division: Division) -> Option<Batch> {
+        match division.next() {
+            Ok((part, rest)) => {
+                if let Some(rest) = rest {
+                    self.queue.push_front(Work::Divide(rest));
+                }
+                part
             }
-            Ok(part) => {
-                let part = batch.split_off(part.bytes, part.records);
-                self.queue.push_front(Work::Divide(batch, parts));
-                Some(part)
-            }
-            Err(error) => {
+            Err(unreadable) => {
+                let Unreadable { batch, error } = *unreadable;
                 self.reject(batch, &error);
                 None
             }
@@ -300,6 +291,12 @@ impl Batcher {
 }
 
 impl Transform for Batcher {
+    /// The groups of a request that is taken apart are copies, all at once; its parts are made one by one.
+    /// What is held has a limit of its own.
+    fn need_bytes(&self, bytes: u64, _records: u64) -> u64 {
+        if self.keys.by.is_empty() { self.limits.bytes.min(bytes) } else { bytes }
+    }
+
     fn apply(&mut self, batch: Batch) -> Option<Batch> {
         self.take(batch, Instant::now());
         self.next()

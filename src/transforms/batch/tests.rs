@@ -1,6 +1,7 @@
 //! Whole batches through the transform: what comes out, who is told, and what the books say.
 
 use bytes::Bytes;
+use gophership_otlp::samples::logs_by;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs};
@@ -18,7 +19,6 @@ use crate::event::Signal;
 use crate::event::ack;
 use crate::event::ack::AckWaiter;
 use crate::metrics::Metrics;
-use crate::otlp::samples::logs_by;
 
 struct Scene {
     ledger: &'static Ledger,

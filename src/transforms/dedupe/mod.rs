@@ -6,6 +6,9 @@ mod tests;
 
 use std::num::NonZeroU32;
 
+use gophership_otlp::RecordView;
+use gophership_otlp::Reviser;
+use gophership_otlp::Revision;
 use prometheus::IntCounter;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,9 +25,6 @@ use crate::config::running::Transform;
 use crate::event::Batch;
 use crate::event::Signal;
 use crate::event::settle;
-use crate::otlp::RecordView;
-use crate::otlp::Reviser;
-use crate::otlp::Revision;
 use crate::recent::Recent;
 
 use content::Comparison;

@@ -1,12 +1,12 @@
 //! What repeats what.
 
+use gophership_otlp::retain;
+use gophership_otlp::samples::logs_by;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use proptest::prelude::*;
 
 use super::*;
-use crate::otlp::retain;
-use crate::otlp::samples::logs_by;
 
 const SECOND_NS: u64 = 1_000_000_000;
 

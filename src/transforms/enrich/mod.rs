@@ -8,6 +8,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use gophership_otlp::Edit;
+use gophership_otlp::Editor;
+use gophership_otlp::Level;
+use gophership_otlp::Operation;
+use gophership_otlp::Retained;
+use gophership_otlp::Table;
+use gophership_otlp::WireError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -21,12 +28,6 @@ use crate::config::running::Context;
 use crate::config::running::Transform;
 use crate::event::Batch;
 use crate::event::settle;
-use crate::otlp::Edit;
-use crate::otlp::Editor;
-use crate::otlp::Level;
-use crate::otlp::Operation;
-use crate::otlp::Retained;
-use crate::otlp::Table;
 
 use rule::Action;
 use rule::Rule;
@@ -97,6 +98,14 @@ impl EnrichConfig {
 
 #[typetag::serde(name = "enrich")]
 impl TransformConfig for EnrichConfig {
+    fn protects(&self) -> Option<&'static str> {
+        let levels = self.levels();
+        let mut rules = levels.iter().flat_map(|(_, _, rules)| rules.values());
+        rules
+            .any(|rule| matches!(rule.action(), Action::Delete(_)))
+            .then_some("attributes it deletes")
+    }
+
     fn problems(&self) -> Vec<OptionProblem> {
         let mut problems = Vec::new();
         for (section, _, rules) in self.levels() {
@@ -126,12 +135,15 @@ struct Enrich {
 
 impl Transform for Enrich {
     fn apply(&mut self, batch: Batch) -> Option<Batch> {
+        self.apply_within(batch, usize::MAX).unwrap_or_else(Some)
+    }
+
+    fn apply_within(&mut self, batch: Batch, room: usize) -> Result<Option<Batch>, Batch> {
         let (kept, dropped) = (batch.records(), 0);
-        let left = self.editor.apply(batch.signal(), batch.wire()).map(|bytes| Retained {
-            bytes,
-            kept,
-            dropped,
-        });
-        settle(&self.id, "enriched", batch, left)
+        let left = match self.editor.apply(batch.signal(), batch.wire(), room) {
+            Err(WireError::NoRoom { .. }) => return Err(batch),
+            other => other.map(|bytes| Retained { bytes, kept, dropped }),
+        };
+        Ok(settle(&self.id, "enriched", batch, left))
     }
 }

@@ -14,7 +14,7 @@ use serde::de::Visitor;
 use serde::de::value::MapAccessDeserializer;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::otlp::Value;
+use gophership_otlp::Value;
 
 /// A plain value, which sets the attribute, or an action.
 #[derive(Clone, Debug, Serialize)]

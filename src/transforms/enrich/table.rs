@@ -5,9 +5,10 @@ use std::io;
 use std::io::Read;
 use std::path::Path;
 
+use gophership_otlp::Table;
+use gophership_otlp::Value;
+
 use crate::config::running::BuildError;
-use crate::otlp::Table;
-use crate::otlp::Value;
 
 /// A table is kept in memory, so its file is bounded.
 const TABLE_BYTES_MAX: u64 = 64 << 20;

@@ -3,20 +3,26 @@
 
 mod card;
 mod glob;
+mod hash;
 mod pattern;
-mod secret;
+mod redactor;
 #[cfg(test)]
 mod tests;
+mod url;
 
 use std::path::PathBuf;
 
-use prometheus::IntCounter;
+use gophership_otlp::Place;
+use gophership_otlp::Retained;
+use gophership_otlp::Rewriter;
+use gophership_otlp::WireError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::ComponentId;
 use crate::config::ComponentInfo;
 use crate::config::OptionProblem;
+use crate::config::Secret;
 use crate::config::Section;
 use crate::config::TransformConfig;
 use crate::config::running::BuildError;
@@ -24,17 +30,12 @@ use crate::config::running::Context;
 use crate::config::running::Transform;
 use crate::event::Batch;
 use crate::event::settle;
-use crate::otlp::Fate;
-use crate::otlp::Place;
-use crate::otlp::Retained;
-use crate::otlp::Rewrite;
-use crate::otlp::Rewriter;
 
+use hash::Hasher;
+use hash::KEY_BYTES_MIN;
 use pattern::BuiltIn;
 use pattern::Pattern;
-use secret::Hasher;
-use secret::KEY_BYTES_MIN;
-use secret::Secret;
+use redactor::Redactor;
 
 /// Each expression is looked for in each text.
 const EXPRESSIONS_MAX: usize = 64;
@@ -43,8 +44,9 @@ const EXPRESSIONS_MAX: usize = 64;
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct RedactConfig {
-    /// What is looked for in texts, in bytes, and in the digits of whole numbers. A vault that
-    /// takes over for a source keeps requests as they came, before anything is redacted.
+    /// What is looked for in texts, the keys of attributes and maps included, in bytes, and in the digits
+    /// of whole numbers; `website/redact.md` has a table of what each covers. A vault that takes over for
+    /// a source keeps requests as they came, before anything is redacted.
     patterns: Vec<BuiltIn>,
     /// Regular expressions that are looked for as well, at most 64, without look-around and
     /// back-references; of one with a group only what its first group matches is redacted.
@@ -75,13 +77,14 @@ struct RedactConfig {
 enum PlaceName {
     /// The bodies of log records.
     Body,
-    /// The attributes of log records, spans, their events and links, data points and exemplars.
+    /// The attributes of log records, spans, their events and links, metrics, data points and exemplars.
     Attributes,
-    /// The attributes of resources.
+    /// The attributes of resources, their references to entities, and the URLs of their schemas.
     Resource,
-    /// The attributes of instrumentation scopes.
+    /// Names, versions and attributes of instrumentation scopes, and the URLs of their schemas.
     Scope,
-    /// The names of spans and events, and the messages of their statuses.
+    /// All other texts: names of spans, events and metrics, descriptions, units, severities, messages of
+    /// statuses, trace states.
     Names,
 }
 
@@ -190,6 +193,10 @@ impl RedactConfig {
 
 #[typetag::serde(name = "redact")]
 impl TransformConfig for RedactConfig {
+    fn protects(&self) -> Option<&'static str> {
+        Some("personal data and secrets")
+    }
+
     fn problems(&self) -> Vec<OptionProblem> {
         let mut problems = Vec::new();
         if self.patterns.is_empty() && self.regex.is_empty() && self.keys.is_empty() {
@@ -230,19 +237,7 @@ impl TransformConfig for RedactConfig {
         Ok(Box::new(Redact {
             id: context.id.clone(),
             rewriter: Rewriter::default(),
-            redactor: Redactor {
-                patterns,
-                keys: self.keys.clone(),
-                ignore_keys: self.ignore_keys.clone(),
-                places: self.places.iter().map(|name| name.place()).collect(),
-                stand_in: StandIn {
-                    action: self.action,
-                    mask: self.mask.clone(),
-                    hasher: self.hasher()?,
-                },
-                by_key: counter("keys"),
-                found: Vec::new(),
-            },
+            redactor: Redactor::new(self, self.hasher()?, patterns, counter("keys")),
         }))
     }
 }
@@ -253,96 +248,21 @@ struct Redact {
     redactor: Redactor,
 }
 
-struct Redactor {
-    patterns: Vec<(Pattern, IntCounter)>,
-    keys: Vec<String>,
-    ignore_keys: Vec<String>,
-    places: Vec<Place>,
-    stand_in: StandIn,
-    by_key: IntCounter,
-    /// Where each pattern matched in one text, kept for its memory.
-    found: Vec<(usize, usize, usize)>,
-}
-
-/// What stands in the place of what was found.
-struct StandIn {
-    action: Action,
-    mask: String,
-    /// Set if the action is to hash.
-    hasher: Option<Hasher>,
-}
-
-impl StandIn {
-    fn put(&self, value: &[u8], out: &mut Vec<u8>) {
-        match (self.action, &self.hasher) {
-            (Action::Hash, Some(hasher)) => hasher.put(value, out),
-            (Action::Remove, _) => {}
-            (Action::Mask | Action::Hash, _) => out.extend_from_slice(self.mask.as_bytes()),
-        }
-    }
-}
-
-impl Rewrite for Redactor {
-    fn enters(&self, place: Place) -> bool {
-        self.places.contains(&place)
-    }
-
-    fn entry(&mut self, key: &[u8]) -> Fate {
-        let is_in = |globs: &[String]| globs.iter().any(|glob| glob::matches(glob.as_bytes(), key));
-        if is_in(&self.ignore_keys) {
-            Fate::Leave
-        } else if !is_in(&self.keys) {
-            Fate::Look
-        } else if self.stand_in.action == Action::Remove {
-            self.by_key.inc();
-            Fate::Remove
-        } else {
-            Fate::Replace
-        }
-    }
-
-    fn replace(&mut self, value: &[u8], out: &mut Vec<u8>) {
-        self.by_key.inc();
-        self.stand_in.put(value, out);
-    }
-
-    fn text(&mut self, text: &[u8], out: &mut Vec<u8>) -> bool {
-        let Self { patterns, found, stand_in, .. } = self;
-        found.clear();
-        for (idx, (pattern, _)) in patterns.iter().enumerate() {
-            pattern.find(text, |place| {
-                if !place.is_empty() {
-                    found.push((place.start, place.end, idx));
-                }
-            });
-        }
-        if found.is_empty() {
-            return false;
-        }
-        found.sort_unstable();
-        let (mut at, mut matches) = (0, found.iter().copied().peekable());
-        while let Some((start, mut end, idx)) = matches.next() {
-            // What overlaps is one place, found by the first: nothing of either may be left.
-            while let Some((_, other_end, _)) = matches.next_if(|(other, _, _)| *other < end) {
-                end = end.max(other_end);
-            }
-            out.extend_from_slice(&text[at..start]);
-            stand_in.put(&text[start..end], out);
-            patterns[idx].1.inc();
-            at = end;
-        }
-        out.extend_from_slice(&text[at..]);
-        true
-    }
-}
-
 impl Transform for Redact {
     fn apply(&mut self, batch: Batch) -> Option<Batch> {
+        self.apply_within(batch, usize::MAX).unwrap_or_else(Some)
+    }
+
+    fn apply_within(&mut self, batch: Batch, room: usize) -> Result<Option<Batch>, Batch> {
         let (kept, dropped) = (batch.records(), 0);
-        let left = self
-            .rewriter
-            .apply(batch.signal(), batch.wire(), &mut self.redactor)
-            .map(|bytes| Retained { bytes, kept, dropped });
-        settle(&self.id, "redacted", batch, left)
+        let Self { id, rewriter, redactor } = self;
+        redactor.begin(room);
+        let left = match rewriter.apply(batch.signal(), batch.wire(), redactor, room) {
+            Err(WireError::NoRoom { .. }) => return Err(batch),
+            Ok(_) if redactor.is_over() => return Err(batch),
+            other => other.map(|bytes| Retained { bytes, kept, dropped }),
+        };
+        redactor.count();
+        Ok(settle(id, "redacted", batch, left))
     }
 }

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::card;
+use super::url;
 
 /// Memory that one compiled expression may take, in bytes.
 const COMPILED_BYTES_MAX: usize = 8 << 20;
@@ -32,17 +33,27 @@ const TOKEN: &str = concat!(
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z ]*PRIVATE KEY-----|\z))",
 );
 
+/// The id of a key of AWS, whose secret stands near it.
+const AWS_ID: &str = r"(?:AKIA|ASIA)[A-Z0-9]{16}";
+/// A word that announces the secret of such a key.
+const AWS_WORD: &str = r"(?i)secret[_-]?(?:access)?[_-]?key";
+/// The secret of such a key is a word of its own, of letters, digits, `/` and `+`.
+const AWS_SECRET_BYTES: usize = 40;
+/// No token is shorter.
+const TOKEN_BYTES_MIN: usize = 11;
+
 /// A built-in pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum BuiltIn {
-    /// Mail addresses, also with `%40` for the `@`.
+    /// Mail addresses, also with `%40` for the `@`, but not `git@host:path`.
     Email,
-    /// Card numbers of 12 to 19 digits, with or without spaces or hyphens, that begin like those
-    /// of an issuer and whose check digit (Luhn) is right.
+    /// Card numbers of 12 to 19 digits, with or without spaces of any kind, hyphens or dots, that begin
+    /// like those of an issuer and whose check digit (Luhn) is right.
     Card,
-    /// What follows `Bearer` or `Basic`, JSON web tokens, keys of AWS, GitHub, GitLab, Google,
-    /// `OpenAI`, Slack and Stripe, and private keys in PEM form.
+    /// What follows `Bearer` or `Basic`, users and passwords in URLs, JSON web tokens, keys of AWS with
+    /// their secrets, of GitHub, GitLab, Google, `OpenAI`, Slack and Stripe, and private keys in PEM
+    /// form.
     Token,
     /// IPv4 addresses.
     Ipv4,
@@ -68,11 +79,58 @@ impl BuiltIn {
 pub(super) enum Pattern {
     Email(Regex),
     Card,
-    Token(Regex),
+    Token {
+        regex: Regex,
+        aws: Aws,
+    },
     Ipv4(Regex),
     Ipv6(Regex),
     /// Of an expression with a group, only what the first group matches.
     Custom(Regex),
+}
+
+/// What the secret of a key of AWS is recognised by: it has no form of its own.
+#[derive(Debug)]
+pub(super) struct Aws {
+    id: Regex,
+    word: Regex,
+}
+
+impl Aws {
+    fn new() -> Result<Self, String> {
+        Ok(Self { id: compile(AWS_ID)?, word: compile(AWS_WORD)? })
+    }
+
+    /// Calls `found` with each secret in a text that has an id too, or a word that announces one.
+    fn find(&self, text: &[u8], mut found: impl FnMut(Range<usize>)) {
+        let mut is_near = None;
+        let of_secrets = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'+');
+        // A word as long as that has a byte at a multiple of its length.
+        let mut at = AWS_SECRET_BYTES - 1;
+        while let Some(byte) = text.get(at) {
+            if of_secrets(byte) {
+                let (before, after) = text.split_at(at);
+                let start = at - before.iter().rev().take_while(|byte| of_secrets(byte)).count();
+                let end = at + after.iter().take_while(|byte| of_secrets(byte)).count();
+                let is_secret = is_aws_secret(text.get(start..end).unwrap_or_default());
+                let mut is_announced = || self.id.is_match(text) || self.word.is_match(text);
+                if is_secret && *is_near.get_or_insert_with(&mut is_announced) {
+                    found(start..end);
+                }
+                at = end;
+            }
+            at += AWS_SECRET_BYTES;
+        }
+    }
+}
+
+/// Whether a word is as long as the secret of a key, and as mixed; a digest in hexadecimal digits is not.
+fn is_aws_secret(word: &[u8]) -> bool {
+    let has = |is: fn(&u8) -> bool| word.iter().any(is);
+    word.len() == AWS_SECRET_BYTES
+        && has(u8::is_ascii_uppercase)
+        && has(u8::is_ascii_lowercase)
+        && has(u8::is_ascii_digit)
 }
 
 /// Compiles an expression of the configuration.
@@ -97,7 +155,7 @@ impl Pattern {
         Ok(match which {
             BuiltIn::Email => Self::Email(compile(EMAIL)?),
             BuiltIn::Card => Self::Card,
-            BuiltIn::Token => Self::Token(compile(TOKEN)?),
+            BuiltIn::Token => Self::Token { regex: compile(TOKEN)?, aws: Aws::new()? },
             BuiltIn::Ipv4 => Self::Ipv4(compile(IPV4)?),
             BuiltIn::Ipv6 => Self::Ipv6(compile(IPV6)?),
         })
@@ -112,13 +170,18 @@ impl Pattern {
         match self {
             Self::Card => card::find(text, found),
             Self::Email(regex) if text.contains(&b'@') || text.contains(&b'%') => {
-                regex.find_iter(text).for_each(|place| found(place.range()));
+                let is_mail = |place: &Range<usize>| !is_repository(text, place);
+                regex.find_iter(text).map(|place| place.range()).filter(is_mail).for_each(found);
             }
-            Self::Token(regex) => {
+            Self::Token { regex, aws } if may_have_token(text) => {
                 let is_token = |place: &Range<usize>| !is_prose(&text[place.clone()]);
-                regex.find_iter(text).map(|place| place.range()).filter(is_token).for_each(found);
+                let tokens = regex.find_iter(text).map(|place| place.range());
+                tokens.filter(is_token).for_each(&mut found);
+                aws.find(text, &mut found);
+                url::find(text, found);
             }
-            Self::Ipv4(regex) if text.contains(&b'.') => {
+            Self::Token { .. } => url::find(text, found),
+            Self::Ipv4(regex) if may_have_ipv4(text) => {
                 let is_whole = |place: &Range<usize>| !continues(text, place, b'.');
                 regex.find_iter(text).map(|place| place.range()).filter(is_whole).for_each(found);
             }
@@ -136,6 +199,27 @@ impl Pattern {
             Self::Custom(regex) => regex.find_iter(text).for_each(|place| found(place.range())),
         }
     }
+}
+
+/// Whether a text is long enough for a token and has what every token has: a digit, a capital, or padding.
+/// Most names of attributes have none, and are not searched.
+fn may_have_token(text: &[u8]) -> bool {
+    let is_mark = |byte: &u8| byte.is_ascii_digit() || byte.is_ascii_uppercase() || *byte == b'=';
+    TOKEN_BYTES_MIN <= text.len() && text.iter().any(is_mark)
+}
+
+/// Whether a text has as many dots and digits as an address.
+fn may_have_ipv4(text: &[u8]) -> bool {
+    let count = |is: fn(&&u8) -> bool| text.iter().filter(is).count();
+    3 <= count(|byte| **byte == b'.') && 4 <= count(|byte| byte.is_ascii_digit())
+}
+
+/// Whether what looks like a mail address is that of a repository, as `git@github.com:x`.
+fn is_repository(text: &[u8], place: &Range<usize>) -> bool {
+    let address = text.get(place.clone()).unwrap_or_default();
+    let is_tool = [&b"git@"[..], b"hg@", b"svn@"].iter().any(|tool| address.starts_with(tool));
+    let before = text.get(..place.start).unwrap_or_default();
+    is_tool && (matches!(text.get(place.end), Some(b':' | b'/')) || before.ends_with(b"://"))
 }
 
 /// Whether a word behind `Basic` or `Bearer` is one of a sentence: tokens have digits, capitals

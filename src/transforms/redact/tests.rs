@@ -1,5 +1,9 @@
 //! What the options mean, and what is wrong with them.
 
+use gophership_otlp::Fate;
+use gophership_otlp::Rewrite;
+use prometheus::IntCounter;
+
 use super::*;
 
 fn config(yaml: &str) -> RedactConfig {
@@ -15,19 +19,8 @@ fn config(yaml: &str) -> RedactConfig {
 
 fn redactor(config: &RedactConfig) -> Redactor {
     let counter = || IntCounter::new("test", "test").unwrap();
-    Redactor {
-        patterns: config.compile().unwrap().into_iter().map(|(_, it)| (it, counter())).collect(),
-        keys: config.keys.clone(),
-        ignore_keys: config.ignore_keys.clone(),
-        places: config.places.iter().map(|name| name.place()).collect(),
-        stand_in: StandIn {
-            action: config.action,
-            mask: config.mask.clone(),
-            hasher: config.hasher().unwrap(),
-        },
-        by_key: counter(),
-        found: Vec::new(),
-    }
+    let patterns = config.compile().unwrap().into_iter().map(|(_, it)| (it, counter())).collect();
+    Redactor::new(config, config.hasher().unwrap(), patterns, counter())
 }
 
 /// What stands for a text; the text itself if nothing is redacted.
@@ -45,7 +38,8 @@ fn each_action_leaves_what_it_says() {
     let text = "from a@b.cd to e@f.gh, twice a@b.cd";
     let mut mask = redactor(&config("patterns: [email], mask: <mail>"));
     assert_eq!(redacted(&mut mask, text), "from <mail> to <mail>, twice <mail>");
-    assert_eq!(mask.patterns[0].1.get(), 3);
+    mask.count();
+    assert_eq!(mask.counts(), (vec![3], 0));
     let mut remove = redactor(&config("patterns: [email], action: remove"));
     assert_eq!(redacted(&mut remove, text), "from  to , twice ");
     let mut hash = redactor(&config("patterns: [email], action: hash, key: 0123456789abcdef"));
@@ -70,7 +64,8 @@ fn keys_are_redacted_unless_they_are_ignored() {
     assert_eq!(redactor.entry(b"other"), Fate::Look);
     let mut out = Vec::new();
     redactor.replace(b"x", &mut out);
-    assert_eq!((out, redactor.by_key.get()), (b"****".to_vec(), 1));
+    redactor.count();
+    assert_eq!((out, redactor.counts()), (b"****".to_vec(), (vec![], 1)));
     let mut remover = tests::redactor(&config("keys: [a], action: remove"));
     assert_eq!(remover.entry(b"a"), Fate::Remove);
 }
@@ -107,4 +102,78 @@ fn what_cannot_work_is_said() {
         RedactConfig { action: Action::Hash, key: secret("short"), ..base },
         "key: must have at least 16 bytes",
     );
+}
+
+/// The page of the website whose tables say what is covered.
+const PAGE: &str = include_str!("../../../website/redact.md");
+
+/// The rows of the table with this head.
+fn rows(head: &str) -> Vec<[String; 3]> {
+    let table = PAGE.lines().skip_while(|line| *line != head).skip(2);
+    let cells = |line: &str| {
+        let cells = line
+            .trim_matches('|')
+            .split(" | ")
+            .map(|cell| unescaped(cell.trim().trim_matches('`')));
+        cells.collect::<Vec<_>>().try_into().unwrap()
+    };
+    let rows: Vec<[String; 3]> =
+        table.take_while(|line| line.starts_with('|')).map(cells).collect();
+    assert!(40 < rows.len(), "{head}");
+    rows
+}
+
+/// Puts characters where the page has their numbers.
+fn unescaped(text: &str) -> String {
+    let mut parts = text.split("\\u{");
+    let mut plain = parts.next().unwrap().to_owned();
+    for part in parts {
+        let (number, rest) = part.split_once('}').unwrap();
+        plain.push(char::from_u32(u32::from_str_radix(number, 16).unwrap()).unwrap());
+        plain.push_str(rest);
+    }
+    plain
+}
+
+#[test]
+fn each_pattern_covers_what_the_page_says_and_nothing_else() {
+    for [pattern, text, left] in rows("| pattern | text | what is left |") {
+        let mut redactor = redactor(&config(&format!("patterns: [{pattern}]")));
+        assert_eq!(redacted(&mut redactor, &text), left, "{pattern} in {text}");
+    }
+}
+
+const LIMITS: gophership_otlp::DecodeLimits =
+    gophership_otlp::DecodeLimits { decoded_bytes_max: 1 << 20, depth_max: 50 };
+
+/// A request as JSON with a text at a path like `resourceLogs[].schemaUrl`.
+fn request_with(path: &str, text: &str) -> serde_json::Value {
+    let leaf = serde_json::Value::from(text);
+    path.rsplit('.').fold(leaf, |inner, step| match step.strip_suffix("[]") {
+        Some(list) => serde_json::json!({ list: [inner] }),
+        None => serde_json::json!({ step: inner }),
+    })
+}
+
+#[test]
+fn each_field_of_the_page_is_looked_at_in_its_place_alone() {
+    const ALL: [&str; 5] = ["body", "attributes", "resource", "scope", "names"];
+    let text = "jo@example.com";
+    for [place, signal, field] in rows("| place | signal | field |") {
+        let signal: gophership_otlp::Signal = signal.parse().unwrap();
+        let json = request_with(&field, text).to_string();
+        let wire = gophership_otlp::json_to_wire(signal, json.as_bytes(), &LIMITS).unwrap();
+        let applied = |places: &[&str]| {
+            let options = format!("patterns: [email], places: [{}]", places.join(", "));
+            let mut redactor = redactor(&config(&options));
+            Rewriter::default().apply(signal, &wire, &mut redactor, usize::MAX).unwrap()
+        };
+        let others: Vec<&str> = ALL.into_iter().filter(|other| *other != place).collect();
+        assert_eq!(applied(&others), wire, "{field} is {place} alone");
+        for places in [&[place.as_str()][..], &ALL] {
+            let left = applied(places);
+            let has = |words: &str| left.windows(words.len()).any(|it| it == words.as_bytes());
+            assert!(has("****") && !has(text), "{field} in {places:?}");
+        }
+    }
 }

@@ -6,6 +6,8 @@ mod tests;
 
 use std::sync::Arc;
 
+use gophership_otlp::RecordView;
+use gophership_otlp::WireError;
 use prometheus::IntCounter;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,8 +24,6 @@ use crate::config::running::Transform;
 use crate::event::Batch;
 use crate::event::Lanes;
 use crate::event::Signal;
-use crate::otlp::RecordView;
-use crate::otlp::WireError;
 
 use share::Outputs;
 use share::Sorter;
@@ -204,9 +204,15 @@ impl Transform for Route {
         Some(batch)
     }
 
-    fn share_out(&mut self, batch: Batch, reach: &[Lanes], parts: &mut Vec<(usize, Batch)>) {
+    fn share_out(
+        &mut self,
+        batch: Batch,
+        reach: &[Lanes],
+        parts: &mut Vec<(usize, Batch)>,
+        room: usize,
+    ) -> Result<(), Batch> {
         let sorted = self.sort(&batch);
-        match sorted.and_then(|()| self.sorter.share(&batch, reach)) {
+        match sorted.and_then(|()| self.sorter.share(&batch, reach, room)) {
             Ok(shares) => {
                 for (counter, records) in self.routed.iter().zip(self.sorter.matched()) {
                     counter.inc_by(records);
@@ -214,10 +220,13 @@ impl Transform for Route {
                 self.unread.inc_by(shares.unread);
                 shares.hand_out(batch, parts);
             }
+            Err(WireError::NoRoom { .. }) => return Err(batch),
             Err(error) => {
                 tracing::warn!(component = %self.id, %error, "Request cannot be routed.");
                 batch.rejected();
             }
         }
+        self.sorter.reset();
+        Ok(())
     }
 }

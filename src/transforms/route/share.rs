@@ -1,19 +1,18 @@
 //! Sharing a request out among outputs: what each of them gets, and what becomes of the rest.
 
 use bytes::Bytes;
+use gophership_otlp::RecordView;
+use gophership_otlp::Reviser;
+use gophership_otlp::Revision;
+use gophership_otlp::WireError;
+use gophership_otlp::scratch;
 
 use crate::event::Batch;
 use crate::event::Lanes;
 use crate::event::Signal;
-use crate::otlp::RecordView;
-use crate::otlp::Reviser;
-use crate::otlp::Revision;
-use crate::otlp::WireError;
 
 /// As many as a set of them has bits.
 const OUTPUTS_MAX: usize = 64;
-/// Of how many records it is remembered where they go without taking memory anew.
-const REMEMBERED_LEN: usize = 1 << 16;
 
 /// A set of outputs, by their place in the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,12 +78,16 @@ impl Sorter {
         let Self { reviser, all, each } = self;
         *all = None;
         each.clear();
-        each.shrink_to(REMEMBERED_LEN);
         let note = |record: &RecordView<'_>| {
             each.push(outputs(record));
             Revision::Keep
         };
         reviser.apply(signal, wire, note).map(drop)
+    }
+
+    /// Forgets the request, and keeps a little of the memory.
+    pub(super) fn reset(&mut self) {
+        scratch::reset(&mut self.each);
     }
 
     /// Records with the same outputs, and how many.
@@ -102,8 +105,14 @@ impl Sorter {
         counts
     }
 
-    /// Shares the request of a batch out among outputs that lead to these lanes.
-    pub(super) fn share(&mut self, batch: &Batch, reach: &[Lanes]) -> Result<Shares, WireError> {
+    /// Shares the request of a batch out among outputs that lead to these lanes. Each can get a copy of its
+    /// own: all of them together take at most `room` bytes.
+    pub(super) fn share(
+        &mut self,
+        batch: &Batch,
+        reach: &[Lanes],
+        room: usize,
+    ) -> Result<Shares, WireError> {
         let lanes = batch.lanes();
         let read = Outputs::of(reach, |lanes| !lanes.is_empty());
         let live = Outputs::of(reach, |reach| reach.meets(lanes));
@@ -119,16 +128,20 @@ impl Sorter {
             }
         }
         let mut parts = Vec::new();
+        let mut left = room;
         for (output, lanes) in reach.iter().enumerate().filter(|(idx, _)| wanted.has(*idx)) {
             let (wire, records) = if counts[output] == total {
                 (batch.wire().clone(), batch.records())
             } else {
-                self.take(batch, output)?
+                let taken = self.take(batch, output)?;
+                let no_room = WireError::NoRoom { room_bytes: room };
+                left = left.checked_sub(taken.0.len()).ok_or(no_room)?;
+                taken
             };
             parts.push(Part { output, wire, records, lanes: *lanes });
         }
         let behind = reach.iter().fold(Lanes::NONE, |all, lanes| all.or(*lanes));
-        let is_for_nobody = live.is_empty() && !read.is_empty();
+        let is_for_nobody = live.is_empty() && (!read.is_empty() || lanes != Lanes::ALL);
         Ok(Shares { parts, unread, behind, is_for_nobody })
     }
 
@@ -172,6 +185,7 @@ impl Shares {
             // They went while it was on its way; its source finds another way.
             return batch.failed();
         }
+        batch.leave_out(self.behind);
         let lanes = batch.lanes();
         let Some(last) = self.parts.pop() else {
             // Others get it, as a copy of their own, or nobody.

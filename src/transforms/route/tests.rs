@@ -1,6 +1,8 @@
 //! Whole batches through the transform: who gets what, who is told, and what the books say.
 
 use bytes::Bytes;
+use gophership_otlp::demo::demo_metrics;
+use gophership_otlp::samples::logs_by;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use prost::Message;
@@ -17,8 +19,6 @@ use crate::event::Request;
 use crate::event::ack;
 use crate::event::ack::AckWaiter;
 use crate::metrics::Metrics;
-use crate::otlp::demo::demo_metrics;
-use crate::otlp::samples::logs_by;
 
 /// A transform with errors, a shop's records and the rest, each with a sink of its own.
 struct Scene {
@@ -79,7 +79,7 @@ impl Scene {
 
     fn share(&mut self, batch: Batch) -> Vec<(usize, Batch)> {
         let mut parts = Vec::new();
-        self.route.share_out(batch, &self.reach, &mut parts);
+        assert!(self.route.share_out(batch, &self.reach, &mut parts, usize::MAX).is_ok());
         parts
     }
 

@@ -7,6 +7,11 @@ mod tracestate;
 
 use std::collections::BTreeMap;
 
+use gophership_otlp::AnyValueView;
+use gophership_otlp::Level;
+use gophership_otlp::RecordView;
+use gophership_otlp::Reviser;
+use gophership_otlp::Revision;
 use prometheus::IntCounter;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,15 +24,11 @@ use crate::config::Section;
 use crate::config::TransformConfig;
 use crate::config::running::BuildError;
 use crate::config::running::Context;
+use crate::config::running::NOTED_BYTES;
 use crate::config::running::Transform;
 use crate::event::Batch;
 use crate::event::Signal;
 use crate::event::settle;
-use crate::otlp::AnyValueView;
-use crate::otlp::Level;
-use crate::otlp::RecordView;
-use crate::otlp::Reviser;
-use crate::otlp::Revision;
 
 use decide::Decision;
 use decide::decide;
@@ -202,6 +203,11 @@ impl Sampler {
 }
 
 impl Transform for Sample {
+    /// Each span may get a trace state that is longer than the one it has.
+    fn need_bytes(&self, bytes: u64, records: u64) -> u64 {
+        bytes.saturating_mul(4).saturating_add(records.saturating_mul(NOTED_BYTES))
+    }
+
     fn apply(&mut self, batch: Batch) -> Option<Batch> {
         if batch.signal() == Signal::Metrics {
             return Some(batch);

@@ -10,6 +10,11 @@ use std::hash::RandomState;
 use std::num::NonZeroU32;
 use std::num::NonZeroU64;
 
+use gophership_otlp::AnyValueView;
+use gophership_otlp::Level;
+use gophership_otlp::RecordView;
+use gophership_otlp::Reviser;
+use gophership_otlp::Revision;
 use prometheus::IntCounter;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -28,11 +33,6 @@ use crate::config::running::Transform;
 use crate::event::Batch;
 use crate::event::Origin;
 use crate::event::settle;
-use crate::otlp::AnyValueView;
-use crate::otlp::Level;
-use crate::otlp::RecordView;
-use crate::otlp::Reviser;
-use crate::otlp::Revision;
 use crate::recent::Recent;
 
 use bucket::Bucket;

@@ -3,12 +3,12 @@
 use std::num::NonZeroU64;
 
 use bytes::Bytes;
+use gophership_otlp::DecodeLimits;
+use gophership_otlp::Signal;
+use gophership_otlp::demo::demo_logs;
+use gophership_otlp::retain;
 
 use super::*;
-use crate::otlp::DecodeLimits;
-use crate::otlp::Signal;
-use crate::otlp::demo::demo_logs;
-use crate::otlp::retain;
 
 const SECOND_NS: u64 = 1_000_000_000;
 const WIDE: DecodeLimits = DecodeLimits { decoded_bytes_max: u64::MAX, depth_max: 96 };
@@ -35,7 +35,7 @@ fn logs(users: &[&str]) -> Bytes {
     let records: Vec<_> = users.iter().map(record).collect();
     let scope = serde_json::json!({ "logRecords": records });
     let request = serde_json::json!({ "resourceLogs": [{ "scopeLogs": [scope] }] });
-    crate::otlp::json_to_wire(Signal::Logs, request.to_string().as_bytes(), &WIDE).unwrap()
+    gophership_otlp::json_to_wire(Signal::Logs, request.to_string().as_bytes(), &WIDE).unwrap()
 }
 
 /// How many records of a request pass.

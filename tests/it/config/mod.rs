@@ -3,7 +3,7 @@
 //! `stage` makes a configuration fit to run in a test, `mutate` makes it hostile.
 
 mod examples;
-mod hostile;
 mod mutate;
+mod mutated;
 mod pages;
 mod stage;

@@ -12,10 +12,11 @@ use gophership::metrics::Metrics;
 use super::examples::examples;
 use crate::golden;
 
-const METRICS_SOURCES: [&str; 8] = [
+const METRICS_SOURCES: [&str; 9] = [
     include_str!("../../../src/metrics/mod.rs"),
     include_str!("../../../src/metrics/delivery.rs"),
     include_str!("../../../src/metrics/ledger.rs"),
+    include_str!("../../../src/metrics/log.rs"),
     include_str!("../../../src/metrics/memory.rs"),
     include_str!("../../../src/metrics/source.rs"),
     include_str!("../../../src/metrics/sink.rs"),
@@ -23,7 +24,7 @@ const METRICS_SOURCES: [&str; 8] = [
     include_str!("../../../src/metrics/vault.rs"),
 ];
 const GOPHERSHIP_MAIN: &str = include_str!("../../../src/bin/gophership/main.rs");
-const GS_CTL_MAIN: &str = include_str!("../../../src/bin/gs-ctl/main.rs");
+const GS_CTL_MAIN: &str = include_str!("../../../crates/gs-ctl/src/main.rs");
 /// Between these lines a page holds what the program says.
 const BEGIN: &str = "<!-- generated: metrics -->\n";
 const END: &str = "<!-- end -->\n";
@@ -71,10 +72,13 @@ fn metrics_table() -> String {
     metrics.memory("ingest").used.set(1);
     metrics.memory("ingest").limit.set(1);
     metrics.sink("backend").requests.inc();
+    metrics.sink_file("file").reopened.inc();
     metrics.delivery("backend").limit.set(1);
     metrics.delivery("backend").in_flight.set(1);
     metrics.endpoint("backend", "http://host:4317").answered.inc();
     metrics.redacted("redact", "email").inc();
+    metrics.is_shed("enrich").set(1);
+    metrics.shed_records("enrich").inc();
     metrics.taken_out("sample", "other").inc();
     metrics.joined("batch", "size").inc();
     metrics.joined_requests("batch").inc();
@@ -92,7 +96,11 @@ fn metrics_table() -> String {
     metrics.somatic.reaction.with_label_values(&["red"]).observe(1.0);
     metrics.somatic.stalled.with_label_values(&["otlp"]).set(1);
     metrics.somatic.stalls.with_label_values(&["otlp"]).inc();
+    metrics.listener("otlp/grpc").close("ended");
+    metrics.vault_left.with_label_values(&["/data/former"]).set(1);
+    vault.kept_for_removed.with_label_values(&["vault", "former"]).set(1);
     metrics.restarts.with_label_values(&["backend"]).inc();
+    metrics.failed.with_label_values(&["backend"]).set(1);
     metrics.reloads.with_label_values(&["ok"]).inc();
     let text = metrics.render().unwrap();
 

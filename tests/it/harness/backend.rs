@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gophership::otlp::Signal;
+use gophership_otlp::Signal;
 use http::HeaderMap;
 use http::HeaderValue;
 use http::Request;
@@ -38,51 +38,11 @@ use tonic::Status;
 use tonic_types::ErrorDetails;
 use tonic_types::StatusExt;
 
+use super::mode::Broken;
+use super::mode::Mode;
+use super::mode::Refusal;
 use super::traffic;
 use super::traffic::Fingerprint;
-
-/// How the backend behaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
-    /// Takes everything.
-    Accept,
-    /// Takes everything, so long after it came.
-    Slow(Duration),
-    /// Takes everything, with so many workers, each of them so long busy with a request.
-    Serve(usize, Duration),
-    /// Takes everything and says that it rejected so many records of it.
-    AcceptExcept(i64),
-    /// Says that it cannot now: `UNAVAILABLE`, 503.
-    Unavailable,
-    /// Says never: `INVALID_ARGUMENT`, 400.
-    Reject,
-    /// Says this.
-    Refuse(Refusal),
-    /// Reads requests and does not answer; when the mode changes they are refused as unavailable.
-    Hang,
-    /// Closes every connection.
-    Down,
-}
-
-/// A refusal in both protocols.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    /// The number of the gRPC code.
-    pub(crate) code: i32,
-    /// The `RetryInfo` beside it, and the delay in that.
-    #[expect(clippy::option_option, reason = "none, one without a delay, and one with it")]
-    pub(crate) retry_info: Option<Option<Duration>>,
-    /// The HTTP status.
-    pub(crate) status: u16,
-    /// The `Retry-After` beside it.
-    pub(crate) retry_after: Option<&'static str>,
-}
-
-impl Refusal {
-    pub(crate) const fn new(code: i32, status: u16) -> Self {
-        Self { code, retry_info: None, status, retry_after: None }
-    }
-}
 
 /// What was taken of one signal.
 #[derive(Default)]
@@ -103,9 +63,25 @@ struct Shared {
     attempts: AtomicU64,
     /// When each worker has done what it has to do.
     workers: Mutex<Vec<Instant>>,
+    /// Connections that are open and requests that are being answered.
+    busy: watch::Sender<usize>,
+}
+
+/// A connection or a request, while there is something to do for it.
+struct Busy<'s>(&'s Shared);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.busy.send_modify(|busy| *busy -= 1);
+    }
 }
 
 impl Shared {
+    fn begin(&self) -> Busy<'_> {
+        self.busy.send_modify(|busy| *busy += 1);
+        Busy(self)
+    }
+
     /// Waits until a worker has served a request.
     async fn serve(&self, workers: usize, service: Duration) {
         let now = Instant::now();
@@ -137,6 +113,7 @@ impl Backend {
             taken: Mutex::default(),
             attempts: AtomicU64::new(0),
             workers: Mutex::default(),
+            busy: watch::Sender::default(),
         });
         let task = tokio::spawn(serve(listener, Arc::clone(&shared)));
         Self { address, shared, task }
@@ -149,6 +126,13 @@ impl Backend {
     /// Behaves like this from now on.
     pub(crate) fn set(&self, mode: Mode) {
         self.shared.mode.send_replace(mode);
+    }
+
+    /// Waits until all senders are gone, and what they had sent before is answered.
+    #[allow(dead_code, reason = "the torture needs it, the integration tests do not")]
+    pub(crate) async fn forgotten(&self) {
+        let mut busy = self.shared.busy.subscribe();
+        busy.wait_for(|busy| *busy == 0).await.unwrap();
     }
 
     /// Requests that came so far, taken or not.
@@ -204,6 +188,7 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
         let mut mode = shared.mode.subscribe();
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
+            let _busy = shared.begin();
             let service = service_fn(|request| answer(Arc::clone(&shared), request));
             let builder = Builder::new(TokioExecutor::new());
             tokio::select! {
@@ -218,7 +203,12 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
 type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
 async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answer, Infallible> {
+    let _busy = shared.begin();
     let path = request.uri().path().to_owned();
+    let (path, is_moved) = match path.strip_prefix("/moved") {
+        Some(rest) => (rest.to_owned(), true),
+        None => (path, false),
+    };
     let is_path = |signal: &Signal| signal.grpc_path() == path || signal.http_path() == path;
     let signal = Signal::ALL.into_iter().find(is_path).expect("only OTLP paths are asked for");
     let is_grpc = path == signal.grpc_path();
@@ -226,7 +216,7 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answe
     let Ok(body) = request.into_body().collect().await else {
         return Ok(Response::default());
     };
-    shared.attempts.fetch_add(1, Ordering::SeqCst);
+    let attempt = shared.attempts.fetch_add(1, Ordering::SeqCst);
     let mut changes = shared.mode.subscribe();
     let mode = *changes.borrow_and_update();
     if mode == Mode::Hang {
@@ -239,13 +229,7 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answe
     if let Mode::Serve(workers, service) = mode {
         shared.serve(workers, service).await;
     }
-    let refusal = match mode {
-        Mode::Accept | Mode::Slow(_) | Mode::Serve(..) | Mode::AcceptExcept(_) => None,
-        Mode::Unavailable | Mode::Hang | Mode::Down => Some(Refusal::new(14, 503)),
-        Mode::Reject => Some(Refusal::new(3, 400)),
-        Mode::Refuse(refusal) => Some(refusal),
-    };
-    if let Some(refusal) = refusal {
+    if let Some(refusal) = mode.refusal(attempt, is_moved, &headers) {
         return Ok(if is_grpc { refuse_grpc(refusal) } else { refuse_http(refusal) });
     }
     let wire = if is_grpc {
@@ -253,6 +237,18 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answe
     } else {
         decompress(headers.get("content-encoding"), &body.to_bytes())
     };
+    if let Mode::RefuseOneOf(of, refusal) = mode
+        && blake3::hash(&wire).as_bytes()[0].is_multiple_of(of)
+    {
+        return Ok(if is_grpc { refuse_grpc(refusal) } else { refuse_http(refusal) });
+    }
+    if let Mode::Break(broken) = mode {
+        if matches!(broken, Broken::NoStatus | Broken::Long) || (!is_grpc && broken == Broken::Page)
+        {
+            record(&shared, signal, wire);
+        }
+        return Ok(break_off(broken, is_grpc));
+    }
     record(&shared, signal, wire);
     shared.taken.lock().unwrap().last_headers = headers;
     let body = response(mode);
@@ -289,6 +285,10 @@ fn refuse_http(refusal: Refusal) -> Answer {
     // The body that OTLP wants: a status, here without its number.
     let status = tonic_types::pb::Status { message: "no".to_owned(), ..Default::default() };
     let mut answer = http(refusal.status, status.encode_to_vec().into());
+    if refusal.status == 308 {
+        let to = HeaderValue::from_static("/moved/v1/logs");
+        answer.headers_mut().insert("location", to);
+    }
     if let Some(hint) = refusal.retry_after {
         answer.headers_mut().insert("retry-after", HeaderValue::from_static(hint));
     }
@@ -306,6 +306,40 @@ fn refuse_grpc(refusal: Refusal) -> Answer {
     // A number that is no code would be sent as another one.
     answer.headers_mut().insert("grpc-status", refusal.code.into());
     answer
+}
+
+/// What [`Broken`] says.
+fn break_off(broken: Broken, is_grpc: bool) -> Answer {
+    let long = Bytes::from(vec![0; 6 << 20]);
+    let status = |text: &'static str| {
+        let mut answer = Response::new(Full::default().boxed_unsync());
+        let kind = HeaderValue::from_static("application/grpc");
+        answer.headers_mut().insert(CONTENT_TYPE, kind);
+        answer.headers_mut().insert("grpc-status", HeaderValue::from_static(text));
+        answer
+    };
+    match broken {
+        Broken::Page => {
+            let page = Full::new(Bytes::from_static(b"<html>Welcome</html>"));
+            let mut answer = Response::new(page.boxed_unsync());
+            let kind = HeaderValue::from_static("text/html");
+            answer.headers_mut().insert(CONTENT_TYPE, kind);
+            answer
+        }
+        Broken::Junk => status("junk"),
+        Broken::NoMessage => status("0"),
+        Broken::Details => {
+            let mut answer = status("14");
+            let details = HeaderValue::from_static("no base 64!");
+            answer.headers_mut().insert("grpc-status-details-bin", details);
+            answer
+        }
+        Broken::NoStatus => {
+            grpc(&Bytes::new()).map(|_| Full::new(Bytes::from_static(&[0; 5])).boxed_unsync())
+        }
+        Broken::Long if is_grpc => grpc(&long),
+        Broken::Long => http(200, long),
+    }
 }
 
 /// One message and the status behind it.

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gophership::otlp::RawCodec;
+use gophership::otlp_client::RawCodec;
 use http::HeaderMap;
 use http::Request;
 use http::StatusCode;

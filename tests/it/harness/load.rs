@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
-use gophership::otlp::Signal;
+use gophership_otlp::Signal;
 use tokio::task::JoinSet;
 use tonic::Status;
 

@@ -5,8 +5,10 @@ mod backend;
 mod client;
 mod load;
 mod metrics;
+mod mode;
 mod oracle;
 mod process;
+mod shapes;
 mod site;
 pub(crate) mod traffic;
 
@@ -14,9 +16,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 pub(crate) use backend::Backend;
-pub(crate) use backend::Mode;
 #[allow(unused_imports, reason = "the integration tests need it, the torture does not")]
-pub(crate) use backend::Refusal;
 pub(crate) use client::GrpcClient;
 pub(crate) use client::HttpAnswer;
 pub(crate) use client::HttpClient;
@@ -24,10 +24,20 @@ pub(crate) use load::Load;
 pub(crate) use load::Shape;
 pub(crate) use metrics::Books;
 pub(crate) use metrics::Metrics;
+pub(crate) use mode::Broken;
+pub(crate) use mode::Mode;
+pub(crate) use mode::Refusal;
 pub(crate) use oracle::Oracle;
 pub(crate) use process::Process;
 #[allow(unused_imports, reason = "the torture needs it, the integration tests do not")]
 pub(crate) use process::get;
+pub(crate) use process::gs_ctl;
+#[allow(unused_imports, reason = "the torture needs it, the integration tests do not")]
+pub(crate) use shapes::around;
+#[allow(unused_imports, reason = "the torture needs it, the integration tests do not")]
+pub(crate) use shapes::empties;
+pub(crate) use shapes::gzip;
+pub(crate) use shapes::shapes;
 pub(crate) use site::Site;
 pub(crate) use site::free_address;
 pub(crate) use traffic::Parcel;

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 use std::time::Instant;
 
-use gophership::otlp::Signal;
+use gophership_otlp::Signal;
 
 use super::backend::Backend;
 use super::traffic::Fingerprint;

@@ -4,6 +4,7 @@ use std::io::BufRead;
 use std::io::BufReader;
 use std::io::Read;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::Child;
 use std::process::Command;
@@ -15,7 +16,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 use std::time::Instant;
 
-use gophership::otlp::Signal;
+use gophership_otlp::Signal;
 use rustix::process::Pid;
 use rustix::process::Signal as ProcessSignal;
 use tokio::io::AsyncReadExt;
@@ -31,6 +32,13 @@ use super::site::Site;
 /// Starting a debug build beside other tests takes its time.
 const READY_WITHIN: Duration = Duration::from_secs(20);
 const BOOKED_WITHIN: Duration = Duration::from_secs(15);
+
+/// The program `gs-ctl`, which `cargo test` makes beside the server.
+pub(crate) fn gs_ctl() -> PathBuf {
+    let program = Path::new(env!("CARGO_BIN_EXE_gophership")).with_file_name("gs-ctl");
+    assert!(program.exists(), "{} is missing: run `cargo build -p gs-ctl`", program.display());
+    program
+}
 
 /// A running `gophership`; killed when dropped.
 pub(crate) struct Process {
@@ -150,12 +158,7 @@ impl Process {
 
     /// Runs `gs-ctl` on its socket.
     pub(crate) fn control(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_gs-ctl"))
-            .arg("--socket")
-            .arg(&self.socket)
-            .args(arguments)
-            .output()
-            .unwrap()
+        Command::new(gs_ctl()).arg("--socket").arg(&self.socket).args(arguments).output().unwrap()
     }
 
     /// Holds a zone, or follows the sensors again with `auto`.

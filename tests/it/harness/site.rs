@@ -57,7 +57,10 @@ impl Site {
             .replace("$HTTP", &self.http.to_string())
             .replace("$METRICS", &self.metrics.to_string())
             .replace("$BACKEND", &self.backend);
-        fs::write(self.config(), text).unwrap();
+        // At once: a process that is being reloaded reads the old text or the new one.
+        let fresh = self.dir.path().join("gophership.yaml.new");
+        fs::write(&fresh, text).unwrap();
+        fs::rename(fresh, self.config()).unwrap();
     }
 
     /// Starts the process and waits until it is ready.

@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use gophership::otlp::Signal;
+use gophership_otlp::Signal;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -64,7 +64,6 @@ impl Traffic {
             Signal::Logs => logs(&numbers, &padding).encode_to_vec(),
             Signal::Traces => spans(&numbers, &padding).encode_to_vec(),
             Signal::Metrics => points(&numbers, &padding).encode_to_vec(),
-            _ => unreachable!("there are three signals"),
         };
         let wire = Bytes::from(wire);
         Parcel { signal, fingerprint: blake3::hash(&wire), wire, numbers }
@@ -83,7 +82,7 @@ pub(crate) fn json_of(signal: Signal, wire: &[u8]) -> serde_json::Value {
     let value = match signal {
         Signal::Logs => serde_json::to_value(ExportLogsServiceRequest::decode(wire).unwrap()),
         Signal::Traces => serde_json::to_value(ExportTraceServiceRequest::decode(wire).unwrap()),
-        _ => serde_json::to_value(ExportMetricsServiceRequest::decode(wire).unwrap()),
+        Signal::Metrics => serde_json::to_value(ExportMetricsServiceRequest::decode(wire).unwrap()),
     };
     value.unwrap()
 }
@@ -97,7 +96,9 @@ pub(crate) fn wire_of(signal: Signal, json: &str) -> Vec<u8> {
         Signal::Traces => {
             serde_json::from_str::<ExportTraceServiceRequest>(json).unwrap().encode_to_vec()
         }
-        _ => serde_json::from_str::<ExportMetricsServiceRequest>(json).unwrap().encode_to_vec(),
+        Signal::Metrics => {
+            serde_json::from_str::<ExportMetricsServiceRequest>(json).unwrap().encode_to_vec()
+        }
     }
 }
 
@@ -115,7 +116,7 @@ pub(crate) fn numbers(signal: Signal, wire: &[u8]) -> Vec<u64> {
             let scopes = request.resource_spans.into_iter().flat_map(|part| part.scope_spans);
             scopes.flat_map(|scope| scope.spans).map(|span| number(&span.attributes)).collect()
         }
-        _ => {
+        Signal::Metrics => {
             let request = ExportMetricsServiceRequest::decode(wire).unwrap();
             let scopes = request.resource_metrics.into_iter().flat_map(|part| part.scope_metrics);
             let points = scopes.flat_map(|scope| scope.metrics).flat_map(|metric| {

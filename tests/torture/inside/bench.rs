@@ -6,14 +6,14 @@ use std::sync::mpsc;
 use std::time::Duration;
 use std::time::Instant;
 
-use gophership::vault::AppendError;
-use gophership::vault::Completion;
-use gophership::vault::NewRecord;
-use gophership::vault::Options;
-use gophership::vault::Receipt;
-use gophership::vault::Refused;
-use gophership::vault::Writer;
-use gophership::vault::sim::SimFileSystem;
+use gophership_vault::AppendError;
+use gophership_vault::Completion;
+use gophership_vault::NewRecord;
+use gophership_vault::Options;
+use gophership_vault::Receipt;
+use gophership_vault::Refused;
+use gophership_vault::Writer;
+use gophership_vault_sim::SimFileSystem;
 
 /// The directory of every simulated vault.
 pub(super) fn dir() -> PathBuf {

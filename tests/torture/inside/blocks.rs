@@ -3,9 +3,9 @@
 
 use std::ops::Range;
 
-use gophership::vault::Options;
-use gophership::vault::Writer;
-use gophership::vault::sim::SimFileSystem;
+use gophership_vault::Options;
+use gophership_vault::Writer;
+use gophership_vault_sim::SimFileSystem;
 
 use super::bench;
 use super::bench::Bench;

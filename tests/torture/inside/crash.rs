@@ -1,10 +1,10 @@
 //! Power cuts at every moment: of a working day (C6), and of recoveries after recoveries (C7).
 
-use gophership::vault::recover_on;
-use gophership::vault::sim::Fate;
-use gophership::vault::sim::Op;
-use gophership::vault::sim::Playback;
-use gophership::vault::sim::SimFileSystem;
+use gophership_vault::recover_on;
+use gophership_vault_sim::Fate;
+use gophership_vault_sim::Op;
+use gophership_vault_sim::Playback;
+use gophership_vault_sim::SimFileSystem;
 
 use super::bench;
 use super::oracle;
@@ -136,7 +136,7 @@ fn random_fates(playback: &Playback, random: &mut fastrand::Rng) -> Vec<Fate> {
 
 /// A disk as a power cut at a random moment of a recording leaves it.
 pub(super) fn random_cut(
-    recording: &gophership::vault::sim::Recording,
+    recording: &gophership_vault_sim::Recording,
     random: &mut fastrand::Rng,
 ) -> SimFileSystem {
     let at = random.usize(0..=recording.ops().len());

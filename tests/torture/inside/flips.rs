@@ -3,12 +3,12 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
-use gophership::vault::Options;
-use gophership::vault::Reader;
-use gophership::vault::RecoveryReport;
-use gophership::vault::Writer;
-use gophership::vault::recover_on;
-use gophership::vault::sim::SimFileSystem;
+use gophership_vault::Options;
+use gophership_vault::Reader;
+use gophership_vault::RecoveryReport;
+use gophership_vault::Writer;
+use gophership_vault::recover_on;
+use gophership_vault_sim::SimFileSystem;
 
 use super::bench;
 use super::bench::Bench;

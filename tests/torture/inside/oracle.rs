@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
-use gophership::vault::Log;
-use gophership::vault::OfflineItem;
-use gophership::vault::OfflineReader;
-use gophership::vault::Reader;
-use gophership::vault::RecoveryReport;
-use gophership::vault::StoredRecord;
-use gophership::vault::recover_on;
-use gophership::vault::sim::SimFileSystem;
+use gophership_vault::Log;
+use gophership_vault::OfflineItem;
+use gophership_vault::OfflineReader;
+use gophership_vault::Reader;
+use gophership_vault::RecoveryReport;
+use gophership_vault::StoredRecord;
+use gophership_vault::recover_on;
+use gophership_vault_sim::SimFileSystem;
 
 use super::bench;
 

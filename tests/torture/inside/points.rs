@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::path::PathBuf;
 
-use gophership::vault::recover_on;
-use gophership::vault::sim::Fate;
-use gophership::vault::sim::Op;
-use gophership::vault::sim::Playback;
-use gophership::vault::sim::Recording;
-use gophership::vault::sim::SimFileSystem;
+use gophership_vault::recover_on;
+use gophership_vault_sim::Fate;
+use gophership_vault_sim::Op;
+use gophership_vault_sim::Playback;
+use gophership_vault_sim::Recording;
+use gophership_vault_sim::SimFileSystem;
 
 use super::bench;
 use super::crash;

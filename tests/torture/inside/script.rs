@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use gophership::vault::Reader;
-use gophership::vault::Writer;
-use gophership::vault::sim::Op;
-use gophership::vault::sim::Playback;
-use gophership::vault::sim::Recording;
-use gophership::vault::sim::SimFileSystem;
+use gophership_vault::Reader;
+use gophership_vault::Writer;
+use gophership_vault_sim::Op;
+use gophership_vault_sim::Playback;
+use gophership_vault_sim::Recording;
+use gophership_vault_sim::SimFileSystem;
 
 use super::bench;
 use super::bench::Bench;

@@ -5,8 +5,8 @@ use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::path::Path;
 
-use gophership::vault::fuzzing;
-use gophership::vault::fuzzing::Specimen;
+use gophership_vault_sim::fuzzing;
+use gophership_vault_sim::fuzzing::Specimen;
 
 use crate::suite::Run;
 use crate::suite::Suite;

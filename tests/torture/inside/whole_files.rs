@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use gophership::vault::Reader;
-use gophership::vault::SegmentInfo;
-use gophership::vault::Writer;
-use gophership::vault::recover_on;
-use gophership::vault::sim::SimFileSystem;
+use gophership_vault::Reader;
+use gophership_vault::SegmentInfo;
+use gophership_vault::Writer;
+use gophership_vault::recover_on;
+use gophership_vault_sim::SimFileSystem;
 
 use super::bench;
 use super::bench::Bench;

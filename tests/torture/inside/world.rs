@@ -7,16 +7,16 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use gophership::vault::AppendError;
-use gophership::vault::Options;
-use gophership::vault::Reader;
-use gophership::vault::RecoveryReport;
-use gophership::vault::RefusalReason;
-use gophership::vault::StoredRecord;
-use gophership::vault::Writer;
-use gophership::vault::sim::Call;
-use gophership::vault::sim::SimFileSystem;
-use gophership::vault::sim::Trouble;
+use gophership_vault::AppendError;
+use gophership_vault::Options;
+use gophership_vault::Reader;
+use gophership_vault::RecoveryReport;
+use gophership_vault::RefusalReason;
+use gophership_vault::StoredRecord;
+use gophership_vault::Writer;
+use gophership_vault_sim::Call;
+use gophership_vault_sim::SimFileSystem;
+use gophership_vault_sim::Trouble;
 
 use super::bench;
 use super::bench::Bench;

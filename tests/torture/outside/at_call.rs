@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use gophership::vault::Durability;
+use gophership_vault::Durability;
 
 use crate::suite::Run;
 use crate::suite::Suite;

@@ -14,14 +14,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use fastrand::Rng;
-use gophership::vault::AppendError;
-use gophership::vault::Completion;
-use gophership::vault::Durability;
-use gophership::vault::NewRecord;
-use gophership::vault::Options;
-use gophership::vault::Reader;
-use gophership::vault::Receipt;
-use gophership::vault::Writer;
+use gophership_vault::AppendError;
+use gophership_vault::Completion;
+use gophership_vault::Durability;
+use gophership_vault::NewRecord;
+use gophership_vault::Options;
+use gophership_vault::Reader;
+use gophership_vault::Receipt;
+use gophership_vault::Writer;
 
 /// The cursor of the child and of the audit after it.
 pub(super) const CURSOR: &str = "torture";
@@ -188,7 +188,7 @@ pub(crate) fn run() -> Option<ExitCode> {
     })
 }
 
-fn append(task: &Task) -> Result<(), gophership::vault::VaultError> {
+fn append(task: &Task) -> Result<(), gophership_vault::VaultError> {
     let (writer, report) = Writer::<Ack>::open(task.options())?;
     let micros = u64::try_from(report.elapsed.as_micros()).unwrap_or(u64::MAX);
     Message::Ready.tell(u64::from(std::process::id()), micros);

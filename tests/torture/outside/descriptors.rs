@@ -5,10 +5,11 @@ use std::time::Duration;
 use std::time::Instant;
 
 use fastrand::Rng;
-use gophership::otlp::Signal;
+use gophership_otlp::Signal;
 
 use crate::harness::GrpcClient;
 use crate::harness::Process;
+use crate::harness::get;
 use crate::suite::Run;
 use crate::suite::Suite;
 
@@ -17,6 +18,8 @@ use super::server;
 use super::server::Scene;
 
 const FILES_MAX: usize = 64;
+/// Connections leave as many files at most to the vault, health checks and `gs-ctl`.
+const RESERVED_MAX: usize = 16;
 /// More connections than files.
 const CONNECTIONS: usize = 100;
 /// Of one processor, in percent.
@@ -115,12 +118,18 @@ async fn starve(
     let connections: Vec<TcpStream> =
         (0..CONNECTIONS).filter_map(|_| TcpStream::connect(scene.site.grpc()).ok()).collect();
     let deadline = Instant::now() + STARVED_WITHIN;
-    while server::open_files(process.id()) < FILES_MAX && Instant::now() < deadline {
+    let wanted = FILES_MAX - RESERVED_MAX;
+    while server::open_files(process.id()) < wanted && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    if server::open_files(process.id()) < FILES_MAX {
+    if server::open_files(process.id()) < wanted {
         violations.push(format!("{} files are open only", server::open_files(process.id())));
     }
+    if get(scene.site.metrics(), "/healthz").await.is_none() {
+        violations.push("not healthy when connections have all files they may have".to_owned());
+    }
+    // Something else takes what is left.
+    limit_files(process, server::open_files(process.id()));
 
     let ticks = server::used_ticks(process.id());
     tokio::time::sleep(MEASURED_FOR).await;
@@ -142,6 +151,7 @@ async fn starve(
     }
 
     drop(connections);
+    limit_files(process, FILES_MAX);
     let newcomer = GrpcClient::new(scene.site.grpc());
     let took = well(scene, &newcomer, padding).await.unwrap_or(Duration::MAX);
     sums.slowest = sums.slowest.max(took);
@@ -150,6 +160,15 @@ async fn starve(
     }
     violations.extend(scene.settle(DRAINED_WITHIN, "after there were files").await);
     violations
+}
+
+/// Lets the server have so many files, and no more.
+fn limit_files(process: &Process, files: usize) {
+    let pid = i32::try_from(process.id()).ok().and_then(rustix::process::Pid::from_raw);
+    let limit =
+        rustix::process::Rlimit { current: Some(files as u64), maximum: Some(FILES_MAX as u64) };
+    rustix::process::prlimit(pid, rustix::process::Resource::Nofile, limit)
+        .expect("the limit of a child can be set");
 }
 
 /// How long it takes until a request is taken, if it is not too long.

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use fastrand::Rng;
-use gophership::otlp::Signal;
+use gophership_otlp::Signal;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::AnyValue;
 use opentelemetry_proto::tonic::common::v1::KeyValue;

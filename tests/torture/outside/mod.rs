@@ -14,6 +14,7 @@
 //! | `descriptors` | the server has 64 descriptors | prlimit |
 //! | `memory` | the server has little memory | root, a `memory` cgroup |
 //! | `hard` | the drill on a disk that fills up, with a kill and a flipped bit | root, loop devices |
+//! | `bombs` | the same, and requests come that are small on the wire and large in memory | the same |
 //! | `burst` | the same, and requests come faster than the backend takes them | the same |
 //!
 //! `child` and `parent` are the process under torture and its oracle where no server is needed;
@@ -21,6 +22,7 @@
 //! says what, and counts as left out, never as passed.
 
 mod at_call;
+mod bombs;
 mod buffered;
 mod burst;
 mod cgroup;
@@ -63,6 +65,7 @@ pub(crate) fn suites() -> Vec<Suite> {
         disk_errors::SUITE,
         descriptors::SUITE,
         memory::SUITE,
+        bombs::SUITE,
         burst::SUITE,
         hard::SUITE,
     ]

@@ -15,11 +15,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use std::time::Instant;
 
-use gophership::vault::AppendError;
-use gophership::vault::Durability;
-use gophership::vault::Reader;
-use gophership::vault::Receipt;
-use gophership::vault::Writer;
+use gophership_vault::AppendError;
+use gophership_vault::Durability;
+use gophership_vault::Reader;
+use gophership_vault::Receipt;
+use gophership_vault::Writer;
 use rustix::process::Pid;
 use rustix::process::Signal;
 
@@ -243,7 +243,7 @@ impl Ledger {
         let mut audit = Audit::default();
         let begun = Instant::now();
         let options =
-            gophership::vault::Options { durability: Durability::Synced, ..task.options() };
+            gophership_vault::Options { durability: Durability::Synced, ..task.options() };
         let (writer, report) = match Writer::<Forgotten>::open(options) {
             Ok(opened) => opened,
             Err(error) => {
@@ -300,10 +300,10 @@ impl Ledger {
 }
 
 /// Reads, checks and acknowledges everything; returns the ids by seq.
-fn read_all<C: gophership::vault::Completion>(
+fn read_all<C: gophership_vault::Completion>(
     writer: &Writer<C>,
     audit: &mut Audit,
-) -> Result<BTreeMap<u64, u64>, gophership::vault::VaultError> {
+) -> Result<BTreeMap<u64, u64>, gophership_vault::VaultError> {
     let mut found = BTreeMap::new();
     let mut reader = Reader::open(&writer.log(), CURSOR)?;
     while let Some(record) = reader.next()? {

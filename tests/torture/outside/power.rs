@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use fastrand::Rng;
-use gophership::vault::Durability;
+use gophership_vault::Durability;
 
 use crate::suite::Run;
 use crate::suite::Suite;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 use std::time::Instant;
 
-use gophership::otlp::Signal;
+use gophership_otlp::Signal;
 
 use crate::harness::Metrics;
 use crate::harness::Mode;
@@ -36,7 +36,7 @@ pub(super) const SUITE: Suite = Suite {
     run,
 };
 
-/// Nothing but the end moves a request into the vault.
+/// As a rule nothing but the end moves a request into the vault.
 const YAML: &str = r#"
 sources:
   otlp:
@@ -55,7 +55,7 @@ sinks:
     timeout: 5m
     buffer: { bytes: 1200MiB }
   vault: { type: raw_vault, max_size: 4GiB }
-somatic: { mode: observe, memory: { budget: 3GiB, shares: { ingest: 45%, edges: 40%, vault: 5%, s3: 1% } } }
+somatic: { mode: observe, memory: { budget: 3GiB, shares: { ingest: 45%, edges: 40%, vault: 5% } } }
 "#;
 
 fn run(run: &mut Run) {
@@ -76,7 +76,7 @@ async fn spill(run: &mut Run, seed: u64, (clients, records): (u64, u64)) {
         padding: 0,
     });
     let all = clients * records;
-    process.measured(TAKEN_WITHIN, "all are taken", |metrics| in_flight(metrics) == all).await;
+    process.measured(TAKEN_WITHIN, "all are taken", |metrics| all <= received(metrics)).await;
     let taken_bytes =
         process.metrics().await.sum("gophership_memory_used_bytes", &[("share", "ingest")]);
     // Nobody sends another request, which would take time of the processors.
@@ -96,6 +96,8 @@ async fn spill(run: &mut Run, seed: u64, (clients, records): (u64, u64)) {
     if log.contains("panicked") {
         violations.push("it panicked".to_owned());
     }
+    // Or it would take what the ended server had sent and had no answer to, beside its copy in the vault.
+    scene.backend.forgotten().await;
     scene.backend.set(Mode::Accept);
     process = scene.start().await;
     violations.extend(scene.settle(DRAINED_WITHIN, "after the next start").await);
@@ -110,8 +112,9 @@ async fn spill(run: &mut Run, seed: u64, (clients, records): (u64, u64)) {
     run.note(format!("{} MiB in {clients} requests: ended after {took:.1?}", taken_bytes / MIB));
 }
 
-/// Records that are taken and not yet anywhere.
-fn in_flight(metrics: &Metrics) -> u64 {
-    let of = |signal: &Signal| metrics.books(signal.name()).count("in_flight");
+/// Records that were taken. Most of them are nowhere yet; of a backend that has said nothing for some
+/// hundred milliseconds the vault takes over by itself.
+fn received(metrics: &Metrics) -> u64 {
+    let of = |signal: &Signal| metrics.books(signal.name()).count("received");
     u64::try_from(Signal::ALL.iter().map(of).sum::<i64>()).unwrap_or(0)
 }

@@ -87,9 +87,9 @@ fn watch(pid: u32, address: SocketAddr, group: &Group, lasts: Duration) -> Watch
     let begun = Instant::now();
     let (mut most, mut slowest, mut sick) = (0, Duration::ZERO, 0);
     while begun.elapsed() < lasts && server::open_files(pid) > 0 {
-        // What the kernel can take back at any time is no use of memory.
-        let stat = |word| group.number("memory.stat", Some(word));
-        most = most.max(stat("total_rss") + stat("total_mapped_file"));
+        // Pages of files, the program's own among them, are no use of memory: the kernel can take them back
+        // at any time, and whoever reads a file first has them in his group.
+        most = most.max(group.number("memory.stat", Some("total_rss")));
         let asked = Instant::now();
         let is_well = is_well(address).unwrap_or(false);
         slowest = slowest.max(asked.elapsed());

@@ -8,13 +8,13 @@ use std::time::Duration;
 use std::time::Instant;
 
 use fastrand::Rng;
-use gophership::otlp::Signal;
-use gophership::vault::AppendError;
-use gophership::vault::Durability;
-use gophership::vault::NewRecord;
-use gophership::vault::Options;
-use gophership::vault::Receipt;
-use gophership::vault::Writer;
+use gophership_otlp::Signal;
+use gophership_vault::AppendError;
+use gophership_vault::Durability;
+use gophership_vault::NewRecord;
+use gophership_vault::Options;
+use gophership_vault::Receipt;
+use gophership_vault::Writer;
 
 use crate::harness::Mode;
 use crate::harness::Shape;

@@ -3,12 +3,12 @@
 use gophership::books::INTERRUPTED;
 use gophership::books::MISSING;
 use gophership::books::Sheet;
-use gophership::books::Standing;
 use gophership::books::UNWRITTEN;
-use gophership::otlp::Signal;
+use gophership_otlp::Signal;
 
 use super::look::Look;
 use super::rows;
+use super::state::State;
 use crate::vault::show_time;
 
 /// What a look amounts to.
@@ -28,42 +28,9 @@ impl Verdict {
     }
 }
 
-/// How the process stands that wrote the last page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
-    /// It runs, and records move.
-    Moving,
-    /// It runs, and nothing moves.
-    Quiet,
-    /// It ended in order.
-    Ended,
-    /// It was killed, and none was started since.
-    Killed,
-}
-
-impl State {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Moving => "moving",
-            Self::Quiet => "quiet",
-            Self::Ended => "ended",
-            Self::Killed => "killed",
-        }
-    }
-}
-
-pub(super) fn state(look: &Look) -> State {
-    match look.page.standing {
-        Standing::Ended => State::Ended,
-        _ if !look.is_kept => State::Killed,
-        Standing::Quiet => State::Quiet,
-        Standing::Moving => State::Moving,
-    }
-}
-
 /// Judges one look.
 pub(super) fn judge(look: &Look) -> Verdict {
-    let state = state(look);
+    let state = State::of(look);
     let mut verdict = Verdict { is_moving: state == State::Moving, ..Verdict::default() };
     let (rows, held) = (look.rows(), look.held());
     let totals = rows.total();
@@ -81,13 +48,21 @@ pub(super) fn judge(look: &Look) -> Verdict {
         let missing = sheet.get(MISSING);
         if missing != 0 {
             verdict.findings.push(format!(
-                "{signal}: {missing} records were in no vault any more at a start although the process \
-                 before had ended in order. Look at `gophership vault verify`, at quarantine/ in the \
+                "{signal}: {missing} records were in no vault any more at a start although the ledger knew \
+                 that they were there. Look at `gophership vault verify`, at quarantine/ in the \
                  vaults and at who deleted files; what is explained is put behind you by moving \
                  the ledger away."
             ));
         }
     }
+    for (dir, requests) in &look.left {
+        verdict.findings.push(format!(
+            "{} is no vault of the configuration: {requests} requests wait there, and nobody delivers \
+             them. Put the vault back, or `gophership vault export` them and remove the directory.",
+            dir.display()
+        ));
+    }
+    find_losses(&mut verdict, look);
     if held.vaulted.faults + held.dead_letters.faults > 0 {
         let faults = held.vaulted.faults + held.dead_letters.faults;
         verdict.notes.push(format!(
@@ -96,6 +71,30 @@ pub(super) fn judge(look: &Look) -> Verdict {
     }
     note_kill(&mut verdict, look, state);
     verdict
+}
+
+/// Tells requests that are gone, whatever the records say: they have numbers without gaps.
+fn find_losses(verdict: &mut Verdict, look: &Look) {
+    for one in &look.missing {
+        let (dir, count) = (one.dir.display(), one.count());
+        let ranges: Vec<String> =
+            one.ranges.iter().map(|(first, last)| format!("{first} to {last}")).collect();
+        verdict.findings.push(format!(
+            "vault {dir}: {count} acknowledged requests are missing (lost_records; numbers {}): their \
+             segments are not there, and not every cursor had passed them.",
+            ranges.join(", ")
+        ));
+    }
+    for (name, mark) in &look.page.marks {
+        if 0 < mark.lost_requests {
+            verdict.findings.push(format!(
+                "vault {}: {} acknowledged requests were lost while it was open: their files were taken \
+                 away. The log says when, and `gophership_vault_lost_records` counts them.",
+                name.display(),
+                mark.lost_requests
+            ));
+        }
+    }
 }
 
 fn judge_equation(verdict: &mut Verdict, state: State, signal: Signal, sheet: &Sheet) {
@@ -121,7 +120,7 @@ fn judge_equation(verdict: &mut Verdict, state: State, signal: Signal, sheet: &S
 }
 
 fn compare_vaults(verdict: &mut Verdict, look: &Look, signal: Signal, more: i64) {
-    let state = state(look);
+    let state = State::of(look);
     if more == 0 || state == State::Moving {
         return;
     }
@@ -213,6 +212,7 @@ mod tests {
     use gophership::books::Holdings;
     use gophership::books::Page;
     use gophership::books::Rows;
+    use gophership::books::Standing;
     use gophership::event::Bucket;
     use gophership::event::Ledgers;
 
@@ -227,7 +227,14 @@ mod tests {
         let mut holdings = Holdings::default();
         holdings.vaulted.records.add(LOGS, held);
         holdings.vaulted.by_source.entry("in".to_owned()).or_default().add(LOGS, held);
-        Look { page, generation: 1, is_kept, vaults: vec![(PathBuf::from("vault"), holdings)] }
+        Look {
+            page,
+            generation: 1,
+            is_kept,
+            vaults: vec![(PathBuf::from("vault"), holdings)],
+            left: Vec::new(),
+            missing: Vec::new(),
+        }
     }
 
     fn vaulted(records: i64) -> &'static Ledgers {
@@ -260,6 +267,23 @@ mod tests {
         assert!(verdict.findings[0].contains("hold 4 records less"), "{verdict:?}");
         ledgers.source("in").withdraw(LOGS, Bucket::Vaulted, 4);
         assert!(judge(&look(ledgers, Standing::Quiet, true, 6)).is_balanced());
+    }
+
+    #[test]
+    fn requests_that_are_gone_are_found_in_every_state() {
+        for (standing, is_kept) in
+            [(Standing::Moving, true), (Standing::Quiet, true), (Standing::Quiet, false)]
+        {
+            let mut gone = look(vaulted(10), standing, is_kept, 10);
+            let dir = PathBuf::from("vault");
+            gone.missing = vec![gophership::books::MissingRequests { dir, ranges: vec![(3, 5)] }];
+            let verdict = judge(&gone);
+            assert!(verdict.findings[0].contains("3 acknowledged requests are missing"));
+            let mut lost = look(vaulted(10), standing, is_kept, 10);
+            let mark = gophership::books::Mark { lost_requests: 7, ..Default::default() };
+            lost.page.marks.insert(PathBuf::from("vault"), mark);
+            assert!(judge(&lost).findings[0].contains("7 acknowledged requests were lost"));
+        }
     }
 
     #[test]

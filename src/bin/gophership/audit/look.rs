@@ -8,9 +8,10 @@ use std::path::PathBuf;
 use gophership::books;
 use gophership::books::Found;
 use gophership::books::Holdings;
+use gophership::books::MissingRequests;
 use gophership::books::Page;
 use gophership::books::Rows;
-use gophership::vault::VaultError;
+use gophership_vault::VaultError;
 
 /// What was seen.
 #[derive(Debug)]
@@ -22,6 +23,10 @@ pub(super) struct Look {
     pub(super) is_kept: bool,
     /// Every vault, with what it holds.
     pub(super) vaults: Vec<(PathBuf, Holdings)>,
+    /// Those of them that the configuration does not name, with the requests that wait there.
+    pub(super) left: Vec<(PathBuf, u64)>,
+    /// Requests that the ledger knows of, and that are neither there nor passed.
+    pub(super) missing: Vec<MissingRequests>,
 }
 
 /// Why nothing was seen.
@@ -38,7 +43,7 @@ pub(super) enum LookError {
     Damaged(PathBuf),
     #[error("cannot read the ledger: {0}")]
     Io(#[from] io::Error),
-    #[error("{}", gophership::otlp::chain(.0))]
+    #[error("{}", gophership::otlp_client::chain(.0))]
     Vault(#[from] VaultError),
 }
 
@@ -48,12 +53,30 @@ impl Look {
         let (is_kept, generation, page) = read_with_keeper(data_dir)?;
         let of_file = configured.iter().map(|dir| books::name_of(data_dir, dir));
         let names: BTreeSet<PathBuf> = of_file.chain(page.vaults.iter().cloned()).collect();
-        let mut vaults = Vec::new();
+        let configured: Vec<PathBuf> =
+            configured.iter().map(|dir| data_dir.join(books::name_of(data_dir, dir))).collect();
+        let known = page.known(data_dir);
+        let (mut vaults, mut left) = (Vec::new(), Vec::new());
         for dir in names.into_iter().map(|name| data_dir.join(name)) {
-            let held = books::count(&dir, None)?.unwrap_or_default();
+            let cursors = known.get(&dir).map(|known| known.cursors.clone()).unwrap_or_default();
+            let held = books::count(&dir, &cursors, None)?.unwrap_or_default();
+            let requests = held.vaulted.requests;
+            if 0 < requests && !configured.contains(&dir) {
+                left.push((dir.clone(), requests));
+            }
             vaults.push((dir, held));
         }
-        Ok(Self { page, generation, is_kept, vaults })
+        // A running server looks for itself each second, and counts what was taken away.
+        let missing = if is_kept { Vec::new() } else { books::missing_in(&page, data_dir)? };
+        Ok(Self { page, generation, is_kept, vaults, left, missing })
+    }
+
+    /// Acknowledged requests that are missing. What a server saw being taken away is among what is missing
+    /// once it has ended.
+    pub(super) fn lost_requests(&self) -> u64 {
+        let missing: u64 = self.missing.iter().map(MissingRequests::count).sum();
+        let taken_away: u64 = self.page.marks.values().map(|mark| mark.lost_requests).sum();
+        missing.max(taken_away)
     }
 
     /// What is booked by source and by sink. What an earlier version booked is nobody's, but for what the

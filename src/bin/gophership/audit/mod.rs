@@ -5,6 +5,7 @@ mod judge;
 mod look;
 mod render;
 mod rows;
+mod state;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,10 +24,10 @@ use crate::exit;
 use crate::vault::Output;
 use crate::vault::print;
 use crate::vault::yield_to_others;
-use judge::State;
 use judge::Verdict;
 use look::Look;
 use look::LookError;
+use state::State;
 
 /// A running server writes once a second; what it does not write in this time does not move.
 const STILL_AFTER: Duration = Duration::from_millis(2_500);
@@ -88,7 +89,7 @@ fn look_until_still(
     let mut balanced = None;
     loop {
         let look = Look::take(data_dir, vaults)?;
-        let is_settled = match judge::state(&look) {
+        let is_settled = match State::of(&look) {
             State::Ended | State::Killed => true,
             State::Quiet => is_still(data_dir, look.generation)?,
             State::Moving => false,

@@ -17,11 +17,11 @@ use gophership::books::Store;
 use gophership::books::Tally;
 use gophership::books::at_hand;
 use gophership::books::is_origin;
-use gophership::otlp::Signal;
+use gophership_otlp::Signal;
 
-use super::judge;
 use super::judge::Verdict;
 use super::look::Look;
+use super::state::State;
 use crate::vault::columns;
 use crate::vault::show_time;
 
@@ -36,11 +36,11 @@ pub(super) fn text(data_dir: &Path, look: &Look, verdict: &Verdict) -> String {
         data_dir.join(gophership::books::FILE_NAME).display(),
         show_time(page.begun_unix_ns),
         show_time(page.written_unix_ns),
-        match judge::state(look) {
-            judge::State::Moving => "by a running server, while records moved",
-            judge::State::Quiet => "by a running server, and nothing has moved since",
-            judge::State::Ended => "by a server that ended in order",
-            judge::State::Killed => "by a server that was killed",
+        match State::of(look) {
+            State::Moving => "by a running server, while records moved",
+            State::Quiet => "by a running server, and nothing has moved since",
+            State::Ended => "by a server that ended in order",
+            State::Killed => "by a server that was killed",
         }
     );
     let rows = look.rows();
@@ -54,15 +54,15 @@ pub(super) fn text(data_dir: &Path, look: &Look, verdict: &Verdict) -> String {
     for finding in &verdict.findings {
         let _infallible = writeln!(text, "finding: {finding}");
     }
-    text.push_str(match judge::state(look) {
+    text.push_str(match State::of(look) {
         _ if !verdict.is_balanced() => "NOT balanced\n",
-        judge::State::Moving => {
+        State::Moving => {
             "balanced: every record is accounted for; records move, so the vaults were not compared\n"
         }
-        judge::State::Killed => {
+        State::Killed => {
             "balanced: what the kill left open is noted, and the next start books it\n"
         }
-        judge::State::Quiet | judge::State::Ended => {
+        State::Quiet | State::Ended => {
             "balanced: every record is accounted for, and the vaults hold what the ledger says\n"
         }
     });
@@ -194,13 +194,14 @@ pub(super) fn document(data_dir: &Path, look: &Look, verdict: &Verdict) -> Value
         "ledger": data_dir.join(gophership::books::FILE_NAME),
         "begun": show_time(page.begun_unix_ns),
         "written": show_time(page.written_unix_ns),
-        "state": judge::state(look).name(),
+        "state": State::of(look).name(),
         "servers": page.starts,
         "killed": page.kills,
         "signals": signals,
         "sources": of_rows(&rows.sources, of_signal),
         "sinks": of_rows(&rows.sinks, of_sink),
         "vaults": vaults,
+        "lost_records": look.lost_requests(),
         "balanced": verdict.is_balanced(),
         "compared": !verdict.is_moving,
         "findings": verdict.findings,

@@ -6,9 +6,9 @@ use gophership::books::Holdings;
 use gophership::books::Rows;
 use gophership::books::Tally;
 use gophership::books::at_hand;
-use gophership::otlp::Signal;
+use gophership_otlp::Signal;
 
-use super::judge::State;
+use super::state::State;
 
 /// What was found, and whether it is only to be noted.
 pub(super) struct Found {

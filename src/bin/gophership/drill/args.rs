@@ -12,11 +12,15 @@ use gophership::config::ByteSize;
 use gophership::config::HumanDuration;
 use gophership::config::Share;
 
+use super::queue::EXPORT_LEN_MAX;
 use super::queue::QUEUE_LEN_MAX;
 use crate::vault::Output;
 
-/// What a client can bear for 3 seconds without an answer, beside the export that is under way.
-const RECORDS_PER_CLIENT: u32 = 625;
+/// Five exports a second: what a client's queue bears for 0.8 seconds without an answer, beside the export
+/// that is under way.
+const RECORDS_PER_CLIENT: u32 = 5 * EXPORT_LEN_MAX;
+/// The same for 3 seconds. Whose server is killed sends again after a second, as it is specified.
+const RECORDS_PER_CLIENT_KILLED: u32 = 625;
 /// A warm-up: long enough to see that everything works, and long enough to have a p99 that others are
 /// compared with: over 1,000 exports at the default rate.
 const WARM_UP: Duration = Duration::from_secs(5);
@@ -27,13 +31,17 @@ const HARD_LASTS: Duration = Duration::from_mins(1);
 const HARD_MEMORY_BYTES: u64 = 512_000_000;
 /// No answer may take longer than an SDK waits for one.
 const HARD_P99: Duration = Duration::from_secs(10);
+const HARD_SLOWEST: Duration = HARD_P99;
 const HARD_DRAIN: Duration = Duration::from_mins(5);
 const HARD_BACKLOG_TIMES: u64 = 20;
 /// The same without it.
-const RATE: u32 = 20_000;
+const RATE: u32 = 20_480;
 const LASTS: Duration = Duration::from_secs(40);
 const MEMORY_BYTES: u64 = 45_000_000;
 const P99: Duration = Duration::from_millis(10);
+const SLOWEST: Duration = Duration::from_millis(250);
+/// That a backend hangs is known when it has said nothing for a while.
+const SLOWEST_HANG: Duration = Duration::from_millis(400);
 /// The long form of an outage.
 const LONG: Duration = Duration::from_mins(10);
 
@@ -101,11 +109,12 @@ pub(crate) struct DrillArgs {
     /// It is out for 10 minutes.
     #[arg(long, conflicts_with = "lasts")]
     pub(crate) long: bool,
-    /// Log records per second, of all clients together; by default 20,000, with `--hard` 500,000.
+    /// Log records per second, of all clients together; by default 20,480, with `--hard` 500,000.
     #[arg(long, value_name = "NUMBER")]
     pub(crate) rate: Option<NonZeroU32>,
     /// Clients, each like an OpenTelemetry SDK: a queue of 2,048 records, exports of 512, one at a time.
-    /// By default as many as let each queue last for 3 seconds, which a retry or two take.
+    /// By default each sends 5 exports a second, which is what its queue holds; with `--kill` there are as
+    /// many as let each queue last for 3 seconds, which a retry or two take.
     #[arg(long, value_name = "NUMBER")]
     pub(crate) clients: Option<NonZeroU16>,
     /// Kills the server in the middle of the outage, as `kill -9` does, and starts it again.
@@ -127,6 +136,10 @@ pub(crate) struct DrillArgs {
     /// 99 of 100 answers come within this, over the whole drill; by default 10 ms, with `--hard` 10 s.
     #[arg(long, value_name = "DURATION")]
     pub(crate) p99_max: Option<HumanDuration>,
+    /// No answer takes longer than this, over the whole drill; by default 250 ms, with `--outage hang` 400
+    /// ms, with `--hard` 10 s.
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) slowest_max: Option<HumanDuration>,
     /// The backlog is delivered so long after the backend's return; by default an eighth of the outage,
     /// with `--hard` 5 minutes.
     #[arg(long, value_name = "DURATION")]
@@ -180,6 +193,15 @@ impl DrillArgs {
         self.p99_max.map_or(default, |limit| limit.0)
     }
 
+    pub(super) fn slowest_max(&self) -> Duration {
+        let default = match self.outage {
+            _ if self.hard => HARD_SLOWEST,
+            Outage::Hang => SLOWEST_HANG,
+            Outage::Unavailable | Outage::Gone => SLOWEST,
+        };
+        self.slowest_max.map_or(default, |limit| limit.0)
+    }
+
     pub(super) fn backlog_min(&self) -> u64 {
         self.backlog_min.unwrap_or(if self.hard { HARD_BACKLOG_TIMES } else { 0 })
     }
@@ -200,7 +222,8 @@ impl DrillArgs {
 
     /// How many clients there are.
     pub(super) fn clients(&self) -> u16 {
-        let enough = self.rate().div_ceil(RECORDS_PER_CLIENT);
+        let each = if self.is_killed() { RECORDS_PER_CLIENT_KILLED } else { RECORDS_PER_CLIENT };
+        let enough = self.rate().div_ceil(each);
         let enough = u16::try_from(enough).unwrap_or(u16::MAX);
         self.clients.map_or(enough, NonZeroU16::get)
     }

@@ -29,7 +29,7 @@ use tokio::net::TcpSocket;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use gophership::otlp::Signal;
+use gophership_otlp::Signal;
 
 use super::args::Outage;
 use super::books::Books;

@@ -13,33 +13,13 @@ use super::bits::Bits;
 use super::delay::Delays;
 use super::delay::Sends;
 use super::delay::Sent;
+use super::phase::Phase;
 use super::records;
 use super::records::Intact;
 use super::records::Shapes;
 
 /// Reasons of refusals that are told apart.
 const REASONS_MAX: usize = 8;
-
-/// A part of the drill.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Phase {
-    #[default]
-    WarmUp,
-    Outage,
-    Return,
-}
-
-impl Phase {
-    pub(super) const ALL: [Self; 3] = [Self::WarmUp, Self::Outage, Self::Return];
-
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::WarmUp => "warm-up",
-            Self::Outage => "outage",
-            Self::Return => "return",
-        }
-    }
-}
 
 /// An answer other than OK, or none.
 #[derive(Clone, Copy, Debug)]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use gophership::otlp::Verdict;
+use gophership::otlp_client::Verdict;
 
 use super::books::Books;
 use super::books::Refusal;
@@ -143,7 +143,9 @@ impl Client {
                 book.unanswered += 1;
                 return Next::Retry(None);
             }
-            Answer::Refused(Verdict::Rejected { reason }) => book.refuse(reason),
+            Answer::Refused(Verdict::Denied { reason } | Verdict::Rejected { reason }) => {
+                book.refuse(reason);
+            }
             Answer::Refused(Verdict::Delivered { message, .. }) => book.refuse(message),
             Answer::Late => book.refuse("no answer within 10s".to_owned()),
         }

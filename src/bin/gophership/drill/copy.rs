@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::path::PathBuf;
 
+use http::HeaderName;
+use http::HeaderValue;
 use serde_json::Map;
 use serde_json::Value;
 use serde_json::json;
@@ -11,6 +13,7 @@ use serde_json::json;
 use gophership::config::ByteSize;
 use gophership::config::Config;
 use gophership::config::ConfigDiff;
+use gophership::delivery::is_credential;
 
 use super::plan::options;
 
@@ -63,6 +66,9 @@ pub(super) fn document(config: &Config, places: &mut Places<'_>) -> Value {
                 for option in ["endpoints", "tls", "bearer_token_file", "headers_from"] {
                     options[option] = Value::Null;
                 }
+                if let Some(headers) = options["headers"].as_object_mut() {
+                    headers.retain(|name, value| !is_secret(name, value));
+                }
             }
             "raw_vault" => {
                 options["path"] = Value::Null;
@@ -92,6 +98,12 @@ pub(super) fn document(config: &Config, places: &mut Places<'_>) -> Value {
     });
     settle(&mut document);
     document
+}
+
+fn is_secret(name: &str, value: &Value) -> bool {
+    let name = HeaderName::from_bytes(name.as_bytes());
+    let value = HeaderValue::from_str(value.as_str().unwrap_or_default());
+    matches!((name, value), (Ok(name), Ok(value)) if is_credential(&name, &value))
 }
 
 fn file(dir: &Path, id: &str, path: &Value) -> PathBuf {
@@ -177,7 +189,7 @@ mod tests {
         let yaml = |buffer: u32| {
             format!(
                 "sources: {{ a: {{ type: demo }} }}\nsinks:\n  b: {{ type: otlp, inputs: [a], \
-                 endpoint: 'http://b:1', headers: {{ x: '$${{y}}' }} }}\n  \
+                 endpoint: 'https://b:1', headers: {{ x: '$${{y}}', api-key: z }} }}\n  \
                  c: {{ type: blackhole, inputs: [a], buffer: {{ batches: {buffer} }} }}"
             )
         };
@@ -193,6 +205,7 @@ mod tests {
             backend: &|_| address,
         };
         let copy = load(&document(&config, &mut places).to_string());
-        assert_eq!(options(&*copy.sinks["b"].config)["headers"]["x"], "${y}");
+        let headers = options(&*copy.sinks["b"].config)["headers"].take();
+        assert_eq!(headers, json!({ "x": "${y}" }), "a key is not handed to the stand-in");
     }
 }

@@ -6,14 +6,13 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::path::PathBuf;
 
-use gophership::vault;
-use gophership::vault::OfflineItem;
-use gophership::vault::OfflineReader;
-use gophership::vault::SegmentSurvey;
-use gophership::vault::Selection;
-use gophership::vault::Survey;
-use gophership::vault::SurveyState;
-use gophership::vault::VerifyOptions;
+use gophership_vault::OfflineItem;
+use gophership_vault::OfflineReader;
+use gophership_vault::SegmentSurvey;
+use gophership_vault::Selection;
+use gophership_vault::Survey;
+use gophership_vault::SurveyState;
+use gophership_vault::VerifyOptions;
 
 use super::records;
 
@@ -73,9 +72,9 @@ pub(super) fn flip(data: &Path) -> Result<Hit, String> {
         jobs: NonZeroUsize::MIN,
         segment: Some(segment.id),
         read_bytes: std::sync::Arc::default(),
-        throttle: vault::Throttle::default(),
+        throttle: gophership_vault::Throttle::default(),
     };
-    let verified = vault::verify(dir, &options).map_err(|error| failed(&error))?;
+    let verified = gophership_vault::verify(dir, &options).map_err(|error| failed(&error))?;
     let lost: Vec<(u64, u64)> = verified.findings.iter().filter_map(|found| found.lost).collect();
     let is_lost = |seq: u64| lost.iter().any(|(first, last)| (*first..=*last).contains(&seq));
     let records = stored.into_iter().filter(|stored| is_lost(stored.seq));
@@ -88,7 +87,7 @@ pub(super) fn flip(data: &Path) -> Result<Hit, String> {
 }
 
 fn find_vaults(dir: &Path, depth: u32, found: &mut Vec<PathBuf>) {
-    if vault::is_vault(dir) {
+    if gophership_vault::is_vault(dir) {
         found.push(dir.to_path_buf());
         return;
     }
@@ -101,7 +100,7 @@ fn find_vaults(dir: &Path, depth: u32, found: &mut Vec<PathBuf>) {
 }
 
 /// Reads a segment's requests, in their order.
-fn read(dir: &Path, segment: u64) -> Result<Vec<Stored>, vault::VaultError> {
+fn read(dir: &Path, segment: u64) -> Result<Vec<Stored>, gophership_vault::VaultError> {
     let selection = Selection { segments: Some((segment, segment)), ..Selection::default() };
     let mut reader = OfflineReader::open_selected(dir, &selection)?;
     let mut stored = Vec::new();

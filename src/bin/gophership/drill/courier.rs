@@ -20,10 +20,10 @@ use hyper_util::rt::TokioExecutor;
 use tonic::body::Body;
 use tonic::client::Grpc;
 
-use gophership::otlp::RawCodec;
-use gophership::otlp::Signal;
-use gophership::otlp::Verdict;
-use gophership::otlp::retry_after;
+use gophership::otlp_client::RawCodec;
+use gophership::otlp_client::Verdict;
+use gophership::otlp_client::retry_after;
+use gophership_otlp::Signal;
 
 const ANSWER_BYTES_MAX: usize = 4 << 20;
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::books::Phase;
-use super::verdict::Answers;
+use super::answers::Answers;
+use super::phase::Phase;
 
 /// When the records of an export left for the first time.
 #[derive(Clone, Debug)]

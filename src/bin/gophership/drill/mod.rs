@@ -10,6 +10,7 @@
 //!                     verdict -> report
 //! ```
 
+mod answers;
 mod args;
 mod backend;
 mod bits;
@@ -21,6 +22,7 @@ mod courier;
 mod delay;
 mod drive;
 mod full;
+mod phase;
 mod plan;
 mod queue;
 mod records;
@@ -190,6 +192,7 @@ async fn drill(
         refused: args.refused_max,
         memory: args.memory_max(),
         p99: args.p99_max(),
+        slowest: args.slowest_max(),
         drain: args.drain_max(),
         killed_clients: args.is_killed().then(|| args.clients().into()),
         may_fill: args.may_fill(),

@@ -17,7 +17,7 @@ use prost::encoding::decode_varint;
 use prost::encoding::encode_varint;
 use prost::encoding::encoded_len_varint;
 
-use gophership::otlp::demo::demo_logs;
+use gophership_otlp::demo::demo_logs;
 
 /// Shapes of records, and records in a full export.
 pub(super) const SHAPES: usize = 512;
@@ -256,7 +256,7 @@ mod tests {
         let shapes = Shapes::new(7);
         let wire = shapes.request(&[510..513, 9_000..9_001]);
         assert_eq!(
-            gophership::otlp::prescan(gophership::otlp::Signal::Logs, &wire).unwrap().records,
+            gophership_otlp::prescan(gophership_otlp::Signal::Logs, &wire).unwrap().records,
             4
         );
         let found = found(&wire);

@@ -5,9 +5,9 @@ use std::fmt::Write;
 use serde_json::Value;
 use serde_json::json;
 
+use super::answers::Answers;
 use super::args::DrillArgs;
-use super::books::Phase;
-use super::verdict::Answers;
+use super::phase::Phase;
 use super::verdict::Figures;
 use super::verdict::Requirement;
 use super::verdict::SinkDelays;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use gophership::config::SignalName;
 use gophership::config::TestRecord;
-use gophership::otlp::Signal;
+use gophership_otlp::Signal;
 use serde_json::Map;
 use serde_json::Value;
 use serde_json::json;
@@ -116,7 +116,7 @@ pub(super) fn shorts(signal: Signal, request: &Value) -> Vec<Value> {
     let (resources, scopes, records) = match signal {
         Signal::Logs => ("resourceLogs", "scopeLogs", "logRecords"),
         Signal::Traces => ("resourceSpans", "scopeSpans", "spans"),
-        _ => ("resourceMetrics", "scopeMetrics", "metrics"),
+        Signal::Metrics => ("resourceMetrics", "scopeMetrics", "metrics"),
     };
     let mut found = Vec::new();
     for part in list(request, resources) {
@@ -210,9 +210,9 @@ pub(super) fn differences(expected: &TestRecord, found: &Value) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use gophership::otlp::DecodeLimits;
-    use gophership::otlp::json_to_wire;
-    use gophership::otlp::wire_to_json;
+    use gophership_otlp::DecodeLimits;
+    use gophership_otlp::json_to_wire;
+    use gophership_otlp::wire_to_json;
 
     use super::*;
 

@@ -9,8 +9,9 @@ use clap::ValueEnum;
 
 use gophership::config::ByteSize;
 use gophership::config::HumanDuration;
-use gophership::otlp::Signal;
+use gophership_otlp::Signal;
 
+use super::place::Place;
 use super::turn::Manners;
 use super::when::Moment;
 
@@ -47,20 +48,6 @@ pub(crate) enum VaultCommand {
     /// Lets go of what a hold kept.
     #[command(after_help = "Example: gophership vault release incident-42 PATH")]
     Release(ReleaseArgs),
-}
-
-/// Which vault.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct Place {
-    /// The vault's directory (the one with `vault_id`), or one of its segments.
-    #[arg(value_name = "PATH")]
-    pub(crate) path: Option<PathBuf>,
-    /// Finds the vault in this configuration instead of by PATH.
-    #[arg(short, long, value_name = "FILE", env = "GOPHERSHIP_CONFIG")]
-    pub(crate) config: Option<PathBuf>,
-    /// The id of the `raw_vault` sink, if the configuration has several.
-    #[arg(long, value_name = "ID", env = "GOPHERSHIP_VAULT")]
-    pub(crate) vault: Option<String>,
 }
 
 /// How a report looks.
@@ -187,9 +174,13 @@ pub(crate) struct ExportArgs {
     pub(crate) place: Place,
     #[command(flatten)]
     pub(crate) filter: Filter,
-    /// An empty or new directory, or an endpoint like `http://backend:4317`.
+    /// An empty or new directory, or an endpoint like `https://backend:4317`.
     #[arg(long, value_name = "DIR|URL")]
     pub(crate) to: String,
+    /// Sends requests through the transforms on the way to this sink of the configuration; without it they
+    /// go out as they came in.
+    #[arg(long, value_name = "SINK")]
+    pub(crate) through: Option<String>,
     /// How requests are written to a directory.
     #[arg(long, value_enum, default_value = "json")]
     pub(crate) format: FileFormat,
@@ -202,7 +193,10 @@ pub(crate) struct ExportArgs {
     /// Sent with every request; may be repeated.
     #[arg(long = "header", value_name = "NAME=VALUE")]
     pub(crate) headers: Vec<String>,
-    /// Trusts the certificates in this PEM file instead of the system's.
+    /// Sends headers with credentials to an `http` endpoint too, where others can read them.
+    #[arg(long)]
+    pub(crate) allow_credentials_in_plain_text: bool,
+    /// Trusts the certificates in this PEM file instead of the system's; needs an `https` endpoint.
     #[arg(long, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
     /// At most so many requests per second.
@@ -246,7 +240,8 @@ pub(crate) struct PruneArgs {
     /// Deletes the oldest segments, delivered or not, whose last request came so long ago.
     #[arg(long, value_name = "DURATION", requires = "yes_lose_data")]
     pub(crate) older_than: Option<HumanDuration>,
-    /// Agrees to lose requests that were never delivered.
+    /// Agrees to lose requests that were never delivered, or may not have been: the cursor of a sink that
+    /// needs them is gone.
     #[arg(long)]
     pub(crate) yes_lose_data: bool,
     /// Shows what would be deleted, and deletes nothing.

@@ -4,13 +4,11 @@ use std::io;
 use std::io::IsTerminal;
 use std::io::Write;
 
-use opentelemetry_proto::tonic::common::v1::AnyValue;
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
-
-use gophership::otlp;
-use gophership::otlp::Decoded;
-use gophership::otlp::Signal;
-use gophership::vault::StoredRecord;
+use gophership_otlp::AnyValueView;
+use gophership_otlp::BodyView;
+use gophership_otlp::Glance;
+use gophership_otlp::JsonLine;
+use gophership_vault::StoredRecord;
 
 use super::Failure;
 use super::args::CatArgs;
@@ -20,13 +18,12 @@ use super::records;
 use super::records::Records;
 use super::when;
 
-/// The conversion streams, so its memory is bounded by the size of the request already. It goes as
-/// deep as decoders do.
-const LIMITS: otlp::DecodeLimits =
-    otlp::DecodeLimits { decoded_bytes_max: u64::MAX, depth_max: 96 };
-/// A request is at most 64 MiB, and so is what it decodes to, many times over.
-const TEXT_LIMITS: otlp::DecodeLimits =
-    otlp::DecodeLimits { decoded_bytes_max: 4 << 30, depth_max: 96 };
+/// What is written comes in pieces, so that its memory does not depend on the request. It goes as deep
+/// as decoders do.
+const LIMITS: gophership_otlp::DecodeLimits =
+    gophership_otlp::DecodeLimits { decoded_bytes_max: u64::MAX, depth_max: 96 };
+/// Bytes of a text that are looked at together.
+const PART_BYTES: usize = 1 << 12;
 
 pub(super) fn run(args: &CatArgs) -> Result<u8, Failure> {
     if args.format == Format::Protobuf && args.filter.signal.is_none() {
@@ -38,11 +35,10 @@ pub(super) fn run(args: &CatArgs) -> Result<u8, Failure> {
     let mut records = Records::open(&target, &args.filter)?;
     let mut progress = Progress::new(args.quiet || io::stdout().is_terminal());
     let mut out = io::BufWriter::with_capacity(1 << 16, io::stdout().lock());
-    let mut bytes = Vec::new();
+    let mut scratch = Vec::new();
     while let Some(record) = records.next(&mut progress)? {
-        bytes.clear();
-        match write(&record, args.format, &mut bytes) {
-            Ok(()) => out.write_all(&bytes)?,
+        match Form::of(&record, args.format) {
+            Ok(form) => form.write(&mut scratch, &mut out)?,
             Err(reason) => records.complain_of(&record, &reason),
         }
     }
@@ -50,84 +46,114 @@ pub(super) fn run(args: &CatArgs) -> Result<u8, Failure> {
     Ok(records.code())
 }
 
-/// Writes one request.
-pub(super) fn write(
-    record: &StoredRecord,
-    format: Format,
-    out: &mut Vec<u8>,
-) -> Result<(), String> {
-    let number = record.signal;
-    let signal = records::signal(record)
-        .ok_or_else(|| format!("stored with the unknown signal {number}, left out"))?;
-    let unreadable = |error: otlp::WireError| format!("cannot be converted: {error}");
-    match format {
-        Format::Json => {
-            otlp::wire_to_json(signal, &record.payload, &LIMITS, out).map_err(unreadable)?;
-            out.push(b'\n');
-        }
-        Format::Protobuf => {
-            let len = u32::try_from(record.payload.len()).map_err(|_| "is too large".to_owned())?;
-            out.extend_from_slice(&len.to_be_bytes());
-            out.extend_from_slice(&record.payload);
-        }
-        Format::Text => {
-            let decoded =
-                otlp::decode(signal, &record.payload, &TEXT_LIMITS).map_err(unreadable)?;
-            for line in lines(record.seq, &decoded) {
-                // One line stays one line, whatever a body holds.
-                out.extend(line.bytes().map(|byte| if byte < b' ' { b' ' } else { byte }));
-                out.push(b'\n');
+/// A stored request in the form in which it is written.
+pub(super) enum Form<'a> {
+    Json(JsonLine<'a>),
+    Protobuf { len: u32, bytes: &'a [u8] },
+    Text { seq: u64, request: JsonLine<'a> },
+}
+
+impl<'a> Form<'a> {
+    /// Makes sure that a request has this form; the error says why it has not.
+    pub(super) fn of(record: &'a StoredRecord, format: Format) -> Result<Self, String> {
+        let number = record.signal;
+        let signal = records::signal(record)
+            .ok_or_else(|| format!("stored with the unknown signal {number}, left out"))?;
+        let bytes: &[u8] = &record.payload;
+        let line = || {
+            JsonLine::of(signal, bytes, &LIMITS)
+                .map_err(|error| format!("cannot be converted: {error}"))
+        };
+        Ok(match format {
+            Format::Json => Self::Json(line()?),
+            Format::Protobuf => {
+                let len = u32::try_from(bytes.len()).map_err(|_| "is too large".to_owned())?;
+                Self::Protobuf { len, bytes }
             }
+            Format::Text => Self::Text { seq: record.seq, request: line()? },
+        })
+    }
+
+    /// As JSON or protobuf it takes no more bytes than this.
+    pub(super) fn bytes_max(&self) -> u64 {
+        match self {
+            Self::Json(line) | Self::Text { request: line, .. } => line.bytes_max(),
+            Self::Protobuf { len, .. } => u64::from(*len) + 4,
         }
     }
-    Ok(())
-}
 
-fn lines(seq: u64, decoded: &Decoded) -> Vec<String> {
-    match decoded {
-        Decoded::Logs(request) => {
-            let scopes = request.resource_logs.iter().flat_map(|one| &one.scope_logs);
-            let line = |log: &opentelemetry_proto::tonic::logs::v1::LogRecord| {
-                let time = log.time_unix_nano.max(log.observed_time_unix_nano);
-                let severity = if log.severity_text.is_empty() { "-" } else { &log.severity_text };
-                let body = value(log.body.as_ref());
-                format!("{seq} {} {severity} {body}", when::show(time))
-            };
-            scopes.flat_map(|scope| &scope.log_records).map(line).collect()
+    /// Writes it in pieces, which are put together in `scratch`.
+    pub(super) fn write(&self, scratch: &mut Vec<u8>, out: &mut impl Write) -> io::Result<()> {
+        match self {
+            Self::Json(line) => line.write(scratch, out),
+            Self::Protobuf { len, bytes } => {
+                out.write_all(&len.to_be_bytes())?;
+                out.write_all(bytes)
+            }
+            Self::Text { seq, request } => gophership_otlp::glance(request, |glance| {
+                show(*seq, glance, scratch, &mut OneLine(&mut *out))?;
+                out.write_all(b"\n")
+            }),
         }
-        Decoded::Traces(request) => {
-            let scopes = request.resource_spans.iter().flat_map(|one| &one.scope_spans);
-            let line = |span: &opentelemetry_proto::tonic::trace::v1::Span| {
-                let took = span.end_time_unix_nano.saturating_sub(span.start_time_unix_nano);
-                let (time, micros) = (when::show(span.start_time_unix_nano), took / 1000);
-                format!("{seq} {time} {} {} {micros}us", hex(&span.trace_id), span.name)
-            };
-            scopes.flat_map(|scope| &scope.spans).map(line).collect()
-        }
-        Decoded::Metrics(request) => {
-            let scopes = request.resource_metrics.iter().flat_map(|one| &one.scope_metrics);
-            let line = |metric: &opentelemetry_proto::tonic::metrics::v1::Metric| {
-                format!("{seq} {} {}", metric.name, metric.unit)
-            };
-            scopes.flat_map(|scope| &scope.metrics).map(line).collect()
-        }
-        _ => vec![format!("{seq} {}", Signal::name(decoded.signal()))],
     }
 }
 
-fn value(value: Option<&AnyValue>) -> String {
-    match value.and_then(|value| value.value.as_ref()) {
-        None => String::new(),
-        Some(Value::StringValue(text)) => text.clone(),
-        Some(Value::BoolValue(flag)) => flag.to_string(),
-        Some(Value::IntValue(number)) => number.to_string(),
-        Some(Value::DoubleValue(number)) => number.to_string(),
-        Some(Value::BytesValue(bytes)) => hex(bytes),
-        Some(other) => format!("{other:?}"),
+/// Writes what there is to say of a record.
+fn show(
+    seq: u64,
+    glance: &Glance<'_>,
+    scratch: &mut Vec<u8>,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    match glance {
+        Glance::Log { unix_ns, severity_text, body } => {
+            let severity = if severity_text.is_empty() { "-" } else { severity_text };
+            write!(out, "{seq} {} {severity} ", when::show(*unix_ns))?;
+            show_body(body, scratch, out)
+        }
+        Glance::Span { start_unix_ns, end_unix_ns, trace_id, name } => {
+            let took = end_unix_ns.saturating_sub(*start_unix_ns);
+            let (time, micros) = (when::show(*start_unix_ns), took / 1000);
+            write!(out, "{seq} {time} ")?;
+            write_hex(trace_id, out)?;
+            write!(out, " {name} {micros}us")
+        }
+        Glance::Metric { name, unit } => write!(out, "{seq} {name} {unit}"),
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or('0');
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+fn show_body(body: &BodyView<'_>, scratch: &mut Vec<u8>, out: &mut impl Write) -> io::Result<()> {
+    match body.value() {
+        AnyValueView::Empty => Ok(()),
+        AnyValueView::String(text) => out.write_all(text.as_bytes()),
+        AnyValueView::Bool(flag) => write!(out, "{flag}"),
+        AnyValueView::Int(number) => write!(out, "{number}"),
+        AnyValueView::Double(number) => write!(out, "{number}"),
+        AnyValueView::Bytes(bytes) => write_hex(bytes, out),
+        _ => body.write_json(scratch, out),
+    }
+}
+
+fn write_hex(bytes: &[u8], out: &mut impl Write) -> io::Result<()> {
+    bytes.iter().try_for_each(|byte| write!(out, "{byte:02x}"))
+}
+
+/// Keeps one line one line, whatever a body holds.
+struct OneLine<W>(W);
+
+impl<W: Write> Write for OneLine<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut part = [0; PART_BYTES];
+        for bytes in bytes.chunks(PART_BYTES) {
+            for (shown, byte) in part.iter_mut().zip(bytes) {
+                *shown = if *byte < b' ' { b' ' } else { *byte };
+            }
+            self.0.write_all(&part[..bytes.len()])?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }

@@ -26,15 +26,19 @@ use tonic::body::Body;
 use tonic::client::Grpc;
 use tonic_types::StatusExt;
 
-use gophership::otlp;
-use gophership::otlp::RawCodec;
-use gophership::otlp::Signal;
-use gophership::otlp::Verdict;
+use gophership::delivery::Endpoint;
+use gophership::delivery::EndpointError;
+use gophership::delivery::EndpointProtocol;
+use gophership::delivery::is_credential;
+use gophership::otlp_client::RawCodec;
+use gophership::otlp_client::Verdict;
 use gophership::tls::ClientTls;
+use gophership_otlp::Signal;
 
 use super::Failure;
 use super::args::ExportArgs;
 use super::args::Protocol;
+use crate::complain;
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -43,23 +47,18 @@ const ANSWER_BYTES_MAX: usize = 4 << 20;
 
 /// A client of one endpoint; cheap to clone.
 #[derive(Clone)]
-pub(super) struct Endpoint {
+pub(super) struct ExportClient {
     client: legacy::Client<HttpsConnector<HttpConnector>, Body>,
     uri: Uri,
     headers: HeaderMap,
     protocol: Protocol,
 }
 
-impl Endpoint {
+impl ExportClient {
     /// Makes a client; it connects when the first request is sent.
     pub(super) fn new(args: &ExportArgs) -> Result<Self, Failure> {
-        let uri: Uri = args
-            .to
-            .parse()
-            .map_err(|error| Failure::usage(format!("{:?} is not an address: {error}", args.to)))?;
-        if uri.authority().is_none() || uri.query().is_some() {
-            return Err(Failure::usage(format!("{:?} must be http(s)://host:port", args.to)));
-        }
+        let headers = headers(&args.headers)?;
+        let endpoint = endpoint(args, &headers)?;
         let tls: ClientTls = serde_json::from_value(json!({ "ca": args.ca }))
             .map_err(|error| Failure::usage(format!("--ca cannot be used: {error}")))?;
         let mut tcp = HttpConnector::new();
@@ -67,7 +66,8 @@ impl Endpoint {
         tcp.set_connect_timeout(Some(CONNECT_WITHIN));
         tcp.enforce_http(false);
         let tls = tls.load().map_err(|error| Failure::usage(format!("TLS: {error}")))?;
-        let tls = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+        let tls = HttpsConnectorBuilder::new().with_tls_config(tls);
+        let tls = if endpoint.is_tls() { tls.https_only() } else { tls.https_or_http() };
         let is_grpc = args.protocol == Protocol::Grpc;
         let connector = if is_grpc {
             tls.enable_http2().wrap_connector(tcp)
@@ -77,7 +77,7 @@ impl Endpoint {
         let mut builder = legacy::Client::builder(TokioExecutor::new());
         builder.timer(TokioTimer::new()).pool_timer(TokioTimer::new()).http2_only(is_grpc);
         let client = builder.build(connector);
-        Ok(Self { client, uri, headers: headers(&args.headers)?, protocol: args.protocol })
+        Ok(Self { client, uri: endpoint.uri().clone(), headers, protocol: args.protocol })
     }
 
     /// Sends a request once.
@@ -95,7 +95,10 @@ impl Endpoint {
     async fn send_grpc(&self, signal: Signal, wire: Bytes) -> Verdict {
         let mut grpc = Grpc::with_origin(self.client.clone(), self.uri.clone());
         if let Err(error) = grpc.ready().await {
-            return Verdict::unanswered(format!("cannot connect: {}", otlp::chain(&error)));
+            return Verdict::unanswered(format!(
+                "cannot connect: {}",
+                gophership::otlp_client::chain(&error)
+            ));
         }
         let mut request = tonic::Request::new(wire);
         request.metadata_mut().as_mut().extend(self.headers.clone());
@@ -105,7 +108,7 @@ impl Endpoint {
             // A status that was made here, because the connection failed, carries its cause.
             Err(status) => {
                 if let Some(cause) = std::error::Error::source(&status) {
-                    return Verdict::unanswered(otlp::chain(cause));
+                    return Verdict::unanswered(gophership::otlp_client::chain(cause));
                 }
                 let after = status.get_details_retry_info().and_then(|info| info.retry_delay);
                 Verdict::of_grpc(status.code(), status.message(), after)
@@ -128,7 +131,7 @@ impl Endpoint {
         request.headers_mut().insert(CONTENT_TYPE, protobuf);
         let response = match self.client.request(request).await {
             Ok(response) => response,
-            Err(error) => return Verdict::unanswered(otlp::chain(&error)),
+            Err(error) => return Verdict::unanswered(gophership::otlp_client::chain(&error)),
         };
         let status = response.status();
         if status.is_success() {
@@ -141,6 +144,31 @@ impl Endpoint {
         let after = hint.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
         Verdict::of_http(status, after)
     }
+}
+
+/// Reads the endpoint, and checks that nothing goes there in plain text that should not.
+fn endpoint(args: &ExportArgs, headers: &HeaderMap) -> Result<Endpoint, Failure> {
+    let protocol = match args.protocol {
+        Protocol::Grpc => EndpointProtocol::Grpc,
+        Protocol::Http => EndpointProtocol::Http,
+    };
+    let fault =
+        |error: EndpointError| Failure::usage(format!("--to {}; {}", error.problem, error.help));
+    let endpoint = Endpoint::parse(&args.to, protocol).map_err(fault)?;
+    if args.ca.is_some() {
+        endpoint.check_tls_options("`--ca`").map_err(fault)?;
+    }
+    let credential = headers.iter().find(|(name, value)| is_credential(name, value));
+    if let Some((name, _)) = credential {
+        let option = "`--allow-credentials-in-plain-text`";
+        let credential = format!("the header `{name}`");
+        let is_allowed = args.allow_credentials_in_plain_text;
+        let checked = endpoint.check_credential(&credential, option, is_allowed).map_err(fault)?;
+        if let Some(warning) = checked {
+            complain(&format!("warning: --to {}; {}", warning.problem, warning.help));
+        }
+    }
+    Ok(endpoint)
 }
 
 fn headers(texts: &[String]) -> Result<HeaderMap, Failure> {

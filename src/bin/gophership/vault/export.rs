@@ -13,24 +13,26 @@ use std::time::Instant;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use gophership::otlp::Signal;
-use gophership::otlp::Verdict;
-use gophership::vault::StoredRecord;
+use gophership::otlp_client::Verdict;
+use gophership_otlp::Signal;
+use gophership_vault::StoredRecord;
 
 use super::Failure;
 use super::args::ExportArgs;
-use super::endpoint::Endpoint;
+use super::endpoint::ExportClient;
 use super::exit;
 use super::files::Files;
 use super::progress::Progress;
 use super::records;
 use super::records::Records;
 use super::table;
+use super::through::Through;
 use crate::complain;
 
 /// Requests on their way at the same time.
 const IN_FLIGHT_MAX: usize = 8;
-const IN_FLIGHT_BYTES_MAX: usize = 64 << 20;
+/// Above this nothing goes beside what is on its way: of the largest requests, each goes alone.
+const IN_FLIGHT_BYTES_MAX: usize = 16 << 20;
 /// The pause between attempts doubles from the shortest to the longest.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -50,10 +52,11 @@ struct Outcome {
 
 pub(super) fn run(args: &ExportArgs) -> Result<u8, Failure> {
     let target = args.place.find(args.filter.deadletter)?;
+    let through = Through::new(args)?;
     let is_interrupted = Arc::new(AtomicBool::new(false));
     let throttle = args.manners.throttle(&target)?;
     let records = Records::open(&target, &args.filter)?;
-    let mut records = records.give_way(throttle, &is_interrupted);
+    let mut records = records.give_way(throttle, &is_interrupted).through(through);
     let mut progress = Progress::new(args.quiet);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -61,21 +64,29 @@ pub(super) fn run(args: &ExportArgs) -> Result<u8, Failure> {
         .build()
         .map_err(|error| Failure { code: crate::exit::UNAVAILABLE, text: error.to_string() })?;
     watch_signals(&runtime, &is_interrupted)?;
-    let outcome = if args.to.contains("://") {
-        let endpoint = Endpoint::new(args)?;
+    let outcome = if is_endpoint(&args.to) {
+        let endpoint = ExportClient::new(args)?;
         runtime.block_on(send_all(args, endpoint, &mut records, &mut progress, &is_interrupted))?
     } else {
         write_all(args, &mut records, &mut progress, &is_interrupted)?
     };
     drop(progress);
     runtime.shutdown_background();
-    report(args, &outcome)?;
+    report(args, &outcome, records.filtered())?;
     Ok(match &outcome {
         Outcome { gave_up: Some(_), .. } => crate::exit::UNAVAILABLE,
         Outcome { next_seq: Some(_), .. } => exit::INTERRUPTED,
         Outcome { rejected: 0, rejected_records: 0, .. } => records.code(),
         _ => exit::FAULTS,
     })
+}
+
+/// Whether `--to` means an endpoint. `backend:4317` does too, and gets an error that says how to write
+/// it, instead of a directory of that name.
+fn is_endpoint(to: &str) -> bool {
+    let is_port = |port: &str| !port.is_empty() && port.bytes().all(|it| it.is_ascii_digit());
+    let has_port = || to.rsplit_once(':').is_some_and(|(_, port)| is_port(port));
+    to.contains("://") || (has_port() && !to.contains('/') && !Path::new(to).exists())
 }
 
 fn watch_signals(
@@ -129,7 +140,7 @@ fn write_all(
 
 /// What all deliveries share.
 struct Shared {
-    endpoint: Endpoint,
+    endpoint: ExportClient,
     give_up_after: Duration,
     /// When the endpoint last took something, or the export began.
     last_taken: Mutex<Instant>,
@@ -151,6 +162,8 @@ struct Done {
     seq: u64,
     bytes: usize,
     verdict: Verdict,
+    /// It was denied while others were taken.
+    is_alone: bool,
 }
 
 /// Requests on their way.
@@ -198,7 +211,7 @@ impl UnderWay {
 
 async fn send_all(
     args: &ExportArgs,
-    endpoint: Endpoint,
+    endpoint: ExportClient,
     records: &mut Records,
     progress: &mut Progress,
     is_interrupted: &AtomicBool,
@@ -261,7 +274,12 @@ fn book(outcome: &mut Outcome, done: &Done) -> bool {
             complain(&format!("seq {seq}: rejected for good: {reason}"));
             true
         }
-        Verdict::Retry { reason, .. } => {
+        Verdict::Denied { reason } if done.is_alone => {
+            outcome.rejected += 1;
+            complain(&format!("seq {seq}: refused, while others were taken: {reason}"));
+            true
+        }
+        Verdict::Retry { reason, .. } | Verdict::Denied { reason } => {
             outcome.gave_up.get_or_insert_with(|| reason.clone());
             false
         }
@@ -272,14 +290,22 @@ fn book(outcome: &mut Outcome, done: &Done) -> bool {
 async fn deliver(shared: Arc<Shared>, signal: Signal, record: StoredRecord) -> Done {
     let (seq, bytes) = (record.seq, record.payload.len());
     let mut pause = PAUSE_MIN;
+    let begun = Instant::now();
     loop {
         let verdict = shared.endpoint.send(signal, record.payload.clone()).await;
-        let Verdict::Retry { after, .. } = &verdict else {
-            shared.note_taken();
-            return Done { seq, bytes, verdict };
+        // An endpoint that takes others refuses this one for what it is.
+        let is_alone = matches!(verdict, Verdict::Denied { .. }) && shared.idle() < begun.elapsed();
+        let after = match &verdict {
+            Verdict::Retry { after, .. } => *after,
+            Verdict::Denied { .. } if !is_alone => None,
+            Verdict::Denied { .. } => return Done { seq, bytes, verdict, is_alone },
+            Verdict::Delivered { .. } | Verdict::Rejected { .. } => {
+                shared.note_taken();
+                return Done { seq, bytes, verdict, is_alone };
+            }
         };
         if shared.give_up_after <= shared.idle() {
-            return Done { seq, bytes, verdict };
+            return Done { seq, bytes, verdict, is_alone };
         }
         let wait = after.unwrap_or_else(|| pause.mul_f64(0.5 + fastrand::f64() / 2.0));
         tokio::time::sleep(wait).await;
@@ -308,11 +334,14 @@ impl Pace {
     }
 }
 
-fn report(args: &ExportArgs, outcome: &Outcome) -> Result<(), Failure> {
+fn report(args: &ExportArgs, outcome: &Outcome, filtered: Option<u64>) -> Result<(), Failure> {
     let text = || {
         let mut lines = outcome.files.clone();
         let requests = table::count(outcome.exported, "request");
         lines.push(format!("{requests} exported, nothing was marked as delivered"));
+        if let Some(filtered) = filtered.filter(|filtered| 0 < *filtered) {
+            lines.push(format!("{} left out by transforms", table::count(filtered, "request")));
+        }
         if 0 < outcome.rejected + outcome.rejected_records {
             let rejected = table::count(outcome.rejected, "request");
             let records = table::count(outcome.rejected_records, "record");
@@ -325,6 +354,7 @@ fn report(args: &ExportArgs, outcome: &Outcome) -> Result<(), Failure> {
             "exported": outcome.exported,
             "rejected": outcome.rejected,
             "rejected_records": outcome.rejected_records,
+            "filtered": filtered,
             "files": outcome.files,
             "next_seq": outcome.next_seq,
             "gave_up": outcome.gave_up,
@@ -334,7 +364,7 @@ fn report(args: &ExportArgs, outcome: &Outcome) -> Result<(), Failure> {
         complain(&format!("error: {} took nothing for too long: {reason}", args.to));
     }
     if let Some(seq) = outcome.next_seq {
-        let place = if args.to.contains("://") { "" } else { " and a new directory" };
+        let place = if is_endpoint(&args.to) { "" } else { " and a new directory" };
         complain(&format!(
             "everything before seq {seq} is exported; go on with --seq {seq}..{place}"
         ));

@@ -2,17 +2,18 @@
 
 use std::fs;
 use std::io;
+use std::io::Seek;
 use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
 
-use gophership::otlp::Signal;
-use gophership::vault::StoredRecord;
+use gophership_otlp::Signal;
+use gophership_vault::StoredRecord;
 
 use super::Failure;
 use super::args::FileFormat;
 use super::args::Format;
-use super::cat;
+use super::cat::Form;
 use super::records;
 
 /// Writes requests into a directory.
@@ -23,7 +24,8 @@ pub(super) struct Files {
     /// The file being written of each signal.
     open: [Option<Open>; Signal::ALL.len()],
     finished: Vec<PathBuf>,
-    bytes: Vec<u8>,
+    /// Where pieces of requests are put together.
+    scratch: Vec<u8>,
 }
 
 struct Open {
@@ -52,8 +54,8 @@ impl Files {
             return Err(Failure::usage(format!("{dir} is not empty: name a new directory")));
         }
         let open = std::array::from_fn(|_| None);
-        let (dir, bytes) = (dir.to_path_buf(), Vec::new());
-        Ok(Self { dir, format, file_bytes_max, open, finished: Vec::new(), bytes })
+        let (dir, scratch) = (dir.to_path_buf(), Vec::new());
+        Ok(Self { dir, format, file_bytes_max, open, finished: Vec::new(), scratch })
     }
 
     /// Writes one request; the error says why it cannot be.
@@ -62,18 +64,17 @@ impl Files {
             FileFormat::Json => Format::Json,
             FileFormat::Protobuf => Format::Protobuf,
         };
-        self.bytes.clear();
-        if let Err(reason) = cat::write(record, format, &mut self.bytes) {
-            return Ok(Err(reason));
-        }
+        let form = match Form::of(record, format) {
+            Ok(form) => form,
+            Err(reason) => return Ok(Err(reason)),
+        };
         let Some(signal) = records::signal(record) else {
             return Ok(Err("of an unknown signal".to_owned()));
         };
         let slot = usize::from(signal as u8) - 1;
-        let len = self.bytes.len() as u64;
-        let is_full = self.open[slot]
-            .as_ref()
-            .is_some_and(|open| 0 < open.bytes && self.file_bytes_max < open.bytes + len);
+        let is_full = self.open[slot].as_ref().is_some_and(|open| {
+            0 < open.bytes && self.file_bytes_max < open.bytes.saturating_add(form.bytes_max())
+        });
         if is_full {
             self.finish_one(slot)?;
         }
@@ -81,8 +82,8 @@ impl Files {
             self.open[slot] = Some(self.begin(signal, record.seq)?);
         }
         if let Some(open) = &mut self.open[slot] {
-            open.out.write_all(&self.bytes)?;
-            open.bytes += len;
+            form.write(&mut self.scratch, &mut open.out)?;
+            open.bytes = open.out.stream_position()?;
         }
         Ok(Ok(()))
     }

@@ -9,13 +9,12 @@ use serde_json::Value;
 use serde_json::json;
 
 use gophership::event::Note;
-use gophership::otlp::Signal;
-use gophership::vault;
-use gophership::vault::Hold;
-use gophership::vault::SegmentSurvey;
-use gophership::vault::Survey;
-use gophership::vault::SurveyState;
-use gophership::vault::WriterPresence;
+use gophership_otlp::Signal;
+use gophership_vault::Hold;
+use gophership_vault::SegmentSurvey;
+use gophership_vault::Survey;
+use gophership_vault::SurveyState;
+use gophership_vault::WriterPresence;
 
 use super::Failure;
 use super::args::Filter;
@@ -49,7 +48,7 @@ pub(super) fn run(args: &LsArgs) -> Result<u8, Failure> {
 
 fn dead_letters(dir: &Path) -> Result<Option<Survey>, Failure> {
     let folder = dir.join(DEAD_LETTERS);
-    if vault::is_vault(&folder) { Ok(Some(Survey::take(&folder)?)) } else { Ok(None) }
+    if gophership_vault::is_vault(&folder) { Ok(Some(Survey::take(&folder)?)) } else { Ok(None) }
 }
 
 /// The name of a state.
@@ -151,7 +150,7 @@ fn text(survey: &Survey, dead: Option<&Survey>, now: u64) -> String {
         table::size(totals.file_bytes),
     );
     if !survey.cursors.is_empty() {
-        let row = |cursor: &vault::CursorSurvey| {
+        let row = |cursor: &gophership_vault::CursorSurvey| {
             let note = if cursor.is_damaged { "damaged" } else { "" };
             vec![
                 cursor.name.clone(),
@@ -200,7 +199,7 @@ fn document(survey: &Survey, dead: Option<&Survey>) -> Value {
             "held_by": one.held_by,
         })
     };
-    let cursor = |one: &vault::CursorSurvey| {
+    let cursor = |one: &gophership_vault::CursorSurvey| {
         json!({
             "name": one.name,
             "low_seq": one.low_seq,

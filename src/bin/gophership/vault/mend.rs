@@ -7,11 +7,10 @@ use std::sync::atomic::AtomicU64;
 use serde_json::Value;
 use serde_json::json;
 
-use gophership::vault;
-use gophership::vault::RepairAction;
-use gophership::vault::RepairStep;
-use gophership::vault::Throttle;
-use gophership::vault::Verification;
+use gophership_vault::RepairAction;
+use gophership_vault::RepairStep;
+use gophership_vault::Throttle;
+use gophership_vault::Verification;
 
 use super::Failure;
 use super::args::RepairArgs;
@@ -21,11 +20,10 @@ use super::table;
 use super::verify;
 
 pub(super) fn run(args: &RepairArgs) -> Result<u8, Failure> {
-    let dir = args.place.find_whole()?;
-    let target = Target { path: dir.clone(), dir, segment: None, socket: None };
+    let target = Target { socket: None, ..args.place.find_whole()? };
     let read_bytes = Arc::new(AtomicU64::new(0));
     let steps = verify::watched(&target, args.quiet, &read_bytes, || {
-        Ok(vault::repair(&target.dir, args.dry_run, &read_bytes)?)
+        Ok(gophership_vault::repair(&target.dir, args.dry_run, &read_bytes)?)
     })?;
     if args.dry_run {
         let done = None;

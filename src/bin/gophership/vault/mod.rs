@@ -8,11 +8,13 @@ mod export;
 mod files;
 mod ls;
 mod mend;
+mod needs;
 mod place;
 mod progress;
 mod prune;
 mod records;
 mod table;
+mod through;
 mod turn;
 mod verify;
 mod when;
@@ -20,8 +22,7 @@ mod when;
 use std::io;
 use std::process::ExitCode;
 
-use gophership::otlp;
-use gophership::vault::VaultError;
+use gophership_vault::VaultError;
 
 use crate::complain;
 
@@ -80,7 +81,7 @@ impl From<VaultError> for Failure {
             VaultError::CursorName { .. } => "; `gophership vault ls` shows the cursors there are",
             _ => "",
         };
-        Self { code, text: format!("{}{advice}", otlp::chain(&error)) }
+        Self { code, text: format!("{}{advice}", gophership::otlp_client::chain(&error)) }
     }
 }
 

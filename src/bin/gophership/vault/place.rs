@@ -3,19 +3,33 @@
 use std::path::Path;
 use std::path::PathBuf;
 
+use clap::Args;
+
 use gophership::app::ConfigSource;
 use gophership::config::Config;
 use gophership::config::Resource;
 use gophership::config::Site;
-use gophership::vault;
-use gophership::vault::SegmentId;
+use gophership_vault::SegmentId;
 
 use super::Failure;
-use super::args::Place;
 use crate::exit;
 
 /// Folder of the dead letters, a vault of its own.
 pub(super) const DEAD_LETTERS: &str = "deadletter";
+
+/// Which vault.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Place {
+    /// The vault's directory (the one with `vault_id`), or one of its segments.
+    #[arg(value_name = "PATH")]
+    pub(crate) path: Option<PathBuf>,
+    /// Finds the vault in this configuration instead of by PATH.
+    #[arg(short, long, value_name = "FILE", env = "GOPHERSHIP_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// The id of the `raw_vault` sink, if the configuration has several.
+    #[arg(long, value_name = "ID", env = "GOPHERSHIP_VAULT")]
+    pub(crate) vault: Option<String>,
+}
 
 /// A vault, or one segment of it.
 #[derive(Debug)]
@@ -26,16 +40,18 @@ pub(super) struct Target {
     pub(super) path: PathBuf,
     /// The control socket of its server, where the configuration named the vault.
     pub(super) socket: Option<PathBuf>,
+    /// The data folder of its server, likewise.
+    pub(super) data_dir: Option<PathBuf>,
 }
 
 impl Place {
     /// Finds the vault by its path, or in the configuration.
     pub(super) fn find(&self, is_deadletter: bool) -> Result<Target, Failure> {
-        let (path, socket) = match &self.path {
-            Some(path) => (path.clone(), None),
+        let (path, socket, data_dir) = match &self.path {
+            Some(path) => (path.clone(), None, None),
             None => self.configured()?,
         };
-        let (dir, segment) = vault::split_path(&path);
+        let (dir, segment) = gophership_vault::split_path(&path);
         let no_input = |text: String| Failure { code: exit::NO_INPUT, text };
         if let Err(error) = std::fs::metadata(&path) {
             let advice = "name the directory that holds `vault_id`, or give --config";
@@ -47,11 +63,11 @@ impl Place {
             }
             (true, None) => {
                 let dir = dir.join(DEAD_LETTERS);
-                Target { path: dir.clone(), dir, segment: None, socket }
+                Target { path: dir.clone(), dir, segment: None, socket, data_dir }
             }
-            (false, segment) => Target { dir, segment, path, socket },
+            (false, segment) => Target { dir, segment, path, socket, data_dir },
         };
-        if vault::is_vault(&target.dir) {
+        if gophership_vault::is_vault(&target.dir) {
             return Ok(target);
         }
         let dir = target.dir.display();
@@ -63,18 +79,30 @@ impl Place {
         }))
     }
 
+    /// Loads the configuration, if one is named, or no vault is named by its path.
+    pub(super) fn load(&self) -> Result<Option<Config>, Failure> {
+        if self.config.is_none() && self.path.is_some() {
+            return Ok(None);
+        }
+        let source = self.config.clone().map_or(ConfigSource::Default, ConfigSource::File);
+        crate::load(&source).map(Some).map_err(|_told| Failure {
+            code: exit::CONFIG,
+            text: "the configuration does not load".to_owned(),
+        })
+    }
+
     /// As [`Place::find`], for commands that are about a whole vault.
-    pub(super) fn find_whole(&self) -> Result<PathBuf, Failure> {
+    pub(super) fn find_whole(&self) -> Result<Target, Failure> {
         let target = self.find(false)?;
         if target.segment.is_none() {
-            return Ok(target.dir);
+            return Ok(target);
         }
         let dir = target.dir.display();
         Err(Failure::usage(format!("this is about a whole vault: name {dir}")))
     }
 
-    /// The directory, and the control socket of the server that has it.
-    fn configured(&self) -> Result<(PathBuf, Option<PathBuf>), Failure> {
+    /// The directory, and the control socket and data folder of the server that has it.
+    fn configured(&self) -> Result<(PathBuf, Option<PathBuf>, Option<PathBuf>), Failure> {
         let source = self.config.clone().map_or(ConfigSource::Default, ConfigSource::File);
         let config = crate::load(&source).map_err(|_told| Failure {
             code: exit::CONFIG,
@@ -85,7 +113,9 @@ impl Place {
         let wanted = |id: &str| self.vault.as_deref().is_none_or(|name| name == id);
         let mut found = vaults.iter().filter(|(id, _)| wanted(id));
         match (found.next(), found.next()) {
-            (Some((_, dir)), None) => Ok((dir.clone(), Some(config.control_socket()))),
+            (Some((_, dir)), None) => {
+                Ok((dir.clone(), Some(config.control_socket()), Some(config.data_dir.clone())))
+            }
             (Some(_), Some(_)) => {
                 let names = names.join(", ");
                 Err(Failure::usage(format!("there are several vaults: give --vault, of {names}")))
@@ -118,6 +148,7 @@ fn vaults(config: &Config) -> Vec<(String, PathBuf)> {
 /// A vault one level below, for whoever named `data_dir`.
 fn nearby(dir: &Path) -> String {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    let mut found = entries.map(|entry| entry.path()).filter(|path| vault::is_vault(path));
+    let mut found =
+        entries.map(|entry| entry.path()).filter(|path| gophership_vault::is_vault(path));
     found.next().map_or_else(String::new, |path| format!("; did you mean {}?", path.display()))
 }

@@ -7,34 +7,44 @@ use std::io::Write as _;
 use serde_json::Value;
 use serde_json::json;
 
-use gophership::vault;
-use gophership::vault::ClearScope;
-use gophership::vault::Cleared;
-use gophership::vault::Hold;
-use gophership::vault::Survey;
+use gophership_vault::ClearScope;
+use gophership_vault::Cleared;
+use gophership_vault::Hold;
+use gophership_vault::Survey;
 
 use super::Failure;
 use super::args::HoldArgs;
 use super::args::PruneArgs;
 use super::args::ReleaseArgs;
+use super::needs;
+use super::needs::Needs;
 use super::table;
 use super::when;
 use crate::exit;
 
 pub(super) fn run(args: &PruneArgs) -> Result<u8, Failure> {
-    let dir = args.place.find_whole()?;
+    let target = args.place.find_whole()?;
+    let dir = target.dir.clone();
     let scope = match args.older_than {
         Some(age) => {
             let age_ns = u64::try_from(age.get().as_nanos()).unwrap_or(u64::MAX);
             ClearScope::OlderThan { unix_ns: when::now_unix_ns().saturating_sub(age_ns) }
         }
         None if args.quarantine => ClearScope::Quarantined { is_any: args.yes_lose_data },
-        None if args.yes_lose_data => {
-            return Err(Failure::usage("--yes-lose-data goes with --older-than or --quarantine"));
-        }
-        None => ClearScope::Delivered,
+        None => ClearScope::Delivered { is_any: args.yes_lose_data },
     };
-    let cleared = vault::clear(&dir, scope, args.dry_run)?;
+    let known = needs::known_cursors(&target);
+    let mut planned = gophership_vault::clear(&dir, &known, scope, true)?;
+    let needs = Needs::take(&dir, &known, &mut planned)?;
+    if !args.yes_lose_data
+        && let Some(text) = needs.objection()
+    {
+        return Err(Failure { code: exit::FAILED, text });
+    }
+    if !args.dry_run {
+        gophership_vault::clear(&dir, &known, scope, false)?;
+    }
+    let cleared = planned;
     table::print(
         args.output,
         || text(&cleared, args.dry_run),
@@ -83,9 +93,9 @@ fn document(cleared: &[Cleared], is_dry_run: bool) -> Value {
 }
 
 pub(super) fn hold(args: &HoldArgs) -> Result<u8, Failure> {
-    let dir = args.place.find_whole()?;
+    let dir = args.place.find_whole()?.dir;
     let hold = Hold { name: args.name.clone(), segments: args.segments };
-    vault::place_hold(&dir, &hold)?;
+    gophership_vault::place_hold(&dir, &hold)?;
     // What retention deleted before the hold was there is not in this list.
     let survey = Survey::take(&dir)?;
     let covered = survey.segments.iter().filter(|one| 0 < one.records && hold.covers(one.id));
@@ -95,8 +105,8 @@ pub(super) fn hold(args: &HoldArgs) -> Result<u8, Failure> {
 }
 
 pub(super) fn release(args: &ReleaseArgs) -> Result<u8, Failure> {
-    let dir = args.place.find_whole()?;
-    if vault::release_hold(&dir, &args.name)? == 0 {
+    let dir = args.place.find_whole()?.dir;
+    if gophership_vault::release_hold(&dir, &args.name)? == 0 {
         let text = format!("there is no hold {:?}; `gophership vault ls` shows them", args.name);
         return Err(Failure { code: exit::NO_INPUT, text });
     }

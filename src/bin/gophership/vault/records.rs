@@ -4,20 +4,21 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
-use gophership::otlp::Signal;
-use gophership::vault::FindingKind;
-use gophership::vault::OfflineItem;
-use gophership::vault::OfflineReader;
-use gophership::vault::Pacer;
-use gophership::vault::Selection;
-use gophership::vault::StoredRecord;
-use gophership::vault::Throttle;
+use gophership_otlp::Signal;
+use gophership_vault::FindingKind;
+use gophership_vault::OfflineItem;
+use gophership_vault::OfflineReader;
+use gophership_vault::Pacer;
+use gophership_vault::Selection;
+use gophership_vault::StoredRecord;
+use gophership_vault::Throttle;
 
 use super::Failure;
 use super::args::Filter;
 use super::exit;
 use super::place::Target;
 use super::progress::Progress;
+use super::through::Through;
 use crate::complain;
 
 /// Segments that cannot be opened before it is given up.
@@ -34,6 +35,8 @@ pub(super) struct Records {
     faults: u64,
     pacer: Pacer,
     is_interrupted: Arc<AtomicBool>,
+    /// What requests go through, if they do.
+    through: Option<Through>,
 }
 
 impl Records {
@@ -44,7 +47,8 @@ impl Records {
         let reader = OfflineReader::open_selected(&target.path, &selection)?;
         let (filter, pacer) = (filter.clone(), Pacer::default());
         let is_interrupted = Arc::default();
-        Ok(Self { reader, filter, taken: 0, faults: 0, pacer, is_interrupted })
+        let (taken, faults, through) = (0, 0, None);
+        Ok(Self { reader, filter, taken, faults, pacer, is_interrupted, through })
     }
 
     /// Rests between requests as `throttle` says, unless interrupted.
@@ -54,12 +58,33 @@ impl Records {
         self
     }
 
-    /// The next request; damage is reported and passed.
+    /// Takes each request through the transforms of a configuration.
+    pub(super) fn through(self, through: Option<Through>) -> Self {
+        Self { through, ..self }
+    }
+
+    /// The next request, or what transforms leave of it; damage is reported and passed.
     pub(super) fn next(
         &mut self,
         progress: &mut Progress,
     ) -> Result<Option<StoredRecord>, Failure> {
-        Ok(self.next_placed(progress)?.map(|(record, _)| record))
+        while let Some((record, _)) = self.next_placed(progress)? {
+            let (Some(through), Some(signal)) = (&mut self.through, signal(&record)) else {
+                return Ok(Some(record));
+            };
+            match through.apply(signal, &record) {
+                Ok(Some(left)) => return Ok(Some(left)),
+                Ok(None) => {}
+                // It must not go on as it is.
+                Err(reason) => self.complain_of(&record, &reason),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Requests of which transforms left nothing; `None` if they go through none.
+    pub(super) fn filtered(&self) -> Option<u64> {
+        self.through.as_ref().map(|through| through.filtered)
     }
 
     /// The next request, and the segment and offset it stands at.
@@ -105,7 +130,7 @@ impl Records {
                     if ERRORS_MAX < self.faults {
                         return Err(error.into());
                     }
-                    complain(&format!("damaged: {}", gophership::otlp::chain(&error)));
+                    complain(&format!("damaged: {}", gophership::otlp_client::chain(&error)));
                 }
             }
         }

@@ -10,12 +10,11 @@ use std::time::Duration;
 use clap::Args;
 
 use gophership::config::CONTROL_SOCKET;
-use gophership::control::Client;
-use gophership::control::ClientError;
 use gophership::somatic::Governor;
-use gophership::vault;
-use gophership::vault::Throttle;
-use gophership::vault::WriterPresence;
+use gophership_control::Client;
+use gophership_control::ClientError;
+use gophership_vault::Throttle;
+use gophership_vault::WriterPresence;
 
 use super::Failure;
 use super::place::Target;
@@ -42,7 +41,9 @@ pub(crate) struct Manners {
 impl Manners {
     /// Finds the server that has the vault open, and follows its governor from now on.
     pub(super) fn throttle(&self, target: &Target) -> Result<Throttle, Failure> {
-        if self.full_speed || vault::writer_presence(&target.dir)? == WriterPresence::Absent {
+        if self.full_speed
+            || gophership_vault::writer_presence(&target.dir)? == WriterPresence::Absent
+        {
             return Ok(Throttle::default());
         }
         let found = || target.socket.clone().or_else(|| socket_above(&target.dir));

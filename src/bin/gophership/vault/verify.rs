@@ -11,12 +11,11 @@ use std::time::Duration;
 use serde_json::Value;
 use serde_json::json;
 
-use gophership::vault;
-use gophership::vault::Finding;
-use gophership::vault::Survey;
-use gophership::vault::Throttle;
-use gophership::vault::Verification;
-use gophership::vault::VerifyOptions;
+use gophership_vault::Finding;
+use gophership_vault::Survey;
+use gophership_vault::Throttle;
+use gophership_vault::Verification;
+use gophership_vault::VerifyOptions;
 
 use super::Failure;
 use super::args::VerifyArgs;
@@ -51,7 +50,7 @@ pub(super) fn verify(
         read_bytes: Arc::clone(&read_bytes),
         throttle,
     };
-    watched(target, is_quiet, &read_bytes, || Ok(vault::verify(&target.dir, &options)?))
+    watched(target, is_quiet, &read_bytes, || Ok(gophership_vault::verify(&target.dir, &options)?))
 }
 
 /// Does long work on this thread while another one draws how far it is.

@@ -1,0 +1,19 @@
+//! How `gs-ctl` and the vault tools talk to a running GopherShip: the protocol, and a client.
+//!
+//! The service itself is a part of the server. `proto/control.proto` is the source; the code made of it is
+//! committed, and a test compares them.
+
+mod client;
+#[rustfmt::skip]
+#[allow(
+    clippy::pedantic,
+    clippy::allow_attributes_without_reason,
+    missing_docs,
+    unreachable_pub,
+    unused_qualifications,
+    reason = "generated"
+)]
+pub mod proto;
+
+pub use client::Client;
+pub use client::ClientError;

@@ -1,0 +1,20 @@
+//! The JSON form of OTLP requests.
+//!
+//! Both directions follow the schema table and go straight from one form to the other; nothing is
+//! decoded in between. The OTLP mapping differs from the general one of protobuf: trace and span
+//! ids are hexadecimal, enumerations are numbers, keys are lowerCamelCase only, and unknown keys
+//! are ignored.
+//!
+//! Source: opentelemetry-proto, docs/specification.md, "JSON Protobuf Encoding".
+
+mod measure;
+mod read;
+mod stream;
+mod text;
+mod walk;
+mod write;
+
+pub use read::json_to_wire;
+pub use write::JsonLine;
+pub use write::wire_to_json;
+pub(super) use write::write_value;

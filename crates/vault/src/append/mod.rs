@@ -1,0 +1,30 @@
+//! The way in: from a caller's thread to the disk, and what keeps it free.
+
+mod admit;
+pub(crate) mod ahead;
+pub(crate) mod commit;
+pub(crate) mod depot;
+pub(crate) mod digest;
+pub(crate) mod effort;
+pub(crate) mod failure;
+mod flight;
+pub(crate) mod group;
+pub(crate) mod helper;
+pub(crate) mod idle;
+pub(crate) mod outage;
+mod place;
+pub(crate) mod presence;
+mod queue;
+pub(crate) mod record;
+mod refusing;
+mod room;
+pub(crate) mod rotate;
+pub(crate) mod scrub;
+pub(crate) mod segment;
+pub(crate) mod servant;
+pub(crate) mod slabs;
+pub(crate) mod staging;
+pub(crate) mod stats;
+mod unread;
+mod waits;
+pub(crate) mod writer;

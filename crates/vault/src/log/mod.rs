@@ -1,0 +1,11 @@
+//! All segments together: what is durable, who has read how far, what stays and what goes.
+
+pub(crate) mod cursor;
+pub(crate) mod dropped;
+mod dropping;
+pub(crate) mod holds;
+mod patience;
+mod retention;
+mod succession;
+mod trouble;
+pub(crate) mod view;

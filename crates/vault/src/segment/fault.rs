@@ -1,0 +1,43 @@
+//! Damage, and what is lost by it.
+
+use crate::segment::id::SegmentId;
+
+/// What kind of damage was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum FaultKind {
+    /// The segment's header block is damaged; its records may still be good.
+    SegmentHeader,
+    /// The footer of a sealed segment is damaged; it was read record by record instead.
+    Footer,
+    /// Bytes that hold no valid record header, between valid records.
+    RecordHeader,
+    /// A record whose body does not match its checksum or cannot be decompressed.
+    Body,
+    /// Bytes that must be zero are not; no record is lost.
+    Padding,
+    /// The disk could not read these bytes.
+    Unreadable,
+    /// The end of a segment was damaged, and what stood there was acknowledged.
+    Tail,
+    /// The end of a segment was never completed nor acknowledged.
+    TornTail,
+    /// Records are missing between two segments.
+    Hole,
+}
+
+/// One damaged range of a segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The segment.
+    pub segment: SegmentId,
+    /// The kind of damage.
+    pub kind: FaultKind,
+    /// First byte of the range.
+    pub start: u64,
+    /// End of the range.
+    pub end: u64,
+    /// First and last lost seq; `None` when no record was lost.
+    pub lost: Option<(u64, u64)>,
+}

@@ -1,0 +1,145 @@
+//! What a verification can find, and what each means for the operator.
+
+use std::path::PathBuf;
+
+use crate::segment::fault::Fault;
+use crate::segment::fault::FaultKind;
+
+/// A kind of finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum FindingKind {
+    /// The header block of a segment.
+    SegmentHeader,
+    /// The footer of a sealed segment.
+    Footer,
+    /// Bytes between records that hold no valid record header.
+    RecordHeader,
+    /// The body of one record.
+    Body,
+    /// Bytes that must be zero.
+    Padding,
+    /// Bytes that the disk cannot read.
+    Unreadable,
+    /// The end of a segment, with acknowledged records in it.
+    Tail,
+    /// An end that was never completed nor acknowledged, left by a crash.
+    TornTail,
+    /// A segment that others refer to is not there.
+    Missing,
+    /// The index of a sealed segment.
+    Index,
+    /// The footer's counts and seqs are not those of its records.
+    Facts,
+    /// The segment's checksum is not the footer's, though every record is good.
+    SegmentCrc,
+    /// The segment's digest is not the footer's, though its checksum is.
+    Digest,
+    /// The footer names another predecessor's digest than the predecessor has.
+    Chain,
+    /// The header's facts about the predecessor are not the predecessor's.
+    Predecessor,
+    /// The file of a cursor.
+    Cursor,
+    /// The file with the vault's id.
+    VaultId,
+    /// A segment of another vault or an unknown version.
+    Foreign,
+    /// A segment lies in quarantine and nothing is wrong with it.
+    Quarantined,
+}
+
+impl FindingKind {
+    /// The name in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SegmentHeader => "segment_header",
+            Self::Footer => "footer",
+            Self::RecordHeader => "record_header",
+            Self::Body => "body",
+            Self::Padding => "padding",
+            Self::Unreadable => "unreadable",
+            Self::Tail => "tail",
+            Self::TornTail => "torn_tail",
+            Self::Missing => "missing",
+            Self::Index => "index",
+            Self::Facts => "facts",
+            Self::SegmentCrc => "segment_crc",
+            Self::Digest => "digest",
+            Self::Chain => "chain",
+            Self::Predecessor => "predecessor",
+            Self::Cursor => "cursor",
+            Self::VaultId => "vault_id",
+            Self::Foreign => "foreign",
+            Self::Quarantined => "quarantined",
+        }
+    }
+
+    /// What it means, in one sentence.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::SegmentHeader => "the header block is damaged; the records are read without it",
+            Self::Footer => "the footer is damaged; the records are read without it",
+            Self::RecordHeader => "bytes between records are damaged; what stood there is lost",
+            Self::Body => "the bytes of a record are damaged; this record is lost",
+            Self::Padding => "bytes that must be zero are not; no record is lost",
+            Self::Unreadable => "the disk cannot read these bytes; what stood there is lost",
+            Self::Tail => "the end is damaged or cut off, and records in it were acknowledged",
+            Self::TornTail => "a crash left an incomplete end; nothing in it was acknowledged",
+            Self::Missing => "a segment is gone that not every cursor had passed",
+            Self::Index => "the index is damaged; no record is lost, seeking takes longer",
+            Self::Facts => "the footer does not describe its records: written wrongly or altered",
+            Self::SegmentCrc => "the checksum is not the footer's: altered after sealing",
+            Self::Digest => "the digest is not the footer's: altered by somebody who mended sums",
+            Self::Chain => "the chain of digests is broken: a segment was altered or exchanged",
+            Self::Predecessor => "the segment before it is not the one it was written after",
+            Self::Cursor => "the cursor is damaged; it starts at the oldest record again",
+            Self::VaultId => "the file with the vault's id is damaged; the segments tell the id",
+            Self::Foreign => "this file belongs to another vault or a later version",
+            Self::Quarantined => "set aside, but sound; `repair` brings it back",
+        }
+    }
+}
+
+/// One thing that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The segment's number, if it is about one.
+    pub segment: Option<u64>,
+    /// What kind.
+    pub kind: FindingKind,
+    /// The file.
+    pub path: PathBuf,
+    /// First byte of the range.
+    pub start: u64,
+    /// End of the range.
+    pub end: u64,
+    /// First and last seq that are lost by it.
+    pub lost: Option<(u64, u64)>,
+}
+
+impl Finding {
+    pub(crate) fn of_fault(fault: &Fault, path: PathBuf) -> Self {
+        let kind = fault.kind.into();
+        let segment = Some(fault.segment.get());
+        Self { segment, kind, path, start: fault.start, end: fault.end, lost: fault.lost }
+    }
+}
+
+impl From<FaultKind> for FindingKind {
+    fn from(kind: FaultKind) -> Self {
+        match kind {
+            FaultKind::SegmentHeader => Self::SegmentHeader,
+            FaultKind::Footer => Self::Footer,
+            FaultKind::RecordHeader => Self::RecordHeader,
+            FaultKind::Body => Self::Body,
+            FaultKind::Padding => Self::Padding,
+            FaultKind::Unreadable => Self::Unreadable,
+            FaultKind::Tail => Self::Tail,
+            FaultKind::TornTail => Self::TornTail,
+            FaultKind::Hole => Self::Missing,
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Vaults that the configuration does not name and that still hold requests: nobody delivers those.
+//!
+//! A vault is left behind when it is taken out of the configuration, renamed, or given another path.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::path::PathBuf;
+
+use gophership_vault::Survey;
+use gophership_vault::VaultError;
+use gophership_vault::is_vault;
+use tokio::sync::watch;
+
+use super::ledger::vault_dirs;
+use crate::books;
+use crate::books::Found;
+use crate::config::Config;
+use crate::control::LeftVault;
+use crate::metrics::Metrics;
+
+/// Looks for them, tells of each in the log and the metrics, and publishes the list. Does not wait.
+pub(super) fn look(
+    config: &Config,
+    before: &Config,
+    metrics: &std::sync::Arc<Metrics>,
+    list: &watch::Sender<Vec<LeftVault>>,
+) {
+    let data_dir = config.data_dir.clone();
+    let (wanted, known) = (vault_dirs(config), vault_dirs(before));
+    let (metrics, list) = (std::sync::Arc::clone(metrics), list.clone());
+    tokio::task::spawn_blocking(move || {
+        let left = find(&data_dir, &wanted, known);
+        metrics.vault_left.reset();
+        for LeftVault { dir, requests } in &left {
+            let dir = dir.display().to_string();
+            let gauge = i64::try_from(*requests).unwrap_or(i64::MAX);
+            metrics.vault_left.with_label_values(&[&dir]).set(gauge);
+            tracing::warn!(
+                %dir,
+                requests,
+                "Requests wait in a directory that is no vault of the configuration: nobody delivers them. \
+                 Put the vault back with this `path`, or send them to a backend with `gophership vault \
+                 export`, and then remove the directory."
+            );
+        }
+        list.send_replace(left);
+    });
+}
+
+/// Finds vaults with requests among those that the ledger knows, the last configuration had, or the data
+/// folder holds, and that are not wanted.
+fn find(data_dir: &Path, wanted: &[PathBuf], known: Vec<PathBuf>) -> Vec<LeftVault> {
+    let booked = match books::read(data_dir) {
+        Ok(Found::Page(_, page)) => page.vaults,
+        Ok(Found::Nothing | Found::Damaged) | Err(_) => BTreeSet::new(),
+    };
+    let inside = std::fs::read_dir(data_dir).into_iter().flatten().flatten();
+    let inside = inside.map(|entry| entry.path()).filter(|path| is_vault(path));
+    let booked = booked.into_iter().map(|name| data_dir.join(name));
+    let all = known.into_iter().chain(booked).chain(inside);
+    let same = |dir: &Path| std::fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
+    let wanted: BTreeSet<PathBuf> = wanted.iter().map(|dir| same(dir)).collect();
+    let all: BTreeSet<PathBuf> = all.filter(|dir| is_vault(dir)).map(|dir| same(&dir)).collect();
+    let mut left = Vec::new();
+    for dir in all.difference(&wanted) {
+        match undelivered(dir) {
+            Ok(0) => {}
+            Ok(requests) => left.push(LeftVault { dir: dir.clone(), requests }),
+            Err(error) => {
+                tracing::warn!(dir = %dir.display(), %error, "Cannot look into a former vault.");
+            }
+        }
+    }
+    left
+}
+
+/// Requests that some cursor has not passed; without a cursor, all.
+fn undelivered(dir: &Path) -> Result<u64, VaultError> {
+    let survey = Survey::take(dir)?;
+    let all = survey.segments.iter().map(|segment| segment.records).sum();
+    Ok(survey.cursors.iter().map(|cursor| cursor.backlog_records).max().unwrap_or(all))
+}

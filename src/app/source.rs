@@ -1,0 +1,46 @@
+//! Where the configuration comes from.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::config;
+use crate::config::Config;
+use crate::config::ConfigErrors;
+
+/// The configuration that is used when none is named.
+pub const DEFAULT_CONFIG: &str = include_str!("../../config/default.yaml");
+/// What error messages call it.
+const DEFAULT_NAME: &str = "(built-in default)";
+
+/// Where the configuration comes from.
+#[derive(Clone, Debug)]
+pub enum ConfigSource {
+    /// A file, read again at each reload.
+    File(PathBuf),
+    /// The built-in default.
+    Default,
+}
+
+impl fmt::Display for ConfigSource {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(formatter),
+            Self::Default => formatter.write_str(DEFAULT_NAME),
+        }
+    }
+}
+
+impl ConfigSource {
+    /// Loads and checks the configuration.
+    ///
+    /// # Errors
+    ///
+    /// All problems at once, each with its position.
+    pub fn load(&self) -> Result<Config, ConfigErrors> {
+        let environment = |name: &str| std::env::var(name).ok();
+        match self {
+            Self::File(path) => config::load_file(path, &environment),
+            Self::Default => config::load_text(DEFAULT_NAME, DEFAULT_CONFIG, &environment),
+        }
+    }
+}

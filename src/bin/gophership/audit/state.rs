@@ -1,0 +1,38 @@
+//! How the process stood that wrote the books.
+
+use gophership::books::Standing;
+
+use super::look::Look;
+
+/// How the process stands that wrote the last page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// It runs, and records move.
+    Moving,
+    /// It runs, and nothing moves.
+    Quiet,
+    /// It ended in order.
+    Ended,
+    /// It was killed, and none was started since.
+    Killed,
+}
+
+impl State {
+    pub(super) fn of(look: &Look) -> Self {
+        match look.page.standing {
+            Standing::Ended => Self::Ended,
+            _ if !look.is_kept => Self::Killed,
+            Standing::Quiet => Self::Quiet,
+            Standing::Moving => Self::Moving,
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Moving => "moving",
+            Self::Quiet => "quiet",
+            Self::Ended => "ended",
+            Self::Killed => "killed",
+        }
+    }
+}

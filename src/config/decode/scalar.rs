@@ -1,0 +1,46 @@
+//! A scalar, presented as the type that is wanted.
+
+use serde::de::Visitor;
+
+use crate::config::decode::failure::Fault;
+use crate::config::node::Plain;
+use crate::config::node::Scalar;
+
+/// The scalar types that a text from the environment may become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    Anything,
+    Bool,
+    Integer,
+    Float,
+    Text,
+}
+
+/// Lets the visitor see a scalar. A text that came from the environment becomes a number or
+/// boolean where one is wanted, and everything but an absent value is a text where that is wanted.
+pub(super) fn visit_scalar<'de, V: Visitor<'de>>(
+    scalar: &Scalar,
+    wanted: Wanted,
+    visitor: V,
+) -> Result<V::Value, Fault> {
+    let text = scalar.text.as_str();
+    let is_loose = scalar.template.is_some() && scalar.plain == Plain::Text;
+    let plain = match wanted {
+        Wanted::Text if scalar.plain != Plain::Null => Plain::Text,
+        Wanted::Bool if is_loose => text.parse().map_or(Plain::Text, Plain::Bool),
+        Wanted::Integer if is_loose => {
+            let signed = || text.parse().map_or(Plain::Text, Plain::Signed);
+            text.parse().map_or_else(|_| signed(), Plain::Unsigned)
+        }
+        Wanted::Float if is_loose => text.parse().map_or(Plain::Text, Plain::Float),
+        _ => scalar.plain,
+    };
+    match plain {
+        Plain::Null => visitor.visit_unit(),
+        Plain::Bool(value) => visitor.visit_bool(value),
+        Plain::Unsigned(value) => visitor.visit_u64(value),
+        Plain::Signed(value) => visitor.visit_i64(value),
+        Plain::Float(value) => visitor.visit_f64(value),
+        Plain::Text => visitor.visit_str(text),
+    }
+}

@@ -1,0 +1,91 @@
+//! Requests that are on their way while a reload leads their sinks elsewhere.
+
+use super::*;
+
+/// A source and a transform behind it, with the sinks that the transform leads to.
+struct Scene {
+    rig: Rig,
+    /// What waits in front of the transform.
+    waiting: EdgeReceiver,
+    transform: Output,
+    passed_on: Arc<Routes>,
+    /// The way from the source to the transform.
+    way: Way,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let rig = Rig::new(&[4, 4]);
+        let (sender, waiting) = edge::edge(EdgeLimits { batches: 4, bytes: 1 << 20 });
+        let passed_on = Arc::new(Routes::default());
+        let transform = Output::new(Arc::clone(&passed_on), None);
+        let reach = rig.ways[0].reach.or(rig.ways[1].reach);
+        let way = Way { target: Target::Edge(sender), reach };
+        let scene = Self { rig, waiting, transform, passed_on, way };
+        scene.put_source(vec![scene.way.clone()]);
+        scene.behind_transform(&[0, 1]);
+        scene
+    }
+
+    fn lanes(&self) -> [Lanes; 2] {
+        [0, 1].map(|idx| self.rig.ways[idx].reach)
+    }
+
+    fn put_source(&self, ways: Vec<Way>) {
+        let behind = ways.iter().fold(Lanes::NONE, |behind, way| behind.or(way.reach));
+        let vault: Arc<dyn Intake> = self.rig.shelf.clone();
+        let pivot = Some(Pivot { vault, takes_all: false, out: Lanes::NONE });
+        self.rig.routes.put(RouteTable { ways, pivot, behind, ..RouteTable::default() });
+    }
+
+    /// The transform leads to these sinks from now on.
+    fn behind_transform(&self, sinks: &[usize]) {
+        let ways: Vec<Way> = sinks.iter().map(|idx| self.rig.ways[*idx].clone()).collect();
+        let behind = ways.iter().fold(Lanes::NONE, |behind, way| behind.or(way.reach));
+        self.passed_on.put(RouteTable { ways, behind, is_backed: true, ..RouteTable::default() });
+    }
+
+    /// Sends a request that waits in front of the transform while `rewire` is put in force; returns the
+    /// answer, and for whom the vault has a copy.
+    async fn send(&mut self, rewire: impl FnOnce(&Self)) -> (Result<(), Refusal>, Vec<Lanes>) {
+        let acceptor = self.rig.acceptor(AckLevel::Delivered);
+        let accepting =
+            tokio::spawn(async move { acceptor.accept(request(), Instant::now()).await });
+        let batch = self.waiting.recv().await.unwrap();
+        rewire(self);
+        self.transform.try_send(batch).unwrap();
+        self.rig.receivers[0].try_recv().unwrap().delivered();
+        assert!(self.rig.receivers[1].try_recv().is_none(), "the transform leads there no more");
+        (accepting.await.unwrap(), self.rig.kept_for())
+    }
+}
+
+#[tokio::test]
+async fn a_sink_that_is_led_past_the_transform_gets_what_waits_in_front_of_it() {
+    let mut scene = Scene::new();
+    let [_, other] = scene.lanes();
+    let past = scene.rig.ways[1].clone();
+    let (answer, kept_for) = scene
+        .send(|scene| {
+            let way = Way { reach: scene.way.reach.without(other), ..scene.way.clone() };
+            scene.put_source(vec![way, past]);
+            scene.behind_transform(&[0]);
+        })
+        .await;
+    assert_eq!((answer, kept_for), (Ok(()), vec![other]));
+    assert_eq!(scene.rig.books(), [2, 2, 0, 2, 2, 0]);
+}
+
+#[tokio::test]
+async fn for_a_sink_that_is_gone_nothing_is_kept() {
+    let mut scene = Scene::new();
+    let [one, _] = scene.lanes();
+    let (answer, kept_for) = scene
+        .send(|scene| {
+            scene.put_source(vec![Way { reach: one, ..scene.way.clone() }]);
+            scene.behind_transform(&[0]);
+        })
+        .await;
+    assert_eq!((answer, kept_for), (Ok(()), vec![]));
+    assert_eq!(scene.rig.books(), [2, 0, 0, 2, 0, 0]);
+}

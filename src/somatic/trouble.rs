@@ -1,0 +1,116 @@
+//! Why something is out, in words: components tell it, and whoever asks for the status is told.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::sync::Weak;
+use std::time::Duration;
+use std::time::Instant;
+
+use super::reading::Place;
+
+/// Of a reason no more is kept.
+const REASON_BYTES_MAX: usize = 512;
+
+#[derive(Debug, Default)]
+struct State {
+    since: Option<Instant>,
+    reason: String,
+}
+
+type Shared = Arc<Mutex<State>>;
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What is wrong at one place, if something is; forgotten when this is dropped.
+#[derive(Debug)]
+pub struct Trouble(Shared);
+
+impl Trouble {
+    /// Tells what the last failure was.
+    pub fn tell(&self, reason: &str) {
+        let mut state = lock(&self.0);
+        if state.reason != reason {
+            let end = reason.floor_char_boundary(REASON_BYTES_MAX);
+            state.reason.clear();
+            state.reason.push_str(reason.get(..end).unwrap_or_default());
+        }
+    }
+
+    /// Tells whether it is out because of that.
+    pub fn set(&self, is_out: bool) {
+        let mut state = lock(&self.0);
+        if is_out {
+            state.since.get_or_insert_with(Instant::now);
+        } else {
+            state.since = None;
+        }
+    }
+}
+
+/// One that is out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outage {
+    /// What is out.
+    pub place: Place,
+    /// For how long.
+    pub lasts: Duration,
+    /// Why, as it was said last.
+    pub reason: String,
+}
+
+/// The troubles of all components.
+#[derive(Debug, Default)]
+pub struct Troubles(Mutex<Vec<(Place, Weak<Mutex<State>>)>>);
+
+impl Troubles {
+    /// Makes a place known, where nothing is wrong yet.
+    #[must_use]
+    pub fn register(&self, place: &str) -> Trouble {
+        let state = Shared::default();
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|(_, state)| 0 < state.strong_count());
+        all.push((place.into(), Arc::downgrade(&state)));
+        Trouble(state)
+    }
+
+    /// Everything that is out.
+    #[must_use]
+    pub fn outages(&self) -> Vec<Outage> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let outage = |(place, state): &(Place, Weak<Mutex<State>>)| {
+            let state = state.upgrade()?;
+            let state = lock(&state);
+            let lasts = state.since?.elapsed();
+            Some(Outage { place: Place::clone(place), lasts, reason: state.reason.clone() })
+        };
+        all.iter().filter_map(outage).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_out_is_told_with_what_was_said_last() {
+        let troubles = Troubles::default();
+        let (first, second) = (troubles.register("a"), troubles.register("b"));
+        first.tell("late");
+        second.tell("late");
+        assert_eq!(troubles.outages(), []);
+        second.set(true);
+        second.tell(&"\u{fc}".repeat(REASON_BYTES_MAX));
+        let outages = troubles.outages();
+        assert_eq!((outages.len(), &*outages[0].place), (1, "b"));
+        assert_eq!(outages[0].reason.len(), REASON_BYTES_MAX);
+        second.set(false);
+        first.set(true);
+        assert_eq!(&*troubles.outages()[0].place, "a");
+        drop(first);
+        assert_eq!(troubles.outages(), []);
+    }
+}

@@ -6,12 +6,12 @@
 //! downwards only.
 
 pub mod app;
-pub mod books;
 pub mod config;
 pub mod control;
 pub mod delivery;
 pub mod event;
 pub mod flow;
+pub mod ledger;
 pub mod logs;
 pub mod metrics;
 pub mod net;

@@ -127,7 +127,8 @@ impl Common {
 
     fn output(&self, sender: edge::EdgeSender) -> Output {
         let routes = Arc::new(Routes::default());
-        routes.put(RouteTable { ways: vec![Target::Edge(sender).into()], ..RouteTable::default() });
+        routes
+            .put(RouteTable { routes: vec![Target::Edge(sender).into()], ..RouteTable::default() });
         let pulse = Pulse::new(CHECK_EVERY, 850, Arc::clone(&self.alarm));
         Output::new(routes, Some(Reflex::new(Arc::clone(&self.switch), pulse)))
     }

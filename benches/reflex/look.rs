@@ -20,7 +20,7 @@ use gophership::somatic::Readings;
 use gophership::somatic::Somatic;
 use gophership::topology::FlightDir;
 use gophership::topology::RunningTopology;
-use gophership::topology::Shared;
+use gophership::topology::SharedParts;
 use gophership::topology::Zones;
 use tokio::runtime::Runtime;
 
@@ -76,9 +76,9 @@ sinks:
         let inside = runtime.enter();
         let somatic = Arc::new(Somatic::new(Policy::default()));
         let memory = Memory::new(&config.somatic.memory.limits());
-        let shared = Shared::new(somatic.watch(), Arc::clone(&memory), OnLoss::Start);
+        let shared = SharedParts::new(somatic.watch(), Arc::clone(&memory), OnLoss::Start);
         let process = MemoryBudget::new(None);
-        let sensors = app::sensors(&config, &shared.vitals, &memory, &process, &Stop::new());
+        let sensors = app::sensors(&config, &shared.gauges, &memory, &process, &Stop::new());
         let pulse = Pulse::new(1024, 850, somatic.alarm());
         let flights = FlightDir::new(dir.path().join("flight"));
         let zones = Zones::new(somatic, &shared, sensors, flights);
@@ -136,7 +136,7 @@ fn looks(zones: &Zones) {
 fn steps(zones: &Zones) {
     let mut readings = Readings::default();
     for pressure in zones.pressures() {
-        readings.push(pressure.sense, &pressure.place, pressure.permille);
+        readings.push(pressure.kind, &pressure.place, pressure.permille);
     }
     let mut controller = Controller::new(Policy::default());
     let start = Instant::now();

@@ -11,12 +11,12 @@ use std::time::Duration;
 use gophership::config;
 use gophership::config::running::OnLoss;
 use gophership::event::Batch;
-use gophership::event::Lanes;
 use gophership::event::Ledger;
 use gophership::event::Ledgers;
 use gophership::event::Provenance;
 use gophership::event::Request;
 use gophership::event::Signal;
+use gophership::event::SinkSet;
 use gophership::event::ack;
 use gophership::flow::Intake;
 use gophership::flow::Output;
@@ -31,7 +31,7 @@ use gophership::metrics::Metrics;
 use gophership::metrics::PivotCause;
 use gophership::metrics::PlacedIn;
 use gophership::somatic::Zone;
-use gophership::topology::Shared;
+use gophership::topology::SharedParts;
 use gophership_otlp::demo::demo_logs;
 use tokio::sync::watch;
 
@@ -59,8 +59,8 @@ sinks:
     let config = config::load_text("reflex.yaml", yaml, &|_| None).unwrap();
     let (_zone, zone) = watch::channel(Zone::Red);
     let (id, entry) = config.sinks.iter().next().unwrap();
-    let shared = Shared::new(zone, Arc::default(), OnLoss::default());
-    let context = Shared { ledgers, metrics, ..shared }.context(id, dir);
+    let shared = SharedParts::new(zone, Arc::default(), OnLoss::default());
+    let context = SharedParts { ledgers, metrics, ..shared }.context(id, dir);
     entry.config.build(&context).await.unwrap().intake().unwrap()
 }
 
@@ -132,7 +132,7 @@ pub(crate) fn run() {
     let (ledgers, metrics) = (Ledgers::leak(), Metrics::new());
     let vault = runtime.block_on(intake(dir.path(), ledgers, Arc::clone(&metrics)));
     let (routes, switch) = (Arc::new(Routes::default()), Arc::new(Switch::default()));
-    let pivot = Pivot { vault, takes_all: false, out: Lanes::NONE };
+    let pivot = Pivot { vault, takes_all: false, out: SinkSet::NONE };
     routes.put(RouteTable { pivot: Some(pivot), ..RouteTable::default() });
     switch.set(true);
     let common = Common { ledger: ledgers.source("otlp"), metrics, routes, switch };

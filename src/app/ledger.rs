@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::StartError;
 use super::refused;
-use crate::books::BookKeeper;
 use crate::config::Config;
 use crate::config::Resource;
 use crate::config::Site;
@@ -13,16 +12,18 @@ use crate::config::running::Vaults;
 use crate::event::Bucket;
 use crate::event::Ledgers;
 use crate::event::Signal;
+use crate::ledger::LedgerStore;
 
 /// Opens the books before any vault is opened.
 pub(super) async fn keep_books(
     config: &Config,
     ledgers: &'static Ledgers,
     vaults: &Arc<Vaults>,
-) -> Result<BookKeeper, StartError> {
+) -> Result<LedgerStore, StartError> {
     let open = Arc::clone(vaults);
     let (data_dir, dirs) = (config.data_dir.clone(), vault_dirs(config));
-    let start = move || BookKeeper::start(&data_dir, dirs, ledgers, Box::new(move || open.marks()));
+    let start =
+        move || LedgerStore::start(&data_dir, dirs, ledgers, Box::new(move || open.marks()));
     let started =
         tokio::task::spawn_blocking(start).await.unwrap_or_else(|panic| Err(panic.into()));
     let books = started.map_err(refused("start", "the thread of the ledger"))?;
@@ -31,13 +32,13 @@ pub(super) async fn keep_books(
 }
 
 /// Writes the last page.
-pub(super) async fn close_books(books: BookKeeper) {
+pub(super) async fn close_books(books: LedgerStore) {
     // A panic in it has been logged.
     let _closed = tokio::task::spawn_blocking(move || books.close()).await;
 }
 
 /// Writes a page, and no word of an end.
-pub(super) async fn leave_books(books: BookKeeper) {
+pub(super) async fn leave_books(books: LedgerStore) {
     // A panic in it has been logged.
     let _left = tokio::task::spawn_blocking(move || drop(books)).await;
 }

@@ -12,10 +12,10 @@ use gophership_vault::is_vault;
 use tokio::sync::watch;
 
 use super::ledger::vault_dirs;
-use crate::books;
-use crate::books::Found;
 use crate::config::Config;
 use crate::control::LeftVault;
+use crate::ledger;
+use crate::ledger::StoredLedger;
 use crate::metrics::Metrics;
 
 /// Looks for them, tells of each in the log and the metrics, and publishes the list. Does not wait.
@@ -50,9 +50,9 @@ pub(super) fn look(
 /// Finds vaults with requests among those that the ledger knows, the last configuration had, or the data
 /// folder holds, and that are not wanted.
 fn find(data_dir: &Path, wanted: &[PathBuf], known: Vec<PathBuf>) -> Vec<LeftVault> {
-    let booked = match books::read(data_dir) {
-        Ok(Found::Page(_, page)) => page.vaults,
-        Ok(Found::Nothing | Found::Damaged) | Err(_) => BTreeSet::new(),
+    let booked = match ledger::read(data_dir) {
+        Ok(StoredLedger::Snapshot(_, page)) => page.vaults,
+        Ok(StoredLedger::Nothing | StoredLedger::Damaged) | Err(_) => BTreeSet::new(),
     };
     let inside = std::fs::read_dir(data_dir).into_iter().flatten().flatten();
     let inside = inside.map(|entry| entry.path()).filter(|path| is_vault(path));

@@ -3,12 +3,12 @@
 mod descriptors;
 mod ledger;
 mod left_vaults;
-mod senses;
+mod sensors;
 mod signals;
 mod source;
 
 pub use ledger::vault_dirs;
-pub use senses::sensors;
+pub use sensors::sensors;
 pub use signals::Signals;
 pub use source::ConfigSource;
 pub use source::DEFAULT_CONFIG;
@@ -26,27 +26,27 @@ use std::time::Instant;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::books::BookKeeper;
 use crate::config::ComponentId;
 use crate::config::Config;
 use crate::config::ConfigErrors;
 use crate::config::running::OnLoss;
 use crate::config::running::Stop;
+use crate::control::ControlService;
 use crate::control::ControlSocket;
 use crate::control::LeftVault;
-use crate::control::Plant;
 use crate::control::Scrape;
 use crate::flow::Pulse;
+use crate::ledger::LedgerStore;
 use crate::metrics::Metrics;
 use crate::pool::Memory;
 use crate::somatic::MemoryBudget;
-use crate::somatic::Sense;
+use crate::somatic::PressureKind;
 use crate::somatic::Somatic;
 use crate::topology::ComponentOutcome;
 use crate::topology::FlightDir;
 use crate::topology::ReloadError;
 use crate::topology::RunningTopology;
-use crate::topology::Shared;
+use crate::topology::SharedParts;
 use crate::topology::Zones;
 
 /// A reload drains what it replaces for at most this long.
@@ -116,7 +116,7 @@ pub async fn serve(
 pub struct App {
     source: ConfigSource,
     topology: RunningTopology,
-    plant: Plant,
+    service: ControlService,
     config: watch::Sender<(u64, Arc<Config>)>,
     ready: Arc<AtomicBool>,
     /// What the process may use; more than that is pressure.
@@ -124,7 +124,7 @@ pub struct App {
     /// Ends the zone driver, the control socket and the scrape listener.
     stop: Stop,
     scrape: Option<ScrapeServer>,
-    books: BookKeeper,
+    books: LedgerStore,
     left_vaults: watch::Sender<Vec<LeftVault>>,
     /// How many file descriptors the process may have.
     descriptor_limit: u64,
@@ -156,12 +156,12 @@ impl App {
         let descriptor_limit = descriptors::raise();
         create_dir(&config.data_dir)?;
         let policy = config.somatic.policy();
-        let red_permille = policy.marks(Sense::Edge).red.unwrap_or(u32::MAX);
+        let red_permille = policy.marks(PressureKind::Edge).red.unwrap_or(u32::MAX);
         let somatic = Arc::new(Somatic::new(policy));
         let memory = Memory::new(&config.somatic.memory.limits());
         let (zone, figures) = (somatic.watch(), Arc::clone(&metrics));
-        let shared = Shared::with_metrics(zone, Arc::clone(&memory), on_loss, figures);
-        let Shared { ledgers, vitals, wiring, vaults, .. } = shared.clone();
+        let shared = SharedParts::with_metrics(zone, Arc::clone(&memory), on_loss, figures);
+        let SharedParts { ledgers, gauges, wiring, vaults, .. } = shared.clone();
         let pulse = Pulse::new(config.somatic.check_every.get(), red_permille, somatic.alarm());
         let topology = RunningTopology::empty(shared, pulse);
         let control_path = config.control_socket();
@@ -172,12 +172,12 @@ impl App {
         let flights = FlightDir::new(config.data_dir.join("flight"));
         let stop = Stop::new();
         let process_memory = MemoryBudget::new(None);
-        let sensors = sensors(&config, &vitals, &memory, &process_memory, &stop);
+        let sensors = sensors(&config, &gauges, &memory, &process_memory, &stop);
         let zones = Zones::new(Arc::clone(&somatic), topology.shared(), sensors, flights);
         let (sender, news) = watch::channel((0, Arc::clone(topology.config())));
         let (left_vaults, left) = watch::channel(Vec::new());
         let started = Instant::now();
-        let plant = Plant {
+        let service = ControlService {
             started,
             config: news,
             zones: zones.clone(),
@@ -192,7 +192,7 @@ impl App {
         let mut app = Self {
             source,
             topology,
-            plant,
+            service,
             config: sender,
             ready,
             process_memory,
@@ -207,8 +207,8 @@ impl App {
             return Err(error);
         }
         zones.drive(app.stop.clone()).map_err(refused("start", "the thread of the zone"))?;
-        tokio::spawn(Arc::clone(&app.plant.memory).tend(app.stop.clone()));
-        tokio::spawn(control.serve(app.plant.clone(), app.stop.clone()));
+        tokio::spawn(Arc::clone(&app.service.memory).tend(app.stop.clone()));
+        tokio::spawn(control.serve(app.service.clone(), app.stop.clone()));
         app.ready.store(true, Ordering::Release);
         Ok(app)
     }
@@ -237,12 +237,12 @@ impl App {
     pub async fn reload(&mut self) {
         match self.try_reload().await {
             Ok(outcomes) => {
-                self.plant.metrics.reloads.with_label_values(&["ok"]).inc();
+                self.service.metrics.reloads.with_label_values(&["ok"]).inc();
                 log_outcomes(&outcomes);
                 tracing::info!("Configuration is reloaded.");
             }
             Err(error) => {
-                self.plant.metrics.reloads.with_label_values(&["failed"]).inc();
+                self.service.metrics.reloads.with_label_values(&["failed"]).inc();
                 tracing::error!(
                     "Configuration is not reloaded; the old one stays in force. {error}"
                 );
@@ -266,14 +266,14 @@ impl App {
         let before = Arc::clone(self.topology.config());
         let reload = self.topology.reload(Arc::clone(&config), grace);
         let report = reload.await.map_err(Box::new)?;
-        left_vaults::look(&config, &before, &self.plant.metrics, &self.left_vaults);
+        left_vaults::look(&config, &before, &self.service.metrics, &self.left_vaults);
         warn_of_unread_vaults(&config);
         let connections = self.topology.shared().listeners.descriptors();
         descriptors::share_out(&connections, self.descriptor_limit, &config);
         for warning in &config.warnings {
             tracing::warn!(option = %warning.path, "Configuration is allowed, but: {}", warning.problem);
         }
-        self.plant.zones.configure(&config.somatic);
+        self.service.zones.configure(&config.somatic);
         self.process_memory.set(Some(config.memory_bytes_max()));
         let listen = config.metrics.listen;
         self.config.send_modify(|(generation, current)| {
@@ -317,7 +317,7 @@ impl App {
         let next = wanted.zip(bound).map(|(configured, scrape)| {
             let stop = Stop::new();
             let ready = Arc::clone(&self.ready);
-            let task = tokio::spawn(scrape.serve(self.plant.clone(), ready, stop.clone()));
+            let task = tokio::spawn(scrape.serve(self.service.clone(), ready, stop.clone()));
             ScrapeServer { configured, stop, task }
         });
         if let Some(old) = std::mem::replace(&mut self.scrape, next) {
@@ -350,7 +350,7 @@ impl App {
         {
             tracing::warn!("The ledger could not be closed in time: its disk does not answer.");
         }
-        ledger::log_ledger(self.plant.ledgers);
+        ledger::log_ledger(self.service.ledgers);
     }
 }
 

@@ -10,8 +10,8 @@ use std::time::Instant;
 use crate::config::running::Stop;
 use crate::metrics::ListenerMetrics;
 use crate::net::Activity;
-use crate::net::Slot;
-use crate::net::Slots;
+use crate::net::ConnectionSlot;
+use crate::net::ConnectionSlots;
 
 /// After a listener has failed to accept, wait this long.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
@@ -24,7 +24,7 @@ const WARN_EVERY: Duration = Duration::from_secs(10);
 pub struct Connections {
     listener: String,
     limit: usize,
-    slots: Arc<Slots>,
+    slots: Arc<ConnectionSlots>,
     /// A connection that finds no slot in this time is closed.
     wait_max: Duration,
     metrics: ListenerMetrics,
@@ -34,7 +34,7 @@ pub struct Connections {
 /// A connection that has its slot.
 #[derive(Debug)]
 pub struct Admitted {
-    slot: Slot,
+    slot: ConnectionSlot,
     metrics: ListenerMetrics,
     cause: &'static str,
 }
@@ -45,7 +45,7 @@ impl Connections {
     pub fn new(
         listener: String,
         limit: usize,
-        slots: Arc<Slots>,
+        slots: Arc<ConnectionSlots>,
         wait_max: Duration,
         metrics: ListenerMetrics,
     ) -> Arc<Self> {
@@ -92,7 +92,7 @@ impl Connections {
         Some(Admitted { slot, metrics: self.metrics.clone(), cause: "ended" })
     }
 
-    async fn wait(&self) -> Option<Slot> {
+    async fn wait(&self) -> Option<ConnectionSlot> {
         let _waiting = Waiting::begin(&self.metrics);
         if self.may_warn() {
             let (listener, open, limit) = (self.listener.as_str(), self.slots.len(), self.limit);

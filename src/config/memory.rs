@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use crate::config::component::OptionProblem;
-use crate::pool::Limits;
+use crate::pool::MemoryLimits;
 
 /// Below this the smallest staging area and one ordinary request do not fit beside each other.
 const BUDGET_BYTES_MIN: u64 = 16 << 20;
@@ -75,13 +75,13 @@ impl MemoryShares {
 impl MemoryConfig {
     /// Returns the shares in bytes.
     #[must_use]
-    pub fn limits(&self) -> Limits {
+    pub fn limits(&self) -> MemoryLimits {
         let part = |share: Share| {
             let bytes = u128::from(self.budget.bytes()) * u128::from(share.permille()) / 1000;
             u64::try_from(bytes).unwrap_or(u64::MAX)
         };
         let MemoryShares { ingest, edges, processing, vault, replay } = self.shares;
-        Limits {
+        MemoryLimits {
             ingest: part(ingest),
             edges: part(edges),
             processing: part(processing),

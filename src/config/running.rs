@@ -19,23 +19,23 @@ use gophership_vault::SeqSet;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::books::Mark;
 use crate::config::ComponentId;
 use crate::config::SinkCursors;
 use crate::event::Batch;
-use crate::event::LaneTable;
-use crate::event::Lanes;
 use crate::event::Ledgers;
+use crate::event::SinkSet;
+use crate::event::SinkTable;
 use crate::flow::EdgeReceiver;
 use crate::flow::Intake;
-use crate::flow::Outlook;
 use crate::flow::Output;
+use crate::flow::TopologyView;
+use crate::ledger::VaultMark;
 use crate::metrics::Metrics;
 use crate::net::Descriptors;
 use crate::pool::Memory;
 use crate::somatic::Brake;
+use crate::somatic::Gauges;
 use crate::somatic::Governor;
-use crate::somatic::Vitals;
 use crate::somatic::ZoneWatch;
 
 pub use crate::config::component_error::BuildError;
@@ -52,19 +52,19 @@ pub struct Context {
     /// Where records are accounted for.
     pub ledgers: &'static Ledgers,
     /// Which sink has which lane.
-    pub lanes: Arc<LaneTable>,
+    pub sink_set: Arc<SinkTable>,
     /// Where figures are kept.
     pub metrics: Arc<Metrics>,
     /// The pressure zone.
     pub zone: ZoneWatch,
     /// Where it tells how it is, for the controller.
-    pub vitals: Arc<Vitals>,
+    pub gauges: Arc<Gauges>,
     /// How much background work may be done.
     pub governor: Arc<Governor>,
     /// How long answers wait.
     pub brake: Arc<Brake>,
     /// The pipeline behind it.
-    pub outlook: Arc<dyn Outlook>,
+    pub topology: Arc<dyn TopologyView>,
     /// The vaults of this process.
     pub vaults: Arc<Vaults>,
     /// The listening sockets of this process.
@@ -129,7 +129,7 @@ pub trait Transform: Send {
     fn share_out(
         &mut self,
         batch: Batch,
-        _reach: &[Lanes],
+        _reach: &[SinkSet],
         parts: &mut Vec<(usize, Batch)>,
         room: usize,
     ) -> Result<(), Batch> {
@@ -220,7 +220,7 @@ pub struct Vaults {
 struct VaultsState {
     open: BTreeMap<ComponentId, VaultHandle>,
     /// What each vault told when it was closed, by its directory.
-    last_words: BTreeMap<PathBuf, Mark>,
+    last_words: BTreeMap<PathBuf, VaultMark>,
     /// What was in a directory when it was first opened.
     inherited: BTreeMap<PathBuf, Arc<Inherited>>,
     /// What the process before knew of a directory.
@@ -258,13 +258,13 @@ impl Vaults {
     /// What each vault tells that was open in this process, by its directory; one that is closed told its
     /// last word before.
     #[must_use]
-    pub fn marks(&self) -> BTreeMap<PathBuf, Mark> {
+    pub fn marks(&self) -> BTreeMap<PathBuf, VaultMark> {
         let state = self.lock();
         let logs: Vec<Arc<Log>> =
             state.open.values().map(|handle| Arc::clone(&handle.log)).collect();
         let mut marks = state.last_words.clone();
         drop(state);
-        marks.extend(logs.iter().map(|log| (log.dir().to_path_buf(), Mark::of(log))));
+        marks.extend(logs.iter().map(|log| (log.dir().to_path_buf(), VaultMark::of(log))));
         marks
     }
 
@@ -297,7 +297,7 @@ impl Vaults {
 
     /// Notes what a vault tells that is closed.
     pub fn last_word(&self, log: &Log) {
-        self.lock().last_words.insert(log.dir().to_path_buf(), Mark::of(log));
+        self.lock().last_words.insert(log.dir().to_path_buf(), VaultMark::of(log));
     }
 
     /// Finds a vault.

@@ -14,7 +14,7 @@ use crate::config::component::OptionProblem;
 use crate::config::memory::MemoryConfig;
 use crate::somatic::Marks;
 use crate::somatic::Policy;
-use crate::somatic::Sense;
+use crate::somatic::PressureKind;
 
 /// When pressure turns the zone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -27,7 +27,7 @@ pub struct SomaticConfig {
     /// The pressures at which the zone changes.
     pub watermarks: Watermarks,
     /// Other watermarks for single signals; what is not named here has its default.
-    pub signals: BTreeMap<Sense, SignalMarks>,
+    pub thresholds: BTreeMap<PressureKind, Thresholds>,
     /// How long the pressure must stay below `recover` before the zone falls by one.
     pub dwell: HumanDuration,
     /// How much memory requests may use.
@@ -44,7 +44,7 @@ impl Default for SomaticConfig {
             mode: SomaticMode::Act,
             check_every: NonZeroU32::new(1024).unwrap_or(NonZeroU32::MIN),
             watermarks: Watermarks::default(),
-            signals: BTreeMap::new(),
+            thresholds: BTreeMap::new(),
             dwell: HumanDuration::seconds(2),
             memory: MemoryConfig::default(),
             slow_answers: SlowAnswers::default(),
@@ -131,15 +131,15 @@ impl Default for Watermarks {
 
 impl Watermarks {
     /// Those of the edges.
-    const fn edge(self) -> SignalMarks {
-        SignalMarks { yellow: Some(self.yellow), red: Some(self.red), recover: self.recover }
+    const fn edge(self) -> Thresholds {
+        Thresholds { yellow: Some(self.yellow), red: Some(self.red), recover: self.recover }
     }
 }
 
 /// The watermarks of one signal. With neither `yellow` nor `red` it is shown and decides nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct SignalMarks {
+pub struct Thresholds {
     /// From here on the zone is yellow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub yellow: Option<Share>,
@@ -151,7 +151,7 @@ pub struct SignalMarks {
     pub recover: Share,
 }
 
-impl SignalMarks {
+impl Thresholds {
     fn marks(self) -> Marks {
         Marks::new(self.yellow.map(permille), self.red.map(permille), permille(self.recover))
     }
@@ -179,12 +179,15 @@ impl SomaticConfig {
             is_observing: self.mode == SomaticMode::Observe,
             ..Policy::default()
         };
-        policy.set(Sense::Edge, self.watermarks.edge().marks());
+        policy.set(PressureKind::Edge, self.watermarks.edge().marks());
         // A vault counts as calm a little below its mark, so that the zone does not flap around it.
         let vault = permille(self.watermarks.vault);
-        policy.set(Sense::Vault, Marks::new(Some(vault), None, vault.saturating_sub(VAULT_SLACK)));
-        for (signal, marks) in &self.signals {
-            policy.set(*signal, marks.marks());
+        policy.set(
+            PressureKind::Vault,
+            Marks::new(Some(vault), None, vault.saturating_sub(VAULT_SLACK)),
+        );
+        for (kind, marks) in &self.thresholds {
+            policy.set(*kind, marks.marks());
         }
         policy
     }
@@ -201,15 +204,15 @@ impl SomaticConfig {
             let message = "must be at least 1s, or 0s to watch nothing";
             problems.push(OptionProblem::new("somatic.watchdog.after", message));
         }
-        let mut check = |place: &str, marks: SignalMarks| {
+        let mut check = |place: &str, marks: Thresholds| {
             for ((lower, low), (upper, high)) in marks.disorders() {
                 let message = format!("{lower} ({low}) must be lower than {upper} ({high})");
                 problems.push(OptionProblem::new(format!("somatic.{place}.{lower}"), message));
             }
         };
         check("watermarks", self.watermarks.edge());
-        for (signal, marks) in &self.signals {
-            check(&format!("signals.{signal}"), *marks);
+        for (kind, marks) in &self.thresholds {
+            check(&format!("thresholds.{kind}"), *marks);
         }
         problems
     }
@@ -232,12 +235,12 @@ mod tests {
 
     #[test]
     fn every_signal_has_the_name_of_its_sense() {
-        for sense in Sense::ALL {
-            let signal = serde_json::from_value::<Sense>(sense.name().into());
+        for kind in PressureKind::ALL {
+            let signal = serde_json::from_value::<PressureKind>(kind.name().into());
             // These two are configured by `watermarks`.
-            let is_elsewhere = matches!(sense, Sense::Edge | Sense::Vault);
-            assert_eq!(signal.is_err(), is_elsewhere, "{sense}");
-            assert!(signal.is_ok_and(|signal| signal == sense) || is_elsewhere);
+            let is_elsewhere = matches!(kind, PressureKind::Edge | PressureKind::Vault);
+            assert_eq!(signal.is_err(), is_elsewhere, "{kind}");
+            assert!(signal.is_ok_and(|signal| signal == kind) || is_elsewhere);
         }
     }
 

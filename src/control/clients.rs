@@ -13,8 +13,8 @@ use crate::config::running::Stop;
 use crate::metrics::Metrics;
 use crate::net::Activity;
 use crate::net::Connection;
+use crate::net::ConnectionSlots;
 use crate::net::Served;
-use crate::net::Slots;
 use crate::net::Tending;
 use crate::net::Timeouts;
 use crate::net::Watched;
@@ -35,7 +35,7 @@ const TIMEOUTS: Timeouts = Timeouts {
 
 /// Admits the clients of one listener, which `metrics` call so.
 pub(super) fn connections(listener: &str, metrics: &Metrics) -> Arc<Connections> {
-    let slots = Slots::new(CONNECTIONS_MAX, None);
+    let slots = ConnectionSlots::new(CONNECTIONS_MAX, None);
     let figures = metrics.listener(listener);
     Connections::new(listener.to_owned(), CONNECTIONS_MAX, slots, TIMEOUTS.handshake, figures)
 }

@@ -8,6 +8,6 @@ mod service;
 mod socket;
 
 pub use scrape::Scrape;
+pub use service::ControlService;
 pub use service::LeftVault;
-pub use service::Plant;
 pub use socket::ControlSocket;

@@ -25,9 +25,9 @@ use hyper_util::rt::TokioTimer;
 use tokio::net::TcpListener;
 
 use super::clients;
-use super::service::Plant;
+use super::service::ControlService;
 use crate::config::running::Stop;
-use crate::net::Plain;
+use crate::net::PlainConnection;
 
 /// The listener for metrics and health.
 pub struct Scrape {
@@ -54,8 +54,8 @@ impl Scrape {
     }
 
     /// Answers until stopped; `ready` is what `/readyz` says.
-    pub async fn serve(self, plant: Plant, ready: Arc<AtomicBool>, stop: Stop) {
-        let connections = clients::connections("metrics", &plant.metrics);
+    pub async fn serve(self, service: ControlService, ready: Arc<AtomicBool>, stop: Stop) {
+        let connections = clients::connections("metrics", &service.metrics);
         while let Some((stream, _peer)) = connections.accept(|| self.listener.accept(), &stop).await
         {
             let admitted = tokio::select! {
@@ -63,11 +63,11 @@ impl Scrape {
                 () = stop.cancelled() => return,
             };
             let Some(admitted) = admitted else { continue };
-            let (plant, ready, stop) = (plant.clone(), Arc::clone(&ready), stop.clone());
+            let (service, ready, stop) = (service.clone(), Arc::clone(&ready), stop.clone());
             tokio::spawn(async move {
                 let activity = Arc::clone(admitted.activity());
                 let service = service_fn(|request| {
-                    let answer = answer(&plant, &ready, &request);
+                    let answer = answer(&service, &ready, &request);
                     clients::counted(&activity, std::future::ready(Ok::<_, Infallible>(answer)))
                 });
                 let connect = |stream| {
@@ -75,7 +75,7 @@ impl Scrape {
                         .timer(TokioTimer::new())
                         .header_read_timeout(None)
                         .serve_connection(TokioIo::new(stream), service);
-                    Plain::new(connection, http1::Connection::graceful_shutdown)
+                    PlainConnection::new(connection, http1::Connection::graceful_shutdown)
                 };
                 clients::serve(stream, admitted, connect, stop).await;
             });
@@ -83,7 +83,11 @@ impl Scrape {
     }
 }
 
-fn answer(plant: &Plant, ready: &AtomicBool, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+fn answer(
+    service: &ControlService,
+    ready: &AtomicBool,
+    request: &Request<Incoming>,
+) -> Response<Full<Bytes>> {
     if request.version() == Version::HTTP_11 && !request.headers().contains_key(HOST) {
         return text(StatusCode::BAD_REQUEST, "HTTP/1.1 needs a Host header\n".to_owned());
     }
@@ -91,19 +95,19 @@ fn answer(plant: &Plant, ready: &AtomicBool, request: &Request<Incoming>) -> Res
         return text(StatusCode::METHOD_NOT_ALLOWED, "use GET\n".to_owned());
     }
     match request.uri().path() {
-        "/metrics" => match plant.render_metrics() {
+        "/metrics" => match service.render_metrics() {
             Ok(metrics) => text(StatusCode::OK, metrics),
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
         },
         "/healthz" => text(StatusCode::OK, "alive\n".to_owned()),
-        "/readyz" if ready.load(Ordering::Acquire) && plant.zones.is_intake_stuck() => {
-            let stalls = plant.zones.stalls();
+        "/readyz" if ready.load(Ordering::Acquire) && service.zones.is_intake_stuck() => {
+            let stalls = service.zones.stalls();
             let lines: Vec<String> = stalls.iter().map(ToString::to_string).collect();
             let body = format!("nothing moves\n{}\n", lines.join("\n"));
             text(StatusCode::SERVICE_UNAVAILABLE, body)
         }
         "/readyz" if ready.load(Ordering::Acquire) => {
-            text(StatusCode::OK, format!("ready, zone {}\n", plant.zones.report().zone))
+            text(StatusCode::OK, format!("ready, zone {}\n", service.zones.report().zone))
         }
         "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "starting or stopping\n".to_owned()),
         _ => text(StatusCode::NOT_FOUND, "try /metrics, /healthz or /readyz\n".to_owned()),

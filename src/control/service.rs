@@ -16,15 +16,15 @@ use crate::config::Config;
 use crate::event::Bucket;
 use crate::event::Ledgers;
 use crate::event::Signal;
-use crate::event::Taking;
+use crate::event::SinkBucket;
 use crate::metrics::Metrics;
 use crate::pool::Memory;
-use crate::somatic::Lease;
-use crate::somatic::Outage;
+use crate::somatic::BackendOutage;
 use crate::somatic::OverrideCommand;
 use crate::somatic::Pressure;
 use crate::somatic::Stall;
 use crate::somatic::Zone;
+use crate::somatic::ZoneHold;
 use crate::topology::Wiring;
 use crate::topology::Zones;
 
@@ -33,7 +33,7 @@ const REASON_LEN_MAX: usize = 1024;
 
 /// What is running, as the management plane sees it.
 #[derive(Clone)]
-pub struct Plant {
+pub struct ControlService {
     /// Since when.
     pub started: Instant,
     /// The configuration in force, and how many there have been.
@@ -61,7 +61,7 @@ pub struct LeftVault {
     pub requests: u64,
 }
 
-impl Plant {
+impl ControlService {
     /// Returns what the process is doing now.
     #[must_use]
     pub fn status(&self) -> proto::StatusResponse {
@@ -112,7 +112,7 @@ impl Plant {
     }
 
     fn outages(&self) -> Vec<proto::Outage> {
-        let wire = |outage: Outage| proto::Outage {
+        let wire = |outage: BackendOutage| proto::Outage {
             place: outage.place.to_string(),
             seconds: outage.lasts.as_secs(),
             reason: outage.reason,
@@ -122,7 +122,7 @@ impl Plant {
 
     fn pressures(&self) -> Vec<proto::Pressure> {
         let wire = |pressure: Pressure| proto::Pressure {
-            sense: pressure.sense.name().to_owned(),
+            kind: pressure.kind.name().to_owned(),
             place: pressure.place.to_string(),
             permille: pressure.permille,
         };
@@ -185,12 +185,12 @@ impl Plant {
 
     /// Hands on what is booked for each sink, line by line, and what it has now.
     fn each_sink_line(&self, mut take: impl FnMut(&str, Signal, &'static str, i64)) {
-        for (id, takings) in self.ledgers.sinks() {
-            for (signal, taking) in pairs(&Taking::ALL) {
-                take(id, signal, taking.name(), takings.count(signal, taking));
+        for (id, sink_ledger) in self.ledgers.sinks() {
+            for (signal, bucket) in pairs(&SinkBucket::ALL) {
+                take(id, signal, bucket.name(), sink_ledger.count(signal, bucket));
             }
             for signal in Signal::ALL {
-                take(id, signal, Bucket::InFlight.name(), takings.in_flight(signal));
+                take(id, signal, Bucket::InFlight.name(), sink_ledger.in_flight(signal));
             }
         }
     }
@@ -233,8 +233,8 @@ impl Plant {
             of_sink.with_label_values(&[id, signal.name(), line]).set(records);
         });
         self.metrics.somatic.pressure.reset();
-        for Pressure { sense, place, permille } in self.zones.pressures() {
-            let gauge = self.metrics.somatic.pressure.with_label_values(&[sense.name(), &*place]);
+        for Pressure { kind, place, permille } in self.zones.pressures() {
+            let gauge = self.metrics.somatic.pressure.with_label_values(&[kind.name(), &*place]);
             gauge.set(permille.into());
         }
         self.metrics.somatic.background.set(self.zones.background_millionths().into());
@@ -274,7 +274,7 @@ fn row(rows: &mut Vec<proto::LedgerRow>, id: &str, signal: Signal, line: &str, r
 }
 
 #[tonic::async_trait]
-impl Control for Plant {
+impl Control for ControlService {
     async fn status(
         &self,
         _request: Request<proto::StatusRequest>,
@@ -315,7 +315,7 @@ impl Control for Plant {
     }
 }
 
-fn seconds_left(lease: &Lease) -> Option<u64> {
+fn seconds_left(lease: &ZoneHold) -> Option<u64> {
     lease.until.map(|until| until.saturating_duration_since(Instant::now()).as_secs())
 }
 

@@ -19,10 +19,10 @@ use tokio::net::UnixListener;
 use tokio::net::UnixStream;
 
 use super::clients;
-use super::service::Plant;
+use super::service::ControlService;
 use crate::config::connections::Admitted;
 use crate::config::running::Stop;
-use crate::net::Plain;
+use crate::net::PlainConnection;
 
 /// The listening socket; its file is removed when it is dropped.
 pub struct ControlSocket {
@@ -55,8 +55,8 @@ impl ControlSocket {
     }
 
     /// Answers until stopped.
-    pub async fn serve(self, plant: Plant, stop: Stop) {
-        let connections = clients::connections("control", &plant.metrics);
+    pub async fn serve(self, service: ControlService, stop: Stop) {
+        let connections = clients::connections("control", &service.metrics);
         while let Some((stream, _)) = connections.accept(|| self.listener.accept(), &stop).await {
             if !is_allowed(&stream) {
                 continue;
@@ -66,7 +66,7 @@ impl ControlSocket {
                 () = stop.cancelled() => return,
             };
             if let Some(admitted) = admitted {
-                tokio::spawn(answer(stream, admitted, plant.clone(), stop.clone()));
+                tokio::spawn(answer(stream, admitted, service.clone(), stop.clone()));
             }
         }
     }
@@ -95,16 +95,16 @@ fn is_allowed(stream: &UnixStream) -> bool {
     }
 }
 
-async fn answer(stream: UnixStream, admitted: Admitted, plant: Plant, stop: Stop) {
+async fn answer(stream: UnixStream, admitted: Admitted, service: ControlService, stop: Stop) {
     let activity = Arc::clone(admitted.activity());
-    let control = TowerToHyperService::new(ControlServer::new(plant));
+    let control = TowerToHyperService::new(ControlServer::new(service));
     let service = service_fn(move |request| {
         clients::counted(&activity, hyper::service::Service::call(&control, request))
     });
     let builder = Builder::new(TokioExecutor::new()).http2_only();
     let connect = |stream| {
         let connection = builder.serve_connection(TokioIo::new(stream), service);
-        Plain::new(connection, auto::Connection::graceful_shutdown)
+        PlainConnection::new(connection, auto::Connection::graceful_shutdown)
     };
     clients::serve(stream, admitted, connect, stop).await;
 }

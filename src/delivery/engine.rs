@@ -1,6 +1,5 @@
 //! Sees requests through: attempt, answer, backoff, until a backend has them or the vault took over.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
@@ -13,53 +12,46 @@ use tokio_util::sync::CancellationToken;
 
 use super::answer::Answer;
 use super::backoff::Backoff;
+use super::batch_group::BatchGroup;
+use super::batch_group::CLAIM_CHECK;
 use super::concurrency::Limit;
-use super::fleet::Fleet;
-use super::fleet::Lease;
+use super::endpoint_set::EndpointSet;
+use super::endpoint_set::Lease;
 use super::gather::Gatherer;
 use super::health::Health;
 use super::hints::Hints;
 use super::hints::PutOff;
-use super::hopeless::FirstTries;
-use super::hopeless::No;
-use super::hopeless::Tries;
 use super::limits::Limits;
-use super::parcel::CLAIM_CHECK;
-use super::parcel::Parcel;
+use super::poison_detector::FirstTries;
+use super::poison_detector::No;
+use super::poison_detector::PoisonDetector;
 use super::resting::Resting;
 use super::slots::Tried;
+use super::transport::Transport;
 use super::warner::Warner;
-use crate::event::Batch;
 use crate::event::Origin;
 use crate::flow::EdgeReceiver;
 use crate::metrics::DeliveryMetrics;
 use crate::metrics::Metrics;
 use crate::metrics::SinkMetrics;
 use crate::somatic::Counted;
-use crate::somatic::Part;
-use crate::somatic::Vitals;
+use crate::somatic::Gauges;
+use crate::somatic::WorkKind;
 
 /// How often averages are looked at for their age.
 const AGE_EVERY: Duration = Duration::from_secs(1);
 /// What its batches do until they are delivered.
 const WAITS: &str = "batches wait for the backend's answer";
 
-/// Makes requests, sends them, and judges what is answered: all of a protocol that the engine needs.
-pub trait Courier: Send + Sync + 'static {
-    /// Sends batches of one signal to an endpoint, in one request, once. Dropped half-way it gives
-    /// the request up; the backend may have it.
-    fn send(&self, endpoint_idx: usize, batches: &[Batch]) -> impl Future<Output = Answer> + Send;
-}
-
 /// The delivery engine of one sink.
 pub struct Engine<C>(Arc<Shared<C>>);
 
 /// What every delivery shares.
 struct Shared<C> {
-    courier: C,
+    transport: C,
     limits: Limits,
     limit: Limit,
-    fleet: Fleet,
+    endpoints: EndpointSet,
     health: Health,
     firsts: FirstTries,
     hints: Hints,
@@ -73,27 +65,33 @@ struct Shared<C> {
     warner: Warner,
 }
 
-impl<C: Courier> Engine<C> {
+impl<C: Transport> Engine<C> {
     /// Makes the engine of a sink.
     ///
     /// # Panics
     ///
     /// With no endpoint or too many.
     #[must_use]
-    pub fn new(sink: &str, courier: C, limits: Limits, vitals: &Vitals, metrics: &Metrics) -> Self {
+    pub fn new(
+        sink: &str,
+        transport: C,
+        limits: Limits,
+        gauges: &Gauges,
+        metrics: &Metrics,
+    ) -> Self {
         let Limits { endpoints, balance, retry_min, .. } = &limits;
         let shared = Shared {
-            courier,
+            transport,
             limit: Limit::new(limits.concurrency, Instant::now()),
-            fleet: Fleet::new(sink, endpoints, *balance, *retry_min, vitals, metrics),
-            health: Health::new(vitals, sink),
+            endpoints: EndpointSet::new(sink, endpoints, *balance, *retry_min, gauges, metrics),
+            health: Health::new(gauges, sink),
             firsts: FirstTries::default(),
             hints: Hints::default(),
             resting: Resting::default(),
             metrics: metrics.sink(sink),
             shown: metrics.delivery(sink),
             is_closing: AtomicBool::new(false),
-            tally: vitals.duties.count(sink, WAITS, Part::Inside),
+            tally: gauges.work_probes.count(sink, WAITS, WorkKind::Inside),
             warner: Warner::of(sink),
             limits,
         };
@@ -122,7 +120,7 @@ impl<C: Courier> Engine<C> {
             let has_room = deliveries.len() < limit + self.0.resting.count()
                 && in_flight_bytes < self.0.limits.in_flight_bytes;
             has_waited |= !has_room;
-            if !has_room && is_replayed_to && self.0.fleet.is_away() {
+            if !has_room && is_replayed_to && self.0.endpoints.is_away() {
                 // What is replayed has places, and waits for the backend; a sender must not.
                 gatherer.pass_by(&mut input);
             }
@@ -138,15 +136,15 @@ impl<C: Courier> Engine<C> {
                         in_flight_bytes = 0;
                     }
                 }
-                parcel = gatherer.next(&mut input, has_waited), if is_open && has_room => match parcel {
-                    Some(parcel) => {
+                group = gatherer.next(&mut input, has_waited), if is_open && has_room => match group {
+                    Some(group) => {
                         has_waited = false;
-                        is_replayed_to |= parcel.is_from(Origin::Vault);
-                        let bytes = parcel.cost_bytes();
+                        is_replayed_to |= group.is_from(Origin::Vault);
+                        let bytes = group.cost_bytes();
                         in_flight_bytes += bytes;
                         let shared = Arc::clone(&self.0);
                         deliveries.spawn(async move {
-                            shared.deliver(parcel).await;
+                            shared.deliver(group).await;
                             bytes
                         });
                     }
@@ -158,62 +156,62 @@ impl<C: Courier> Engine<C> {
     }
 }
 
-impl<C: Courier> Shared<C> {
+impl<C: Transport> Shared<C> {
     /// Settles every batch of a parcel.
-    async fn deliver(&self, parcel: Parcel) {
+    async fn deliver(&self, group: BatchGroup) {
         let _under_way = self.tally.begin();
-        let _present = self.fleet.enter(parcel.is_backed());
-        let mut open = vec![parcel];
-        while let Some(parcel) = open.pop() {
+        let _present = self.endpoints.enter(group.is_backed());
+        let mut open = vec![group];
+        while let Some(group) = open.pop() {
             // One that is refused for good takes no other with it.
-            open.extend(self.see_through(parcel).await);
+            open.extend(self.see_through(group).await);
         }
     }
 
     /// Settles a parcel, or returns what is to be sent by itself.
-    async fn see_through(&self, mut parcel: Parcel) -> Vec<Parcel> {
+    async fn see_through(&self, mut group: BatchGroup) -> Vec<BatchGroup> {
         let mut backoff = Backoff::new(self.limits.retry_min, self.limits.retry_max);
-        let Some(first) = parcel.batches().first() else { return Vec::new() };
-        let mut tries = Tries::new(first.signal());
-        self.heed(&parcel).await;
-        while parcel.sift() && !self.gives_back(&parcel) {
-            match self.round(&mut parcel, tries.is_first()).await {
+        let Some(first) = group.batches().first() else { return Vec::new() };
+        let mut tries = PoisonDetector::new(first.signal());
+        self.heed(&group).await;
+        while group.sift() && !self.gives_back(&group) {
+            match self.round(&mut group, tries.is_first()).await {
                 // The vault has taken it over, or is there to do so.
                 None => {
-                    parcel.leave_to_vault();
+                    group.leave_to_vault();
                 }
                 Some(Answer::Delivered { rejected, message }) => {
                     tries.answered(&self.firsts);
-                    self.delivered(parcel, rejected, &message);
+                    self.delivered(group, rejected, &message);
                     return Vec::new();
                 }
                 Some(Answer::Rejected { reason }) => {
                     tries.answered(&self.firsts);
-                    return self.refused(parcel, "Backend refused a request for good.", &reason);
+                    return self.refused(group, "Backend refused a request for good.", &reason);
                 }
                 Some(Answer::Retry { after, reason }) => {
                     let has_hint = after.is_some_and(|after| !after.is_zero());
                     let give_up_after = self.limits.give_up_after;
                     let no = No::Later { has_hint, give_up_after };
                     if tries.put_off(&self.firsts, no, Instant::now())
-                        && parcel.is_from(Origin::Vault)
+                        && group.is_from(Origin::Vault)
                     {
                         let what = "Backend never takes a request, and takes others.";
-                        return self.refused(parcel, what, &reason);
+                        return self.refused(group, what, &reason);
                     }
                     self.hints.note(after, Instant::now());
-                    if self.stays(&mut parcel, &mut backoff) {
+                    if self.stays(&mut group, &mut backoff) {
                         let pause = backoff.pause(after, fastrand::f64());
-                        self.wait(&parcel, pause).await;
+                        self.wait(&group, pause).await;
                     }
                 }
                 Some(Answer::Denied { reason }) => {
                     if tries.put_off(&self.firsts, No::Denied, Instant::now()) {
                         let what = "Backend denies a request, and takes others.";
-                        return self.refused(parcel, what, &reason);
+                        return self.refused(group, what, &reason);
                     }
-                    if self.stays(&mut parcel, &mut backoff) {
-                        self.rest(&parcel, backoff.pause(None, fastrand::f64())).await;
+                    if self.stays(&mut group, &mut backoff) {
+                        self.rest(&group, backoff.pause(None, fastrand::f64())).await;
                     }
                 }
             }
@@ -224,58 +222,58 @@ impl<C: Courier> Shared<C> {
     /// Whether a parcel that was put off waits here before it is sent again. What has a vault to go to goes
     /// there: whoever sent it waits for an answer, and soon has no room for more. While no endpoint is
     /// there, the fleet says when to ask.
-    fn stays(&self, parcel: &mut Parcel, backoff: &mut Backoff) -> bool {
-        let is_out = self.fleet.is_out();
+    fn stays(&self, group: &mut BatchGroup, backoff: &mut Backoff) -> bool {
+        let is_out = self.endpoints.is_out();
         if is_out {
             backoff.reset();
         }
-        parcel.leave_to_vault() && !is_out
+        group.leave_to_vault() && !is_out
     }
 
     /// Whether a sink that is about to end lets go of a parcel at once: its backend is out, and what came
     /// from a vault is still there, for the next one that delivers it.
-    fn gives_back(&self, parcel: &Parcel) -> bool {
-        let is_ending = self.is_closing.load(Ordering::Relaxed) && self.fleet.is_out();
-        is_ending && parcel.is_from(Origin::Vault)
+    fn gives_back(&self, group: &BatchGroup) -> bool {
+        let is_ending = self.is_closing.load(Ordering::Relaxed) && self.endpoints.is_out();
+        is_ending && group.is_from(Origin::Vault)
     }
 
     /// Rejects a parcel, unless it has several batches: each of them is judged alone.
-    fn refused(&self, parcel: Parcel, what: &'static str, reason: &str) -> Vec<Parcel> {
-        if parcel.batches().len() > 1 {
-            return parcel.split();
+    fn refused(&self, group: BatchGroup, what: &'static str, reason: &str) -> Vec<BatchGroup> {
+        if group.batches().len() > 1 {
+            return group.split();
         }
         self.metrics.rejected.inc();
         self.tally.done();
         self.warner.warn(what, None, reason);
-        parcel.rejected(reason);
+        group.rejected(reason);
         Vec::new()
     }
 
     /// Sends a parcel to one endpoint after the other until one answers; `None` when the vault took
     /// over before, or has to.
-    async fn round(&self, parcel: &mut Parcel, is_first: bool) -> Option<Answer> {
+    async fn round(&self, group: &mut BatchGroup, is_first: bool) -> Option<Answer> {
         let began = Instant::now();
-        if parcel.is_backed() && self.fleet.is_silent() {
+        if group.is_backed() && self.endpoints.is_silent() {
             return None;
         }
-        let is_over = || parcel.is_claimed() || self.gives_back(parcel);
-        let mut lease = self.fleet.admit(is_over, parcel.is_backed()).await?;
+        let is_over = || group.is_claimed() || self.gives_back(group);
+        let mut lease = self.endpoints.admit(is_over, group.is_backed()).await?;
         let (mut tried, mut put_off) = (Tried::default(), PutOff::default());
         loop {
             let idx = lease.idx();
-            let answer = self.attempt(parcel, lease, is_first).await?;
+            let answer = self.attempt(group, lease, is_first).await?;
             let (Answer::Retry { reason, .. } | Answer::Denied { reason }) = &answer else {
                 return Some(answer);
             };
             self.metrics.retries.inc();
-            let endpoint = self.fleet.name(idx);
+            let endpoint = self.endpoints.name(idx);
             self.warner.warn("Backend did not take a request; it is sent again.", endpoint, reason);
             tried.add(idx);
             put_off.add(answer);
-            if !parcel.sift() {
+            if !group.sift() {
                 return None;
             }
-            let Some(another) = self.fleet.another(tried) else {
+            let Some(another) = self.endpoints.another(tried) else {
                 let sum = put_off.sum();
                 if !matches!(sum, Some(Answer::Denied { .. })) {
                     self.counts_as_failed(began);
@@ -287,11 +285,16 @@ impl<C: Courier> Shared<C> {
     }
 
     /// Sends a parcel once; `None` when the vault took over before there was an answer.
-    async fn attempt(&self, parcel: &Parcel, lease: Lease<'_>, is_first: bool) -> Option<Answer> {
+    async fn attempt(
+        &self,
+        group: &BatchGroup,
+        lease: Lease<'_>,
+        is_first: bool,
+    ) -> Option<Answer> {
         let began = lease.began();
         let _on_its_way = self.shown.on_its_way();
         let timeout = self.limits.timeout;
-        let sent = self.courier.send(lease.idx(), parcel.batches());
+        let sent = self.transport.send(lease.idx(), group.batches());
         let sent = tokio::time::timeout(timeout, sent);
         tokio::pin!(sent);
         loop {
@@ -309,13 +312,13 @@ impl<C: Courier> Shared<C> {
                 () = tokio::time::sleep(CLAIM_CHECK) => {}
             }
             let is_silent = lease.waits();
-            if parcel.is_claimed() {
+            if group.is_claimed() {
                 // The source's patience was over before there was an answer.
                 lease.given_up("no answer while the source waited");
                 self.counts_as_failed(began);
                 return None;
             }
-            if is_silent && parcel.is_backed() {
+            if is_silent && group.is_backed() {
                 let silent = "no answer, and it used to answer sooner";
                 lease.given_up(silent);
                 return Some(Answer::unanswered(silent));
@@ -333,7 +336,7 @@ impl<C: Courier> Shared<C> {
             Answer::Rejected { .. } => {}
         }
         self.health.count(false, began, self.limits.timeout);
-        let (now, in_flight) = (Instant::now(), self.fleet.in_flight());
+        let (now, in_flight) = (Instant::now(), self.endpoints.in_flight());
         if lease.succeeded() {
             self.limit.begin_anew(now);
         } else {
@@ -345,55 +348,51 @@ impl<C: Courier> Shared<C> {
     fn counts_as_failed(&self, began: Instant) {
         self.health.count(true, began, self.limits.timeout);
         // One that is out is not asked for less: it is asked whether it is back.
-        if !self.fleet.is_out() {
+        if !self.endpoints.is_out() {
             self.limit.failed(began, Instant::now());
         }
     }
 
     /// Waits before the next attempt, or until the vault takes over.
-    async fn wait(&self, parcel: &Parcel, pause: Duration) {
+    async fn wait(&self, group: &BatchGroup, pause: Duration) {
         let until = Instant::now() + pause;
-        while Instant::now() < until && !parcel.is_claimed() {
+        while Instant::now() < until && !group.is_claimed() {
             tokio::time::sleep_until(until.min(Instant::now() + CLAIM_CHECK)).await;
         }
     }
 
     /// The same, in nobody's way: others are sent meanwhile.
-    async fn rest(&self, parcel: &Parcel, pause: Duration) {
+    async fn rest(&self, group: &BatchGroup, pause: Duration) {
         if !pause.is_zero() {
             let _rests = self.resting.begin();
-            self.wait(parcel, pause).await;
+            self.wait(group, pause).await;
         }
     }
 
     /// What comes from a vault may have been put off before it went there: waits until the backend wants
     /// to see it again, or takes others.
-    async fn heed(&self, parcel: &Parcel) {
-        while parcel.is_from(Origin::Vault) && !parcel.is_claimed() {
+    async fn heed(&self, group: &BatchGroup) {
+        while group.is_from(Origin::Vault) && !group.is_claimed() {
             let left = self.hints.left(Instant::now());
             if left.is_zero() {
                 return;
             }
-            self.rest(parcel, left.min(CLAIM_CHECK)).await;
+            self.rest(group, left.min(CLAIM_CHECK)).await;
         }
     }
 
-    fn delivered(&self, parcel: Parcel, rejected: u64, message: &str) {
+    fn delivered(&self, group: BatchGroup, rejected: u64, message: &str) {
         self.metrics.requests.inc();
         self.tally.done();
-        self.metrics.records.inc_by(parcel.records().saturating_sub(rejected));
-        self.metrics.bytes.inc_by(parcel.cost_bytes());
+        self.metrics.records.inc_by(group.records().saturating_sub(rejected));
+        self.metrics.bytes.inc_by(group.cost_bytes());
         if rejected > 0 {
             self.metrics.partially_rejected.inc_by(rejected);
             self.warner.warn("Backend rejected some records of a request.", None, message);
         } else if !message.is_empty() {
-            self.warner.warn(
-                "Backend took a request, and there is a word about it.",
-                None,
-                message,
-            );
+            self.warner.warn("Backend took a request and sent a warning.", None, message);
         }
-        parcel.delivered_except(rejected);
+        group.delivered_except(rejected);
     }
 }
 
@@ -409,20 +408,21 @@ mod tests {
     use super::super::slots::Balance;
     use super::*;
     use crate::event::AckWaiter;
+    use crate::event::Batch;
     use crate::event::Bucket;
-    use crate::event::Lanes;
     use crate::event::Ledger;
     use crate::event::Outcome;
     use crate::event::Provenance;
     use crate::event::Request;
     use crate::event::Signal;
+    use crate::event::SinkSet;
     use crate::event::ack::channel;
     use crate::flow::EdgeLimits;
     use crate::flow::Output;
+    use crate::flow::Route;
     use crate::flow::RouteTable;
     use crate::flow::Routes;
     use crate::flow::Target;
-    use crate::flow::Way;
     use crate::flow::edge::edge;
 
     const SIGNAL: Signal = Signal::Logs;
@@ -434,7 +434,7 @@ mod tests {
         sent: Mutex<Vec<(usize, Vec<Bytes>)>>,
     }
 
-    impl Courier for Arc<Script> {
+    impl Transport for Arc<Script> {
         async fn send(&self, endpoint_idx: usize, batches: &[Batch]) -> Answer {
             let wires = batches.iter().map(|batch| batch.wire().clone()).collect();
             self.sent.lock().unwrap().push((endpoint_idx, wires));
@@ -467,9 +467,9 @@ mod tests {
                 retry_max: Duration::from_millis(4),
                 give_up_after: Duration::ZERO,
             };
-            let vitals = Vitals::default();
+            let gauges = Gauges::default();
             let engine =
-                Engine::new("backend", Arc::clone(&script), limits, &vitals, &Metrics::new());
+                Engine::new("backend", Arc::clone(&script), limits, &gauges, &Metrics::new());
             Self { shared: engine.0, script, ledger: Ledger::leak() }
         }
 
@@ -498,7 +498,7 @@ mod tests {
                         provenance: Provenance::forever("otlp"),
                     };
                     let (ticket, waiter) = channel();
-                    (Batch::replayed(&request, Lanes::ALL, ticket, self.ledger), waiter)
+                    (Batch::replayed(&request, SinkSet::ALL, ticket, self.ledger), waiter)
                 }
             }
         }
@@ -508,7 +508,7 @@ mod tests {
             let mut outcomes = Vec::new();
             for _ in 0..count {
                 let (batch, waiter) = self.batch(b"1", 1);
-                self.shared.deliver(Parcel::one(batch)).await;
+                self.shared.deliver(BatchGroup::one(batch)).await;
                 outcomes.push(waiter.outcome());
             }
             outcomes
@@ -549,7 +549,7 @@ mod tests {
     #[derive(Default)]
     struct Picky(AtomicU32);
 
-    impl Courier for Arc<Picky> {
+    impl Transport for Arc<Picky> {
         async fn send(&self, _endpoint_idx: usize, batches: &[Batch]) -> Answer {
             if batches[0].wire() == "poison" {
                 self.0.fetch_add(1, Ordering::Relaxed);
@@ -563,8 +563,8 @@ mod tests {
     async fn never_taken(origin: Origin) -> Option<Outcome> {
         let rig = Rig::new(1, []);
         let (picky, limits) = (Arc::<Picky>::default(), rig.shared.limits.clone());
-        let (vitals, metrics) = (Vitals::default(), Metrics::new());
-        let engine = Engine::new("backend", Arc::clone(&picky), limits, &vitals, &metrics);
+        let (gauges, metrics) = (Gauges::default(), Metrics::new());
+        let engine = Engine::new("backend", Arc::clone(&picky), limits, &gauges, &metrics);
         let request = Request {
             signal: SIGNAL,
             wire: Bytes::from_static(b"poison"),
@@ -574,13 +574,13 @@ mod tests {
         };
         let (ticket, waiter) = channel();
         let batch = match origin {
-            Origin::Vault => Batch::replayed(&request, Lanes::ALL, ticket, rig.ledger),
+            Origin::Vault => Batch::replayed(&request, SinkSet::ALL, ticket, rig.ledger),
             Origin::Source => Batch::received(&request, Some(ticket), rig.ledger),
         };
         let shared = Arc::clone(&engine.0);
-        let poison = tokio::spawn(async move { shared.deliver(Parcel::one(batch)).await });
+        let poison = tokio::spawn(async move { shared.deliver(BatchGroup::one(batch)).await });
         while !poison.is_finished() && picky.0.load(Ordering::Relaxed) < 50 {
-            engine.0.deliver(Parcel::one(rig.batch(b"other", 1).0)).await;
+            engine.0.deliver(BatchGroup::one(rig.batch(b"other", 1).0)).await;
             tokio::task::yield_now().await;
         }
         let outcome = waiter.outcome();
@@ -601,7 +601,7 @@ mod tests {
             let rig = Rig::new(2, answers);
             let (mut batch, waiter) = rig.batch(b"1", 1);
             batch.back(true);
-            rig.shared.deliver(Parcel::one(batch)).await;
+            rig.shared.deliver(BatchGroup::one(batch)).await;
             assert_eq!(waiter.outcome(), Some(Outcome::Failed));
             assert_eq!(rig.endpoints_asked(), [0, 1]);
             assert_eq!(rig.books(Bucket::RejectedByBackend), 0);
@@ -615,7 +615,7 @@ mod tests {
         assert_eq!(rig.deliver(1).await, [Some(Outcome::Delivered)]);
         let (mut batch, waiter) = rig.batch(b"1", 1);
         batch.back(true);
-        rig.shared.deliver(Parcel::one(batch)).await;
+        rig.shared.deliver(BatchGroup::one(batch)).await;
         assert_eq!(waiter.outcome(), Some(Outcome::Failed));
         assert_eq!(rig.endpoints_asked(), [0, 0]);
     }
@@ -623,7 +623,7 @@ mod tests {
     /// Takes nothing.
     struct Out;
 
-    impl Courier for Out {
+    impl Transport for Out {
         async fn send(&self, _endpoint_idx: usize, _batches: &[Batch]) -> Answer {
             later()
         }
@@ -636,12 +636,12 @@ mod tests {
     async fn what_a_vault_stands_by_for_does_not_wait_behind_what_is_replayed() {
         let rig = Rig::new(1, []);
         let limits = Limits { concurrency: Concurrency::Fixed(2), ..rig.shared.limits.clone() };
-        let engine = Engine::new("backend", Out, limits, &Vitals::default(), &Metrics::new());
+        let engine = Engine::new("backend", Out, limits, &Gauges::default(), &Metrics::new());
         let shared = Arc::clone(&engine.0);
         let (sender, input) = edge(EdgeLimits { batches: 16, bytes: 1 << 20 });
         let routes = Arc::new(Routes::default());
-        let ways = vec![Way::from(Target::Edge(sender))];
-        routes.put(RouteTable { ways, ..RouteTable::default() });
+        let all_routes = vec![Route::from(Target::Edge(sender))];
+        routes.put(RouteTable { routes: all_routes, ..RouteTable::default() });
         let (output, stop) = (Output::new(routes, None), CancellationToken::new());
         let running = tokio::spawn(engine.run(input, stop.clone()));
         let mut replayed = Vec::new();
@@ -650,7 +650,7 @@ mod tests {
             assert!(output.try_send(batch).is_ok());
             replayed.push(waiter);
         }
-        while !shared.fleet.is_out() {
+        while !shared.endpoints.is_out() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         for _ in 0..3 {
@@ -711,7 +711,7 @@ mod tests {
         let rig = Rig::new(1, [never(), ok(), never(), ok()]);
         let batches: Vec<_> = [b"a", b"b", b"c"].map(|wire| rig.batch(wire, 2)).into();
         let (batches, waiters): (Vec<_>, Vec<_>) = batches.into_iter().unzip();
-        rig.shared.deliver(Parcel::of(batches)).await;
+        rig.shared.deliver(BatchGroup::of(batches)).await;
         let outcomes: Vec<_> = waiters.iter().map(AckWaiter::outcome).collect();
         let expected = [Outcome::Delivered, Outcome::Rejected, Outcome::Delivered];
         // The last one is taken first.
@@ -729,7 +729,7 @@ mod tests {
         let rig = Rig::new(1, [rejected]);
         let (first, _waits) = rig.batch(b"a", 2);
         let (second, _waits) = rig.batch(b"b", 4);
-        rig.shared.deliver(Parcel::of(vec![first, second])).await;
+        rig.shared.deliver(BatchGroup::of(vec![first, second])).await;
         assert_eq!(rig.books(Bucket::Delivered), 3);
         assert_eq!(rig.books(Bucket::RejectedByBackend), 3);
         assert_eq!(rig.ledger.imbalance(SIGNAL), 0);
@@ -748,7 +748,7 @@ mod tests {
             claimed.claim();
             script.answers.lock().unwrap().push_back(ok());
         });
-        rig.shared.deliver(Parcel::of(vec![first, second])).await;
+        rig.shared.deliver(BatchGroup::of(vec![first, second])).await;
         claiming.await.unwrap();
         let sent: Vec<usize> =
             rig.script.sent.lock().unwrap().iter().map(|(_, wires)| wires.len()).collect();
@@ -768,11 +768,11 @@ mod tests {
             }
             waiter.claim();
         };
-        tokio::join!(rig.shared.deliver(Parcel::one(batch)), claiming);
+        tokio::join!(rig.shared.deliver(BatchGroup::one(batch)), claiming);
         assert!(begun.elapsed() < Duration::from_millis(200), "{:?}", begun.elapsed());
         assert_eq!(waiter.outcome(), Some(Outcome::Vaulted));
         assert_eq!(rig.shared.shown.in_flight.get(), 0);
-        assert_eq!(rig.shared.fleet.in_flight(), 0);
+        assert_eq!(rig.shared.endpoints.in_flight(), 0);
         assert_eq!(rig.shared.limit.get(), 11);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::parcel::Parcel;
+use super::batch_group::BatchGroup;
 use crate::event::Batch;
 use crate::event::Origin;
 use crate::flow::EdgeReceiver;
@@ -46,7 +46,7 @@ impl Gatherer {
         &mut self,
         input: &mut EdgeReceiver,
         has_waited: bool,
-    ) -> Option<Parcel> {
+    ) -> Option<BatchGroup> {
         let first = match self.aside.pop_front() {
             Some(batch) => batch,
             None => input.recv().await?,
@@ -55,7 +55,7 @@ impl Gatherer {
         if has_waited && self.gather_aside(&mut group) {
             self.gather(&mut group, input);
         }
-        Some(Parcel::of(group.batches))
+        Some(BatchGroup::of(group.batches))
     }
 
     /// Takes out what has a vault to go to, and lets it fail: there is nobody to send it to now, and no room
@@ -174,19 +174,19 @@ mod tests {
     async fn gathered(bytes_max: u64, has_waited: bool, batches: Vec<Batch>) -> Vec<Vec<u64>> {
         let (sender, mut receiver) = edge(EdgeLimits { batches: 2048, bytes: 1 << 20 });
         let routes = std::sync::Arc::<Routes>::default();
-        let ways = vec![Target::Edge(sender).into()];
-        routes.put(RouteTable { ways, ..RouteTable::default() });
+        let all_routes = vec![Target::Edge(sender).into()];
+        routes.put(RouteTable { routes: all_routes, ..RouteTable::default() });
         for batch in batches {
             Output::new(std::sync::Arc::clone(&routes), None).try_send(batch).unwrap();
         }
         routes.put(RouteTable::default());
         let mut gatherer = Gatherer::new(bytes_max);
-        let mut parcels = Vec::new();
-        while let Some(parcel) = gatherer.next(&mut receiver, has_waited).await {
-            parcels.push(parcel.batches().iter().map(Batch::cost_bytes).collect());
-            parcel.delivered_except(0);
+        let mut groups = Vec::new();
+        while let Some(group) = gatherer.next(&mut receiver, has_waited).await {
+            groups.push(group.batches().iter().map(Batch::cost_bytes).collect());
+            group.delivered_except(0);
         }
-        parcels
+        groups
     }
 
     #[tokio::test]

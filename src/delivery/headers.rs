@@ -64,7 +64,7 @@ struct FromFile {
 }
 
 /// A header that is not one: the option at fault, and why.
-pub type Fault = (String, String);
+pub type HeaderFault = (String, String);
 
 /// Where headers come from, checked.
 #[derive(Clone, Debug, Default)]
@@ -83,7 +83,7 @@ impl HeaderSources {
         texts: impl IntoIterator<Item = (&'t str, &'t str)>,
         files: &BTreeMap<String, PathBuf>,
         bearer_token: Option<&Path>,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, HeaderFault> {
         let mut sources = Self::default();
         for (name, text) in texts {
             let option = format!("headers.{name}");
@@ -105,7 +105,7 @@ impl HeaderSources {
         Ok(sources)
     }
 
-    fn add(&mut self, option: &str, file: FromFile) -> Result<(), Fault> {
+    fn add(&mut self, option: &str, file: FromFile) -> Result<(), HeaderFault> {
         let is_given = self.fixed.contains_key(&file.name)
             || self.files.iter().any(|other| other.name == file.name);
         if is_given {

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::somatic::Sense;
-use crate::somatic::Vital;
-use crate::somatic::Vitals;
+use crate::somatic::Gauges;
+use crate::somatic::PressureGauge;
+use crate::somatic::PressureKind;
 
 /// The weight of the newest attempt in the running averages: the last ten or so count.
 const NEWEST: f64 = 0.2;
@@ -18,8 +18,8 @@ const FORGET_AFTER: Duration = Duration::from_secs(10);
 
 /// Running averages over attempts, shown to the controller.
 pub(super) struct Health {
-    errors: Vital,
-    latency: Vital,
+    errors: PressureGauge,
+    latency: PressureGauge,
     averages: Mutex<Averages>,
 }
 
@@ -41,10 +41,10 @@ impl Averages {
 }
 
 impl Health {
-    pub(super) fn new(vitals: &Vitals, sink: &str) -> Self {
+    pub(super) fn new(gauges: &Gauges, sink: &str) -> Self {
         Self {
-            errors: vitals.register(Sense::SinkErrors, sink),
-            latency: vitals.register(Sense::SinkLatency, sink),
+            errors: gauges.register(PressureKind::SinkErrors, sink),
+            latency: gauges.register(PressureKind::SinkLatency, sink),
             averages: Mutex::default(),
         }
     }
@@ -89,26 +89,29 @@ mod tests {
 
     #[test]
     fn averages_follow_the_attempts_and_are_forgotten() {
-        let vitals = Arc::new(Vitals::default());
-        let mut sensor = vitals.sensor();
-        let health = Health::new(&vitals, "backend");
-        let mut read = |sense| {
+        let gauges = Arc::new(Gauges::default());
+        let mut sensor = gauges.sensor();
+        let health = Health::new(&gauges, "backend");
+        let mut read = |kind| {
             let mut readings = Readings::default();
             sensor.read(std::time::Instant::now(), &mut readings);
-            readings.highest(sense).map(|pressure| pressure.permille)
+            readings.highest(kind).map(|pressure| pressure.permille)
         };
         let (start, limit) = (Instant::now(), Duration::from_secs(10));
-        assert_eq!(read(Sense::SinkErrors), None);
+        assert_eq!(read(PressureKind::SinkErrors), None);
         health.count_at(start + limit, true, start, limit);
-        assert_eq!((read(Sense::SinkErrors), read(Sense::SinkLatency)), (Some(1000), Some(1000)));
+        assert_eq!(
+            (read(PressureKind::SinkErrors), read(PressureKind::SinkLatency)),
+            (Some(1000), Some(1000))
+        );
         for _ in 0..20 {
             health.count_at(start + limit / 10, false, start, limit);
         }
-        assert!(read(Sense::SinkErrors).unwrap() < 20);
-        assert!((100..120).contains(&read(Sense::SinkLatency).unwrap()));
+        assert!(read(PressureKind::SinkErrors).unwrap() < 20);
+        assert!((100..120).contains(&read(PressureKind::SinkLatency).unwrap()));
         health.age(start + FORGET_AFTER);
-        assert_ne!(read(Sense::SinkErrors), None);
+        assert_ne!(read(PressureKind::SinkErrors), None);
         health.age(start + limit / 10 + FORGET_AFTER);
-        assert_eq!(read(Sense::SinkErrors), None);
+        assert_eq!(read(PressureKind::SinkErrors), None);
     }
 }

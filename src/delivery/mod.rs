@@ -1,5 +1,5 @@
 //! The delivery engine under every network sink: it sees requests through, whatever protocol they
-//! are sent in. A sink brings a [`Courier`], which makes a request, sends it and judges the answer.
+//! are sent in. A sink brings a [`Transport`], which makes a request, sends it and judges the answer.
 //!
 //! ```text
 //!           at most `concurrency`        an endpoint that is there
@@ -11,23 +11,24 @@
 
 mod answer;
 mod backoff;
+mod batch_group;
 mod breaker;
 mod concurrency;
 mod denial;
 mod endpoint;
+mod endpoint_set;
 mod engine;
-mod fleet;
 mod gather;
 mod headers;
 mod health;
 mod hints;
-mod hopeless;
 mod limits;
 mod options;
-mod parcel;
+mod poison_detector;
 mod resting;
-mod silence;
 mod slots;
+mod stall_detector;
+mod transport;
 mod warner;
 
 pub use answer::Answer;
@@ -35,14 +36,14 @@ pub use concurrency::Concurrency;
 pub use endpoint::Endpoint;
 pub use endpoint::EndpointError;
 pub use endpoint::EndpointProtocol;
-pub use engine::Courier;
+pub use endpoint_set::ENDPOINTS_MAX;
 pub use engine::Engine;
-pub use fleet::ENDPOINTS_MAX;
-pub use headers::Fault;
+pub use headers::HeaderFault;
 pub use headers::HeaderSources;
 pub use headers::Headers;
 pub use headers::is_credential;
-pub use hopeless::GIVE_UP_AFTER;
 pub use limits::Limits;
 pub use options::ConcurrencyOption;
+pub use poison_detector::GIVE_UP_AFTER;
 pub use slots::Balance;
+pub use transport::Transport;

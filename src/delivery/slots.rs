@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::breaker::Breaker;
 use super::denial::Denial;
-use super::silence::Silence;
+use super::stall_detector::StallDetector;
 
 /// How requests are spread over several endpoints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -57,42 +57,44 @@ pub(super) enum Choice {
 
 /// What is known of one endpoint.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(super) struct EndpointSlot {
     pub(super) breaker: Breaker,
-    pub(super) silence: Silence,
+    pub(super) stall_detector: StallDetector,
     pub(super) denial: Denial,
     pub(super) in_flight: u32,
     /// Of those, how many ask whether it is back.
     pub(super) asking: u32,
 }
 
-impl Slot {
+impl EndpointSlot {
     pub(super) fn new(pause_min: Duration) -> Self {
-        let (breaker, silence) = (Breaker::new(pause_min), Silence::default());
-        Self { breaker, silence, denial: Denial::default(), in_flight: 0, asking: 0 }
+        let (breaker, stall_detector) = (Breaker::new(pause_min), StallDetector::default());
+        Self { breaker, stall_detector, denial: Denial::default(), in_flight: 0, asking: 0 }
     }
 }
 
 /// Decides; pure but for chance.
 #[derive(Debug)]
-pub(super) struct Slots {
-    pub(super) slots: Vec<Slot>,
+pub(super) struct EndpointSlots {
+    pub(super) slots: Vec<EndpointSlot>,
     pub(super) balance: Balance,
 }
 
-impl Slots {
+impl EndpointSlots {
     pub(super) fn choose(&mut self, now: Instant, tried: Tried) -> Choice {
-        let untried = |(idx, _): &(usize, &Slot)| !tried.has(*idx);
-        let is_there = |(_, slot): &(usize, &Slot)| !slot.breaker.is_open();
+        let untried = |(idx, _): &(usize, &EndpointSlot)| !tried.has(*idx);
+        let is_there = |(_, slot): &(usize, &EndpointSlot)| !slot.breaker.is_open();
         let there = || self.slots.iter().enumerate().filter(untried).filter(is_there);
         let best = match self.balance {
-            Balance::Failover => there().min_by_key(|(idx, slot)| (slot.silence.is_silent(), *idx)),
+            Balance::Failover => {
+                there().min_by_key(|(idx, slot)| (slot.stall_detector.is_silent(), *idx))
+            }
             Balance::LeastLoaded => there().min_by_key(|(_, slot)| {
-                (slot.silence.is_silent(), slot.in_flight, fastrand::u32(..))
+                (slot.stall_detector.is_silent(), slot.in_flight, fastrand::u32(..))
             }),
         };
         let best = best.map(|(idx, _)| idx);
-        let may_ask = |(idx, slot): &(usize, &Slot)| match best {
+        let may_ask = |(idx, slot): &(usize, &EndpointSlot)| match best {
             None => true,
             // A request that failed already is for one that is there. Those behind the best are not
             // needed, so no request is risked for them.
@@ -128,10 +130,10 @@ impl Slots {
 
     /// Whether whoever comes now would wait.
     pub(super) fn is_away(&self) -> bool {
-        self.slots.iter().all(|slot| slot.breaker.is_open() || slot.silence.is_silent())
+        self.slots.iter().all(|slot| slot.breaker.is_open() || slot.stall_detector.is_silent())
     }
 
-    pub(super) fn slot(&mut self, idx: usize) -> &mut Slot {
+    pub(super) fn slot(&mut self, idx: usize) -> &mut EndpointSlot {
         self.slots.get_mut(idx).expect("a lease names an endpoint of its fleet")
     }
 }
@@ -143,9 +145,9 @@ mod tests {
 
     const PAUSE: Duration = Duration::from_millis(100);
 
-    fn slots(count: usize, balance: Balance) -> Slots {
-        let slot = |_| Slot::new(PAUSE);
-        Slots { slots: (0..count).map(slot).collect(), balance }
+    fn slots(count: usize, balance: Balance) -> EndpointSlots {
+        let slot = |_| EndpointSlot::new(PAUSE);
+        EndpointSlots { slots: (0..count).map(slot).collect(), balance }
     }
 
     fn tried(indexes: &[usize]) -> Tried {
@@ -156,7 +158,7 @@ mod tests {
         tried
     }
 
-    impl Slots {
+    impl EndpointSlots {
         fn open(&mut self, idx: usize, now: Instant) {
             for _ in 0..FAILURES {
                 self.slots[idx].breaker.failed(now, None);
@@ -224,18 +226,18 @@ mod tests {
     #[test]
     fn a_silent_endpoint_is_passed_by_where_another_one_answers() {
         let now = Instant::now();
-        let silence = |slots: &mut Slots, idx: usize| {
-            let silence = &mut slots.slots[idx].silence;
-            silence.answered(now, now);
-            silence.waits(now, now + Duration::from_secs(1));
+        let stall_detector = |slots: &mut EndpointSlots, idx: usize| {
+            let stall_detector = &mut slots.slots[idx].stall_detector;
+            stall_detector.answered(now, now);
+            stall_detector.waits(now, now + Duration::from_secs(1));
         };
         for balance in [Balance::Failover, Balance::LeastLoaded] {
             let mut slots = slots(2, balance);
             slots.slots[1].in_flight = 9;
-            silence(&mut slots, 0);
+            stall_detector(&mut slots, 0);
             assert_eq!(slots.choose(now, tried(&[])), Choice::Go(1));
             assert!(!slots.is_away());
-            silence(&mut slots, 1);
+            stall_detector(&mut slots, 1);
             assert_eq!(slots.choose(now, tried(&[])), Choice::Go(0), "somebody has to find out");
             assert!(slots.is_away() && !slots.is_out());
         }

@@ -22,7 +22,7 @@ use std::task::{Context, Poll};
 
 use atomic_waker::AtomicWaker;
 
-use super::lanes::Lanes;
+use super::sink_set::SinkSet;
 
 /// How many idle cells a thread keeps.
 const POOL_LEN_MAX: usize = 256;
@@ -164,9 +164,9 @@ impl AckTicket {
     /// Whether another copy for one of these lanes has come to no good, so that its sink gets all of
     /// the request on another way whatever becomes of this.
     #[must_use]
-    pub fn is_lost(&self, lanes: Lanes) -> bool {
+    pub fn is_lost(&self, sink_set: SinkSet) -> bool {
         let failed = self.cell.as_ref().map_or(0, |cell| cell.failed.load(Ordering::Acquire));
-        Lanes::from_bits(failed).meets(lanes)
+        SinkSet::from_bits(failed).meets(sink_set)
     }
 
     /// Whether the worst so far is that a copy was refused for good.
@@ -183,16 +183,16 @@ impl AckTicket {
     }
 
     /// Says, before it is resolved, that the sinks of some lanes need it no more.
-    pub fn serve(&self, lanes: Lanes) {
+    pub fn serve(&self, sink_set: SinkSet) {
         if let Some(cell) = &self.cell {
-            cell.served.fetch_or(lanes.bits(), Ordering::AcqRel);
+            cell.served.fetch_or(sink_set.bits(), Ordering::AcqRel);
         }
     }
 
     /// Says, before it is resolved, that this copy for some lanes has come to no good.
-    pub fn fail(&self, lanes: Lanes) {
+    pub fn fail(&self, sink_set: SinkSet) {
         if let Some(cell) = &self.cell {
-            cell.failed.fetch_or(lanes.bits(), Ordering::AcqRel);
+            cell.failed.fetch_or(sink_set.bits(), Ordering::AcqRel);
         }
     }
 
@@ -225,7 +225,7 @@ impl AckTicket {
 impl Drop for AckTicket {
     fn drop(&mut self) {
         // Whom it was for is not known any more.
-        self.fail(Lanes::ALL);
+        self.fail(SinkSet::ALL);
         self.finish(Outcome::Failed);
     }
 }
@@ -249,17 +249,17 @@ impl AckWaiter {
 
     /// The lanes whose sinks need it no more; none once a copy was divided.
     #[must_use]
-    pub fn served(&self) -> Lanes {
+    pub fn served(&self) -> SinkSet {
         let is_whole = |cell: &&Arc<Cell>| !cell.divided.load(Ordering::Acquire);
         let whole = self.cell.as_ref().filter(is_whole);
-        Lanes::from_bits(whole.map_or(0, |cell| cell.served.load(Ordering::Acquire)))
+        SinkSet::from_bits(whole.map_or(0, |cell| cell.served.load(Ordering::Acquire)))
     }
 
     /// The lanes of copies that came to no good; all of them if a copy was lost.
     #[must_use]
-    pub fn failed(&self) -> Lanes {
+    pub fn failed(&self) -> SinkSet {
         let failed = self.cell.as_ref().map_or(0, |cell| cell.failed.load(Ordering::Acquire));
-        Lanes::from_bits(failed)
+        SinkSet::from_bits(failed)
     }
 
     /// What a backend said that refused the batch for good.

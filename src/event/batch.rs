@@ -7,17 +7,17 @@ use gophership_otlp::Signal;
 
 use super::ack::AckTicket;
 use super::ack::Outcome;
-use super::holders::Holders;
-use super::holders::Share;
-use super::lanes::Lanes;
+use super::ack_group::AckGroup;
+use super::ack_group::AckShare;
 use super::ledger::Bucket;
 use super::ledger::Ledger;
 use super::ledger::signed;
 use super::note::Provenance;
 use super::request::Origin;
 use super::request::Request;
-use super::takings::SinkId;
-use super::takings::Taking;
+use super::sink_ledger::SinkBucket;
+use super::sink_ledger::SinkId;
+use super::sink_set::SinkSet;
 
 /// One request of one signal, with the duty to settle it.
 ///
@@ -37,19 +37,19 @@ pub struct Batch {
     pub(super) received_unix_ns: u64,
     pub(super) provenance: Provenance,
     /// The sinks that it is for.
-    pub(super) lanes: Lanes,
+    pub(super) sink_set: SinkSet,
     /// Nobody once settled.
-    pub(super) holders: Holders,
+    pub(super) ack_group: AckGroup,
     /// That of its source.
     pub(super) ledger: &'static Ledger,
     /// The sink that has it, once it has come to one.
     pub(super) sink: SinkId,
-    pub(super) state: State,
+    pub(super) state: BatchState,
 }
 
 /// How far it is, and what stands behind it; in one byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum BatchState {
     /// To be settled.
     Open,
     /// The same, and a vault stands by that takes it over if it fails.
@@ -62,7 +62,7 @@ impl Batch {
     #[must_use]
     pub fn received(request: &Request, ticket: Option<AckTicket>, ledger: &'static Ledger) -> Self {
         ledger.book(request.signal, Bucket::Received, signed(request.records));
-        Self::in_flight(request, Origin::Source, Lanes::ALL, ticket, ledger)
+        Self::in_flight(request, Origin::Source, SinkSet::ALL, ticket, ledger)
     }
 
     /// Makes a copy of a request that the vault holds, for some sinks. The vault's own stays in the books
@@ -70,11 +70,11 @@ impl Batch {
     #[must_use]
     pub fn replayed(
         request: &Request,
-        lanes: Lanes,
+        sink_set: SinkSet,
         ticket: AckTicket,
         ledger: &'static Ledger,
     ) -> Self {
-        Self::copied(request, Origin::Vault, lanes, ticket, ledger)
+        Self::copied(request, Origin::Vault, sink_set, ticket, ledger)
     }
 
     /// Makes the copy that the vault gets, for the sinks that still need it, of a request whose first
@@ -82,29 +82,29 @@ impl Batch {
     #[must_use]
     pub fn second_copy(
         request: &Request,
-        lanes: Lanes,
+        sink_set: SinkSet,
         ticket: AckTicket,
         ledger: &'static Ledger,
     ) -> Self {
-        Self::copied(request, Origin::Source, lanes, ticket, ledger)
+        Self::copied(request, Origin::Source, sink_set, ticket, ledger)
     }
 
     /// A further copy of a request that is in the books already.
     fn copied(
         request: &Request,
         origin: Origin,
-        lanes: Lanes,
+        sink_set: SinkSet,
         ticket: AckTicket,
         ledger: &'static Ledger,
     ) -> Self {
         ledger.book(request.signal, Bucket::Copies, signed(request.records));
-        Self::in_flight(request, origin, lanes, Some(ticket), ledger)
+        Self::in_flight(request, origin, sink_set, Some(ticket), ledger)
     }
 
     fn in_flight(
         request: &Request,
         origin: Origin,
-        lanes: Lanes,
+        sink_set: SinkSet,
         ticket: Option<AckTicket>,
         ledger: &'static Ledger,
     ) -> Self {
@@ -117,17 +117,17 @@ impl Batch {
             filtered: 0,
             received_unix_ns: request.received_unix_ns,
             provenance: request.provenance.clone(),
-            lanes,
-            holders: Holders::One(ticket),
+            sink_set,
+            ack_group: AckGroup::One(ticket),
             ledger,
             sink: SinkId::NONE,
-            state: State::Open,
+            state: BatchState::Open,
         }
     }
 
-    /// Makes a further copy for another branch of a fan-out, for those of its sinks that are in `lanes`.
+    /// Makes a further copy for another branch of a fan-out, for those of its sinks that are in `sink_set`.
     #[must_use]
-    pub fn fork(&self, lanes: Lanes) -> Self {
+    pub fn fork(&self, sink_set: SinkSet) -> Self {
         self.ledger.book(self.signal, Bucket::Copies, signed(self.records));
         self.ledger.book(self.signal, Bucket::InFlight, signed(self.records));
         Self {
@@ -138,8 +138,8 @@ impl Batch {
             filtered: 0,
             received_unix_ns: self.received_unix_ns,
             provenance: self.provenance.clone(),
-            lanes: self.lanes.and(lanes),
-            holders: self.holders.fork(),
+            sink_set: self.sink_set.and(sink_set),
+            ack_group: self.ack_group.fork(),
             ledger: self.ledger,
             sink: SinkId::NONE,
             state: self.state,
@@ -149,11 +149,11 @@ impl Batch {
     /// Has it come to a sink, which answers for it from now on.
     pub(crate) fn enter(&mut self, sink: SinkId) {
         self.sink = sink;
-        self.book_at_sink(Taking::Taken, self.records);
+        self.book_at_sink(SinkBucket::Taken, self.records);
     }
 
-    fn book_at_sink(&self, taking: Taking, records: u64) {
-        self.ledger.book_at(self.sink, self.signal, taking, records);
+    fn book_at_sink(&self, bucket: SinkBucket, records: u64) {
+        self.ledger.book_at(self.sink, self.signal, bucket, records);
     }
 
     /// The signal of the request.
@@ -170,25 +170,25 @@ impl Batch {
 
     /// The sinks that it is for.
     #[must_use]
-    pub const fn lanes(&self) -> Lanes {
-        self.lanes
+    pub const fn sink_set(&self) -> SinkSet {
+        self.sink_set
     }
 
-    /// Leaves it to those of its sinks that are in `lanes`; the others have copies of their own.
-    pub fn narrow(&mut self, lanes: Lanes) {
-        self.lanes = self.lanes.and(lanes);
+    /// Leaves it to those of its sinks that are in `sink_set`; the others have copies of their own.
+    pub fn narrow(&mut self, sink_set: SinkSet) {
+        self.sink_set = self.sink_set.and(sink_set);
     }
 
     /// Says whether a vault stands by that takes it over if it fails.
     pub const fn back(&mut self, is_backed: bool) {
-        self.state = if is_backed { State::Backed } else { State::Open };
+        self.state = if is_backed { BatchState::Backed } else { BatchState::Open };
     }
 
     /// Whether whoever cannot deliver it at once does best to let it fail: it came from a client that
     /// waits, and a vault stood by when it was placed. What came from a vault waits for nobody.
     #[must_use]
     pub fn is_backed(&self) -> bool {
-        self.state == State::Backed && self.origin == Origin::Source
+        self.state == BatchState::Backed && self.origin == Origin::Source
     }
 
     /// The number of log records, spans or metric data points.
@@ -226,25 +226,25 @@ impl Batch {
         let dropped = self.records.saturating_sub(records);
         if dropped > 0 {
             self.ledger.shift(self.signal, Bucket::InFlight, Bucket::Filtered, dropped);
-            self.book_at_sink(Taking::Returned, dropped);
+            self.book_at_sink(SinkBucket::Returned, dropped);
         }
         self.records -= dropped;
         self.filtered += u32::try_from(dropped).unwrap_or(u32::MAX);
-        self.holders.filter(dropped);
+        self.ack_group.filter(dropped);
         self.wire = wire;
     }
 
     /// Whether the vault has taken the batch over, all of it, so that it must not be delivered.
     #[must_use]
     pub fn is_claimed(&self) -> bool {
-        self.holders.is_claimed()
+        self.ack_group.is_claimed()
     }
 
     /// Whether it is of one request of which a part for the same sinks has failed already: all of that
     /// goes to them another way, so delivering this too is of no use.
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        self.holders.is_lost(self.lanes)
+        self.ack_group.is_lost(self.sink_set)
     }
 
     /// Settles: a sink has it.
@@ -271,7 +271,7 @@ impl Batch {
     /// which moves it to the dead-letter store. One that was merged has failed.
     pub fn rejected(mut self) {
         match self.origin {
-            _ if matches!(self.holders, Holders::Many(_)) => self.failed(),
+            _ if matches!(self.ack_group, AckGroup::Many(_)) => self.failed(),
             Origin::Source => self.settle(Bucket::RejectedByBackend, Outcome::Rejected),
             Origin::Vault => self.give_back(Outcome::Rejected),
         }
@@ -279,7 +279,7 @@ impl Batch {
 
     /// As [`Batch::rejected`], with what the backend said.
     pub fn rejected_for(self, reason: &Arc<str>) {
-        self.holders.explain(reason);
+        self.ack_group.explain(reason);
         self.rejected();
     }
 
@@ -292,7 +292,7 @@ impl Batch {
     pub fn delivered_except(mut self, rejected: u64) {
         let rejected = rejected.min(self.records);
         self.ledger.shift(self.signal, Bucket::InFlight, Bucket::RejectedByBackend, rejected);
-        self.book_at_sink(Taking::Rejected, rejected);
+        self.book_at_sink(SinkBucket::Rejected, rejected);
         self.records -= rejected;
         self.settle(Bucket::Delivered, Outcome::Delivered);
     }
@@ -316,35 +316,35 @@ impl Batch {
     }
 
     fn settle(&mut self, bucket: Bucket, outcome: Outcome) {
-        if std::mem::replace(&mut self.state, State::Settled) == State::Settled {
+        if std::mem::replace(&mut self.state, BatchState::Settled) == BatchState::Settled {
             return;
         }
         self.ledger.shift(self.signal, Bucket::InFlight, bucket, self.records);
-        let taking = match bucket {
-            Bucket::Delivered => Taking::Delivered,
-            Bucket::RejectedByBackend => Taking::Rejected,
-            _ => Taking::Returned,
+        let bucket = match bucket {
+            Bucket::Delivered => SinkBucket::Delivered,
+            Bucket::RejectedByBackend => SinkBucket::Rejected,
+            _ => SinkBucket::Returned,
         };
-        self.book_at_sink(taking, self.records);
-        let holders = std::mem::take(&mut self.holders);
+        self.book_at_sink(bucket, self.records);
+        let ack_group = std::mem::take(&mut self.ack_group);
         if outcome.is_safe() {
-            holders.serve(self.lanes);
+            ack_group.serve(self.sink_set);
         }
-        holders.resolve(outcome, self.lanes);
+        ack_group.resolve(outcome, self.sink_set);
     }
 
     /// Takes this copy out of the books, as if it had never been made.
     fn give_back(&mut self, outcome: Outcome) {
-        if std::mem::replace(&mut self.state, State::Settled) == State::Settled {
+        if std::mem::replace(&mut self.state, BatchState::Settled) == BatchState::Settled {
             return;
         }
         self.unbook(self.records, u64::from(self.filtered));
         let is_rejected = outcome == Outcome::Rejected;
         self.book_at_sink(
-            if is_rejected { Taking::Rejected } else { Taking::Returned },
+            if is_rejected { SinkBucket::Rejected } else { SinkBucket::Returned },
             self.records,
         );
-        std::mem::take(&mut self.holders).resolve(outcome, self.lanes);
+        std::mem::take(&mut self.ack_group).resolve(outcome, self.sink_set);
     }
 
     pub(super) fn unbook(&self, records: u64, filtered: u64) {
@@ -355,8 +355,8 @@ impl Batch {
     }
 
     /// Gives each share back to who waits for it, and answers for those that nobody waits for.
-    fn fail_each(&mut self, shares: Vec<Share>) {
-        self.book_at_sink(Taking::Returned, self.records);
+    fn fail_each(&mut self, shares: Vec<AckShare>) {
+        self.book_at_sink(SinkBucket::Returned, self.records);
         for share in shares {
             if self.origin == Origin::Vault || share.is_awaited() {
                 self.unbook(share.records, share.filtered);
@@ -364,25 +364,25 @@ impl Batch {
                 let bucket = Bucket::RejectedAbandoned;
                 self.ledger.shift(self.signal, Bucket::InFlight, bucket, share.records);
             }
-            Holders::One(share.ticket).resolve(Outcome::Failed, self.lanes);
+            AckGroup::One(share.ticket).resolve(Outcome::Failed, self.sink_set);
         }
     }
 }
 
 impl Drop for Batch {
     fn drop(&mut self) {
-        if self.state == State::Settled {
+        if self.state == BatchState::Settled {
             return;
         }
-        match std::mem::take(&mut self.holders) {
-            Holders::Many(shares) => {
-                self.state = State::Settled;
+        match std::mem::take(&mut self.ack_group) {
+            AckGroup::Many(shares) => {
+                self.state = BatchState::Settled;
                 self.fail_each(shares.0);
             }
-            one @ Holders::One(_) => {
+            one @ AckGroup::One(_) => {
                 // Its source finds another way; that of the vault still has it there.
                 let is_taken_back = self.origin == Origin::Vault || one.is_awaited();
-                self.holders = one;
+                self.ack_group = one;
                 if is_taken_back {
                     self.give_back(Outcome::Failed);
                 } else {
@@ -412,7 +412,7 @@ mod tests {
         let ledger = ledgers.source("in");
         let mut batch = match origin {
             Origin::Source => Batch::received(&request(10), Some(ticket), ledger),
-            Origin::Vault => Batch::replayed(&request(10), Lanes::ALL, ticket, ledger),
+            Origin::Vault => Batch::replayed(&request(10), SinkSet::ALL, ticket, ledger),
         };
         // Somebody waits as long as the process lives.
         std::mem::forget(waiter);
@@ -421,11 +421,11 @@ mod tests {
     }
 
     /// Taken, delivered, rejected, returned, and what the sink has now.
-    fn takings(ledgers: &Ledgers) -> [i64; 5] {
-        let (_, takings) = ledgers.sinks().find(|(name, _)| *name == "out").unwrap();
+    fn sink_ledger(ledgers: &Ledgers) -> [i64; 5] {
+        let (_, sink_ledger) = ledgers.sinks().find(|(name, _)| *name == "out").unwrap();
         let [taken, delivered, rejected, returned, _] =
-            Taking::ALL.map(|taking| takings.count(LOGS, taking));
-        [taken, delivered, rejected, returned, takings.in_flight(LOGS)]
+            SinkBucket::ALL.map(|bucket| sink_ledger.count(LOGS, bucket));
+        [taken, delivered, rejected, returned, sink_ledger.in_flight(LOGS)]
     }
 
     #[test]
@@ -452,7 +452,7 @@ mod tests {
         for (number, (origin, end, expected)) in ends.into_iter().enumerate() {
             let ledgers = Ledgers::leak();
             end(at_sink(ledgers, origin));
-            assert_eq!(takings(ledgers), expected, "{number}");
+            assert_eq!(sink_ledger(ledgers), expected, "{number}");
             assert_eq!(ledgers.source("in").imbalance(LOGS), 0, "{number}");
         }
     }
@@ -461,14 +461,14 @@ mod tests {
     fn parts_and_copies_of_what_a_sink_has_are_counted_where_they_are() {
         let ledgers = Ledgers::leak();
         let mut batch = at_sink(ledgers, Origin::Source);
-        let copy = batch.fork(Lanes::ALL);
+        let copy = batch.fork(SinkSet::ALL);
         let part = batch.split_off(Bytes::new(), 4);
         copy.withdrawn();
         part.delivered();
-        assert_eq!(takings(ledgers), [10, 4, 0, 0, 6]);
+        assert_eq!(sink_ledger(ledgers), [10, 4, 0, 0, 6]);
         batch.replace(Bytes::new(), 5);
         batch.delivered();
-        assert_eq!(takings(ledgers), [10, 9, 0, 1, 0]);
+        assert_eq!(sink_ledger(ledgers), [10, 9, 0, 1, 0]);
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 
+use super::ack_group::AckGroup;
+use super::ack_group::AckShare;
 use super::batch::Batch;
-use super::batch::State;
-use super::holders::Holders;
-use super::holders::Share;
+use super::batch::BatchState;
 
 impl Batch {
     /// Moves `records` of it, which are `wire`, into a batch of their own. Its own bytes stay until
@@ -24,8 +24,8 @@ impl Batch {
             filtered: 0,
             received_unix_ns: self.received_unix_ns,
             provenance: self.provenance.clone(),
-            lanes: self.lanes,
-            holders: self.holders.split_off(records),
+            sink_set: self.sink_set,
+            ack_group: self.ack_group.split_off(records),
             ledger: self.ledger,
             sink: self.sink,
             state: self.state,
@@ -58,30 +58,30 @@ impl Batch {
         merged.wire = gophership_otlp::merge(&wires);
         let mut shares = merged.take_shares();
         for mut batch in rest {
-            let kind = |batch: &Self| (batch.signal, batch.origin, batch.lanes, batch.sink);
+            let kind = |batch: &Self| (batch.signal, batch.origin, batch.sink_set, batch.sink);
             let is_alike =
                 kind(&batch) == kind(&merged) && std::ptr::eq(batch.ledger, merged.ledger);
             assert!(is_alike, "batches that are merged are of one kind");
             merged.records += batch.records;
             merged.filtered += batch.filtered;
             merged.received_unix_ns = merged.received_unix_ns.min(batch.received_unix_ns);
-            if batch.state == State::Open {
-                merged.state = State::Open;
+            if batch.state == BatchState::Open {
+                merged.state = BatchState::Open;
             }
             shares.append(&mut batch.take_shares());
-            batch.state = State::Settled;
+            batch.state = BatchState::Settled;
         }
-        merged.holders = Holders::many(shares);
+        merged.ack_group = AckGroup::many(shares);
         Some(merged)
     }
 
-    fn take_shares(&mut self) -> Vec<Share> {
-        match std::mem::take(&mut self.holders) {
-            Holders::One(ticket) => {
+    fn take_shares(&mut self) -> Vec<AckShare> {
+        match std::mem::take(&mut self.ack_group) {
+            AckGroup::One(ticket) => {
                 let (records, filtered) = (self.records, u64::from(self.filtered));
-                vec![Share { records, filtered, ticket }]
+                vec![AckShare { records, filtered, ticket }]
             }
-            Holders::Many(shares) => shares.0,
+            AckGroup::Many(shares) => shares.0,
         }
     }
 }
@@ -90,12 +90,12 @@ impl Batch {
 mod tests {
     use super::*;
     use crate::event::Bucket;
-    use crate::event::Lanes;
     use crate::event::Ledger;
     use crate::event::Outcome;
     use crate::event::Provenance;
     use crate::event::Request;
     use crate::event::Signal;
+    use crate::event::SinkSet;
     use crate::event::ack;
     use crate::event::ack::AckWaiter;
     use gophership_otlp::demo::demo_logs;
@@ -145,7 +145,7 @@ mod tests {
         let merged = Batch::merge(batches).unwrap();
         assert_eq!((merged.records(), merged.received_unix_ns()), (15, 93));
         assert!(merged.wire() == &wires);
-        let copy = merged.fork(Lanes::ALL);
+        let copy = merged.fork(SinkSet::ALL);
         merged.delivered();
         assert!(waiters.iter().all(|waiter| waiter.outcome().is_none()));
         copy.delivered();

@@ -12,7 +12,7 @@
 //! Each source has a [`Ledger`] of its own, and whatever becomes of a record is booked there: what a
 //! vault holds names its source, so that also holds for what another process replays. So the equation
 //! is exact for each source, and the sum of all sources, [`Ledgers`], is that of the process.
-//! Of what a sink took, [`Taking`] says what became of it there; of what is delivered all is
+//! Of what a sink took, [`SinkBucket`] says what became of it there; of what is delivered all is
 //! delivered by some sink, so both sums agree.
 //!
 //! [`Ledgers`]: super::Ledgers
@@ -22,9 +22,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use gophership_otlp::Signal;
 
-use super::takings::SinkId;
-use super::takings::SinkRows;
-use super::takings::Taking;
+use super::sink_ledger::SinkBucket;
+use super::sink_ledger::SinkId;
+use super::sink_ledger::SinkRows;
 use crate::stripes::Stripes;
 
 /// Where records are booked. Units: log records, spans, metric data points.
@@ -129,9 +129,9 @@ impl Ledger {
     }
 
     /// Books what a sink took, or what became of it there.
-    pub(super) fn book_at(&self, sink: SinkId, signal: Signal, taking: Taking, records: u64) {
+    pub(super) fn book_at(&self, sink: SinkId, signal: Signal, bucket: SinkBucket, records: u64) {
         if sink != SinkId::NONE {
-            self.sinks.book(sink, signal, taking, signed(records));
+            self.sinks.book(sink, signal, bucket, signed(records));
         }
     }
 

@@ -8,10 +8,10 @@ use super::ledger::Bucket;
 use super::ledger::Ledger;
 use super::ledger::signed;
 use super::rows::Rows;
-use super::takings::SinkId;
-use super::takings::SinkRows;
-use super::takings::Taking;
-use super::takings::Takings;
+use super::sink_ledger::SinkBucket;
+use super::sink_ledger::SinkId;
+use super::sink_ledger::SinkLedger;
+use super::sink_ledger::SinkRows;
 
 /// The books of a process: a row for each source and for each sink that it ever had. Sources and sinks
 /// beyond the 63rd share a row.
@@ -42,8 +42,8 @@ impl Ledgers {
     }
 
     /// Books that records which a sink's backend had rejected are in a dead-letter store.
-    pub fn bury(&self, sink: SinkId, signal: Signal, records: u64) {
-        self.sinks.book(sink, signal, Taking::DeadLettered, signed(records));
+    pub fn dead_letter(&self, sink: SinkId, signal: Signal, records: u64) {
+        self.sinks.book(sink, signal, SinkBucket::DeadLettered, signed(records));
     }
 
     /// All sources, with what is booked for them.
@@ -52,7 +52,7 @@ impl Ledgers {
     }
 
     /// All sinks, with what is booked for them.
-    pub fn sinks(&self) -> impl Iterator<Item = (&str, &Takings)> {
+    pub fn sinks(&self) -> impl Iterator<Item = (&str, &SinkLedger)> {
         self.sinks.iter()
     }
 

@@ -6,10 +6,9 @@
 //! is ever acknowledged by accident.
 
 pub mod ack;
+mod ack_group;
 mod batch;
-mod holders;
 mod joint;
-mod lanes;
 pub mod ledger;
 mod ledgers;
 pub mod note;
@@ -17,12 +16,12 @@ mod pieces;
 mod request;
 mod rows;
 mod settle;
-mod takings;
+mod sink_ledger;
+mod sink_set;
 mod trim;
 
 pub use ack::{AckTicket, AckWaiter, Outcome};
 pub use batch::Batch;
-pub use lanes::{LaneTable, Lanes};
 pub use ledger::{Bucket, Ledger};
 pub use ledgers::Ledgers;
 pub use note::{Note, NoteSpace, Provenance, REASON_HEADER};
@@ -30,6 +29,7 @@ pub use pieces::{Divided, Division, Pieces, Unreadable, without_empty};
 pub use request::{Origin, Request};
 pub use rows::{OTHERS, ROWS_OWN, UNKNOWN};
 pub use settle::settle;
-pub use takings::{SinkId, Taking, Takings};
+pub use sink_ledger::{SinkBucket, SinkId, SinkLedger};
+pub use sink_set::{SinkSet, SinkTable};
 
 pub use gophership_otlp::Signal;

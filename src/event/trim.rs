@@ -3,15 +3,15 @@
 use bytes::Bytes;
 
 use super::batch::Batch;
-use super::lanes::Lanes;
+use super::sink_set::SinkSet;
 
 impl Batch {
     /// Fails a copy for those of its sinks that are not in `behind`, the sinks that this way leads to: a reload
     /// took them away while it was on its way, and its source finds another one. A batch for whoever there is
     /// misses nobody.
-    pub fn leave_out(&mut self, behind: Lanes) {
-        let gone = self.lanes.without(behind);
-        if self.lanes == Lanes::ALL || gone.is_empty() || gone == self.lanes {
+    pub fn leave_out(&mut self, behind: SinkSet) {
+        let gone = self.sink_set.without(behind);
+        if self.sink_set == SinkSet::ALL || gone.is_empty() || gone == self.sink_set {
             // Of one that is for nobody here, all fails.
             return;
         }
@@ -19,29 +19,29 @@ impl Batch {
         self.narrow(behind);
     }
 
-    /// Leaves it `records`, which are `wire`, for those of its sinks that are in `lanes`. Of the
+    /// Leaves it `records`, which are `wire`, for those of its sinks that are in `sink_set`. Of the
     /// others `filtered` go to nobody, and the rest is what further copies have that were made of it.
     ///
     /// Unlike the parts that [`Batch::split_off`] makes, copies with different lanes are served each
     /// for itself: one that has arrived need not be sent again because another has not.
-    pub fn trim(&mut self, wire: Bytes, records: u64, filtered: u64, lanes: Lanes) {
+    pub fn trim(&mut self, wire: Bytes, records: u64, filtered: u64, sink_set: SinkSet) {
         self.replace(wire, self.records - filtered.min(self.records));
         let elsewhere = self.records.saturating_sub(records);
         self.unbook(elsewhere, 0);
         self.records -= elsewhere;
-        self.holders.leave(elsewhere);
-        self.narrow(lanes);
+        self.ack_group.leave(elsewhere);
+        self.narrow(sink_set);
     }
 
     /// Whether the worst that became of a part or copy of its request so far is that it was refused for good.
     #[must_use]
     pub fn is_refused(&self) -> bool {
-        self.holders.is_refused()
+        self.ack_group.is_refused()
     }
 
     /// Says that none of it is for the sinks of some lanes, so that they need no other copy either.
-    pub fn spare(&self, lanes: Lanes) {
-        self.holders.serve(lanes);
+    pub fn spare(&self, sink_set: SinkSet) {
+        self.ack_group.serve(sink_set);
     }
 }
 
@@ -49,12 +49,12 @@ impl Batch {
 mod tests {
     use super::*;
     use crate::event::Bucket;
-    use crate::event::LaneTable;
     use crate::event::Ledger;
     use crate::event::Outcome;
     use crate::event::Provenance;
     use crate::event::Request;
     use crate::event::Signal;
+    use crate::event::SinkTable;
     use crate::event::ack;
     use crate::event::ack::AckWaiter;
 
@@ -75,8 +75,8 @@ mod tests {
 
     #[test]
     fn copies_of_different_records_are_served_each_for_itself() {
-        let (ledger, lanes) = (Ledger::leak(), LaneTable::default());
-        let (a, b, c) = (lanes.lane("a"), lanes.lane("b"), lanes.lane("c"));
+        let (ledger, sink_set) = (Ledger::leak(), SinkTable::default());
+        let (a, b, c) = (sink_set.lane("a"), sink_set.lane("b"), sink_set.lane("c"));
         let (mut batch, waiter) = batch(ledger, 10);
         let mut other = batch.fork(a);
         other.trim(Bytes::from_static(b"a"), 5, 0, a);
@@ -93,8 +93,8 @@ mod tests {
 
     #[test]
     fn of_a_merged_batch_every_share_waits_for_every_copy() {
-        let (ledger, lanes) = (Ledger::leak(), LaneTable::default());
-        let (a, b) = (lanes.lane("a"), lanes.lane("b"));
+        let (ledger, sink_set) = (Ledger::leak(), SinkTable::default());
+        let (a, b) = (sink_set.lane("a"), sink_set.lane("b"));
         let ((one, first), (two, second)) = (batch(ledger, 3), batch(ledger, 5));
         let mut merged = Batch::merge(vec![one, two]).unwrap();
         let mut copy = merged.fork(a);
@@ -114,9 +114,9 @@ mod tests {
     fn more_records_than_there_are_do_not_come_into_the_books() {
         let ledger = Ledger::leak();
         let (mut batch, _waiter) = batch(ledger, 2);
-        batch.trim(Bytes::new(), 9, 0, Lanes::ALL);
+        batch.trim(Bytes::new(), 9, 0, SinkSet::ALL);
         assert_eq!(books(ledger), [2, 0, 2, 0, 0]);
-        batch.trim(Bytes::new(), 9, 9, Lanes::ALL);
+        batch.trim(Bytes::new(), 9, 9, SinkSet::ALL);
         assert_eq!(books(ledger), [2, 0, 0, 0, 2]);
         batch.filtered();
         assert_eq!(books(ledger), [2, 0, 0, 0, 2]);

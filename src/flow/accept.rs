@@ -23,10 +23,10 @@ use super::output::Output;
 use super::table::{Full, Placement};
 use crate::event::Batch;
 use crate::event::Bucket;
-use crate::event::Lanes;
 use crate::event::Ledger;
 use crate::event::Outcome;
 use crate::event::Request;
+use crate::event::SinkSet;
 use crate::event::ack;
 use crate::event::ack::AckWaiter;
 use crate::metrics::PivotCause;
@@ -318,7 +318,7 @@ impl Acceptor {
     async fn copy_to_vault(
         &self,
         request: &Request,
-        owed: Lanes,
+        owed: SinkSet,
         deadline: Instant,
         mut debt: Option<&mut Debt<'_>>,
     ) -> bool {

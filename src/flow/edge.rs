@@ -163,13 +163,13 @@ pub struct EdgeSender(Arc<Shared>);
 
 /// A place in an edge that was reserved and not yet used.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(super) struct EdgePlace {
     weight: u64,
 }
 
 impl EdgeSender {
     /// Reserves a place for a batch of `bytes`, or says that there is none.
-    pub(super) fn reserve(&self, bytes: u64, origin: Origin) -> Option<Place> {
+    pub(super) fn reserve(&self, bytes: u64, origin: Origin) -> Option<EdgePlace> {
         if self.0.is_abandoned.load(Ordering::Acquire) {
             return None;
         }
@@ -185,19 +185,19 @@ impl EdgeSender {
             }
             let word = &self.0.used.now;
             match word.compare_exchange_weak(used, next, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) => return Some(Place { weight }),
+                Ok(_) => return Some(EdgePlace { weight }),
                 Err(current) => used = current,
             }
         }
     }
 
     /// Gives a reserved place back.
-    pub(super) fn cancel(&self, place: Place) {
+    pub(super) fn cancel(&self, place: EdgePlace) {
         self.0.release(place.weight);
     }
 
     /// Puts a batch into its reserved place.
-    pub(super) fn fill(&self, place: Place, batch: Batch) {
+    pub(super) fn fill(&self, place: EdgePlace, batch: Batch) {
         debug_assert_eq!(place.weight, Shared::weight(batch.cost_bytes()), "one weight per batch");
         // The reservation bounds the queue's length by its capacity. The one exception is a slot
         // whose last reader has not quite left it: that takes a few instructions.
@@ -234,9 +234,9 @@ impl EdgeSender {
     }
 
     /// Begins to wait for room. Enable it, look for room once more, then await it.
-    pub(super) fn room(&self) -> Room<'_> {
+    pub(super) fn room(&self) -> RoomWait<'_> {
         self.0.senders_waiting.fetch_add(1, Ordering::SeqCst);
-        Room { shared: &self.0, notified: Some(self.0.drained.notified()) }
+        RoomWait { shared: &self.0, notified: Some(self.0.drained.notified()) }
     }
 }
 
@@ -262,19 +262,19 @@ impl fmt::Debug for EdgeSender {
 }
 
 /// A sender's wait for room in an edge.
-pub(super) struct Room<'a> {
+pub(super) struct RoomWait<'a> {
     shared: &'a Shared,
     notified: Option<Notified<'a>>,
 }
 
-impl<'a> Room<'a> {
+impl<'a> RoomWait<'a> {
     /// The notification itself, to be pinned and enabled.
     pub(super) fn notified(&mut self) -> Option<Notified<'a>> {
         self.notified.take()
     }
 }
 
-impl Drop for Room<'_> {
+impl Drop for RoomWait<'_> {
     fn drop(&mut self) {
         self.shared.senders_waiting.fetch_sub(1, Ordering::SeqCst);
     }
@@ -371,10 +371,10 @@ mod tests {
 
     use super::*;
     use crate::event::Bucket;
-    use crate::event::Lanes;
     use crate::event::Ledger;
     use crate::event::Request;
     use crate::event::Signal;
+    use crate::event::SinkSet;
     use crate::event::ack;
 
     fn request(bytes: usize, records: u64) -> Request {
@@ -415,7 +415,7 @@ mod tests {
         let Some(place) = edge.reserve(bytes as u64, Origin::Vault) else { return false };
         let (ticket, _waiter) = ack::channel();
         let request = request(bytes, 1);
-        edge.fill(place, Batch::replayed(&request, Lanes::ALL, ticket, Ledger::leak()));
+        edge.fill(place, Batch::replayed(&request, SinkSet::ALL, ticket, Ledger::leak()));
         true
     }
 

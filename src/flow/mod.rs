@@ -18,7 +18,7 @@ mod tests;
 
 pub use accept::{Acceptor, AckLevel, Refusal};
 pub use edge::{EdgeLimits, EdgeReceiver, EdgeSender};
-pub use output::{Outlook, Output, Routes};
+pub use output::{Output, Routes, TopologyView};
 pub use pulse::Pulse;
 pub use reflex::{Reflex, Switch};
-pub use table::{Full, Intake, Pivot, Placement, RouteTable, Target, Way};
+pub use table::{Full, Intake, Pivot, Placement, Route, RouteTable, Target};

@@ -13,26 +13,26 @@ use super::reflex::Reflex;
 use super::table::Full;
 use super::table::Intake;
 use super::table::Placement;
+use super::table::ROUTES_MAX;
 use super::table::RouteTable;
-use super::table::WAYS_MAX;
 use crate::event::Batch;
-use crate::event::Lanes;
+use crate::event::SinkSet;
 use crate::event::ack::AckWaiter;
 
 /// How long a waiting send sleeps before it asks again a target that cannot wake it.
 const DIRECT_RETRY: Duration = Duration::from_millis(5);
 
 /// What a component may know of the pipeline behind it.
-pub trait Outlook: Send + Sync {
+pub trait TopologyView: Send + Sync {
     /// The sinks that batches of the component come to, with their lanes: one for each lane.
-    fn sinks(&self, component: &str) -> Vec<(String, Lanes)>;
+    fn sinks(&self, component: &str) -> Vec<(String, SinkSet)>;
 
     /// The lanes of some sinks, by their names, less those that are no sinks any more.
-    fn lanes_of(&self, sinks: &[String]) -> Lanes;
+    fn sink_set_of(&self, sinks: &[String]) -> SinkSet;
 
     /// How full the fullest edge is on the ways from the component to the sinks of some lanes, in
     /// thousandths.
-    fn occupancy_permille(&self, component: &str, lanes: Lanes) -> u32;
+    fn occupancy_permille(&self, component: &str, sink_set: SinkSet) -> u32;
 }
 
 /// The table in force for one output; another one can be put in force at any time.
@@ -45,7 +45,7 @@ pub struct Routes {
 impl Routes {
     /// Puts a table in force. The next send follows it, and so does one that waits.
     pub fn put(&self, table: RouteTable) {
-        debug_assert!(table.ways.len() <= WAYS_MAX, "the graph is checked for this");
+        debug_assert!(table.routes.len() <= ROUTES_MAX, "the graph is checked for this");
         self.table.store(Arc::new(table));
         self.changed.notify_waiters();
     }
@@ -106,13 +106,13 @@ impl Output {
     /// Who still needs a request whose copies have ended as `waiter` knows: all if that cannot be told,
     /// `None` if it failed only for sinks that are gone.
     #[must_use]
-    pub fn owed(&self, waiter: &AckWaiter) -> Option<Lanes> {
+    pub fn owed(&self, waiter: &AckWaiter) -> Option<SinkSet> {
         self.routes.table.load().owed(waiter.served(), waiter.failed())
     }
 
     /// The sinks behind it; none if nobody reads it.
     #[must_use]
-    pub fn behind(&self) -> Lanes {
+    pub fn behind(&self) -> SinkSet {
         self.routes.table.load().behind
     }
 
@@ -137,7 +137,7 @@ impl Output {
 
 /// Waits until the first edge that a batch finds full has drained a little.
 async fn room(table: &RouteTable, batch: &Batch) {
-    let full_edge = || table.full_edge(batch.cost_bytes(), batch.origin(), batch.lanes());
+    let full_edge = || table.full_edge(batch.cost_bytes(), batch.origin(), batch.sink_set());
     let Some(edge) = full_edge() else { return tokio::time::sleep(DIRECT_RETRY).await };
     let mut room = edge.room();
     let Some(notified) = room.notified() else { return };

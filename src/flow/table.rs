@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use prometheus::IntCounter;
 
+use super::edge::EdgePlace;
 use super::edge::EdgeSender;
-use super::edge::Place;
 use crate::event::Batch;
-use crate::event::Lanes;
 use crate::event::Origin;
+use crate::event::SinkSet;
 
 /// More ways than this from one output are refused when the table is made.
-pub(super) const WAYS_MAX: usize = 64;
+pub(super) const ROUTES_MAX: usize = 64;
 
 /// A sink that takes batches in the caller's task, without an edge: the vault.
 pub trait Intake: Send + Sync {
@@ -49,17 +49,17 @@ pub enum Target {
 
 /// A destination with the sinks behind it.
 #[derive(Clone)]
-pub struct Way {
+pub struct Route {
     /// Where a batch is put.
     pub target: Target,
     /// Whom it comes to from there.
-    pub reach: Lanes,
+    pub reach: SinkSet,
 }
 
-impl From<Target> for Way {
+impl From<Target> for Route {
     /// The only way: it leads to everybody.
     fn from(target: Target) -> Self {
-        Self { target, reach: Lanes::ALL }
+        Self { target, reach: SinkSet::ALL }
     }
 }
 
@@ -72,28 +72,28 @@ pub struct Pivot {
     /// is there.
     pub takes_all: bool,
     /// The sinks that are out, while others are there: what is theirs goes to the vault.
-    pub out: Lanes,
+    pub out: SinkSet,
 }
 
 /// Where the batches of one output go now.
 #[derive(Clone, Default)]
 pub struct RouteTable {
     /// All of them get every batch, but for batches that are for some sinks only.
-    pub ways: Vec<Way>,
+    pub routes: Vec<Route>,
     /// Sinks that a batch comes to on several ways: that one copy arrived says nothing of the others.
-    pub tangled: Lanes,
+    pub multipath: SinkSet,
     /// Of a source that has a vault.
     pub pivot: Option<Pivot>,
     /// The sinks behind it, whether they have a way in now or not.
-    pub behind: Lanes,
+    pub behind: SinkSet,
     /// Those of them that have none: they are being replaced. What is theirs is in the vault's hands
     /// before it comes here, if there is a pivot.
-    pub closed: Lanes,
+    pub closed: SinkSet,
     /// Whatever comes here can go to a vault instead, so nothing need wait for room.
     pub is_backed: bool,
     /// The transforms that are left out on the way, with the sinks behind each and where it is counted
     /// what passes them by.
-    pub shed: Vec<(Lanes, IntCounter)>,
+    pub shed: Vec<(SinkSet, IntCounter)>,
     /// Of a transform: the vaults of the sources before it, unless one of them has none that is open.
     pub backing: Vec<Arc<dyn Intake>>,
 }
@@ -112,7 +112,7 @@ pub enum Placement {
 }
 
 /// Places that are reserved, one for each way.
-type Places = [Option<Place>; WAYS_MAX];
+type Places = [Option<EdgePlace>; ROUTES_MAX];
 
 impl RouteTable {
     /// Places a batch on every way that leads to one of its sinks, or on none. Never waits.
@@ -121,8 +121,8 @@ impl RouteTable {
     /// the batch fails, and its source gives the vault what they miss.
     pub(super) fn fan_out(&self, batch: Batch) -> Result<(), Full> {
         let Some(mut batch) = self.without_missing(batch)? else { return Ok(()) };
-        if let [Way { target: Target::Edge(edge), reach }] = self.ways.as_slice()
-            && reach.meets(batch.lanes())
+        if let [Route { target: Target::Edge(edge), reach }] = self.routes.as_slice()
+            && reach.meets(batch.sink_set())
         {
             let place = edge.reserve(batch.cost_bytes(), batch.origin());
             let Some(place) = place else { return Err(Full(batch)) };
@@ -131,8 +131,8 @@ impl RouteTable {
             edge.fill(place, batch);
             return Ok(());
         }
-        let mut places: Places = [None; WAYS_MAX];
-        let (open, full) = self.reserve(&mut places, &batch, batch.lanes());
+        let mut places: Places = [None; ROUTES_MAX];
+        let (open, full) = self.reserve(&mut places, &batch, batch.sink_set());
         let passes_by = || batch.origin() == Origin::Source && self.has_backing();
         if !full.is_empty() && !passes_by() {
             self.cancel(&places);
@@ -161,14 +161,14 @@ impl RouteTable {
     /// away to other inputs, fails, so that a vault keeps it for that sink; or it waits, if there is none.
     fn without_missing(&self, mut batch: Batch) -> Result<Option<Batch>, Full> {
         batch.leave_out(self.behind);
-        let closed = self.closed.and(batch.lanes());
+        let closed = self.closed.and(batch.sink_set());
         if closed.is_empty() {
             return Ok(Some(batch));
         }
         if batch.origin() == Origin::Source && !self.is_backed {
             return Err(Full(batch));
         }
-        let open = batch.lanes().and(self.behind).without(closed);
+        let open = batch.sink_set().and(self.behind).without(closed);
         if open.is_empty() {
             batch.failed();
             return Ok(None);
@@ -179,14 +179,14 @@ impl RouteTable {
     }
 
     /// What there is to count of a batch that is about to be placed: nothing, unless something is left out.
-    pub(super) fn passing(&self, batch: &Batch) -> Option<(Lanes, u64)> {
-        (!self.shed.is_empty()).then(|| (batch.lanes(), batch.records()))
+    pub(super) fn passing(&self, batch: &Batch) -> Option<(SinkSet, u64)> {
+        (!self.shed.is_empty()).then(|| (batch.sink_set(), batch.records()))
     }
 
     /// Counts a batch that was placed in the pipeline for each transform that it passes by.
-    pub(super) fn count_shed(&self, (lanes, records): (Lanes, u64)) {
+    pub(super) fn count_shed(&self, (sink_set, records): (SinkSet, u64)) {
         for (reach, counter) in &self.shed {
-            if reach.meets(lanes) {
+            if reach.meets(sink_set) {
                 counter.inc_by(records);
             }
         }
@@ -194,15 +194,15 @@ impl RouteTable {
 
     /// Whether there is one way, and nobody who is out.
     pub(super) fn has_one_way(&self) -> bool {
-        self.ways.len() == 1 && self.pivot.as_ref().is_none_or(|pivot| pivot.out.is_empty())
+        self.routes.len() == 1 && self.pivot.as_ref().is_none_or(|pivot| pivot.out.is_empty())
     }
 
     /// Places a batch on the ways that have room, and gives the vault a copy for the sinks behind the
     /// others and for those that are out.
     pub(super) fn split(&self, pivot: &Pivot, mut batch: Batch) -> Result<Placement, Full> {
-        let mut places: Places = [None; WAYS_MAX];
-        let (open, full) = self.reserve(&mut places, &batch, batch.lanes().without(pivot.out));
-        let owed = full.or(pivot.out).and(batch.lanes());
+        let mut places: Places = [None; ROUTES_MAX];
+        let (open, full) = self.reserve(&mut places, &batch, batch.sink_set().without(pivot.out));
+        let owed = full.or(pivot.out).and(batch.sink_set());
         if open.is_empty() {
             self.cancel(&places);
             return pivot.vault.try_take(batch).map(|()| Placement::Spilled);
@@ -225,44 +225,44 @@ impl RouteTable {
 
     /// Reserves a place on each way to some lanes. Returns the lanes of the batch that have one, and
     /// those that have none, because a way to them is full.
-    fn reserve(&self, places: &mut Places, batch: &Batch, lanes: Lanes) -> (Lanes, Lanes) {
-        let (mut open, mut full) = (Lanes::NONE, Lanes::NONE);
-        for (slot, way) in places.iter_mut().zip(&self.ways) {
-            if !way.reach.meets(lanes) {
+    fn reserve(&self, places: &mut Places, batch: &Batch, sink_set: SinkSet) -> (SinkSet, SinkSet) {
+        let (mut open, mut full) = (SinkSet::NONE, SinkSet::NONE);
+        for (slot, route) in places.iter_mut().zip(&self.routes) {
+            if !route.reach.meets(sink_set) {
                 continue;
             }
-            if let Target::Edge(edge) = &way.target {
+            if let Target::Edge(edge) = &route.target {
                 *slot = edge.reserve(batch.cost_bytes(), batch.origin());
                 if slot.is_none() {
-                    full = full.or(way.reach);
+                    full = full.or(route.reach);
                     continue;
                 }
             }
-            open = open.or(way.reach);
+            open = open.or(route.reach);
         }
         // A sink gets all of its copies, or none.
-        (open.without(full).and(lanes), full.and(lanes))
+        (open.without(full).and(sink_set), full.and(sink_set))
     }
 
     /// Puts a batch where places are reserved; direct targets cannot be reserved, and are asked first.
     fn fill(&self, places: &Places, batch: Batch) -> Result<(), Full> {
-        for way in &self.ways {
-            let Target::Direct(intake) = &way.target else { continue };
-            if !way.reach.meets(batch.lanes()) {
+        for route in &self.routes {
+            let Target::Direct(intake) = &route.target else { continue };
+            if !route.reach.meets(batch.sink_set()) {
                 continue;
             }
-            if let Err(Full(copy)) = intake.try_take(batch.fork(way.reach)) {
+            if let Err(Full(copy)) = intake.try_take(batch.fork(route.reach)) {
                 copy.withdrawn();
                 self.cancel(places);
                 return Err(Full(batch));
             }
         }
-        let mut last: Option<(&EdgeSender, Place, Lanes)> = None;
-        for (place, way) in places.iter().zip(&self.ways) {
-            let (Some(place), Target::Edge(edge)) = (*place, &way.target) else { continue };
-            if !way.reach.meets(batch.lanes()) {
+        let mut last: Option<(&EdgeSender, EdgePlace, SinkSet)> = None;
+        for (place, route) in places.iter().zip(&self.routes) {
+            let (Some(place), Target::Edge(edge)) = (*place, &route.target) else { continue };
+            if !route.reach.meets(batch.sink_set()) {
                 edge.cancel(place);
-            } else if let Some((edge, place, reach)) = last.replace((edge, place, way.reach)) {
+            } else if let Some((edge, place, reach)) = last.replace((edge, place, route.reach)) {
                 edge.fill(place, batch.fork(reach));
             }
         }
@@ -279,26 +279,26 @@ impl RouteTable {
     }
 
     fn cancel(&self, places: &Places) {
-        for (place, way) in places.iter().zip(&self.ways) {
-            if let (Some(place), Target::Edge(edge)) = (place, &way.target) {
+        for (place, route) in places.iter().zip(&self.routes) {
+            if let (Some(place), Target::Edge(edge)) = (place, &route.target) {
                 edge.cancel(*place);
             }
         }
     }
 
     /// Whom batches come to, sooner or later.
-    fn reach(&self) -> Lanes {
-        let out = self.pivot.as_ref().map_or(Lanes::NONE, |pivot| pivot.out);
-        self.ways.iter().fold(out, |reach, way| reach.or(way.reach))
+    fn reach(&self) -> SinkSet {
+        let out = self.pivot.as_ref().map_or(SinkSet::NONE, |pivot| pivot.out);
+        self.routes.iter().fold(out, |reach, route| reach.or(route.reach))
     }
 
     /// Who still needs a request that failed for some lanes, after others are served: `None` if whoever it
     /// failed for is gone, and all that are there have it.
-    pub(super) fn owed(&self, served: Lanes, failed: Lanes) -> Option<Lanes> {
+    pub(super) fn owed(&self, served: SinkSet, failed: SinkSet) -> Option<SinkSet> {
         let reach = self.reach();
-        let owed = reach.without(served.without(self.tangled));
+        let owed = reach.without(served.without(self.multipath));
         if owed == reach || (owed.is_empty() && reach.meets(failed)) {
-            return Some(Lanes::ALL);
+            return Some(SinkSet::ALL);
         }
         (!owed.is_empty()).then_some(owed)
     }
@@ -308,10 +308,10 @@ impl RouteTable {
         &self,
         bytes: u64,
         origin: Origin,
-        lanes: Lanes,
+        sink_set: SinkSet,
     ) -> Option<&EdgeSender> {
-        let ways = self.ways.iter().filter(|way| way.reach.meets(lanes));
-        ways.filter_map(Way::edge).find(|edge| match edge.reserve(bytes, origin) {
+        let routes = self.routes.iter().filter(|route| route.reach.meets(sink_set));
+        routes.filter_map(Route::edge).find(|edge| match edge.reserve(bytes, origin) {
             Some(place) => {
                 edge.cancel(place);
                 false
@@ -322,12 +322,12 @@ impl RouteTable {
 
     /// How full the fullest edge of the route is.
     pub(super) fn occupancy_permille(&self) -> u32 {
-        let edges = self.ways.iter().filter_map(Way::edge);
+        let edges = self.routes.iter().filter_map(Route::edge);
         edges.map(EdgeSender::occupancy_permille).max().unwrap_or(0)
     }
 }
 
-impl Way {
+impl Route {
     const fn edge(&self) -> Option<&EdgeSender> {
         match &self.target {
             Target::Edge(edge) => Some(edge),

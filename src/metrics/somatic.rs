@@ -49,7 +49,7 @@ impl Builder {
             ),
             pressure: self.gauge(
                 "somatic_pressure_permille",
-                &["sense", "place"],
+                &["kind", "place"],
                 "What was sensed last, in thousandths of its limit.",
             ),
             background: one(

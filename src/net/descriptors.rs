@@ -17,7 +17,7 @@ pub struct Descriptors {
 
 /// One descriptor, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Share(Arc<Descriptors>);
+pub(super) struct DescriptorShare(Arc<Descriptors>);
 
 impl Descriptors {
     /// So many for connections.
@@ -32,15 +32,15 @@ impl Descriptors {
     }
 
     /// Takes one, if there is one.
-    pub(super) fn try_take(self: &Arc<Self>) -> Option<Share> {
+    pub(super) fn try_take(self: &Arc<Self>) -> Option<DescriptorShare> {
         let limit = self.limit.load(Relaxed);
         let more = |used: u64| (used < limit).then_some(used + 1);
         self.used.fetch_update(Relaxed, Relaxed, more).ok()?;
-        Some(Share(Arc::clone(self)))
+        Some(DescriptorShare(Arc::clone(self)))
     }
 }
 
-impl Drop for Share {
+impl Drop for DescriptorShare {
     fn drop(&mut self) {
         self.0.used.fetch_sub(1, Relaxed);
     }

@@ -13,8 +13,8 @@ use tokio::time::Instant;
 use super::activity::Activity;
 use super::activity::now_ns;
 use super::activity::ns_of;
+use super::descriptors::DescriptorShare;
 use super::descriptors::Descriptors;
-use super::descriptors::Share;
 
 /// A connection that has been idle for less than this is not asked to make room: its next request may be
 /// on its way.
@@ -24,7 +24,7 @@ const EVICT_EVERY: Duration = Duration::from_millis(50);
 
 /// The connections of one listener. A lock is taken when one begins or ends, and when there are too many.
 #[derive(Debug)]
-pub struct Slots {
+pub struct ConnectionSlots {
     limit: usize,
     descriptors: Option<Arc<Descriptors>>,
     open: Mutex<Open>,
@@ -39,14 +39,14 @@ struct Open {
 
 /// The place of one connection, until it is dropped.
 #[derive(Debug)]
-pub struct Slot {
-    slots: Arc<Slots>,
+pub struct ConnectionSlot {
+    slots: Arc<ConnectionSlots>,
     id: u64,
     activity: Arc<Activity>,
-    _share: Option<Share>,
+    _share: Option<DescriptorShare>,
 }
 
-impl Slots {
+impl ConnectionSlots {
     /// So many at the same time, and no more than there are `descriptors` for, if they count.
     #[must_use]
     pub fn new(limit: usize, descriptors: Option<Arc<Descriptors>>) -> Arc<Self> {
@@ -56,7 +56,7 @@ impl Slots {
 
     /// Opens a connection, if there is a slot.
     #[must_use]
-    pub fn try_open(self: &Arc<Self>) -> Option<Slot> {
+    pub fn try_open(self: &Arc<Self>) -> Option<ConnectionSlot> {
         let mut open = self.lock();
         if self.limit <= open.connections.len() {
             return None;
@@ -69,12 +69,12 @@ impl Slots {
         open.next_id += 1;
         open.connections.insert(id, Arc::clone(&activity));
         drop(open);
-        Some(Slot { slots: Arc::clone(self), id, activity, _share: share })
+        Some(ConnectionSlot { slots: Arc::clone(self), id, activity, _share: share })
     }
 
     /// Opens a connection; while there is no slot, connections that are idle are asked to make room, the
     /// longest idle first, and those first that never had a request. `None` if none did `within` a time.
-    pub async fn open(self: &Arc<Self>, within: Duration) -> Option<Slot> {
+    pub async fn open(self: &Arc<Self>, within: Duration) -> Option<ConnectionSlot> {
         let deadline = Instant::now() + within;
         loop {
             if let Some(slot) = self.try_open() {
@@ -128,7 +128,7 @@ impl Slots {
     }
 }
 
-impl Slot {
+impl ConnectionSlot {
     /// What the connection does.
     #[must_use]
     pub const fn activity(&self) -> &Arc<Activity> {
@@ -136,7 +136,7 @@ impl Slot {
     }
 }
 
-impl Drop for Slot {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.slots.lock().connections.remove(&self.id);
         self.slots.freed.notify_one();
@@ -147,13 +147,13 @@ impl Drop for Slot {
 mod tests {
     use super::*;
 
-    fn asked(slots: &[&Slot]) -> Vec<bool> {
+    fn asked(slots: &[&ConnectionSlot]) -> Vec<bool> {
         slots.iter().map(|slot| slot.activity.is_asked_to_close()).collect()
     }
 
     #[tokio::test]
     async fn who_never_had_a_request_goes_first_then_who_is_idle_for_longest() {
-        let slots = Slots::new(4, None);
+        let slots = ConnectionSlots::new(4, None);
         let open = || slots.try_open().unwrap();
         let (served_first, served_last, silent, busy) = (open(), open(), open(), open());
         drop(served_first.activity.begin());
@@ -180,7 +180,7 @@ mod tests {
     #[tokio::test]
     async fn a_slot_that_is_given_back_is_given_to_who_waits() {
         let descriptors = Descriptors::new(1);
-        let slots = Slots::new(2, Some(Arc::clone(&descriptors)));
+        let slots = ConnectionSlots::new(2, Some(Arc::clone(&descriptors)));
         let first = slots.try_open().unwrap();
         assert!(slots.try_open().is_none(), "there is one descriptor");
         assert!(slots.open(Duration::from_millis(20)).await.is_none());

@@ -38,19 +38,19 @@ pub trait Connection {
 }
 
 /// A connection of hyper that keeps its streams elsewhere.
-pub struct Plain<C> {
+pub struct PlainConnection<C> {
     connection: Pin<Box<C>>,
     close: fn(Pin<&mut C>),
 }
 
-impl<C> Plain<C> {
+impl<C> PlainConnection<C> {
     /// Makes one, with what tells it to close.
     pub fn new(connection: C, close: fn(Pin<&mut C>)) -> Self {
         Self { connection: Box::pin(connection), close }
     }
 }
 
-impl<C: Future> Connection for Plain<C> {
+impl<C: Future> Connection for PlainConnection<C> {
     type Output = C::Output;
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<C::Output> {

@@ -9,7 +9,7 @@ use crate::pool::buffer::Pool;
 
 /// How many bytes each part may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct MemoryLimits {
     /// Requests on their way in.
     pub ingest: u64,
     /// Batches that wait in edges.
@@ -41,7 +41,7 @@ pub struct Memory {
     pub(super) short: Notify,
 }
 
-impl Limits {
+impl MemoryLimits {
     /// As good as none.
     pub const NONE: Self = Self {
         ingest: u64::MAX,
@@ -61,7 +61,7 @@ impl Limits {
 impl Memory {
     /// Makes the shares.
     #[must_use]
-    pub fn new(limits: &Limits) -> Arc<Self> {
+    pub fn new(limits: &MemoryLimits) -> Arc<Self> {
         Arc::new(Self {
             ingest: Budget::new("ingest", limits.ingest),
             edges: Budget::new("edges", limits.edges),
@@ -88,8 +88,8 @@ impl Memory {
 
     /// The limits in force.
     #[must_use]
-    pub fn limits(&self) -> Limits {
-        Limits {
+    pub fn limits(&self) -> MemoryLimits {
+        MemoryLimits {
             ingest: self.ingest.limit(),
             edges: self.edges.limit(),
             processing: self.processing.limit(),
@@ -99,7 +99,7 @@ impl Memory {
     }
 
     /// Puts other limits in force; nothing that was granted is taken back.
-    pub fn set_limits(&self, limits: &Limits) {
+    pub fn set_limits(&self, limits: &MemoryLimits) {
         self.ingest.set_limit(limits.ingest);
         self.edges.set_limit(limits.edges);
         self.processing.set_limit(limits.processing);
@@ -111,6 +111,6 @@ impl Memory {
 
 impl Default for Memory {
     fn default() -> Self {
-        Arc::into_inner(Self::new(&Limits::NONE)).expect("nobody else has it yet")
+        Arc::into_inner(Self::new(&MemoryLimits::NONE)).expect("nobody else has it yet")
     }
 }

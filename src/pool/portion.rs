@@ -19,7 +19,7 @@ pub struct Portion {
 /// So many bytes of a [`Portion`] and of the budget it belongs to; dropping it gives them back.
 #[derive(Debug)]
 #[must_use = "dropping a helping gives its bytes back"]
-pub struct Helping {
+pub struct FairPermit {
     whole: Grant,
     _own: Grant,
 }
@@ -35,10 +35,10 @@ impl Portion {
 
     /// Takes so many bytes, and waits until the portion has them. May be dropped half-way: nothing is
     /// lost then.
-    pub async fn take(&self, bytes: u64) -> Helping {
+    pub async fn take(&self, bytes: u64) -> FairPermit {
         self.own.set_limit(self.whole.portion_limit());
         let own = self.own.take(bytes).await;
-        Helping { whole: self.whole.book(bytes), _own: own }
+        FairPermit { whole: self.whole.book(bytes), _own: own }
     }
 }
 
@@ -48,7 +48,7 @@ impl Drop for Portion {
     }
 }
 
-impl Helping {
+impl FairPermit {
     /// Gives the portion its bytes back, and keeps only the whole budget's account of them.
     pub fn leave_portion(self) -> Grant {
         self.whole

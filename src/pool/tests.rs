@@ -19,8 +19,8 @@ use proptest::proptest;
 
 use crate::pool::Budget;
 use crate::pool::Grant;
-use crate::pool::Limits;
 use crate::pool::Memory;
+use crate::pool::MemoryLimits;
 use crate::pool::Pool;
 use crate::pool::PooledBuffer;
 use crate::pool::Portion;
@@ -319,14 +319,14 @@ fn four_threads_share_a_pool() {
 
 #[test]
 fn the_shares_are_changed_together_and_told_in_order() {
-    let limits = Limits { ingest: 50, edges: 40, processing: 35, vault: 30, replay: 20 };
+    let limits = MemoryLimits { ingest: 50, edges: 40, processing: 35, vault: 30, replay: 20 };
     let memory = Memory::new(&limits);
     let half = memory.ingest.try_take(25).unwrap();
     let told: Vec<_> = memory.each().map(|share| (share.name(), share.permille())).collect();
     let others = ["edges", "processing", "vault", "replay"].map(|name| (name, 0));
     assert_eq!(told, [&[("ingest", 500)][..], &others].concat());
     assert_eq!(memory.pressing().collect::<Vec<_>>(), [("ingest", 500)]);
-    memory.set_limits(&Limits { ingest: 25, ..limits });
+    memory.set_limits(&MemoryLimits { ingest: 25, ..limits });
     assert_eq!((memory.ingest.permille(), memory.limits().edges), (1000, 40));
     drop(half);
     assert!(Memory::default().ingest.try_take(u64::MAX).is_some());

@@ -16,8 +16,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::marks::Policy;
+use super::reading::PressureKind;
 use super::reading::Readings;
-use super::reading::Sense;
 use super::zone::Zone;
 
 const MILLION: u32 = 1_000_000;
@@ -76,13 +76,13 @@ impl Brake {
 
 /// The formula above.
 fn pull(zone: Zone, policy: &Policy, readings: &Readings) -> f64 {
-    let counts = |sense: Sense| match zone {
+    let counts = |kind: PressureKind| match zone {
         Zone::Green => false,
         Zone::Yellow => true,
-        Zone::Red => matches!(sense, Sense::Vault | Sense::Disk),
+        Zone::Red => matches!(kind, PressureKind::Vault | PressureKind::Disk),
     };
-    let of = readings.iter().filter(|pressure| counts(pressure.sense));
-    of.map(|pressure| policy.marks(pressure.sense).excess(pressure.permille)).fold(0.0, f64::max)
+    let of = readings.iter().filter(|pressure| counts(pressure.kind));
+    of.map(|pressure| policy.marks(pressure.kind).excess(pressure.permille)).fold(0.0, f64::max)
 }
 
 #[cfg(test)]
@@ -90,10 +90,10 @@ mod tests {
     use super::*;
     use crate::somatic::Place;
 
-    fn wait(brake: &Brake, zone: Zone, numbers: &[(Sense, u32)]) -> Option<u128> {
+    fn wait(brake: &Brake, zone: Zone, numbers: &[(PressureKind, u32)]) -> Option<u128> {
         let mut readings = Readings::default();
-        for (sense, permille) in numbers {
-            readings.push(*sense, &Place::from("here"), *permille);
+        for (kind, permille) in numbers {
+            readings.push(*kind, &Place::from("here"), *permille);
         }
         brake.look(zone, &Policy::default(), &readings);
         brake.wait().map(|wait| wait.as_millis())
@@ -103,11 +103,12 @@ mod tests {
     fn the_wait_grows_from_the_yellow_mark_to_the_red_one_and_no_further() {
         let brake = Brake::default();
         brake.configure(Duration::from_secs(1));
-        let edge = |permille| wait(&brake, Zone::Yellow, &[(Sense::Edge, permille)]);
+        let edge = |permille| wait(&brake, Zone::Yellow, &[(PressureKind::Edge, permille)]);
         assert_eq!([edge(0), edge(600)], [None, None]);
         assert_eq!([edge(650), edge(725)], [Some(200), Some(500)]);
         assert_eq!([edge(850), edge(5000)], [Some(1000), Some(1000)]);
-        let both = [(Sense::Edge, 650), (Sense::Vault, 850), (Sense::CpuStall, 1000)];
+        let both =
+            [(PressureKind::Edge, 650), (PressureKind::Vault, 850), (PressureKind::CpuStall, 1000)];
         assert_eq!(wait(&brake, Zone::Yellow, &both), Some(500), "the highest counts");
     }
 
@@ -115,14 +116,17 @@ mod tests {
     fn in_red_only_a_vault_that_fills_up_slows_senders() {
         let brake = Brake::default();
         brake.configure(Duration::from_secs(1));
-        assert_eq!(wait(&brake, Zone::Red, &[(Sense::Edge, 1000)]), None);
-        assert_eq!(wait(&brake, Zone::Red, &[(Sense::Edge, 1000), (Sense::Vault, 760)]), Some(200));
-        assert_eq!(wait(&brake, Zone::Green, &[(Sense::Vault, 1000)]), None);
+        assert_eq!(wait(&brake, Zone::Red, &[(PressureKind::Edge, 1000)]), None);
+        assert_eq!(
+            wait(&brake, Zone::Red, &[(PressureKind::Edge, 1000), (PressureKind::Vault, 760)]),
+            Some(200)
+        );
+        assert_eq!(wait(&brake, Zone::Green, &[(PressureKind::Vault, 1000)]), None);
     }
 
     #[test]
     fn nobody_waits_when_it_is_off_or_the_process_ends() {
-        let (brake, high) = (Brake::default(), [(Sense::Edge, 840)]);
+        let (brake, high) = (Brake::default(), [(PressureKind::Edge, 840)]);
         assert_eq!(wait(&brake, Zone::Yellow, &high), None);
         brake.configure(Duration::from_secs(1));
         assert!(wait(&brake, Zone::Yellow, &high).is_some());

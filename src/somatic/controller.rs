@@ -12,11 +12,11 @@
 
 use std::time::Instant;
 
-use super::lease::Lease;
 use super::marks::Policy;
 use super::reading::Pressure;
 use super::reading::Readings;
 use super::zone::Zone;
+use super::zone_hold::ZoneHold;
 
 /// A change of zone with its reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl Cause {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Pressure(pressures) => {
-                pressures.first().map_or("pressure", |first| first.sense.name())
+                pressures.first().map_or("pressure", |first| first.kind.name())
             }
             Self::Calm => "calm",
             Self::Override { .. } => "override",
@@ -136,10 +136,10 @@ impl Controller {
         &mut self,
         now: Instant,
         readings: &Readings,
-        lease: Option<&Lease>,
+        lease: Option<&ZoneHold>,
     ) -> Option<Transition> {
         let sensed_before = self.sensed;
-        self.sense(now, readings);
+        self.kind(now, readings);
         let lease = lease.filter(|lease| lease.is_valid(now));
         let was_held = std::mem::replace(&mut self.is_held, lease.is_some());
         let is_observing = self.policy.is_observing;
@@ -178,7 +178,7 @@ impl Controller {
         Cause::Pressure(causes)
     }
 
-    fn sense(&mut self, now: Instant, readings: &Readings) {
+    fn kind(&mut self, now: Instant, readings: &Readings) {
         let highest = |zone: fn(&Policy, &Pressure) -> Zone| {
             readings.iter().map(|pressure| zone(&self.policy, pressure)).max().unwrap_or_default()
         };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::reading::Pressure;
-use super::reading::Sense;
+use super::reading::PressureKind;
 use super::zone::Zone;
 
 /// The marks of one sense, in thousandths. `recover < yellow < red`, where there are any.
@@ -68,7 +68,7 @@ impl Marks {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// The marks of each sense, by its number.
-    pub marks: [Marks; Sense::ALL.len()],
+    pub marks: [Marks; PressureKind::ALL.len()],
     /// How long readings stay low before the zone falls by one.
     pub dwell: Duration,
     /// Decide and tell, and leave Green in force.
@@ -78,7 +78,7 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
-            marks: Sense::ALL.map(Self::usual),
+            marks: PressureKind::ALL.map(Self::usual),
             dwell: Duration::from_secs(2),
             is_observing: false,
         }
@@ -94,44 +94,44 @@ impl Policy {
     /// vault's own syncs are waits: that decides how fast background work goes, not the zone. A backend
     /// that fails shows in the edges in front of it, and Yellow would not help it.
     #[must_use]
-    pub const fn usual(sense: Sense) -> Marks {
-        match sense {
-            Sense::Edge => Marks::new(Some(600), Some(850), 200),
-            Sense::Memory => Marks::new(Some(700), Some(850), 500),
-            Sense::Host => Marks::new(Some(850), Some(950), 800),
-            Sense::MemoryStall => Marks::new(Some(100), Some(400), 50),
-            Sense::Vault => Marks::new(Some(700), None, 650),
-            Sense::Disk => Marks::new(Some(950), None, 930),
-            Sense::Lag => Marks::new(Some(1000), None, 300),
-            Sense::Commit => Marks::new(Some(500), None, 200),
-            Sense::CpuStall
-            | Sense::IoStall
-            | Sense::SinkErrors
-            | Sense::SinkLatency
-            | Sense::Circuit => Marks::OFF,
+    pub const fn usual(kind: PressureKind) -> Marks {
+        match kind {
+            PressureKind::Edge => Marks::new(Some(600), Some(850), 200),
+            PressureKind::Memory => Marks::new(Some(700), Some(850), 500),
+            PressureKind::Host => Marks::new(Some(850), Some(950), 800),
+            PressureKind::MemoryStall => Marks::new(Some(100), Some(400), 50),
+            PressureKind::Vault => Marks::new(Some(700), None, 650),
+            PressureKind::Disk => Marks::new(Some(950), None, 930),
+            PressureKind::Lag => Marks::new(Some(1000), None, 300),
+            PressureKind::Commit => Marks::new(Some(500), None, 200),
+            PressureKind::CpuStall
+            | PressureKind::IoStall
+            | PressureKind::SinkErrors
+            | PressureKind::SinkLatency
+            | PressureKind::Circuit => Marks::OFF,
         }
     }
 
     /// The marks of a sense.
     #[must_use]
-    pub const fn marks(&self, sense: Sense) -> Marks {
-        self.marks[sense as usize]
+    pub const fn marks(&self, kind: PressureKind) -> Marks {
+        self.marks[kind as usize]
     }
 
     /// Changes the marks of a sense.
-    pub const fn set(&mut self, sense: Sense, marks: Marks) {
-        self.marks[sense as usize] = marks;
+    pub const fn set(&mut self, kind: PressureKind, marks: Marks) {
+        self.marks[kind as usize] = marks;
     }
 
     /// The zone that a number asks for.
     #[must_use]
     pub fn asked(&self, pressure: &Pressure) -> Zone {
-        self.marks(pressure.sense).asked(pressure.permille)
+        self.marks(pressure.kind).asked(pressure.permille)
     }
 
     /// The zone below which a number lets nobody fall.
     #[must_use]
     pub fn held(&self, pressure: &Pressure) -> Zone {
-        self.marks(pressure.sense).held(pressure.permille)
+        self.marks(pressure.kind).held(pressure.permille)
     }
 }

@@ -10,9 +10,8 @@
 
 mod brake;
 mod controller;
-mod duty;
+mod gauges;
 mod governor;
-mod lease;
 mod marks;
 mod reading;
 mod recorder;
@@ -20,25 +19,26 @@ mod sensor;
 #[cfg(test)]
 mod tests;
 mod trouble;
-mod vitals;
 mod watch;
 mod watchdog;
+mod work;
 mod zone;
+mod zone_hold;
 
 pub use brake::Brake;
 pub use controller::{Cause, Controller, Transition};
-pub use duty::{Counted, Duties, Duty, OnDuty, Part, Tally, Task, Work};
+pub use gauges::{Gauges, PressureGauge};
 pub use governor::{Governor, Weights};
-pub use lease::Lease;
 pub use marks::{Marks, Policy};
-pub use reading::{Place, Pressure, Readings, Sense, Sensor};
+pub use reading::{Place, Pressure, PressureKind, Readings, Sensor};
 pub use recorder::Recorder;
 pub use sensor::{
     DiskSensor, FakeSensor, LagSensor, MemoryBudget, MemorySensor, Roots, Sensors, StallSensor,
     used_disk_permille,
 };
-pub use trouble::{Outage, Trouble, Troubles};
-pub use vitals::{Vital, Vitals};
+pub use trouble::{BackendOutage, Trouble, Troubles};
 pub use watch::{OverrideCommand, Somatic, ZoneReport, ZoneWatch};
 pub use watchdog::{News, Stall, Watchdog};
+pub use work::{Counted, Tally, Task, Work, WorkKind, WorkProbe, WorkProbes, WorkSample};
 pub use zone::Zone;
+pub use zone_hold::ZoneHold;

@@ -19,7 +19,7 @@ const READINGS_USUAL: usize = 64;
 )]
 #[serde(rename_all = "snake_case")]
 #[repr(usize)]
-pub enum Sense {
+pub enum PressureKind {
     /// The edge in front of a component is full.
     #[serde(skip)]
     Edge,
@@ -50,7 +50,7 @@ pub enum Sense {
     Circuit,
 }
 
-impl Sense {
+impl PressureKind {
     /// Every sense, in the order of their numbers.
     pub const ALL: [Self; 13] = [
         Self::Edge,
@@ -89,7 +89,7 @@ impl Sense {
     }
 }
 
-impl fmt::Display for Sense {
+impl fmt::Display for PressureKind {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.name())
     }
@@ -102,38 +102,46 @@ pub type Place = Arc<str>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pressure {
     /// What it is about.
-    pub sense: Sense,
+    pub kind: PressureKind,
     /// Where.
     pub place: Place,
-    /// In thousandths of what [`Sense`] says; more than 1,000 is possible.
+    /// In thousandths of what [`PressureKind`] says; more than 1,000 is possible.
     pub permille: u32,
 }
 
 impl fmt::Display for Pressure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sense, place, permille } = self;
+        let Self { kind, place, permille } = self;
         let share = format_args!("{}.{}%", permille / 10, permille % 10);
-        match sense {
-            Sense::Edge => write!(formatter, "the edge of {place} is {share} full"),
-            Sense::Memory => write!(formatter, "the memory share of {place} is {share} used"),
-            Sense::Host => write!(formatter, "the memory of the {place} is {share} used"),
-            Sense::MemoryStall => {
+        match kind {
+            PressureKind::Edge => write!(formatter, "the edge of {place} is {share} full"),
+            PressureKind::Memory => {
+                write!(formatter, "the memory share of {place} is {share} used")
+            }
+            PressureKind::Host => write!(formatter, "the memory of the {place} is {share} used"),
+            PressureKind::MemoryStall => {
                 write!(formatter, "the {place} waits for memory {share} of the time")
             }
-            Sense::CpuStall => {
+            PressureKind::CpuStall => {
                 write!(formatter, "the {place} waits for a processor {share} of the time")
             }
-            Sense::IoStall => write!(formatter, "the {place} waits for a disk {share} of the time"),
-            Sense::Lag => write!(formatter, "the {place} is late by {share} of 100 ms"),
-            Sense::Vault => write!(formatter, "the vault {place} is {share} full"),
-            Sense::Disk => write!(formatter, "the disk of {place} is {share} full"),
-            Sense::Commit => write!(formatter, "commits of {place} take {share} of a second"),
-            Sense::SinkErrors => write!(formatter, "{place} fails in {share} of its attempts"),
-            Sense::SinkLatency => {
+            PressureKind::IoStall => {
+                write!(formatter, "the {place} waits for a disk {share} of the time")
+            }
+            PressureKind::Lag => write!(formatter, "the {place} is late by {share} of 100 ms"),
+            PressureKind::Vault => write!(formatter, "the vault {place} is {share} full"),
+            PressureKind::Disk => write!(formatter, "the disk of {place} is {share} full"),
+            PressureKind::Commit => {
+                write!(formatter, "commits of {place} take {share} of a second")
+            }
+            PressureKind::SinkErrors => {
+                write!(formatter, "{place} fails in {share} of its attempts")
+            }
+            PressureKind::SinkLatency => {
                 write!(formatter, "{place} answers after {share} of its time limit")
             }
-            Sense::Circuit if *permille == 0 => write!(formatter, "{place} has its backend"),
-            Sense::Circuit => write!(formatter, "the backend of {place} is out"),
+            PressureKind::Circuit if *permille == 0 => write!(formatter, "{place} has its backend"),
+            PressureKind::Circuit => write!(formatter, "the backend of {place} is out"),
         }
     }
 }
@@ -155,15 +163,15 @@ impl Readings {
     }
 
     /// Adds a number.
-    pub fn push(&mut self, sense: Sense, place: &Place, permille: u32) {
-        self.0.push(Pressure { sense, place: Arc::clone(place), permille });
+    pub fn push(&mut self, kind: PressureKind, place: &Place, permille: u32) {
+        self.0.push(Pressure { kind, place: Arc::clone(place), permille });
     }
 
     /// Adds a share of a whole. A share that is no number, or of nothing, is left out: a sensor that
     /// does not know says nothing.
-    pub fn push_share(&mut self, sense: Sense, place: &Place, part: f64, whole: f64) {
+    pub fn push_share(&mut self, kind: PressureKind, place: &Place, part: f64, whole: f64) {
         if let Some(permille) = permille(part, whole) {
-            self.push(sense, place, permille);
+            self.push(kind, place, permille);
         }
     }
 
@@ -174,8 +182,8 @@ impl Readings {
 
     /// The highest number of one sense.
     #[must_use]
-    pub fn highest(&self, sense: Sense) -> Option<&Pressure> {
-        self.0.iter().filter(|pressure| pressure.sense == sense).max_by_key(|at| at.permille)
+    pub fn highest(&self, kind: PressureKind) -> Option<&Pressure> {
+        self.0.iter().filter(|pressure| pressure.kind == kind).max_by_key(|at| at.permille)
     }
 }
 
@@ -201,19 +209,19 @@ mod tests {
     fn what_is_no_number_is_left_out() {
         let (mut readings, place) = (Readings::default(), Place::from("here"));
         for (part, whole) in [(f64::NAN, 1.0), (1.0, 0.0), (0.0, 0.0), (-1.0, 1.0)] {
-            readings.push_share(Sense::Lag, &place, part, whole);
+            readings.push_share(PressureKind::Lag, &place, part, whole);
         }
         assert_eq!(readings.iter().count(), 0);
-        readings.push_share(Sense::Lag, &place, 0.5, 1.0);
-        readings.push_share(Sense::Lag, &place, 1e300, 1.0);
-        assert_eq!(readings.highest(Sense::Lag).map(|at| at.permille), Some(u32::MAX));
-        assert_eq!(readings.highest(Sense::Edge), None);
+        readings.push_share(PressureKind::Lag, &place, 0.5, 1.0);
+        readings.push_share(PressureKind::Lag, &place, 1e300, 1.0);
+        assert_eq!(readings.highest(PressureKind::Lag).map(|at| at.permille), Some(u32::MAX));
+        assert_eq!(readings.highest(PressureKind::Edge), None);
     }
 
     #[test]
     fn senses_are_in_the_order_of_their_numbers() {
-        for (number, sense) in Sense::ALL.into_iter().enumerate() {
-            assert_eq!(sense as usize, number);
+        for (number, kind) in PressureKind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, number);
         }
     }
 }

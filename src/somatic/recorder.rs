@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 use std::time::Instant;
 
+use super::reading::PressureKind;
 use super::reading::Readings;
-use super::reading::Sense;
 use super::zone::Zone;
 
 /// Between two entries.
@@ -21,7 +21,7 @@ const UNKNOWN: u16 = u16::MAX;
 struct Entry {
     unix_ms: u64,
     sensed: Zone,
-    permille: [u16; Sense::ALL.len()],
+    permille: [u16; PressureKind::ALL.len()],
 }
 
 /// A ring of what was read. Allocates once.
@@ -49,9 +49,9 @@ impl Recorder {
 
     /// Notes what was read in any case: the moment that everything else is kept for.
     pub fn note_now(&mut self, now: Instant, unix_ms: u64, sensed: Zone, readings: &Readings) {
-        let mut permille = [UNKNOWN; Sense::ALL.len()];
+        let mut permille = [UNKNOWN; PressureKind::ALL.len()];
         for pressure in readings.iter() {
-            let highest = &mut permille[pressure.sense as usize];
+            let highest = &mut permille[pressure.kind as usize];
             let known = u16::try_from(pressure.permille).unwrap_or(UNKNOWN).min(UNKNOWN - 1);
             *highest = if *highest == UNKNOWN { known } else { known.max(*highest) };
         }
@@ -63,17 +63,17 @@ impl Recorder {
     }
 
     /// Renders what is kept, oldest first: one JSON object per line, numbers in percent of what each
-    /// [`Sense`] says.
+    /// [`PressureKind`] says.
     #[must_use]
     pub fn render(&self) -> String {
         let mut text = String::new();
         for Entry { unix_ms, sensed, permille } in &self.entries {
             // Writing to a string cannot fail.
             let _written = write!(text, "{{\"unix_ms\":{unix_ms},\"sensed\":\"{sensed}\"");
-            for (sense, permille) in Sense::ALL.iter().zip(permille) {
+            for (kind, permille) in PressureKind::ALL.iter().zip(permille) {
                 if *permille != UNKNOWN {
                     let (whole, tenth) = (permille / 10, permille % 10);
-                    let _written = write!(text, ",\"{sense}\":{whole}.{tenth}");
+                    let _written = write!(text, ",\"{kind}\":{whole}.{tenth}");
                 }
             }
             text.push_str("}\n");

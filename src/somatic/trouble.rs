@@ -53,7 +53,7 @@ impl Trouble {
 
 /// One that is out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outage {
+pub struct BackendOutage {
     /// What is out.
     pub place: Place,
     /// For how long.
@@ -79,13 +79,13 @@ impl Troubles {
 
     /// Everything that is out.
     #[must_use]
-    pub fn outages(&self) -> Vec<Outage> {
+    pub fn outages(&self) -> Vec<BackendOutage> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let outage = |(place, state): &(Place, Weak<Mutex<State>>)| {
             let state = state.upgrade()?;
             let state = lock(&state);
             let lasts = state.since?.elapsed();
-            Some(Outage { place: Place::clone(place), lasts, reason: state.reason.clone() })
+            Some(BackendOutage { place: Place::clone(place), lasts, reason: state.reason.clone() })
         };
         all.iter().filter_map(outage).collect()
     }

@@ -11,10 +11,10 @@ use tokio::sync::watch;
 
 use super::controller::Controller;
 use super::controller::Transition;
-use super::lease::Lease;
 use super::marks::Policy;
 use super::reading::Readings;
 use super::zone::Zone;
+use super::zone_hold::ZoneHold;
 
 /// Follows the zone in force.
 pub type ZoneWatch = watch::Receiver<Zone>;
@@ -47,7 +47,7 @@ pub struct ZoneReport {
     /// Since when.
     pub since: Instant,
     /// The operator's hold, if any.
-    pub held: Option<Lease>,
+    pub held: Option<ZoneHold>,
     /// Whether the controller only observes.
     pub is_observing: bool,
 }
@@ -138,7 +138,9 @@ impl Somatic {
     pub fn command(&self, command: OverrideCommand, readings: &Readings) -> Option<Transition> {
         let now = Instant::now();
         self.lock().report.held = match command {
-            OverrideCommand::Hold { zone, ttl, reason } => Some(Lease::new(zone, now, ttl, reason)),
+            OverrideCommand::Hold { zone, ttl, reason } => {
+                Some(ZoneHold::new(zone, now, ttl, reason))
+            }
             OverrideCommand::Auto => None,
         };
         self.step(now, readings)

@@ -9,17 +9,17 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
-use super::duty::Duty;
-use super::duty::Part;
-use super::duty::Work;
 use super::reading::Place;
+use super::work::Work;
+use super::work::WorkKind;
+use super::work::WorkSample;
 
 /// A longer gap between two looks counts as this much.
 const GAP_MAX: Duration = Duration::from_secs(1);
 
 /// What one look at one part brings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Bark {
+enum StallEvent {
     /// It stands still since so long; told once.
     Stalled,
     /// It moves again, or has nothing to do any more.
@@ -28,7 +28,7 @@ enum Bark {
 
 /// One part, watched. A pure function of (state, now, work).
 #[derive(Clone, Debug, Default)]
-struct Vigil {
+struct StallTimer {
     last: Option<(Instant, Work)>,
     /// How long nothing has moved although there was work.
     still: Duration,
@@ -37,8 +37,8 @@ struct Vigil {
     is_stalled: bool,
 }
 
-impl Vigil {
-    fn look(&mut self, now: Instant, work: Work, after: Duration) -> Option<Bark> {
+impl StallTimer {
+    fn look(&mut self, now: Instant, work: Work, after: Duration) -> Option<StallEvent> {
         let (then, before) = self.last.replace((now, work)).unwrap_or((now, work));
         let step = now.saturating_duration_since(then).min(GAP_MAX);
         if work.refused == before.refused {
@@ -54,12 +54,12 @@ impl Vigil {
             if work.done != before.done {
                 self.since_refusal = None;
             }
-            return std::mem::take(&mut self.is_stalled).then_some(Bark::Over);
+            return std::mem::take(&mut self.is_stalled).then_some(StallEvent::Over);
         }
         self.still += step;
         let is_news = after <= self.still && !self.is_stalled;
         self.is_stalled |= is_news;
-        is_news.then_some(Bark::Stalled)
+        is_news.then_some(StallEvent::Stalled)
     }
 }
 
@@ -71,7 +71,7 @@ pub struct Stall {
     /// What waits for what.
     pub waits: &'static str,
     /// Whose work it is.
-    pub part: Part,
+    pub part: WorkKind,
     /// How much waits.
     pub waiting: u64,
     /// For how long it stands still, or has stood still.
@@ -99,9 +99,9 @@ pub enum News {
     Over(Stall),
 }
 
-struct Post {
+struct WatchedPart {
     stall: Stall,
-    vigil: Vigil,
+    timer: StallTimer,
     is_seen: bool,
 }
 
@@ -110,7 +110,7 @@ struct Post {
 pub struct Watchdog {
     /// Nobody is watched without it.
     after: Option<Duration>,
-    posts: Vec<Post>,
+    all_watched: Vec<WatchedPart>,
 }
 
 impl Watchdog {
@@ -120,47 +120,64 @@ impl Watchdog {
     }
 
     /// Looks at all parts. Allocates only when there is news, or a part that it did not know.
-    pub fn look(&mut self, now: Instant, duties: &[Duty]) -> Vec<News> {
+    pub fn look(&mut self, now: Instant, work_probes: &[WorkSample]) -> Vec<News> {
         let mut news = Vec::new();
         let after = self.after.unwrap_or(Duration::MAX);
-        for post in &mut self.posts {
-            post.is_seen = false;
+        for watched in &mut self.all_watched {
+            watched.is_seen = false;
         }
-        for duty in duties {
-            let Post { stall, vigil, is_seen } = self.post(duty);
+        for work_sample in work_probes {
+            let WatchedPart { stall, timer, is_seen } = self.watched(work_sample);
             *is_seen = true;
-            let stood = vigil.still;
-            let bark = vigil.look(now, duty.work, after);
-            (stall.waiting, stall.lasts) = (duty.work.waiting, vigil.still);
-            match bark {
-                Some(Bark::Stalled) => news.push(News::Stalled(stall.clone())),
-                Some(Bark::Over) => news.push(News::Over(Stall { lasts: stood, ..stall.clone() })),
+            let stood = timer.still;
+            let event = timer.look(now, work_sample.work, after);
+            (stall.waiting, stall.lasts) = (work_sample.work.waiting, timer.still);
+            match event {
+                Some(StallEvent::Stalled) => news.push(News::Stalled(stall.clone())),
+                Some(StallEvent::Over) => {
+                    news.push(News::Over(Stall { lasts: stood, ..stall.clone() }));
+                }
                 None => {}
             }
         }
-        self.posts.retain(|post| {
-            if !post.is_seen && post.vigil.is_stalled {
-                news.push(News::Over(post.stall.clone()));
+        self.all_watched.retain(|watched| {
+            if !watched.is_seen && watched.timer.is_stalled {
+                news.push(News::Over(watched.stall.clone()));
             }
-            post.is_seen
+            watched.is_seen
         });
         news
     }
 
     /// What stands still now.
     pub fn stalls(&self) -> impl Iterator<Item = &Stall> {
-        self.posts.iter().filter(|post| post.vigil.is_stalled).map(|post| &post.stall)
+        self.all_watched
+            .iter()
+            .filter(|watched| watched.timer.is_stalled)
+            .map(|watched| &watched.stall)
     }
 
-    fn post(&mut self, duty: &Duty) -> &mut Post {
-        let is_it = |post: &Post| post.stall.place == duty.place && post.stall.waits == duty.waits;
-        let idx = self.posts.iter().position(is_it).unwrap_or_else(|| {
-            let (place, lasts) = (Arc::clone(&duty.place), Duration::ZERO);
-            let stall = Stall { place, waits: duty.waits, part: duty.part, waiting: 0, lasts };
-            self.posts.push(Post { stall, vigil: Vigil::default(), is_seen: true });
-            self.posts.len() - 1
+    fn watched(&mut self, work_sample: &WorkSample) -> &mut WatchedPart {
+        let is_it = |watched: &WatchedPart| {
+            watched.stall.place == work_sample.place && watched.stall.waits == work_sample.waits
+        };
+        let idx = self.all_watched.iter().position(is_it).unwrap_or_else(|| {
+            let (place, lasts) = (Arc::clone(&work_sample.place), Duration::ZERO);
+            let stall = Stall {
+                place,
+                waits: work_sample.waits,
+                part: work_sample.part,
+                waiting: 0,
+                lasts,
+            };
+            self.all_watched.push(WatchedPart {
+                stall,
+                timer: StallTimer::default(),
+                is_seen: true,
+            });
+            self.all_watched.len() - 1
         });
-        &mut self.posts[idx]
+        &mut self.all_watched[idx]
     }
 }
 
@@ -177,74 +194,83 @@ mod tests {
     }
 
     /// Looks ten times a second for so long at the same work; returns what was barked.
-    fn watch(vigil: &mut Vigil, now: &mut Instant, seconds: u64, work: Work) -> Vec<Bark> {
+    fn watch(
+        timer: &mut StallTimer,
+        now: &mut Instant,
+        seconds: u64,
+        work: Work,
+    ) -> Vec<StallEvent> {
         let mut barks = Vec::new();
         for _ in 0..seconds * 10 {
             *now += Duration::from_millis(100);
-            barks.extend(vigil.look(*now, work, AFTER));
+            barks.extend(timer.look(*now, work, AFTER));
         }
         barks
     }
 
     #[test]
     fn it_barks_once_after_five_seconds_and_tells_the_end() {
-        let (mut vigil, mut now) = (Vigil::default(), Instant::now());
-        let mut see = |seconds, work| watch(&mut vigil, &mut now, seconds, work);
+        let (mut timer, mut now) = (StallTimer::default(), Instant::now());
+        let mut see = |seconds, work| watch(&mut timer, &mut now, seconds, work);
         assert!(see(60, work(0, 3, 0)).is_empty(), "idle");
         assert!(see(4, work(7, 3, 0)).is_empty(), "not yet");
-        assert_eq!(see(2, work(9, 3, 0)), [Bark::Stalled]);
+        assert_eq!(see(2, work(9, 3, 0)), [StallEvent::Stalled]);
         assert!(see(600, work(10, 3, 0)).is_empty(), "once");
-        assert_eq!(see(1, work(10, 4, 0)), [Bark::Over]);
-        assert_eq!(see(6, work(10, 4, 0)), [Bark::Stalled], "another one");
-        assert_eq!(see(1, work(0, 4, 0)), [Bark::Over], "its work is gone");
+        assert_eq!(see(1, work(10, 4, 0)), [StallEvent::Over]);
+        assert_eq!(see(6, work(10, 4, 0)), [StallEvent::Stalled], "another one");
+        assert_eq!(see(1, work(0, 4, 0)), [StallEvent::Over], "its work is gone");
     }
 
     #[test]
     fn who_is_refused_and_comes_again_is_work() {
-        let (mut vigil, mut now) = (Vigil::default(), Instant::now());
+        let (mut timer, mut now) = (StallTimer::default(), Instant::now());
         let mut barks = Vec::new();
         for round in 1..=8 {
-            barks.extend(watch(&mut vigil, &mut now, 2, work(0, 0, round)));
+            barks.extend(watch(&mut timer, &mut now, 2, work(0, 0, round)));
         }
-        assert_eq!(barks, [Bark::Stalled]);
-        assert_eq!(watch(&mut vigil, &mut now, 10, work(0, 0, 8)), [Bark::Over], "nobody came");
+        assert_eq!(barks, [StallEvent::Stalled]);
+        assert_eq!(
+            watch(&mut timer, &mut now, 10, work(0, 0, 8)),
+            [StallEvent::Over],
+            "nobody came"
+        );
         let mut barks = Vec::new();
         for round in 9..=20 {
-            barks.extend(watch(&mut vigil, &mut now, 2, work(0, round, round)));
+            barks.extend(watch(&mut timer, &mut now, 2, work(0, round, round)));
         }
         assert!(barks.is_empty(), "some are refused and some are taken");
     }
 
     #[test]
     fn time_that_nobody_watched_is_no_stall() {
-        let (mut vigil, mut now) = (Vigil::default(), Instant::now());
-        assert!(watch(&mut vigil, &mut now, 1, work(1, 0, 0)).is_empty());
-        assert_eq!(vigil.look(now + Duration::from_hours(8), work(1, 0, 0), AFTER), None);
-        assert_eq!(vigil.look(now, work(1, 0, 0), AFTER), None, "backward");
-        assert_eq!(vigil.still, Duration::from_millis(1900));
+        let (mut timer, mut now) = (StallTimer::default(), Instant::now());
+        assert!(watch(&mut timer, &mut now, 1, work(1, 0, 0)).is_empty());
+        assert_eq!(timer.look(now + Duration::from_hours(8), work(1, 0, 0), AFTER), None);
+        assert_eq!(timer.look(now, work(1, 0, 0), AFTER), None, "backward");
+        assert_eq!(timer.still, Duration::from_millis(1900));
     }
 
     #[test]
     fn each_part_is_watched_for_itself_and_one_that_is_removed_is_over() {
         let (mut watchdog, mut now) = (Watchdog::default(), Instant::now());
         watchdog.configure(Some(AFTER));
-        let duty = |place: &str, done| Duty {
+        let work_sample = |place: &str, done| WorkSample {
             place: place.into(),
             waits: "batches wait for the backend's answer",
-            part: Part::Inside,
+            part: WorkKind::Inside,
             work: work(37, done, 0),
         };
         let mut told = Vec::new();
         for tick in 0..120 {
             now += Duration::from_millis(100);
-            told.extend(watchdog.look(now, &[duty("stuck", 0), duty("busy", tick)]));
+            told.extend(watchdog.look(now, &[work_sample("stuck", 0), work_sample("busy", tick)]));
         }
         let [News::Stalled(stall)] = &*told else { panic!("{told:?}") };
         let told = "stuck: 37 batches wait for the backend's answer for 5 s";
         assert_eq!(stall.to_string(), told);
         let lasts: Vec<u64> = watchdog.stalls().map(|stall| stall.lasts.as_secs()).collect();
         assert_eq!(lasts, [11]);
-        let over = watchdog.look(now, &[duty("busy", 0)]);
+        let over = watchdog.look(now, &[work_sample("busy", 0)]);
         assert!(matches!(&*over, [News::Over(stall)] if &*stall.place == "stuck"), "{over:?}");
         assert_eq!(watchdog.stalls().count(), 0);
     }
@@ -253,10 +279,10 @@ mod tests {
     fn without_a_time_nobody_is_watched() {
         let (mut watchdog, mut now) = (Watchdog::default(), Instant::now());
         let (place, waits) = (Place::from("stuck"), "batches wait");
-        let duty = Duty { place, waits, part: Part::Intake, work: work(1, 0, 0) };
+        let work_sample = WorkSample { place, waits, part: WorkKind::Intake, work: work(1, 0, 0) };
         for _ in 0..1000 {
             now += Duration::from_secs(1);
-            assert!(watchdog.look(now, std::slice::from_ref(&duty)).is_empty());
+            assert!(watchdog.look(now, std::slice::from_ref(&work_sample)).is_empty());
         }
     }
 
@@ -267,7 +293,7 @@ mod tests {
         fn it_never_barks_without_a_stall(
             looks in prop::collection::vec((0_u64..3000, 0_u64..3, 0_u8..8, 0_u8..8), 1..200)
         ) {
-            let (mut vigil, mut now) = (Vigil::default(), Instant::now());
+            let (mut timer, mut now) = (StallTimer::default(), Instant::now());
             let (mut done, mut refused) = (0, 0);
             let (mut still, mut quiet) = (Duration::ZERO, Duration::MAX);
             let mut is_stalled = false;
@@ -284,13 +310,13 @@ mod tests {
                 if is_moved {
                     quiet = Duration::MAX;
                 }
-                let bark = vigil.look(now, work(waiting, done, refused), AFTER);
+                let event = timer.look(now, work(waiting, done, refused), AFTER);
                 let expected = match (is_stalled, AFTER <= still) {
-                    (false, true) => Some(Bark::Stalled),
-                    (true, false) => Some(Bark::Over),
+                    (false, true) => Some(StallEvent::Stalled),
+                    (true, false) => Some(StallEvent::Over),
                     _ => None,
                 };
-                prop_assert_eq!(bark, expected);
+                prop_assert_eq!(event, expected);
                 is_stalled = AFTER <= still;
             }
         }

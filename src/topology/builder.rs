@@ -18,29 +18,29 @@ use crate::config::running::Sink;
 use crate::config::running::Source;
 use crate::config::running::Transform;
 use crate::config::running::Vaults;
-use crate::event::LaneTable;
 use crate::event::Ledgers;
-use crate::flow::Outlook;
+use crate::event::SinkTable;
+use crate::flow::TopologyView;
 use crate::metrics::Metrics;
 use crate::pool::Memory;
 use crate::somatic::Brake;
+use crate::somatic::Gauges;
 use crate::somatic::Governor;
-use crate::somatic::Vitals;
 use crate::somatic::ZoneWatch;
 
 /// What components of one process share.
 #[derive(Clone)]
-pub struct Shared {
+pub struct SharedParts {
     /// Where records are accounted for.
     pub ledgers: &'static Ledgers,
     /// Which sink has which lane.
-    pub lanes: Arc<LaneTable>,
+    pub sink_set: Arc<SinkTable>,
     /// Where figures are kept.
     pub metrics: Arc<Metrics>,
     /// The pressure zone.
     pub zone: ZoneWatch,
     /// Where components tell how they are.
-    pub vitals: Arc<Vitals>,
+    pub gauges: Arc<Gauges>,
     /// How much background work may be done.
     pub governor: Arc<Governor>,
     /// How long answers wait.
@@ -57,7 +57,7 @@ pub struct Shared {
     pub reopen: Arc<watch::Sender<u64>>,
 }
 
-impl Shared {
+impl SharedParts {
     /// What nothing is known of yet: no wiring, no open vault, no listener.
     #[must_use]
     pub fn new(zone: ZoneWatch, memory: Arc<Memory>, on_loss: OnLoss) -> Self {
@@ -75,10 +75,10 @@ impl Shared {
         let wiring = Arc::new(Wiring::new(Arc::clone(&metrics)));
         Self {
             ledgers: Ledgers::leak(),
-            lanes: Arc::clone(wiring.lanes()),
+            sink_set: Arc::clone(wiring.sink_set()),
             metrics,
             zone,
-            vitals: Arc::default(),
+            gauges: Arc::default(),
             governor: Arc::default(),
             brake: Arc::default(),
             wiring,
@@ -100,13 +100,13 @@ impl Shared {
         Context {
             id: id.clone(),
             ledgers: self.ledgers,
-            lanes: Arc::clone(&self.lanes),
+            sink_set: Arc::clone(&self.sink_set),
             metrics: Arc::clone(&self.metrics),
             zone: self.zone.clone(),
-            vitals: Arc::clone(&self.vitals),
+            gauges: Arc::clone(&self.gauges),
             governor: Arc::clone(&self.governor),
             brake: Arc::clone(&self.brake),
-            outlook: Arc::clone(&self.wiring) as Arc<dyn Outlook>,
+            topology: Arc::clone(&self.wiring) as Arc<dyn TopologyView>,
             vaults: Arc::clone(&self.vaults),
             listeners: Arc::clone(&self.listeners),
             memory: Arc::clone(&self.memory),
@@ -132,12 +132,12 @@ pub struct Blueprint {
     /// The configuration.
     pub config: Arc<Config>,
     /// What components share.
-    pub shared: Shared,
+    pub shared: SharedParts,
 }
 
 /// Built components that do not run yet.
 #[derive(Default)]
-pub struct Pieces {
+pub struct BuiltComponents {
     pub(super) sources: BTreeMap<ComponentId, Box<dyn Source>>,
     pub(super) transforms: BTreeMap<ComponentId, Box<dyn Transform>>,
     pub(super) sinks: BTreeMap<ComponentId, Box<dyn Sink>>,
@@ -183,8 +183,8 @@ impl Blueprint {
     /// # Errors
     ///
     /// The first component that cannot be built; those built before it are dropped.
-    pub async fn build(&self, wanted: &[ComponentId]) -> Result<Pieces, PieceError> {
-        let mut pieces = Pieces::default();
+    pub async fn build(&self, wanted: &[ComponentId]) -> Result<BuiltComponents, PieceError> {
+        let mut pieces = BuiltComponents::default();
         let at = |id: &ComponentId| {
             let id = id.clone();
             move |source| PieceError { id, source }

@@ -130,10 +130,10 @@ impl Graph {
 
     /// How many ways lead from a component to a sink in a zone.
     #[must_use]
-    pub fn ways(&self, id: &ComponentId, sink: &ComponentId, zone: Zone) -> usize {
-        let ways = |to: &ComponentId| usize::from(to == sink) + self.ways(to, sink, zone);
+    pub fn routes(&self, id: &ComponentId, sink: &ComponentId, zone: Zone) -> usize {
+        let routes = |to: &ComponentId| usize::from(to == sink) + self.routes(to, sink, zone);
         let of_output = |output: &OutputId| -> usize {
-            self.destinations(output, zone).into_iter().map(ways).sum()
+            self.destinations(output, zone).into_iter().map(routes).sum()
         };
         self.outputs(id).iter().map(of_output).sum()
     }
@@ -176,7 +176,7 @@ impl Graph {
 
     /// Whether batches of a component come to another one, or are there already.
     fn leads_to(&self, from: &ComponentId, id: &ComponentId) -> bool {
-        from == id || self.ways(from, id, Zone::Green) != 0
+        from == id || self.routes(from, id, Zone::Green) != 0
     }
 
     /// Whether all that comes to a component can go to a vault instead, or is in one: that is so of
@@ -282,7 +282,8 @@ sinks:
         let graph = Graph::new(&config);
         let relief = |id: &str| {
             let id: ComponentId = id.parse().unwrap();
-            let names = |ways: &Vec<&ComponentId>| ways.iter().map(ToString::to_string).collect();
+            let names =
+                |routes: &Vec<&ComponentId>| routes.iter().map(ToString::to_string).collect();
             graph.relief(&id).iter().map(names).collect::<Vec<Vec<String>>>()
         };
         assert_eq!(relief("a"), [["b", "c"]]);
@@ -344,8 +345,8 @@ sinks:
         assert_eq!(readers(Zone::Green), ["a b", "t", "b"]);
         assert_eq!(readers(Zone::Yellow), ["a b", "b", "b"]);
         assert_eq!(graph.behind(&id("in")).len(), 4, "r, t, a and b");
-        assert_eq!(graph.ways(&id("in"), &id("a"), Zone::Green), 1);
-        assert_eq!(graph.ways(&id("in"), &id("b"), Zone::Green), 3);
+        assert_eq!(graph.routes(&id("in"), &id("a"), Zone::Green), 1);
+        assert_eq!(graph.routes(&id("in"), &id("b"), Zone::Green), 3);
     }
 
     #[test]

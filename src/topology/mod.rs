@@ -1,4 +1,4 @@
-//! The data-plane runtime: a checked [`Graph`] becomes [`Pieces`], and pieces become a
+//! The data-plane runtime: a checked [`Graph`] becomes [`BuiltComponents`], and pieces become a
 //! [`RunningTopology`].
 //!
 //! It names no concrete component. A first start is a reload from the empty configuration.
@@ -17,7 +17,7 @@ mod watch;
 mod wiring;
 mod zones;
 
-pub use builder::{Blueprint, PieceError, Pieces, Shared};
+pub use builder::{Blueprint, BuiltComponents, PieceError, SharedParts};
 pub use flight::FlightDir;
 pub use graph::Graph;
 pub use reload::{ReloadError, ReloadReport};

@@ -7,9 +7,9 @@ use super::processing::Processing;
 use crate::config::running::RunError;
 use crate::config::running::Transform;
 use crate::event::Batch;
-use crate::event::Lanes;
 use crate::event::Origin;
 use crate::event::Pieces;
+use crate::event::SinkSet;
 use crate::flow::EdgeReceiver;
 use crate::flow::Full;
 use crate::flow::Output;
@@ -99,7 +99,7 @@ async fn share_out(
     outputs: Vec<Output>,
     processing: Processing,
 ) {
-    let mut reach: Vec<Lanes> = Vec::with_capacity(outputs.len());
+    let mut reach: Vec<SinkSet> = Vec::with_capacity(outputs.len());
     let mut parts = Vec::new();
     while let Some(batch) = input.recv().await {
         reach.clear();

@@ -20,7 +20,7 @@ impl RunningTopology {
     pub(super) fn rename_lanes(&self, config: &Config) {
         for (sink, entry) in &config.sinks {
             for former in &entry.formerly {
-                self.shared.lanes.rename(former.as_str(), sink.as_str());
+                self.shared.sink_set.rename(former.as_str(), sink.as_str());
             }
         }
     }

@@ -9,65 +9,66 @@ use super::graph::Graph;
 use super::graph::Role;
 use crate::config::ComponentId;
 use crate::config::OutputId;
-use crate::event::LaneTable;
-use crate::event::Lanes;
+use crate::event::SinkSet;
+use crate::event::SinkTable;
 use crate::flow::Intake;
 use crate::flow::Pivot;
+use crate::flow::Route;
 use crate::flow::RouteTable;
 use crate::flow::Target;
-use crate::flow::Way;
 use crate::metrics::Metrics;
 use crate::somatic::Place;
 use crate::somatic::Zone;
 
 /// What a table is made of.
 #[derive(Clone, Copy)]
-pub(super) struct Plan<'a> {
+pub(super) struct RoutePlan<'a> {
     pub(super) graph: &'a Graph,
     pub(super) zone: Zone,
     /// Sinks whose backends are out.
     pub(super) out: &'a [Place],
     /// The ways into the components.
     pub(super) inlets: &'a BTreeMap<ComponentId, Target>,
-    pub(super) lanes: &'a LaneTable,
+    pub(super) sink_set: &'a SinkTable,
     pub(super) metrics: &'a Metrics,
 }
 
-impl Plan<'_> {
+impl RoutePlan<'_> {
     /// Returns where the batches of an output go.
     pub(super) fn table(&self, output: &OutputId) -> RouteTable {
         let id = &output.component;
         let destinations = self.graph.destinations(output, self.zone);
-        let way = |to: &ComponentId| {
+        let route = |to: &ComponentId| {
             let target = self.inlets.get(to)?.clone();
-            Some(Way { target, reach: self.reach(to) })
+            Some(Route { target, reach: self.reach(to) })
         };
-        let ways: Vec<Way> = destinations.into_iter().filter_map(way).collect();
+        let routes: Vec<Route> = destinations.into_iter().filter_map(route).collect();
         let readers = self.graph.readers(output).iter();
-        let behind = readers.fold(Lanes::NONE, |lanes, reader| lanes.or(self.reach(reader)));
+        let behind =
+            readers.fold(SinkSet::NONE, |sink_set, reader| sink_set.or(self.reach(reader)));
         RouteTable {
-            tangled: self.tangled(id),
+            multipath: self.multipath(id),
             pivot: self.pivot(id),
             behind,
-            closed: ways.iter().fold(behind, |closed, way| closed.without(way.reach)),
+            closed: routes.iter().fold(behind, |closed, route| closed.without(route.reach)),
             is_backed: self.graph.is_backed(id),
             shed: self.shed(output),
             backing: self.backing(id),
-            ways,
+            routes,
         }
     }
 
     /// The transforms that are left out behind an output.
-    fn shed(&self, output: &OutputId) -> Vec<(Lanes, IntCounter)> {
+    fn shed(&self, output: &OutputId) -> Vec<(SinkSet, IntCounter)> {
         let shed = self.graph.passed_by(output, self.zone).into_iter();
         shed.map(|id| (self.reach(id), self.metrics.shed_records(id.as_str()))).collect()
     }
 
     /// Whom the batches come to that are put in front of a component.
-    pub(super) fn reach(&self, id: &ComponentId) -> Lanes {
+    pub(super) fn reach(&self, id: &ComponentId) -> SinkSet {
         match self.graph.role(id) {
-            Some(Role::Sink) => self.lanes.lane(id.as_str()),
-            _ => self.lanes_of(self.graph.sinks(id).into_iter()),
+            Some(Role::Sink) => self.sink_set.lane(id.as_str()),
+            _ => self.sink_set_of(self.graph.sinks(id).into_iter()),
         }
     }
 
@@ -75,22 +76,22 @@ impl Plan<'_> {
     pub(super) fn behind<'a>(
         &self,
         ids: impl Iterator<Item = &'a ComponentId>,
-    ) -> BTreeMap<ComponentId, Vec<(ComponentId, Lanes)>> {
+    ) -> BTreeMap<ComponentId, Vec<(ComponentId, SinkSet)>> {
         let with_reach = |id: &ComponentId| (id.clone(), self.reach(id));
         let of = |id: &ComponentId| self.graph.behind(id).into_iter().map(with_reach).collect();
         ids.map(|id| (id.clone(), of(id))).collect()
     }
 
-    fn lanes_of<'a>(&self, sinks: impl Iterator<Item = &'a ComponentId>) -> Lanes {
-        sinks.fold(Lanes::NONE, |lanes, sink| lanes.or(self.lanes.lane(sink.as_str())))
+    fn sink_set_of<'a>(&self, sinks: impl Iterator<Item = &'a ComponentId>) -> SinkSet {
+        sinks.fold(SinkSet::NONE, |sink_set, sink| sink_set.or(self.sink_set.lane(sink.as_str())))
     }
 
     /// The sinks behind a component that more than one way leads to, and those without a lane of their
     /// own.
-    fn tangled(&self, id: &ComponentId) -> Lanes {
+    fn multipath(&self, id: &ComponentId) -> SinkSet {
         let sinks = self.graph.sinks(id);
-        let is_tangled = |sink: &&ComponentId| 1 < self.graph.ways(id, sink, self.zone);
-        self.lanes_of(sinks.into_iter().filter(is_tangled)).or(Lanes::SHARED)
+        let is_multipath = |sink: &&ComponentId| 1 < self.graph.routes(id, sink, self.zone);
+        self.sink_set_of(sinks.into_iter().filter(is_multipath)).or(SinkSet::SHARED)
     }
 
     /// The vaults of the sources before a component; none unless each of them has one that is open.
@@ -114,7 +115,7 @@ impl Plan<'_> {
                 let (out, there): (Vec<_>, Vec<_>) =
                     sinks.into_iter().partition(|sink| self.is_out(sink));
                 let takes_all = *is_journaled || there.is_empty() && !out.is_empty();
-                let out = self.lanes_of(out.into_iter());
+                let out = self.sink_set_of(out.into_iter());
                 Some(Pivot { vault: vault.clone(), takes_all, out })
             }
             // The vault is not open: the pipeline is all there is.
@@ -170,7 +171,7 @@ sinks:
 ";
 
     /// The table of a source while some sinks are out and some have no way in.
-    fn table(id: &str, out: &[&str], missing: &[&str], lanes: &LaneTable) -> RouteTable {
+    fn table(id: &str, out: &[&str], missing: &[&str], sink_set: &SinkTable) -> RouteTable {
         let config = crate::config::load_text("test", YAML, &|_| None).unwrap();
         let graph = Graph::new(&config);
         let mut inlets: BTreeMap<ComponentId, Target> = BTreeMap::new();
@@ -182,56 +183,62 @@ sinks:
         inlets.retain(|id, _| !missing.contains(&id.as_str()));
         let out: Vec<Place> = out.iter().map(|sink| Place::from(*sink)).collect();
         let (zone, metrics) = (Zone::Green, Metrics::new());
-        let plan =
-            Plan { graph: &graph, zone, out: &out, inlets: &inlets, lanes, metrics: &metrics };
+        let plan = RoutePlan {
+            graph: &graph,
+            zone,
+            out: &out,
+            inlets: &inlets,
+            sink_set,
+            metrics: &metrics,
+        };
         let id: ComponentId = id.parse().unwrap();
         plan.table(&id.into())
     }
 
     #[test]
     fn only_when_every_sink_of_a_source_is_out_its_vault_takes_all() {
-        let lanes = LaneTable::default();
-        let (a, b, c) = (lanes.lane("a"), lanes.lane("b"), lanes.lane("c"));
+        let sink_set = SinkTable::default();
+        let (a, b, c) = (sink_set.lane("a"), sink_set.lane("b"), sink_set.lane("c"));
         let pivot = |id, out: &[&str], missing: &[&str]| {
-            let pivot = table(id, out, missing, &lanes).pivot.unwrap();
+            let pivot = table(id, out, missing, &sink_set).pivot.unwrap();
             (pivot.takes_all, pivot.out)
         };
-        assert_eq!(pivot("both", &[], &[]), (false, Lanes::NONE));
-        assert_eq!(pivot("one", &["b"], &[]), (false, Lanes::NONE), "it does not send to b");
+        assert_eq!(pivot("both", &[], &[]), (false, SinkSet::NONE));
+        assert_eq!(pivot("one", &["b"], &[]), (false, SinkSet::NONE), "it does not send to b");
         assert_eq!(pivot("both", &["a"], &[]), (false, a));
         assert_eq!(pivot("both", &["a"], &["c"]), (false, a.or(c)), "c is being replaced");
         assert_eq!(pivot("both", &["a", "b", "c"], &[]), (true, a.or(b).or(c)));
         assert_eq!(pivot("one", &["a"], &[]), (true, a));
-        assert!(table("a", &["a"], &[], &lanes).ways.is_empty(), "a sink sends nothing");
+        assert!(table("a", &["a"], &[], &sink_set).routes.is_empty(), "a sink sends nothing");
     }
 
     #[test]
     fn ways_know_whom_they_lead_to_and_what_has_two_ways_is_tangled() {
-        let lanes = LaneTable::default();
-        let (a, b, c) = (lanes.lane("a"), lanes.lane("b"), lanes.lane("c"));
-        let table = table("both", &[], &[], &lanes);
-        let reach: Vec<Lanes> = table.ways.iter().map(|way| way.reach).collect();
+        let sink_set = SinkTable::default();
+        let (a, b, c) = (sink_set.lane("a"), sink_set.lane("b"), sink_set.lane("c"));
+        let table = table("both", &[], &[], &sink_set);
+        let reach: Vec<SinkSet> = table.routes.iter().map(|route| route.reach).collect();
         assert_eq!(reach, [a.or(b), a, c], "between, a, c");
-        assert_eq!(table.tangled, a.or(Lanes::SHARED));
+        assert_eq!(table.multipath, a.or(SinkSet::SHARED));
     }
 
     #[test]
     fn a_sink_that_is_being_replaced_is_behind_a_transform_and_has_no_way() {
-        let lanes = LaneTable::default();
-        let (a, b) = (lanes.lane("a"), lanes.lane("b"));
+        let sink_set = SinkTable::default();
+        let (a, b) = (sink_set.lane("a"), sink_set.lane("b"));
         let of = |missing: &[&str]| {
-            let table = table("between", &[], missing, &lanes);
+            let table = table("between", &[], missing, &sink_set);
             (table.behind, table.closed, table.is_backed)
         };
-        assert_eq!(of(&[]), (a.or(b), Lanes::NONE, true));
+        assert_eq!(of(&[]), (a.or(b), SinkSet::NONE, true));
         assert_eq!(of(&["b"]), (a.or(b), b, true));
         assert_eq!(of(&["a", "b"]), (a.or(b), a.or(b), true));
     }
 
     #[test]
     fn a_transform_has_the_vaults_of_its_sources_behind_it_while_they_are_open() {
-        let lanes = LaneTable::default();
-        assert_eq!(table("between", &[], &[], &lanes).backing.len(), 1);
-        assert!(table("between", &[], &["vault"], &lanes).backing.is_empty());
+        let sink_set = SinkTable::default();
+        assert_eq!(table("between", &[], &[], &sink_set).backing.len(), 1);
+        assert!(table("between", &[], &["vault"], &sink_set).backing.is_empty());
     }
 }

@@ -9,8 +9,8 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::builder::Blueprint;
-use super::builder::Pieces;
-use super::builder::Shared;
+use super::builder::BuiltComponents;
+use super::builder::SharedParts;
 use super::graph::Graph;
 use super::passing::Outlets;
 use super::supervisor::Supervisor;
@@ -63,13 +63,13 @@ pub(super) struct Running {
     stop: Stop,
     task: JoinHandle<()>,
     /// Holds the edge of a sink open that is reached without it (a vault); dropping it ends the sink.
-    keeper: Option<EdgeSender>,
+    ledger_store: Option<EdgeSender>,
 }
 
 /// Everything that runs, under one configuration.
 pub struct RunningTopology {
     pub(super) config: Arc<Config>,
-    pub(super) shared: Shared,
+    pub(super) shared: SharedParts,
     pub(super) pulse: Pulse,
     pub(super) components: BTreeMap<ComponentId, Running>,
     /// Everything is to end: what has failed is not waited for.
@@ -82,13 +82,13 @@ pub(super) struct Connected {
     pub(super) outlets: BTreeMap<OutputId, Arc<Routes>>,
     receivers: BTreeMap<ComponentId, EdgeReceiver>,
     keepers: BTreeMap<ComponentId, EdgeSender>,
-    pieces: Pieces,
+    pieces: BuiltComponents,
 }
 
 impl RunningTopology {
     /// Makes a topology in which nothing runs yet: the empty configuration.
     #[must_use]
-    pub fn empty(shared: Shared, pulse: Pulse) -> Self {
+    pub fn empty(shared: SharedParts, pulse: Pulse) -> Self {
         let config = Arc::new(Config::default());
         Self { config, shared, pulse, components: BTreeMap::new(), ending: Stop::new() }
     }
@@ -101,7 +101,7 @@ impl RunningTopology {
 
     /// What its components share.
     #[must_use]
-    pub const fn shared(&self) -> &Shared {
+    pub const fn shared(&self) -> &SharedParts {
         &self.shared
     }
 
@@ -110,13 +110,13 @@ impl RunningTopology {
     }
 
     /// Makes the edges in front of pieces and the outputs behind them.
-    pub(super) fn connect(&self, config: &Config, pieces: Pieces) -> Connected {
+    pub(super) fn connect(&self, config: &Config, pieces: BuiltComponents) -> Connected {
         let mut connected = Connected {
             inlets: BTreeMap::new(),
             outlets: BTreeMap::new(),
             receivers: BTreeMap::new(),
             keepers: BTreeMap::new(),
-            pieces: Pieces::default(),
+            pieces: BuiltComponents::default(),
         };
         let graph = Graph::new(config);
         for id in pieces.sources.keys().chain(pieces.transforms.keys()) {
@@ -152,16 +152,16 @@ impl RunningTopology {
         for (id, sink) in ready.chain(pieces.late.into_iter().map(|id| (id, None))) {
             let Some(receiver) = connected.receivers.remove(&id) else { continue };
             let (supervisor, stop) = self.supervisor(&id, blueprint);
-            let keeper = connected.keepers.remove(&id);
+            let ledger_store = connected.keepers.remove(&id);
             let task = supervisor.sink(sink, receiver);
-            self.components.insert(id, Running { stop, task, keeper });
+            self.components.insert(id, Running { stop, task, ledger_store });
         }
         for (id, transform) in pieces.transforms {
             let Some(receiver) = connected.receivers.remove(&id) else { continue };
             let Some(outlets) = connected.take_outlets(&graph.outputs(&id)) else { continue };
             let (supervisor, stop) = self.supervisor(&id, blueprint);
             let task = supervisor.transform(transform, receiver, outlets);
-            self.components.insert(id, Running { stop, task, keeper: None });
+            self.components.insert(id, Running { stop, task, ledger_store: None });
         }
         for (id, source) in pieces.sources {
             let only = OutputId::from(id.clone());
@@ -170,7 +170,7 @@ impl RunningTopology {
             let reflex = Reflex::new(self.shared.wiring.switch(), self.pulse.clone());
             let output = Output::new(routes, Some(reflex));
             let task = supervisor.source(source, output);
-            self.components.insert(id, Running { stop, task, keeper: None });
+            self.components.insert(id, Running { stop, task, ledger_store: None });
         }
     }
 
@@ -254,7 +254,7 @@ impl Running {
 
     /// Waits until the component has ended, or makes it end after the deadline.
     pub(super) async fn finish(mut self, deadline: Instant) -> ComponentOutcome {
-        drop(self.keeper.take());
+        drop(self.ledger_store.take());
         if tokio::time::timeout_at(deadline, &mut self.task).await.is_ok() {
             return ComponentOutcome::Drained;
         }

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::builder::Blueprint;
-use super::builder::Shared;
+use super::builder::SharedParts;
 use super::passing::Outlets;
 use super::passing::run_transform;
 use super::processing::Processing;
@@ -23,8 +23,8 @@ use crate::config::running::Stop;
 use crate::config::running::Transform;
 use crate::flow::EdgeReceiver;
 use crate::flow::Output;
-use crate::somatic::Sense;
-use crate::somatic::Vital;
+use crate::somatic::PressureGauge;
+use crate::somatic::PressureKind;
 
 const DELAY_MIN: Duration = Duration::from_millis(100);
 const DELAY_MAX: Duration = Duration::from_secs(30);
@@ -134,8 +134,8 @@ impl Supervisor {
     }
 
     fn trouble(&self, is_sink: bool) -> Trouble {
-        let Shared { metrics, vitals, .. } = &self.blueprint.shared;
-        let circuit = is_sink.then(|| vitals.register(Sense::Circuit, self.id.as_str()));
+        let SharedParts { metrics, gauges, .. } = &self.blueprint.shared;
+        let circuit = is_sink.then(|| gauges.register(PressureKind::Circuit, self.id.as_str()));
         let failed = metrics.failed.with_label_values(&[self.id.as_str()]);
         Trouble { delay: Delay::new(), last_tries: LAST_TRIES, is_out: false, circuit, failed }
     }
@@ -229,7 +229,7 @@ struct Trouble {
     last_tries: u32,
     is_out: bool,
     /// Tells sources to go past a sink.
-    circuit: Option<Vital>,
+    circuit: Option<PressureGauge>,
     failed: IntGauge,
 }
 
@@ -243,7 +243,7 @@ impl Trouble {
     fn end(&mut self) {
         self.is_out = false;
         self.failed.set(0);
-        self.circuit.iter().for_each(Vital::forget);
+        self.circuit.iter().for_each(PressureGauge::forget);
     }
 }
 

@@ -10,23 +10,23 @@ use std::sync::PoisonError;
 use std::time::Duration;
 use std::time::Instant;
 
-use super::builder::Shared;
+use super::builder::SharedParts;
 use super::wiring::Wiring;
 use crate::metrics::Metrics;
-use crate::somatic::Duty;
+use crate::somatic::BackendOutage;
+use crate::somatic::Gauges;
 use crate::somatic::News;
-use crate::somatic::Outage;
-use crate::somatic::Part;
 use crate::somatic::Stall;
-use crate::somatic::Vitals;
 use crate::somatic::Watchdog;
+use crate::somatic::WorkKind;
+use crate::somatic::WorkSample;
 
 /// A stall is measured in seconds.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What stands still, for whoever asks.
 pub(super) struct Watch {
-    vitals: Arc<Vitals>,
+    gauges: Arc<Gauges>,
     wiring: Arc<Wiring>,
     metrics: Arc<Metrics>,
     state: Mutex<State>,
@@ -36,14 +36,14 @@ pub(super) struct Watch {
 struct State {
     watchdog: Watchdog,
     /// Kept from look to look, for its memory.
-    duties: Vec<Duty>,
+    work_probes: Vec<WorkSample>,
     looked: Option<Instant>,
 }
 
 impl Watch {
-    pub(super) fn new(shared: &Shared) -> Self {
-        let Shared { vitals, wiring, metrics, .. } = shared.clone();
-        Self { vitals, wiring, metrics, state: Mutex::default() }
+    pub(super) fn new(shared: &SharedParts) -> Self {
+        let SharedParts { gauges, wiring, metrics, .. } = shared.clone();
+        Self { gauges, wiring, metrics, state: Mutex::default() }
     }
 
     /// Says when something has not moved for so long; never without it.
@@ -57,13 +57,13 @@ impl Watch {
     }
 
     /// What is out, and why.
-    pub(super) fn outages(&self) -> Vec<Outage> {
-        self.vitals.troubles.outages()
+    pub(super) fn outages(&self) -> Vec<BackendOutage> {
+        self.gauges.troubles.outages()
     }
 
     /// Whether a way in stands still: what waits inside keeps nobody from sending.
     pub(super) fn is_intake_stuck(&self) -> bool {
-        self.lock().watchdog.stalls().any(|stall| stall.part == Part::Intake)
+        self.lock().watchdog.stalls().any(|stall| stall.part == WorkKind::Intake)
     }
 
     pub(super) fn look(&self, now: Instant) {
@@ -74,11 +74,11 @@ impl Watch {
             return;
         }
         state.looked = Some(now);
-        let State { watchdog, duties, .. } = &mut *state;
-        duties.clear();
-        self.wiring.duties(duties);
-        self.vitals.duties.read(duties);
-        let news = watchdog.look(now, duties);
+        let State { watchdog, work_probes, .. } = &mut *state;
+        work_probes.clear();
+        self.wiring.work_probes(work_probes);
+        self.gauges.work_probes.read(work_probes);
+        let news = watchdog.look(now, work_probes);
         if news.is_empty() {
             return;
         }

@@ -11,24 +11,24 @@ use std::sync::PoisonError;
 
 use super::graph::Graph;
 use super::graph::Role;
-use super::routes::Plan;
+use super::routes::RoutePlan;
 use crate::config::ComponentId;
 use crate::config::OutputId;
-use crate::event::LaneTable;
-use crate::event::Lanes;
+use crate::event::SinkSet;
+use crate::event::SinkTable;
 use crate::flow::EdgeSender;
-use crate::flow::Outlook;
 use crate::flow::Routes;
 use crate::flow::Switch;
 use crate::flow::Target;
+use crate::flow::TopologyView;
 use crate::metrics::Metrics;
-use crate::somatic::Duty;
-use crate::somatic::Part;
 use crate::somatic::Place;
 use crate::somatic::Pressure;
+use crate::somatic::PressureKind;
 use crate::somatic::Readings;
-use crate::somatic::Sense;
 use crate::somatic::Work;
+use crate::somatic::WorkKind;
+use crate::somatic::WorkSample;
 use crate::somatic::Zone;
 
 /// What waits in front of a component.
@@ -57,7 +57,7 @@ struct State {
     /// The sinks that a component leads to, for those that are passed by when these are out.
     passed_by: BTreeMap<ComponentId, Vec<Place>>,
     /// What is behind each component that has an output, and whom it leads to.
-    behind: BTreeMap<ComponentId, Vec<(ComponentId, Lanes)>>,
+    behind: BTreeMap<ComponentId, Vec<(ComponentId, SinkSet)>>,
     /// What is sent along, by output.
     outlets: BTreeMap<OutputId, Arc<Routes>>,
     /// The transforms that are left out now.
@@ -85,13 +85,13 @@ impl State {
         permille.min(sources.iter().map(emptiest).max().unwrap_or(1000))
     }
 
-    fn plan<'a>(&'a self, lanes: &'a LaneTable, metrics: &'a Metrics) -> Plan<'a> {
+    fn plan<'a>(&'a self, sink_set: &'a SinkTable, metrics: &'a Metrics) -> RoutePlan<'a> {
         let Self { graph, zone, out, inlets, .. } = self;
-        Plan { graph, zone: *zone, out, inlets, lanes, metrics }
+        RoutePlan { graph, zone: *zone, out, inlets, sink_set, metrics }
     }
 
-    fn put_tables(&self, lanes: &LaneTable, metrics: &Metrics) {
-        let plan = self.plan(lanes, metrics);
+    fn put_tables(&self, sink_set: &SinkTable, metrics: &Metrics) {
+        let plan = self.plan(sink_set, metrics);
         for (output, outlet) in &self.outlets {
             outlet.put(plan.table(output));
         }
@@ -145,7 +145,7 @@ pub struct Wiring {
     state: Mutex<State>,
     /// Thrown while the zone is Red.
     switch: Arc<Switch>,
-    lanes: Arc<LaneTable>,
+    sink_set: Arc<SinkTable>,
     metrics: Arc<Metrics>,
 }
 
@@ -153,8 +153,8 @@ impl Wiring {
     /// Makes a wiring of nothing.
     #[must_use]
     pub fn new(metrics: Arc<Metrics>) -> Self {
-        let (state, switch, lanes) = (Mutex::default(), Arc::default(), Arc::default());
-        Self { state, switch, lanes, metrics }
+        let (state, switch, sink_set) = (Mutex::default(), Arc::default(), Arc::default());
+        Self { state, switch, sink_set, metrics }
     }
 
     /// Follows the zone: `current` is asked under the lock, so that the last change wins. Returns what
@@ -165,7 +165,7 @@ impl Wiring {
         if state.zone != zone {
             state.zone = zone;
             self.switch.set(zone == Zone::Red);
-            state.put_tables(&self.lanes, &self.metrics);
+            state.put_tables(&self.sink_set, &self.metrics);
         }
         state.note_shed(&self.metrics)
     }
@@ -174,7 +174,7 @@ impl Wiring {
     /// for one of them.
     pub fn follow_circuits(&self, readings: &Readings) {
         let is_out =
-            |pressure: &&Pressure| pressure.sense == Sense::Circuit && 0 < pressure.permille;
+            |pressure: &&Pressure| pressure.kind == PressureKind::Circuit && 0 < pressure.permille;
         let mut state = self.lock();
         let mut count = 0;
         let is_known = |place: &Place| state.out.contains(place);
@@ -188,12 +188,12 @@ impl Wiring {
         }
         state.out =
             readings.iter().filter(is_out).map(|pressure| Arc::clone(&pressure.place)).collect();
-        state.put_tables(&self.lanes, &self.metrics);
+        state.put_tables(&self.sink_set, &self.metrics);
     }
 
     /// Which sink has which lane.
-    pub(super) const fn lanes(&self) -> &Arc<LaneTable> {
-        &self.lanes
+    pub(super) const fn sink_set(&self) -> &Arc<SinkTable> {
+        &self.sink_set
     }
 
     /// The sinks that batches of a component come to in a graph, in force or not, with their lanes: one
@@ -202,9 +202,9 @@ impl Wiring {
         &self,
         graph: &'g Graph,
         id: &ComponentId,
-    ) -> Vec<(&'g ComponentId, Lanes)> {
-        let mut seen = Lanes::NONE;
-        let with_lane = |sink: &'g ComponentId| (sink, self.lanes.lane(sink.as_str()));
+    ) -> Vec<(&'g ComponentId, SinkSet)> {
+        let mut seen = SinkSet::NONE;
+        let with_lane = |sink: &'g ComponentId| (sink, self.sink_set.lane(sink.as_str()));
         let mut sinks: Vec<_> = graph.sinks(id).into_iter().map(with_lane).collect();
         sinks.retain(|(_, lane)| {
             let is_new = !lane.meets(seen);
@@ -234,12 +234,12 @@ impl Wiring {
         state.inlets.extend(inlets);
         state.outlets.extend(outlets);
         let senders = state.outlets.keys().map(|output| &output.component);
-        state.behind = state.plan(&self.lanes, &self.metrics).behind(senders);
+        state.behind = state.plan(&self.sink_set, &self.metrics).behind(senders);
         let State { graph, inlets, outlets, .. } = &mut *state;
         inlets.retain(|id, _| graph.role(id).is_some());
         // An output that its successor has not keeps its last routes, until what it has is sent.
         outlets.retain(|output, _| graph.outputs(&output.component).contains(output));
-        state.put_tables(&self.lanes, &self.metrics);
+        state.put_tables(&self.sink_set, &self.metrics);
         let shedding = state.note_shed(&self.metrics);
         drop(state);
         shedding.log();
@@ -249,35 +249,35 @@ impl Wiring {
     pub(super) fn close_inlet(&self, id: &ComponentId) {
         let mut state = self.lock();
         state.inlets.remove(id);
-        state.put_tables(&self.lanes, &self.metrics);
+        state.put_tables(&self.sink_set, &self.metrics);
     }
 
     /// How full each edge and each vault is now. An edge is not fuller than the emptiest of the other
     /// ways that its batches have: while one of them has room, a source sends there, and gives the vault
     /// what is for the full one, and Red would only stop the others too.
-    pub fn sense(&self, readings: &mut Readings) {
+    pub fn kind(&self, readings: &mut Readings) {
         let state = self.lock();
         for (id, target) in &state.inlets {
-            let (sense, permille) = match target {
+            let (kind, permille) = match target {
                 Target::Edge(edge) => {
-                    (Sense::Edge, state.pressure_of(id, edge.occupancy_permille()))
+                    (PressureKind::Edge, state.pressure_of(id, edge.occupancy_permille()))
                 }
-                Target::Direct(intake) => (Sense::Vault, intake.fill_permille()),
+                Target::Direct(intake) => (PressureKind::Vault, intake.fill_permille()),
             };
-            readings.push(sense, id.shared(), permille);
+            readings.push(kind, id.shared(), permille);
         }
     }
 
     /// What each component has to do that has a queue in front of it.
-    pub(super) fn duties(&self, duties: &mut Vec<Duty>) {
+    pub(super) fn work_probes(&self, work_probes: &mut Vec<WorkSample>) {
         for (id, target) in &self.lock().inlets {
             let Target::Edge(edge) = target else { continue };
             let work = Work { waiting: edge.used().0, done: edge.taken(), refused: 0 };
             let place = Arc::clone(id.shared());
-            duties.push(Duty {
+            work_probes.push(WorkSample {
                 place,
                 waits: "batches wait in its queue",
-                part: Part::Inside,
+                part: WorkKind::Inside,
                 work,
             });
         }
@@ -307,8 +307,8 @@ impl Wiring {
     }
 }
 
-impl Outlook for Wiring {
-    fn sinks(&self, component: &str) -> Vec<(String, Lanes)> {
+impl TopologyView for Wiring {
+    fn sinks(&self, component: &str) -> Vec<(String, SinkSet)> {
         let Ok(id) = component.parse() else { return Vec::new() };
         let state = self.lock();
         self.sinks_in(&state.graph, &id)
@@ -317,19 +317,19 @@ impl Outlook for Wiring {
             .collect()
     }
 
-    fn lanes_of(&self, sinks: &[String]) -> Lanes {
+    fn sink_set_of(&self, sinks: &[String]) -> SinkSet {
         let state = self.lock();
         let is_there = |sink: &&String| {
             sink.parse().is_ok_and(|id| matches!(state.graph.role(&id), Some(Role::Sink)))
         };
         let there = sinks.iter().filter(is_there);
-        there.fold(Lanes::NONE, |lanes, sink| lanes.or(self.lanes.lane(sink)))
+        there.fold(SinkSet::NONE, |sink_set, sink| sink_set.or(self.sink_set.lane(sink)))
     }
 
-    fn occupancy_permille(&self, component: &str, lanes: Lanes) -> u32 {
+    fn occupancy_permille(&self, component: &str, sink_set: SinkSet) -> u32 {
         let state = self.lock();
         let behind = state.behind.get(component).into_iter().flatten();
-        let on_the_way = behind.filter(|(_, reach)| reach.meets(lanes));
+        let on_the_way = behind.filter(|(_, reach)| reach.meets(sink_set));
         let edges = on_the_way.filter_map(|(id, _)| state.inlets.get(id).and_then(edge_of));
         edges.map(EdgeSender::occupancy_permille).max().unwrap_or(0)
     }

@@ -12,7 +12,7 @@ use std::time::UNIX_EPOCH;
 
 use tokio::time::MissedTickBehavior;
 
-use super::builder::Shared;
+use super::builder::SharedParts;
 use super::flight;
 use super::flight::FlightDir;
 use super::watch::Watch;
@@ -22,14 +22,14 @@ use crate::config::running::Stop;
 use crate::event::Bucket;
 use crate::event::Ledgers;
 use crate::metrics::Metrics;
+use crate::somatic::BackendOutage;
 use crate::somatic::Brake;
 use crate::somatic::Governor;
-use crate::somatic::Outage;
 use crate::somatic::OverrideCommand;
 use crate::somatic::Pressure;
+use crate::somatic::PressureKind;
 use crate::somatic::Readings;
 use crate::somatic::Recorder;
-use crate::somatic::Sense;
 use crate::somatic::Sensors;
 use crate::somatic::Somatic;
 use crate::somatic::Stall;
@@ -61,7 +61,7 @@ pub struct Zones {
     somatic: Arc<Somatic>,
     wiring: Arc<Wiring>,
     metrics: Arc<Metrics>,
-    senses: Arc<Mutex<Senses>>,
+    sensing: Arc<Mutex<Senses>>,
     flights: Arc<FlightDir>,
     governor: Arc<Governor>,
     brake: Arc<Brake>,
@@ -75,11 +75,11 @@ impl Zones {
     #[must_use]
     pub fn new(
         somatic: Arc<Somatic>,
-        shared: &Shared,
+        shared: &SharedParts,
         sensors: Sensors,
         flights: FlightDir,
     ) -> Self {
-        let senses = Senses {
+        let sensing = Senses {
             sensors,
             readings: Readings::default(),
             nothing: Readings::default(),
@@ -91,10 +91,10 @@ impl Zones {
         for zone in [Zone::Green, Zone::Yellow, Zone::Red] {
             let _series = shared.metrics.somatic.reaction.with_label_values(&[zone.name()]);
         }
-        let (senses, flights) = (Arc::new(Mutex::new(senses)), Arc::new(flights));
+        let (sensing, flights) = (Arc::new(Mutex::new(sensing)), Arc::new(flights));
         let watch = Arc::new(Watch::new(shared));
-        let Shared { wiring, metrics, governor, brake, ledgers, .. } = shared.clone();
-        Self { somatic, wiring, metrics, senses, flights, governor, brake, watch, ledgers }
+        let SharedParts { wiring, metrics, governor, brake, ledgers, .. } = shared.clone();
+        Self { somatic, wiring, metrics, sensing, flights, governor, brake, watch, ledgers }
     }
 
     /// Follows the configuration; counts from the next look.
@@ -171,7 +171,7 @@ impl Zones {
 
     /// What is out, and why.
     #[must_use]
-    pub fn outages(&self) -> Vec<Outage> {
+    pub fn outages(&self) -> Vec<BackendOutage> {
         self.watch.outages()
     }
 
@@ -188,15 +188,16 @@ impl Zones {
 
     fn look_and(&self, decide: impl FnOnce(&Somatic, Instant, &Readings) -> Option<Transition>) {
         let now = Instant::now();
-        let mut senses = self.lock();
-        let Senses { sensors, readings, nothing, recorder, weights, received } = &mut *senses;
+        let mut sensing = self.lock();
+        let Senses { sensors, readings, nothing, recorder, weights, received } = &mut *sensing;
         sensors.read_all(now, readings);
-        self.wiring.sense(readings);
+        self.wiring.kind(readings);
         // While observing nobody is passed by, whoever was out when that began.
         let circuits = if self.somatic.is_observing() { &*nothing } else { &*readings };
         self.wiring.follow_circuits(circuits);
         let transition = decide(&self.somatic, now, readings);
-        let stall = readings.highest(Sense::CpuStall).map_or(0, |pressure| pressure.permille);
+        let stall =
+            readings.highest(PressureKind::CpuStall).map_or(0, |pressure| pressure.permille);
         let before = std::mem::replace(received, self.ledgers.total(Bucket::Received));
         weights.look(&self.governor, self.somatic.zone(), stall, before != *received);
         self.somatic.with_policy(|policy| self.brake.look(self.somatic.zone(), policy, readings));
@@ -207,7 +208,7 @@ impl Zones {
         // First of all the routes; what was read is written down when they are in force.
         self.follow(&transition, now);
         let record = (transition.to == Zone::Red).then(|| recorder.render());
-        drop(senses);
+        drop(sensing);
         if let Some(record) = record {
             flight::keep(&self.flights, unix_ms(), record);
         }
@@ -240,7 +241,7 @@ impl Zones {
     }
 
     fn lock(&self) -> MutexGuard<'_, Senses> {
-        self.senses.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sensing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -22,11 +22,11 @@ use gophership::config::running::Context as BuildContext;
 use gophership::config::running::OnLoss;
 use gophership::config::running::Stop;
 use gophership::event::Batch;
-use gophership::event::Lanes;
 use gophership::event::Ledger;
 use gophership::event::Ledgers;
 use gophership::event::Provenance;
 use gophership::event::Request;
+use gophership::event::SinkSet;
 use gophership::flow::Acceptor;
 use gophership::flow::AckLevel;
 use gophership::flow::EdgeLimits;
@@ -47,13 +47,13 @@ use gophership::somatic::LagSensor;
 use gophership::somatic::MemoryBudget;
 use gophership::somatic::MemorySensor;
 use gophership::somatic::Place;
+use gophership::somatic::PressureKind;
 use gophership::somatic::Readings;
 use gophership::somatic::Roots;
-use gophership::somatic::Sense;
 use gophership::somatic::Sensors;
 use gophership::somatic::StallSensor;
 use gophership::somatic::Zone;
-use gophership::topology::Shared;
+use gophership::topology::SharedParts;
 use gophership_otlp::DecodeLimits;
 use gophership_otlp::Signal;
 use gophership_otlp::demo::demo_logs;
@@ -106,7 +106,7 @@ async fn allocations_into_an_edge(parcels: &[Parcel]) -> u64 {
     let (ledgers, metrics) = (Ledgers::leak(), Metrics::new());
     let (sender, mut receiver) =
         edge::edge_of(ledgers.sink("sink"), EdgeLimits { batches: 1024, bytes: 32 << 20 });
-    let table = RouteTable { ways: vec![Target::Edge(sender).into()], ..RouteTable::default() };
+    let table = RouteTable { routes: vec![Target::Edge(sender).into()], ..RouteTable::default() };
     let acceptor = acceptor(table, ledgers.source("otlp"), &metrics);
     for operation in 0..WARM_UP {
         let parcel = &parcels[operation as usize % parcels.len()];
@@ -140,8 +140,8 @@ fn build_context(
     ledgers: &'static Ledgers,
 ) -> BuildContext {
     let (_zone, zone) = watch::channel(Zone::Red);
-    let shared = Shared::new(zone, Arc::default(), OnLoss::default());
-    Shared { ledgers, ..shared }.context(id, dir)
+    let shared = SharedParts::new(zone, Arc::default(), OnLoss::default());
+    SharedParts { ledgers, ..shared }.context(id, dir)
 }
 
 /// Transforms that look at everything and find nothing to change.
@@ -199,7 +199,7 @@ async fn allocations_into_the_vault(parcels: &[Parcel]) -> u64 {
     let dir = tempfile::tempdir().unwrap();
     let (ledgers, metrics) = (Ledgers::leak(), Metrics::new());
     let pivot =
-        Pivot { vault: intake(dir.path(), ledgers).await, takes_all: true, out: Lanes::NONE };
+        Pivot { vault: intake(dir.path(), ledgers).await, takes_all: true, out: SinkSet::NONE };
     let table = RouteTable { pivot: Some(pivot), ..RouteTable::default() };
     let acceptor = acceptor(table, ledgers.source("otlp"), &metrics);
     for operation in 0..WARM_UP {
@@ -318,7 +318,7 @@ fn looking_around_allocates_nothing() {
         }
         assert_eq!(disarm(), 0);
         assert!(readings.iter().count() >= numbers_min, "{readings:?}");
-        assert!(readings.highest(Sense::Disk).is_some());
+        assert!(readings.highest(PressureKind::Disk).is_some());
     }
 }
 

@@ -63,7 +63,7 @@ impl Scene {
         let endpoint = format!("http://{}", self.first.address());
         let out = metrics.sum("gophership_sink_endpoint_out", &[("endpoint", &endpoint)]);
         let place = format!("backend {endpoint}");
-        let circuit = [("sense", "circuit"), ("place", place.as_str())];
+        let circuit = [("kind", "circuit"), ("place", place.as_str())];
         let reading = metrics.sum("gophership_somatic_pressure_permille", &circuit);
         assert!(out == 1 || reading == 0, "the reading is not ahead of the figure");
         reading > 0
@@ -79,7 +79,7 @@ impl Scene {
 }
 
 fn is_out(metrics: &Metrics) -> bool {
-    let circuit = [("sense", "circuit"), ("place", "backend")];
+    let circuit = [("kind", "circuit"), ("place", "backend")];
     metrics.sum("gophership_somatic_pressure_permille", &circuit) > 0
 }
 

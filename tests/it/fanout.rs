@@ -91,7 +91,7 @@ fn without_transform(yaml: &str) -> String {
 }
 
 fn is_out(metrics: &Metrics) -> bool {
-    let circuit = [("sense", "circuit"), ("place", "away")];
+    let circuit = [("kind", "circuit"), ("place", "away")];
     metrics.sum("gophership_somatic_pressure_permille", &circuit) > 0
 }
 

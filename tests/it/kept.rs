@@ -34,7 +34,7 @@ fn empty_records(count: usize) -> Bytes {
 struct Renaming;
 
 impl Rewrite for Renaming {
-    fn enters(&self, _place: gophership_otlp::Place) -> bool {
+    fn enters(&self, _place: gophership_otlp::Position) -> bool {
         true
     }
 

@@ -49,7 +49,7 @@ sources:
     grpc: { listen: "$GRPC" }
     http: { listen: "$HTTP" }
     patience: $PATIENCE
-    silence_max: $SILENCE
+    read_idle_timeout: $SILENCE
     message_size_max: 7MiB
 sinks:
   backend: { type: otlp, inputs: [otlp], endpoint: "http://$BACKEND" }
@@ -178,7 +178,7 @@ impl Drop for Raw {
 }
 
 /// Scenario: half of a message of 2 MiB comes over gRPC, and half of one over HTTP; then silence.
-/// Guarantees: both are counted whole as long as they wait; after `silence_max` they are told so,
+/// Guarantees: both are counted whole as long as they wait; after `read_idle_timeout` they are told so,
 /// and nothing is counted any more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn half_a_request_is_counted_and_cut_off() {

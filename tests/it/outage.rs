@@ -39,7 +39,7 @@ sinks:
 "#;
 
 fn is_out(metrics: &Metrics) -> bool {
-    let circuit = [("sense", "circuit"), ("place", "backend")];
+    let circuit = [("kind", "circuit"), ("place", "backend")];
     metrics.sum("gophership_somatic_pressure_permille", &circuit) > 0
 }
 

@@ -27,7 +27,7 @@ use gophership::flow::Pulse;
 use gophership::metrics::Metrics;
 use gophership::somatic::Zone;
 use gophership::topology::RunningTopology;
-use gophership::topology::Shared;
+use gophership::topology::SharedParts;
 use gophership_otlp::Signal;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -131,7 +131,7 @@ impl Plant {
         let yaml = yaml(dir.path(), &address.to_string(), transform, sink);
         let config = config::load_text("panic.yaml", &yaml, &|_| None).unwrap();
         let (zone, zone_watch) = watch::channel(Zone::Green);
-        let shared = Shared::new(zone_watch, Arc::default(), OnLoss::default());
+        let shared = SharedParts::new(zone_watch, Arc::default(), OnLoss::default());
         let (ledgers, metrics) = (shared.ledgers, Arc::clone(&shared.metrics));
         let pulse = Pulse::new(1024, 850, Arc::new(Notify::new()));
         let mut topology = RunningTopology::empty(shared, pulse);

@@ -32,7 +32,7 @@ sources:
     type: otlp
     grpc: { listen: "$GRPC" }
     http: { listen: "$HTTP" }
-    silence_max: 60s
+    read_idle_timeout: 60s
     message_size_max: 7MiB
     pivot: vault
   replay: { type: vault_replay, vault: vault, rate: 10 }
@@ -95,7 +95,7 @@ async fn a_share_that_is_short_sheds_then_pivots_then_lets_go() {
     process.hold("auto");
     becomes_whole(&client, &traffic, &backend).await;
 
-    let process_share = [("sense", "host"), ("place", "process")];
+    let process_share = [("kind", "host"), ("place", "process")];
     let share = process.metrics().await.sum("gophership_somatic_pressure_permille", &process_share);
     assert!((1..500).contains(&share), "of what the configuration allows it: {share}");
 

@@ -159,7 +159,7 @@ impl Scene {
 }
 
 fn is_out(metrics: &Metrics) -> bool {
-    let circuit = [("sense", "circuit"), ("place", "errors")];
+    let circuit = [("kind", "circuit"), ("place", "errors")];
     metrics.sum("gophership_somatic_pressure_permille", &circuit) > 0
 }
 

@@ -83,7 +83,7 @@ async fn an_ok_is_an_ok_and_a_redirect_is_followed() {
             process.measured(SOON, &what, is_delivered).await;
             assert_eq!(backend.has(&parcel.fingerprint), 1, "{protocol} {mode:?}");
             if *mode != Mode::Moved {
-                process.logged(SOON, &["there is a word about it"]).await;
+                process.logged(SOON, &["sent a warning"]).await;
             }
         }
     }

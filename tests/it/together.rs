@@ -1,4 +1,4 @@
-//! `together_max`: what has to wait for the backend travels in one request.
+//! `batch_max_bytes`: what has to wait for the backend travels in one request.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ const YAML: &str = r#"
 sources:
   otlp: { type: otlp, grpc: { listen: "$GRPC" }, patience: 10s, answer_within: 20s }
 sinks:
-  backend: { type: otlp, inputs: [otlp], endpoint: "http://$BACKEND", concurrency: 1, together_max: 1MiB }
+  backend: { type: otlp, inputs: [otlp], endpoint: "http://$BACKEND", concurrency: 1, batch_max_bytes: 1MiB }
 "#;
 
 /// Scenario: one request at a time may be on its way, the backend takes 200 ms for each, and thirty

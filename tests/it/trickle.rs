@@ -38,7 +38,7 @@ sources:
     grpc: { listen: "$GRPC" }
     http: { listen: "$HTTP" }
     patience: 200ms
-    silence_max: 1s
+    read_idle_timeout: 1s
     in_flight_max: 44MiB
 sinks:
   backend: { type: otlp, inputs: [otlp], endpoint: "http://$BACKEND" }

@@ -17,9 +17,9 @@ pub(super) const LAYERS: &[(&str, &[&str])] = &[
     ("logs", &["metrics"]),
     ("event", &["stripes"]),
     ("flow", &["event", "metrics"]),
-    ("books", &["event"]),
+    ("ledger", &["event"]),
     ("delivery", &["event", "flow", "metrics", "somatic"]),
-    ("config", &["books", "event", "flow", "metrics", "net", "pool", "somatic", "tls"]),
+    ("config", &["ledger", "event", "flow", "metrics", "net", "pool", "somatic", "tls"]),
     ("sources", &["config", "event", "flow", "metrics", "net", "pool", "somatic", "tls"]),
     ("transforms", &["config", "event", "metrics", "recent"]),
     (
@@ -41,7 +41,7 @@ pub(super) const LAYERS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "books", "config", "control", "event", "flow", "metrics", "net", "pool", "somatic",
+            "ledger", "config", "control", "event", "flow", "metrics", "net", "pool", "somatic",
             "topology",
         ],
     ),

@@ -99,11 +99,11 @@ pub struct Outage {
     #[prost(string, tag = "3")]
     pub reason: ::prost::alloc::string::String,
 }
-/// A number of one sense at one place.
+/// A pressure of one kind at one place.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Pressure {
     #[prost(string, tag = "1")]
-    pub sense: ::prost::alloc::string::String,
+    pub kind: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]
     pub place: ::prost::alloc::string::String,
     /// In thousandths of its limit.

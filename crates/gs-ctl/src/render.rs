@@ -100,7 +100,7 @@ fn status_value(status: &proto::StatusResponse) -> Value {
         list(&status.left_vaults, |left| json!({ "dir": left.dir, "requests": left.requests }));
     let pressures = list(&status.pressures, |pressure| {
         json!({
-            "sense": pressure.sense,
+            "kind": pressure.kind,
             "place": pressure.place,
             "percent": percent(pressure.permille),
         })
@@ -288,7 +288,7 @@ fn pressure_table(status: &proto::StatusResponse, out: &mut String) -> std::fmt:
     let mut rows = vec![["SENSE", "PLACE", "PRESSURE"].map(String::from).to_vec()];
     for pressure in pressures {
         let percent = format!("{:.1}%", percent(pressure.permille));
-        rows.push(vec![pressure.sense.clone(), pressure.place.clone(), percent]);
+        rows.push(vec![pressure.kind.clone(), pressure.place.clone(), percent]);
     }
     table(&rows, out)
 }

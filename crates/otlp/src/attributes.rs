@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::edit::{Edit, Operation};
-use super::error::{Fault, FaultKind};
+use super::error::{FaultKind, LocatedFault};
 use super::patch::{GROWTH, Patches};
 use super::value::{AnyValueView, Value, entry_key, entry_value, put_attribute};
 use super::wire::{Field, Fields, WireType, put_bytes, put_message};
@@ -42,13 +42,13 @@ impl<'x> Attributes<'x> {
     }
 
     /// Adds the attributes of the message at `span`, which holds them as field `number`.
-    pub(super) fn load(&mut self, span: Range<usize>, number: u32) -> Result<(), Fault> {
+    pub(super) fn load(&mut self, span: Range<usize>, number: u32) -> Result<(), LocatedFault> {
         let mut fields = Fields::new(self.bytes, span);
         while let Some(field) = fields.next()? {
             if field.number == number {
                 field.expect(WireType::Len)?;
                 if self.len_max <= self.list.len() {
-                    return Err(Fault { offset: field.start, kind: FaultKind::NoRoom });
+                    return Err(LocatedFault { offset: field.start, kind: FaultKind::NoRoom });
                 }
                 self.list.push(Attribute {
                     key: entry_key(self.bytes, &field)?,
@@ -63,7 +63,7 @@ impl<'x> Attributes<'x> {
     }
 
     /// Applies one edit.
-    pub(super) fn apply(&mut self, edit: &'x Edit) -> Result<(), Fault> {
+    pub(super) fn apply(&mut self, edit: &'x Edit) -> Result<(), LocatedFault> {
         let key = edit.key.as_bytes();
         match &edit.operation {
             Operation::Set(value) => self.set(key, value),
@@ -143,7 +143,7 @@ impl<'x> Attributes<'x> {
         }
     }
 
-    fn set(&mut self, key: &'x [u8], value: &'x Value) -> Result<(), Fault> {
+    fn set(&mut self, key: &'x [u8], value: &'x Value) -> Result<(), LocatedFault> {
         let Some(idx) = self.find(key, 0) else {
             self.push(key, value);
             return Ok(());
@@ -196,7 +196,7 @@ impl<'x> Attributes<'x> {
         });
     }
 
-    fn view(&self, idx: usize) -> Result<AnyValueView<'x>, Fault> {
+    fn view(&self, idx: usize) -> Result<AnyValueView<'x>, LocatedFault> {
         match &self.list[idx] {
             Attribute { value: Some(value), .. } => Ok((*value).into()),
             Attribute { source: Some(field), .. } => entry_value(self.bytes, field),

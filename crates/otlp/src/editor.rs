@@ -14,7 +14,7 @@ use bytes::Bytes;
 use super::attributes::Attributes;
 use super::edit::Edit;
 use super::edit::Level;
-use super::error::{Fault, WireError};
+use super::error::{LocatedFault, WireError};
 use super::patch::Patches;
 use super::signal::Signal;
 use super::wire::{Field, Fields, WireType, put_message};
@@ -81,7 +81,7 @@ struct Pass<'x> {
 }
 
 impl<'x> Pass<'x> {
-    fn request(&mut self) -> Result<(), Fault> {
+    fn request(&mut self) -> Result<(), LocatedFault> {
         let mut fields = Fields::new(self.bytes, 0..self.bytes.len());
         while let Some(field) = fields.next()? {
             if field.number == 1 {
@@ -94,7 +94,7 @@ impl<'x> Pass<'x> {
         Ok(())
     }
 
-    fn resource_container(&mut self, span: Range<usize>) -> Result<isize, Fault> {
+    fn resource_container(&mut self, span: Range<usize>) -> Result<isize, LocatedFault> {
         let editor = self.editor;
         let mut delta = self.header(span.clone(), &editor.resource, 1)?;
         if editor.scope.is_empty() && editor.record.is_empty() {
@@ -112,7 +112,7 @@ impl<'x> Pass<'x> {
         Ok(delta)
     }
 
-    fn scope_container(&mut self, span: Range<usize>) -> Result<isize, Fault> {
+    fn scope_container(&mut self, span: Range<usize>) -> Result<isize, LocatedFault> {
         let editor = self.editor;
         let mut delta = self.header(span.clone(), &editor.scope, 3)?;
         if editor.record.is_empty() {
@@ -134,7 +134,7 @@ impl<'x> Pass<'x> {
         Ok(delta)
     }
 
-    fn metric(&mut self, span: Range<usize>) -> Result<isize, Fault> {
+    fn metric(&mut self, span: Range<usize>) -> Result<isize, LocatedFault> {
         let mut delta = 0;
         let mut fields = Fields::new(self.bytes, span);
         while let Some(data) = fields.next()? {
@@ -157,7 +157,7 @@ impl<'x> Pass<'x> {
     }
 
     /// Edits a log record, span or data point whose attributes are field `number`.
-    fn record(&mut self, span: Range<usize>, number: u32) -> Result<isize, Fault> {
+    fn record(&mut self, span: Range<usize>, number: u32) -> Result<isize, LocatedFault> {
         let editor = self.editor;
         self.attributes.clear();
         self.attributes.load(span.clone(), number)?;
@@ -174,7 +174,7 @@ impl<'x> Pass<'x> {
         span: Range<usize>,
         edits: &'x [Edit],
         number: u32,
-    ) -> Result<isize, Fault> {
+    ) -> Result<isize, LocatedFault> {
         if edits.is_empty() {
             return Ok(0);
         }

@@ -127,7 +127,7 @@ impl fmt::Display for FaultKind {
 
 /// A fault and its place, before anyone has worked out the path to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(super) struct LocatedFault {
     /// Where the field starts, in bytes from the start of the request.
     pub(super) offset: usize,
     /// What is wrong there.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
-use super::error::{Fault, WireError};
+use super::error::{LocatedFault, WireError};
 use super::locate::malformed;
 use super::prescan::prescan_envelope;
 use super::retain::pieces;
@@ -84,7 +84,7 @@ struct Pass<'a, K> {
 
 impl<K: FnMut(&ResourceView<'_>) -> u64> Pass<'_, K> {
     /// The key that all resources have, if they have the same.
-    fn only_key(&mut self) -> Result<Option<u64>, Fault> {
+    fn only_key(&mut self) -> Result<Option<u64>, LocatedFault> {
         let mut only = None;
         let mut fields = Fields::new(self.bytes, 0..self.bytes.len());
         while let Some(field) = fields.next()? {
@@ -101,7 +101,7 @@ impl<K: FnMut(&ResourceView<'_>) -> u64> Pass<'_, K> {
     }
 
     /// The requests by their keys. What is no resource container goes with the first.
-    fn apart(&mut self, groups_max: usize) -> Result<Vec<(u64, Vec<u8>)>, Fault> {
+    fn apart(&mut self, groups_max: usize) -> Result<Vec<(u64, Vec<u8>)>, LocatedFault> {
         let mut groups: Vec<(u64, Vec<u8>)> = Vec::new();
         let mut idx_by_key: HashMap<u64, usize> = HashMap::new();
         let mut others = Vec::new();
@@ -130,7 +130,7 @@ impl<K: FnMut(&ResourceView<'_>) -> u64> Pass<'_, K> {
         Ok(groups)
     }
 
-    fn key_of(&mut self, container: &Field) -> Result<u64, Fault> {
+    fn key_of(&mut self, container: &Field) -> Result<u64, LocatedFault> {
         container.expect(WireType::Len)?;
         self.pieces.clear();
         pieces(self.bytes, container.span(), &mut self.pieces)?;

@@ -8,7 +8,7 @@ use opentelemetry_proto::tonic::logs::v1 as logs;
 use opentelemetry_proto::tonic::metrics::v1 as metrics;
 use opentelemetry_proto::tonic::trace::v1 as trace;
 
-use super::error::{Fault, FaultKind, WireError};
+use super::error::{FaultKind, LocatedFault, WireError};
 use super::locate::{malformed, path};
 use super::prescan::Summary;
 use super::schema::{FieldSchema, Kind, Message, Presence};
@@ -67,7 +67,7 @@ pub fn inspect(signal: Signal, bytes: &[u8], limits: &DecodeLimits) -> Result<Su
     let request = Message::request(signal);
     if let Err(refusal) = inspection.message(request, 0..bytes.len(), 0) {
         return Err(match refusal {
-            Refusal::Fault(fault) => malformed(signal, bytes, fault),
+            Refusal::LocatedFault(fault) => malformed(signal, bytes, fault),
             Refusal::TooDeep { offset } => WireError::TooDeep {
                 offset,
                 path: path(signal, bytes, offset),
@@ -84,13 +84,13 @@ pub fn inspect(signal: Signal, bytes: &[u8], limits: &DecodeLimits) -> Result<Su
 }
 
 enum Refusal {
-    Fault(Fault),
+    LocatedFault(LocatedFault),
     TooDeep { offset: usize },
 }
 
-impl From<Fault> for Refusal {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
+impl From<LocatedFault> for Refusal {
+    fn from(fault: LocatedFault) -> Self {
+        Self::LocatedFault(fault)
     }
 }
 
@@ -161,8 +161,8 @@ impl Inspection<'_> {
     }
 
     /// Checks packed numbers; returns how many there are.
-    fn packed(&self, schema: &FieldSchema, field: &Field) -> Result<u64, Fault> {
-        let fault = |kind| Fault { offset: field.start, kind };
+    fn packed(&self, schema: &FieldSchema, field: &Field) -> Result<u64, LocatedFault> {
+        let fault = |kind| LocatedFault { offset: field.start, kind };
         if schema.kind.wire_type() == WireType::Fixed64 {
             let is_whole = field.varint.is_multiple_of(8);
             return if is_whole { Ok(field.varint / 8) } else { Err(fault(FaultKind::Truncated)) };

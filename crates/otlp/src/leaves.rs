@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::error::{Fault, WireError};
+use super::error::{LocatedFault, WireError};
 use super::locate::malformed;
 use super::part::data;
 use super::signal::Signal;
@@ -21,7 +21,12 @@ pub fn leaves(signal: Signal, bytes: &[u8]) -> Result<u64, WireError> {
     count.map_err(|fault| malformed(signal, bytes, fault))
 }
 
-fn count(signal: Signal, bytes: &[u8], span: Range<usize>, way: &[u32]) -> Result<u64, Fault> {
+fn count(
+    signal: Signal,
+    bytes: &[u8],
+    span: Range<usize>,
+    way: &[u32],
+) -> Result<u64, LocatedFault> {
     let Some((number, rest)) = way.split_first() else { return Ok(0) };
     let mut leaves = 0;
     let mut fields = Fields::new(bytes, span);

@@ -1,6 +1,6 @@
 //! Turns the offset of a fault into the path of the message around it.
 
-use super::error::{Fault, WireError};
+use super::error::{LocatedFault, WireError};
 use super::schema::{Kind, Message};
 use super::signal::Signal;
 use super::wire::{Fields, WireType};
@@ -10,8 +10,8 @@ const PATH_LEN_MAX: usize = 12;
 
 /// The error for a fault.
 #[cold]
-pub(super) fn malformed(signal: Signal, bytes: &[u8], fault: Fault) -> WireError {
-    let Fault { offset, kind } = fault;
+pub(super) fn malformed(signal: Signal, bytes: &[u8], fault: LocatedFault) -> WireError {
+    let LocatedFault { offset, kind } = fault;
     WireError::Malformed { offset, path: path(signal, bytes, offset), fault: kind }
 }
 

@@ -4,14 +4,14 @@ use bytes::Bytes;
 
 /// What a request may hold at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RequestLimits {
+pub struct MergeLimits {
     /// Bytes on the wire.
     pub bytes: u64,
     /// Log records, spans or data points.
     pub records: u64,
 }
 
-impl RequestLimits {
+impl MergeLimits {
     /// Whether a request of this size is within the limits.
     #[must_use]
     pub const fn allow(&self, bytes: u64, records: u64) -> bool {

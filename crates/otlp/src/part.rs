@@ -20,9 +20,9 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::editor::point_attributes;
-use super::error::{Fault, WireError};
+use super::error::{LocatedFault, WireError};
 use super::locate::malformed;
-use super::merge::RequestLimits;
+use super::merge::MergeLimits;
 use super::signal::Signal;
 use super::wire::{Field, Fields, WireType, close_message, put_key, varint_len};
 
@@ -49,7 +49,7 @@ pub struct Part {
 pub struct Parts {
     signal: Signal,
     bytes: Bytes,
-    limits: RequestLimits,
+    limits: MergeLimits,
     /// The way from the request down to where its records are read.
     levels: Vec<Level>,
     /// Metrics without data points count too, as records do.
@@ -68,7 +68,7 @@ pub struct Parts {
 impl Parts {
     /// Begins to divide a request of so many records.
     #[must_use]
-    pub fn new(signal: Signal, bytes: &Bytes, records: u64, limits: RequestLimits) -> Self {
+    pub fn new(signal: Signal, bytes: &Bytes, records: u64, limits: MergeLimits) -> Self {
         Self {
             signal,
             bytes: bytes.clone(),
@@ -89,12 +89,12 @@ impl Parts {
     /// one.
     #[must_use]
     pub fn pieces(signal: Signal, bytes: &Bytes, leaves_max: u64) -> Self {
-        let limits = RequestLimits { bytes: u64::MAX, records: leaves_max };
+        let limits = MergeLimits { bytes: u64::MAX, records: leaves_max };
         let whole = Self::new(signal, bytes, 0, limits);
         Self { counts_empty: true, is_whole: false, ..whole }
     }
 
-    fn next_part(&mut self) -> Result<Part, Fault> {
+    fn next_part(&mut self) -> Result<Part, LocatedFault> {
         if self.is_whole {
             return Ok(Part { bytes: self.bytes.clone(), records: self.records, is_last: true });
         }
@@ -118,7 +118,7 @@ impl Parts {
     }
 
     /// Finds what is to be put into a part next; it stands in the innermost level.
-    fn next_leaf(&mut self) -> Result<Option<Leaf>, Fault> {
+    fn next_leaf(&mut self) -> Result<Option<Leaf>, LocatedFault> {
         if let Some(leaf) = self.next.take() {
             return Ok(Some(leaf));
         }
@@ -157,7 +157,7 @@ impl Parts {
         number: u32,
         child: u32,
         span: Range<usize>,
-    ) -> Result<Level, Fault> {
+    ) -> Result<Level, LocatedFault> {
         let mut shell = Vec::new();
         copy_except(&self.bytes, span.clone(), child, &mut shell)?;
         Ok(Level {
@@ -177,7 +177,7 @@ impl Parts {
     ///
     /// Where the wire has several kinds of data, the last counts. Pieces of one kind are one message
     /// to any parser, so they are one level.
-    fn metric(&mut self, metric: &Field) -> Result<Option<Leaf>, Fault> {
+    fn metric(&mut self, metric: &Field) -> Result<Option<Leaf>, LocatedFault> {
         let Data { kind, since, points } = data(&self.bytes, metric)?;
         let span = metric.start..metric.end;
         let weight = if self.counts_empty { points.max(1) } else { points };
@@ -314,7 +314,7 @@ struct Level {
 }
 
 impl Level {
-    fn next_child(&mut self, bytes: &[u8]) -> Result<Option<Field>, Fault> {
+    fn next_child(&mut self, bytes: &[u8]) -> Result<Option<Field>, LocatedFault> {
         loop {
             while let Some(field) = step(bytes, &mut self.left)? {
                 if field.number == self.child {
@@ -352,7 +352,7 @@ pub(super) struct Data {
     pub(super) points: u64,
 }
 
-pub(super) fn data(bytes: &[u8], metric: &Field) -> Result<Data, Fault> {
+pub(super) fn data(bytes: &[u8], metric: &Field) -> Result<Data, LocatedFault> {
     let mut found = Data { kind: 0, since: metric.value, points: 0 };
     let mut fields = Fields::new(bytes, metric.span());
     while let Some(field) = fields.next()? {
@@ -372,7 +372,7 @@ pub(super) fn data(bytes: &[u8], metric: &Field) -> Result<Data, Fault> {
 }
 
 /// Reads the next field of what is left.
-fn step(bytes: &[u8], left: &mut Range<usize>) -> Result<Option<Field>, Fault> {
+fn step(bytes: &[u8], left: &mut Range<usize>) -> Result<Option<Field>, LocatedFault> {
     let field = Fields::new(bytes, left.clone()).next()?;
     if let Some(field) = &field {
         left.start = field.end;
@@ -386,7 +386,7 @@ fn copy_except(
     span: Range<usize>,
     number: u32,
     out: &mut Vec<u8>,
-) -> Result<(), Fault> {
+) -> Result<(), LocatedFault> {
     let mut fields = Fields::new(bytes, span);
     while let Some(field) = fields.next()? {
         if field.number != number {

@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::error::{Fault, FaultKind, WireError};
+use super::error::{FaultKind, LocatedFault, WireError};
 use super::locate::malformed;
 use super::signal::Signal;
 use super::wire::{Field, put_varint, varint_len};
@@ -45,7 +45,7 @@ pub(super) struct Patches {
 
 /// A place in the list kept for the length of a message.
 #[derive(Debug)]
-pub(super) struct Slot(usize);
+pub(super) struct LengthSlot(usize);
 
 impl Patches {
     /// Replaces `span` by what `write` appends; returns by how many bytes the request grows.
@@ -83,18 +83,18 @@ impl Patches {
     }
 
     /// Keeps a place for the length of the message in `field`.
-    pub(super) fn open(&mut self, field: &Field) -> Slot {
+    pub(super) fn open(&mut self, field: &Field) -> LengthSlot {
         let at = field.key_end;
         let insert = self.arena.len()..self.arena.len();
         if !self.is_over {
             self.push(Patch { at, remove: 0, insert });
         }
-        Slot(self.list.len() - 1)
+        LengthSlot(self.list.len() - 1)
     }
 
     /// Ends the message in `field`, whose content grew by `delta`; returns by how many bytes the
     /// whole field grows.
-    pub(super) fn close(&mut self, slot: &Slot, field: &Field, delta: isize) -> isize {
+    pub(super) fn close(&mut self, slot: &LengthSlot, field: &Field, delta: isize) -> isize {
         if self.is_over {
             return 0;
         }
@@ -115,7 +115,7 @@ impl Patches {
     }
 
     /// Forgets everything since `slot` was kept and removes the whole field instead.
-    pub(super) fn remove_instead(&mut self, slot: &Slot, field: &Field) -> isize {
+    pub(super) fn remove_instead(&mut self, slot: &LengthSlot, field: &Field) -> isize {
         if self.is_over {
             return 0;
         }
@@ -138,11 +138,11 @@ impl Patches {
         &mut self,
         signal: Signal,
         source: &Bytes,
-        pass: Result<(), Fault>,
+        pass: Result<(), LocatedFault>,
     ) -> Result<Bytes, WireError> {
         let no_room = WireError::NoRoom { room_bytes: self.room };
         let result = match pass {
-            Err(Fault { kind: FaultKind::NoRoom, .. }) => Err(no_room),
+            Err(LocatedFault { kind: FaultKind::NoRoom, .. }) => Err(no_room),
             _ if self.is_over => Err(no_room),
             Err(fault) => Err(malformed(signal, source, fault)),
             Ok(()) => self.apply(source).ok_or(no_room),

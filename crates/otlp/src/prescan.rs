@@ -11,7 +11,7 @@
 
 use std::ops::Range;
 
-use super::error::{Fault, FaultKind, WireError};
+use super::error::{FaultKind, LocatedFault, WireError};
 use super::locate::malformed;
 use super::schema::Message;
 use super::signal::Signal;
@@ -73,7 +73,7 @@ struct Scan<'a, const RECORDS: bool> {
 }
 
 impl<const RECORDS: bool> Scan<'_, RECORDS> {
-    fn request(&mut self) -> Result<(), Fault> {
+    fn request(&mut self) -> Result<(), LocatedFault> {
         let mut fields = Fields::new(self.bytes, 0..self.bytes.len());
         while let Some(field) = fields.next()? {
             if field.number == 1 {
@@ -85,7 +85,7 @@ impl<const RECORDS: bool> Scan<'_, RECORDS> {
         Ok(())
     }
 
-    fn resource_container(&mut self, span: Range<usize>) -> Result<(), Fault> {
+    fn resource_container(&mut self, span: Range<usize>) -> Result<(), LocatedFault> {
         let mut fields = Fields::new(self.bytes, span);
         let (mut scopes, mut pieces) = (0, 0);
         while let Some(field) = fields.next()? {
@@ -107,7 +107,7 @@ impl<const RECORDS: bool> Scan<'_, RECORDS> {
         Ok(())
     }
 
-    fn scope_container(&mut self, span: Range<usize>) -> Result<(), Fault> {
+    fn scope_container(&mut self, span: Range<usize>) -> Result<(), LocatedFault> {
         let mut fields = Fields::new(self.bytes, span);
         let (mut records, mut pieces) = (0, 0);
         while let Some(field) = fields.next()? {
@@ -138,7 +138,7 @@ impl<const RECORDS: bool> Scan<'_, RECORDS> {
 
     /// Counts the points of a metric. It holds one kind of data; where the wire has several, parsers
     /// keep the last and forget the points of the others.
-    fn metric(&self, span: Range<usize>) -> Result<u64, Fault> {
+    fn metric(&self, span: Range<usize>) -> Result<u64, LocatedFault> {
         let mut fields = Fields::new(self.bytes, span);
         let mut points = 0;
         let mut data = 0;
@@ -164,7 +164,7 @@ impl<const RECORDS: bool> Scan<'_, RECORDS> {
         Ok(points)
     }
 
-    fn data_points(&self, data: &Field, shape: &Shape) -> Result<u64, Fault> {
+    fn data_points(&self, data: &Field, shape: &Shape) -> Result<u64, LocatedFault> {
         let mut fields = Fields::new(self.bytes, data.span());
         let mut points = 0;
         while let Some(field) = fields.next()? {
@@ -187,7 +187,7 @@ impl<const RECORDS: bool> Scan<'_, RECORDS> {
 
     /// Checks the top-level fields of the message that `field` holds.
     #[inline]
-    fn fields_of(&self, shape: &Shape, field: &Field) -> Result<(), Fault> {
+    fn fields_of(&self, shape: &Shape, field: &Field) -> Result<(), LocatedFault> {
         field.expect(WireType::Len)?;
         let bytes = &self.bytes[..field.end];
         let mut at = field.value;
@@ -217,7 +217,7 @@ impl<const RECORDS: bool> Scan<'_, RECORDS> {
 
     /// Reads the field at `at` with all checks; returns where it ends.
     #[inline(never)]
-    fn careful_field(&self, shape: &Shape, end: usize, at: usize) -> Result<usize, Fault> {
+    fn careful_field(&self, shape: &Shape, end: usize, at: usize) -> Result<usize, LocatedFault> {
         let Some(field) = Fields::new(self.bytes, at..end).next()? else { return Ok(end) };
         if let Some((_, schema)) = shape.message.field(field.number) {
             let is_packed = field.wire_type == WireType::Len && schema.may_be_packed();
@@ -230,12 +230,14 @@ impl<const RECORDS: bool> Scan<'_, RECORDS> {
 
     /// Finds the field that runs over the end of the message that `field` holds.
     #[cold]
-    fn overrun(&self, field: &Field) -> Fault {
+    fn overrun(&self, field: &Field) -> LocatedFault {
         let mut fields = Fields::new(self.bytes, field.span());
         loop {
             match fields.next() {
                 Ok(Some(_)) => {}
-                Ok(None) => return Fault { offset: field.start, kind: FaultKind::Truncated },
+                Ok(None) => {
+                    return LocatedFault { offset: field.start, kind: FaultKind::Truncated };
+                }
                 Err(fault) => return fault,
             }
         }
@@ -243,12 +245,12 @@ impl<const RECORDS: bool> Scan<'_, RECORDS> {
 }
 
 /// Counts one more piece of the message that `field` holds.
-fn count_piece(pieces: &mut u32, field: &Field) -> Result<(), Fault> {
+fn count_piece(pieces: &mut u32, field: &Field) -> Result<(), LocatedFault> {
     *pieces += 1;
     if *pieces <= PIECES_MAX {
         return Ok(());
     }
-    Err(Fault { offset: field.start, kind: FaultKind::TooManyPieces })
+    Err(LocatedFault { offset: field.start, kind: FaultKind::TooManyPieces })
 }
 
 /// How to step over a field, told by the first byte of its key.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::editor::point_attributes;
-use super::error::{Fault, WireError};
+use super::error::{LocatedFault, WireError};
 use super::patch::Patches;
 use super::signal::Signal;
 use super::view::RecordView;
@@ -120,7 +120,7 @@ struct Pass<'a, K> {
 }
 
 impl<K: FnMut(&RecordView<'_>) -> Revision> Pass<'_, K> {
-    fn request(&mut self) -> Result<Count, Fault> {
+    fn request(&mut self) -> Result<Count, LocatedFault> {
         let span = 0..self.bytes.len();
         self.children(span, 1, |pass, field| {
             pass.resource.clear();
@@ -129,7 +129,7 @@ impl<K: FnMut(&RecordView<'_>) -> Revision> Pass<'_, K> {
         })
     }
 
-    fn resource_container(&mut self, span: Range<usize>) -> Result<Count, Fault> {
+    fn resource_container(&mut self, span: Range<usize>) -> Result<Count, LocatedFault> {
         self.children(span, 2, |pass, field| {
             pass.scope.clear();
             pieces(pass.bytes, field.span(), pass.scope)?;
@@ -137,7 +137,7 @@ impl<K: FnMut(&RecordView<'_>) -> Revision> Pass<'_, K> {
         })
     }
 
-    fn scope_container(&mut self, span: Range<usize>) -> Result<Count, Fault> {
+    fn scope_container(&mut self, span: Range<usize>) -> Result<Count, LocatedFault> {
         match self.signal {
             Signal::Logs => self.children(span, 2, |pass, field| pass.record(field, field, 6)),
             Signal::Traces => self.children(span, 2, |pass, field| pass.record(field, field, 9)),
@@ -149,7 +149,7 @@ impl<K: FnMut(&RecordView<'_>) -> Revision> Pass<'_, K> {
 
     /// Drops data points of a metric. Where the wire has several kinds of data, the last counts;
     /// the others are no records to any parser and stay as they are.
-    fn metric(&mut self, metric: &Field, span: Range<usize>) -> Result<Count, Fault> {
+    fn metric(&mut self, metric: &Field, span: Range<usize>) -> Result<Count, LocatedFault> {
         let mut fields = Fields::new(self.bytes, span.clone());
         let (mut kind, mut since) = (0, span.start);
         while let Some(field) = fields.next()? {
@@ -169,7 +169,12 @@ impl<K: FnMut(&RecordView<'_>) -> Revision> Pass<'_, K> {
     }
 
     /// Asks about one record.
-    fn record(&mut self, named: &Field, record: &Field, attributes: u32) -> Result<Count, Fault> {
+    fn record(
+        &mut self,
+        named: &Field,
+        record: &Field,
+        attributes: u32,
+    ) -> Result<Count, LocatedFault> {
         let view = RecordView {
             signal: self.signal,
             bytes: self.bytes,
@@ -196,7 +201,7 @@ impl<K: FnMut(&RecordView<'_>) -> Revision> Pass<'_, K> {
     }
 
     /// Gives the span at `span` another trace state; the one that counts is the last.
-    fn trace_state(&mut self, span: Range<usize>, state: &str) -> Result<isize, Fault> {
+    fn trace_state(&mut self, span: Range<usize>, state: &str) -> Result<isize, LocatedFault> {
         let mut place = span.end..span.end;
         let mut fields = Fields::new(self.bytes, span);
         while let Some(field) = fields.next()? {
@@ -212,8 +217,8 @@ impl<K: FnMut(&RecordView<'_>) -> Revision> Pass<'_, K> {
     fn container(
         &mut self,
         field: &Field,
-        inside: impl FnOnce(&mut Self, Range<usize>) -> Result<Count, Fault>,
-    ) -> Result<Count, Fault> {
+        inside: impl FnOnce(&mut Self, Range<usize>) -> Result<Count, LocatedFault>,
+    ) -> Result<Count, LocatedFault> {
         let slot = self.patches.open(field);
         let mut count = inside(self, field.span())?;
         count.delta = if count.is_emptied() {
@@ -229,8 +234,8 @@ impl<K: FnMut(&RecordView<'_>) -> Revision> Pass<'_, K> {
         &mut self,
         span: Range<usize>,
         number: u32,
-        mut visit: impl FnMut(&mut Self, &Field) -> Result<Count, Fault>,
-    ) -> Result<Count, Fault> {
+        mut visit: impl FnMut(&mut Self, &Field) -> Result<Count, LocatedFault>,
+    ) -> Result<Count, LocatedFault> {
         let mut count = Count::default();
         let mut fields = Fields::new(self.bytes, span);
         while let Some(field) = fields.next()? {
@@ -248,7 +253,7 @@ pub(super) fn pieces(
     bytes: &[u8],
     span: Range<usize>,
     pieces: &mut Vec<Field>,
-) -> Result<(), Fault> {
+) -> Result<(), LocatedFault> {
     let mut fields = Fields::new(bytes, span);
     while let Some(field) = fields.next()? {
         if field.number == 1 {

@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::error::{Fault, FaultKind, WireError};
+use super::error::{FaultKind, LocatedFault, WireError};
 use super::patch::Patches;
 use super::schema::{Kind, Message};
 use super::signal::Signal;
@@ -24,7 +24,7 @@ const DEPTH_MAX: usize = 100;
 
 /// Where a text or value stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Place {
+pub enum Position {
     /// The body of a log record, with what is inside it.
     Body,
     /// The attributes of a log record, span, event, link, data point, exemplar or metric.
@@ -54,7 +54,7 @@ pub enum Fate {
 /// Decides what is rewritten.
 pub trait Rewrite {
     /// Whether anything at this place is looked at.
-    fn enters(&self, place: Place) -> bool;
+    fn enters(&self, place: Position) -> bool;
 
     /// What becomes of the entry with this key.
     fn entry(&mut self, key: &[u8]) -> Fate;
@@ -97,7 +97,7 @@ impl Rewriter {
         self.patches.begin(room);
         let mut pass = Pass { bytes, rewriter: self, rewrite };
         let request = Message::request(signal);
-        let result = pass.message(request, 0..bytes.len(), Place::Record, 0).map(drop);
+        let result = pass.message(request, 0..bytes.len(), Position::Record, 0).map(drop);
         scratch::reset(&mut self.text);
         scratch::reset(&mut self.number);
         self.patches.finish(signal, bytes, result)
@@ -117,11 +117,11 @@ impl<R: Rewrite> Pass<'_, R> {
         &mut self,
         message: Message,
         span: Range<usize>,
-        place: Place,
+        place: Position,
         depth: usize,
-    ) -> Result<isize, Fault> {
+    ) -> Result<isize, LocatedFault> {
         if depth > DEPTH_MAX {
-            return Err(Fault { offset: span.start, kind: FaultKind::TooDeep });
+            return Err(LocatedFault { offset: span.start, kind: FaultKind::TooDeep });
         }
         let mut delta = 0;
         let mut fields = Fields::new(self.bytes, span);
@@ -153,15 +153,20 @@ impl<R: Rewrite> Pass<'_, R> {
     fn inside(
         &mut self,
         field: &Field,
-        visit: impl FnOnce(&mut Self, Range<usize>) -> Result<isize, Fault>,
-    ) -> Result<isize, Fault> {
+        visit: impl FnOnce(&mut Self, Range<usize>) -> Result<isize, LocatedFault>,
+    ) -> Result<isize, LocatedFault> {
         let slot = self.rewriter.patches.open(field);
         let delta = visit(self, field.span())?;
         Ok(self.rewriter.patches.close(&slot, field, delta))
     }
 
     /// One `KeyValue`.
-    fn entry(&mut self, field: &Field, place: Place, depth: usize) -> Result<isize, Fault> {
+    fn entry(
+        &mut self,
+        field: &Field,
+        place: Position,
+        depth: usize,
+    ) -> Result<isize, LocatedFault> {
         match self.rewrite.entry(entry_key(self.bytes, field)?) {
             Fate::Leave => Ok(0),
             Fate::Remove => Ok(self.rewriter.patches.replace(field.start..field.end, |_| ())),
@@ -174,7 +179,7 @@ impl<R: Rewrite> Pass<'_, R> {
 
     /// Puts a text in the place of the value of the `KeyValue` at `span`. A value given in pieces
     /// is one message to any parser, so all pieces go.
-    fn replace_value(&mut self, span: Range<usize>) -> Result<isize, Fault> {
+    fn replace_value(&mut self, span: Range<usize>) -> Result<isize, LocatedFault> {
         let mut shown = None;
         let mut pieces = Fields::new(self.bytes, span.clone());
         while let Some(piece) = pieces.next()? {
@@ -207,7 +212,7 @@ impl<R: Rewrite> Pass<'_, R> {
     }
 
     /// What the `AnyValue` at `span` shows of itself.
-    fn shown(&mut self, span: Range<usize>) -> Result<Option<Shown>, Fault> {
+    fn shown(&mut self, span: Range<usize>) -> Result<Option<Shown>, LocatedFault> {
         let mut shown = None;
         let mut fields = Fields::new(self.bytes, span);
         while let Some(field) = fields.next()? {
@@ -225,7 +230,12 @@ impl<R: Rewrite> Pass<'_, R> {
     }
 
     /// The texts in the `AnyValue` at `span`.
-    fn value(&mut self, span: Range<usize>, place: Place, depth: usize) -> Result<isize, Fault> {
+    fn value(
+        &mut self,
+        span: Range<usize>,
+        place: Position,
+        depth: usize,
+    ) -> Result<isize, LocatedFault> {
         let mut delta = 0;
         let mut fields = Fields::new(self.bytes, span);
         while let Some(field) = fields.next()? {
@@ -287,15 +297,15 @@ fn step(
     message: Message,
     number: u32,
     kind: Kind,
-    place: Place,
-) -> Option<(Option<Message>, Place)> {
+    place: Position,
+) -> Option<(Option<Message>, Position)> {
     match (message, number, kind) {
         (_, _, Kind::Message(Message::Buckets | Message::ValueAtQuantile)) => None,
-        (Message::LogRecord, 5, Kind::Message(inner)) => Some((Some(inner), Place::Body)),
+        (Message::LogRecord, 5, Kind::Message(inner)) => Some((Some(inner), Position::Body)),
         (_, _, Kind::Message(Message::Resource)) => {
-            Some((Some(Message::Resource), Place::Resource))
+            Some((Some(Message::Resource), Position::Resource))
         }
-        (_, _, Kind::Message(Message::Scope)) => Some((Some(Message::Scope), Place::Scope)),
+        (_, _, Kind::Message(Message::Scope)) => Some((Some(Message::Scope), Position::Scope)),
         (_, _, Kind::Message(inner)) => Some((Some(inner), place)),
         (_, _, Kind::Text) => Some((None, place_of_text(message, place))),
         _ => None,
@@ -303,7 +313,7 @@ fn step(
 }
 
 /// Where the texts of a message stand that are neither values nor inside attributes.
-const fn place_of_text(message: Message, place: Place) -> Place {
+const fn place_of_text(message: Message, place: Position) -> Position {
     match message {
         // The key of an attribute, or inside a body, stands where its value does.
         Message::KeyValue | Message::AnyValue => place,
@@ -311,11 +321,11 @@ const fn place_of_text(message: Message, place: Place) -> Place {
         | Message::ResourceSpans
         | Message::ResourceMetrics
         | Message::Resource
-        | Message::EntityRef => Place::Resource,
+        | Message::EntityRef => Position::Resource,
         Message::ScopeLogs | Message::ScopeSpans | Message::ScopeMetrics | Message::Scope => {
-            Place::Scope
+            Position::Scope
         }
-        _ => Place::Name,
+        _ => Position::Name,
     }
 }
 
@@ -324,7 +334,7 @@ mod tests {
     use super::*;
 
     /// Visits each field that can be in a request.
-    fn visit(message: Message, place: Place, seen: &mut Vec<(Message, Place)>) {
+    fn visit(message: Message, place: Position, seen: &mut Vec<(Message, Position)>) {
         if seen.contains(&(message, place)) {
             return;
         }
@@ -348,7 +358,7 @@ mod tests {
     fn no_text_of_a_request_is_out_of_reach() {
         for signal in Signal::ALL {
             let mut seen = Vec::new();
-            visit(Message::request(signal), Place::Record, &mut seen);
+            visit(Message::request(signal), Position::Record, &mut seen);
             assert!(15 < seen.len(), "{seen:?}");
         }
     }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::error::Fault;
+use super::error::LocatedFault;
 use super::schema::{Kind, Message};
 use super::wire::{Field, Fields, WireType, put_bytes, put_key, put_message, put_varint};
 
@@ -77,7 +77,11 @@ impl<'a> AnyValueView<'a> {
     }
 
     /// Reads on in `fields`, the fields of an `AnyValue`: the last alternative counts.
-    pub(super) fn read(self, bytes: &'a [u8], mut fields: Fields<'a>) -> Result<Self, Fault> {
+    pub(super) fn read(
+        self,
+        bytes: &'a [u8],
+        mut fields: Fields<'a>,
+    ) -> Result<Self, LocatedFault> {
         let mut view = self;
         while let Some(field) = fields.next()? {
             let Some((_, schema)) = Message::AnyValue.field(field.number) else { continue };
@@ -122,7 +126,7 @@ pub(super) fn double(bytes: &[u8], field: &Field) -> f64 {
 }
 
 /// The key of the `KeyValue` in `entry`: the last one given.
-pub(super) fn entry_key<'a>(bytes: &'a [u8], entry: &Field) -> Result<&'a [u8], Fault> {
+pub(super) fn entry_key<'a>(bytes: &'a [u8], entry: &Field) -> Result<&'a [u8], LocatedFault> {
     let mut key: &[u8] = &[];
     let mut fields = Fields::new(bytes, entry.span());
     while let Some(field) = fields.next()? {
@@ -135,7 +139,10 @@ pub(super) fn entry_key<'a>(bytes: &'a [u8], entry: &Field) -> Result<&'a [u8], 
 }
 
 /// The value of the `KeyValue` in `entry`; values given twice are merged.
-pub(super) fn entry_value<'a>(bytes: &'a [u8], entry: &Field) -> Result<AnyValueView<'a>, Fault> {
+pub(super) fn entry_value<'a>(
+    bytes: &'a [u8],
+    entry: &Field,
+) -> Result<AnyValueView<'a>, LocatedFault> {
     let mut view = AnyValueView::Empty;
     let mut fields = Fields::new(bytes, entry.span());
     while let Some(field) = fields.next()? {

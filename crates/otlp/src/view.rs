@@ -1,7 +1,7 @@
 //! A record as the wire has it, its fields found when they are asked for.
 
 use super::edit::Level;
-use super::error::Fault;
+use super::error::LocatedFault;
 use super::signal::Signal;
 use super::value::{AnyValueView, entry_key, entry_value};
 use super::wire::{Field, Fields, WireType};
@@ -190,7 +190,7 @@ fn find_in<'a>(
     message: &Field,
     number: u32,
     key: &str,
-) -> Result<Option<AnyValueView<'a>>, Fault> {
+) -> Result<Option<AnyValueView<'a>>, LocatedFault> {
     let mut fields = Fields::new(bytes, message.span());
     while let Some(field) = fields.next()? {
         if field.number == number

@@ -13,7 +13,7 @@
 
 use std::ops::Range;
 
-use super::error::{Fault, FaultKind};
+use super::error::{FaultKind, LocatedFault};
 
 /// Groups may nest this deep; the typed decoder gives up at the same depth.
 pub(super) const GROUP_DEPTH_MAX: usize = 100;
@@ -54,11 +54,11 @@ impl Field {
 
     /// Refuses a known field that does not have its wire type.
     #[inline]
-    pub(super) fn expect(&self, wire_type: WireType) -> Result<(), Fault> {
+    pub(super) fn expect(&self, wire_type: WireType) -> Result<(), LocatedFault> {
         if self.wire_type == wire_type {
             Ok(())
         } else {
-            Err(Fault { offset: self.start, kind: FaultKind::UnexpectedWireType })
+            Err(LocatedFault { offset: self.start, kind: FaultKind::UnexpectedWireType })
         }
     }
 }
@@ -85,7 +85,7 @@ impl<'a> Fields<'a> {
     /// The next field, `None` at the end of the message.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the pre-scan takes twice as long without it")]
-    pub(super) fn next(&mut self) -> Result<Option<Field>, Fault> {
+    pub(super) fn next(&mut self) -> Result<Option<Field>, LocatedFault> {
         let start = self.at;
         let bytes = self.bytes;
         let Some(&first) = bytes.get(start) else { return Ok(None) };
@@ -99,7 +99,7 @@ impl<'a> Fields<'a> {
                 self.at = field.end;
                 Ok(Some(field))
             }
-            Err(kind) => Err(Fault { offset: start, kind }),
+            Err(kind) => Err(LocatedFault { offset: start, kind }),
         }
     }
 }
@@ -289,7 +289,7 @@ pub(super) fn close_message(out: &mut Vec<u8>, len_at: usize) {
 mod tests {
     use super::*;
 
-    fn fields(bytes: &[u8]) -> Result<Vec<(u32, WireType, Range<usize>)>, Fault> {
+    fn fields(bytes: &[u8]) -> Result<Vec<(u32, WireType, Range<usize>)>, LocatedFault> {
         let mut fields = Fields::new(bytes, 0..bytes.len());
         let mut found = Vec::new();
         while let Some(field) = fields.next()? {

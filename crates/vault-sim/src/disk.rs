@@ -111,7 +111,7 @@ struct Node {
 
 /// What becomes of one change that was not durable when the power went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub enum ChangeFate {
     /// It never reached the device.
     Lost,
     /// It is there.
@@ -129,7 +129,7 @@ struct Names {
 }
 
 impl Names {
-    fn apply(&mut self, change: &LooseName, fate: Fate) {
+    fn apply(&mut self, change: &LooseName, fate: ChangeFate) {
         match change {
             LooseName::Dir { path } => {
                 self.dirs.insert(Arc::clone(path));
@@ -139,7 +139,7 @@ impl Names {
             }
             LooseName::Move { from, to, file } => {
                 self.files.insert(Arc::clone(to), *file);
-                let is_halved = fate != Fate::Kept && from.parent() != to.parent();
+                let is_halved = fate != ChangeFate::Kept && from.parent() != to.parent();
                 if !is_halved && self.files.get(from) == Some(file) {
                     self.files.remove(from);
                 }
@@ -157,14 +157,14 @@ impl Names {
 
 /// The disk.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Disk {
+pub(super) struct DiskState {
     nodes: Vec<Node>,
     names: Names,
     durable: Names,
     loose_names: Vec<LooseName>,
 }
 
-impl Disk {
+impl DiskState {
     /// Number the next file gets.
     pub(super) fn next_file(&self) -> FileId {
         self.nodes.len()
@@ -238,7 +238,7 @@ impl Disk {
             Op::Sync { file } => {
                 let Node { durable, loose, .. } = &mut self.nodes[*file];
                 for change in loose.drain(..) {
-                    keep(durable, &change, Fate::Kept);
+                    keep(durable, &change, ChangeFate::Kept);
                 }
             }
             Op::FailedSync { file, is_evicted } => {
@@ -253,7 +253,7 @@ impl Disk {
             Op::SyncDir { dir } => {
                 let is_here = |change: &LooseName| change.is_in(dir);
                 for change in self.loose_names.iter().filter(|change| is_here(change)) {
-                    self.durable.apply(change, Fate::Kept);
+                    self.durable.apply(change, ChangeFate::Kept);
                 }
                 self.loose_names.retain(|change| !is_here(change));
             }
@@ -279,7 +279,7 @@ impl Disk {
             Op::Remove { path } => LooseName::Unlink { path: Arc::clone(path) },
             _ => return,
         };
-        self.names.apply(&change, Fate::Kept);
+        self.names.apply(&change, ChangeFate::Kept);
         self.loose_names.push(change);
     }
 
@@ -303,11 +303,13 @@ impl Disk {
         all
     }
 
-    /// The disk after a power cut, with a fate for each change of [`Disk::loose`], in its order.
-    pub(super) fn after_power_cut(&self, changes: &[LooseChange], fates: &[Fate]) -> Self {
+    /// The disk after a power cut, with a fate for each change of [`DiskState::loose`], in its order.
+    pub(super) fn after_power_cut(&self, changes: &[LooseChange], fates: &[ChangeFate]) -> Self {
         let mut names = self.durable.clone();
         let mut contents: BTreeMap<FileId, Content> = BTreeMap::new();
-        for (change, fate) in changes.iter().zip(fates).filter(|(_, fate)| **fate != Fate::Lost) {
+        for (change, fate) in
+            changes.iter().zip(fates).filter(|(_, fate)| **fate != ChangeFate::Lost)
+        {
             match change.file {
                 None => names.apply(&self.loose_names[change.idx], *fate),
                 Some(file) => {
@@ -354,12 +356,12 @@ fn sectors(offset: usize, len: usize) -> impl Iterator<Item = (usize, usize)> {
     })
 }
 
-fn keep(content: &mut Content, change: &Loose, fate: Fate) {
+fn keep(content: &mut Content, change: &Loose, fate: ChangeFate) {
     match (change, fate) {
-        (_, Fate::Lost) => {}
+        (_, ChangeFate::Lost) => {}
         (Loose::SetLen(len), _) => content.set_len(*len),
-        (Loose::Write { offset, bytes }, Fate::Kept) => content.write(bytes, *offset),
-        (Loose::Write { offset, bytes }, Fate::Torn(seed)) => {
+        (Loose::Write { offset, bytes }, ChangeFate::Kept) => content.write(bytes, *offset),
+        (Loose::Write { offset, bytes }, ChangeFate::Torn(seed)) => {
             let mut random = seed;
             for (start, end) in sectors(*offset, bytes.len()) {
                 random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(99_991);

@@ -2,7 +2,7 @@
 //!
 //! Every file has the bytes its readers see, the bytes a power cut leaves, and the list of changes that
 //! lie between; so have the names. A sync makes durable what was changed before it and nothing else.
-//! What a power cut keeps of the rest is the test's choice, change by change ([`Fate`]) and, inside a
+//! What a power cut keeps of the rest is the test's choice, change by change ([`ChangeFate`]) and, inside a
 //! write, sector by sector.
 //!
 //! ```text
@@ -33,11 +33,11 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use content::Content;
-use disk::Disk;
+use disk::DiskState;
 use disk::FileId;
 use gophership_vault::fs::FileSystem;
 
-pub use disk::Fate;
+pub use disk::ChangeFate;
 pub use disk::Op;
 pub use playback::Playback;
 pub use playback::Recording;
@@ -58,8 +58,8 @@ struct Armed {
 
 #[derive(Debug, Default)]
 struct State {
-    disk: Disk,
-    log: Option<(Disk, Vec<Op>)>,
+    disk: DiskState,
+    log: Option<(DiskState, Vec<Op>)>,
     armed: Vec<Armed>,
     /// These calls fail until they are mended, with this error of the system.
     broken: Option<(Vec<Call>, i32)>,
@@ -126,14 +126,14 @@ pub struct SimFileSystem {
 }
 
 impl SimFileSystem {
-    fn of(disk: Disk) -> Self {
+    fn of(disk: DiskState) -> Self {
         Self { state: Arc::new(Mutex::new(State { disk, ..State::default() })) }
     }
 
     /// A disk with exactly these files, all durable.
     #[must_use]
     pub fn with_contents(contents: &BTreeMap<PathBuf, Vec<u8>>) -> Self {
-        let mut disk = Disk::default();
+        let mut disk = DiskState::default();
         for (path, bytes) in contents {
             disk.put(path, Content::from_bytes(bytes));
         }
@@ -149,7 +149,7 @@ impl SimFileSystem {
     /// Another disk with what readers of this one see, all durable, without its troubles.
     #[must_use]
     pub fn fork(&self) -> Self {
-        let mut disk = Disk::default();
+        let mut disk = DiskState::default();
         let state = lock(&self.state);
         for (path, file) in state.disk.files() {
             disk.put(path, state.disk.content(file).clone());
@@ -328,9 +328,9 @@ impl SimFileSystem {
         let mut fate = || {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             match random >> 61 {
-                0..=2 => Fate::Lost,
-                3..=5 => Fate::Kept,
-                _ => Fate::Torn(random),
+                0..=2 => ChangeFate::Lost,
+                3..=5 => ChangeFate::Kept,
+                _ => ChangeFate::Torn(random),
             }
         };
         let fates: Vec<_> = changes.iter().map(|_| fate()).collect();

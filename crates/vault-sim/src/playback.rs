@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use crate::SimFileSystem;
-use crate::disk::Disk;
-use crate::disk::Fate;
+use crate::disk::ChangeFate;
+use crate::disk::DiskState;
 use crate::disk::LooseChange;
 use crate::disk::Op;
 
 /// A recording: the disk at its start, and everything that was done since.
 #[derive(Debug, Clone, Default)]
 pub struct Recording {
-    pub(super) start: Disk,
+    pub(super) start: DiskState,
     pub(super) ops: Arc<[Op]>,
 }
 
@@ -34,7 +34,7 @@ impl Recording {
 /// A moment of a [`Recording`].
 #[derive(Debug, Clone)]
 pub struct Playback {
-    disk: Disk,
+    disk: DiskState,
     ops: Arc<[Op]>,
     done: usize,
     changes: Vec<LooseChange>,
@@ -65,7 +65,7 @@ impl Playback {
     /// The disk after a power cut at this moment, with a fate for each change; those without one are
     /// lost.
     #[must_use]
-    pub fn after_power_cut(&self, fates: &[Fate]) -> SimFileSystem {
+    pub fn after_power_cut(&self, fates: &[ChangeFate]) -> SimFileSystem {
         SimFileSystem::of(self.disk.after_power_cut(&self.changes, fates))
     }
 }

@@ -52,9 +52,9 @@ thread_local! {
 /// A page-aligned buffer of [`WINDOW_BYTES`] to read into, that may have been used before: its
 /// content is any.
 #[derive(Debug)]
-pub(super) struct Window(Option<AlignedBuffer>);
+pub(super) struct ReadBuffer(Option<AlignedBuffer>);
 
-impl Window {
+impl ReadBuffer {
     /// Takes one that this thread has kept, or maps one.
     pub(super) fn new() -> io::Result<Self> {
         let kept = KEPT.try_with(|kept| kept.borrow_mut().pop()).ok().flatten();
@@ -63,7 +63,7 @@ impl Window {
     }
 }
 
-impl Deref for Window {
+impl Deref for ReadBuffer {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -71,13 +71,13 @@ impl Deref for Window {
     }
 }
 
-impl DerefMut for Window {
+impl DerefMut for ReadBuffer {
     fn deref_mut(&mut self) -> &mut [u8] {
         self.0.as_deref_mut().unwrap_or_default()
     }
 }
 
-impl Drop for Window {
+impl Drop for ReadBuffer {
     fn drop(&mut self) {
         let Some(buffer) = self.0.take() else { return };
         // A thread that ends has none any more.
@@ -96,11 +96,11 @@ mod tests {
 
     #[test]
     fn a_window_is_used_again_by_its_thread() {
-        let mut first = Window::new().unwrap();
+        let mut first = ReadBuffer::new().unwrap();
         first[WINDOW_BYTES - 1] = 7;
         let at = first.as_ptr();
         drop(first);
-        let (again, other) = (Window::new().unwrap(), Window::new().unwrap());
+        let (again, other) = (ReadBuffer::new().unwrap(), ReadBuffer::new().unwrap());
         assert_eq!((again.as_ptr(), again[WINDOW_BYTES - 1]), (at, 7));
         assert_eq!((other.len(), other[WINDOW_BYTES - 1]), (WINDOW_BYTES, 0));
     }

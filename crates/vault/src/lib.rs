@@ -67,7 +67,7 @@ mod system;
 mod throttle;
 mod tools;
 
-pub use append::effort::AreShort;
+pub use append::compression_policy::AreShort;
 pub use append::record::Completion;
 pub use append::record::NewRecord;
 pub use append::record::Receipt;

@@ -8,11 +8,11 @@ use gophership::config::running::OnLoss;
 use gophership::config::running::Transform;
 use gophership::event::Batch;
 use gophership::event::Divided;
-use gophership::event::Lanes;
 use gophership::event::Pieces;
+use gophership::event::SinkSet;
 use gophership::pool::Memory;
 use gophership::somatic::Somatic;
-use gophership::topology::Shared;
+use gophership::topology::SharedParts;
 
 /// What a transform takes at most, beside what it works on and for what comes out.
 const ROOM_BYTES: usize = 256 << 20;
@@ -21,7 +21,7 @@ const ROOM_BYTES: usize = 256 << 20;
 pub(crate) struct Stage {
     pub(crate) transform: Box<dyn Transform>,
     /// Whom each output leads to; empty if there is only one.
-    reach: Vec<Lanes>,
+    reach: Vec<SinkSet>,
 }
 
 /// Takes a batch, and all that is ready because of it, through transforms one after another.
@@ -75,7 +75,7 @@ fn in_pieces(batch: Batch, mut work: impl FnMut(Batch) -> Result<(), Batch>) {
 pub(crate) fn build(
     config: &Config,
     way: &[Leg<'_>],
-    shared: &Shared,
+    shared: &SharedParts,
 ) -> Result<Vec<Stage>, String> {
     let stage = |Leg { id, ports }: &Leg<'_>| -> Result<Stage, String> {
         let entry =
@@ -84,7 +84,7 @@ pub(crate) fn build(
             .config
             .build(&shared.context(id, &config.data_dir))
             .map_err(|error| format!("{id}: {error}"))?;
-        let reach = |port| if ports.contains(&port) { Lanes::ALL } else { Lanes::NONE };
+        let reach = |port| if ports.contains(&port) { SinkSet::ALL } else { SinkSet::NONE };
         let reach = entry.config.ports().into_iter().map(reach).collect();
         Ok(Stage { transform, reach })
     };
@@ -92,7 +92,7 @@ pub(crate) fn build(
 }
 
 /// What transforms are built with: nothing of it is shared with a running process.
-pub(crate) fn shared(config: &Config) -> Shared {
+pub(crate) fn shared(config: &Config) -> SharedParts {
     let zone = Somatic::new(config.somatic.policy()).watch();
-    Shared::new(zone, Memory::new(&config.somatic.memory.limits()), OnLoss::default())
+    SharedParts::new(zone, Memory::new(&config.somatic.memory.limits()), OnLoss::default())
 }

@@ -12,7 +12,7 @@ use crate::config::ComponentId;
 
 /// The cursors of a vault, and its replays.
 #[derive(Default)]
-pub(super) struct Holders {
+pub(super) struct CursorHolders {
     pub(super) all: Vec<Holder>,
     /// Those that there are. The first one looks after the cursors of replays that are gone.
     pub(super) replays: Vec<ComponentId>,
@@ -68,7 +68,7 @@ impl Holder {
     }
 }
 
-impl Holders {
+impl CursorHolders {
     pub(super) fn find(&self, name: &str) -> Option<&Holder> {
         self.all.iter().find(|holder| holder.name == name)
     }

@@ -32,8 +32,8 @@ use crate::event::Bucket;
 use crate::event::Ledger;
 use crate::event::Signal;
 
+use holders::CursorHolders;
 use holders::Holder;
-use holders::Holders;
 use holders::Owner;
 use name::BETWEEN;
 use name::is_made_by;
@@ -47,7 +47,7 @@ pub struct SinkCursors {
     log: Arc<Log>,
     keep_removed: Duration,
     /// The lock makes one of those that acknowledge a record the last.
-    holders: Mutex<Holders>,
+    holders: Mutex<CursorHolders>,
     /// Wakes the replays when sinks came or left.
     changed: Notify,
 }
@@ -250,7 +250,7 @@ impl SinkCursors {
         Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Holders> {
+    fn lock(&self) -> MutexGuard<'_, CursorHolders> {
         self.holders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

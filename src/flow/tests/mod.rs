@@ -16,20 +16,20 @@ use super::edge;
 use super::*;
 use crate::event::Batch;
 use crate::event::Bucket;
-use crate::event::LaneTable;
-use crate::event::Lanes;
 use crate::event::Ledger;
 use crate::event::Outcome;
 use crate::event::Provenance;
 use crate::event::Request;
 use crate::event::Signal;
+use crate::event::SinkSet;
+use crate::event::SinkTable;
 use crate::event::ack;
 use crate::metrics::Metrics;
 
 /// A vault that keeps what it is given, or has no room.
 #[derive(Default)]
 struct Shelf {
-    kept: Mutex<Vec<Lanes>>,
+    kept: Mutex<Vec<SinkSet>>,
     has_no_room: std::sync::atomic::AtomicBool,
 }
 
@@ -38,7 +38,7 @@ impl Intake for Shelf {
         if self.has_no_room.load(std::sync::atomic::Ordering::Relaxed) {
             return Err(Full(batch));
         }
-        self.kept.lock().unwrap().push(batch.lanes());
+        self.kept.lock().unwrap().push(batch.sink_set());
         batch.vaulted();
         Ok(())
     }
@@ -64,8 +64,8 @@ struct Rig {
     ledger: &'static Ledger,
     metrics: Arc<Metrics>,
     receivers: Vec<EdgeReceiver>,
-    ways: Vec<Way>,
-    lanes: LaneTable,
+    all_routes: Vec<Route>,
+    sink_set: SinkTable,
 }
 
 impl Rig {
@@ -77,13 +77,13 @@ impl Rig {
             ledger: Ledger::leak(),
             metrics: Metrics::new(),
             receivers: Vec::new(),
-            ways: Vec::new(),
-            lanes: LaneTable::default(),
+            all_routes: Vec::new(),
+            sink_set: SinkTable::default(),
         };
         for (idx, batches) in edges.iter().enumerate() {
             let (sender, receiver) = edge::edge(EdgeLimits { batches: *batches, bytes: 1 << 20 });
-            let reach = rig.lanes.lane(&idx.to_string());
-            rig.ways.push(Way { target: Target::Edge(sender), reach });
+            let reach = rig.sink_set.lane(&idx.to_string());
+            rig.all_routes.push(Route { target: Target::Edge(sender), reach });
             rig.receivers.push(receiver);
         }
         rig.route(false);
@@ -94,30 +94,42 @@ impl Rig {
     fn route(&self, is_red: bool) {
         let vault: Arc<dyn Intake> = self.shelf.clone();
         self.switch.set(is_red);
-        let pivot = Some(Pivot { vault, takes_all: false, out: Lanes::NONE });
-        self.routes.put(RouteTable { ways: self.ways.clone(), pivot, ..RouteTable::default() });
+        let pivot = Some(Pivot { vault, takes_all: false, out: SinkSet::NONE });
+        self.routes.put(RouteTable {
+            routes: self.all_routes.clone(),
+            pivot,
+            ..RouteTable::default()
+        });
     }
 
     /// Puts a table in force for which some sinks are out.
-    fn route_around(&self, out: Lanes) {
+    fn route_around(&self, out: SinkSet) {
         let vault: Arc<dyn Intake> = self.shelf.clone();
         let pivot = Some(Pivot { vault, takes_all: false, out });
-        self.routes.put(RouteTable { ways: self.ways.clone(), pivot, ..RouteTable::default() });
+        self.routes.put(RouteTable {
+            routes: self.all_routes.clone(),
+            pivot,
+            ..RouteTable::default()
+        });
     }
 
     /// The lanes of what the vault has.
-    fn kept_for(&self) -> Vec<Lanes> {
+    fn kept_for(&self) -> Vec<SinkSet> {
         self.shelf.kept.lock().unwrap().clone()
     }
 
     fn close_vault(&self) {
-        self.routes.put(RouteTable { ways: self.ways.clone(), ..RouteTable::default() });
+        self.routes.put(RouteTable { routes: self.all_routes.clone(), ..RouteTable::default() });
     }
 
     /// The vault is being opened again: it is in no table meanwhile.
     fn reopen_vault(&self) {
-        let ways = self.ways.clone();
-        self.routes.put(RouteTable { ways, is_backed: true, ..RouteTable::default() });
+        let all_routes = self.all_routes.clone();
+        self.routes.put(RouteTable {
+            routes: all_routes,
+            is_backed: true,
+            ..RouteTable::default()
+        });
     }
 
     fn output(&self) -> Output {
@@ -175,9 +187,15 @@ fn request() -> Request {
 #[test]
 fn what_is_for_a_sink_that_is_being_replaced_is_not_taken_for_delivered() {
     let mut rig = Rig::new(&[8]);
-    let (there, closed) = (rig.ways[0].reach, rig.lanes.lane("closed"));
-    let (ways, behind) = (rig.ways.clone(), there.or(closed));
-    rig.routes.put(RouteTable { ways, behind, closed, is_backed: true, ..RouteTable::default() });
+    let (there, closed) = (rig.all_routes[0].reach, rig.sink_set.lane("closed"));
+    let (all_routes, behind) = (rig.all_routes.clone(), there.or(closed));
+    rig.routes.put(RouteTable {
+        routes: all_routes,
+        behind,
+        closed,
+        is_backed: true,
+        ..RouteTable::default()
+    });
     let output = Output::new(Arc::clone(&rig.routes), None);
     let (ticket, waiter) = ack::channel();
     assert!(output.try_send(Batch::received(&request(), Some(ticket), rig.ledger)).is_ok());
@@ -189,8 +207,8 @@ fn what_is_for_a_sink_that_is_being_replaced_is_not_taken_for_delivered() {
     assert!(output.try_send(replayed).is_ok());
     assert!(rig.receivers[0].try_recv().is_none());
     assert_eq!(waiter.outcome(), Some(Outcome::Failed));
-    let ways = rig.ways.clone();
-    rig.routes.put(RouteTable { ways, behind, closed, ..RouteTable::default() });
+    let all_routes = rig.all_routes.clone();
+    rig.routes.put(RouteTable { routes: all_routes, behind, closed, ..RouteTable::default() });
     assert!(output.try_send(rig.batch()).is_err(), "without a vault it waits");
 }
 
@@ -212,9 +230,14 @@ fn a_batch_goes_to_every_edge_or_to_none() {
 #[test]
 fn behind_a_transform_a_full_edge_holds_nobody_up_where_a_vault_stands_by() {
     let mut rig = Rig::new(&[1, 3]);
-    let (ways, fast) = (rig.ways.clone(), rig.ways[1].reach);
+    let (all_routes, fast) = (rig.all_routes.clone(), rig.all_routes[1].reach);
     let backing: Vec<Arc<dyn Intake>> = vec![rig.shelf.clone()];
-    rig.routes.put(RouteTable { ways, is_backed: true, backing, ..RouteTable::default() });
+    rig.routes.put(RouteTable {
+        routes: all_routes,
+        is_backed: true,
+        backing,
+        ..RouteTable::default()
+    });
     let output = Output::new(Arc::clone(&rig.routes), None);
     output.try_send(rig.batch()).unwrap();
     let (ticket, waiter) = ack::channel();
@@ -225,7 +248,7 @@ fn behind_a_transform_a_full_edge_holds_nobody_up_where_a_vault_stands_by() {
     assert_eq!((waiter.outcome(), waiter.served()), (Some(Outcome::Failed), fast));
     // Without room in the vault it waits, and so it does from the vault: it is safe there, and for one sink alone.
     let (ticket, _waiter) = ack::channel();
-    let replayed = Batch::replayed(&request(), Lanes::ALL, ticket, rig.ledger);
+    let replayed = Batch::replayed(&request(), SinkSet::ALL, ticket, rig.ledger);
     drop(output.try_send(replayed).unwrap_err());
     rig.shelf.has_no_room.store(true, std::sync::atomic::Ordering::Relaxed);
     output.try_send(rig.batch()).unwrap_err().0.delivered();
@@ -239,7 +262,7 @@ fn what_is_for_nobody_who_is_there_is_not_taken_for_delivered() {
         let mut rig = Rig::new(edges);
         let (ticket, waiter) = ack::channel();
         let mut batch = Batch::received(&request(), Some(ticket), rig.ledger);
-        batch.narrow(rig.lanes.lane("gone"));
+        batch.narrow(rig.sink_set.lane("gone"));
         rig.close_vault();
         rig.output().try_send(batch).unwrap();
         assert_eq!(waiter.outcome(), Some(Outcome::Failed));
@@ -262,7 +285,7 @@ fn a_full_edge_sends_the_batch_to_the_vault_and_red_does_so_at_once() {
 #[test]
 fn a_sink_whose_edge_is_full_does_not_hold_the_others() {
     let mut rig = Rig::new(&[1, 3]);
-    let (output, [slow, _]) = (rig.output(), [rig.ways[0].reach, rig.ways[1].reach]);
+    let (output, [slow, _]) = (rig.output(), [rig.all_routes[0].reach, rig.all_routes[1].reach]);
     assert_eq!(output.try_send(rig.batch()).unwrap(), Placement::Pipeline);
     assert_eq!(output.try_send(rig.batch()).unwrap(), Placement::Split);
     assert_eq!(rig.kept_for(), [slow]);
@@ -277,14 +300,14 @@ fn a_sink_whose_edge_is_full_does_not_hold_the_others() {
 #[test]
 fn a_sink_that_is_out_is_passed_by_and_when_all_edges_are_full_the_vault_has_it_for_all() {
     let mut rig = Rig::new(&[2, 1]);
-    let out = rig.ways[0].reach;
+    let out = rig.all_routes[0].reach;
     rig.route_around(out);
     assert_eq!(rig.output().try_send(rig.batch()).unwrap(), Placement::Split);
     assert!(rig.receivers[0].try_recv().is_none());
     assert_eq!(rig.output().try_send(rig.batch()).unwrap(), Placement::Spilled);
-    assert_eq!(rig.kept_for(), [out, Lanes::ALL]);
+    assert_eq!(rig.kept_for(), [out, SinkSet::ALL]);
     let batch = rig.receivers[1].try_recv().unwrap();
-    assert!(!batch.lanes().meets(out));
+    assert!(!batch.sink_set().meets(out));
     batch.delivered();
     assert_eq!(rig.books(), [4, 2, 0, 2, 4, 0]);
 }
@@ -308,7 +331,7 @@ async fn the_vault_takes_over_only_for_the_sinks_that_do_not_have_it_yet() {
     let accepting = tokio::spawn(async move { acceptor.accept(request(), Instant::now()).await });
     rig.receivers[0].recv().await.unwrap().delivered();
     assert_eq!(accepting.await.unwrap(), Ok(()));
-    assert_eq!(rig.kept_for(), [rig.ways[1].reach]);
+    assert_eq!(rig.kept_for(), [rig.all_routes[1].reach]);
     assert!(rig.receivers[1].try_recv().is_none(), "the copy in the edge is withdrawn");
     assert_eq!(rig.books(), [2, 2, 0, 2, 2, 0]);
 }

@@ -10,7 +10,7 @@ struct Scene {
     transform: Output,
     passed_on: Arc<Routes>,
     /// The way from the source to the transform.
-    way: Way,
+    route: Route,
 }
 
 impl Scene {
@@ -19,35 +19,46 @@ impl Scene {
         let (sender, waiting) = edge::edge(EdgeLimits { batches: 4, bytes: 1 << 20 });
         let passed_on = Arc::new(Routes::default());
         let transform = Output::new(Arc::clone(&passed_on), None);
-        let reach = rig.ways[0].reach.or(rig.ways[1].reach);
-        let way = Way { target: Target::Edge(sender), reach };
-        let scene = Self { rig, waiting, transform, passed_on, way };
-        scene.put_source(vec![scene.way.clone()]);
+        let reach = rig.all_routes[0].reach.or(rig.all_routes[1].reach);
+        let route = Route { target: Target::Edge(sender), reach };
+        let scene = Self { rig, waiting, transform, passed_on, route };
+        scene.put_source(vec![scene.route.clone()]);
         scene.behind_transform(&[0, 1]);
         scene
     }
 
-    fn lanes(&self) -> [Lanes; 2] {
-        [0, 1].map(|idx| self.rig.ways[idx].reach)
+    fn sink_set(&self) -> [SinkSet; 2] {
+        [0, 1].map(|idx| self.rig.all_routes[idx].reach)
     }
 
-    fn put_source(&self, ways: Vec<Way>) {
-        let behind = ways.iter().fold(Lanes::NONE, |behind, way| behind.or(way.reach));
+    fn put_source(&self, all_routes: Vec<Route>) {
+        let behind = all_routes.iter().fold(SinkSet::NONE, |behind, route| behind.or(route.reach));
         let vault: Arc<dyn Intake> = self.rig.shelf.clone();
-        let pivot = Some(Pivot { vault, takes_all: false, out: Lanes::NONE });
-        self.rig.routes.put(RouteTable { ways, pivot, behind, ..RouteTable::default() });
+        let pivot = Some(Pivot { vault, takes_all: false, out: SinkSet::NONE });
+        self.rig.routes.put(RouteTable {
+            routes: all_routes,
+            pivot,
+            behind,
+            ..RouteTable::default()
+        });
     }
 
     /// The transform leads to these sinks from now on.
     fn behind_transform(&self, sinks: &[usize]) {
-        let ways: Vec<Way> = sinks.iter().map(|idx| self.rig.ways[*idx].clone()).collect();
-        let behind = ways.iter().fold(Lanes::NONE, |behind, way| behind.or(way.reach));
-        self.passed_on.put(RouteTable { ways, behind, is_backed: true, ..RouteTable::default() });
+        let all_routes: Vec<Route> =
+            sinks.iter().map(|idx| self.rig.all_routes[*idx].clone()).collect();
+        let behind = all_routes.iter().fold(SinkSet::NONE, |behind, route| behind.or(route.reach));
+        self.passed_on.put(RouteTable {
+            routes: all_routes,
+            behind,
+            is_backed: true,
+            ..RouteTable::default()
+        });
     }
 
     /// Sends a request that waits in front of the transform while `rewire` is put in force; returns the
     /// answer, and for whom the vault has a copy.
-    async fn send(&mut self, rewire: impl FnOnce(&Self)) -> (Result<(), Refusal>, Vec<Lanes>) {
+    async fn send(&mut self, rewire: impl FnOnce(&Self)) -> (Result<(), Refusal>, Vec<SinkSet>) {
         let acceptor = self.rig.acceptor(AckLevel::Delivered);
         let accepting =
             tokio::spawn(async move { acceptor.accept(request(), Instant::now()).await });
@@ -63,12 +74,12 @@ impl Scene {
 #[tokio::test]
 async fn a_sink_that_is_led_past_the_transform_gets_what_waits_in_front_of_it() {
     let mut scene = Scene::new();
-    let [_, other] = scene.lanes();
-    let past = scene.rig.ways[1].clone();
+    let [_, other] = scene.sink_set();
+    let past = scene.rig.all_routes[1].clone();
     let (answer, kept_for) = scene
         .send(|scene| {
-            let way = Way { reach: scene.way.reach.without(other), ..scene.way.clone() };
-            scene.put_source(vec![way, past]);
+            let route = Route { reach: scene.route.reach.without(other), ..scene.route.clone() };
+            scene.put_source(vec![route, past]);
             scene.behind_transform(&[0]);
         })
         .await;
@@ -79,10 +90,10 @@ async fn a_sink_that_is_led_past_the_transform_gets_what_waits_in_front_of_it() 
 #[tokio::test]
 async fn for_a_sink_that_is_gone_nothing_is_kept() {
     let mut scene = Scene::new();
-    let [one, _] = scene.lanes();
+    let [one, _] = scene.sink_set();
     let (answer, kept_for) = scene
         .send(|scene| {
-            scene.put_source(vec![Way { reach: one, ..scene.way.clone() }]);
+            scene.put_source(vec![Route { reach: one, ..scene.route.clone() }]);
             scene.behind_transform(&[0]);
         })
         .await;

@@ -33,9 +33,9 @@ use crate::flow::EdgeReceiver;
 use crate::metrics::FileMetrics;
 use crate::metrics::SinkMetrics;
 use crate::somatic::Counted;
-use crate::somatic::Part;
+use crate::somatic::WorkKind;
 
-use output::Gone;
+use output::GoneFile;
 use output::OutputFile;
 use output::Rules;
 
@@ -159,7 +159,7 @@ impl SinkConfig for FileConfig {
         let counts = context.metrics.sink_file(context.id.as_str());
         let (is_split, scratch) = (self.is_split(), Vec::new());
         let files = Files { open: files, is_split, fsync: self.fsync, counts, scratch };
-        let tally = context.vitals.duties.count(context.id.as_str(), WAITS, Part::Inside);
+        let tally = context.gauges.work_probes.count(context.id.as_str(), WAITS, WorkKind::Inside);
         Ok(Box::new(FileSink { files, metrics, tally, reopen: context.reopen.clone() }))
     }
 }
@@ -359,8 +359,8 @@ async fn blocking(
     }
 }
 
-fn tell(counts: &FileMetrics, gone: &Gone) {
-    let Gone { path, removed_bytes } = gone;
+fn tell(counts: &FileMetrics, gone: &GoneFile) {
+    let GoneFile { path, removed_bytes } = gone;
     counts.reopened.inc();
     counts.removed_bytes.inc_by(*removed_bytes);
     let path = path.display();

@@ -109,7 +109,7 @@ impl OutputFile {
     /// # Errors
     ///
     /// When it cannot be opened again; lines would go where nobody finds them.
-    pub(super) fn look(&mut self) -> io::Result<Option<Gone>> {
+    pub(super) fn look(&mut self) -> io::Result<Option<GoneFile>> {
         let is_there =
             fs::metadata(&self.path).is_ok_and(|found| identity(&found) == self.identity);
         if is_there { Ok(None) } else { self.reopen().map(Some) }
@@ -120,10 +120,10 @@ impl OutputFile {
     /// # Errors
     ///
     /// When it cannot be opened.
-    pub(super) fn reopen(&mut self) -> io::Result<Gone> {
+    pub(super) fn reopen(&mut self) -> io::Result<GoneFile> {
         let removed_bytes = self.removed_bytes()?;
         *self = Self::open(self.path.clone(), self.rules)?;
-        Ok(Gone { path: self.path.clone(), removed_bytes })
+        Ok(GoneFile { path: self.path.clone(), removed_bytes })
     }
 
     /// Whether the file has no name any more: what is written to it is lost when it is closed.
@@ -204,7 +204,7 @@ impl OutputFile {
 
 /// A file that was there before and is not any more.
 #[derive(Debug)]
-pub(super) struct Gone {
+pub(super) struct GoneFile {
     pub(super) path: PathBuf,
     /// Bytes that went with it, if it was removed and not moved.
     pub(super) removed_bytes: u64,

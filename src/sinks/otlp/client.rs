@@ -10,9 +10,9 @@ use super::http;
 use super::options::Protocol;
 use crate::config::running::BuildError;
 use crate::delivery::Answer;
-use crate::delivery::Courier;
 use crate::delivery::Endpoint;
 use crate::delivery::Headers;
+use crate::delivery::Transport;
 use crate::event::Batch;
 use crate::otlp_client::Verdict;
 
@@ -38,7 +38,7 @@ impl Client {
     }
 }
 
-impl Courier for Client {
+impl Transport for Client {
     async fn send(&self, endpoint_idx: usize, batches: &[Batch]) -> Answer {
         let endpoint = self.endpoints.get(endpoint_idx);
         let (Some(endpoint), Some(first)) = (endpoint, batches.first()) else {

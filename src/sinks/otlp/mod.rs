@@ -1,6 +1,6 @@
 //! The `otlp` sink: forwards each request at once, over gRPC or HTTP, until a backend has it.
 //!
-//! It is a [`Courier`](crate::delivery::Courier) for the delivery engine, and its options.
+//! It is a [`Transport`](crate::delivery::Courier) for the delivery engine, and its options.
 
 mod channel;
 mod client;
@@ -107,8 +107,8 @@ struct OtlpSinkConfig {
     /// so many bytes, and 8,192 records, of one signal in one request. An idle sink sends each at once.
     /// By default each travels by itself and arrives as it came, and what comes from a vault always
     /// does.
-    #[serde(default = "options::together_max")]
-    together_max: ByteSize,
+    #[serde(default = "options::batch_max_bytes")]
+    batch_max_bytes: ByteSize,
     /// How long to wait between attempts; they never end.
     #[serde(default)]
     retry: RetryConfig,
@@ -170,7 +170,7 @@ impl SinkConfig for OtlpSinkConfig {
         })?;
         let client = Client::new(self, &endpoints, headers.clone())?;
         let limits = self.limits(&endpoints);
-        let engine = Engine::new(id, client, limits, &context.vitals, &context.metrics);
+        let engine = Engine::new(id, client, limits, &context.gauges, &context.metrics);
         Ok(Box::new(OtlpSink { engine, headers }))
     }
 }

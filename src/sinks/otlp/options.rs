@@ -17,8 +17,8 @@ use crate::delivery::ENDPOINTS_MAX;
 use crate::delivery::Endpoint;
 use crate::delivery::EndpointError;
 use crate::delivery::EndpointProtocol;
-use crate::delivery::Fault;
 use crate::delivery::GIVE_UP_AFTER;
+use crate::delivery::HeaderFault;
 use crate::delivery::HeaderSources;
 use crate::delivery::Limits;
 use crate::tls::ClientTls;
@@ -99,7 +99,7 @@ pub(super) fn concurrency_max() -> u32 {
     256
 }
 
-pub(super) fn together_max() -> ByteSize {
+pub(super) fn batch_max_bytes() -> ByteSize {
     ByteSize(0)
 }
 
@@ -207,7 +207,7 @@ impl OtlpSinkConfig {
     }
 
     /// Where headers come from.
-    pub(super) fn header_sources(&self) -> Result<HeaderSources, Fault> {
+    pub(super) fn header_sources(&self) -> Result<HeaderSources, HeaderFault> {
         let token = self.bearer_token_file.as_deref();
         let texts = self.headers.iter().map(|(name, Secret(text))| (name.as_str(), text.as_str()));
         HeaderSources::new(texts, &self.headers_from, token)
@@ -228,7 +228,7 @@ impl OtlpSinkConfig {
                 ConcurrencyOption::Fixed(requests) => Concurrency::Fixed(requests),
             },
             in_flight_bytes: self.in_flight_max.0,
-            together_bytes: self.together_max.0,
+            together_bytes: self.batch_max_bytes.0,
             timeout: self.timeout.0,
             retry_min: self.retry.min.0,
             retry_max: self.retry.max.0,

@@ -5,28 +5,28 @@ use std::time::Instant;
 
 use gophership_vault::Stats;
 
-use crate::somatic::Sense;
-use crate::somatic::Vital;
-use crate::somatic::Vitals;
+use crate::somatic::Gauges;
+use crate::somatic::PressureGauge;
+use crate::somatic::PressureKind;
 
 /// Looks at the vault's numbers from time to time.
 pub(super) struct CommitWatch {
-    vital: Vital,
+    gauge: PressureGauge,
     commits: u64,
     changed: Instant,
 }
 
 impl CommitWatch {
-    pub(super) fn new(vitals: &Vitals, vault: &str) -> Self {
-        let vital = vitals.register(Sense::Commit, vault);
-        Self { vital, commits: 0, changed: Instant::now() }
+    pub(super) fn new(gauges: &Gauges, vault: &str) -> Self {
+        let gauge = gauges.register(PressureKind::Commit, vault);
+        Self { gauge, commits: 0, changed: Instant::now() }
     }
 
     /// Tells the duration of the last commit if there was one since the last look, how long the one
     /// under way has taken at least if there was none, and nothing at rest.
     pub(super) fn look(&mut self, stats: &Stats, now: Instant) {
         let permille = self.permille(stats, now);
-        self.vital.set(permille);
+        self.gauge.set(permille);
     }
 
     fn permille(&mut self, stats: &Stats, now: Instant) -> u32 {
@@ -53,8 +53,8 @@ mod tests {
 
     #[test]
     fn a_commit_that_hangs_is_told_while_it_hangs_and_forgotten_at_rest() {
-        let vitals = Vitals::default();
-        let mut watch = CommitWatch::new(&vitals, "vault");
+        let gauges = Gauges::default();
+        let mut watch = CommitWatch::new(&gauges, "vault");
         let start = watch.changed;
         let mut look = |commits, staged_bytes, millis, second| {
             let commit_latency = Duration::from_millis(millis);

@@ -17,7 +17,7 @@ use gophership_vault::Writer;
 
 use super::intake::append;
 use crate::event::Batch;
-use crate::event::LaneTable;
+use crate::event::SinkTable;
 use crate::flow::Full;
 use crate::flow::Intake;
 
@@ -25,9 +25,9 @@ use crate::flow::Intake;
 const REOPEN_AFTER: Duration = Duration::from_secs(2);
 
 /// A batch that the dead-letter store is about to have.
-struct Buried(Batch);
+struct DeadLettered(Batch);
 
-impl Completion for Buried {
+impl Completion for DeadLettered {
     fn complete(self, result: Result<Receipt, AppendError>) {
         match result {
             Ok(_receipt) => self.0.dead_lettered(),
@@ -36,15 +36,15 @@ impl Completion for Buried {
     }
 }
 
-impl From<Batch> for Buried {
+impl From<Batch> for DeadLettered {
     fn from(batch: Batch) -> Self {
         Self(batch)
     }
 }
 
-impl From<Buried> for Batch {
-    fn from(buried: Buried) -> Self {
-        buried.0
+impl From<DeadLettered> for Batch {
+    fn from(dead_lettered: DeadLettered) -> Self {
+        dead_lettered.0
     }
 }
 
@@ -53,36 +53,36 @@ pub(super) struct DeadLetters(Arc<Store>);
 
 struct Store {
     options: Options,
-    lanes: Arc<LaneTable>,
-    writer: ArcSwapOption<Writer<Buried>>,
+    sink_set: Arc<SinkTable>,
+    writer: ArcSwapOption<Writer<DeadLettered>>,
     /// Whoever opens it has this meanwhile, and so has whoever closes it.
-    door: Mutex<Door>,
+    open_state: Mutex<OpenState>,
     /// Somebody is about to open it.
     is_opening: AtomicBool,
 }
 
 #[derive(Default)]
-struct Door {
+struct OpenState {
     is_closed: bool,
     failed_at: Option<Instant>,
 }
 
 impl DeadLetters {
     /// Makes the store; nothing is opened yet.
-    pub(super) fn new(options: Options, lanes: Arc<LaneTable>) -> Self {
+    pub(super) fn new(options: Options, sink_set: Arc<SinkTable>) -> Self {
         Self(Arc::new(Store {
             options,
-            lanes,
+            sink_set,
             writer: ArcSwapOption::empty(),
-            door: Mutex::default(),
+            open_state: Mutex::default(),
             is_opening: AtomicBool::new(false),
         }))
     }
 
     /// Closes the store, if it was ever opened, for ever. Blocks, also for somebody who opens it.
     pub(super) fn close(&self) {
-        let mut door = self.0.door.lock().unwrap_or_else(PoisonError::into_inner);
-        door.is_closed = true;
+        let mut open_state = self.0.open_state.lock().unwrap_or_else(PoisonError::into_inner);
+        open_state.is_closed = true;
         if let Some(Err(error)) = self.0.writer.swap(None).map(|writer| writer.close()) {
             tracing::error!(%error, "Dead-letter store cannot be closed.");
         }
@@ -104,16 +104,16 @@ impl Store {
     }
 
     fn open(&self) {
-        let mut door = self.door.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_too_soon = door.failed_at.is_some_and(|at| at.elapsed() < REOPEN_AFTER);
-        if door.is_closed || is_too_soon || self.writer.load().is_some() {
+        let mut open_state = self.open_state.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_too_soon = open_state.failed_at.is_some_and(|at| at.elapsed() < REOPEN_AFTER);
+        if open_state.is_closed || is_too_soon || self.writer.load().is_some() {
             return;
         }
         match Writer::open(self.options.clone()) {
             Ok((writer, _report)) => self.writer.store(Some(Arc::new(writer))),
             Err(error) => {
                 tracing::error!(%error, "Dead-letter store cannot be opened.");
-                door.failed_at = Some(Instant::now());
+                open_state.failed_at = Some(Instant::now());
             }
         }
     }
@@ -126,7 +126,7 @@ impl Intake for DeadLetters {
             self.0.open_aside();
             return Err(Full(batch));
         };
-        append(&writer, &self.0.lanes, batch)
+        append(&writer, &self.0.sink_set, batch)
     }
 
     fn fill_permille(&self) -> u32 {

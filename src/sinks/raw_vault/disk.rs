@@ -8,33 +8,33 @@ use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 
-use crate::somatic::Sense;
-use crate::somatic::Vital;
-use crate::somatic::Vitals;
+use crate::somatic::Gauges;
+use crate::somatic::PressureGauge;
+use crate::somatic::PressureKind;
 use crate::somatic::used_disk_permille;
 
 /// Looks from time to time, on a thread where it may hang as long as the file system does.
 pub(super) struct DiskWatch {
     dir: PathBuf,
-    vital: Arc<Vital>,
+    gauge: Arc<PressureGauge>,
     under_way: Option<JoinHandle<()>>,
 }
 
 impl DiskWatch {
-    pub(super) fn new(vitals: &Vitals, vault: &str, dir: PathBuf) -> Self {
-        let vital = Arc::new(vitals.register(Sense::Disk, vault));
-        Self { dir, vital, under_way: None }
+    pub(super) fn new(gauges: &Gauges, vault: &str, dir: PathBuf) -> Self {
+        let gauge = Arc::new(gauges.register(PressureKind::Disk, vault));
+        Self { dir, gauge, under_way: None }
     }
 
     pub(super) fn look(&mut self) {
         if self.under_way.as_ref().is_some_and(|look| !look.is_finished()) {
             return;
         }
-        let (dir, vital) = (self.dir.clone(), Arc::clone(&self.vital));
+        let (dir, gauge) = (self.dir.clone(), Arc::clone(&self.gauge));
         self.under_way =
             Some(tokio::task::spawn_blocking(move || match used_disk_permille(&dir) {
-                Some(permille) => vital.set(permille),
-                None => vital.forget(),
+                Some(permille) => gauge.set(permille),
+                None => gauge.forget(),
             }));
     }
 }
@@ -54,15 +54,15 @@ mod tests {
     #[tokio::test]
     async fn it_tells_how_full_it_is_and_forgets_it_when_nobody_knows() {
         let dir = tempfile::tempdir().unwrap();
-        let vitals = Arc::new(Vitals::default());
-        let mut watch = DiskWatch::new(&vitals, "vault", dir.path().to_owned());
-        let mut sensor = vitals.sensor();
+        let gauges = Arc::new(Gauges::default());
+        let mut watch = DiskWatch::new(&gauges, "vault", dir.path().to_owned());
+        let mut sensor = gauges.sensor();
         let mut seen = async || {
             watch.look();
             watch.under_way.take().unwrap().await.unwrap();
             let mut readings = Readings::default();
             sensor.read(std::time::Instant::now(), &mut readings);
-            readings.highest(Sense::Disk).map(|at| (at.place.to_string(), at.permille))
+            readings.highest(PressureKind::Disk).map(|at| (at.place.to_string(), at.permille))
         };
         let (place, permille) = seen().await.unwrap();
         assert_eq!(place, "vault");

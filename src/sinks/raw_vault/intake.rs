@@ -10,9 +10,9 @@ use gophership_vault::Receipt;
 use gophership_vault::Writer;
 
 use crate::event::Batch;
-use crate::event::LaneTable;
-use crate::event::Lanes;
 use crate::event::NoteSpace;
+use crate::event::SinkSet;
+use crate::event::SinkTable;
 use crate::flow::Full;
 use crate::flow::Intake;
 use crate::metrics::VaultMetrics;
@@ -21,9 +21,9 @@ use crate::metrics::VaultMetrics;
 const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
 
 /// A batch that the vault is about to have.
-pub(super) struct Kept(Batch);
+pub(super) struct PendingBatch(Batch);
 
-impl Completion for Kept {
+impl Completion for PendingBatch {
     fn complete(self, result: Result<Receipt, AppendError>) {
         match result {
             Ok(_receipt) => self.0.vaulted(),
@@ -32,29 +32,30 @@ impl Completion for Kept {
     }
 }
 
-impl From<Batch> for Kept {
+impl From<Batch> for PendingBatch {
     fn from(batch: Batch) -> Self {
         Self(batch)
     }
 }
 
-impl From<Kept> for Batch {
-    fn from(kept: Kept) -> Self {
+impl From<PendingBatch> for Batch {
+    fn from(kept: PendingBatch) -> Self {
         kept.0
     }
 }
 
 /// Puts a batch into a vault. The note beside it says how many records it has, which nobody has to
 /// count again when its bytes can no longer be read, where it came from, and which sinks need it.
-pub(super) fn append<C>(writer: &Writer<C>, lanes: &LaneTable, batch: Batch) -> Result<(), Full>
+pub(super) fn append<C>(writer: &Writer<C>, sink_set: &SinkTable, batch: Batch) -> Result<(), Full>
 where
     C: Completion + From<Batch> + Into<Batch>,
 {
     let wire = batch.wire().clone();
     let mut space = NoteSpace::default();
     // Who has no lane of its own cannot be named: then all get it.
-    let named = if batch.lanes().meets(Lanes::SHARED) { Lanes::NONE } else { batch.lanes() };
-    let owed = lanes.names(named);
+    let named =
+        if batch.sink_set().meets(SinkSet::SHARED) { SinkSet::NONE } else { batch.sink_set() };
+    let owed = sink_set.names(named);
     let record = NewRecord {
         signal: batch.signal() as u8,
         received_unix_ns: batch.received_unix_ns(),
@@ -67,14 +68,14 @@ where
 
 /// The way into the vault.
 pub(super) struct VaultIntake {
-    pub(super) writer: Arc<Writer<Kept>>,
-    pub(super) lanes: Arc<LaneTable>,
+    pub(super) writer: Arc<Writer<PendingBatch>>,
+    pub(super) sink_set: Arc<SinkTable>,
     pub(super) metrics: VaultMetrics,
 }
 
 impl Intake for VaultIntake {
     fn try_take(&self, batch: Batch) -> Result<(), Full> {
-        let taken = append(&self.writer, &self.lanes, batch);
+        let taken = append(&self.writer, &self.sink_set, batch);
         if taken.is_err() && self.writer.is_full() {
             // At once, not with the next report: who is refused now can be told why.
             self.metrics.full.set(1);

@@ -41,14 +41,14 @@ use crate::flow::Intake;
 use crate::metrics::VaultMetrics;
 use crate::pool::Budget;
 use crate::pool::Grant;
-use crate::somatic::OnDuty;
-use crate::somatic::Part;
 use crate::somatic::Work;
+use crate::somatic::WorkKind;
+use crate::somatic::WorkProbe;
 
 use commits::CommitWatch;
 use dead_letters::DeadLetters;
 use disk::DiskWatch;
-use intake::Kept;
+use intake::PendingBatch;
 use intake::VaultIntake;
 use options::RawVaultConfig;
 use options::ReplayOption;
@@ -124,7 +124,7 @@ impl SinkConfig for RawVaultConfig {
         dead_letters.max_bytes = self.dead_letter_max_size.0;
         dead_letters.segment_bytes = DEAD_LETTER_SEGMENT_BYTES.min(self.segment_size.0);
         dead_letters.when_full = WhenFull::Refuse;
-        let dead_letters = Arc::new(DeadLetters::new(dead_letters, Arc::clone(&context.lanes)));
+        let dead_letters = Arc::new(DeadLetters::new(dead_letters, Arc::clone(&context.sink_set)));
         let burial = Arc::clone(&dead_letters) as Arc<dyn Intake>;
         let keep_removed = self.keep_for_removed_sinks.0;
         let inherited = context.vaults.offer(&context.id, &dir, writer.log(), burial, keep_removed);
@@ -136,14 +136,18 @@ impl SinkConfig for RawVaultConfig {
         writer.spare_processors(Arc::new(move || governor.are_processors_short()));
         let governor = Arc::clone(&context.governor);
         writer.govern(Throttle::new(move |worked| governor.rest_after(worked)));
-        let commits = CommitWatch::new(&context.vitals, context.id.as_str());
-        let disk = is_elsewhere.then(|| DiskWatch::new(&context.vitals, context.id.as_str(), dir));
+        let commits = CommitWatch::new(&context.gauges, context.id.as_str());
+        let disk = is_elsewhere.then(|| DiskWatch::new(&context.gauges, context.id.as_str(), dir));
         let watched = Arc::clone(&writer);
-        let on_duty =
-            context.vitals.duties.register(context.id.as_str(), WAITS, Part::Inside, move || {
+        let on_duty = context.gauges.work_probes.register(
+            context.id.as_str(),
+            WAITS,
+            WorkKind::Inside,
+            move || {
                 let (waiting, done) = watched.progress();
                 Work { waiting, done, refused: 0 }
-            });
+            },
+        );
         let context = context.clone();
         Ok(Box::new(RawVault {
             context,
@@ -182,7 +186,7 @@ fn book_dropped(ledgers: &Ledgers, record: &DroppedRecord<'_>, is_news: bool) {
 
 struct RawVault {
     context: Context,
-    writer: Arc<Writer<Kept>>,
+    writer: Arc<Writer<PendingBatch>>,
     dead_letters: Arc<DeadLetters>,
     metrics: VaultMetrics,
     commits: CommitWatch,
@@ -190,14 +194,14 @@ struct RawVault {
     disk: Option<DiskWatch>,
     /// Given back when the vault is closed.
     memory: Grant,
-    on_duty: OnDuty,
+    on_duty: WorkProbe,
 }
 
 #[async_trait]
 impl Sink for RawVault {
     fn intake(&self) -> Option<Arc<dyn Intake>> {
-        let (writer, lanes) = (Arc::clone(&self.writer), Arc::clone(&self.context.lanes));
-        Some(Arc::new(VaultIntake { writer, lanes, metrics: self.metrics.clone() }))
+        let (writer, sink_set) = (Arc::clone(&self.writer), Arc::clone(&self.context.sink_set));
+        Some(Arc::new(VaultIntake { writer, sink_set, metrics: self.metrics.clone() }))
     }
 
     async fn run(mut self: Box<Self>, mut input: EdgeReceiver, stop: Stop) -> Result<(), RunError> {

@@ -9,17 +9,17 @@ use std::time::Instant;
 
 use rustix::fs::StatVfs;
 
-use super::file::Pace;
+use super::file::SampleInterval;
 use crate::somatic::reading::Place;
+use crate::somatic::reading::PressureKind;
 use crate::somatic::reading::Readings;
-use crate::somatic::reading::Sense;
 use crate::somatic::reading::Sensor;
 use crate::somatic::reading::permille;
 
 /// The file system is asked this often at most; in between the last answer is repeated.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 
-/// Reads [`Sense::Disk`] at the places given: the used share of what a user without privileges may
+/// Reads [`PressureKind::Disk`] at the places given: the used share of what a user without privileges may
 /// use, as `df` shows it.
 ///
 /// The folders are not kept open, so they can be unmounted. A file system that hangs (a server that
@@ -27,7 +27,7 @@ const ASK_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct DiskSensor {
     folders: Vec<Folder>,
-    pace: Pace,
+    pace: SampleInterval,
 }
 
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl DiskSensor {
             Some(Folder { place, path, blocks: None })
         };
         let folders = folders.into_iter().filter_map(folder).collect();
-        Self { folders, pace: Pace::new(ASK_EVERY) }
+        Self { folders, pace: SampleInterval::new(ASK_EVERY) }
     }
 }
 
@@ -63,7 +63,7 @@ impl Sensor for DiskSensor {
             }
             if let Some((used, whole)) = folder.blocks {
                 #[expect(clippy::cast_precision_loss, reason = "thousandths need no more")]
-                readings.push_share(Sense::Disk, &folder.place, used as f64, whole as f64);
+                readings.push_share(PressureKind::Disk, &folder.place, used as f64, whole as f64);
             }
         }
     }
@@ -95,7 +95,7 @@ mod tests {
     fn look(sensor: &mut DiskSensor, now: Instant) -> Option<u32> {
         let mut readings = Readings::default();
         sensor.read(now, &mut readings);
-        readings.highest(Sense::Disk).map(|at| {
+        readings.highest(PressureKind::Disk).map(|at| {
             assert_eq!(&*at.place, "vault");
             at.permille
         })

@@ -13,12 +13,12 @@ const REOPEN_EVERY: Duration = Duration::from_secs(1);
 /// Says when something is due again. A clock that went backward makes it due: the time of the last
 /// look means nothing then.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct SampleInterval {
     every: Duration,
     last: Option<Instant>,
 }
 
-impl Pace {
+impl SampleInterval {
     /// Due at once, and then this long after it was due the last time.
     pub(super) const fn new(every: Duration) -> Self {
         Self { every, last: None }
@@ -40,13 +40,13 @@ impl Pace {
 pub(super) struct KernelFile {
     path: PathBuf,
     file: Option<File>,
-    opening: Pace,
+    opening: SampleInterval,
 }
 
 impl KernelFile {
     /// Opens nothing yet.
     pub(super) const fn new(path: PathBuf) -> Self {
-        Self { path, file: None, opening: Pace::new(REOPEN_EVERY) }
+        Self { path, file: None, opening: SampleInterval::new(REOPEN_EVERY) }
     }
 
     /// The whole lines at the file's begin, as many as the buffer holds; none if there is none.
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_pace_is_kept_and_survives_a_clock_that_goes_backward() {
-        let (mut pace, start) = (Pace::new(Duration::from_millis(100)), Instant::now());
+        let (mut pace, start) = (SampleInterval::new(Duration::from_millis(100)), Instant::now());
         let mut due = |millis| pace.is_due(at(start, millis));
         assert!(due(5000));
         assert!(!due(5099));

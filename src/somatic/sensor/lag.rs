@@ -10,18 +10,18 @@ use tokio::time;
 use tokio_util::sync::CancellationToken;
 
 use crate::somatic::reading::Place;
+use crate::somatic::reading::PressureKind;
 use crate::somatic::reading::Readings;
-use crate::somatic::reading::Sense;
 use crate::somatic::reading::Sensor;
 
 /// How long the probe sleeps each time.
 const NAP: Duration = Duration::from_millis(10);
-/// How late is 1,000 thousandths: see [`Sense::Lag`].
+/// How late is 1,000 thousandths: see [`PressureKind::Lag`].
 const FULL: Duration = Duration::from_millis(100);
 /// The probe does not run.
 const NEVER: u64 = u64::MAX;
 
-/// Reads [`Sense::Lag`] at the place `runtime`: how late the probe woke at worst since the last
+/// Reads [`PressureKind::Lag`] at the place `runtime`: how late the probe woke at worst since the last
 /// look, or how late it is by now.
 ///
 /// A timer of the runtime is up to a millisecond late at the best of times. Nothing is read before
@@ -67,7 +67,7 @@ impl Sensor for LagSensor {
             let overdue_us = self.nap.micros(now).saturating_sub(due_us);
             let late = Duration::from_micros(late_us.max(overdue_us));
             let (late, full) = (late.as_secs_f64(), FULL.as_secs_f64());
-            readings.push_share(Sense::Lag, &self.place, late, full);
+            readings.push_share(PressureKind::Lag, &self.place, late, full);
         }
     }
 }

@@ -15,12 +15,12 @@ use super::cgroup;
 use super::cgroup::Cgroup;
 use super::cgroup::Version;
 use super::file::KernelFile;
-use super::file::Pace;
+use super::file::SampleInterval;
 use super::file::number_of;
 use super::roots::Roots;
 use crate::somatic::reading::Place;
+use crate::somatic::reading::PressureKind;
 use crate::somatic::reading::Readings;
-use crate::somatic::reading::Sense;
 use crate::somatic::reading::Sensor;
 
 /// Limits change seldom, and `memory.stat` costs a walk over all processors.
@@ -53,7 +53,7 @@ impl MemoryBudget {
     }
 }
 
-/// Reads [`Sense::Host`] at the places `process`, `cgroup` and `host`.
+/// Reads [`PressureKind::Host`] at the places `process`, `cgroup` and `host`.
 ///
 /// Of the cgroups that hold this process, the fullest counts: one further up may have less left
 /// than the own. Without any limit there is no number.
@@ -119,7 +119,7 @@ impl Sensor for MemorySensor {
 
 #[expect(clippy::cast_precision_loss, reason = "thousandths need no more")]
 fn push(readings: &mut Readings, place: &Place, (part, whole): (u64, u64)) {
-    readings.push_share(Sense::Host, place, part as f64, whole as f64);
+    readings.push_share(PressureKind::Host, place, part as f64, whole as f64);
 }
 
 #[expect(clippy::cast_precision_loss, reason = "thousandths need no more")]
@@ -137,8 +137,8 @@ struct Level {
     limit_bytes: Option<u64>,
     /// Page cache, as it was when `memory.stat` was read the last time.
     droppable_bytes: u64,
-    limit_pace: Pace,
-    stat_pace: Pace,
+    limit_pace: SampleInterval,
+    stat_pace: SampleInterval,
 }
 
 impl Level {
@@ -156,8 +156,8 @@ impl Level {
             stat: KernelFile::new(folder.join("memory.stat")),
             limit_bytes: None,
             droppable_bytes: 0,
-            limit_pace: Pace::new(SELDOM),
-            stat_pace: Pace::new(SELDOM),
+            limit_pace: SampleInterval::new(SELDOM),
+            stat_pace: SampleInterval::new(SELDOM),
         };
         folders.into_iter().filter(|folder| folder.join(limit).exists()).map(level).collect()
     }
@@ -210,8 +210,8 @@ mod tests {
         let mut readings = Readings::default();
         sensor.read(now, &mut readings);
         let found = readings.iter().find(|at| &*at.place == place);
-        found.map(|at| (at.sense, at.permille)).map(|(sense, permille)| {
-            assert_eq!(sense, Sense::Host);
+        found.map(|at| (at.kind, at.permille)).map(|(kind, permille)| {
+            assert_eq!(kind, PressureKind::Host);
             permille
         })
     }

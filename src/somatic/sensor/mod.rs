@@ -34,8 +34,8 @@ pub use self::memory::{MemoryBudget, MemorySensor};
 pub use self::roots::Roots;
 pub use self::stall::StallSensor;
 use super::reading::Place;
+use super::reading::PressureKind;
 use super::reading::Readings;
-use super::reading::Sense;
 use super::reading::Sensor;
 
 /// Sensors that are read together.
@@ -65,14 +65,14 @@ impl fmt::Debug for Sensors {
 
 /// A sensor for tests and drills: it senses what it is told. Clones are one sensor.
 #[derive(Clone, Debug, Default)]
-pub struct FakeSensor(Arc<Mutex<Vec<(Sense, Place, f64)>>>);
+pub struct FakeSensor(Arc<Mutex<Vec<(PressureKind, Place, f64)>>>);
 
 impl FakeSensor {
     /// Senses this share of the whole from now on; 1.0 is all of it.
-    pub fn set(&self, sense: Sense, place: &str, share: f64) {
+    pub fn set(&self, kind: PressureKind, place: &str, share: f64) {
         let mut numbers = self.numbers();
-        numbers.retain(|(other, at, _)| (*other, &**at) != (sense, place));
-        numbers.push((sense, Place::from(place), share));
+        numbers.retain(|(other, at, _)| (*other, &**at) != (kind, place));
+        numbers.push((kind, Place::from(place), share));
     }
 
     /// Senses nothing from now on.
@@ -80,7 +80,7 @@ impl FakeSensor {
         self.numbers().clear();
     }
 
-    fn numbers(&self) -> MutexGuard<'_, Vec<(Sense, Place, f64)>> {
+    fn numbers(&self) -> MutexGuard<'_, Vec<(PressureKind, Place, f64)>> {
         // The numbers are consistent after every statement.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -88,8 +88,8 @@ impl FakeSensor {
 
 impl Sensor for FakeSensor {
     fn read(&mut self, _now: Instant, readings: &mut Readings) {
-        for (sense, place, share) in self.numbers().iter() {
-            readings.push_share(*sense, place, *share, 1.0);
+        for (kind, place, share) in self.numbers().iter() {
+            readings.push_share(*kind, place, *share, 1.0);
         }
     }
 }
@@ -145,13 +145,13 @@ mod tests {
         let (fake, mut sensors) = (FakeSensor::default(), Sensors::default());
         let (mut readings, now) = (Readings::default(), Instant::now());
         sensors.add(fake.clone());
-        fake.set(Sense::Lag, "runtime", 0.5);
-        fake.set(Sense::Disk, "vault", f64::NAN);
+        fake.set(PressureKind::Lag, "runtime", 0.5);
+        fake.set(PressureKind::Disk, "vault", f64::NAN);
         sensors.read_all(now, &mut readings);
         sensors.read_all(now, &mut readings);
         assert_eq!(lines(&readings), ["the runtime is late by 50.0% of 100 ms"]);
-        fake.set(Sense::Lag, "runtime", f64::INFINITY);
-        fake.set(Sense::Disk, "vault", 1.25);
+        fake.set(PressureKind::Lag, "runtime", f64::INFINITY);
+        fake.set(PressureKind::Disk, "vault", 1.25);
         sensors.read_all(now, &mut readings);
         assert_eq!(lines(&readings), ["the disk of vault is 125.0% full"]);
         fake.clear();
@@ -164,7 +164,7 @@ mod tests {
         let (fake, mut readings) = (FakeSensor::default(), Readings::default());
         let mut sensors = sensors(&Tree::new(&[]).roots());
         sensors.add(fake.clone());
-        fake.set(Sense::Edge, "sink", 0.7);
+        fake.set(PressureKind::Edge, "sink", 0.7);
         let start = Instant::now() + Duration::from_mins(1);
         for second in [0, 1, 2, 1, 0, 3] {
             sensors.read_all(start + Duration::from_secs(second), &mut readings);
@@ -178,11 +178,11 @@ mod tests {
         let start = Instant::now() + Duration::from_hours(1);
         for millis in [2000, 0, 2500, 1000, 1000, 1001, 50, 900, 60_000, 0] {
             sensors.read_all(start + Duration::from_millis(millis), &mut readings);
-            for at in readings.iter().filter(|at| at.sense != Sense::Host) {
+            for at in readings.iter().filter(|at| at.kind != PressureKind::Host) {
                 assert!(at.permille <= 1000, "{at}");
             }
             let host = readings.iter().find(|at| &*at.place == "host").unwrap();
-            assert_eq!(host.sense, Sense::Host);
+            assert_eq!(host.kind, PressureKind::Host);
         }
     }
 }

@@ -10,11 +10,11 @@ use std::time::Instant;
 
 use super::cgroup;
 use super::file::KernelFile;
-use super::file::Pace;
+use super::file::SampleInterval;
 use super::roots::Roots;
 use crate::somatic::reading::Place;
+use crate::somatic::reading::PressureKind;
 use crate::somatic::reading::Readings;
-use crate::somatic::reading::Sense;
 use crate::somatic::reading::Sensor;
 
 /// Shorter than that, one slice of a processor decides the share.
@@ -22,7 +22,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Two lines.
 const TEXT: usize = 512;
 
-/// Reads [`Sense::CpuStall`], [`Sense::MemoryStall`] and [`Sense::IoStall`] at the place `cgroup`,
+/// Reads [`PressureKind::CpuStall`], [`PressureKind::MemoryStall`] and [`PressureKind::IoStall`] at the place `cgroup`,
 /// or at `host` where the own cgroup does not say.
 ///
 /// Numbers are new every 100 ms; between that the last ones are repeated. A kernel that does not
@@ -32,14 +32,14 @@ pub struct StallSensor {
     /// Where to look for the files; none after the first look.
     roots: Option<Roots>,
     meters: Vec<Meter>,
-    pace: Pace,
+    pace: SampleInterval,
 }
 
 impl StallSensor {
     /// Looks at nothing yet.
     #[must_use]
     pub const fn new(roots: Roots) -> Self {
-        Self { roots: Some(roots), meters: Vec::new(), pace: Pace::new(LOOK_EVERY) }
+        Self { roots: Some(roots), meters: Vec::new(), pace: SampleInterval::new(LOOK_EVERY) }
     }
 }
 
@@ -54,7 +54,7 @@ impl Sensor for StallSensor {
                 meter.look(now);
             }
             if let Some(permille) = meter.permille {
-                readings.push(meter.sense, &meter.place, permille);
+                readings.push(meter.kind, &meter.place, permille);
             }
         }
     }
@@ -68,21 +68,25 @@ fn meters(roots: &Roots, now: Instant) -> Vec<Meter> {
     let own = own.filter(|folder| folder.join("cgroup.type").exists());
     let host = roots.proc.join("pressure");
     let (at_cgroup, at_host) = (Place::from("cgroup"), Place::from("host"));
-    let senses = [(Sense::CpuStall, "cpu"), (Sense::MemoryStall, "memory"), (Sense::IoStall, "io")];
-    let meter = |(sense, name): (Sense, &str)| {
+    let sensors = [
+        (PressureKind::CpuStall, "cpu"),
+        (PressureKind::MemoryStall, "memory"),
+        (PressureKind::IoStall, "io"),
+    ];
+    let meter = |(kind, name): (PressureKind, &str)| {
         let in_cgroup = |folder: &PathBuf| {
-            Meter::open(sense, &at_cgroup, &folder.join(format!("{name}.pressure")), now)
+            Meter::open(kind, &at_cgroup, &folder.join(format!("{name}.pressure")), now)
         };
-        let in_host = || Meter::open(sense, &at_host, &host.join(name), now);
+        let in_host = || Meter::open(kind, &at_host, &host.join(name), now);
         own.as_ref().and_then(in_cgroup).or_else(in_host)
     };
-    senses.into_iter().filter_map(meter).collect()
+    sensors.into_iter().filter_map(meter).collect()
 }
 
 /// One file.
 #[derive(Debug)]
 struct Meter {
-    sense: Sense,
+    kind: PressureKind,
     place: Place,
     file: KernelFile,
     /// When the total was read, and what it was.
@@ -93,10 +97,10 @@ struct Meter {
 
 impl Meter {
     /// None if the file cannot be read.
-    fn open(sense: Sense, place: &Place, path: &Path, now: Instant) -> Option<Self> {
+    fn open(kind: PressureKind, place: &Place, path: &Path, now: Instant) -> Option<Self> {
         let mut file = KernelFile::new(path.to_owned());
         let last = (now, total(&mut file, now)?);
-        Some(Self { sense, place: Place::clone(place), file, last, permille: None })
+        Some(Self { kind, place: Place::clone(place), file, last, permille: None })
     }
 
     fn look(&mut self, now: Instant) {
@@ -140,12 +144,12 @@ mod tests {
         format!("some {averages} total={total}\nfull {averages} total=999999999\n")
     }
 
-    /// What is read, as `sense place permille`.
+    /// What is read, as `kind place permille`.
     fn look(sensor: &mut StallSensor, now: Instant) -> Vec<String> {
         let mut readings = Readings::default();
         sensor.read(now, &mut readings);
         let line =
-            |at: &crate::somatic::Pressure| format!("{} {} {}", at.sense, at.place, at.permille);
+            |at: &crate::somatic::Pressure| format!("{} {} {}", at.kind, at.place, at.permille);
         readings.iter().map(line).collect()
     }
 

@@ -2,11 +2,11 @@
 
 use super::Bench;
 use super::DWELL;
-use super::Lease;
 use super::Policy;
-use super::Sense;
+use super::PressureKind;
 use super::Zone;
 use super::Zone::{Green, Red, Yellow};
+use super::ZoneHold;
 use super::readings;
 use crate::somatic::Cause;
 use crate::somatic::Marks;
@@ -18,7 +18,10 @@ use std::time::Instant;
 /// Feeds `(second, permille)` of an edge and returns the zone after each.
 fn zones(steps: &[(u64, u32)]) -> Vec<Zone> {
     let mut bench = Bench::new();
-    steps.iter().map(|(second, edge)| bench.zone(second * 1000, &[(Sense::Edge, *edge)])).collect()
+    steps
+        .iter()
+        .map(|(second, edge)| bench.zone(second * 1000, &[(PressureKind::Edge, *edge)]))
+        .collect()
 }
 
 #[test]
@@ -41,7 +44,7 @@ fn between_recover_and_yellow_the_zone_stays() {
 fn a_store_that_fills_turns_yellow_and_no_further() {
     let mut bench = Bench::new();
     let mut zone = |second: u64, edge, vault| {
-        bench.zone(second * 1000, &[(Sense::Edge, edge), (Sense::Vault, vault)])
+        bench.zone(second * 1000, &[(PressureKind::Edge, edge), (PressureKind::Vault, vault)])
     };
     assert_eq!(zone(0, 0, 700), Yellow);
     assert_eq!(zone(10, 0, 1000), Yellow);
@@ -56,7 +59,7 @@ fn a_store_that_fills_turns_yellow_and_no_further() {
 #[test]
 fn what_is_only_shown_decides_nothing() {
     let mut bench = Bench::new();
-    let numbers = [(Sense::CpuStall, 1000), (Sense::IoStall, 1000)];
+    let numbers = [(PressureKind::CpuStall, 1000), (PressureKind::IoStall, 1000)];
     assert_eq!(bench.zone(0, &numbers), Green);
     assert_eq!(bench.zone(100_000, &numbers), Green);
 }
@@ -64,7 +67,8 @@ fn what_is_only_shown_decides_nothing() {
 #[test]
 fn a_rise_names_every_number_that_asked_for_it_the_highest_first() {
     let mut bench = Bench::new();
-    let numbers = [(Sense::Lag, 1000), (Sense::Edge, 900), (Sense::Memory, 960)];
+    let numbers =
+        [(PressureKind::Lag, 1000), (PressureKind::Edge, 900), (PressureKind::Memory, 960)];
     let transition = bench.step(0, &numbers, None).unwrap();
     assert_eq!((transition.from, transition.to), (Green, Red));
     assert_eq!(
@@ -77,22 +81,22 @@ fn a_rise_names_every_number_that_asked_for_it_the_highest_first() {
 #[test]
 fn marks_are_per_sense() {
     let mut policy = Policy { dwell: DWELL, ..Policy::default() };
-    policy.set(Sense::CpuStall, Marks::new(Some(500), Some(900), 100));
-    policy.set(Sense::Edge, Marks::OFF);
+    policy.set(PressureKind::CpuStall, Marks::new(Some(500), Some(900), 100));
+    policy.set(PressureKind::Edge, Marks::OFF);
     let mut bench = Bench::under(policy);
-    assert_eq!(bench.zone(0, &[(Sense::Edge, 1000), (Sense::CpuStall, 499)]), Green);
-    assert_eq!(bench.zone(1, &[(Sense::CpuStall, 500)]), Yellow);
-    assert_eq!(bench.zone(2, &[(Sense::CpuStall, 900)]), Red);
+    assert_eq!(bench.zone(0, &[(PressureKind::Edge, 1000), (PressureKind::CpuStall, 499)]), Green);
+    assert_eq!(bench.zone(1, &[(PressureKind::CpuStall, 500)]), Yellow);
+    assert_eq!(bench.zone(2, &[(PressureKind::CpuStall, 900)]), Red);
 }
 
 #[test]
 fn an_override_wins_over_every_reading_until_it_ends() {
     let mut bench = Bench::new();
     let lease = |zone, bench: &Bench, ttl| {
-        Lease::new(zone, bench.at(0), Some(Duration::from_secs(ttl)), "drill".to_owned())
+        ZoneHold::new(zone, bench.at(0), Some(Duration::from_secs(ttl)), "drill".to_owned())
     };
     let (green, red) = (lease(Green, &bench, 10), lease(Red, &bench, 10));
-    let high = [(Sense::Edge, 1000)];
+    let high = [(PressureKind::Edge, 1000)];
     assert_eq!(bench.step(0, &high, Some(&green)), None);
     let transition = bench.step(1, &[], Some(&red)).unwrap();
     assert_eq!(transition.cause.to_string(), "operator override: drill");
@@ -106,15 +110,15 @@ fn an_override_wins_over_every_reading_until_it_ends() {
 fn observing_tells_and_changes_nothing() {
     let policy = Policy { dwell: DWELL, is_observing: true, ..Policy::default() };
     let mut bench = Bench::under(policy.clone());
-    let transition = bench.step(0, &[(Sense::Edge, 1000)], None).unwrap();
+    let transition = bench.step(0, &[(PressureKind::Edge, 1000)], None).unwrap();
     assert_eq!((transition.to, transition.is_in_force), (Red, false));
     assert_eq!((bench.controller.zone(), bench.controller.sensed()), (Green, Red));
     let acting = Policy { is_observing: false, ..policy.clone() };
     bench.controller.configure(acting);
-    let transition = bench.step(1, &[(Sense::Edge, 1000)], None).unwrap();
+    let transition = bench.step(1, &[(PressureKind::Edge, 1000)], None).unwrap();
     assert_eq!((transition.to, transition.cause, transition.is_in_force), (Red, Cause::Mode, true));
     bench.controller.configure(policy);
-    let transition = bench.step(2, &[(Sense::Edge, 1000)], None).unwrap();
+    let transition = bench.step(2, &[(PressureKind::Edge, 1000)], None).unwrap();
     assert_eq!(
         (transition.to, transition.cause, transition.is_in_force),
         (Green, Cause::Mode, true)

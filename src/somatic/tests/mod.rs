@@ -8,13 +8,13 @@ use std::time::Duration;
 use std::time::Instant;
 
 use super::Controller;
-use super::Lease;
 use super::Place;
 use super::Policy;
+use super::PressureKind;
 use super::Readings;
-use super::Sense;
 use super::Transition;
 use super::Zone;
+use super::ZoneHold;
 
 const DWELL: Duration = Duration::from_secs(5);
 
@@ -40,24 +40,24 @@ impl Bench {
     fn step(
         &mut self,
         millis: u64,
-        numbers: &[(Sense, u32)],
-        lease: Option<&Lease>,
+        numbers: &[(PressureKind, u32)],
+        lease: Option<&ZoneHold>,
     ) -> Option<Transition> {
         let readings = readings(numbers);
         self.controller.step(self.at(millis), &readings, lease)
     }
 
     /// Steps and returns the zone in force.
-    fn zone(&mut self, millis: u64, numbers: &[(Sense, u32)]) -> Zone {
+    fn zone(&mut self, millis: u64, numbers: &[(PressureKind, u32)]) -> Zone {
         self.step(millis, numbers, None);
         self.controller.zone()
     }
 }
 
-fn readings(numbers: &[(Sense, u32)]) -> Readings {
+fn readings(numbers: &[(PressureKind, u32)]) -> Readings {
     let (mut readings, place) = (Readings::default(), Place::from("here"));
-    for (sense, permille) in numbers {
-        readings.push(*sense, &place, *permille);
+    for (kind, permille) in numbers {
+        readings.push(*kind, &place, *permille);
     }
     readings
 }

@@ -6,23 +6,23 @@ use proptest::prelude::*;
 
 use super::Bench;
 use super::DWELL;
-use super::Lease;
 use super::Policy;
-use super::Sense;
+use super::PressureKind;
 use super::Zone;
 use super::Zone::{Green, Red, Yellow};
+use super::ZoneHold;
 
 /// One look: how far the clock moves, what is read, what the operator holds.
 #[derive(Clone, Debug)]
 struct Look {
     millis: u64,
-    numbers: Vec<(Sense, u32)>,
+    numbers: Vec<(PressureKind, u32)>,
     hold: Option<(Zone, u64)>,
 }
 
-fn number() -> impl Strategy<Value = (Sense, u32)> {
+fn number() -> impl Strategy<Value = (PressureKind, u32)> {
     let permille = prop_oneof![0..100_u32, 0..1100_u32, Just(u32::MAX)];
-    (prop::sample::select(Sense::ALL.to_vec()), permille)
+    (prop::sample::select(PressureKind::ALL.to_vec()), permille)
 }
 
 fn look() -> impl Strategy<Value = Look> {
@@ -37,7 +37,7 @@ fn look() -> impl Strategy<Value = Look> {
     })
 }
 
-fn asked(policy: &Policy, numbers: &[(Sense, u32)]) -> Zone {
+fn asked(policy: &Policy, numbers: &[(PressureKind, u32)]) -> Zone {
     let readings = super::readings(numbers);
     readings.iter().map(|pressure| policy.asked(pressure)).max().unwrap_or_default()
 }
@@ -58,7 +58,7 @@ proptest! {
             let before = bench.controller.sensed();
             let lease = look.hold.map(|(zone, ends)| {
                 let ttl = Some(Duration::from_millis(ends));
-                Lease::new(zone, bench.at(0), ttl, String::new())
+                ZoneHold::new(zone, bench.at(0), ttl, String::new())
             });
             bench.step(now, &look.numbers, lease.as_ref());
             let sensed = bench.controller.sensed();
@@ -76,7 +76,7 @@ proptest! {
             }
         }
         // Never stays up with every reading low, or with no reading at all.
-        for numbers in [vec![(Sense::Edge, 0)], vec![]] {
+        for numbers in [vec![(PressureKind::Edge, 0)], vec![]] {
             for step in 0..30 {
                 now += 500;
                 bench.step(now, &numbers, None);
@@ -90,13 +90,13 @@ proptest! {
     #[test]
     fn a_clock_that_goes_back_does_no_harm(backs in prop::collection::vec(0..100_000_u64, 1..40)) {
         let mut bench = Bench::new();
-        bench.step(100_000, &[(Sense::Edge, 1000)], None);
+        bench.step(100_000, &[(PressureKind::Edge, 1000)], None);
         for back in backs {
-            bench.step(back, &[(Sense::Edge, 0)], None);
+            bench.step(back, &[(PressureKind::Edge, 0)], None);
         }
         let mut zones = Vec::new();
         for step in 0..40 {
-            zones.push(bench.zone(200_000 + step * 500, &[(Sense::Edge, 0)]));
+            zones.push(bench.zone(200_000 + step * 500, &[(PressureKind::Edge, 0)]));
         }
         prop_assert_eq!(zones[39], Green);
     }

@@ -4,32 +4,32 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
-use super::Sense;
+use super::PressureKind;
 use super::Zone;
 use super::readings;
+use crate::somatic::Gauges;
 use crate::somatic::Readings;
 use crate::somatic::Recorder;
 use crate::somatic::Sensor as _;
-use crate::somatic::Vitals;
 
 #[test]
 fn a_vital_is_read_from_its_first_value_until_it_is_dropped() {
-    let vitals = Arc::new(Vitals::default());
-    let mut sensor = vitals.sensor();
+    let gauges = Arc::new(Gauges::default());
+    let mut sensor = gauges.sensor();
     let mut read = || {
         let mut readings = Readings::default();
         sensor.read(Instant::now(), &mut readings);
         readings.iter().map(|pressure| pressure.permille).collect::<Vec<u32>>()
     };
-    let vital = vitals.register(Sense::SinkErrors, "backend");
+    let gauge = gauges.register(PressureKind::SinkErrors, "backend");
     assert!(read().is_empty());
-    vital.set(250);
+    gauge.set(250);
     assert_eq!(read(), [250]);
-    vital.forget();
+    gauge.forget();
     assert!(read().is_empty());
-    vital.set(u32::MAX);
+    gauge.set(u32::MAX);
     assert_eq!(read(), [u32::MAX - 1]);
-    drop(vital);
+    drop(gauge);
     assert!(read().is_empty());
 }
 
@@ -39,7 +39,11 @@ fn the_recorder_keeps_the_last_two_minutes_and_the_moment_itself() {
     let start = Instant::now();
     for tick in 0..20_000 {
         let now = start + Duration::from_millis(10 * tick);
-        let numbers = readings(&[(Sense::Edge, 5), (Sense::Edge, 17), (Sense::Lag, 70_000)]);
+        let numbers = readings(&[
+            (PressureKind::Edge, 5),
+            (PressureKind::Edge, 17),
+            (PressureKind::Lag, 70_000),
+        ]);
         recorder.note(now, 10 * tick, Zone::Green, &numbers);
     }
     recorder.note_now(start, 200_001, Zone::Red, &readings(&[]));

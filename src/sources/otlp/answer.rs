@@ -41,7 +41,7 @@ const PYTHON_RETRY_INFO: &str = "google.rpc.retryinfo-bin";
 
 /// Why a request was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Refused {
+pub(super) enum RefusedRequest {
     /// It is not OTLP.
     Invalid(String),
     /// Its framing or compression is broken.
@@ -64,7 +64,7 @@ pub(super) enum Refused {
     Rejected { reason: Option<Arc<str>> },
 }
 
-impl Refused {
+impl RefusedRequest {
     fn message(&self) -> String {
         match self {
             Self::Invalid(reason) => format!("not a valid OTLP request: {reason}"),

@@ -10,11 +10,11 @@ use hyper::body::Body as _;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::answer::Refused;
+use super::admission::ConnectionAdmission;
+use super::admission::Received;
+use super::answer::RefusedRequest;
 use super::filling::Filling;
 use super::filling::whole;
-use super::room::ConnectionRoom;
-use super::room::Received;
 use crate::net::Activity;
 
 /// A sender is as good as silent if it sends less than this in the time it may be silent: single
@@ -40,7 +40,7 @@ pub(super) struct Body {
 
 /// How fast a sender must send.
 struct Pace {
-    silence_max: Duration,
+    read_idle_timeout: Duration,
     /// What is left of it, and what came since it was last whole.
     left: Duration,
     fresh_bytes: usize,
@@ -49,10 +49,14 @@ struct Pace {
 }
 
 impl Body {
-    pub(super) fn new(incoming: Incoming, silence_max: Duration, activity: Arc<Activity>) -> Self {
+    pub(super) fn new(
+        incoming: Incoming,
+        read_idle_timeout: Duration,
+        activity: Arc<Activity>,
+    ) -> Self {
         let arrived = activity.newest();
         let is_ended = incoming.is_end_stream();
-        Self { incoming, pace: Pace::new(silence_max), activity, arrived, is_ended }
+        Self { incoming, pace: Pace::new(read_idle_timeout), activity, arrived, is_ended }
     }
 
     /// Room was taken for so many bytes, and the sender has to fill it in a time that is short enough.
@@ -67,18 +71,20 @@ impl Body {
     }
 
     /// Returns the next piece, which is not empty; `None` at the end.
-    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Refused> {
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, RefusedRequest> {
         loop {
             let begun = Instant::now();
             let frame = tokio::time::timeout(self.pace.left, self.incoming.frame()).await;
-            let frame = frame.map_err(|_| Refused::Stalled { after: self.pace.silence_max })?;
+            let frame = frame
+                .map_err(|_| RefusedRequest::Stalled { after: self.pace.read_idle_timeout })?;
             self.pace.wait(begun.elapsed());
             let Some(frame) = frame else {
                 self.is_ended = true;
                 return Ok(None);
             };
-            let frame = frame
-                .map_err(|error| Refused::Broken(format!("the body could not be read: {error}")))?;
+            let frame = frame.map_err(|error| {
+                RefusedRequest::Broken(format!("the body could not be read: {error}"))
+            })?;
             // Trailers say nothing here.
             let Ok(piece) = frame.into_data() else { continue };
             self.pace.read(piece.len());
@@ -122,10 +128,10 @@ impl Body {
     /// Returns the whole body, as it was sent.
     pub(super) async fn collect(
         &mut self,
-        room: ConnectionRoom<'_>,
+        room: ConnectionAdmission<'_>,
         limit: u64,
-    ) -> Result<Received, Refused> {
-        let too_large = Err(Refused::TooLarge { limit_bytes: limit });
+    ) -> Result<Received, RefusedRequest> {
+        let too_large = Err(RefusedRequest::TooLarge { limit_bytes: limit });
         let declared = self.incoming.size_hint().exact();
         if declared.is_some_and(|declared| limit < declared) {
             return too_large;
@@ -156,9 +162,9 @@ impl Body {
 }
 
 impl Pace {
-    fn new(silence_max: Duration) -> Self {
+    fn new(read_idle_timeout: Duration) -> Self {
         let progress_bytes = PROGRESS_BYTES_MIN;
-        Self { silence_max, left: silence_max, fresh_bytes: 0, progress_bytes }
+        Self { read_idle_timeout, left: read_idle_timeout, fresh_bytes: 0, progress_bytes }
     }
 
     fn expect(&mut self, bytes: usize) {
@@ -174,7 +180,7 @@ impl Pace {
     fn read(&mut self, bytes: usize) {
         self.fresh_bytes += bytes;
         if self.progress_bytes <= self.fresh_bytes {
-            (self.left, self.fresh_bytes) = (self.silence_max, 0);
+            (self.left, self.fresh_bytes) = (self.read_idle_timeout, 0);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use tokio::time::Instant;
 
-use super::answer::Refused;
+use super::answer::RefusedRequest;
 
 const GRPC_TIMEOUT: &str = "grpc-timeout";
 /// Source: gRPC over HTTP2, "Requests".
@@ -42,15 +42,15 @@ impl Deadline {
     }
 
     /// What the sender is told when it is over.
-    pub(super) const fn refusal(&self) -> Refused {
-        Refused::Late { after: self.after }
+    pub(super) const fn refusal(&self) -> RefusedRequest {
+        RefusedRequest::Late { after: self.after }
     }
 
     /// Does something that takes no longer. Dropped half-way it must leave nothing behind.
     pub(super) async fn bound<T>(
         &self,
-        work: impl Future<Output = Result<T, Refused>>,
-    ) -> Result<T, Refused> {
+        work: impl Future<Output = Result<T, RefusedRequest>>,
+    ) -> Result<T, RefusedRequest> {
         tokio::time::timeout_at(self.at, work).await.unwrap_or_else(|_| Err(self.refusal()))
     }
 }

@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 
-use super::answer::Refused;
-use super::room::ConnectionRoom;
-use super::room::Held;
-use super::room::Received;
+use super::admission::ConnectionAdmission;
+use super::admission::Permit;
+use super::admission::Received;
+use super::answer::RefusedRequest;
 use crate::pool::Pool;
 use crate::pool::PooledBuffer;
 
@@ -15,8 +15,8 @@ const SHARED_BYTES_MIN: usize = 16 << 10;
 
 /// A buffer, and the room that it and whatever it is made from hold.
 pub(super) struct Filling<'r> {
-    room: ConnectionRoom<'r>,
-    held: Held,
+    room: ConnectionAdmission<'r>,
+    held: Permit,
     /// What is held beside the buffer.
     beside: u64,
     /// Taken and put back by who fills it on another thread.
@@ -25,7 +25,10 @@ pub(super) struct Filling<'r> {
 }
 
 /// Takes a request that came in one piece as it is.
-pub(super) async fn whole(room: ConnectionRoom<'_>, piece: Bytes) -> Result<Received, Refused> {
+pub(super) async fn whole(
+    room: ConnectionAdmission<'_>,
+    piece: Bytes,
+) -> Result<Received, RefusedRequest> {
     let held = room.take(piece.len() as u64).await?;
     let wire = if piece.len() < SHARED_BYTES_MIN { Bytes::copy_from_slice(&piece) } else { piece };
     Ok(Received { wire, held })
@@ -34,31 +37,31 @@ pub(super) async fn whole(room: ConnectionRoom<'_>, piece: Bytes) -> Result<Rece
 impl<'r> Filling<'r> {
     /// Begins a request that probably has so many bytes, and at most `limit`.
     pub(super) async fn begin(
-        room: ConnectionRoom<'r>,
+        room: ConnectionAdmission<'r>,
         bytes: usize,
         limit: usize,
-    ) -> Result<Self, Refused> {
+    ) -> Result<Self, RefusedRequest> {
         let held = room.begin(Pool::capacity_for(bytes) as u64).await?;
         Ok(Self { room, held, beside: 0, buffer: room.buffer(bytes)?, limit })
     }
 
     /// Begins one that is made from something that holds room already.
     pub(super) async fn begin_beside(
-        room: ConnectionRoom<'r>,
-        mut held: Held,
+        room: ConnectionAdmission<'r>,
+        mut held: Permit,
         bytes: usize,
         limit: usize,
-    ) -> Result<Self, Refused> {
+    ) -> Result<Self, RefusedRequest> {
         let beside = held.bytes();
         room.grow(&mut held, Pool::capacity_for(bytes) as u64).await?;
         Ok(Self { room, held, beside, buffer: room.buffer(bytes)?, limit })
     }
 
     /// Takes a piece in, and makes room for it first.
-    pub(super) async fn push(&mut self, piece: &[u8]) -> Result<(), Refused> {
+    pub(super) async fn push(&mut self, piece: &[u8]) -> Result<(), RefusedRequest> {
         let needed = self.buffer.len() + piece.len();
         if self.limit < needed {
-            return Err(Refused::TooLarge { limit_bytes: self.limit as u64 });
+            return Err(RefusedRequest::TooLarge { limit_bytes: self.limit as u64 });
         }
         if self.buffer.capacity() < needed {
             self.enlarge(needed).await?;
@@ -68,7 +71,7 @@ impl<'r> Filling<'r> {
     }
 
     /// Moves into a buffer twice as large.
-    async fn enlarge(&mut self, needed: usize) -> Result<(), Refused> {
+    async fn enlarge(&mut self, needed: usize) -> Result<(), RefusedRequest> {
         let bytes = (self.buffer.capacity() * 2).min(self.limit).max(needed);
         let capacity = Pool::capacity_for(bytes) as u64;
         self.room.grow(&mut self.held, capacity).await?;

@@ -15,51 +15,51 @@
 use bytes::Buf;
 use bytes::Bytes;
 
-use super::answer::Refused;
+use super::admission::ConnectionAdmission;
+use super::admission::Received;
+use super::answer::RefusedRequest;
 use super::body::Body;
 use super::filling::Filling;
 use super::filling::whole;
-use super::inflate::Compression;
+use super::inflate::RequestEncoding;
 use super::inflate::inflate;
 use super::limits::RequestLimits;
-use super::room::ConnectionRoom;
-use super::room::Received;
 
 const HEAD_BYTES: usize = 5;
 
 /// Returns the message, decompressed; neither form may be larger than the limits allow.
 pub(super) async fn read(
     body: &mut Body,
-    compression: Compression,
-    room: ConnectionRoom<'_>,
+    compression: RequestEncoding,
+    room: ConnectionAdmission<'_>,
     limits: &RequestLimits,
-) -> Result<Received, Refused> {
+) -> Result<Received, RefusedRequest> {
     let (head, first) = head(body).await?;
     let [flag, len @ ..] = head;
     let len = u32::from_be_bytes(len);
     let compression = match (flag, compression) {
-        (0, _) => Compression::None,
-        (1, Compression::None) => {
+        (0, _) => RequestEncoding::None,
+        (1, RequestEncoding::None) => {
             return Err(broken("the message is compressed, and grpc-encoding does not say how"));
         }
         (1, compression) => compression,
         _ => return Err(broken("the flag of the message is neither 0 nor 1")),
     };
     if limits.bytes < u64::from(len) {
-        return Err(Refused::TooLarge { limit_bytes: limits.bytes });
+        return Err(RefusedRequest::TooLarge { limit_bytes: limits.bytes });
     }
     let received = message(body, room, first, len as usize).await?;
     if body.next().await?.is_some() {
         return Err(broken("the request has more than one message"));
     }
     match compression {
-        Compression::None => Ok(received),
+        RequestEncoding::None => Ok(received),
         compression => inflate(received, compression, room, limits).await,
     }
 }
 
 /// Reads the head, and returns it with what came behind it.
-async fn head(body: &mut Body) -> Result<([u8; HEAD_BYTES], Bytes), Refused> {
+async fn head(body: &mut Body) -> Result<([u8; HEAD_BYTES], Bytes), RefusedRequest> {
     let mut head = [0; HEAD_BYTES];
     let mut filled = 0;
     loop {
@@ -80,10 +80,10 @@ async fn head(body: &mut Body) -> Result<([u8; HEAD_BYTES], Bytes), Refused> {
 /// Reads the message itself.
 async fn message(
     body: &mut Body,
-    room: ConnectionRoom<'_>,
+    room: ConnectionAdmission<'_>,
     mut first: Bytes,
     len: usize,
-) -> Result<Received, Refused> {
+) -> Result<Received, RefusedRequest> {
     if first.is_empty() && 0 < len {
         first = body.next().await?.ok_or_else(|| broken("the message is torn"))?;
     }
@@ -108,6 +108,6 @@ async fn message(
     Ok(filling.finish())
 }
 
-fn broken(reason: &str) -> Refused {
-    Refused::Broken(reason.to_owned())
+fn broken(reason: &str) -> RefusedRequest {
+    RefusedRequest::Broken(reason.to_owned())
 }

@@ -17,13 +17,13 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use tonic::body::Body;
 
+use super::admission::ConnectionShare;
 use super::answer::Encoding;
-use super::answer::Refused;
+use super::answer::RefusedRequest;
 use super::deadline::Deadline;
-use super::desk::Desk;
 use super::frame;
-use super::inflate::Compression;
-use super::room::ConnectionShare;
+use super::inflate::RequestEncoding;
+use super::ingest_handler::IngestHandler;
 use crate::event::Signal;
 use crate::net;
 
@@ -50,20 +50,20 @@ pub(super) fn is_grpc<B>(request: &Request<B>) -> bool {
 
 /// Answers one gRPC request.
 pub(super) async fn answer(
-    desk: Arc<Desk>,
+    handler: Arc<IngestHandler>,
     request: Request<Incoming>,
     during: net::Request,
     share: Arc<ConnectionShare>,
 ) -> Result<Response<Body>, Infallible> {
     if let Some(refused) = not_grpc(&request) {
-        desk.count(&refused);
+        handler.count(&refused);
         return Ok(refused.to_http(Encoding::Json));
     }
-    Ok(match take(&desk, request, &during, &share).await {
+    Ok(match take(&handler, request, &during, &share).await {
         Ok(()) => accepted(),
         Err(refused) => {
             let mut response = refused.to_grpc().into_http();
-            if matches!(refused, Refused::Unsupported { .. }) {
+            if matches!(refused, RefusedRequest::Unsupported { .. }) {
                 response.headers_mut().insert(GRPC_ACCEPT_ENCODING, ENCODINGS);
             }
             response
@@ -74,9 +74,10 @@ pub(super) async fn answer(
 /// What a request is told that is no gRPC at all, with a status of HTTP.
 ///
 /// Source: gRPC over HTTP2, "Requests".
-fn not_grpc(request: &Request<Incoming>) -> Option<Refused> {
-    let refused =
-        |http, message: &str| Some(Refused::Unsupported { http, message: message.to_owned() });
+fn not_grpc(request: &Request<Incoming>) -> Option<RefusedRequest> {
+    let refused = |http, message: &str| {
+        Some(RefusedRequest::Unsupported { http, message: message.to_owned() })
+    };
     if request.method() != Method::POST {
         let message = "this port is for OTLP/gRPC, which uses POST only";
         return refused(StatusCode::METHOD_NOT_ALLOWED, message);
@@ -89,40 +90,40 @@ fn not_grpc(request: &Request<Incoming>) -> Option<Refused> {
 }
 
 async fn take(
-    desk: &Desk,
+    handler: &IngestHandler,
     request: Request<Incoming>,
     during: &net::Request,
     share: &ConnectionShare,
-) -> Result<(), Refused> {
+) -> Result<(), RefusedRequest> {
     let checked = check(&request);
-    let (signal, compression) = checked.inspect_err(|refused| desk.count(refused))?;
+    let (signal, compression) = checked.inspect_err(|refused| handler.count(refused))?;
     let deadline = Deadline::of(request.headers());
-    let provenance = desk.provenance(request.headers());
-    let mut body = desk.body(request.into_body(), during);
+    let provenance = handler.provenance(request.headers());
+    let mut body = handler.body(request.into_body(), during);
     let reading = async {
-        desk.before_reading().await;
-        frame::read(&mut body, compression, desk.room(share), desk.limits()).await
+        handler.before_reading().await;
+        frame::read(&mut body, compression, handler.room(share), handler.limits()).await
     };
     // Most wait for longer than any answer takes, and need no timer here.
-    let received = match deadline.filter(|deadline| !desk.answers_within(deadline.after())) {
+    let received = match deadline.filter(|deadline| !handler.answers_within(deadline.after())) {
         Some(deadline) => deadline.bound(reading).await,
         None => reading.await,
     };
-    let received = received.inspect_err(|refused| desk.count(refused))?;
-    desk.take(signal, received, body.arrived(), provenance, deadline).await
+    let received = received.inspect_err(|refused| handler.count(refused))?;
+    handler.take(signal, received, body.arrived(), provenance, deadline).await
 }
 
-fn check(request: &Request<Incoming>) -> Result<(Signal, Compression), Refused> {
+fn check(request: &Request<Incoming>) -> Result<(Signal, RequestEncoding), RefusedRequest> {
     let path = request.uri().path();
     let signal = Signal::ALL.iter().copied().find(|signal| signal.grpc_path() == path);
     let signal = signal.ok_or_else(|| {
         let message = format!("{path} is not an OTLP method");
-        Refused::Unsupported { http: StatusCode::NOT_FOUND, message }
+        RefusedRequest::Unsupported { http: StatusCode::NOT_FOUND, message }
     })?;
     let compression =
-        Compression::named(request.headers().get(GRPC_ENCODING)).ok_or_else(|| {
+        RequestEncoding::named(request.headers().get(GRPC_ENCODING)).ok_or_else(|| {
             let message = "use gzip, zstd or no compression".to_owned();
-            Refused::Unsupported { http: StatusCode::UNSUPPORTED_MEDIA_TYPE, message }
+            RefusedRequest::Unsupported { http: StatusCode::UNSUPPORTED_MEDIA_TYPE, message }
         })?;
     Ok((signal, compression))
 }

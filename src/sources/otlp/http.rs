@@ -21,19 +21,19 @@ use http::request::Parts;
 use hyper::body::Incoming;
 use tonic::body::Body;
 
+use super::admission::ConnectionAdmission;
+use super::admission::ConnectionShare;
+use super::admission::Permit;
+use super::admission::Received;
 use super::answer::Encoding;
-use super::answer::Refused;
+use super::answer::RefusedRequest;
 use super::answer::accepted;
 use super::body::Body as Sent;
-use super::desk::Desk;
-use super::inflate::Compression;
 use super::inflate::INLINE_BYTES_MAX;
+use super::inflate::RequestEncoding;
 use super::inflate::inflate;
+use super::ingest_handler::IngestHandler;
 use super::limits::RequestLimits;
-use super::room::ConnectionRoom;
-use super::room::ConnectionShare;
-use super::room::Held;
-use super::room::Received;
 use crate::event::Signal;
 use crate::net;
 
@@ -45,15 +45,15 @@ const JSON_GROWTH_MAX: u64 = 4;
 
 /// Answers one HTTP request.
 pub(super) async fn answer(
-    desk: Arc<Desk>,
+    handler: Arc<IngestHandler>,
     request: Request<Incoming>,
     during: net::Request,
     share: Arc<ConnectionShare>,
 ) -> Result<Response<Body>, Infallible> {
     let (head, incoming) = request.into_parts();
     let encoding = encoding(&head);
-    let mut body = desk.body(incoming, &during);
-    let result = take(&desk, &share, encoding, &head, &mut body).await;
+    let mut body = handler.body(incoming, &during);
+    let result = take(&handler, &share, encoding, &head, &mut body).await;
     let encoding = encoding.unwrap_or(Encoding::Json);
     let mut response = match &result {
         Ok(()) => accepted(encoding),
@@ -63,7 +63,7 @@ pub(super) async fn answer(
     // A sender that waits for leave to send gets its answer instead, and one that went silent gets it
     // now. The others do not see it before they have sent what they began.
     let is_waiting = head.headers.contains_key(EXPECT);
-    let is_silent = matches!(result, Err(Refused::Stalled { .. }));
+    let is_silent = matches!(result, Err(RefusedRequest::Stalled { .. }));
     let may_discard = !is_waiting && !is_silent;
     if has_own_connection && !body.is_at_end() && !(may_discard && body.discard().await) {
         // What was not read is in the way of the next request, so the connection ends here. Without
@@ -75,39 +75,39 @@ pub(super) async fn answer(
 }
 
 async fn take(
-    desk: &Desk,
+    handler: &IngestHandler,
     share: &ConnectionShare,
     encoding: Option<Encoding>,
     head: &Parts,
     body: &mut Sent,
-) -> Result<(), Refused> {
+) -> Result<(), RefusedRequest> {
     let checked = check(encoding, head);
-    let (signal, encoding, compression) = checked.inspect_err(|refused| desk.count(refused))?;
-    let provenance = desk.provenance(&head.headers);
-    desk.before_reading().await;
+    let (signal, encoding, compression) = checked.inspect_err(|refused| handler.count(refused))?;
+    let provenance = handler.provenance(&head.headers);
+    handler.before_reading().await;
     let received =
-        receive(desk.room(share), desk.limits(), (signal, encoding, compression), body).await;
-    let received = received.inspect_err(|refused| desk.count(refused))?;
-    desk.take(signal, received, body.arrived(), provenance, None).await
+        receive(handler.room(share), handler.limits(), (signal, encoding, compression), body).await;
+    let received = received.inspect_err(|refused| handler.count(refused))?;
+    handler.take(signal, received, body.arrived(), provenance, None).await
 }
 
 /// Reads a body, and returns it as protobuf.
 async fn receive(
-    room: ConnectionRoom<'_>,
+    room: ConnectionAdmission<'_>,
     limits: &RequestLimits,
-    (signal, encoding, compression): (Signal, Encoding, Compression),
+    (signal, encoding, compression): (Signal, Encoding, RequestEncoding),
     body: &mut Sent,
-) -> Result<Received, Refused> {
+) -> Result<Received, RefusedRequest> {
     let read = async {
         let sent = body.collect(room, limits.bytes).await?;
         match compression {
-            Compression::None => Ok(sent),
+            RequestEncoding::None => Ok(sent),
             compression => inflate(sent, compression, room, limits).await,
         }
     };
     // Over HTTP a body that cannot be read is one that is not valid.
     let received = read.await.map_err(|refused| match refused {
-        Refused::Broken(reason) => Refused::Invalid(reason),
+        RefusedRequest::Broken(reason) => RefusedRequest::Invalid(reason),
         other => other,
     })?;
     match encoding {
@@ -121,11 +121,11 @@ async fn receive(
 /// for all that may come. A text with escapes is unescaped into memory of its own first, and one text may
 /// be nearly all of the request.
 async fn from_json(
-    room: ConnectionRoom<'_>,
+    room: ConnectionAdmission<'_>,
     signal: Signal,
     received: Received,
     limit: u64,
-) -> Result<Received, Refused> {
+) -> Result<Received, RefusedRequest> {
     let Received { wire: json, mut held } = received;
     let json_bytes = json.len() as u64;
     let mut bytes_max = json_bytes.min(limit);
@@ -143,12 +143,12 @@ async fn from_json(
             Err(WireError::TooLarge { .. }) => {
                 let next = json_bytes.saturating_mul(JSON_GROWTH_MAX).min(limit);
                 if next <= bytes_max {
-                    return Err(Refused::TooLarge { limit_bytes: limit });
+                    return Err(RefusedRequest::TooLarge { limit_bytes: limit });
                 }
                 room.grow(&mut held, next - bytes_max).await?;
                 bytes_max = next;
             }
-            Err(error) => return Err(Refused::Invalid(error.to_string())),
+            Err(error) => return Err(RefusedRequest::Invalid(error.to_string())),
         }
     }
 }
@@ -158,27 +158,27 @@ async fn from_json(
 async fn convert(
     signal: Signal,
     json: Bytes,
-    held: Held,
+    held: Permit,
     decoded_bytes_max: u64,
-) -> Result<(Held, Result<Bytes, WireError>), Refused> {
+) -> Result<(Permit, Result<Bytes, WireError>), RefusedRequest> {
     let is_short = json.len() <= INLINE_BYTES_MAX;
     let limits = DecodeLimits { decoded_bytes_max, depth_max: JSON_DEPTH_MAX };
     let work = move || (held, gophership_otlp::json_to_wire(signal, &json, &limits));
     if is_short {
         return Ok(work());
     }
-    let gone = |_| Refused::Broken("the body could not be converted".to_owned());
+    let gone = |_| RefusedRequest::Broken("the body could not be converted".to_owned());
     tokio::task::spawn_blocking(work).await.map_err(gone)
 }
 
 fn check(
     encoding: Option<Encoding>,
     head: &Parts,
-) -> Result<(Signal, Encoding, Compression), Refused> {
-    let unsupported = |http, message: String| Refused::Unsupported { http, message };
+) -> Result<(Signal, Encoding, RequestEncoding), RefusedRequest> {
+    let unsupported = |http, message: String| RefusedRequest::Unsupported { http, message };
     // Source: RFC 9112, section 3.2.
     if head.version == Version::HTTP_11 && head.headers.get_all(HOST).iter().count() != 1 {
-        return Err(Refused::Broken("HTTP/1.1 needs one Host header".to_owned()));
+        return Err(RefusedRequest::Broken("HTTP/1.1 needs one Host header".to_owned()));
     }
     if is_like_grpc(head) {
         let message = "use gRPC over HTTP/2, or OTLP/HTTP with content type \
@@ -200,10 +200,11 @@ fn check(
         let message = "use content type application/x-protobuf or application/json".to_owned();
         unsupported(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
     })?;
-    let compression = Compression::named(head.headers.get(CONTENT_ENCODING)).ok_or_else(|| {
-        let message = "use content encoding gzip, zstd or none".to_owned();
-        unsupported(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
-    })?;
+    let compression =
+        RequestEncoding::named(head.headers.get(CONTENT_ENCODING)).ok_or_else(|| {
+            let message = "use content encoding gzip, zstd or none".to_owned();
+            unsupported(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
+        })?;
     Ok((signal, encoding, compression))
 }
 
@@ -230,9 +231,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::pool::Limits;
     use crate::pool::Memory;
-    use crate::sources::otlp::room::Room;
+    use crate::pool::MemoryLimits;
+    use crate::sources::otlp::admission::Admission;
 
     const SHARE: u64 = 64 << 20;
 
@@ -250,9 +251,9 @@ mod tests {
         signal: Signal,
         json: Bytes,
         limit: u64,
-    ) -> Result<Received, Refused> {
+    ) -> Result<Received, RefusedRequest> {
         let share = ConnectionShare::new();
-        let room = Room::new(SHARE, memory, Duration::from_millis(20));
+        let room = Admission::new(SHARE, memory, Duration::from_millis(20));
         let room = room.of(&share);
         let received = super::super::filling::whole(room, json).await?;
         from_json(room, signal, received, limit).await
@@ -263,7 +264,7 @@ mod tests {
     /// one; what is not needed any more is given back.
     #[tokio::test]
     async fn json_with_escapes_takes_room_for_the_text_too() {
-        let memory = Memory::new(&Limits { ingest: SHARE, ..Limits::NONE });
+        let memory = Memory::new(&MemoryLimits { ingest: SHARE, ..MemoryLimits::NONE });
         for (text, parts) in [("aa", 2), (r"\n", 3)] {
             let (head, tail) = (
                 r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":""#,
@@ -287,7 +288,7 @@ mod tests {
     /// they are told that there is no room; afterwards nothing is held.
     #[tokio::test]
     async fn json_that_grows_is_counted_and_limited() {
-        let memory = Memory::new(&Limits { ingest: SHARE, ..Limits::NONE });
+        let memory = Memory::new(&MemoryLimits { ingest: SHARE, ..MemoryLimits::NONE });
         for bounds in [1000_u64, 1 << 20] {
             let json = histogram(usize::try_from(bounds).unwrap());
             let Ok(Received { wire, held }) =
@@ -301,10 +302,10 @@ mod tests {
             drop((wire, held));
             assert!(converted(&memory, Signal::Metrics, json.clone(), len).await.is_ok());
             let refused = converted(&memory, Signal::Metrics, json.clone(), len - 1).await.err();
-            assert_eq!(refused, Some(Refused::TooLarge { limit_bytes: len - 1 }));
+            assert_eq!(refused, Some(RefusedRequest::TooLarge { limit_bytes: len - 1 }));
             let other = memory.ingest.try_take(SHARE - 3 * json.len() as u64).unwrap();
             let refused = converted(&memory, Signal::Metrics, json, SHARE).await.err();
-            assert!(matches!(refused, Some(Refused::Busy { .. })), "{refused:?}");
+            assert!(matches!(refused, Some(RefusedRequest::Busy { .. })), "{refused:?}");
             drop(other);
             assert_eq!(memory.ingest.used(), 0);
         }

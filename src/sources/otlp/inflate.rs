@@ -7,11 +7,11 @@ use bytes::Buf;
 use bytes::Bytes;
 use http::HeaderValue;
 
-use super::answer::Refused;
+use super::admission::ConnectionAdmission;
+use super::admission::Received;
+use super::answer::RefusedRequest;
 use super::filling::Filling;
 use super::limits::RequestLimits;
-use super::room::ConnectionRoom;
-use super::room::Received;
 use crate::pool::PooledBuffer;
 
 /// What fills more than this is decompressed, or converted, on a blocking thread.
@@ -29,13 +29,13 @@ const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// How a request is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Compression {
+pub(super) enum RequestEncoding {
     None,
     Gzip,
     Zstd,
 }
 
-impl Compression {
+impl RequestEncoding {
     /// By its name in a header, in any case; none without a name. `None`: not one we know.
     ///
     /// Source: RFC 9110, section 8.4.1, where `x-gzip` is another name of `gzip`.
@@ -70,16 +70,16 @@ enum Filled {
 /// taken for it.
 pub(super) async fn inflate(
     received: Received,
-    compression: Compression,
-    room: ConnectionRoom<'_>,
+    compression: RequestEncoding,
+    room: ConnectionAdmission<'_>,
     limits: &RequestLimits,
-) -> Result<Received, Refused> {
+) -> Result<Received, RefusedRequest> {
     let Received { wire, mut held } = received;
     let (limit, over_limit) = limits.inflated(wire.len() as u64);
     let limit_len = usize::try_from(limit).unwrap_or(usize::MAX);
     let first_bytes = wire.len().saturating_mul(RATIO).max(FIRST_BYTES_MIN).min(limit_len);
     let window = match compression {
-        Compression::Zstd => zstd_window(&wire),
+        RequestEncoding::Zstd => zstd_window(&wire),
         _ => Window::default(),
     };
     if window.is_content && limit < window.bytes {
@@ -89,7 +89,7 @@ pub(super) async fn inflate(
     if limits.bytes.max(ZSTD_WINDOW_BYTES) < window {
         return Err(broken(&io::Error::other("its window is larger than the limit")));
     }
-    let own = if compression == Compression::Zstd { ZSTD_BYTES + window } else { GZIP_BYTES };
+    let own = if compression == RequestEncoding::Zstd { ZSTD_BYTES + window } else { GZIP_BYTES };
     room.grow(&mut held, own).await?;
     let mut source = open(compression, wire, window).map_err(|error| broken(&error))?;
     let mut filling = Filling::begin_beside(room, held, first_bytes, limit_len).await?;
@@ -106,16 +106,16 @@ pub(super) async fn inflate(
     Ok(filling.finish())
 }
 
-fn broken(error: &io::Error) -> Refused {
-    Refused::Broken(format!("the body is not valid: {error}"))
+fn broken(error: &io::Error) -> RefusedRequest {
+    RefusedRequest::Broken(format!("the body is not valid: {error}"))
 }
 
-fn open(compression: Compression, wire: Bytes, window: u64) -> io::Result<Source> {
+fn open(compression: RequestEncoding, wire: Bytes, window: u64) -> io::Result<Source> {
     let reader = wire.reader();
     Ok(match compression {
-        Compression::None => Box::new(reader),
-        Compression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(reader)),
-        Compression::Zstd => {
+        RequestEncoding::None => Box::new(reader),
+        RequestEncoding::Gzip => Box::new(flate2::read::MultiGzDecoder::new(reader)),
+        RequestEncoding::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::new(reader)?;
             // Further frames get no larger window than the first, for which room was taken.
             decoder.window_log_max(window.max(1024).next_power_of_two().ilog2().clamp(10, 27))?;
@@ -129,7 +129,7 @@ async fn fill(
     mut source: Source,
     mut buffer: PooledBuffer,
     limit: usize,
-) -> Result<(Source, PooledBuffer, Filled), Refused> {
+) -> Result<(Source, PooledBuffer, Filled), RefusedRequest> {
     let is_short = buffer.capacity() - buffer.len() <= INLINE_BYTES_MAX;
     let work = move || {
         let filled = fill_now(&mut source, &mut buffer, limit).map_err(|error| broken(&error))?;
@@ -138,7 +138,7 @@ async fn fill(
     if is_short {
         return work();
     }
-    let gone = |_| Err(Refused::Broken("the body could not be read".to_owned()));
+    let gone = |_| Err(RefusedRequest::Broken("the body could not be read".to_owned()));
     tokio::task::spawn_blocking(work).await.unwrap_or_else(gone)
 }
 
@@ -199,10 +199,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::pool::Limits;
     use crate::pool::Memory;
-    use crate::sources::otlp::room::ConnectionShare;
-    use crate::sources::otlp::room::Room;
+    use crate::pool::MemoryLimits;
+    use crate::sources::otlp::admission::Admission;
+    use crate::sources::otlp::admission::ConnectionShare;
 
     const LIMIT: u64 = 3 << 20;
     const LIMITS: RequestLimits = RequestLimits {
@@ -210,11 +210,11 @@ mod tests {
         compression_ratio: 200,
         records: u64::MAX,
         resources: u64::MAX,
-        silence: Duration::MAX,
+        read_idle: Duration::MAX,
     };
 
-    fn pack(compression: Compression, plain: &[u8]) -> Vec<u8> {
-        if compression == Compression::Zstd {
+    fn pack(compression: RequestEncoding, plain: &[u8]) -> Vec<u8> {
+        if compression == RequestEncoding::Zstd {
             return zstd::encode_all(plain, 1).unwrap();
         }
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -224,11 +224,11 @@ mod tests {
 
     async fn inflated(
         memory: &Memory,
-        compression: Compression,
+        compression: RequestEncoding,
         packed: Vec<u8>,
-    ) -> Result<Received, Refused> {
+    ) -> Result<Received, RefusedRequest> {
         let share = ConnectionShare::new();
-        let room = Room::new(64 << 20, memory, Duration::from_millis(20));
+        let room = Admission::new(64 << 20, memory, Duration::from_millis(20));
         let room = room.of(&share);
         let received = super::super::filling::whole(room, packed.into()).await.unwrap();
         inflate(received, compression, room, &LIMITS).await
@@ -239,14 +239,15 @@ mod tests {
     /// afterwards nothing.
     #[tokio::test]
     async fn what_is_packed_comes_out_under_its_limit_and_is_counted() {
-        let memory = Memory::new(&Limits { ingest: 16 << 20, ..Limits::NONE });
+        let memory = Memory::new(&MemoryLimits { ingest: 16 << 20, ..MemoryLimits::NONE });
         let limit = usize::try_from(LIMIT).unwrap();
-        for compression in [Compression::Gzip, Compression::Zstd] {
+        for compression in [RequestEncoding::Gzip, RequestEncoding::Zstd] {
             for len in [0, 1, 16_383, 16_384, 16_385, 1 << 20, limit - 1, limit, limit + 1] {
                 let plain: Vec<u8> = (0..=250).cycle().take(len).collect();
                 let result = inflated(&memory, compression, pack(compression, &plain)).await;
                 if limit < len {
-                    let too_large = matches!(result, Err(Refused::TooLarge { limit_bytes: LIMIT }));
+                    let too_large =
+                        matches!(result, Err(RefusedRequest::TooLarge { limit_bytes: LIMIT }));
                     assert!(too_large, "{compression:?} {len}");
                 } else {
                     let Ok(Received { wire, held }) = result else { panic!("{len}") };
@@ -267,24 +268,24 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_inflates_beyond_its_ratio_is_refused_before_it_takes_memory() {
         const SHARE: u64 = 16 << 20;
-        let memory = Memory::new(&Limits { ingest: SHARE, ..Limits::NONE });
+        let memory = Memory::new(&MemoryLimits { ingest: SHARE, ..MemoryLimits::NONE });
         let share = ConnectionShare::new();
-        let room = Room::new(SHARE, &memory, Duration::from_millis(20));
+        let room = Admission::new(SHARE, &memory, Duration::from_millis(20));
         let room = room.of(&share);
         let limits = RequestLimits { bytes: 64 << 20, ..LIMITS };
         for len in [4 << 20, (4 << 20) + 1, 64 << 20] {
             let plain = vec![0; len];
             for (compression, packed) in [
-                (Compression::Gzip, pack(Compression::Gzip, &plain)),
-                (Compression::Zstd, pack(Compression::Zstd, &plain)),
-                (Compression::Zstd, zstd::bulk::compress(&plain, 1).unwrap()),
+                (RequestEncoding::Gzip, pack(RequestEncoding::Gzip, &plain)),
+                (RequestEncoding::Zstd, pack(RequestEncoding::Zstd, &plain)),
+                (RequestEncoding::Zstd, zstd::bulk::compress(&plain, 1).unwrap()),
             ] {
                 let packed_len = packed.len();
                 let received = super::super::filling::whole(room, packed.into()).await.unwrap();
                 let result = inflate(received, compression, room, &limits).await.map(|_| ());
                 let may = (packed_len * 200).max(4 << 20);
                 let expected =
-                    if len <= may { Ok(()) } else { Err(Refused::TooDense { limit: 200 }) };
+                    if len <= may { Ok(()) } else { Err(RefusedRequest::TooDense { limit: 200 }) };
                 assert_eq!(result, expected, "{compression:?} {len} from {packed_len}");
                 assert_eq!(memory.ingest.used(), 0);
             }
@@ -293,15 +294,15 @@ mod tests {
 
     #[tokio::test]
     async fn torn_streams_are_broken_and_a_full_share_refuses() {
-        let memory = Memory::new(&Limits { ingest: 1 << 20, ..Limits::NONE });
-        for compression in [Compression::Gzip, Compression::Zstd] {
+        let memory = Memory::new(&MemoryLimits { ingest: 1 << 20, ..MemoryLimits::NONE });
+        for compression in [RequestEncoding::Gzip, RequestEncoding::Zstd] {
             let mut packed = pack(compression, &[7; 1000]);
             packed.truncate(packed.len() - 3);
             let result = inflated(&memory, compression, packed).await;
-            assert!(matches!(result, Err(Refused::Broken(_))), "{compression:?}");
+            assert!(matches!(result, Err(RefusedRequest::Broken(_))), "{compression:?}");
             let other = memory.ingest.try_take(512 << 10).unwrap();
             let result = inflated(&memory, compression, pack(compression, &vec![7; 1 << 20])).await;
-            assert!(matches!(result, Err(Refused::Busy { .. })), "{compression:?}");
+            assert!(matches!(result, Err(RefusedRequest::Busy { .. })), "{compression:?}");
             drop(other);
             assert_eq!(memory.ingest.used(), 0);
         }
@@ -309,20 +310,21 @@ mod tests {
 
     #[test]
     fn encodings_are_known_in_any_case() {
-        let named = |name: &'static str| Compression::named(Some(&HeaderValue::from_static(name)));
+        let named =
+            |name: &'static str| RequestEncoding::named(Some(&HeaderValue::from_static(name)));
         for (name, expected) in [
-            ("", Some(Compression::None)),
-            ("Identity", Some(Compression::None)),
-            ("GZIP", Some(Compression::Gzip)),
-            ("x-gzip", Some(Compression::Gzip)),
-            (" gzip ", Some(Compression::Gzip)),
-            ("Zstd", Some(Compression::Zstd)),
+            ("", Some(RequestEncoding::None)),
+            ("Identity", Some(RequestEncoding::None)),
+            ("GZIP", Some(RequestEncoding::Gzip)),
+            ("x-gzip", Some(RequestEncoding::Gzip)),
+            (" gzip ", Some(RequestEncoding::Gzip)),
+            ("Zstd", Some(RequestEncoding::Zstd)),
             ("br", None),
             ("gzip, zstd", None),
         ] {
             assert_eq!(named(name), expected, "{name}");
         }
-        assert_eq!(Compression::named(None), Some(Compression::None));
+        assert_eq!(RequestEncoding::named(None), Some(RequestEncoding::None));
     }
 
     #[test]

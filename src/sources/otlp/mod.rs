@@ -12,22 +12,22 @@
 //!   answer    what the sender is told, for both protocols in one table
 //! ```
 
+mod admission;
 mod answer;
 mod body;
 mod connection;
+mod connection_server;
 mod deadline;
-mod desk;
-mod door;
-mod drag;
 mod filling;
 mod frame;
 mod grpc;
 mod http;
 mod inflate;
+mod ingest_handler;
 mod limits;
+mod listener;
 mod origin;
-mod reception;
-mod room;
+mod response_delay;
 mod streams;
 
 use std::net::SocketAddr;
@@ -58,19 +58,19 @@ use crate::flow::Acceptor;
 use crate::flow::AckLevel;
 use crate::flow::Output;
 use crate::flow::accept::Waits;
-use crate::somatic::Part;
+use crate::somatic::WorkKind;
 use crate::tls::ServerTls;
 
+use admission::Admission;
 use connection::ConnectionOptions;
-use desk::Desk;
-use door::Door;
-use drag::Drag;
+use connection_server::ConnectionServer;
+use connection_server::ListenerProtocol;
+use connection_server::Terms;
+use ingest_handler::IngestHandler;
 use limits::RequestLimits;
+use listener::Listener;
 use origin::Origins;
-use reception::Protocol;
-use reception::Reception;
-use reception::Terms;
-use room::Room;
+use response_delay::ResponseDelay;
 
 /// What its requests do until they are answered.
 const WAITS: &str = "requests wait for their answer";
@@ -117,7 +117,7 @@ struct OtlpConfig {
     in_flight_max: ByteSize,
     /// A sender that sends nothing, or less than 64KiB or a sixteenth of what room was taken for, for so
     /// long in the middle of a request is cut off.
-    silence_max: HumanDuration,
+    read_idle_timeout: HumanDuration,
     /// Headers of requests (gRPC metadata) that the vault keeps beside them, such as a tenant's name;
     /// at most 16, and values up to 1KiB.
     keep_headers: Vec<String>,
@@ -167,7 +167,7 @@ impl Default for OtlpConfig {
             records_max: 1_000_000,
             resources_max: 100_000,
             in_flight_max: ByteSize(96 << 20),
-            silence_max: HumanDuration(Duration::from_secs(10)),
+            read_idle_timeout: HumanDuration(Duration::from_secs(10)),
             keep_headers: Vec::new(),
             connections_max: 1024,
             connection: ConnectionOptions::default(),
@@ -201,7 +201,7 @@ impl OtlpConfig {
             compression_ratio: self.compression_ratio_max.into(),
             records: self.records_max,
             resources: self.resources_max,
-            silence: self.silence_max.0,
+            read_idle: self.read_idle_timeout.0,
         }
     }
 
@@ -239,7 +239,7 @@ impl SourceConfig for OtlpConfig {
     }
 
     fn beside_budget_bytes(&self) -> u64 {
-        let unread = u64::from(reception::CONNECTION_WINDOW_BYTES);
+        let unread = u64::from(connection_server::CONNECTION_WINDOW_BYTES);
         unread.saturating_mul(SourceConfig::connections_max(self))
     }
 
@@ -267,7 +267,9 @@ impl SourceConfig for OtlpConfig {
                 problems.push(OptionProblem::new("keep_headers", message));
             }
         }
-        for (path, value) in [("patience", self.patience), ("silence_max", self.silence_max)] {
+        for (path, value) in
+            [("patience", self.patience), ("read_idle_timeout", self.read_idle_timeout)]
+        {
             if value.0.is_zero() {
                 problems.push(OptionProblem::new(path, "must be more than 0"));
             }
@@ -305,8 +307,9 @@ impl SourceConfig for OtlpConfig {
 
     async fn build(&self, context: &Context) -> Result<Box<dyn Source>, BuildError> {
         let (grpc, http) = self.listeners();
-        let mut doors = Vec::new();
-        for (listener, protocol) in [(grpc, Protocol::Grpc), (http, Protocol::Http)] {
+        let mut listeners = Vec::new();
+        for (listener, protocol) in [(grpc, ListenerProtocol::Grpc), (http, ListenerProtocol::Http)]
+        {
             let Some(ListenerConfig { listen, tls: tls_options }) = listener else { continue };
             let tls = tls_options.as_ref().map(ServerTls::load).transpose()?;
             let bound = context.listeners.bind(listen).map_err(|source| BuildError::Io {
@@ -321,26 +324,26 @@ impl SourceConfig for OtlpConfig {
                 streams: self.streams_max,
                 timeouts: self.connection.timeouts(),
             };
-            let reception = context.listeners.keep(
+            let connection_server = context.listeners.keep(
                 listen,
-                |kept: &Reception| kept.is_on(&terms),
-                || Reception::new(terms.clone(), context.listeners.descriptors()),
+                |kept: &ConnectionServer| kept.is_on(&terms),
+                || ConnectionServer::new(terms.clone(), context.listeners.descriptors()),
             );
-            doors.push(Door {
-                listener: bound,
+            listeners.push(Listener {
+                socket: bound,
                 tls,
-                claim: reception.claim(),
+                claim: connection_server.claim(),
                 linger: self.answer_within.0 + Duration::from_secs(1),
             });
         }
-        Ok(Box::new(Otlp { config: self.clone(), context: context.clone(), doors }))
+        Ok(Box::new(Otlp { config: self.clone(), context: context.clone(), listeners }))
     }
 }
 
 struct Otlp {
     config: OtlpConfig,
     context: Context,
-    doors: Vec<Door>,
+    listeners: Vec<Listener>,
 }
 
 #[async_trait]
@@ -354,21 +357,30 @@ impl Source for Otlp {
         let acceptor = Acceptor::new(output, level, waits, ledger, metrics.clone(), stop.clone());
         let origins = Origins::new(self.context.id.as_str(), &self.config.keep_headers);
         let (in_flight, patience) = (self.config.in_flight_max.0, self.config.patience.0);
-        let room = Room::new(in_flight, &self.context.memory, patience);
+        let room = Admission::new(in_flight, &self.context.memory, patience);
         let limits = self.config.limits();
-        let drag = Drag::new(Arc::clone(&self.context.brake), waits.answer_within, stop.clone());
-        let duties = &self.context.vitals.duties;
-        let tally = duties.count(self.context.id.as_str(), WAITS, Part::Intake);
-        let desk = Desk::new(acceptor.clone(), metrics, origins, room, limits, tally, drag);
-        let desk = Arc::new(desk);
-        let doors = TaskTracker::new();
-        for door in self.doors {
-            door.announce(&self.context.id);
-            let connections = door.connections(&self.context.id, &self.context.metrics);
-            doors.spawn(door.run(Arc::clone(&desk), connections, stop.clone()));
+        let response_delay =
+            ResponseDelay::new(Arc::clone(&self.context.brake), waits.answer_within, stop.clone());
+        let work_probes = &self.context.gauges.work_probes;
+        let tally = work_probes.count(self.context.id.as_str(), WAITS, WorkKind::Intake);
+        let handler = IngestHandler::new(
+            acceptor.clone(),
+            metrics,
+            origins,
+            room,
+            limits,
+            tally,
+            response_delay,
+        );
+        let handler = Arc::new(handler);
+        let listeners = TaskTracker::new();
+        for listener in self.listeners {
+            listener.announce(&self.context.id);
+            let connections = listener.connections(&self.context.id, &self.context.metrics);
+            listeners.spawn(listener.run(Arc::clone(&handler), connections, stop.clone()));
         }
-        doors.close();
-        doors.wait().await;
+        listeners.close();
+        listeners.wait().await;
         acceptor.drain().await;
         Ok(())
     }

@@ -19,8 +19,8 @@ use crate::config::running::RunError;
 use crate::config::running::Stop;
 use crate::metrics::VaultMetrics;
 use crate::somatic::Counted;
-use crate::somatic::OnDuty;
-use crate::somatic::Part;
+use crate::somatic::WorkKind;
+use crate::somatic::WorkProbe;
 use crate::somatic::Zone;
 use crate::somatic::ZoneWatch;
 
@@ -42,7 +42,7 @@ pub(super) struct LaneRun {
     saver: Saver,
     /// It ends when this is passed.
     until: Option<u64>,
-    _on_duty: OnDuty,
+    _on_duty: WorkProbe,
 }
 
 impl LaneRun {
@@ -60,7 +60,7 @@ impl LaneRun {
             sender,
             window,
             pace: Pace::new(config, Arc::clone(&context.governor)),
-            reads: context.vitals.duties.count(context.id.as_str(), READS, Part::Inside),
+            reads: context.gauges.work_probes.count(context.id.as_str(), READS, WorkKind::Inside),
             zone: context.zone.clone(),
             saver: Saver::new(),
             until: None,
@@ -82,7 +82,7 @@ impl LaneRun {
             if self.until.is_some_and(|until| until <= self.reader.handle().low()) {
                 break;
             }
-            self.sender.burials.tell();
+            self.sender.dead_letter_log.tell();
             self.saver.keep_up(&self.reader).await?;
             let zone = *self.zone.borrow();
             tokio::select! {

@@ -6,14 +6,14 @@
 //!                                                  | rejected for good: dead-letter store
 //! ```
 //!
-//! That once for each sink, so that none waits for another (`crew.rs`, `lane.rs`).
+//! That once for each sink, so that none waits for another (`group.rs`, `lane.rs`).
 //!
 //! At least once: the cursor moves when a request is delivered, so a crash repeats at most the
 //! window and what was delivered since the cursor was saved.
 
-mod burials;
-mod bury;
-mod crew;
+mod cursor_group;
+mod dead_letter;
+mod dead_letter_log;
 mod lane;
 mod pace;
 mod rate;
@@ -50,13 +50,13 @@ use crate::config::running::RunError;
 use crate::config::running::Source;
 use crate::config::running::Stop;
 use crate::config::running::VaultHandle;
-use crate::event::Lanes;
+use crate::event::SinkSet;
 use crate::flow::Output;
 use crate::metrics::VaultMetrics;
 
-use burials::Burials;
-use crew::Crew;
-use crew::Member;
+use cursor_group::CursorGroup;
+use cursor_group::CursorReader;
+use dead_letter_log::DeadLetterLog;
 use lane::LaneRun;
 use rate::Rate;
 use sender::Sender;
@@ -177,19 +177,19 @@ impl Source for VaultReplay {
             let sinks = self.sinks();
             let halt = stop.child_token();
             let stale = self.stale(&sinks);
-            let (crew, mut lanes) = self.start(&sinks, &stale, &output, &halt).await?;
+            let (group, mut sink_set) = self.start(&sinks, &stale, &output, &halt).await?;
             let mut look = tokio::time::interval(LOOK_EVERY);
             let began = Instant::now();
             let is_over = || {
                 let others = self.sinks();
                 others != sinks
                     || self.stale(&others).iter().any(|it| !stale.contains(it))
-                    || crew.wants_again() && AGAIN_AFTER <= began.elapsed()
+                    || group.wants_again() && AGAIN_AFTER <= began.elapsed()
             };
             let ended = loop {
                 tokio::select! {
                     () = stop.cancelled() => break Ok(()),
-                    Some(ended) = lanes.join_next() => {
+                    Some(ended) = sink_set.join_next() => {
                         let ended = ended.unwrap_or_else(|panic| Err(panicked(panic)));
                         // A stale cursor that is removed needs nobody any more.
                         if ended.is_err() {
@@ -201,7 +201,7 @@ impl Source for VaultReplay {
                 }
             };
             halt.cancel();
-            while lanes.join_next().await.is_some() {}
+            while sink_set.join_next().await.is_some() {}
             let cursors = Arc::clone(&self.vault.cursors);
             blocking(move || cursors.rest()).await?;
             ended?;
@@ -212,12 +212,12 @@ impl Source for VaultReplay {
 
 impl VaultReplay {
     /// The sinks that it delivers to, one for each lane.
-    fn sinks(&self) -> Vec<(String, Lanes)> {
-        self.context.outlook.sinks(self.context.id.as_str())
+    fn sinks(&self) -> Vec<(String, SinkSet)> {
+        self.context.topology.sinks(self.context.id.as_str())
     }
 
     /// The cursors of sinks that are gone, which it looks after.
-    fn stale(&self, sinks: &[(String, Lanes)]) -> Vec<StaleCursor> {
+    fn stale(&self, sinks: &[(String, SinkSet)]) -> Vec<StaleCursor> {
         let mut stale = self.vault.cursors.stale(&self.context.id);
         let name = |sink: &str| CursorOwner::name_for(&self.context.id, sink);
         stale.retain(|it| !sinks.iter().any(|(sink, _)| it.name == name(sink)));
@@ -227,27 +227,27 @@ impl VaultReplay {
     /// Starts reading for each sink, and looking after the cursors of those that are gone.
     async fn start(
         &self,
-        sinks: &[(String, Lanes)],
+        sinks: &[(String, SinkSet)],
         stale: &[StaleCursor],
         output: &Output,
         halt: &Stop,
-    ) -> Result<(Arc<Crew>, JoinSet<Result<(), RunError>>), RunError> {
+    ) -> Result<(Arc<CursorGroup>, JoinSet<Result<(), RunError>>), RunError> {
         let (vault, replay) = (self.vault.clone(), self.context.id.clone());
         let (order, ledgers) = (self.config.order.into(), self.context.ledgers);
         let wanted = sinks.to_vec();
-        let (crew, members) =
-            blocking(move || Crew::open(&vault, &replay, &wanted, order, ledgers)).await?;
-        let mut lanes = JoinSet::new();
+        let (group, members) =
+            blocking(move || CursorGroup::open(&vault, &replay, &wanted, order, ledgers)).await?;
+        let mut sink_set = JoinSet::new();
         for member in members {
-            lanes.spawn(self.lane(member, None, &crew, output, halt).run(halt.clone()));
+            sink_set.spawn(self.lane(member, None, &group, output, halt).run(halt.clone()));
         }
         for stale in stale {
             if matches!(stale.heir, Heir::Sink { .. }) {
                 let Some(heir) = self.heir(stale, sinks).await? else { continue };
-                let lane = self.lane(heir, Some(stale.clone()), &crew, output, halt);
+                let lane = self.lane(heir, Some(stale.clone()), &group, output, halt);
                 let (cursors, name) = (Arc::clone(&self.vault.cursors), stale.name.clone());
                 let halt = halt.clone();
-                lanes.spawn(async move {
+                sink_set.spawn(async move {
                     lane.run(halt.clone()).await?;
                     if halt.is_cancelled() {
                         return Ok(());
@@ -264,17 +264,17 @@ impl VaultReplay {
                 ledgers: self.context.ledgers,
                 metrics: self.metrics.clone(),
             };
-            lanes.spawn(keeper.run(stale.clone(), halt.clone()));
+            sink_set.spawn(keeper.run(stale.clone(), halt.clone()));
         }
-        Ok((crew, lanes))
+        Ok((group, sink_set))
     }
 
     /// What reads the stale cursor for a sink that had the name before; `None` if that is not there yet.
     async fn heir(
         &self,
         stale: &StaleCursor,
-        sinks: &[(String, Lanes)],
-    ) -> Result<Option<Member>, RunError> {
+        sinks: &[(String, SinkSet)],
+    ) -> Result<Option<CursorReader>, RunError> {
         let Heir::Sink { sink: heir, .. } = &stale.heir else { return Ok(None) };
         let Some((sink, lane)) = sinks.iter().find(|(sink, _)| sink == heir) else {
             return Ok(None);
@@ -283,30 +283,30 @@ impl VaultReplay {
         let order = self.config.order.into();
         let reader = blocking(move || Reader::open_in(&log, &name, order)).await?;
         let row = self.context.ledgers.sink(sink);
-        Ok(Some(Member { lane: *lane, name: sink.clone(), sink: row, reader }))
+        Ok(Some(CursorReader { lane: *lane, name: sink.clone(), sink: row, reader }))
     }
 
     /// The reading for one sink, on its cursor or on one of a name that it had before.
     fn lane(
         &self,
-        member: Member,
+        member: CursorReader,
         former: Option<StaleCursor>,
-        crew: &Arc<Crew>,
+        group: &Arc<CursorGroup>,
         output: &Output,
         halt: &Stop,
     ) -> LaneRun {
-        let Member { lane, name, sink, reader } = member;
+        let CursorReader { lane, name, sink, reader } = member;
         let until = former.as_ref().map(|former| former.until);
-        let burials = Burials::of(&name);
+        let dead_letter_log = DeadLetterLog::of(&name);
         let sender = Arc::new(Sender {
             replay: self.context.id.clone(),
             output: output.clone(),
             lane,
             name,
             sink,
-            outlook: Arc::clone(&self.context.outlook),
-            lanes: Arc::clone(&self.context.lanes),
-            crew: Arc::clone(crew),
+            topology: Arc::clone(&self.context.topology),
+            sink_set: Arc::clone(&self.context.sink_set),
+            group: Arc::clone(group),
             cursor: reader.handle(),
             vault: self.vault.clone(),
             ledgers: self.context.ledgers,
@@ -314,8 +314,8 @@ impl VaultReplay {
             zone: self.context.zone.clone(),
             stop: halt.clone(),
             former,
-            waiting: Arc::new(Semaphore::new(bury::WAITING_MAX)),
-            burials,
+            waiting: Arc::new(Semaphore::new(dead_letter::WAITING_MAX)),
+            dead_letter_log,
         });
         let run = LaneRun::new(&self.config, &self.context, &self.metrics, reader, sender);
         match until {

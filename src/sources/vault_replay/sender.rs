@@ -1,4 +1,4 @@
-//! Sees single requests through: attempt, outcome, again, or the dead-letter store (`bury.rs`).
+//! Sees single requests through: attempt, outcome, again, or the dead-letter store (`dead_letter.rs`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,8 +7,8 @@ use gophership_vault::CursorHandle;
 use gophership_vault::StoredRecord;
 use tokio::sync::Semaphore;
 
-use super::burials::Burials;
-use super::crew::Crew;
+use super::cursor_group::CursorGroup;
+use super::dead_letter_log::DeadLetterLog;
 use super::seen::Seen;
 use super::window::Permits;
 use crate::config::ComponentId;
@@ -16,16 +16,16 @@ use crate::config::StaleCursor;
 use crate::config::running::Stop;
 use crate::config::running::VaultHandle;
 use crate::event::Batch;
-use crate::event::LaneTable;
-use crate::event::Lanes;
 use crate::event::Ledger;
 use crate::event::Ledgers;
 use crate::event::Outcome;
 use crate::event::Request;
 use crate::event::SinkId;
+use crate::event::SinkSet;
+use crate::event::SinkTable;
 use crate::event::ack;
-use crate::flow::Outlook;
 use crate::flow::Output;
+use crate::flow::TopologyView;
 use crate::metrics::VaultMetrics;
 use crate::somatic::Zone;
 use crate::somatic::ZoneWatch;
@@ -47,14 +47,14 @@ pub(super) struct Sender {
     pub(super) replay: ComponentId,
     pub(super) output: Output,
     /// That of the sink which it sends to.
-    pub(super) lane: Lanes,
+    pub(super) lane: SinkSet,
     /// The sink's id.
     pub(super) name: String,
     /// Its row in the books.
     pub(super) sink: SinkId,
-    pub(super) outlook: Arc<dyn Outlook>,
-    pub(super) lanes: Arc<LaneTable>,
-    pub(super) crew: Arc<Crew>,
+    pub(super) topology: Arc<dyn TopologyView>,
+    pub(super) sink_set: Arc<SinkTable>,
+    pub(super) group: Arc<CursorGroup>,
     pub(super) cursor: CursorHandle,
     pub(super) vault: VaultHandle,
     pub(super) ledgers: &'static Ledgers,
@@ -66,7 +66,7 @@ pub(super) struct Sender {
     /// Places for requests that wait for the dead-letter store.
     pub(super) waiting: Arc<Semaphore>,
     /// What the log says of those that ended there.
-    pub(super) burials: Burials,
+    pub(super) dead_letter_log: DeadLetterLog,
 }
 
 /// A stored request with its meaning.
@@ -104,7 +104,7 @@ impl Sender {
                     self.ack(&replayed);
                     break;
                 }
-                Some(Outcome::Rejected) => return self.bury(replayed, permits).await,
+                Some(Outcome::Rejected) => return self.dead_letter(replayed, permits).await,
                 // It is still in the vault.
                 Some(Outcome::Vaulted | Outcome::Failed) => {}
                 None => break,
@@ -120,13 +120,13 @@ impl Sender {
 
     pub(super) fn ack(&self, replayed: &Replayed) {
         let Request { signal, records, .. } = replayed.request;
-        self.crew.ack(&self.cursor, replayed.seq, replayed.ledger, (signal, records));
+        self.group.ack(&self.cursor, replayed.seq, replayed.ledger, (signal, records));
     }
 
     /// Waits until the edges on the way have drained enough that live traffic keeps most of them.
     pub(super) async fn calm(&self) {
         let replay = self.replay.as_str();
-        while CALM_PERMILLE <= self.outlook.occupancy_permille(replay, self.lane) {
+        while CALM_PERMILLE <= self.topology.occupancy_permille(replay, self.lane) {
             tokio::time::sleep(CALM_CHECK).await;
         }
     }
@@ -147,12 +147,12 @@ impl Sender {
             // What all need comes to the sink on its own cursor.
             return former.is_named(owed);
         }
-        let has_lane = |sink: &String| self.lanes.find(sink) == Some(self.lane);
+        let has_lane = |sink: &String| self.sink_set.find(sink) == Some(self.lane);
         // By its name too: a sink that has left, and reads on until that is noticed, is in no graph.
         owed.is_empty()
             || owed.contains(&self.name)
             || owed.iter().any(has_lane)
-            || self.outlook.lanes_of(owed).meets(self.lane)
+            || self.topology.sink_set_of(owed).meets(self.lane)
     }
 
     /// Makes sense of a stored request, if the sink needs it.
@@ -160,7 +160,7 @@ impl Sender {
         let seen = Seen::new(&record, self.ledgers, &self.vault.inherited);
         let Seen { signal, records, ledger, provenance, owed, is_readable } = seen;
         if !self.is_needed(&owed) {
-            self.crew.ack(&self.cursor, record.seq, ledger, (signal, records));
+            self.group.ack(&self.cursor, record.seq, ledger, (signal, records));
             return None;
         }
         let received_unix_ns = record.received_unix_ns;

@@ -11,11 +11,11 @@ use crate::config::running::Context;
 use crate::config::running::Stop;
 use crate::metrics::VaultMetrics;
 use crate::pool::Budget;
-use crate::pool::Helping;
+use crate::pool::FairPermit;
 use crate::pool::Portion;
-use crate::somatic::OnDuty;
-use crate::somatic::Part;
 use crate::somatic::Work;
+use crate::somatic::WorkKind;
+use crate::somatic::WorkProbe;
 use crate::somatic::Zone;
 
 /// The unit of the window in bytes.
@@ -35,7 +35,7 @@ pub(super) struct Window {
     pub(super) tasks: JoinSet<()>,
 }
 
-pub(super) type Permits = (OwnedSemaphorePermit, OwnedSemaphorePermit, Helping);
+pub(super) type Permits = (OwnedSemaphorePermit, OwnedSemaphorePermit, FairPermit);
 
 impl Window {
     pub(super) fn new(config: &VaultReplayConfig, share: &Arc<Budget>) -> Self {
@@ -51,15 +51,20 @@ impl Window {
     }
 
     /// Shows the watchdog what is on its way; in Red nothing is meant to move.
-    pub(super) fn watch(&self, context: &Context, metrics: &VaultMetrics) -> OnDuty {
+    pub(super) fn watch(&self, context: &Context, metrics: &VaultMetrics) -> WorkProbe {
         let (requests, all) = (Arc::clone(&self.requests), self.requests.available_permits());
         let (zone, metrics) = (context.zone.clone(), metrics.clone());
-        context.vitals.duties.register(context.id.as_str(), WAITS, Part::Inside, move || {
-            let is_paused = *zone.borrow() == Zone::Red;
-            let under_way = if is_paused { 0 } else { all - requests.available_permits() };
-            let done = metrics.replayed.get() + metrics.dead_lettered.get();
-            Work { waiting: under_way as u64, done, refused: 0 }
-        })
+        context.gauges.work_probes.register(
+            context.id.as_str(),
+            WAITS,
+            WorkKind::Inside,
+            move || {
+                let is_paused = *zone.borrow() == Zone::Red;
+                let under_way = if is_paused { 0 } else { all - requests.available_permits() };
+                let done = metrics.replayed.get() + metrics.dead_lettered.get();
+                Work { waiting: under_way as u64, done, refused: 0 }
+            },
+        )
     }
 
     /// Waits for room for one request; `None` when stopped meanwhile.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 use std::time::Instant;
 
-use gophership_otlp::RequestLimits;
+use gophership_otlp::MergeLimits;
 
 use crate::event::Batch;
 
@@ -13,7 +13,7 @@ use crate::event::Batch;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HeldLimits {
     /// Of one joined request.
-    pub(super) request: RequestLimits,
+    pub(super) request: MergeLimits,
     /// How long the first one waits.
     pub(super) wait: Duration,
     /// Keys at the same time.
@@ -24,7 +24,7 @@ pub(super) struct HeldLimits {
 
 /// Why requests do not wait any longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cause {
+pub(super) enum FlushCause {
     /// They are as large as they may be together.
     Size,
     /// The first of them has waited long enough.
@@ -35,7 +35,7 @@ pub(super) enum Cause {
     End,
 }
 
-impl Cause {
+impl FlushCause {
     pub(super) const ALL: [Self; 4] = [Self::Size, Self::Timeout, Self::Room, Self::End];
 
     /// The name in metrics.
@@ -53,7 +53,7 @@ impl Cause {
 #[derive(Debug)]
 pub(super) struct Joint {
     pub(super) batches: Vec<Batch>,
-    pub(super) cause: Cause,
+    pub(super) cause: FlushCause,
 }
 
 /// Requests of one key that wait for more.
@@ -67,7 +67,7 @@ struct Open {
 }
 
 /// All that waits.
-pub(super) struct Held {
+pub(super) struct HeldRequests {
     limits: HeldLimits,
     /// In the order in which they were opened, which is that in which they are due.
     open: BTreeMap<u64, Open>,
@@ -77,7 +77,7 @@ pub(super) struct Held {
     bytes: u64,
 }
 
-impl Held {
+impl HeldRequests {
     pub(super) fn new(limits: HeldLimits) -> Self {
         Self { limits, open: BTreeMap::new(), number_by_key: HashMap::new(), next: 0, bytes: 0 }
     }
@@ -100,9 +100,9 @@ impl Held {
         if let Some(open) = self.number_by_key.get(&key).and_then(|number| self.open.get(number))
             && !limits.request.allow(open.bytes + bytes, open.records + records)
         {
-            self.close(key, Cause::Size, out);
+            self.close(key, FlushCause::Size, out);
         }
-        while self.bytes + bytes > limits.bytes && self.close_first(Cause::Room, out) {}
+        while self.bytes + bytes > limits.bytes && self.close_first(FlushCause::Room, out) {}
         let number = match self.number_by_key.get(&key) {
             Some(number) => *number,
             None => self.begin(key, now, out),
@@ -113,12 +113,12 @@ impl Held {
         open.batches.push(batch);
         self.bytes += bytes;
         if open.bytes >= limits.request.bytes || open.records >= limits.request.records {
-            self.close(key, Cause::Size, out);
+            self.close(key, FlushCause::Size, out);
         }
     }
 
     fn begin(&mut self, key: u64, now: Instant, out: &mut impl FnMut(Joint)) -> u64 {
-        while self.open.len() >= self.limits.keys && self.close_first(Cause::Room, out) {}
+        while self.open.len() >= self.limits.keys && self.close_first(FlushCause::Room, out) {}
         let number = self.next;
         self.next += 1;
         self.number_by_key.insert(key, number);
@@ -128,7 +128,7 @@ impl Held {
     }
 
     /// Hands out what belongs to a key, if anything does.
-    pub(super) fn close(&mut self, key: u64, cause: Cause, out: &mut impl FnMut(Joint)) {
+    pub(super) fn close(&mut self, key: u64, cause: FlushCause, out: &mut impl FnMut(Joint)) {
         let Some(number) = self.number_by_key.remove(&key) else { return };
         let Some(open) = self.open.remove(&number) else { return };
         self.bytes -= open.bytes;
@@ -138,17 +138,17 @@ impl Held {
     /// Hands out what has waited for long enough.
     pub(super) fn close_due(&mut self, now: Instant, out: &mut impl FnMut(Joint)) {
         while self.due().is_some_and(|due| due <= now) {
-            self.close_first(Cause::Timeout, out);
+            self.close_first(FlushCause::Timeout, out);
         }
     }
 
     /// Hands out everything.
     pub(super) fn close_all(&mut self, out: &mut impl FnMut(Joint)) {
-        while self.close_first(Cause::End, out) {}
+        while self.close_first(FlushCause::End, out) {}
     }
 
     /// Hands out what waits longest; returns whether there was anything.
-    fn close_first(&mut self, cause: Cause, out: &mut impl FnMut(Joint)) -> bool {
+    fn close_first(&mut self, cause: FlushCause, out: &mut impl FnMut(Joint)) -> bool {
         let Some(key) = self.open.values().next().map(|open| open.key) else { return false };
         self.close(key, cause, out);
         true
@@ -169,9 +169,9 @@ mod tests {
 
     const WAIT: Duration = Duration::from_millis(200);
 
-    fn held(keys: usize, bytes: u64) -> Held {
-        let request = RequestLimits { bytes: 100, records: 10 };
-        Held::new(HeldLimits { request, wait: WAIT, keys, bytes })
+    fn held(keys: usize, bytes: u64) -> HeldRequests {
+        let request = MergeLimits { bytes: 100, records: 10 };
+        HeldRequests::new(HeldLimits { request, wait: WAIT, keys, bytes })
     }
 
     fn batch(ledger: &'static Ledger, bytes: usize, records: u64) -> Batch {
@@ -183,7 +183,7 @@ mod tests {
     }
 
     /// The causes and sizes in records of what is handed out.
-    fn put(held: &mut Held, key: u64, bytes: usize, records: u64, now: Instant) -> String {
+    fn put(held: &mut HeldRequests, key: u64, bytes: usize, records: u64, now: Instant) -> String {
         let batch = batch(Ledger::leak(), bytes, records);
         shown(|out| held.put(key, batch, now, &mut |joint| out(joint)))
     }

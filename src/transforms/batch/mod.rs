@@ -16,8 +16,8 @@ use std::time::Instant;
 
 use gophership_otlp::AnyValueView;
 use gophership_otlp::Grouped;
+use gophership_otlp::MergeLimits;
 use gophership_otlp::Parts;
-use gophership_otlp::RequestLimits;
 use gophership_otlp::ResourceView;
 use gophership_otlp::WireError;
 use prometheus::IntCounter;
@@ -39,9 +39,9 @@ use crate::event::Division;
 use crate::event::Origin;
 use crate::event::Unreadable;
 
-use held::Cause;
-use held::Held;
+use held::FlushCause;
 use held::HeldLimits;
+use held::HeldRequests;
 use held::Joint;
 
 const KEYS_MAX_MOST: u32 = 100_000;
@@ -129,7 +129,7 @@ impl TransformConfig for BatchConfig {
     fn build(&self, context: &Context) -> Result<Box<dyn Transform>, BuildError> {
         let id = context.id.as_str();
         let request =
-            RequestLimits { bytes: self.bytes_max.bytes(), records: self.records_max.get() };
+            MergeLimits { bytes: self.bytes_max.bytes(), records: self.records_max.get() };
         let keys = usize::try_from(self.keys_max.get()).unwrap_or(usize::MAX);
         let (wait, bytes) = (self.timeout.get(), self.held_max.bytes());
         Ok(Box::new(Batcher {
@@ -137,10 +137,10 @@ impl TransformConfig for BatchConfig {
             keys: Keys { by: self.by.clone(), hasher: RandomState::new() },
             limits: request,
             groups_max: keys,
-            held: Held::new(HeldLimits { request, wait, keys, bytes }),
+            held: HeldRequests::new(HeldLimits { request, wait, keys, bytes }),
             queue: VecDeque::new(),
             joined: context.metrics.joined_requests(id),
-            sent: Cause::ALL.map(|cause| context.metrics.joined(id, cause.name())),
+            sent: FlushCause::ALL.map(|cause| context.metrics.joined(id, cause.name())),
             divided: context.metrics.divided_requests(id),
         }))
     }
@@ -156,7 +156,7 @@ struct Keys {
 impl Keys {
     fn key(&self, batch: &Batch, resource: Option<&ResourceView<'_>>) -> u64 {
         let mut hasher = self.hasher.build_hasher();
-        (batch.signal(), batch.provenance(), batch.lanes()).hash(&mut hasher);
+        (batch.signal(), batch.provenance(), batch.sink_set()).hash(&mut hasher);
         for name in self.by.iter().filter(|_| resource.is_some()) {
             let value = resource.and_then(|resource| resource.attribute(name));
             value.and_then(AnyValueView::to_text).hash(&mut hasher);
@@ -178,13 +178,13 @@ enum Work {
 struct Batcher {
     id: ComponentId,
     keys: Keys,
-    limits: RequestLimits,
+    limits: MergeLimits,
     groups_max: usize,
-    held: Held,
+    held: HeldRequests,
     queue: VecDeque<Work>,
     joined: IntCounter,
     /// By cause.
-    sent: [IntCounter; Cause::ALL.len()],
+    sent: [IntCounter; FlushCause::ALL.len()],
     divided: IntCounter,
 }
 
@@ -225,7 +225,7 @@ impl Batcher {
             return held.put(key, batch, now, &mut out);
         }
         // What came before it goes on before it.
-        held.close(key, Cause::Size, &mut out);
+        held.close(key, FlushCause::Size, &mut out);
         let work = self.bounded(batch);
         self.queue.push_back(work);
     }

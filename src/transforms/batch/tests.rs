@@ -9,13 +9,13 @@ use prost::Message;
 
 use super::*;
 use crate::event::Bucket;
-use crate::event::LaneTable;
-use crate::event::Lanes;
 use crate::event::Ledger;
 use crate::event::Outcome;
 use crate::event::Provenance;
 use crate::event::Request;
 use crate::event::Signal;
+use crate::event::SinkSet;
+use crate::event::SinkTable;
 use crate::event::ack;
 use crate::event::ack::AckWaiter;
 use crate::metrics::Metrics;
@@ -29,7 +29,7 @@ struct Scene {
 impl Scene {
     fn new(by: &[&str], records_max: u64) -> Self {
         let metrics = Metrics::new();
-        let limits = RequestLimits { bytes: 10_000, records: records_max };
+        let limits = MergeLimits { bytes: 10_000, records: records_max };
         let held =
             HeldLimits { request: limits, wait: Duration::from_hours(1), keys: 8, bytes: 100_000 };
         let by = by.iter().map(|name| (*name).to_owned()).collect();
@@ -38,10 +38,10 @@ impl Scene {
             keys: Keys { by, hasher: RandomState::new() },
             limits,
             groups_max: 8,
-            held: Held::new(held),
+            held: HeldRequests::new(held),
             queue: VecDeque::new(),
             joined: metrics.joined_requests("batch"),
-            sent: Cause::ALL.map(|cause| metrics.joined("batch", cause.name())),
+            sent: FlushCause::ALL.map(|cause| metrics.joined("batch", cause.name())),
             divided: metrics.divided_requests("batch"),
         };
         Self { ledger: Ledger::leak(), batcher, start: Instant::now() }
@@ -57,7 +57,7 @@ impl Scene {
         let (ticket, waiter) = ack::channel();
         let batch = match origin {
             Origin::Source => Batch::received(&request, Some(ticket), self.ledger),
-            Origin::Vault => Batch::replayed(&request, Lanes::ALL, ticket, self.ledger),
+            Origin::Vault => Batch::replayed(&request, SinkSet::ALL, ticket, self.ledger),
         };
         (batch, waiter)
     }
@@ -176,8 +176,8 @@ fn when_one_part_has_failed_the_rest_is_not_sent() {
 
 #[test]
 fn a_copy_that_failed_for_another_sink_does_not_end_the_parts_for_this_one() {
-    let (mut scene, lanes) = (Scene::new(&[], 4), LaneTable::default());
-    let (there, here) = (lanes.lane("there"), lanes.lane("here"));
+    let (mut scene, sink_set) = (Scene::new(&[], 4), SinkTable::default());
+    let (there, here) = (sink_set.lane("there"), sink_set.lane("here"));
     let (mut batch, waiter) = scene.batch(&[("a", 14)], Origin::Source);
     batch.fork(there).failed();
     batch.narrow(here);

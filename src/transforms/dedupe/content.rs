@@ -8,7 +8,7 @@ use gophership_otlp::RecordView;
 /// A part of a log record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Part {
+pub(super) enum RecordPart {
     /// What it says.
     Body,
     /// Severity number and text.
@@ -24,17 +24,17 @@ pub(super) enum Part {
 }
 
 /// A hash of what counts.
-pub(super) type Content = [u8; 16];
+pub(super) type ContentHash = [u8; 16];
 
 /// Compares log records by some of their parts.
 #[derive(Debug)]
 pub(super) struct Comparison {
-    pub(super) parts: Vec<Part>,
+    pub(super) parts: Vec<RecordPart>,
     /// Names of attributes that do not count.
     pub(super) ignored: Vec<String>,
 }
 
-impl Part {
+impl RecordPart {
     /// The fields of a log record.
     const fn fields(self) -> &'static [u32] {
         match self {
@@ -51,23 +51,23 @@ impl Part {
 impl Comparison {
     /// The hash of what counts of a record. The hashes of fields are added, so that their order
     /// does not matter.
-    pub(super) fn content(&self, record: &RecordView<'_>) -> Content {
+    pub(super) fn content(&self, record: &RecordView<'_>) -> ContentHash {
         let mut sum: u128 = 0;
         for (number, value) in record.fields() {
             let Some(part) = self.part_of(number) else { continue };
-            if part == Part::Attributes && self.is_ignored(value) {
+            if part == RecordPart::Attributes && self.is_ignored(value) {
                 continue;
             }
             sum = sum.wrapping_add(hash(number, value));
         }
-        if self.parts.contains(&Part::Origin) {
+        if self.parts.contains(&RecordPart::Origin) {
             // The pieces are not told apart by number, but a resource is no scope by accident.
             sum = record.origin().fold(sum, |sum, piece| sum.wrapping_add(hash(0, piece)));
         }
         sum.to_le_bytes()
     }
 
-    fn part_of(&self, number: u32) -> Option<Part> {
+    fn part_of(&self, number: u32) -> Option<RecordPart> {
         self.parts.iter().copied().find(|part| part.fields().contains(&number))
     }
 
@@ -81,7 +81,7 @@ impl Comparison {
 }
 
 /// The hash of a whole record with its times: two of the same are the same record sent twice.
-pub(super) fn identity(record: &RecordView<'_>) -> Content {
+pub(super) fn identity(record: &RecordView<'_>) -> ContentHash {
     hash(0, record.wire()).to_le_bytes()
 }
 

@@ -28,8 +28,8 @@ use crate::event::settle;
 use crate::recent::Recent;
 
 use content::Comparison;
-use content::Content;
-use content::Part;
+use content::ContentHash;
+use content::RecordPart;
 use content::identity;
 
 const KEEP_LEAST: u32 = 2;
@@ -50,7 +50,7 @@ struct DedupeConfig {
     /// delivery may have failed. Spans and data points pass always.
     window: HumanDuration,
     /// What must be the same; times never count.
-    compare: Vec<Part>,
+    compare: Vec<RecordPart>,
     /// Attributes of records that do not count, such as a request's number.
     ignore_attributes: Vec<String>,
     /// Different records that are remembered at the same time, about 150 bytes each, whatever their
@@ -60,7 +60,7 @@ struct DedupeConfig {
 
 impl Default for DedupeConfig {
     fn default() -> Self {
-        use Part::{Attributes, Body, EventName, Origin, Severity};
+        use RecordPart::{Attributes, Body, EventName, Origin, Severity};
         Self {
             window: HumanDuration::seconds(60),
             compare: vec![Body, Severity, Attributes, EventName, Origin],
@@ -90,7 +90,7 @@ impl TransformConfig for DedupeConfig {
         if self.compare.is_empty() {
             add("compare", "names nothing: all records would be the same");
         }
-        if !self.ignore_attributes.is_empty() && !self.compare.contains(&Part::Attributes) {
+        if !self.ignore_attributes.is_empty() && !self.compare.contains(&RecordPart::Attributes) {
             add("ignore_attributes", "is of no use: `compare` does not name `attributes`");
         }
         if self.ignore_attributes.iter().any(|name| name.len() > 127) {
@@ -131,7 +131,7 @@ struct Dedupe {
 /// The first of its kind.
 #[derive(Clone, Copy)]
 struct First {
-    identity: Content,
+    identity: ContentHash,
     received_unix_ns: u64,
     /// The number of the batch it was in last.
     batch: u64,
@@ -141,7 +141,7 @@ struct First {
 struct Memory {
     comparison: Comparison,
     window_ns: u64,
-    seen: Recent<Content, First>,
+    seen: Recent<ContentHash, First>,
     /// Batches so far.
     batches: u64,
 }

@@ -94,7 +94,7 @@ fn severity_attributes_and_event_name_count_and_the_order_of_attributes_does_not
 #[test]
 fn only_what_is_compared_counts() {
     let config = DedupeConfig {
-        compare: vec![Part::Body, Part::Attributes],
+        compare: vec![RecordPart::Body, RecordPart::Attributes],
         ignore_attributes: vec!["request.id".to_owned()],
         ..DedupeConfig::default()
     };
@@ -122,7 +122,7 @@ fn options_that_make_no_sense_are_refused() {
     let compare = Vec::new();
     assert!(problems(DedupeConfig { compare, ..base.clone() })[0].starts_with("compare: "));
     let ignored = DedupeConfig {
-        compare: vec![Part::Body],
+        compare: vec![RecordPart::Body],
         ignore_attributes: vec!["a".to_owned()],
         ..base.clone()
     };

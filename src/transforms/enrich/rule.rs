@@ -26,9 +26,9 @@ pub(super) struct Rule(Action);
 #[serde(rename_all = "snake_case")]
 pub(super) enum Action {
     /// Sets it, whatever it was.
-    Set(Scalar),
+    Set(ScalarValue),
     /// Sets it where there is none.
-    SetIfAbsent(Scalar),
+    SetIfAbsent(ScalarValue),
     /// Gives it another name.
     Rename(String),
     /// Deletes it; the value must be `true`.
@@ -51,13 +51,13 @@ pub(super) struct Lookup {
     pub(super) if_absent: bool,
     /// The value where the table has none; without it the attribute is left alone then.
     #[serde(default)]
-    pub(super) default: Option<Scalar>,
+    pub(super) default: Option<ScalarValue>,
 }
 
 /// The value of an attribute.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(untagged)]
-pub(super) enum Scalar {
+pub(super) enum ScalarValue {
     /// True or false.
     Bool(bool),
     /// A whole number.
@@ -68,13 +68,13 @@ pub(super) enum Scalar {
     String(String),
 }
 
-impl From<Scalar> for Value {
-    fn from(scalar: Scalar) -> Self {
+impl From<ScalarValue> for Value {
+    fn from(scalar: ScalarValue) -> Self {
         match scalar {
-            Scalar::Bool(value) => Self::Bool(value),
-            Scalar::Int(value) => Self::Int(value),
-            Scalar::Double(value) => Self::Double(value),
-            Scalar::String(value) => Self::String(value),
+            ScalarValue::Bool(value) => Self::Bool(value),
+            ScalarValue::Int(value) => Self::Int(value),
+            ScalarValue::Double(value) => Self::Double(value),
+            ScalarValue::String(value) => Self::String(value),
         }
     }
 }
@@ -103,36 +103,36 @@ impl Rule {
 struct ScalarVisitor;
 
 impl Visitor<'_> for ScalarVisitor {
-    type Value = Scalar;
+    type Value = ScalarValue;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("a text, a number, true or false")
     }
 
-    fn visit_bool<E: Error>(self, value: bool) -> Result<Scalar, E> {
-        Ok(Scalar::Bool(value))
+    fn visit_bool<E: Error>(self, value: bool) -> Result<ScalarValue, E> {
+        Ok(ScalarValue::Bool(value))
     }
 
-    fn visit_i64<E: Error>(self, value: i64) -> Result<Scalar, E> {
-        Ok(Scalar::Int(value))
+    fn visit_i64<E: Error>(self, value: i64) -> Result<ScalarValue, E> {
+        Ok(ScalarValue::Int(value))
     }
 
-    fn visit_u64<E: Error>(self, value: u64) -> Result<Scalar, E> {
+    fn visit_u64<E: Error>(self, value: u64) -> Result<ScalarValue, E> {
         i64::try_from(value)
-            .map(Scalar::Int)
+            .map(ScalarValue::Int)
             .map_err(|_| E::custom(format!("{value} is too large for an attribute")))
     }
 
-    fn visit_f64<E: Error>(self, value: f64) -> Result<Scalar, E> {
-        Ok(Scalar::Double(value))
+    fn visit_f64<E: Error>(self, value: f64) -> Result<ScalarValue, E> {
+        Ok(ScalarValue::Double(value))
     }
 
-    fn visit_str<E: Error>(self, value: &str) -> Result<Scalar, E> {
-        Ok(Scalar::String(value.to_owned()))
+    fn visit_str<E: Error>(self, value: &str) -> Result<ScalarValue, E> {
+        Ok(ScalarValue::String(value.to_owned()))
     }
 }
 
-impl<'de> Deserialize<'de> for Scalar {
+impl<'de> Deserialize<'de> for ScalarValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(ScalarVisitor)
     }
@@ -172,7 +172,7 @@ impl<'de> Visitor<'de> for RuleVisitor {
     }
 }
 
-fn set(value: Scalar) -> Rule {
+fn set(value: ScalarValue) -> Rule {
     Rule(Action::Set(value))
 }
 
@@ -188,7 +188,7 @@ impl JsonSchema for Rule {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let value = generator.subschema_for::<Scalar>();
+        let value = generator.subschema_for::<ScalarValue>();
         let action = generator.subschema_for::<Action>();
         json_schema!({ "description": "A value, which sets the attribute, or an action.", "anyOf": [value, action] })
     }

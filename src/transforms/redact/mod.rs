@@ -12,7 +12,7 @@ mod url;
 
 use std::path::PathBuf;
 
-use gophership_otlp::Place;
+use gophership_otlp::Position;
 use gophership_otlp::Retained;
 use gophership_otlp::Rewriter;
 use gophership_otlp::WireError;
@@ -129,13 +129,13 @@ inventory::submit! {
 }
 
 impl PlaceName {
-    const fn place(self) -> Place {
+    const fn place(self) -> Position {
         match self {
-            Self::Body => Place::Body,
-            Self::Attributes => Place::Record,
-            Self::Resource => Place::Resource,
-            Self::Scope => Place::Scope,
-            Self::Names => Place::Name,
+            Self::Body => Position::Body,
+            Self::Attributes => Position::Record,
+            Self::Resource => Position::Resource,
+            Self::Scope => Position::Scope,
+            Self::Names => Position::Name,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What is redacted in a request: texts by patterns, values by their keys.
 
 use gophership_otlp::Fate;
-use gophership_otlp::Place;
+use gophership_otlp::Position;
 use gophership_otlp::Rewrite;
 use gophership_otlp::scratch;
 use prometheus::IntCounter;
@@ -17,7 +17,7 @@ pub(super) struct Redactor {
     patterns: Vec<(Pattern, IntCounter)>,
     keys: Vec<String>,
     ignore_keys: Vec<String>,
-    places: Vec<Place>,
+    places: Vec<Position>,
     stand_in: StandIn,
     by_key: IntCounter,
     /// Where each pattern matched in one text, kept for its memory.
@@ -104,7 +104,7 @@ impl StandIn {
 }
 
 impl Rewrite for Redactor {
-    fn enters(&self, place: Place) -> bool {
+    fn enters(&self, place: Position) -> bool {
         self.places.contains(&place)
     }
 

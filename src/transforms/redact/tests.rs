@@ -73,9 +73,9 @@ fn keys_are_redacted_unless_they_are_ignored() {
 #[test]
 fn places_that_are_not_named_are_not_entered() {
     let redactor = redactor(&config("patterns: [card], places: [body, names]"));
-    assert!(redactor.enters(Place::Body) && redactor.enters(Place::Name));
-    assert!(!redactor.enters(Place::Record) && !redactor.enters(Place::Resource));
-    assert!(!redactor.enters(Place::Scope));
+    assert!(redactor.enters(Position::Body) && redactor.enters(Position::Name));
+    assert!(!redactor.enters(Position::Record) && !redactor.enters(Position::Resource));
+    assert!(!redactor.enters(Position::Scope));
 }
 
 #[test]

@@ -22,8 +22,8 @@ use crate::config::running::BuildError;
 use crate::config::running::Context;
 use crate::config::running::Transform;
 use crate::event::Batch;
-use crate::event::Lanes;
 use crate::event::Signal;
+use crate::event::SinkSet;
 
 use share::Outputs;
 use share::Sorter;
@@ -207,7 +207,7 @@ impl Transform for Route {
     fn share_out(
         &mut self,
         batch: Batch,
-        reach: &[Lanes],
+        reach: &[SinkSet],
         parts: &mut Vec<(usize, Batch)>,
         room: usize,
     ) -> Result<(), Batch> {

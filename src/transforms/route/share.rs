@@ -8,8 +8,8 @@ use gophership_otlp::WireError;
 use gophership_otlp::scratch;
 
 use crate::event::Batch;
-use crate::event::Lanes;
 use crate::event::Signal;
+use crate::event::SinkSet;
 
 /// As many as a set of them has bits.
 const OUTPUTS_MAX: usize = 64;
@@ -46,8 +46,8 @@ impl Outputs {
     }
 
     /// Those whose reach is as wanted.
-    fn of(reach: &[Lanes], is_wanted: impl Fn(Lanes) -> bool) -> Self {
-        let wanted = reach.iter().enumerate().filter(|(_, lanes)| is_wanted(**lanes));
+    fn of(reach: &[SinkSet], is_wanted: impl Fn(SinkSet) -> bool) -> Self {
+        let wanted = reach.iter().enumerate().filter(|(_, sink_set)| is_wanted(**sink_set));
         wanted.fold(Self::NONE, |found, (idx, _)| found.with(idx))
     }
 }
@@ -110,12 +110,12 @@ impl Sorter {
     pub(super) fn share(
         &mut self,
         batch: &Batch,
-        reach: &[Lanes],
+        reach: &[SinkSet],
         room: usize,
-    ) -> Result<Shares, WireError> {
-        let lanes = batch.lanes();
-        let read = Outputs::of(reach, |lanes| !lanes.is_empty());
-        let live = Outputs::of(reach, |reach| reach.meets(lanes));
+    ) -> Result<RouteShares, WireError> {
+        let sink_set = batch.sink_set();
+        let read = Outputs::of(reach, |sink_set| !sink_set.is_empty());
+        let live = Outputs::of(reach, |reach| reach.meets(sink_set));
         let (mut counts, mut total, mut unread) = ([0; OUTPUTS_MAX], 0, 0);
         let mut wanted = Outputs::NONE;
         for (outputs, records) in self.runs() {
@@ -129,7 +129,7 @@ impl Sorter {
         }
         let mut parts = Vec::new();
         let mut left = room;
-        for (output, lanes) in reach.iter().enumerate().filter(|(idx, _)| wanted.has(*idx)) {
+        for (output, sink_set) in reach.iter().enumerate().filter(|(idx, _)| wanted.has(*idx)) {
             let (wire, records) = if counts[output] == total {
                 (batch.wire().clone(), batch.records())
             } else {
@@ -138,11 +138,11 @@ impl Sorter {
                 left = left.checked_sub(taken.0.len()).ok_or(no_room)?;
                 taken
             };
-            parts.push(Part { output, wire, records, lanes: *lanes });
+            parts.push(Part { output, wire, records, sink_set: *sink_set });
         }
-        let behind = reach.iter().fold(Lanes::NONE, |all, lanes| all.or(*lanes));
-        let is_for_nobody = live.is_empty() && (!read.is_empty() || lanes != Lanes::ALL);
-        Ok(Shares { parts, unread, behind, is_for_nobody })
+        let behind = reach.iter().fold(SinkSet::NONE, |all, sink_set| all.or(*sink_set));
+        let is_for_nobody = live.is_empty() && (!read.is_empty() || sink_set != SinkSet::ALL);
+        Ok(RouteShares { parts, unread, behind, is_for_nobody })
     }
 
     /// What an output gets of a request: some of its records, with what is around them.
@@ -163,21 +163,21 @@ struct Part {
     output: usize,
     wire: Bytes,
     records: u64,
-    lanes: Lanes,
+    sink_set: SinkSet,
 }
 
 /// What all of them get.
-pub(super) struct Shares {
+pub(super) struct RouteShares {
     parts: Vec<Part>,
     /// Records that no output has that anybody reads.
     pub(super) unread: u64,
     /// All sinks behind all outputs.
-    behind: Lanes,
+    behind: SinkSet,
     /// None of the sinks that it is for is behind any output.
     is_for_nobody: bool,
 }
 
-impl Shares {
+impl RouteShares {
     /// Makes a batch for each output that gets something. What its sinks do not get at all they are
     /// spared: it need not be kept for them either.
     pub(super) fn hand_out(mut self, mut batch: Batch, parts: &mut Vec<(usize, Batch)>) {
@@ -186,20 +186,21 @@ impl Shares {
             return batch.failed();
         }
         batch.leave_out(self.behind);
-        let lanes = batch.lanes();
+        let sink_set = batch.sink_set();
         let Some(last) = self.parts.pop() else {
             // Others get it, as a copy of their own, or nobody.
-            batch.trim(Bytes::new(), 0, self.unread, lanes);
+            batch.trim(Bytes::new(), 0, self.unread, sink_set);
             return batch.filtered();
         };
-        let served = self.parts.iter().fold(last.lanes, |lanes, part| lanes.or(part.lanes));
-        batch.spare(self.behind.and(lanes).without(served));
-        for Part { output, wire, records, lanes } in self.parts {
-            let mut copy = batch.fork(lanes);
-            copy.trim(wire, records, 0, lanes);
+        let served =
+            self.parts.iter().fold(last.sink_set, |sink_set, part| sink_set.or(part.sink_set));
+        batch.spare(self.behind.and(sink_set).without(served));
+        for Part { output, wire, records, sink_set } in self.parts {
+            let mut copy = batch.fork(sink_set);
+            copy.trim(wire, records, 0, sink_set);
             parts.push((output, copy));
         }
-        batch.trim(last.wire, last.records, self.unread, last.lanes);
+        batch.trim(last.wire, last.records, self.unread, last.sink_set);
         parts.push((last.output, batch));
     }
 }

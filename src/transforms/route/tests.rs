@@ -11,11 +11,11 @@ use serde_json::json;
 
 use super::*;
 use crate::event::Bucket;
-use crate::event::LaneTable;
 use crate::event::Ledger;
 use crate::event::Outcome;
 use crate::event::Provenance;
 use crate::event::Request;
+use crate::event::SinkTable;
 use crate::event::ack;
 use crate::event::ack::AckWaiter;
 use crate::metrics::Metrics;
@@ -25,7 +25,7 @@ struct Scene {
     ledger: &'static Ledger,
     route: Route,
     /// Of errors, shop and unmatched.
-    reach: [Lanes; 3],
+    reach: [SinkSet; 3],
     metrics: Arc<Metrics>,
 }
 
@@ -49,7 +49,7 @@ impl Scene {
     fn of(config: &RouteConfig) -> Self {
         assert_eq!(config.problems(), []);
         let metrics = Metrics::new();
-        let lanes = LaneTable::default();
+        let sink_set = SinkTable::default();
         let route = Route {
             id: "route".parse().unwrap(),
             rules: Rules {
@@ -60,7 +60,7 @@ impl Scene {
             routed: config.ports().iter().map(|port| metrics.routed("route", port)).collect(),
             unread: metrics.taken_out("route", "unread"),
         };
-        let reach = ["a", "b", "c"].map(|sink| lanes.lane(sink));
+        let reach = ["a", "b", "c"].map(|sink| sink_set.lane(sink));
         Self { ledger: Ledger::leak(), route, reach, metrics }
     }
 
@@ -128,7 +128,7 @@ fn a_record_goes_to_every_output_that_it_matches() {
     assert_eq!(scene.books(), [1, 6, 0, 0]);
     assert_eq!(["errors", "shop", "unmatched"].map(|it| scene.routed(it)), [2, 2, 2]);
     for (idx, batch) in parts {
-        assert_eq!((waiter.outcome(), batch.lanes()), (None, scene.reach[idx]));
+        assert_eq!((waiter.outcome(), batch.sink_set()), (None, scene.reach[idx]));
         batch.delivered();
     }
     assert_eq!(waiter.outcome(), Some(Outcome::Delivered));
@@ -158,7 +158,7 @@ fn a_request_that_goes_to_one_output_as_a_whole_is_not_copied() {
         let (idx, batch) = parts.pop().unwrap();
         assert_eq!((idx, batch.wire().as_ptr(), parts.len()), (output, wire, 0));
         let others = scene.reach.iter().enumerate().filter(|(idx, _)| *idx != output);
-        let others = others.fold(Lanes::NONE, |all, (_, lanes)| all.or(*lanes));
+        let others = others.fold(SinkSet::NONE, |all, (_, sink_set)| all.or(*sink_set));
         assert_eq!(waiter.served(), others, "the others get nothing of it");
         batch.delivered();
         assert_eq!(waiter.outcome(), Some(Outcome::Delivered));
@@ -187,7 +187,7 @@ fn what_has_arrived_is_not_owed_when_another_output_fails() {
 #[test]
 fn what_comes_to_an_output_that_nobody_reads_is_filtered() {
     let mut scene = Scene::new(false);
-    scene.reach[2] = Lanes::NONE;
+    scene.reach[2] = SinkSet::NONE;
     let (batch, _waiter) = scene.logs(&[("shop", &[17]), ("other", &[18, 10, 11])]);
     let parts = scene.share(batch);
     assert_eq!(shown(&parts), ["0: 17 18 of 2", "1: 17 of 1"]);
@@ -209,7 +209,7 @@ fn what_comes_to_an_output_that_nobody_reads_is_filtered() {
 fn a_copy_for_one_sink_has_only_what_is_routed_there() {
     let mut scene = Scene::new(true);
     let (mut batch, _waiter) = scene.logs(&[("shop", &[17, 9, 9]), ("other", &[1])]);
-    scene.reach[2] = Lanes::NONE;
+    scene.reach[2] = SinkSet::NONE;
     batch.narrow(scene.reach[1]);
     let parts = scene.share(batch);
     assert_eq!(shown(&parts), ["1: 9 9 of 2"]);
@@ -227,7 +227,7 @@ fn a_copy_for_one_sink_has_only_what_is_routed_there() {
 fn what_is_for_sinks_that_are_gone_is_given_back() {
     let mut scene = Scene::new(false);
     let (mut batch, waiter) = scene.logs(&[("shop", &[17])]);
-    batch.narrow(Lanes::SHARED);
+    batch.narrow(SinkSet::SHARED);
     assert!(scene.share(batch).is_empty());
     assert_eq!(waiter.outcome(), Some(Outcome::Failed));
 }
@@ -281,7 +281,7 @@ fn a_request_without_records_matches_nothing() {
     assert_eq!((parts.len(), parts[0].0), (1, 2));
     parts.pop().unwrap().1.delivered();
     assert_eq!(waiter.outcome(), Some(Outcome::Delivered));
-    scene.reach[2] = Lanes::NONE;
+    scene.reach[2] = SinkSet::NONE;
     let (batch, waiter) = scene.request(Signal::Logs, Bytes::new(), 0);
     assert!(scene.share(batch).is_empty());
     assert_eq!(waiter.outcome(), Some(Outcome::Delivered));

@@ -14,14 +14,14 @@ const DISORDER_NS: u64 = 60 * SECOND_NS;
 
 /// What passes in a second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Rate {
+pub(super) struct RefillRate {
     pub(super) records: Option<NonZeroU64>,
     pub(super) bytes: Option<NonZeroU64>,
 }
 
 /// What is left of one key's burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Bucket {
+pub(super) struct TokenBucket {
     /// Nanoseconds for records; negative in debt.
     records: i64,
     /// Nanoseconds for bytes.
@@ -30,14 +30,20 @@ pub(super) struct Bucket {
     last_unix_ns: u64,
 }
 
-impl Bucket {
+impl TokenBucket {
     /// A full bucket.
     pub(super) const fn full(burst_ns: i64, now_unix_ns: u64) -> Self {
         Self { records: burst_ns, bytes: burst_ns, last_unix_ns: now_unix_ns }
     }
 
     /// Takes one record of so many bytes; no if there is not enough left.
-    pub(super) fn take(&mut self, rate: Rate, burst_ns: i64, now_unix_ns: u64, bytes: u64) -> bool {
+    pub(super) fn take(
+        &mut self,
+        rate: RefillRate,
+        burst_ns: i64,
+        now_unix_ns: u64,
+        bytes: u64,
+    ) -> bool {
         let passed = now_unix_ns.saturating_sub(self.last_unix_ns);
         if passed > 0 || self.last_unix_ns - now_unix_ns > DISORDER_NS {
             self.last_unix_ns = now_unix_ns;
@@ -71,13 +77,13 @@ mod tests {
     const BURST_NS: i64 = 1_000_000_000;
     const START_UNIX_NS: u64 = 1_767_225_600 * SECOND_NS;
 
-    fn rate(records: u64, bytes: u64) -> Rate {
-        Rate { records: NonZeroU64::new(records), bytes: NonZeroU64::new(bytes) }
+    fn rate(records: u64, bytes: u64) -> RefillRate {
+        RefillRate { records: NonZeroU64::new(records), bytes: NonZeroU64::new(bytes) }
     }
 
     #[test]
     fn a_burst_passes_at_once_and_then_the_rate() {
-        let mut bucket = Bucket::full(BURST_NS, START_UNIX_NS);
+        let mut bucket = TokenBucket::full(BURST_NS, START_UNIX_NS);
         let mut passed_at = |ms: u64| {
             let now = START_UNIX_NS + ms * 1_000_000;
             (0..100).filter(|_| bucket.take(rate(10, 0), BURST_NS, now, 1)).count()
@@ -91,7 +97,7 @@ mod tests {
 
     #[test]
     fn bytes_count_too_and_a_record_larger_than_a_burst_leaves_a_debt() {
-        let mut bucket = Bucket::full(BURST_NS, START_UNIX_NS);
+        let mut bucket = TokenBucket::full(BURST_NS, START_UNIX_NS);
         let mut take = |ms: u64, bytes: u64| {
             bucket.take(rate(1_000, 100), BURST_NS, START_UNIX_NS + ms * 1_000_000, bytes)
         };
@@ -107,7 +113,7 @@ mod tests {
 
     #[test]
     fn time_that_goes_back_gives_nothing_and_does_not_stop_the_clock_for_ever() {
-        let mut bucket = Bucket::full(BURST_NS, START_UNIX_NS);
+        let mut bucket = TokenBucket::full(BURST_NS, START_UNIX_NS);
         let mut passed_at =
             |now: u64| (0..100).filter(|_| bucket.take(rate(10, 0), BURST_NS, now, 1)).count();
         assert_eq!(passed_at(START_UNIX_NS), 10);
@@ -127,7 +133,7 @@ mod tests {
             burst_ms in 10..3_000_u32,
         ) {
             let burst_ns = i64::from(burst_ms) * 1_000_000;
-            let mut bucket = Bucket::full(burst_ns, START_UNIX_NS);
+            let mut bucket = TokenBucket::full(burst_ns, START_UNIX_NS);
             let (mut now, mut passed) = (START_UNIX_NS, 0);
             for step in &steps_ms {
                 now += step * 1_000_000;

@@ -35,8 +35,8 @@ use crate::event::Origin;
 use crate::event::settle;
 use crate::recent::Recent;
 
-use bucket::Bucket;
-use bucket::Rate;
+use bucket::RefillRate;
+use bucket::TokenBucket;
 
 /// Each is a series in the metrics.
 const LIMITS_MAX: usize = 256;
@@ -107,8 +107,8 @@ inventory::submit! {
     }
 }
 
-fn rate(records: Option<NonZeroU64>, bytes: Option<ByteSize>) -> Rate {
-    Rate { records, bytes: bytes.and_then(|size| NonZeroU64::new(size.bytes())) }
+fn rate(records: Option<NonZeroU64>, bytes: Option<ByteSize>) -> RefillRate {
+    RefillRate { records, bytes: bytes.and_then(|size| NonZeroU64::new(size.bytes())) }
 }
 
 #[typetag::serde(name = "throttle")]
@@ -147,7 +147,7 @@ impl TransformConfig for ThrottleConfig {
     }
 
     fn build(&self, context: &Context) -> Result<Box<dyn Transform>, BuildError> {
-        let class = |rate: Rate, name: &str| Class {
+        let class = |rate: RefillRate, name: &str| Class {
             rate,
             dropped: context.metrics.taken_out(context.id.as_str(), name),
         };
@@ -181,7 +181,7 @@ struct Throttle {
 
 /// Keys that have the same rate, each for itself.
 struct Class {
-    rate: Rate,
+    rate: RefillRate,
     dropped: IntCounter,
 }
 
@@ -194,7 +194,7 @@ struct Throttler {
     hasher: RandomState,
     /// By the hash of the key, so that long values cost no more than short ones. Its keys are
     /// secret, so nobody can make two values meet.
-    buckets: Recent<u64, Bucket>,
+    buckets: Recent<u64, TokenBucket>,
 }
 
 impl Throttler {
@@ -204,11 +204,11 @@ impl Throttler {
         let value = value.and_then(AnyValueView::to_text);
         let class = value.as_deref().and_then(|value| self.limits.get(value));
         let class = class.unwrap_or(&self.other);
-        if class.rate == Rate::default() {
+        if class.rate == RefillRate::default() {
             return true;
         }
         let key = self.hasher.hash_one((value, is_replayed));
-        let bucket = self.buckets.use_or_make(key, || Bucket::full(self.burst_ns, unix_ns));
+        let bucket = self.buckets.use_or_make(key, || TokenBucket::full(self.burst_ns, unix_ns));
         let bytes = record.wire().len() as u64;
         let passes = bucket.take(class.rate, self.burst_ns, unix_ns, bytes);
         if !passes {

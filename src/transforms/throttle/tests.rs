@@ -15,7 +15,7 @@ const WIDE: DecodeLimits = DecodeLimits { decoded_bytes_max: u64::MAX, depth_max
 
 fn throttler(key: &str, records: u64, limits: &[(&str, u64)], keys_max: usize) -> Throttler {
     let class = |records: u64| Class {
-        rate: Rate { records: NonZeroU64::new(records), bytes: None },
+        rate: RefillRate { records: NonZeroU64::new(records), bytes: None },
         dropped: IntCounter::new("test", "test").unwrap(),
     };
     Throttler {

@@ -101,7 +101,7 @@ const OPTIONS: &[&str] = &[
     "otlp records_max: COUNT",
     "otlp resources_max: COUNT",
     "otlp in_flight_max: SIZE",
-    "otlp silence_max: DURATION",
+    "otlp read_idle_timeout: DURATION",
     "otlp connections_max: COUNT",
     "otlp connection: { idle_timeout: DURATION }",
     "otlp connection: { age_max: DURATION }",

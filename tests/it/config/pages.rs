@@ -6,7 +6,7 @@ use std::path::Path;
 
 use gophership::event::Bucket;
 use gophership::event::Signal;
-use gophership::event::Taking;
+use gophership::event::SinkBucket;
 use gophership::metrics::Metrics;
 
 use super::examples::examples;
@@ -86,7 +86,7 @@ fn metrics_table() -> String {
     let (logs, received) = (Signal::Logs.name(), Bucket::Received.name());
     metrics.ledger.total.with_label_values(&[logs, received]).set(1);
     metrics.ledger.sources.with_label_values(&["otlp", logs, received]).set(1);
-    metrics.ledger.sinks.with_label_values(&["backend", logs, Taking::Taken.name()]).set(1);
+    metrics.ledger.sinks.with_label_values(&["backend", logs, SinkBucket::Taken.name()]).set(1);
     metrics.routed("route", "errors").inc();
     for gauge in [&metrics.edge_batches, &metrics.edge_bytes] {
         gauge.with_label_values(&["backend"]).set(1);

@@ -17,7 +17,7 @@ use gophership::flow::Pulse;
 use gophership::pool::Memory;
 use gophership::somatic::Somatic;
 use gophership::topology::RunningTopology;
-use gophership::topology::Shared;
+use gophership::topology::SharedParts;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -136,7 +136,7 @@ pub(super) async fn start(config: Config) -> Result<Running, String> {
     let policy = config.somatic.policy();
     let somatic = Somatic::new(policy);
     let memory = Memory::new(&config.somatic.memory.limits());
-    let shared = Shared::new(somatic.watch(), memory, OnLoss::default());
+    let shared = SharedParts::new(somatic.watch(), memory, OnLoss::default());
     let check_every = config.somatic.check_every.get();
     let pulse = Pulse::new(check_every, 850, somatic.alarm());
     let addresses = listeners(&config);

@@ -33,7 +33,8 @@ async fn chunked_requests_keep_their_connection() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_still_sends_sees_why_it_was_refused() {
     let yaml = super::YAML.replace("$CONNECTIONS", "10");
-    let limited = yaml.replace("silence_max: 2s", "silence_max: 2s\n    message_size_max: 1MiB");
+    let limited =
+        yaml.replace("read_idle_timeout: 2s", "read_idle_timeout: 2s\n    message_size_max: 1MiB");
     let scene = Scene::with(&limited).await;
     for (line, kind, len, status) in [
         ("POST /nowhere", "application/json", LARGE, 404),

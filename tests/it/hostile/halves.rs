@@ -22,7 +22,7 @@ sources:
   otlp:
     type: otlp
     grpc: { listen: "$GRPC" }
-    silence_max: 1s
+    read_idle_timeout: 1s
     patience: 500ms
     in_flight_max: 32MiB
 sinks:

@@ -59,7 +59,7 @@ sources:
     type: otlp
     grpc: { listen: "$GRPC" }
     http: { listen: "$HTTP" }
-    silence_max: 2s
+    read_idle_timeout: 2s
     connections_max: $CONNECTIONS
     connection:
       handshake_timeout: 1s

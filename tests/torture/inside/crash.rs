@@ -1,7 +1,7 @@
 //! Power cuts at every moment: of a working day (C6), and of recoveries after recoveries (C7).
 
 use gophership_vault::recover_on;
-use gophership_vault_sim::Fate;
+use gophership_vault_sim::ChangeFate;
 use gophership_vault_sim::Op;
 use gophership_vault_sim::Playback;
 use gophership_vault_sim::SimFileSystem;
@@ -46,12 +46,12 @@ fn each_fate(
     playback: &Playback,
     exhaustive_max: u32,
     random: &mut fastrand::Rng,
-    mut visit: impl FnMut(&[Fate]),
+    mut visit: impl FnMut(&[ChangeFate]),
 ) {
     let len = playback.loose_len();
     let is_exhaustive = len <= exhaustive_max as usize;
     let subsets = if is_exhaustive { 1_u64 << len } else { 1 << exhaustive_max };
-    let mut fates = vec![Fate::Lost; len];
+    let mut fates = vec![ChangeFate::Lost; len];
     for subset in 0..subsets {
         let kept = match (is_exhaustive, subset) {
             (true, _) => subset,
@@ -61,7 +61,7 @@ fn each_fate(
         };
         for (idx, fate) in fates.iter_mut().enumerate() {
             let is_kept = kept >> (idx % 64) & 1 == 1;
-            *fate = if is_kept { Fate::Kept } else { Fate::Lost };
+            *fate = if is_kept { ChangeFate::Kept } else { ChangeFate::Lost };
         }
         visit(&fates);
     }
@@ -71,9 +71,9 @@ fn each_fate(
             for (idx, fate) in fates.iter_mut().enumerate() {
                 let is_torn = idx == torn || (playback.can_tear(idx) && random.u8(0..4) == 0);
                 *fate = match (is_torn, random.bool()) {
-                    (true, _) => Fate::Torn(random.u64(..)),
-                    (false, true) => Fate::Kept,
-                    (false, false) => Fate::Lost,
+                    (true, _) => ChangeFate::Torn(random.u64(..)),
+                    (false, true) => ChangeFate::Kept,
+                    (false, false) => ChangeFate::Lost,
                 };
             }
             visit(&fates);
@@ -125,11 +125,11 @@ const DEPTH: u32 = 3;
 /// Ways down that are tried for each crashed disk.
 const WAYS: u32 = 20;
 
-fn random_fates(playback: &Playback, random: &mut fastrand::Rng) -> Vec<Fate> {
+fn random_fates(playback: &Playback, random: &mut fastrand::Rng) -> Vec<ChangeFate> {
     let fate = |idx| match random.u8(0..5) {
-        0 | 1 => Fate::Lost,
-        2 if playback.can_tear(idx) => Fate::Torn(random.u64(..)),
-        _ => Fate::Kept,
+        0 | 1 => ChangeFate::Lost,
+        2 if playback.can_tear(idx) => ChangeFate::Torn(random.u64(..)),
+        _ => ChangeFate::Kept,
     };
     (0..playback.loose_len()).map(fate).collect()
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use gophership_vault::recover_on;
-use gophership_vault_sim::Fate;
+use gophership_vault_sim::ChangeFate;
 use gophership_vault_sim::Op;
 use gophership_vault_sim::Playback;
 use gophership_vault_sim::Recording;
@@ -261,9 +261,9 @@ fn places(recording: &Recording, point: &str) -> Vec<usize> {
 
 fn cut(playback: &Playback, random: &mut fastrand::Rng) -> SimFileSystem {
     let fate = |idx| match random.u8(0..5) {
-        0 | 1 => Fate::Lost,
-        2 if playback.can_tear(idx) => Fate::Torn(random.u64(..)),
-        _ => Fate::Kept,
+        0 | 1 => ChangeFate::Lost,
+        2 if playback.can_tear(idx) => ChangeFate::Torn(random.u64(..)),
+        _ => ChangeFate::Kept,
     };
     let fates: Vec<_> = (0..playback.loose_len()).map(fate).collect();
     playback.after_power_cut(&fates)
@@ -275,7 +275,7 @@ fn damaged(script: &Script, random: &mut fastrand::Rng) -> SimFileSystem {
     for _ in 0..random.usize(0..=script.recording.ops().len()) {
         playback.step();
     }
-    let files = playback.after_power_cut(&vec![Fate::Kept; playback.loose_len()]);
+    let files = playback.after_power_cut(&vec![ChangeFate::Kept; playback.loose_len()]);
     crash::tear_open_segment(&files, random);
     let mut segments = files.paths();
     segments.retain(|(path, bytes)| bench::has_extension(path, "gsv") && 16_384 < *bytes);

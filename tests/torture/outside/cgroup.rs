@@ -8,6 +8,9 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+/// Suites run at once: in a group that two share, one has the limit and the use of the other.
+static MADE: AtomicU64 = AtomicU64::new(0);
+
 const ROOT: &str = "/sys/fs/cgroup";
 
 /// A group of one controller; removed when dropped, when its processes are gone.
@@ -22,8 +25,6 @@ impl Group {
         if !dir.join("cgroup.procs").exists() {
             return Err(format!("needs the {controller} controller of cgroup v1 at {ROOT}"));
         }
-        // Suites run at once: in a group that two share, one has the limit and the use of the other.
-        static MADE: AtomicU64 = AtomicU64::new(0);
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         let dir = dir.join(format!("gophership-torture-{}-{number}", std::process::id()));
         fs::create_dir(&dir).map_err(|error| format!("needs to make a cgroup: {error}"))?;

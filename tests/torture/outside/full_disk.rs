@@ -150,7 +150,7 @@ impl Cycle<'_> {
             violations.push(format!("still taking after {FULL_WITHIN:?}"));
         }
         tokio::time::sleep(self.hold).await;
-        let place = [("sense", "disk"), ("place", "vault")];
+        let place = [("kind", "disk"), ("place", "vault")];
         let sensed = process.metrics().await.sum("gophership_somatic_pressure_permille", &place);
         if sensed < SENSED_PERMILLE {
             violations.push(format!("the full disk is sensed as {sensed} of 1000"));

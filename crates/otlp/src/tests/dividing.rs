@@ -14,7 +14,7 @@ use super::super::decode::{Decoded, decode};
 use super::super::demo::{Random, demo_logs, demo_metrics, demo_traces};
 use super::super::group::{Grouped, ResourceView, group};
 use super::super::inspect::inspect;
-use super::super::merge::{RequestLimits, merge};
+use super::super::merge::{MergeLimits, merge};
 use super::super::part::{Part, Parts};
 use super::super::prescan::prescan;
 use super::super::signal::Signal;
@@ -96,7 +96,7 @@ fn records_of<'a>(
     found
 }
 
-fn parts(signal: Signal, bytes: &Bytes, limits: RequestLimits) -> Vec<Part> {
+fn parts(signal: Signal, bytes: &Bytes, limits: MergeLimits) -> Vec<Part> {
     let records = prescan(signal, bytes).unwrap().records;
     let parts: Vec<Part> = Parts::new(signal, bytes, records, limits).map(Result::unwrap).collect();
     let last = parts.iter().position(|part| part.is_last);
@@ -120,7 +120,7 @@ fn parts_hold_what_the_request_held() {
     for seed in 0..CASES {
         let signal = Signal::ALL[random.index(3)];
         let bytes = request(signal, seed);
-        let limits = RequestLimits { bytes: 1 << random.below(12), records: 1 + random.below(6) };
+        let limits = MergeLimits { bytes: 1 << random.below(12), records: 1 + random.below(6) };
         let parts = parts(signal, &bytes, limits);
         let whole = records_of(signal, [(&bytes, None)].into_iter());
         let found = records_of(signal, parts.iter().map(|part| (&part.bytes, Some(part.records))));
@@ -146,7 +146,7 @@ fn parts_are_within_the_limits_and_no_smaller_than_need_be() {
             (Signal::Traces, demo_traces(300, seed, 1)),
             (Signal::Metrics, demo_metrics(300, seed, 1)),
         ] {
-            let limits = RequestLimits { bytes: 4_000 + seed * 100, records: 10 + seed };
+            let limits = MergeLimits { bytes: 4_000 + seed * 100, records: 10 + seed };
             let parts = parts(signal, &bytes, limits);
             assert!(parts.len() > 1);
             for pair in parts.windows(2) {
@@ -174,7 +174,7 @@ fn with_large_resource(attribute_bytes: usize, records: usize) -> Bytes {
 
 #[test]
 fn a_request_does_not_grow_beyond_measure() {
-    let limits = RequestLimits { bytes: 1_000, records: 5_000 };
+    let limits = MergeLimits { bytes: 1_000, records: 5_000 };
     let bytes = with_large_resource(600, 2_000);
     assert_eq!(parts(Signal::Logs, &bytes, limits).len(), 1, "its resource alone is too large");
     let bytes = with_large_resource(400, 2_000);
@@ -187,7 +187,7 @@ fn a_request_does_not_grow_beyond_measure() {
 #[test]
 fn a_request_within_the_limits_is_its_only_part_and_is_not_copied() {
     let bytes = demo_logs(10, 1, 1);
-    let limits = RequestLimits { bytes: bytes.len() as u64, records: 10 };
+    let limits = MergeLimits { bytes: bytes.len() as u64, records: 10 };
     let parts = parts(Signal::Logs, &bytes, limits);
     assert_eq!((parts.len(), parts[0].bytes.as_ptr()), (1, bytes.as_ptr()));
 }
@@ -244,7 +244,7 @@ fn bytes_of_any_kind_are_divided_or_refused() {
             }
         }
         let bytes = Bytes::from(bytes);
-        let limits = RequestLimits { bytes: 1 << random.below(10), records: random.below(4) };
+        let limits = MergeLimits { bytes: 1 << random.below(10), records: random.below(4) };
         let parts = Parts::new(signal, &bytes, 2 + random.below(9), limits);
         assert!(parts.count() <= bytes.len() + 1);
         let _any = group(signal, &bytes, 3, key);

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use super::super::decode::{Decoded, decode};
 use super::super::error::{FaultKind, WireError};
-use super::super::rewrite::{Fate, Place, Rewrite, Rewriter};
+use super::super::rewrite::{Fate, Position, Rewrite, Rewriter};
 use super::super::signal::Signal;
 use super::super::wire::{put_bytes, put_message};
 use super::{WIDE, generate, message};
@@ -23,10 +23,11 @@ struct Every {
     grown_to: usize,
 }
 
-const PLACES: [Place; 5] = [Place::Body, Place::Record, Place::Resource, Place::Scope, Place::Name];
+const PLACES: [Position; 5] =
+    [Position::Body, Position::Record, Position::Resource, Position::Scope, Position::Name];
 
 impl Rewrite for Every {
-    fn enters(&self, place: Place) -> bool {
+    fn enters(&self, place: Position) -> bool {
         let idx = PLACES.iter().position(|other| *other == place).unwrap();
         self.places >> idx & 1 == 1
     }
@@ -56,7 +57,7 @@ impl Rewrite for Every {
 }
 
 impl Every {
-    fn string(&mut self, text: &mut String, place: Place) {
+    fn string(&mut self, text: &mut String, place: Position) {
         if self.enters(place) {
             self.words(text);
         }
@@ -105,7 +106,7 @@ impl Every {
         }
     }
 
-    fn list(&mut self, entries: &mut Vec<KeyValue>, place: Place) {
+    fn list(&mut self, entries: &mut Vec<KeyValue>, place: Position) {
         if self.enters(place) {
             self.entries(entries);
         }
@@ -113,7 +114,7 @@ impl Every {
 
     fn exemplars(&mut self, exemplars: &mut [Exemplar]) {
         for exemplar in exemplars {
-            self.list(&mut exemplar.filtered_attributes, Place::Record);
+            self.list(&mut exemplar.filtered_attributes, Position::Record);
         }
     }
 
@@ -121,7 +122,7 @@ impl Every {
         macro_rules! points {
             ($data:ident) => {
                 for point in &mut $data.data_points {
-                    self.list(&mut point.attributes, Place::Record);
+                    self.list(&mut point.attributes, Position::Record);
                     self.exemplars(&mut point.exemplars);
                 }
             };
@@ -133,47 +134,47 @@ impl Every {
             Data::ExponentialHistogram(data) => points!(data),
             Data::Summary(data) => {
                 for point in &mut data.data_points {
-                    self.list(&mut point.attributes, Place::Record);
+                    self.list(&mut point.attributes, Position::Record);
                 }
             }
         }
     }
 
     fn resource(&mut self, schema_url: &mut String, resource: &mut Option<Resource>) {
-        self.string(schema_url, Place::Resource);
+        self.string(schema_url, Position::Resource);
         let Some(resource) = resource else { return };
-        self.list(&mut resource.attributes, Place::Resource);
+        self.list(&mut resource.attributes, Position::Resource);
         for entity in &mut resource.entity_refs {
-            self.string(&mut entity.schema_url, Place::Resource);
-            self.string(&mut entity.r#type, Place::Resource);
+            self.string(&mut entity.schema_url, Position::Resource);
+            self.string(&mut entity.r#type, Position::Resource);
             for key in entity.id_keys.iter_mut().chain(&mut entity.description_keys) {
-                self.string(key, Place::Resource);
+                self.string(key, Position::Resource);
             }
         }
     }
 
     fn scope(&mut self, schema_url: &mut String, scope: &mut Option<InstrumentationScope>) {
-        self.string(schema_url, Place::Scope);
+        self.string(schema_url, Position::Scope);
         let Some(scope) = scope else { return };
-        self.string(&mut scope.name, Place::Scope);
-        self.string(&mut scope.version, Place::Scope);
-        self.list(&mut scope.attributes, Place::Scope);
+        self.string(&mut scope.name, Position::Scope);
+        self.string(&mut scope.version, Position::Scope);
+        self.list(&mut scope.attributes, Position::Scope);
     }
 
     fn span(&mut self, span: &mut Span) {
-        self.string(&mut span.name, Place::Name);
-        self.string(&mut span.trace_state, Place::Name);
-        self.list(&mut span.attributes, Place::Record);
+        self.string(&mut span.name, Position::Name);
+        self.string(&mut span.trace_state, Position::Name);
+        self.list(&mut span.attributes, Position::Record);
         for event in &mut span.events {
-            self.string(&mut event.name, Place::Name);
-            self.list(&mut event.attributes, Place::Record);
+            self.string(&mut event.name, Position::Name);
+            self.list(&mut event.attributes, Position::Record);
         }
         for link in &mut span.links {
-            self.string(&mut link.trace_state, Place::Name);
-            self.list(&mut link.attributes, Place::Record);
+            self.string(&mut link.trace_state, Position::Name);
+            self.list(&mut link.attributes, Position::Record);
         }
         if let Some(status) = &mut span.status {
-            self.string(&mut status.message, Place::Name);
+            self.string(&mut status.message, Position::Name);
         }
     }
 
@@ -185,13 +186,14 @@ impl Every {
                     for part in &mut part.scope_logs {
                         self.scope(&mut part.schema_url, &mut part.scope);
                         for record in &mut part.log_records {
-                            if let (true, Some(body)) = (self.enters(Place::Body), &mut record.body)
+                            if let (true, Some(body)) =
+                                (self.enters(Position::Body), &mut record.body)
                             {
                                 self.value(body);
                             }
-                            self.list(&mut record.attributes, Place::Record);
-                            self.string(&mut record.event_name, Place::Name);
-                            self.string(&mut record.severity_text, Place::Name);
+                            self.list(&mut record.attributes, Position::Record);
+                            self.string(&mut record.event_name, Position::Name);
+                            self.string(&mut record.severity_text, Position::Name);
                         }
                     }
                 }
@@ -211,10 +213,10 @@ impl Every {
                     for part in &mut part.scope_metrics {
                         self.scope(&mut part.schema_url, &mut part.scope);
                         for metric in &mut part.metrics {
-                            self.string(&mut metric.name, Place::Name);
-                            self.string(&mut metric.description, Place::Name);
-                            self.string(&mut metric.unit, Place::Name);
-                            self.list(&mut metric.metadata, Place::Record);
+                            self.string(&mut metric.name, Position::Name);
+                            self.string(&mut metric.description, Position::Name);
+                            self.string(&mut metric.unit, Position::Name);
+                            self.list(&mut metric.metadata, Position::Record);
                             metric.data.iter_mut().for_each(|data| self.data(data));
                         }
                     }

@@ -16,13 +16,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::append::commit::Committer;
-use crate::append::flight::Disk;
+use crate::append::flight::DiskOrder;
+use crate::append::flight::DiskThread;
 use crate::append::flight::Flight;
 use crate::append::flight::Landed;
-use crate::append::flight::Order;
 use crate::append::flight::Placed;
+use crate::append::group::CommitGroup;
 use crate::append::group::FLIGHTS_MAX;
-use crate::append::group::Group;
 use crate::append::record::Completion;
 use crate::options::Durability;
 
@@ -39,14 +39,17 @@ impl<C: Completion> Committer<C> {
         self.disk.is_some()
     }
 
-    fn start_disk_thread(&self) -> io::Result<Disk> {
-        let disk = Disk::start(std::thread::current())?;
+    fn start_disk_thread(&self) -> io::Result<DiskThread> {
+        let disk = DiskThread::start(std::thread::current())?;
         self.buffer.add_buffers(FLIGHTS_MAX)?;
         Ok(disk)
     }
 
     /// Sends a full group on its way to the disk thread; gives it back when that cannot be done.
-    pub(crate) fn send_ahead(&mut self, group: Group<C>) -> Result<(), (Group<C>, io::Error)> {
+    pub(crate) fn send_ahead(
+        &mut self,
+        group: CommitGroup<C>,
+    ) -> Result<(), (CommitGroup<C>, io::Error)> {
         match self.try_send_ahead(&group) {
             Ok(placed) => {
                 self.next_seq += group.len();
@@ -57,14 +60,14 @@ impl<C: Completion> Committer<C> {
         }
     }
 
-    fn try_send_ahead(&mut self, group: &Group<C>) -> io::Result<Placed> {
+    fn try_send_ahead(&mut self, group: &CommitGroup<C>) -> io::Result<Placed> {
         let is_synced = self.durability == Durability::Synced;
         let placed = self.assemble(group)?;
         let load = self.buffer.detach()?;
         let active = self.active.as_ref().ok_or(io::ErrorKind::NotFound)?;
         let (segment, file) = (active.id, Arc::clone(&active.file));
         let disk = self.disk.as_ref().ok_or(io::ErrorKind::NotFound)?;
-        disk.orders.send(Order { segment, file, load, is_synced })?;
+        disk.orders.send(DiskOrder { segment, file, load, is_synced })?;
         Ok(placed)
     }
 

@@ -16,12 +16,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
-use crate::append::depot::Depot;
-use crate::append::flight::Disk;
+use crate::append::flight::DiskThread;
 use crate::append::flight::Flight;
 use crate::append::flight::Placed;
+use crate::append::group::CommitGroup;
 use crate::append::group::FLIGHTS_MAX;
-use crate::append::group::Group;
 use crate::append::group::GroupBuffer;
 use crate::append::outage::Outages;
 use crate::append::queue::QUEUE_RECORDS_MAX;
@@ -31,8 +30,9 @@ use crate::append::record::Completion;
 use crate::append::record::Receipt;
 use crate::append::segment::ActiveSegment;
 use crate::append::segment::CommitStamp;
-use crate::append::servant::prefer;
+use crate::append::spare_pool::SparePool;
 use crate::append::waits::IDLE_MAX;
+use crate::append::worker_thread::prefer;
 use crate::error::AppendError;
 use crate::log::view::Log;
 use crate::options::Durability;
@@ -43,7 +43,7 @@ use crate::segment::seal::Predecessor;
 pub(crate) struct Committer<C: Completion> {
     pub(crate) shared: Arc<Shared<C>>,
     pub(crate) log: Arc<Log>,
-    pub(crate) depot: Arc<Depot>,
+    pub(crate) spare_pool: Arc<SparePool>,
     pub(crate) durability: Durability,
     pub(crate) segment_age_max: Duration,
     pub(crate) max_bytes: u64,
@@ -52,13 +52,13 @@ pub(crate) struct Committer<C: Completion> {
     pub(crate) active: Option<ActiveSegment>,
     pub(crate) predecessor: Predecessor,
     /// What is being gathered.
-    group: Group<C>,
+    group: CommitGroup<C>,
     /// Groups to gather in.
-    pub(crate) empty_groups: Vec<Group<C>>,
+    pub(crate) empty_groups: Vec<CommitGroup<C>>,
     /// A record that did not fit the group before it.
     carry: Option<Staged<C>>,
     /// Started with the first group that is written ahead.
-    pub(crate) disk: Option<Disk>,
+    pub(crate) disk: Option<DiskThread>,
     /// What is with it, oldest first.
     pub(crate) flights: VecDeque<Flight<C>>,
     /// The seq of the next group's first record.
@@ -81,7 +81,7 @@ impl<C: Completion> Committer<C> {
         options: &Options,
         shared: Arc<Shared<C>>,
         log: Arc<Log>,
-        depot: Arc<Depot>,
+        spare_pool: Arc<SparePool>,
         next_seq: u64,
         predecessor: Predecessor,
         last_digest: [u8; 32],
@@ -89,7 +89,7 @@ impl<C: Completion> Committer<C> {
         Ok(Self {
             shared,
             log,
-            depot,
+            spare_pool,
             durability: options.durability,
             segment_age_max: options.segment_age_max,
             max_bytes: options.max_bytes,
@@ -97,8 +97,8 @@ impl<C: Completion> Committer<C> {
             buffer: GroupBuffer::new(last_digest, options.group_bytes_max)?,
             active: None,
             predecessor,
-            group: Group::new(),
-            empty_groups: (0..FLIGHTS_MAX).map(|_| Group::new()).collect(),
+            group: CommitGroup::new(),
+            empty_groups: (0..FLIGHTS_MAX).map(|_| CommitGroup::new()).collect(),
             carry: None,
             disk: None,
             flights: VecDeque::with_capacity(FLIGHTS_MAX),
@@ -116,7 +116,7 @@ impl<C: Completion> Committer<C> {
     /// Runs until closed and drained.
     pub(crate) fn run(mut self) {
         prefer();
-        self.depot.belong_to(std::thread::current());
+        self.spare_pool.belong_to(std::thread::current());
         let guard = EndGuard { shared: Arc::clone(&self.shared) };
         while !self.is_over {
             if self.outages.is_on() {
@@ -149,7 +149,7 @@ impl<C: Completion> Committer<C> {
 
     /// Answers what was gathered and not written.
     pub(crate) fn fail_gathered(&mut self) {
-        let empty = self.empty_groups.pop().unwrap_or_else(Group::new);
+        let empty = self.empty_groups.pop().unwrap_or_else(CommitGroup::new);
         let left = std::mem::replace(&mut self.group, empty);
         self.fail(left);
         if let Some(staged) = self.carry.take() {
@@ -198,7 +198,7 @@ impl<C: Completion> Committer<C> {
         while !self.flights.is_empty() && (!is_ahead || FLIGHTS_MAX <= self.flights.len()) {
             self.land_next();
         }
-        let empty = self.empty_groups.pop().unwrap_or_else(Group::new);
+        let empty = self.empty_groups.pop().unwrap_or_else(CommitGroup::new);
         let mut group = std::mem::replace(&mut self.group, empty);
         group.started = Instant::now();
         if self.durability == Durability::Memory {
@@ -223,7 +223,7 @@ impl<C: Completion> Committer<C> {
     }
 
     /// Level `memory` promises nothing that is not true already.
-    fn answer_early(&self, group: &mut Group<C>) {
+    fn answer_early(&self, group: &mut CommitGroup<C>) {
         let segment = self.active.as_ref().map(|active| active.id);
         for (done, seq) in group.waiting.drain(..).zip(self.next_seq..) {
             let receipt = segment.map(|segment| Receipt { seq, segment });
@@ -232,7 +232,7 @@ impl<C: Completion> Committer<C> {
     }
 
     /// Writes a group until it is durable, in one segment or the next.
-    pub(crate) fn commit(&mut self, group: Group<C>) {
+    pub(crate) fn commit(&mut self, group: CommitGroup<C>) {
         loop {
             match self.write(&group) {
                 Ok(placed) => {
@@ -250,7 +250,7 @@ impl<C: Completion> Committer<C> {
         }
     }
 
-    fn write(&mut self, group: &Group<C>) -> io::Result<Placed> {
+    fn write(&mut self, group: &CommitGroup<C>) -> io::Result<Placed> {
         let placed = self.assemble(group)?;
         let active = self.active.as_ref().ok_or(io::ErrorKind::NotFound)?;
         self.buffer.write(&*active.file)?;
@@ -261,7 +261,7 @@ impl<C: Completion> Committer<C> {
     }
 
     /// Puts a group together in the buffer.
-    pub(crate) fn assemble(&mut self, group: &Group<C>) -> io::Result<Placed> {
+    pub(crate) fn assemble(&mut self, group: &CommitGroup<C>) -> io::Result<Placed> {
         let stamp = self.next_stamp();
         let active = self.active.as_mut().ok_or(io::ErrorKind::NotFound)?;
         active.assemble(&mut self.buffer, &group.records, stamp)?;
@@ -274,7 +274,7 @@ impl<C: Completion> Committer<C> {
     }
 
     /// The group is durable: readers may see it, callers are answered.
-    pub(crate) fn publish(&mut self, mut group: Group<C>, placed: Placed) {
+    pub(crate) fn publish(&mut self, mut group: CommitGroup<C>, placed: Placed) {
         let Placed { segment, first_seq, durable_seq, end } = placed;
         let last_seq = first_seq + group.len() - 1;
         let raw = group.records.iter().map(|record| u64::from(record.raw_len)).sum();
@@ -292,7 +292,7 @@ impl<C: Completion> Committer<C> {
         self.empty_groups.push(group);
     }
 
-    pub(crate) fn forget_records(&self, group: &mut Group<C>) {
+    pub(crate) fn forget_records(&self, group: &mut CommitGroup<C>) {
         let spans = group.forget_records();
         // The room is told before the staged bytes shrink: never promise the same bytes twice.
         self.tell_room();

@@ -16,7 +16,7 @@ use std::sync::mpsc::SyncSender;
 use std::sync::mpsc::channel;
 use std::sync::mpsc::sync_channel;
 
-use crate::append::servant::Servant;
+use crate::append::worker_thread::WorkerThread;
 use crate::buffer::AlignedBuffer;
 use crate::format;
 use crate::segment::seal::Digested;
@@ -32,7 +32,7 @@ enum Message {
 
 /// The writer's end of the digest thread.
 pub(crate) struct Digester {
-    messages: Servant<Message>,
+    messages: WorkerThread<Message>,
     empty: Receiver<AlignedBuffer>,
 }
 
@@ -51,7 +51,7 @@ impl Digester {
             give_back.try_send(buffer).map_err(io::Error::other)?;
         }
         let run = move |messages: &Receiver<Message>| digest_all(last_digest, messages, &give_back);
-        let messages = Servant::start("vault-digest", buffers_max * 2, run)?;
+        let messages = WorkerThread::start("vault-digest", buffers_max * 2, run)?;
         Ok((Self { messages, empty }, AlignedBuffer::new_touched(buffer_bytes)?))
     }
 

@@ -10,9 +10,9 @@ use std::time::Duration;
 use std::time::Instant;
 
 use crate::append::commit::Committer;
-use crate::append::depot::Job;
-use crate::append::group::Group;
+use crate::append::group::CommitGroup;
 use crate::append::record::Completion;
+use crate::append::spare_pool::Job;
 use crate::error::AppendError;
 use crate::options::Durability;
 use crate::segment::id::SegmentState;
@@ -37,7 +37,7 @@ impl<C: Completion> Committer<C> {
             self.log.update(id, |info| info.state = SegmentState::Closed);
             self.predecessor =
                 Predecessor { segment: id.get(), last_seq: self.next_seq - 1, crc: 0 };
-            self.depot.push(Job::Suspect(id));
+            self.spare_pool.push(Job::Suspect(id));
         }
         if FAILURES_MAX <= self.failures.len() || self.outages.is_relapse(now) {
             self.begin_outage(error, now);
@@ -46,7 +46,7 @@ impl<C: Completion> Committer<C> {
     }
 
     /// As [`Self::commit`], after the segment that the group was meant for has failed.
-    pub(crate) fn commit_elsewhere(&mut self, group: Group<C>) {
+    pub(crate) fn commit_elsewhere(&mut self, group: CommitGroup<C>) {
         if self.outages.is_on() || !(self.fits(group.bytes) || self.open_segment(group.bytes)) {
             self.end_up_without_a_segment();
             self.fail(group);
@@ -56,7 +56,7 @@ impl<C: Completion> Committer<C> {
     }
 
     /// The group could be written nowhere.
-    pub(crate) fn fail(&mut self, mut group: Group<C>) {
+    pub(crate) fn fail(&mut self, mut group: CommitGroup<C>) {
         let error = self.no_place_error();
         if self.durability == Durability::Memory {
             // These seqs were given away already; the gap they leave is the truth.

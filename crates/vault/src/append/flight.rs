@@ -7,11 +7,11 @@ use std::sync::mpsc::SyncSender;
 use std::sync::mpsc::sync_channel;
 use std::thread::Thread;
 
+use crate::append::group::CommitGroup;
 use crate::append::group::FLIGHTS_MAX;
-use crate::append::group::Group;
 use crate::append::group::Load;
-use crate::append::servant::Servant;
-use crate::append::servant::prefer;
+use crate::append::worker_thread::WorkerThread;
+use crate::append::worker_thread::prefer;
 use crate::fs::File;
 use crate::segment::id::SegmentId;
 
@@ -28,12 +28,12 @@ pub(crate) struct Placed {
 
 /// A group on its way to the disk.
 pub(crate) struct Flight<C> {
-    pub(super) group: Group<C>,
+    pub(super) group: CommitGroup<C>,
     pub(super) placed: Placed,
 }
 
 /// A group for the disk thread.
-pub(super) struct Order {
+pub(super) struct DiskOrder {
     pub(super) segment: SegmentId,
     pub(super) file: Arc<dyn File>,
     pub(super) load: Load,
@@ -47,26 +47,26 @@ pub(super) struct Landed {
 }
 
 /// The writer's end of the disk thread.
-pub(crate) struct Disk {
-    pub(super) orders: Servant<Order>,
+pub(crate) struct DiskThread {
+    pub(super) orders: WorkerThread<DiskOrder>,
     pub(super) landed: Receiver<Landed>,
 }
 
-impl Disk {
+impl DiskThread {
     /// Starts the thread, which wakes `owner` after each group.
     pub(super) fn start(owner: Thread) -> io::Result<Self> {
         let (done, landed) = sync_channel(FLIGHTS_MAX);
-        let run = move |orders: &Receiver<Order>| write_all(orders, &done, &owner);
-        let orders = Servant::start("vault-disk", FLIGHTS_MAX, run)?;
+        let run = move |orders: &Receiver<DiskOrder>| write_all(orders, &done, &owner);
+        let orders = WorkerThread::start("vault-disk", FLIGHTS_MAX, run)?;
         Ok(Self { orders, landed })
     }
 }
 
 /// The disk thread.
-fn write_all(orders: &Receiver<Order>, done: &SyncSender<Landed>, owner: &Thread) {
+fn write_all(orders: &Receiver<DiskOrder>, done: &SyncSender<Landed>, owner: &Thread) {
     prefer();
     let mut failed = None;
-    while let Ok(Order { segment, file, load, is_synced }) = orders.recv() {
+    while let Ok(DiskOrder { segment, file, load, is_synced }) = orders.recv() {
         let result = if failed == Some(segment) {
             // Never write behind a gap, and never sync again for credit.
             Err(io::Error::other("a write before it failed"))

@@ -25,7 +25,7 @@ use crate::segment::seal::Digested;
 pub(crate) const FLIGHTS_MAX: usize = 2;
 
 /// Records that are written and synced together, and who waits for them.
-pub(crate) struct Group<C> {
+pub(crate) struct CommitGroup<C> {
     pub(crate) records: Vec<StagedRecord>,
     pub(crate) waiting: Vec<C>,
     /// What the records take in a segment.
@@ -34,7 +34,7 @@ pub(crate) struct Group<C> {
     pub(crate) started: Instant,
 }
 
-impl<C> Group<C> {
+impl<C> CommitGroup<C> {
     /// An empty group with room for all that can be queued.
     pub(crate) fn new() -> Self {
         Self {

@@ -1,18 +1,18 @@
 //! The helper thread: everything that must not stand on the way of an acknowledgement.
 //!
 //! It keeps spares ready, seals closed segments, reads them back, verifies suspect ones, sets damaged
-//! ones aside (both in `scrub.rs`) and runs retention. Writer and helper meet in the [`Depot`].
+//! ones aside (both in `scrub.rs`) and runs retention. Writer and helper meet in the [`SparePool`].
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
-use crate::append::depot::Depot;
-use crate::append::depot::Job;
-use crate::append::place::Presence;
+use crate::append::place::FilePresence;
+use crate::append::spare_pool::Job;
+use crate::append::spare_pool::SparePool;
 use crate::append::unread::Scrub;
-use crate::append::waits::Trouble;
+use crate::append::waits::SpareTrouble;
 use crate::log::view::Log;
 use crate::options::Options;
 use crate::segment::id::SegmentId;
@@ -33,7 +33,7 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
 pub(crate) struct Helper {
     pub(crate) options: Options,
     pub(crate) log: Arc<Log>,
-    pub(crate) depot: Arc<Depot>,
+    pub(crate) spare_pool: Arc<SparePool>,
     pub(crate) gauges: Arc<Gauges>,
     /// Number of the next spare.
     pub(crate) next_segment: u64,
@@ -44,9 +44,9 @@ pub(crate) struct Helper {
     /// Segments that failed and could not be put where they belong.
     pub(crate) suspects: Vec<SegmentId>,
     /// Why no spare can be made, though there is room.
-    pub(crate) trouble: Option<Trouble>,
+    pub(crate) trouble: Option<SpareTrouble>,
     /// Whether everything is where it was put.
-    pub(crate) presence: Presence,
+    pub(crate) presence: FilePresence,
 }
 
 enum Turn {
@@ -86,16 +86,16 @@ impl Helper {
 
     /// Reads a piece back unless background work pauses; returns how long it rests then.
     fn read_back_as_allowed(&mut self) -> Option<Duration> {
-        self.depot.rest_after(Duration::ZERO)?;
+        self.spare_pool.rest_after(Duration::ZERO)?;
         let began = Instant::now();
         self.read_back();
-        self.depot.rest_after(began.elapsed())
+        self.spare_pool.rest_after(began.elapsed())
     }
 
     /// Decides what is most urgent: an empty depot, then jobs, then further spares, then retention, and
     /// reading back while no record waits for the disk.
     fn next_turn(&self, next_tidy: Instant, next_try: Instant, next_read: Instant) -> Turn {
-        let mut state = lock(&self.depot.state);
+        let mut state = lock(&self.spare_pool.state);
         loop {
             let now = Instant::now();
             let missing = self.options.spares().saturating_sub(state.spares.len());
@@ -122,7 +122,7 @@ impl Helper {
                 }
                 next = next.min(next_read.max(now + LOOK_AGAIN_AFTER));
             }
-            let waited = self.depot.changed.wait_timeout(state, next - now);
+            let waited = self.spare_pool.changed.wait_timeout(state, next - now);
             state = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
         }
     }
@@ -162,7 +162,7 @@ impl Helper {
             }
             Err(error) => {
                 tracing::error!(%error, segment = %id, "Segment could not be sealed.");
-                lock(&self.depot.state).first_error.get_or_insert_with(|| error.to_string());
+                lock(&self.spare_pool.state).first_error.get_or_insert_with(|| error.to_string());
                 if matches!(error, SealError::Mismatch { .. }) {
                     self.gauges.suspect_segments.fetch_add(1, Ordering::Relaxed);
                 }

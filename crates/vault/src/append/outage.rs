@@ -25,7 +25,7 @@ const RELAPSE_WITHIN: Duration = Duration::from_mins(1);
 /// The outage under way, and what is left of the one before.
 #[derive(Default)]
 pub(crate) struct Outages {
-    pub(super) current: Option<Outage>,
+    pub(super) current: Option<DiskOutage>,
     /// The last wait.
     pub(super) delay: Duration,
     pub(super) ended: Option<Instant>,
@@ -33,14 +33,14 @@ pub(crate) struct Outages {
     pub(super) left_behind: Vec<(PathBuf, u64)>,
 }
 
-pub(super) struct Outage {
+pub(super) struct DiskOutage {
     pub(super) began: Instant,
     pub(super) next_try: Instant,
     pub(super) tries: u64,
 }
 
 /// What came of a try.
-pub(super) enum Tried {
+pub(super) enum RetryResult {
     Well,
     /// The helper has no spare yet; it has waits of its own.
     NoSpare,
@@ -60,12 +60,12 @@ impl Outages {
 
     pub(super) fn begin(&mut self, now: Instant) {
         self.delay = if self.is_relapse(now) { longer(self.delay) } else { RETRY_MIN };
-        self.current = Some(Outage { began: now, next_try: now + self.delay, tries: 0 });
+        self.current = Some(DiskOutage { began: now, next_try: now + self.delay, tries: 0 });
     }
 
-    pub(super) fn wait_again(&mut self, tried: &Tried, now: Instant) {
+    pub(super) fn wait_again(&mut self, tried: &RetryResult, now: Instant) {
         let Some(outage) = &mut self.current else { return };
-        if matches!(tried, Tried::Failed(_)) {
+        if matches!(tried, RetryResult::Failed(_)) {
             outage.tries += 1;
             self.delay = longer(self.delay);
             outage.next_try = now + self.delay;
@@ -83,13 +83,13 @@ mod tests {
     #[test]
     fn waits_grow_to_their_limit_and_a_relapse_goes_on_with_them() {
         let (mut outages, start) = (Outages::default(), Instant::now());
-        let failed = || Tried::Failed(io::Error::other("injected"));
+        let failed = || RetryResult::Failed(io::Error::other("injected"));
         outages.begin(start);
         for millis in [400, 800, 1600, 3200, 6400, 10_000, 10_000] {
             outages.wait_again(&failed(), start);
             assert_eq!(outages.delay, Duration::from_millis(millis));
         }
-        outages.wait_again(&Tried::NoSpare, start);
+        outages.wait_again(&RetryResult::NoSpare, start);
         assert_eq!(outages.current.take().map(|outage| outage.next_try), Some(start + RETRY_MIN));
         outages.ended = Some(start);
         outages.begin(start + Duration::from_secs(59));

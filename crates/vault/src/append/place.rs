@@ -13,7 +13,7 @@ use crate::fs::Lock;
 pub(crate) type HeldLock = Arc<Mutex<Option<Box<dyn Lock>>>>;
 
 /// What a look compares with.
-pub(crate) struct Presence {
+pub(crate) struct FilePresence {
     /// The directory; `None` where the file system does not tell.
     pub(super) dir: Option<Identity>,
     pub(super) lock_file: HeldLock,
@@ -21,7 +21,7 @@ pub(crate) struct Presence {
     pub(super) trouble: Option<String>,
 }
 
-impl Presence {
+impl FilePresence {
     /// Remembers the directory that was locked.
     pub(crate) fn new(files: &dyn FileSystem, dir: &Path, lock_file: HeldLock) -> Self {
         Self { dir: files.identity(dir).ok(), lock_file, trouble: None }

@@ -162,7 +162,7 @@ impl Helper {
         let files = &self.log.files;
         let is_gone =
             |spare: &spare::Spare| is_elsewhere(&**files, &spare.path, &spare.file.identity());
-        for spare in self.depot.remove_spares(is_gone) {
+        for spare in self.spare_pool.remove_spares(is_gone) {
             self.log.used_bytes.fetch_sub(spare.bytes, Ordering::AcqRel);
             tracing::warn!(segment = %spare.id, "Spare segment was taken away.");
         }
@@ -175,7 +175,7 @@ impl Helper {
         let Some(info) = self.log.info(id) else { return };
         if is_elsewhere(&*self.log.files, &info.path, &file.identity()) {
             self.gauges.gone_segment.store(id.get(), Ordering::Release);
-            self.depot.wake_owner();
+            self.spare_pool.wake_owner();
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::append::commit::Committer;
-use crate::append::outage::Tried;
+use crate::append::outage::RetryResult;
 use crate::append::record::Completion;
 use crate::append::waits::IDLE_MAX;
 use crate::buffer::AlignedBuffer;
@@ -43,10 +43,10 @@ impl<C: Completion> Committer<C> {
             return true;
         }
         match self.try_spare() {
-            Tried::Well => self.end_outage(),
+            RetryResult::Well => self.end_outage(),
             tried => {
                 self.outages.wait_again(&tried, Instant::now());
-                if let Tried::Failed(error) = tried {
+                if let RetryResult::Failed(error) = tried {
                     self.tell_outage(&error);
                 }
             }
@@ -74,24 +74,26 @@ impl<C: Completion> Committer<C> {
             "Vault writes again.");
     }
 
-    fn try_spare(&mut self) -> Tried {
+    fn try_spare(&mut self) -> RetryResult {
         if let Err(error) = self.take_away_left_behind() {
-            return Tried::Failed(error);
+            return RetryResult::Failed(error);
         }
-        if !self.depot.has_spare() {
-            return Tried::NoSpare;
+        if !self.spare_pool.has_spare() {
+            return RetryResult::NoSpare;
         }
-        let Some(spare) = self.depot.take_spare(&self.log.is_full) else { return Tried::NoSpare };
+        let Some(spare) = self.spare_pool.take_spare(&self.log.is_full) else {
+            return RetryResult::NoSpare;
+        };
         match prove(&spare) {
             Ok(()) => {
-                self.depot.return_spare(spare, &self.log.is_full);
-                Tried::Well
+                self.spare_pool.return_spare(spare, &self.log.is_full);
+                RetryResult::Well
             }
             Err(error) => {
                 self.outages.left_behind.push((spare.path, spare.bytes));
                 // Tried again before another spare is touched.
                 let _stays = self.take_away_left_behind();
-                Tried::Failed(error)
+                RetryResult::Failed(error)
             }
         }
     }

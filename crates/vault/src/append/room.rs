@@ -6,7 +6,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use crate::append::helper::Helper;
-use crate::append::waits::Trouble;
+use crate::append::waits::SpareTrouble;
 use crate::append::waits::longer;
 use crate::fs::is_no_room;
 use crate::options::WhenFull;
@@ -32,7 +32,7 @@ impl Helper {
             tracing::warn!(lasted = ?now - trouble.began, "Spare segments can be made again.");
         }
         self.gauges.has_disk_trouble.store(self.trouble.is_some(), Ordering::Release);
-        self.depot.announce(&self.log.is_full, made.is_ok());
+        self.spare_pool.announce(&self.log.is_full, made.is_ok());
         next_try
     }
 
@@ -44,7 +44,8 @@ impl Helper {
                 "Spare segment could not be made; it is tried again.");
         }
         let delay = longer(before.map_or(Duration::ZERO, |trouble| trouble.delay));
-        self.trouble = Some(Trouble { began: before.map_or(now, |trouble| trouble.began), delay });
+        self.trouble =
+            Some(SpareTrouble { began: before.map_or(now, |trouble| trouble.began), delay });
         delay
     }
 
@@ -54,7 +55,7 @@ impl Helper {
         loop {
             match self.make_spare() {
                 Err(error) if is_no_room(&error) => {
-                    let Some(job) = self.depot.next_job() else { return Err(error) };
+                    let Some(job) = self.spare_pool.next_job() else { return Err(error) };
                     self.work(job);
                 }
                 made => return made,
@@ -74,7 +75,7 @@ impl Helper {
             // What the file system said to be free is not for this user.
             self.log.drop_oldest()?;
         }
-        self.depot.add_spare(made?);
+        self.spare_pool.add_spare(made?);
         self.log.used_bytes.fetch_add(bytes, Ordering::AcqRel);
         Ok(())
     }

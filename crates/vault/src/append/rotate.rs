@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::append::commit::Committer;
-use crate::append::depot::Job;
 use crate::append::record::Completion;
 use crate::append::segment::ActiveSegment;
+use crate::append::spare_pool::Job;
 use crate::format;
 use crate::log::view::SegmentInfo;
 use crate::segment::id::SegmentState;
@@ -20,12 +20,12 @@ impl<C: Completion> Committer<C> {
     /// Makes the next spare the active segment, with room for a group of this many bytes. Without a
     /// spare the segment in use stays in use, for records that still fit.
     pub(crate) fn open_segment(&mut self, group_bytes: u64) -> bool {
-        let Some(spare) = self.depot.take_spare(&self.log.is_full) else { return false };
+        let Some(spare) = self.spare_pool.take_spare(&self.log.is_full) else { return false };
         let spare = match self.enlarge(spare, group_bytes) {
             Ok(spare) => spare,
             Err(spare) => {
                 if let Some(spare) = spare {
-                    self.depot.return_spare(spare, &self.log.is_full);
+                    self.spare_pool.return_spare(spare, &self.log.is_full);
                 }
                 return false;
             }
@@ -111,7 +111,7 @@ impl<C: Completion> Committer<C> {
         if active.has_records() {
             let digested = self.buffer.end_segment();
             self.shared.gauges.unsealed_segments.fetch_add(1, Ordering::AcqRel);
-            self.depot.push(Job::Seal(Box::new(active.into_seal_job(digested))));
+            self.spare_pool.push(Job::Seal(Box::new(active.into_seal_job(digested))));
         } else {
             self.buffer.abandon_segment();
         }
@@ -135,7 +135,7 @@ impl<C: Completion> Committer<C> {
             last_seq: self.next_seq - 1,
             crc: active.segment_crc(),
         };
-        self.depot.push(Job::Gone(id));
+        self.spare_pool.push(Job::Gone(id));
     }
 
     pub(crate) fn take_active(&mut self) -> Option<ActiveSegment> {
@@ -149,7 +149,7 @@ impl<C: Completion> Committer<C> {
             active.has_records() && self.segment_age_max <= active.opened_at.elapsed()
         });
         // Without a spare the room that is left is worth more than a sealed segment.
-        if is_old && self.depot.has_spare() {
+        if is_old && self.spare_pool.has_spare() {
             self.retire_active();
         }
     }

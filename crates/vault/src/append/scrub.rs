@@ -15,9 +15,9 @@ use crate::segment::fault::Fault;
 use crate::segment::fault::FaultKind;
 use crate::segment::id::SegmentId;
 use crate::segment::id::SegmentState;
-use crate::segment::pieces::Pieces;
+use crate::segment::pieces::PieceReader;
 use crate::segment::quarantine;
-use crate::segment::scan::Found;
+use crate::segment::scan::ScanItem;
 use crate::segment::scan::Scanner;
 use crate::state::lock;
 
@@ -49,7 +49,7 @@ impl Helper {
         let info = self.log.info(id).filter(|info| info.state == SegmentState::Sealed)?;
         // A file that cannot be opened is the readers' to report, with what is lost.
         let file = self.log.files.open(&info.path, Access::Direct).ok()?;
-        let pieces = Pieces::new(file.into(), info.data_end).ok()?;
+        let pieces = PieceReader::new(file.into(), info.data_end).ok()?;
         Some(Current { id, pieces, crc: crc32fast::Hasher::new() })
     }
 
@@ -138,14 +138,14 @@ impl Helper {
 pub(crate) fn verify(mut scanner: Scanner, last_seq: u64, mut report: impl FnMut(Fault)) {
     loop {
         match scanner.next() {
-            Found::Record(record) => {
+            ScanItem::Record(record) => {
                 if scanner.check_body(&record).is_err() {
                     report(scanner.body_fault(&record));
                 }
             }
-            Found::Watermark(_) => {}
-            Found::Fault(fault) => report(fault),
-            Found::End | Found::Torn => {
+            ScanItem::Watermark(_) => {}
+            ScanItem::Fault(fault) => report(fault),
+            ScanItem::End | ScanItem::Torn => {
                 report_missing_tail(&scanner, last_seq, &mut report);
                 return;
             }

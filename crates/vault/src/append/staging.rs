@@ -17,7 +17,7 @@ use lz4_flex::block::CompressTable;
 use lz4_flex::block::compress_into_with_table;
 use lz4_flex::block::get_maximum_output_size;
 
-use crate::append::effort::Effort;
+use crate::append::compression_policy::CompressionPolicy;
 use crate::append::record::NewRecord;
 use crate::append::slabs::Chain;
 use crate::append::slabs::Slabs;
@@ -56,11 +56,11 @@ pub(crate) struct Staging {
     own_bytes_max: u64,
     shared_bytes: AtomicU64,
     shared_bytes_max: u64,
-    pub(crate) effort: Effort,
+    pub(crate) compression_policy: CompressionPolicy,
 }
 
 /// The staged bytes of one record; they return to the staging area when dropped.
-pub(crate) struct Body {
+pub(crate) struct StagedBody {
     staging: Arc<Staging>,
     stored_len: usize,
     memory: Memory,
@@ -90,7 +90,7 @@ pub(crate) struct StagedRecord {
     pub(crate) raw_crc: u32,
     pub(crate) stored_crc: u32,
     pub(crate) attrs_len: u16,
-    pub(crate) body: Body,
+    pub(crate) body: StagedBody,
 }
 
 impl StagedRecord {
@@ -128,7 +128,7 @@ impl Staging {
             own_bytes_max,
             shared_bytes: AtomicU64::new(0),
             shared_bytes_max: staging_bytes - own_bytes_max,
-            effort: Effort::new(compression),
+            compression_policy: CompressionPolicy::new(compression),
         }))
     }
 
@@ -141,7 +141,7 @@ impl Staging {
         shared: Option<&Bytes>,
         fill_permille: impl FnOnce() -> u32,
     ) -> Option<StagedRecord> {
-        let is_packed = self.effort.compresses(fill_permille, self.is_half_empty());
+        let is_packed = self.compression_policy.compresses(fill_permille, self.is_half_empty());
         if let Some(payload) = shared
             && !is_packed
             && SHARED_FROM_BYTES <= payload.len()
@@ -227,7 +227,7 @@ impl Staging {
         let stored_crc = stored_crc(record.attrs, &payload);
         let stored_len = record.attrs.len() + payload.len();
         let memory = Memory::Own { attrs: record.attrs.to_vec(), payload, reserved_bytes };
-        let body = Body { staging: Arc::clone(self), stored_len, memory };
+        let body = StagedBody { staging: Arc::clone(self), stored_len, memory };
         Some(staged(record, format::crc(record.payload), codec, stored_crc, body))
     }
 
@@ -264,12 +264,12 @@ impl Staging {
             stored_crc(record.attrs, payload)
         };
         let stored_len = record.attrs.len() + payload.len();
-        let body = Body { staging: Arc::clone(self), stored_len, memory };
+        let body = StagedBody { staging: Arc::clone(self), stored_len, memory };
         staged(record, raw_crc, codec, stored_crc, body)
     }
 }
 
-impl Body {
+impl StagedBody {
     /// Hands the stored bytes to `take`, piece by piece, in order.
     pub(crate) fn for_each<E>(
         &self,
@@ -289,7 +289,7 @@ impl Body {
     }
 }
 
-impl Drop for Body {
+impl Drop for StagedBody {
     fn drop(&mut self) {
         match &mut self.memory {
             Memory::Slabs(chain) => self.staging.slabs.give_back(std::mem::take(chain)),
@@ -334,7 +334,7 @@ fn staged(
     raw_crc: u32,
     codec: Codec,
     stored_crc: u32,
-    body: Body,
+    body: StagedBody,
 ) -> StagedRecord {
     let length = |len: usize| u32::try_from(len).expect("lengths were checked before staging");
     StagedRecord {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 
 use crate::segment::id::SegmentId;
-use crate::segment::pieces::Pieces;
+use crate::segment::pieces::PieceReader;
 
 /// Segments to be read back, and how far the first of them is.
 #[derive(Default)]
@@ -15,7 +15,7 @@ pub(crate) struct Scrub {
 
 pub(super) struct Current {
     pub(super) id: SegmentId,
-    pub(super) pieces: Pieces,
+    pub(super) pieces: PieceReader,
     pub(super) crc: crc32fast::Hasher,
 }
 

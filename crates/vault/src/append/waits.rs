@@ -16,7 +16,7 @@ pub(crate) fn longer(delay: Duration) -> Duration {
 }
 
 /// Spares cannot be made, though there is room: since when, and how long the last wait was.
-pub(crate) struct Trouble {
+pub(crate) struct SpareTrouble {
     pub(super) began: Instant,
     pub(super) delay: Duration,
 }

@@ -10,14 +10,14 @@ use std::time::Duration;
 use crossbeam_queue::ArrayQueue;
 
 use crate::append::commit::Committer;
-use crate::append::depot::Depot;
-use crate::append::effort::AreShort;
+use crate::append::compression_policy::AreShort;
 use crate::append::helper::Helper;
+use crate::append::place::FilePresence;
 use crate::append::place::HeldLock;
-use crate::append::place::Presence;
 use crate::append::queue::QUEUE_RECORDS_MAX;
 use crate::append::queue::Shared;
 use crate::append::record::Completion;
+use crate::append::spare_pool::SparePool;
 use crate::append::staging::Staging;
 use crate::append::unread::Scrub;
 use crate::error::AppendError;
@@ -46,7 +46,7 @@ pub struct Writer<C: Completion> {
     pub(crate) staging: Arc<Staging>,
     pub(crate) shared: Arc<Shared<C>>,
     pub(crate) log: Arc<Log>,
-    depot: Arc<Depot>,
+    spare_pool: Arc<SparePool>,
     pub(crate) committer: Thread,
     threads: Mutex<Option<Threads>>,
     lock_file: HeldLock,
@@ -85,7 +85,7 @@ impl<C: Completion> Writer<C> {
         if options.when_full == WhenFull::DropOldest {
             log.prepare_to_drop().map_err(VaultError::io("prepare dropping in", &options.dir))?;
         }
-        let depot = Arc::new(Depot::new(recovered.spares));
+        let spare_pool = Arc::new(SparePool::new(recovered.spares));
         let staging = Staging::new(options.staging_bytes, options.compression)
             .map_err(VaultError::io("map staging area of", &options.dir))?;
         let queue = ArrayQueue::new(QUEUE_RECORDS_MAX);
@@ -93,33 +93,33 @@ impl<C: Completion> Writer<C> {
         let helper = Helper {
             options: options.clone(),
             log: Arc::clone(&log),
-            depot: Arc::clone(&depot),
+            spare_pool: Arc::clone(&spare_pool),
             gauges,
             next_segment: recovered.next_segment,
             last_digest: recovered.last_digest,
             scrub: Scrub::default(),
             suspects: Vec::new(),
             trouble: None,
-            presence: Presence::new(&**files, &options.dir, Arc::clone(&lock_file)),
+            presence: FilePresence::new(&**files, &options.dir, Arc::clone(&lock_file)),
         };
         let committer = Committer::new(
             &options,
             Arc::clone(&shared),
             Arc::clone(&log),
-            Arc::clone(&depot),
+            Arc::clone(&spare_pool),
             recovered.next_seq,
             recovered.predecessor,
             recovered.last_digest,
         )
         .map_err(VaultError::io("map commit buffer of", &options.dir))?;
-        let threads = start(committer, helper, &depot)
+        let threads = start(committer, helper, &spare_pool)
             .map_err(VaultError::io("start threads of", &options.dir))?;
         let writer = Self {
             options,
             staging,
             shared,
             log,
-            depot,
+            spare_pool,
             committer: threads.writer.thread().clone(),
             threads: Mutex::new(Some(threads)),
             lock_file,
@@ -162,13 +162,13 @@ impl<C: Completion> Writer<C> {
     /// Names who is asked, at each append, whether processors are short: with `Compression::Auto`
     /// payloads are then stored as they came. A second call has no effect.
     pub fn spare_processors(&self, are_short: Arc<AreShort>) {
-        self.staging.effort.ask(are_short);
+        self.staging.compression_policy.ask(are_short);
     }
 
     /// Names who is asked how much background work (reading back what was sealed) may be done; from
     /// the helper thread. Without it there is no limit.
     pub fn govern(&self, throttle: Throttle) {
-        self.depot.govern(throttle);
+        self.spare_pool.govern(throttle);
     }
 
     /// Stores everything accepted, syncs, seals the open segment, ends the threads and lets go of the
@@ -185,14 +185,14 @@ impl<C: Completion> Writer<C> {
         self.committer.unpark();
         let is_panic = running.writer.join().is_err();
         self.shared.drain(self.end_reason());
-        self.depot.stop();
+        self.spare_pool.stop();
         let is_panic = running.helper.join().is_err() || is_panic;
         self.log.close();
         lock(&self.lock_file).take();
         if is_panic || self.gauges().has_failed.load(Ordering::Acquire) {
             return Err(VaultError::Failed { path: self.options.dir.clone() });
         }
-        match self.depot.first_error() {
+        match self.spare_pool.first_error() {
             None => Ok(()),
             Some(text) => {
                 let source = std::io::Error::other(text);
@@ -229,7 +229,7 @@ impl<C: Completion> Drop for Writer<C> {
 fn start<C: Completion>(
     committer: Committer<C>,
     helper: Helper,
-    depot: &Depot,
+    spare_pool: &SparePool,
 ) -> std::io::Result<Threads> {
     let helper =
         std::thread::Builder::new().name("vault-helper".to_owned()).spawn(move || helper.run())?;
@@ -238,7 +238,7 @@ fn start<C: Completion>(
     match writer {
         Ok(writer) => Ok(Threads { writer, helper }),
         Err(error) => {
-            depot.stop();
+            spare_pool.stop();
             drop(helper.join());
             Err(error)
         }

@@ -16,7 +16,7 @@ use crate::log::holds::Hold;
 use crate::log::view::Log;
 use crate::log::view::SegmentInfo;
 use crate::segment::id::SegmentState;
-use crate::segment::scan::Found;
+use crate::segment::scan::ScanItem;
 use crate::segment::scan::Scanner;
 use crate::slots::SlotFile;
 use crate::state::lock;
@@ -135,7 +135,7 @@ impl Log {
         let mut body = Vec::new();
         loop {
             match scanner.next() {
-                Found::Record(record) => {
+                ScanItem::Record(record) => {
                     let header = record.header;
                     let is_wanted =
                         wanted.iter().any(|(first, last)| (*first..=*last).contains(&header.seq));
@@ -145,8 +145,8 @@ impl Log {
                         observer(&DroppedRecord { seq, signal, attrs });
                     }
                 }
-                Found::Watermark(_) | Found::Fault(_) => {}
-                Found::End | Found::Torn => return,
+                ScanItem::Watermark(_) | ScanItem::Fault(_) => {}
+                ScanItem::End | ScanItem::Torn => return,
             }
         }
     }

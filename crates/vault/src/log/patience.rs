@@ -6,7 +6,7 @@
 use std::time::Duration;
 use std::time::Instant;
 
-use crate::log::trouble::Trouble;
+use crate::log::trouble::ReadTrouble;
 use crate::log::view::Log;
 use crate::segment::id::SegmentId;
 use crate::state::lock;
@@ -23,7 +23,7 @@ impl Log {
         let patience = self.read_patience;
         let mut state = lock(&self.state);
         let Some(listed) = state.segments.get_mut(&id) else { return true };
-        let trouble = Trouble::next(listed.trouble, Instant::now(), patience);
+        let trouble = ReadTrouble::next(listed.trouble, Instant::now(), patience);
         listed.trouble = Some(trouble);
         patience <= trouble.lasted()
     }

@@ -19,7 +19,7 @@ use crate::fs::FileSystem;
 use crate::log::cursor::Cursor;
 use crate::log::cursor::CursorHandle;
 use crate::log::dropped::Dropped;
-use crate::log::trouble::Trouble;
+use crate::log::trouble::ReadTrouble;
 use crate::segment::fault::Fault;
 use crate::segment::id::SegmentId;
 use crate::segment::id::SegmentState;
@@ -71,7 +71,7 @@ pub(crate) struct Listed {
     pub(crate) info: SegmentInfo,
     pub(crate) faults: Vec<Fault>,
     /// The disk does not give what is in it.
-    pub(crate) trouble: Option<Trouble>,
+    pub(crate) trouble: Option<ReadTrouble>,
 }
 
 impl Listed {

@@ -11,7 +11,7 @@ use crate::read::reader::Reader;
 use crate::read::span::Span;
 use crate::segment::fault::FaultKind;
 use crate::segment::id::SegmentId;
-use crate::segment::scan::Found;
+use crate::segment::scan::ScanItem;
 use crate::segment::stored::StoredRecord;
 use crate::state::lock;
 
@@ -42,7 +42,7 @@ impl Reader {
             let found = scanner.next();
             self.bear_read_error()?;
             match found {
-                Found::Record(record) if record.header.seq <= span.last => {
+                ScanItem::Record(record) if record.header.seq <= span.last => {
                     if record.header.seq < span.next {
                         continue;
                     }
@@ -52,9 +52,9 @@ impl Reader {
                         return Ok(Some(record));
                     }
                 }
-                Found::Watermark(_) => {}
-                Found::Fault(fault) => self.log.report(fault),
-                Found::Record(_) | Found::End | Found::Torn => {
+                ScanItem::Watermark(_) => {}
+                ScanItem::Fault(fault) => self.log.report(fault),
+                ScanItem::Record(_) | ScanItem::End | ScanItem::Torn => {
                     if span.next <= span.last
                         && let Some((_, scanner)) = &self.current
                     {

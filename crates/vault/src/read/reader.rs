@@ -17,8 +17,8 @@ use crate::log::view::TailView;
 use crate::read::span::Span;
 use crate::segment::fault::FaultKind;
 use crate::segment::id::SegmentId;
-use crate::segment::scan::Found;
 use crate::segment::scan::Located;
+use crate::segment::scan::ScanItem;
 use crate::segment::scan::Scanner;
 use crate::segment::stored;
 use crate::segment::stored::StoredRecord;
@@ -127,16 +127,16 @@ impl Reader {
             let found = scanner.next();
             self.bear_read_error()?;
             match found {
-                Found::Record(record) if record.header.seq < limit => {
+                ScanItem::Record(record) if record.header.seq < limit => {
                     self.held = (self.next_seq <= record.header.seq).then_some(record);
                 }
-                Found::Watermark(_) => {}
-                Found::Fault(fault) => {
+                ScanItem::Watermark(_) => {}
+                ScanItem::Fault(fault) => {
                     if fault.lost.is_none_or(|(first, _)| first < limit) {
                         self.log.report(fault);
                     }
                 }
-                Found::Record(_) | Found::End | Found::Torn => {
+                ScanItem::Record(_) | ScanItem::End | ScanItem::Torn => {
                     if !self.leave(id, &view, limit - 1)? {
                         return Ok(None);
                     }

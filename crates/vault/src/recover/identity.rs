@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::buffer::Window;
+use crate::buffer::ReadBuffer;
 use crate::error::VaultError;
 use crate::format::BLOCK_LEN;
 use crate::format::SegmentHeader;
@@ -81,7 +81,7 @@ pub(crate) fn load(files: &Arc<dyn FileSystem>, dir: &Path) -> Result<Stored, Va
 
 /// Returns the id in the first intact segment header.
 pub(crate) fn id_of_segments(files: &dyn FileSystem, segments: &[Candidate]) -> Option<u128> {
-    let mut block = Window::new().ok()?;
+    let mut block = ReadBuffer::new().ok()?;
     segments.iter().find_map(|candidate| {
         let file = files.open(&candidate.path, Access::Direct).ok()?;
         let count = file.read_at(&mut block[..BLOCK_LEN], 0).ok()?;

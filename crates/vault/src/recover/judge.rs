@@ -5,14 +5,14 @@ use std::collections::VecDeque;
 use crate::format;
 use crate::log::view::SegmentInfo;
 use crate::segment::examine::Examined;
-use crate::segment::examine::Verdict;
+use crate::segment::examine::SegmentVerdict;
 use crate::segment::fault::Fault;
 use crate::segment::fault::FaultKind;
 use crate::segment::id::SegmentState;
 
 /// First seq of each segment that is no spare, 0 where unknown.
 pub(crate) fn first_seqs(examined: &[Examined]) -> VecDeque<u64> {
-    let used = examined.iter().filter(|one| one.verdict != Verdict::Blank);
+    let used = examined.iter().filter(|one| one.verdict != SegmentVerdict::Blank);
     used.map(|one| one.trailer.first_seq).collect()
 }
 
@@ -51,7 +51,7 @@ pub(crate) fn judge(one: &mut Examined, durable_seq: u64, next_first_seq: Option
 /// Describes a segment for the list, before anything is done about it.
 pub(crate) fn describe(one: &Examined) -> SegmentInfo {
     let trailer = &one.trailer;
-    let is_sealed = one.verdict == Verdict::Sealed;
+    let is_sealed = one.verdict == SegmentVerdict::Sealed;
     SegmentInfo {
         id: one.candidate.id,
         state: if is_sealed { SegmentState::Sealed } else { SegmentState::Closed },

@@ -39,7 +39,7 @@ use crate::recover::report::RecoveryReport;
 use crate::segment::examine;
 use crate::segment::examine::Candidate;
 use crate::segment::examine::Examined;
-use crate::segment::examine::Verdict;
+use crate::segment::examine::SegmentVerdict;
 use crate::segment::fault::Fault;
 use crate::segment::fault::FaultKind;
 use crate::segment::id;
@@ -119,11 +119,11 @@ impl Recovery<'_> {
     /// Decides about every segment, oldest first; returns the highest seq known to be durable.
     fn settle(&mut self, examined: Vec<Examined>) -> Result<u64, VaultError> {
         let durable_seq = examined.iter().map(|one| one.durable_seq).max().unwrap_or(0);
-        let is_used = |one: &Examined| one.verdict != Verdict::Blank;
+        let is_used = |one: &Examined| one.verdict != SegmentVerdict::Blank;
         let last_used = examined.iter().rfind(|one| is_used(one)).map(|one| one.candidate.id);
         let mut firsts = judge::first_seqs(&examined);
         for mut one in examined {
-            if one.verdict == Verdict::Blank {
+            if one.verdict == SegmentVerdict::Blank {
                 self.keep_spare(one, last_used)?;
                 continue;
             }
@@ -135,7 +135,7 @@ impl Recovery<'_> {
             }
             let next_first_seq = firsts.iter().copied().find(|first| 0 < *first);
             self.report_hole(&one);
-            if one.verdict == Verdict::Scanned {
+            if one.verdict == SegmentVerdict::Scanned {
                 judge::judge(&mut one, durable_seq, next_first_seq);
             }
             self.place(one, durable_seq)?;
@@ -165,7 +165,7 @@ impl Recovery<'_> {
         let first_missing = self.predecessor.last_seq + 1;
         let (segment, last_missing) = match one.header {
             Some(header) => (SegmentId(header.prev_segment), header.prev_last_seq),
-            None if one.verdict == Verdict::Scanned => {
+            None if one.verdict == SegmentVerdict::Scanned => {
                 (one.candidate.id, one.trailer.first_seq.saturating_sub(1))
             }
             None => return,
@@ -181,7 +181,7 @@ impl Recovery<'_> {
     /// Seals, sets aside or takes a segment as it is.
     fn place(&mut self, one: Examined, durable_seq: u64) -> Result<(), VaultError> {
         let id = one.candidate.id;
-        let is_scanned = one.verdict == Verdict::Scanned;
+        let is_scanned = one.verdict == SegmentVerdict::Scanned;
         let is_damaged = one.faults.iter().any(|fault| fault.kind != FaultKind::TornTail);
         self.count(&one, durable_seq);
         let mut info = judge::describe(&one);
@@ -219,7 +219,7 @@ impl Recovery<'_> {
     fn count(&mut self, one: &Examined, durable_seq: u64) {
         self.report.segments += 1;
         self.report.records += one.trailer.record_count;
-        self.report.scanned_segments += u64::from(one.verdict == Verdict::Scanned);
+        self.report.scanned_segments += u64::from(one.verdict == SegmentVerdict::Scanned);
         // Later commits do not make an old gap an acknowledged one.
         let durable_seq = if one.candidate.is_quarantined { one.durable_seq } else { durable_seq };
         for fault in &one.faults {

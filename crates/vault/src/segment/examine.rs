@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 
 use crate::buffer::AlignedBuffer;
-use crate::buffer::Window;
+use crate::buffer::ReadBuffer;
 use crate::error::VaultError;
 use crate::format;
 use crate::format::BLOCK_BYTES;
@@ -25,8 +25,8 @@ use crate::segment::fault::Fault;
 use crate::segment::fault::FaultKind;
 use crate::segment::id::EXTENSION_SEALED;
 use crate::segment::id::SegmentId;
-use crate::segment::scan::Found;
 use crate::segment::scan::Located;
+use crate::segment::scan::ScanItem;
 use crate::segment::scan::Scanner;
 use crate::segment::sums;
 
@@ -42,7 +42,7 @@ pub(crate) struct Candidate {
 
 /// How a segment came to its contents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum SegmentVerdict {
     /// All zero: a spare.
     Blank,
     /// Has a valid footer; nothing else was read.
@@ -54,7 +54,7 @@ pub(crate) enum Verdict {
 /// What was found. Holds no open file: a vault may have more segments than a process may have files.
 pub(crate) struct Examined {
     pub(crate) candidate: Candidate,
-    pub(crate) verdict: Verdict,
+    pub(crate) verdict: SegmentVerdict,
     pub(crate) header: Option<SegmentHeader>,
     /// Contents; `data_end` is where the last good record's group ends, not always at a block.
     pub(crate) trailer: Trailer,
@@ -154,14 +154,14 @@ pub(crate) fn examine(
     let mut examined = Examined::new(candidate, vault_id, header, first_seq);
     let is_sealed_name = examined.candidate.extension == EXTENSION_SEALED;
     if header.is_none() && !is_sealed_name && is_blank(&*file, examined.candidate.bytes) {
-        examined.verdict = Verdict::Blank;
+        examined.verdict = SegmentVerdict::Blank;
         return Ok(examined);
     }
     if header.is_none() {
         examined.push_fault(FaultKind::SegmentHeader, 0, BLOCK_BYTES);
     }
     if let Some(trailer) = read_trailer(&*file, &examined.candidate, vault_id) {
-        examined.verdict = Verdict::Sealed;
+        examined.verdict = SegmentVerdict::Sealed;
         examined.durable_seq = trailer.last_seq;
         examined.trailer = trailer;
         return Ok(examined);
@@ -191,7 +191,7 @@ impl Examined {
             trailer: sums::empty_trailer(vault_id, candidate.id, first_seq),
             used_end: candidate.bytes,
             candidate,
-            verdict: Verdict::Scanned,
+            verdict: SegmentVerdict::Scanned,
             header,
             index: Vec::new(),
             faults: Vec::new(),
@@ -247,14 +247,14 @@ impl Examined {
         let mut scanner = Scanner::new(file, id, vault_id, self.candidate.bytes, before)?;
         loop {
             match scanner.next() {
-                Found::Record(record) => self.note(&mut scanner, record),
-                Found::Watermark(header) => {
+                ScanItem::Record(record) => self.note(&mut scanner, record),
+                ScanItem::Watermark(header) => {
                     self.durable_seq = self.durable_seq.max(header.durable_seq);
                     self.trailer.data_end = scanner.offset();
                 }
-                Found::Fault(fault) => self.push(fault),
-                found @ (Found::End | Found::Torn) => {
-                    self.is_torn = matches!(found, Found::Torn);
+                ScanItem::Fault(fault) => self.push(fault),
+                found @ (ScanItem::End | ScanItem::Torn) => {
+                    self.is_torn = matches!(found, ScanItem::Torn);
                     self.used_end = scanner.used_end();
                     return Ok(());
                 }
@@ -284,7 +284,7 @@ impl Examined {
 }
 
 fn read_header(file: &dyn File) -> Result<SegmentHeader, SegmentHeaderError> {
-    let mut block = Window::new().map_err(|_| SegmentHeaderError::Corrupt)?;
+    let mut block = ReadBuffer::new().map_err(|_| SegmentHeaderError::Corrupt)?;
     // An unreadable header block is a damaged one: the records can be read without it.
     let count = file.read_at(&mut block[..BLOCK_LEN], 0).unwrap_or(0);
     SegmentHeader::decode(&block[..count])
@@ -300,7 +300,7 @@ pub(crate) fn read_trailer(
     if !start.is_multiple_of(BLOCK_BYTES) {
         return None;
     }
-    let mut block = Window::new().ok()?;
+    let mut block = ReadBuffer::new().ok()?;
     let count = file.read_at(&mut block[..BLOCK_LEN], start).ok()?;
     let trailer = Trailer::decode(&block[..count])?;
     let is_ours = trailer.segment == candidate.id.get() && trailer.vault_id == vault_id;
@@ -322,7 +322,7 @@ pub(crate) fn read_index(file: &dyn File, trailer: &Trailer) -> Option<Vec<Index
 
 /// Whether the whole file is zero; an unreadable one is not.
 fn is_blank(file: &dyn File, bytes: u64) -> bool {
-    let Ok(mut buffer) = Window::new() else { return false };
+    let Ok(mut buffer) = ReadBuffer::new() else { return false };
     let mut offset = 0;
     while offset < bytes {
         match file.read_at(&mut buffer, offset) {

@@ -3,22 +3,22 @@
 use std::io;
 use std::sync::Arc;
 
+use crate::buffer::ReadBuffer;
 use crate::buffer::WINDOW_BYTES;
-use crate::buffer::Window;
 use crate::fs::File;
 
 /// Reads a file in large pieces, one at a time.
-pub(crate) struct Pieces {
+pub(crate) struct PieceReader {
     file: Arc<dyn File>,
-    buffer: Window,
+    buffer: ReadBuffer,
     offset: u64,
     end: u64,
 }
 
-impl Pieces {
+impl PieceReader {
     /// Will read the bytes from 0 to `end`, a multiple of a block.
     pub(crate) fn new(file: Arc<dyn File>, end: u64) -> io::Result<Self> {
-        Ok(Self { file, buffer: Window::new()?, offset: 0, end })
+        Ok(Self { file, buffer: ReadBuffer::new()?, offset: 0, end })
     }
 
     /// Returns the next piece; `None` behind the last. A file that ends before `end` is an error.

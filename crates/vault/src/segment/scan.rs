@@ -7,8 +7,8 @@
 use std::io;
 use std::sync::Arc;
 
+use crate::buffer::ReadBuffer;
 use crate::buffer::WINDOW_BYTES;
-use crate::buffer::Window;
 use crate::format;
 use crate::format::BLOCK_BYTES;
 use crate::format::BLOCK_LEN;
@@ -30,7 +30,7 @@ pub(crate) struct Located {
 
 /// The next thing in a segment.
 #[derive(Debug)]
-pub(crate) enum Found {
+pub(crate) enum ScanItem {
     /// A record with a valid header; its body is not checked yet.
     Record(Located),
     /// A watermark.
@@ -60,7 +60,7 @@ pub(crate) struct Scanner {
     used_end: u64,
     /// The disk could not read something since [`Scanner::take_error`].
     error: Option<io::Error>,
-    window: Window,
+    window: ReadBuffer,
     window_start: u64,
     window_len: usize,
 }
@@ -85,7 +85,7 @@ impl Scanner {
             padding_from: None,
             used_end: BLOCK_BYTES,
             error: None,
-            window: Window::new()?,
+            window: ReadBuffer::new()?,
             window_start: 0,
             window_len: 0,
         })
@@ -132,12 +132,12 @@ impl Scanner {
     }
 
     /// Finds the next thing.
-    pub(crate) fn next(&mut self) -> Found {
+    pub(crate) fn next(&mut self) -> ScanItem {
         if let Some(fault) = self.check_padding() {
-            return Found::Fault(fault);
+            return ScanItem::Fault(fault);
         }
         if self.end < self.offset + RECORD_HEADER_BYTES {
-            return Found::End;
+            return ScanItem::End;
         }
         let offset = self.offset;
         match self.header_at(offset) {
@@ -198,7 +198,7 @@ impl Scanner {
         body_end <= self.end && is_new
     }
 
-    fn accept(&mut self, header: RecordHeader, offset: u64) -> Found {
+    fn accept(&mut self, header: RecordHeader, offset: u64) -> ScanItem {
         let body_end = offset + header.body_end_bytes();
         self.padding_from = Some(body_end);
         self.offset = if header.is_last_of_commit() {
@@ -207,10 +207,10 @@ impl Scanner {
             body_end.next_multiple_of(8)
         };
         if header.is_watermark() {
-            return Found::Watermark(header);
+            return ScanItem::Watermark(header);
         }
         self.last_seq = Some(header.seq);
-        Found::Record(Located { header, offset })
+        ScanItem::Record(Located { header, offset })
     }
 
     fn check_padding(&mut self) -> Option<Fault> {
@@ -230,7 +230,7 @@ impl Scanner {
     }
 
     /// Looks for the next valid header from `from` on; the scan's own offset is the damage's start.
-    fn resynchronise(&mut self, from: u64, mut is_unreadable: bool) -> Found {
+    fn resynchronise(&mut self, from: u64, mut is_unreadable: bool) -> ScanItem {
         let start = self.offset;
         let mut is_blank = !is_unreadable && self.is_blank(start);
         let mut at = from;
@@ -264,9 +264,9 @@ impl Scanner {
         let is_footer = start.is_multiple_of(BLOCK_BYTES)
             && self.slice(start, 8).is_ok_and(|bytes| bytes == INDEX_MAGIC);
         if (is_blank && !is_unreadable) || is_footer {
-            return Found::End;
+            return ScanItem::End;
         }
-        Found::Torn
+        ScanItem::Torn
     }
 
     fn pass_damage(
@@ -275,13 +275,13 @@ impl Scanner {
         start: u64,
         at: u64,
         is_unreadable: bool,
-    ) -> Found {
+    ) -> ScanItem {
         let next = header.seq + u64::from(header.is_watermark());
         let lost = self.last_seq.and_then(|last| (last + 1 < next).then(|| (last + 1, next - 1)));
         self.offset = at;
         self.last_seq = Some(next - 1);
         let kind = if is_unreadable { FaultKind::Unreadable } else { FaultKind::RecordHeader };
-        Found::Fault(self.fault(kind, start, at, lost))
+        ScanItem::Fault(self.fault(kind, start, at, lost))
     }
 
     fn may_follow_damage(&self, header: &RecordHeader, start: u64, at: u64) -> bool {

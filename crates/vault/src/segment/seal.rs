@@ -17,7 +17,7 @@ use crate::fs::FileSystem;
 use crate::segment::id::EXTENSION_SEALED;
 use crate::segment::id::SegmentId;
 use crate::segment::id::segment_path;
-use crate::segment::pieces::Pieces;
+use crate::segment::pieces::PieceReader;
 
 /// A segment as it lies after sealing.
 #[derive(Debug, Clone)]
@@ -140,7 +140,7 @@ fn write_footer(job: &SealJob) -> io::Result<u64> {
 pub(crate) fn read_back(job: &SealJob, prev_digest: [u8; 32]) -> io::Result<(u32, [u8; 32])> {
     let end = job.trailer.data_end;
     assert!(end.is_multiple_of(BLOCK_BYTES), "commit groups end at blocks");
-    let mut pieces = Pieces::new(Arc::clone(&job.file), end)?;
+    let mut pieces = PieceReader::new(Arc::clone(&job.file), end)?;
     let mut crc = crc32fast::Hasher::new();
     let mut digest = format::digest_after(&prev_digest);
     while let Some(piece) = pieces.next()? {

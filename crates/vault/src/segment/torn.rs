@@ -5,7 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::path::Path;
 
-use crate::buffer::Window;
+use crate::buffer::ReadBuffer;
 use crate::format::BLOCK_BYTES;
 use crate::format::BLOCK_LEN;
 use crate::fs::File;
@@ -27,7 +27,7 @@ pub(crate) fn keep_tail(
     let folder = dir.join(QUARANTINE_DIR);
     let name = format!("{}{}.{EXTENSION}", prefix_of(id), tail.start);
     let copy = quarantine::create_new(files, &folder, &name)?;
-    let mut buffer = Window::new()?;
+    let mut buffer = ReadBuffer::new()?;
     let mut from = tail.start - tail.start % BLOCK_BYTES;
     while from < tail.end {
         let count = file.read_at(&mut buffer, from)?;
@@ -54,7 +54,7 @@ pub(crate) fn clear_block_from(file: &dyn File, start: u64) -> io::Result<()> {
         return Ok(());
     }
     let at = start - start % BLOCK_BYTES;
-    let mut window = Window::new()?;
+    let mut window = ReadBuffer::new()?;
     let block = &mut window[..BLOCK_LEN];
     file.read_at(block, at)?;
     block[kept..].fill(0);

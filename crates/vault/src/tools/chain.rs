@@ -13,7 +13,7 @@ use crate::tools::finding::FindingKind;
 use crate::tools::passed::Passed;
 
 /// What is kept of a segment for the checks between segments.
-pub(crate) struct Kept {
+pub(crate) struct ChainedSegment {
     pub(crate) id: SegmentId,
     pub(crate) path: PathBuf,
     pub(crate) file_bytes: u64,
@@ -33,7 +33,7 @@ pub(crate) struct Kept {
 
 /// Checks all segments, oldest first, against those before them. What was passed or dropped need not
 /// be there.
-pub(crate) fn check(kept: &mut [Kept], passed: &Passed) {
+pub(crate) fn check(kept: &mut [ChainedSegment], passed: &Passed) {
     for idx in 0..kept.len() {
         let (before, rest) = kept.split_at_mut(idx);
         let Some(one) = rest.first_mut() else { return };
@@ -69,7 +69,7 @@ pub(crate) fn check(kept: &mut [Kept], passed: &Passed) {
 }
 
 /// Compares the digest that a footer names with the predecessor's.
-fn check_digest(before: &[Kept], one: &Kept) -> Option<FindingKind> {
+fn check_digest(before: &[ChainedSegment], one: &ChainedSegment) -> Option<FindingKind> {
     let footer = one.footer?;
     let Some(previous) = before.iter().rev().find_map(|kept| kept.footer) else {
         // What was before was deleted; a first segment has no predecessor to name.
@@ -97,7 +97,13 @@ fn check_digest(before: &[Kept], one: &Kept) -> Option<FindingKind> {
     (!is_linked && !is_between).then_some(FindingKind::Chain)
 }
 
-fn push(one: &mut Kept, kind: FindingKind, start: u64, end: u64, lost: Option<(u64, u64)>) {
+fn push(
+    one: &mut ChainedSegment,
+    kind: FindingKind,
+    start: u64,
+    end: u64,
+    lost: Option<(u64, u64)>,
+) {
     let (segment, path) = (Some(one.id.get()), one.path.clone());
     one.findings.push(Finding { segment, kind, path, start, end, lost });
 }

@@ -16,13 +16,13 @@ use crate::log::cursor::Acks;
 use crate::segment::examine;
 use crate::segment::examine::Candidate;
 use crate::segment::examine::Examined;
-use crate::segment::examine::Verdict;
+use crate::segment::examine::SegmentVerdict;
 use crate::segment::fault::Fault;
 use crate::segment::fault::FaultKind;
 use crate::segment::id;
 use crate::segment::id::SegmentId;
-use crate::segment::scan::Found;
 use crate::segment::scan::Located;
+use crate::segment::scan::ScanItem;
 use crate::segment::scan::Scanner;
 use crate::segment::stored;
 use crate::segment::stored::StoredRecord;
@@ -200,18 +200,18 @@ impl OfflineReader {
             };
             let at = (current.scanner.offset(), current.scanner.last_seq());
             match current.scanner.next() {
-                Found::Record(record) if record.header.seq < current.limit => {
+                ScanItem::Record(record) if record.header.seq < current.limit => {
                     if let Some(item) = self.take(&record, at)? {
                         return Ok(Some(item));
                     }
                 }
-                Found::Watermark(_) => {}
-                Found::Fault(fault) => {
+                ScanItem::Watermark(_) => {}
+                ScanItem::Fault(fault) => {
                     if !self.look_again(at)? && self.is_wanted(fault.lost) {
                         return Ok(Some(OfflineItem::Fault(fault)));
                     }
                 }
-                Found::Torn => {
+                ScanItem::Torn => {
                     let fault = current.scanner.tail_fault(FaultKind::TornTail, None);
                     let is_growing = current.is_open && self.is_live;
                     if !self.look_again(at)? {
@@ -221,7 +221,7 @@ impl OfflineReader {
                         }
                     }
                 }
-                Found::Record(_) | Found::End => {
+                ScanItem::Record(_) | ScanItem::End => {
                     if !self.finish(at)? {
                         self.leave();
                     }
@@ -241,7 +241,7 @@ impl OfflineReader {
         for candidate in &self.left {
             let candidate = candidate.clone();
             let next = survey::examine_moving(&*self.files, &self.dir, candidate, self.vault_id)?;
-            is_followed |= next.is_some_and(|next| next.verdict != Verdict::Blank);
+            is_followed |= next.is_some_and(|next| next.verdict != SegmentVerdict::Blank);
         }
         let is_back = is_followed && self.go_back(at)?;
         if let Some(current) = &mut self.current {
@@ -331,9 +331,9 @@ impl OfflineReader {
             self.done_bytes += file_bytes;
             return Ok(());
         };
-        let is_sealed = one.verdict == Verdict::Sealed;
+        let is_sealed = one.verdict == SegmentVerdict::Sealed;
         let is_before = is_sealed && one.trailer.last_seq < self.seqs.0;
-        if one.verdict == Verdict::Blank || is_before {
+        if one.verdict == SegmentVerdict::Blank || is_before {
             self.done_bytes += file_bytes;
             return Ok(());
         }
@@ -369,10 +369,10 @@ impl OfflineReader {
             let next = survey::examine_moving(&*self.files, &self.dir, candidate, self.vault_id);
             let next = next.ok()??;
             let first_seq = next.trailer.first_seq;
-            (next.verdict != Verdict::Blank && 0 < first_seq).then_some(first_seq)
+            (next.verdict != SegmentVerdict::Blank && 0 < first_seq).then_some(first_seq)
         });
         let own = match one.verdict {
-            Verdict::Sealed => one.trailer.last_seq + 1,
+            SegmentVerdict::Sealed => one.trailer.last_seq + 1,
             _ => u64::MAX,
         };
         own.min(next.unwrap_or(u64::MAX))

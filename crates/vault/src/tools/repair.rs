@@ -22,7 +22,7 @@ use crate::recover::judge;
 use crate::recover::recovery;
 use crate::segment::examine;
 use crate::segment::examine::Examined;
-use crate::segment::examine::Verdict;
+use crate::segment::examine::SegmentVerdict;
 use crate::segment::fault::Fault;
 use crate::segment::fault::FaultKind;
 use crate::segment::id;
@@ -128,7 +128,7 @@ pub fn repair(
             continue;
         }
         let one = examine::examine(&*files, candidate, vault_id)?;
-        if one.verdict != Verdict::Blank {
+        if one.verdict != SegmentVerdict::Blank {
             examined.push(one);
         }
     }
@@ -177,14 +177,14 @@ impl Repair<'_> {
             let Some(one) = before.last_mut() else { break };
             let next_first_seq =
                 rest.iter().map(|next| next.trailer.first_seq).find(|seq| 0 < *seq);
-            let successor = rest.iter().find(|next| next.verdict == Verdict::Sealed);
+            let successor = rest.iter().find(|next| next.verdict == SegmentVerdict::Sealed);
             match one.verdict {
-                Verdict::Blank => {}
-                Verdict::Sealed => {
+                SegmentVerdict::Blank => {}
+                SegmentVerdict::Sealed => {
                     self.sealed(one, read_bytes)?;
                     digest = one.trailer.digest;
                 }
-                Verdict::Scanned => {
+                SegmentVerdict::Scanned => {
                     judge::judge(one, durable_seq, next_first_seq);
                     if let Some(rebuilt) = self.scanned(one, successor, digest)? {
                         digest = rebuilt;

@@ -27,7 +27,7 @@ use crate::recover::identity::Stored;
 use crate::segment::examine;
 use crate::segment::examine::Candidate;
 use crate::segment::examine::Examined;
-use crate::segment::examine::Verdict;
+use crate::segment::examine::SegmentVerdict;
 use crate::segment::id;
 use crate::segment::id::EXTENSION_NEW;
 use crate::segment::id::EXTENSION_OPEN;
@@ -368,9 +368,9 @@ fn describe(one: &Examined) -> SegmentSurvey {
     let trailer = &one.trailer;
     let state = match one.verdict {
         _ if one.candidate.is_quarantined => SurveyState::Quarantined,
-        Verdict::Blank => SurveyState::Spare,
-        Verdict::Sealed if one.header.is_some() => SurveyState::Sealed,
-        Verdict::Scanned if one.candidate.extension == EXTENSION_OPEN => SurveyState::Open,
+        SegmentVerdict::Blank => SurveyState::Spare,
+        SegmentVerdict::Sealed if one.header.is_some() => SurveyState::Sealed,
+        SegmentVerdict::Scanned if one.candidate.extension == EXTENSION_OPEN => SurveyState::Open,
         _ => SurveyState::Damaged,
     };
     let is_spare = state == SurveyState::Spare;

@@ -24,7 +24,7 @@ use crate::recover::identity::Stored;
 use crate::recover::judge;
 use crate::segment::examine::Candidate;
 use crate::segment::examine::Examined;
-use crate::segment::examine::Verdict;
+use crate::segment::examine::SegmentVerdict;
 use crate::segment::id::EXTENSION_NEW;
 use crate::segment::id::EXTENSION_OPEN;
 use crate::segment::id::SegmentId;
@@ -33,7 +33,7 @@ use crate::system::SystemFileSystem;
 use crate::throttle::Pacer;
 use crate::throttle::Throttle;
 use crate::tools::chain;
-use crate::tools::chain::Kept;
+use crate::tools::chain::ChainedSegment;
 use crate::tools::finding::Finding;
 use crate::tools::finding::FindingKind;
 use crate::tools::passed::Passed;
@@ -121,7 +121,7 @@ pub fn verify(dir: &Path, options: &VerifyOptions) -> Result<Verification, Vault
 
 /// Judges what one segment alone could not tell.
 fn judge_all(
-    mut kept: Vec<Kept>,
+    mut kept: Vec<ChainedSegment>,
     is_live: bool,
     passed: &Passed,
     is_single: bool,
@@ -183,7 +183,7 @@ impl Task<'_> {
         listed: &[Candidate],
         jobs: NonZeroUsize,
         done: &mut Verification,
-    ) -> Result<Vec<Kept>, VaultError> {
+    ) -> Result<Vec<ChainedSegment>, VaultError> {
         let next = AtomicUsize::new(0);
         let gone = AtomicU64::new(0);
         let results = Mutex::new((BTreeMap::new(), None));
@@ -213,7 +213,11 @@ impl Task<'_> {
 
     /// Looks again at segments that were open when a later one was not yet begun: only now are they
     /// complete.
-    fn look_again(&self, kept: &mut Vec<Kept>, done: &mut Verification) -> Result<(), VaultError> {
+    fn look_again(
+        &self,
+        kept: &mut Vec<ChainedSegment>,
+        done: &mut Verification,
+    ) -> Result<(), VaultError> {
         let pacer = Pacer::new(self.throttle.clone());
         let newest = kept.last().map(|one| one.id);
         let mut again = Vec::new();
@@ -233,7 +237,11 @@ impl Task<'_> {
     }
 
     /// Looks at one segment; `None` when it is gone.
-    fn look_at(&self, candidate: &Candidate, pacer: &Pacer) -> Result<Option<Kept>, VaultError> {
+    fn look_at(
+        &self,
+        candidate: &Candidate,
+        pacer: &Pacer,
+    ) -> Result<Option<ChainedSegment>, VaultError> {
         pacer.rest(|| false);
         let first = survey::examine_moving(self.files, self.dir, candidate.clone(), self.vault_id);
         let one = match first {
@@ -258,10 +266,10 @@ impl Task<'_> {
         self.keep(one, pacer)
     }
 
-    fn keep(&self, one: Examined, pacer: &Pacer) -> Result<Option<Kept>, VaultError> {
+    fn keep(&self, one: Examined, pacer: &Pacer) -> Result<Option<ChainedSegment>, VaultError> {
         let candidate = &one.candidate;
-        let is_blank = one.verdict == Verdict::Blank;
-        let mut kept = Kept {
+        let is_blank = one.verdict == SegmentVerdict::Blank;
+        let mut kept = ChainedSegment {
             id: candidate.id,
             path: candidate.path.clone(),
             file_bytes: candidate.bytes,
@@ -278,12 +286,12 @@ impl Task<'_> {
             findings: Vec::new(),
         };
         match one.verdict {
-            Verdict::Blank => {}
-            Verdict::Scanned => {
+            SegmentVerdict::Blank => {}
+            SegmentVerdict::Scanned => {
                 self.read_bytes.fetch_add(candidate.bytes, Ordering::Relaxed);
                 kept.scanned = Some(Box::new(one));
             }
-            Verdict::Sealed => {
+            SegmentVerdict::Sealed => {
                 let located = survey::locate(self.files, self.dir, candidate.id)
                     .map_err(VaultError::io("open", &candidate.path))?;
                 let Some((found, file)) = located else { return Ok(None) };
@@ -301,13 +309,13 @@ impl Task<'_> {
 
 /// Whether a segment takes records, or could.
 fn is_open(one: &Examined) -> bool {
-    one.verdict == Verdict::Scanned && one.candidate.extension == EXTENSION_OPEN
+    one.verdict == SegmentVerdict::Scanned && one.candidate.extension == EXTENSION_OPEN
 }
 
-fn foreign(candidate: &Candidate, path: PathBuf) -> Kept {
+fn foreign(candidate: &Candidate, path: PathBuf) -> ChainedSegment {
     let segment = Some(candidate.id.get());
     let (kind, end) = (FindingKind::Foreign, candidate.bytes);
-    Kept {
+    ChainedSegment {
         id: candidate.id,
         path: path.clone(),
         file_bytes: candidate.bytes,

@@ -17,7 +17,7 @@ use crate::segment::examine;
 use crate::segment::examine::Candidate;
 use crate::segment::fault::FaultKind;
 use crate::segment::id::SegmentId;
-use crate::segment::scan::Found;
+use crate::segment::scan::ScanItem;
 use crate::segment::scan::Scanner;
 use crate::segment::sums;
 use crate::state::lock;
@@ -82,7 +82,7 @@ impl Findings<'_> {
         let mut sums = sums::empty_trailer(trailer.vault_id, id, trailer.first_seq);
         loop {
             match scanner.next() {
-                Found::Record(record) => {
+                ScanItem::Record(record) => {
                     if scanner.check_body(&record).is_ok() {
                         sums::note_record(&mut sums, &mut index, &record.header, record.offset);
                     } else {
@@ -90,14 +90,14 @@ impl Findings<'_> {
                         self.push(FindingKind::Body, fault.start, fault.end, fault.lost);
                     }
                 }
-                Found::Watermark(_) => {}
-                Found::Fault(fault) => {
+                ScanItem::Watermark(_) => {}
+                ScanItem::Fault(fault) => {
                     let finding = Finding::of_fault(&fault, self.candidate.path.clone());
                     self.push(finding.kind, fault.start, fault.end, fault.lost);
                 }
-                found @ (Found::End | Found::Torn) => {
+                found @ (ScanItem::End | ScanItem::Torn) => {
                     let seen = scanner.last_seq().unwrap_or(0);
-                    let is_torn = matches!(found, Found::Torn);
+                    let is_torn = matches!(found, ScanItem::Torn);
                     if seen < trailer.last_seq || is_torn {
                         let lost = seen < trailer.last_seq;
                         let lost = lost.then_some((seen + 1, trailer.last_seq));

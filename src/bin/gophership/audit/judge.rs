@@ -1,19 +1,19 @@
 //! Judges what was seen: what does not add up, and what is known about the rest. Pure.
 
-use gophership::books::INTERRUPTED;
-use gophership::books::MISSING;
-use gophership::books::Sheet;
-use gophership::books::UNWRITTEN;
+use gophership::ledger::INTERRUPTED;
+use gophership::ledger::LedgerTotals;
+use gophership::ledger::MISSING;
+use gophership::ledger::UNWRITTEN;
 use gophership_otlp::Signal;
 
 use super::look::Look;
 use super::rows;
-use super::state::State;
+use super::state::ProcessState;
 use crate::vault::show_time;
 
 /// What a look amounts to.
 #[derive(Debug, Default)]
-pub(super) struct Verdict {
+pub(super) struct AuditVerdict {
     /// What does not add up.
     pub(super) findings: Vec<String>,
     /// What explains numbers that somebody may wonder about.
@@ -22,30 +22,31 @@ pub(super) struct Verdict {
     pub(super) is_moving: bool,
 }
 
-impl Verdict {
+impl AuditVerdict {
     pub(super) fn is_balanced(&self) -> bool {
         self.findings.is_empty()
     }
 }
 
 /// Judges one look.
-pub(super) fn judge(look: &Look) -> Verdict {
-    let state = State::of(look);
-    let mut verdict = Verdict { is_moving: state == State::Moving, ..Verdict::default() };
+pub(super) fn judge(look: &Look) -> AuditVerdict {
+    let state = ProcessState::of(look);
+    let mut verdict =
+        AuditVerdict { is_moving: state == ProcessState::Moving, ..AuditVerdict::default() };
     let (rows, held) = (look.rows(), look.held());
     let totals = rows.total();
     for signal in Signal::ALL {
-        let sheet = totals.of_signal(signal);
-        judge_equation(&mut verdict, state, signal, sheet);
+        let totals = totals.of_signal(signal);
+        judge_equation(&mut verdict, state, signal, totals);
         let of_vaults = held.vaulted.records.of(signal);
-        compare_vaults(&mut verdict, look, signal, of_vaults - sheet.get("vaulted"));
+        compare_vaults(&mut verdict, look, signal, of_vaults - totals.get("vaulted"));
         let of_burials = held.dead_letters.records.of(signal);
-        compare_burials(&mut verdict, state, signal, of_burials - sheet.get("dead_lettered"));
+        compare_burials(&mut verdict, state, signal, of_burials - totals.get("dead_lettered"));
         for found in rows::judge(&rows, &held, state, signal) {
             let side = if found.is_note { &mut verdict.notes } else { &mut verdict.findings };
             side.push(found.text);
         }
-        let missing = sheet.get(MISSING);
+        let missing = totals.get(MISSING);
         if missing != 0 {
             verdict.findings.push(format!(
                 "{signal}: {missing} records were in no vault any more at a start although the ledger knew \
@@ -74,7 +75,7 @@ pub(super) fn judge(look: &Look) -> Verdict {
 }
 
 /// Tells requests that are gone, whatever the records say: they have numbers without gaps.
-fn find_losses(verdict: &mut Verdict, look: &Look) {
+fn find_losses(verdict: &mut AuditVerdict, look: &Look) {
     for one in &look.missing {
         let (dir, count) = (one.dir.display(), one.count());
         let ranges: Vec<String> =
@@ -85,7 +86,7 @@ fn find_losses(verdict: &mut Verdict, look: &Look) {
             ranges.join(", ")
         ));
     }
-    for (name, mark) in &look.page.marks {
+    for (name, mark) in &look.snapshot.marks {
         if 0 < mark.lost_requests {
             verdict.findings.push(format!(
                 "vault {}: {} acknowledged requests were lost while it was open: their files were taken \
@@ -97,17 +98,22 @@ fn find_losses(verdict: &mut Verdict, look: &Look) {
     }
 }
 
-fn judge_equation(verdict: &mut Verdict, state: State, signal: Signal, sheet: &Sheet) {
-    let apart = sheet.imbalance();
+fn judge_equation(
+    verdict: &mut AuditVerdict,
+    state: ProcessState,
+    signal: Signal,
+    totals: &LedgerTotals,
+) {
+    let apart = totals.imbalance();
     if apart == 0 {
         return;
     }
     let sums = format!(
         "{signal}: origins {} and destinations {} differ by {apart}",
-        sheet.origins(),
-        sheet.destinations()
+        totals.origins(),
+        totals.destinations()
     );
-    if state == State::Killed {
+    if state == ProcessState::Killed {
         verdict.notes.push(format!(
             "{sums}: the last writing was made while records moved; the next start books it."
         ));
@@ -119,26 +125,26 @@ fn judge_equation(verdict: &mut Verdict, state: State, signal: Signal, sheet: &S
     }
 }
 
-fn compare_vaults(verdict: &mut Verdict, look: &Look, signal: Signal, more: i64) {
-    let state = State::of(look);
-    if more == 0 || state == State::Moving {
+fn compare_vaults(verdict: &mut AuditVerdict, look: &Look, signal: Signal, more: i64) {
+    let state = ProcessState::of(look);
+    if more == 0 || state == ProcessState::Moving {
         return;
     }
-    let page = &look.page;
-    let written = show_time(page.written_unix_ns);
+    let snapshot = &look.snapshot;
+    let written = show_time(snapshot.written_unix_ns);
     let text = if more < 0 {
         format!("{signal}: the vaults hold {} records less than the ledger says", -more)
     } else {
         format!("{signal}: the vaults hold {more} records more than the ledger says")
     };
-    if state == State::Killed {
+    if state == ProcessState::Killed {
         verdict.notes.push(format!(
             "{text}: they took or gave them between the last writing ({written}) and the kill; the next \
              start books them as {UNWRITTEN}."
         ));
         return;
     }
-    verdict.findings.push(if page.is_unsettled {
+    verdict.findings.push(if snapshot.is_unsettled {
         format!(
             "{text}, and at the last start they were too large to be counted: this may be what was \
              unwritten then, or a loss since; `gophership vault verify` tells damage."
@@ -151,49 +157,49 @@ fn compare_vaults(verdict: &mut Verdict, look: &Look, signal: Signal, more: i64)
     });
 }
 
-fn compare_burials(verdict: &mut Verdict, state: State, signal: Signal, more: i64) {
+fn compare_burials(verdict: &mut AuditVerdict, state: ProcessState, signal: Signal, more: i64) {
     match state {
-        _ if more == 0 || state == State::Moving => {}
+        _ if more == 0 || state == ProcessState::Moving => {}
         _ if more < 0 => verdict.notes.push(format!(
             "{signal}: {} records were taken out of the dead-letter stores by hand, or are lost there.",
             -more
         )),
-        State::Killed => verdict.notes.push(format!(
+        ProcessState::Killed => verdict.notes.push(format!(
             "{signal}: {more} records became dead letters between the last writing and the kill."
         )),
-        State::Moving | State::Quiet | State::Ended => verdict.findings.push(format!(
+        ProcessState::Moving | ProcessState::Quiet | ProcessState::Ended => verdict.findings.push(format!(
             "{signal}: the dead-letter stores hold {more} records more than the ledger says."
         )),
     }
 }
 
 /// Says what the last kill left open.
-fn note_kill(verdict: &mut Verdict, look: &Look, state: State) {
-    let page = &look.page;
+fn note_kill(verdict: &mut AuditVerdict, look: &Look, state: ProcessState) {
+    let snapshot = &look.snapshot;
     let mut in_flight = 0;
-    if state == State::Killed {
-        let totals = page.totals();
+    if state == ProcessState::Killed {
+        let totals = snapshot.totals();
         in_flight =
             Signal::ALL.iter().map(|signal| totals.of_signal(*signal).get("in_flight")).sum();
-        let written = show_time(page.written_unix_ns);
+        let written = show_time(snapshot.written_unix_ns);
         verdict.notes.push(format!(
             "The server was killed after the writing of {written}. {in_flight} records were in flight \
              then; the next start books them as {INTERRUPTED}."
         ));
     }
     let sum_of = |line: &str| {
-        let of = |kill: &gophership::books::Kill| {
+        let of = |kill: &gophership::ledger::Kill| {
             Signal::ALL.iter().map(|signal| kill.booked.of_signal(*signal).get(line)).sum()
         };
-        page.last_kill.as_ref().map_or(0, of)
+        snapshot.last_kill.as_ref().map_or(0, of)
     };
     let (interrupted, unwritten): (i64, i64) = (sum_of(INTERRUPTED), sum_of(UNWRITTEN));
-    if let Some(kill) = &page.last_kill {
+    if let Some(kill) = &snapshot.last_kill {
         let (written, found) = (show_time(kill.written_unix_ns), show_time(kill.found_unix_ns));
         verdict.notes.push(format!(
             "{} of {} servers were killed, the last one between {written} and {found}: {interrupted} \
              records {INTERRUPTED}, {unwritten} {UNWRITTEN}.",
-            page.kills, page.starts
+            snapshot.kills, snapshot.starts
         ));
     }
     if in_flight + interrupted > 0 {
@@ -209,12 +215,12 @@ fn note_kill(verdict: &mut Verdict, look: &Look, state: State) {
 mod tests {
     use std::path::PathBuf;
 
-    use gophership::books::Holdings;
-    use gophership::books::Page;
-    use gophership::books::Rows;
-    use gophership::books::Standing;
     use gophership::event::Bucket;
     use gophership::event::Ledgers;
+    use gophership::ledger::Holdings;
+    use gophership::ledger::LedgerRows;
+    use gophership::ledger::LedgerSnapshot;
+    use gophership::ledger::Standing;
 
     use super::*;
 
@@ -223,12 +229,17 @@ mod tests {
     /// A page after so many records were received and vaulted, and some of them replayed; the vault
     /// holds `held`.
     fn look(ledgers: &Ledgers, standing: Standing, is_kept: bool, held: i64) -> Look {
-        let page = Page { standing, process: Rows::of(ledgers), starts: 1, ..Page::default() };
+        let snapshot = LedgerSnapshot {
+            standing,
+            process: LedgerRows::of(ledgers),
+            starts: 1,
+            ..LedgerSnapshot::default()
+        };
         let mut holdings = Holdings::default();
         holdings.vaulted.records.add(LOGS, held);
         holdings.vaulted.by_source.entry("in".to_owned()).or_default().add(LOGS, held);
         Look {
-            page,
+            snapshot,
             generation: 1,
             is_kept,
             vaults: vec![(PathBuf::from("vault"), holdings)],
@@ -263,7 +274,7 @@ mod tests {
         ledgers.source("in").book(LOGS, Bucket::Filtered, 4);
         let forgotten = look(ledgers, Standing::Quiet, true, 6);
         let verdict = judge(&forgotten);
-        assert_eq!(forgotten.page.totals().of_signal(LOGS).imbalance(), 0);
+        assert_eq!(forgotten.snapshot.totals().of_signal(LOGS).imbalance(), 0);
         assert!(verdict.findings[0].contains("hold 4 records less"), "{verdict:?}");
         ledgers.source("in").withdraw(LOGS, Bucket::Vaulted, 4);
         assert!(judge(&look(ledgers, Standing::Quiet, true, 6)).is_balanced());
@@ -276,12 +287,12 @@ mod tests {
         {
             let mut gone = look(vaulted(10), standing, is_kept, 10);
             let dir = PathBuf::from("vault");
-            gone.missing = vec![gophership::books::MissingRequests { dir, ranges: vec![(3, 5)] }];
+            gone.missing = vec![gophership::ledger::MissingRequests { dir, ranges: vec![(3, 5)] }];
             let verdict = judge(&gone);
             assert!(verdict.findings[0].contains("3 acknowledged requests are missing"));
             let mut lost = look(vaulted(10), standing, is_kept, 10);
-            let mark = gophership::books::Mark { lost_requests: 7, ..Default::default() };
-            lost.page.marks.insert(PathBuf::from("vault"), mark);
+            let mark = gophership::ledger::VaultMark { lost_requests: 7, ..Default::default() };
+            lost.snapshot.marks.insert(PathBuf::from("vault"), mark);
             assert!(judge(&lost).findings[0].contains("7 acknowledged requests were lost"));
         }
     }
@@ -301,15 +312,15 @@ mod tests {
     /// A page with lines of one sink, and as much delivered.
     fn sink(standing: Standing, lines: &[(&str, i64)]) -> Look {
         let mut look = look(vaulted(0), standing, standing == Standing::Quiet, 0);
-        let rows = &mut look.page.before;
-        let sheet = rows.sinks.entry("out".to_owned()).or_default().of_mut(LOGS);
+        let rows = &mut look.snapshot.before;
+        let totals = rows.sinks.entry("out".to_owned()).or_default().of_mut(LOGS);
         for (line, records) in lines {
-            sheet.add(line, *records);
+            totals.add(line, *records);
         }
-        let delivered = sheet.get("delivered");
-        let sheet = rows.sources.entry("in".to_owned()).or_default().of_mut(LOGS);
-        sheet.add("received", delivered);
-        sheet.add("delivered", delivered);
+        let delivered = totals.get("delivered");
+        let totals = rows.sources.entry("in".to_owned()).or_default().of_mut(LOGS);
+        totals.add("received", delivered);
+        totals.add("delivered", delivered);
         look
     }
 

@@ -16,18 +16,18 @@ use clap::Args;
 
 use gophership::app;
 use gophership::app::ConfigSource;
-use gophership::books::Standing;
 use gophership::config::HumanDuration;
+use gophership::ledger::Standing;
 
 use crate::complain;
 use crate::exit;
-use crate::vault::Output;
+use crate::vault::OutputFormat;
 use crate::vault::print;
 use crate::vault::yield_to_others;
-use judge::Verdict;
+use judge::AuditVerdict;
 use look::Look;
 use look::LookError;
-use state::State;
+use state::ProcessState;
 
 /// A running server writes once a second; what it does not write in this time does not move.
 const STILL_AFTER: Duration = Duration::from_millis(2_500);
@@ -41,7 +41,7 @@ pub(crate) struct AuditArgs {
     config: Option<PathBuf>,
     /// How it looks.
     #[arg(short, long, value_enum, env = "GOPHERSHIP_OUTPUT", default_value = "table")]
-    output: Output,
+    output: OutputFormat,
     /// Waits for so long until nothing moves, so that the vaults can be compared with the ledger.
     #[arg(long, value_name = "TIME", env = "GOPHERSHIP_WITHIN", default_value = "10s")]
     within: HumanDuration,
@@ -84,15 +84,15 @@ fn look_until_still(
     data_dir: &std::path::Path,
     vaults: &[PathBuf],
     within: Duration,
-) -> Result<(Look, Verdict), LookError> {
+) -> Result<(Look, AuditVerdict), LookError> {
     let deadline = Instant::now() + within;
     let mut balanced = None;
     loop {
         let look = Look::take(data_dir, vaults)?;
-        let is_settled = match State::of(&look) {
-            State::Ended | State::Killed => true,
-            State::Quiet => is_still(data_dir, look.generation)?,
-            State::Moving => false,
+        let is_settled = match ProcessState::of(&look) {
+            ProcessState::Ended | ProcessState::Killed => true,
+            ProcessState::Quiet => is_still(data_dir, look.generation)?,
+            ProcessState::Moving => false,
         };
         if is_settled {
             let verdict = judge::judge(&look);
@@ -101,7 +101,7 @@ fn look_until_still(
         if deadline <= Instant::now() {
             return Ok(moving(balanced.unwrap_or(look)));
         }
-        if look.page.rows().is_balanced() {
+        if look.snapshot.rows().is_balanced() {
             balanced = Some(look);
         }
         pause();
@@ -110,8 +110,8 @@ fn look_until_still(
 
 /// What can be said when time is up: the vaults are of another moment, but a bug would never let the sums
 /// agree.
-fn moving(mut look: Look) -> (Look, Verdict) {
-    look.page.standing = Standing::Moving;
+fn moving(mut look: Look) -> (Look, AuditVerdict) {
+    look.snapshot.standing = Standing::Moving;
     let verdict = judge::judge(&look);
     (look, verdict)
 }

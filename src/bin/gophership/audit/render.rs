@@ -8,20 +8,20 @@ use serde_json::Map;
 use serde_json::Value;
 use serde_json::json;
 
-use gophership::books::LINES;
-use gophership::books::Rows;
-use gophership::books::SINK_LINES;
-use gophership::books::Sheet;
-use gophership::books::Sheets;
-use gophership::books::Store;
-use gophership::books::Tally;
-use gophership::books::at_hand;
-use gophership::books::is_origin;
+use gophership::ledger::LINES;
+use gophership::ledger::LedgerRows;
+use gophership::ledger::LedgerTotals;
+use gophership::ledger::RecordCounts;
+use gophership::ledger::SINK_LINES;
+use gophership::ledger::SignalTotals;
+use gophership::ledger::Store;
+use gophership::ledger::at_hand;
+use gophership::ledger::is_origin;
 use gophership_otlp::Signal;
 
-use super::judge::Verdict;
+use super::judge::AuditVerdict;
 use super::look::Look;
-use super::state::State;
+use super::state::ProcessState;
 use crate::vault::columns;
 use crate::vault::show_time;
 
@@ -29,18 +29,18 @@ use crate::vault::show_time;
 const AT_HAND: &str = "in_flight";
 
 /// For people.
-pub(super) fn text(data_dir: &Path, look: &Look, verdict: &Verdict) -> String {
-    let page = &look.page;
+pub(super) fn text(data_dir: &Path, look: &Look, verdict: &AuditVerdict) -> String {
+    let snapshot = &look.snapshot;
     let mut text = format!(
         "ledger  {}\nbegun   {}\nwritten {}, {}\n\n",
-        data_dir.join(gophership::books::FILE_NAME).display(),
-        show_time(page.begun_unix_ns),
-        show_time(page.written_unix_ns),
-        match State::of(look) {
-            State::Moving => "by a running server, while records moved",
-            State::Quiet => "by a running server, and nothing has moved since",
-            State::Ended => "by a server that ended in order",
-            State::Killed => "by a server that was killed",
+        data_dir.join(gophership::ledger::FILE_NAME).display(),
+        show_time(snapshot.begun_unix_ns),
+        show_time(snapshot.written_unix_ns),
+        match ProcessState::of(look) {
+            ProcessState::Moving => "by a running server, while records moved",
+            ProcessState::Quiet => "by a running server, and nothing has moved since",
+            ProcessState::Ended => "by a server that ended in order",
+            ProcessState::Killed => "by a server that was killed",
         }
     );
     let rows = look.rows();
@@ -54,35 +54,36 @@ pub(super) fn text(data_dir: &Path, look: &Look, verdict: &Verdict) -> String {
     for finding in &verdict.findings {
         let _infallible = writeln!(text, "finding: {finding}");
     }
-    text.push_str(match State::of(look) {
+    text.push_str(match ProcessState::of(look) {
         _ if !verdict.is_balanced() => "NOT balanced\n",
-        State::Moving => {
+        ProcessState::Moving => {
             "balanced: every record is accounted for; records move, so the vaults were not compared\n"
         }
-        State::Killed => {
+        ProcessState::Killed => {
             "balanced: what the kill left open is noted, and the next start books it\n"
         }
-        State::Quiet | State::Ended => {
+        ProcessState::Quiet | ProcessState::Ended => {
             "balanced: every record is accounted for, and the vaults hold what the ledger says\n"
         }
     });
     text
 }
 
-fn equation(totals: &Sheets) -> String {
-    let row = |name: &str, of: &dyn Fn(&Sheet) -> i64| {
+fn equation(totals: &SignalTotals) -> String {
+    let row = |name: &str, of: &dyn Fn(&LedgerTotals) -> i64| {
         let cells = Signal::ALL.iter().map(|signal| of(totals.of_signal(*signal)).to_string());
         std::iter::once(name.to_owned()).chain(cells).collect::<Vec<_>>()
     };
     let lines = |wanted: bool| {
         let of_side = LINES.iter().filter(move |line| is_origin(line) == wanted);
-        of_side.map(|line| row(&format!("  {}", line.replace('_', " ")), &|sheet| sheet.get(line)))
+        of_side
+            .map(|line| row(&format!("  {}", line.replace('_', " ")), &|totals| totals.get(line)))
     };
-    let mut rows = vec![row("origins", &Sheet::origins)];
+    let mut rows = vec![row("origins", &LedgerTotals::origins)];
     rows.extend(lines(true));
-    rows.push(row("destinations", &Sheet::destinations));
+    rows.push(row("destinations", &LedgerTotals::destinations));
     rows.extend(lines(false));
-    rows.push(row("difference", &Sheet::imbalance));
+    rows.push(row("difference", &LedgerTotals::imbalance));
     let heads: Vec<String> =
         Signal::ALL.iter().map(|signal| format!(">{}", signal.name())).collect();
     let mut head = vec!["records"];
@@ -91,35 +92,37 @@ fn equation(totals: &Sheets) -> String {
 }
 
 /// A row for each signal of each source; lines that nobody has are left out.
-fn by_source(rows: &Rows) -> String {
+fn by_source(rows: &LedgerRows) -> String {
     let is_used = |line: &&str| {
-        let has = |sheets: &Sheets| Signal::ALL.iter().any(|s| sheets.of_signal(*s).get(line) != 0);
+        let has = |all_totals: &SignalTotals| {
+            Signal::ALL.iter().any(|s| all_totals.of_signal(*s).get(line) != 0)
+        };
         rows.sources.values().any(has)
     };
     let lines: Vec<&str> = LINES.into_iter().filter(is_used).collect();
-    let cells = |sheet: &Sheet| lines.iter().map(|line| sheet.get(line)).collect();
+    let cells = |totals: &LedgerTotals| lines.iter().map(|line| totals.get(line)).collect();
     table("by source", &lines, &rows.sources, cells)
 }
 
 /// A row for each signal of each sink.
-fn by_sink(rows: &Rows) -> String {
+fn by_sink(rows: &LedgerRows) -> String {
     let heads: Vec<&str> = SINK_LINES.into_iter().chain([AT_HAND]).collect();
-    let cells = |sheet: &Sheet| sink_lines(sheet).map(|(_, records)| records).collect();
+    let cells = |totals: &LedgerTotals| sink_lines(totals).map(|(_, records)| records).collect();
     table("by sink", &heads, &rows.sinks, cells)
 }
 
 fn table(
     title: &str,
     lines: &[&str],
-    owners: &BTreeMap<String, Sheets>,
-    cells: impl Fn(&Sheet) -> Vec<i64>,
+    owners: &BTreeMap<String, SignalTotals>,
+    cells: impl Fn(&LedgerTotals) -> Vec<i64>,
 ) -> String {
     let mut table = Vec::new();
-    for (name, sheets) in owners {
+    for (name, all_totals) in owners {
         for signal in Signal::ALL {
-            let sheet = sheets.of_signal(signal);
-            if !sheet.is_empty() {
-                let cells = cells(sheet).into_iter().map(|records| records.to_string());
+            let totals = all_totals.of_signal(signal);
+            if !totals.is_empty() {
+                let cells = cells(totals).into_iter().map(|records| records.to_string());
                 let own = [format!("  {name}"), signal.name().to_owned()];
                 table.push(own.into_iter().chain(cells).collect::<Vec<_>>());
             }
@@ -137,12 +140,12 @@ fn table(
 
 fn stores(data_dir: &Path, look: &Look) -> String {
     let mut rows = Vec::new();
-    let mut row = |place: String, tally: &Tally| {
+    let mut row = |place: String, tally: &RecordCounts| {
         let cells = Signal::ALL.iter().map(|signal| tally.of(*signal).to_string());
         rows.push(std::iter::once(place).chain(cells).collect::<Vec<_>>());
     };
     for (dir, held) in &look.vaults {
-        let name = gophership::books::name_of(data_dir, dir);
+        let name = gophership::ledger::name_of(data_dir, dir);
         row(format!("vault {}", name.display()), &held.vaulted.records);
         parts(&held.vaulted, &mut row);
         row("  its dead letters".to_owned(), &held.dead_letters.records);
@@ -158,7 +161,7 @@ fn stores(data_dir: &Path, look: &Look) -> String {
     format!("{}\n", columns(&head, &rows))
 }
 
-fn parts(store: &Store, row: &mut impl FnMut(String, &Tally)) {
+fn parts(store: &Store, row: &mut impl FnMut(String, &RecordCounts)) {
     for (source, tally) in &store.by_source {
         row(format!("    from {source}"), tally);
     }
@@ -172,8 +175,8 @@ fn parts(store: &Store, row: &mut impl FnMut(String, &Tally)) {
 }
 
 /// For scripts.
-pub(super) fn document(data_dir: &Path, look: &Look, verdict: &Verdict) -> Value {
-    let (page, rows) = (&look.page, look.rows());
+pub(super) fn document(data_dir: &Path, look: &Look, verdict: &AuditVerdict) -> Value {
+    let (snapshot, rows) = (&look.snapshot, look.rows());
     let totals = rows.total();
     let signals: Map<String, Value> = Signal::ALL
         .iter()
@@ -191,12 +194,12 @@ pub(super) fn document(data_dir: &Path, look: &Look, verdict: &Verdict) -> Value
         })
         .collect();
     json!({
-        "ledger": data_dir.join(gophership::books::FILE_NAME),
-        "begun": show_time(page.begun_unix_ns),
-        "written": show_time(page.written_unix_ns),
-        "state": State::of(look).name(),
-        "servers": page.starts,
-        "killed": page.kills,
+        "ledger": data_dir.join(gophership::ledger::FILE_NAME),
+        "begun": show_time(snapshot.begun_unix_ns),
+        "written": show_time(snapshot.written_unix_ns),
+        "state": ProcessState::of(look).name(),
+        "servers": snapshot.starts,
+        "killed": snapshot.kills,
         "signals": signals,
         "sources": of_rows(&rows.sources, of_signal),
         "sinks": of_rows(&rows.sinks, of_sink),
@@ -209,36 +212,37 @@ pub(super) fn document(data_dir: &Path, look: &Look, verdict: &Verdict) -> Value
     })
 }
 
-fn of_signal(sheet: &Sheet) -> Value {
+fn of_signal(totals: &LedgerTotals) -> Value {
     let lines: Map<String, Value> =
-        LINES.iter().map(|line| ((*line).to_owned(), sheet.get(line).into())).collect();
+        LINES.iter().map(|line| ((*line).to_owned(), totals.get(line).into())).collect();
     json!({
         "lines": lines,
-        "origins": sheet.origins(),
-        "destinations": sheet.destinations(),
-        "difference": sheet.imbalance(),
+        "origins": totals.origins(),
+        "destinations": totals.destinations(),
+        "difference": totals.imbalance(),
     })
 }
 
 /// By name and signal, for what was ever booked.
-fn of_rows(owners: &BTreeMap<String, Sheets>, one: impl Fn(&Sheet) -> Value) -> Value {
-    let of_signals = |sheets: &Sheets| -> Map<String, Value> {
-        let booked = Signal::ALL.iter().filter(|signal| !sheets.of_signal(**signal).is_empty());
-        booked.map(|s| (s.name().to_owned(), one(sheets.of_signal(*s)))).collect()
+fn of_rows(owners: &BTreeMap<String, SignalTotals>, one: impl Fn(&LedgerTotals) -> Value) -> Value {
+    let of_signals = |all_totals: &SignalTotals| -> Map<String, Value> {
+        let booked = Signal::ALL.iter().filter(|signal| !all_totals.of_signal(**signal).is_empty());
+        booked.map(|s| (s.name().to_owned(), one(all_totals.of_signal(*s)))).collect()
     };
-    let rows = owners.iter().map(|(name, sheets)| (name.clone(), of_signals(sheets).into()));
+    let rows =
+        owners.iter().map(|(name, all_totals)| (name.clone(), of_signals(all_totals).into()));
     rows.collect::<Map<String, Value>>().into()
 }
 
-fn of_sink(sheet: &Sheet) -> Value {
-    let lines = sink_lines(sheet).map(|(line, records)| (line.to_owned(), records.into()));
+fn of_sink(totals: &LedgerTotals) -> Value {
+    let lines = sink_lines(totals).map(|(line, records)| (line.to_owned(), records.into()));
     lines.collect::<Map<String, Value>>().into()
 }
 
 /// The lines of a sink's row, and what it has now.
-fn sink_lines(sheet: &Sheet) -> impl Iterator<Item = (&'static str, i64)> {
-    let booked = SINK_LINES.into_iter().map(|line| (line, sheet.get(line)));
-    booked.chain([(AT_HAND, at_hand(sheet))])
+fn sink_lines(totals: &LedgerTotals) -> impl Iterator<Item = (&'static str, i64)> {
+    let booked = SINK_LINES.into_iter().map(|line| (line, totals.get(line)));
+    booked.chain([(AT_HAND, at_hand(totals))])
 }
 
 fn of_store(store: &Store) -> Value {
@@ -261,7 +265,7 @@ fn of_store(store: &Store) -> Value {
     })
 }
 
-fn of_tally(tally: &Tally) -> Value {
+fn of_tally(tally: &RecordCounts) -> Value {
     Signal::ALL
         .iter()
         .map(|signal| (signal.name().to_owned(), tally.of(*signal).into()))

@@ -2,29 +2,34 @@
 
 use std::collections::BTreeMap;
 
-use gophership::books::Holdings;
-use gophership::books::Rows;
-use gophership::books::Tally;
-use gophership::books::at_hand;
+use gophership::ledger::Holdings;
+use gophership::ledger::LedgerRows;
+use gophership::ledger::RecordCounts;
+use gophership::ledger::at_hand;
 use gophership_otlp::Signal;
 
-use super::state::State;
+use super::state::ProcessState;
 
 /// What was found, and whether it is only to be noted.
-pub(super) struct Found {
+pub(super) struct RowFinding {
     pub(super) text: String,
     pub(super) is_note: bool,
 }
 
 /// Judges the rows of one signal.
-pub(super) fn judge(rows: &Rows, held: &Holdings, state: State, signal: Signal) -> Vec<Found> {
+pub(super) fn judge(
+    rows: &LedgerRows,
+    held: &Holdings,
+    state: ProcessState,
+    signal: Signal,
+) -> Vec<RowFinding> {
     let mut found = sources(rows, state, signal);
-    if matches!(state, State::Quiet | State::Ended) {
+    if matches!(state, ProcessState::Quiet | ProcessState::Ended) {
         found.extend(vaults(rows, held, signal));
     }
     found.extend(sinks(rows, state, signal));
     let apart = rows.apart(signal);
-    if apart != 0 && state != State::Moving {
+    if apart != 0 && state != ProcessState::Moving {
         let text = format!(
             "{signal}: {apart} more records of sources are delivered than sinks have delivered"
         );
@@ -34,18 +39,18 @@ pub(super) fn judge(rows: &Rows, held: &Holdings, state: State, signal: Signal) 
 }
 
 /// What only the next start can settle is no finding after a kill.
-fn open(state: State, text: &str) -> Found {
-    if state == State::Killed {
+fn open(state: ProcessState, text: &str) -> RowFinding {
+    if state == ProcessState::Killed {
         let text = format!("{text}: the last writing was made while records moved.");
-        return Found { text, is_note: true };
+        return RowFinding { text, is_note: true };
     }
     let text = format!("{text}. This is a bug in GopherShip; please report it with this page.");
-    Found { text, is_note: false }
+    RowFinding { text, is_note: false }
 }
 
-fn sources(rows: &Rows, state: State, signal: Signal) -> Vec<Found> {
-    let of = |(name, sheet): (&String, &gophership::books::Sheets)| {
-        let apart = sheet.of_signal(signal).imbalance();
+fn sources(rows: &LedgerRows, state: ProcessState, signal: Signal) -> Vec<RowFinding> {
+    let of = |(name, totals): (&String, &gophership::ledger::SignalTotals)| {
+        let apart = totals.of_signal(signal).imbalance();
         (apart != 0).then(|| {
             open(state, &format!("{signal} of {name}: origins and destinations differ by {apart}"))
         })
@@ -54,20 +59,21 @@ fn sources(rows: &Rows, state: State, signal: Signal) -> Vec<Found> {
 }
 
 /// Compares what the vaults hold of each source with what is booked for it.
-fn vaults(rows: &Rows, held: &Holdings, signal: Signal) -> Vec<Found> {
+fn vaults(rows: &LedgerRows, held: &Holdings, signal: Signal) -> Vec<RowFinding> {
     let mut found = Vec::new();
     let mut compare =
-        |held: &BTreeMap<String, Tally>, line: &str, place: &str, may_be_less: bool| {
+        |held: &BTreeMap<String, RecordCounts>, line: &str, place: &str, may_be_less: bool| {
             for (name, tally) in held {
-                let sheets = rows.sources.get(name);
-                let booked = sheets.map_or(0, |sheets| sheets.of_signal(signal).get(line));
+                let all_totals = rows.sources.get(name);
+                let booked =
+                    all_totals.map_or(0, |all_totals| all_totals.of_signal(signal).get(line));
                 let more = tally.of(signal) - booked;
                 let (count, word) = if more < 0 { (-more, "less") } else { (more, "more") };
                 if 0 < more || more < 0 && !may_be_less {
                     let text = format!(
                         "{signal} of {name}: {place} hold {count} records {word} than its row says."
                     );
-                    found.push(Found { text, is_note: false });
+                    found.push(RowFinding { text, is_note: false });
                 }
             }
         };
@@ -77,10 +83,10 @@ fn vaults(rows: &Rows, held: &Holdings, signal: Signal) -> Vec<Found> {
     found
 }
 
-fn sinks(rows: &Rows, state: State, signal: Signal) -> Vec<Found> {
+fn sinks(rows: &LedgerRows, state: ProcessState, signal: Signal) -> Vec<RowFinding> {
     let mut found = Vec::new();
-    for (name, sheets) in &rows.sinks {
-        let has = at_hand(sheets.of_signal(signal));
+    for (name, all_totals) in &rows.sinks {
+        let has = at_hand(all_totals.of_signal(signal));
         if has < 0 {
             let text =
                 format!("{signal} at {name}: {} records were settled that it never took", -has);
@@ -88,7 +94,7 @@ fn sinks(rows: &Rows, state: State, signal: Signal) -> Vec<Found> {
         }
     }
     let stuck = rows.stuck(signal);
-    if 0 < stuck && matches!(state, State::Quiet | State::Ended) {
+    if 0 < stuck && matches!(state, ProcessState::Quiet | ProcessState::Ended) {
         let text = format!("{signal}: sinks have {stuck} records more than are in flight");
         found.push(open(state, &text));
     }

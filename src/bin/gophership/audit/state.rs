@@ -1,12 +1,12 @@
 //! How the process stood that wrote the books.
 
-use gophership::books::Standing;
+use gophership::ledger::Standing;
 
 use super::look::Look;
 
 /// How the process stands that wrote the last page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum ProcessState {
     /// It runs, and records move.
     Moving,
     /// It runs, and nothing moves.
@@ -17,9 +17,9 @@ pub(super) enum State {
     Killed,
 }
 
-impl State {
+impl ProcessState {
     pub(super) fn of(look: &Look) -> Self {
-        match look.page.standing {
+        match look.snapshot.standing {
             Standing::Ended => Self::Ended,
             _ if !look.is_kept => Self::Killed,
             Standing::Quiet => Self::Quiet,

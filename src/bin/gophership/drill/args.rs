@@ -14,7 +14,7 @@ use gophership::config::Share;
 
 use super::queue::EXPORT_LEN_MAX;
 use super::queue::QUEUE_LEN_MAX;
-use crate::vault::Output;
+use crate::vault::OutputFormat;
 
 /// Five exports a second: what a client's queue bears for 0.8 seconds without an answer, beside the export
 /// that is under way.
@@ -152,7 +152,7 @@ pub(crate) struct DrillArgs {
     pub(crate) give_up_after: HumanDuration,
     /// How the result looks.
     #[arg(short, long, value_enum, default_value = "table")]
-    pub(crate) output: Output,
+    pub(crate) output: OutputFormat,
     /// Keeps the directory with the copy, the server's log and the vault.
     #[arg(long)]
     pub(crate) keep: bool,

@@ -19,7 +19,7 @@ use crate::stages;
 const LIMITS: DecodeLimits = DecodeLimits { decoded_bytes_max: 64 << 20, depth_max: 96 };
 
 /// What came of all cases.
-pub(crate) struct Report {
+pub(crate) struct TestReport {
     /// A table, and how what failed differs.
     pub(crate) text: String,
     /// Cases that failed.
@@ -27,10 +27,10 @@ pub(crate) struct Report {
 }
 
 /// Runs all cases, or those whose name contains `only`.
-pub(crate) fn run(config: &Config, path: &Path, only: Option<&str>) -> Report {
+pub(crate) fn run(config: &Config, path: &Path, only: Option<&str>) -> TestReport {
     let is_wanted = |case: &&TestCase| only.is_none_or(|only| case.name.contains(only));
     let cases: Vec<&TestCase> = config.tests.iter().filter(is_wanted).collect();
-    let mut report = Report { text: String::new(), failed: 0 };
+    let mut report = TestReport { text: String::new(), failed: 0 };
     let mut details = String::new();
     for case in &cases {
         let lines = failures(config, case);

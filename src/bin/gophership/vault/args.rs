@@ -11,7 +11,7 @@ use gophership::config::ByteSize;
 use gophership::config::HumanDuration;
 use gophership_otlp::Signal;
 
-use super::place::Place;
+use super::place::VaultPlace;
 use super::turn::Manners;
 use super::when::Moment;
 
@@ -52,7 +52,7 @@ pub(crate) enum VaultCommand {
 
 /// How a report looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Output {
+pub(crate) enum OutputFormat {
     /// For people.
     Table,
     /// For scripts: one document.
@@ -64,10 +64,10 @@ pub(crate) enum Output {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct LsArgs {
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: VaultPlace,
     /// How it looks.
     #[arg(short, long, value_enum, default_value = "table")]
-    pub(crate) output: Output,
+    pub(crate) output: OutputFormat,
     /// Lists every record.
     #[arg(long)]
     pub(crate) records: bool,
@@ -79,10 +79,10 @@ pub(crate) struct LsArgs {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct VerifyArgs {
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: VaultPlace,
     /// How it looks.
     #[arg(short, long, value_enum, default_value = "table")]
-    pub(crate) output: Output,
+    pub(crate) output: OutputFormat,
     /// Segments verified at the same time; by default one per processor.
     #[arg(long, value_name = "NUMBER")]
     pub(crate) jobs: Option<NonZeroUsize>,
@@ -148,7 +148,7 @@ pub(crate) enum FileFormat {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct CatArgs {
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: VaultPlace,
     #[command(flatten)]
     pub(crate) filter: Filter,
     /// How requests are written.
@@ -161,7 +161,7 @@ pub(crate) struct CatArgs {
 
 /// How requests travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Protocol {
+pub(crate) enum ExportProtocol {
     /// OTLP/gRPC.
     Grpc,
     /// OTLP/HTTP with protobuf.
@@ -171,7 +171,7 @@ pub(crate) enum Protocol {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ExportArgs {
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: VaultPlace,
     #[command(flatten)]
     pub(crate) filter: Filter,
     /// An empty or new directory, or an endpoint like `https://backend:4317`.
@@ -189,7 +189,7 @@ pub(crate) struct ExportArgs {
     pub(crate) file_size: ByteSize,
     /// How requests travel to an endpoint.
     #[arg(long, value_enum, default_value = "grpc")]
-    pub(crate) protocol: Protocol,
+    pub(crate) protocol: ExportProtocol,
     /// Sent with every request; may be repeated.
     #[arg(long = "header", value_name = "NAME=VALUE")]
     pub(crate) headers: Vec<String>,
@@ -209,7 +209,7 @@ pub(crate) struct ExportArgs {
     pub(crate) manners: Manners,
     /// How the result looks.
     #[arg(short, long, value_enum, default_value = "table")]
-    pub(crate) output: Output,
+    pub(crate) output: OutputFormat,
     /// Shows no progress.
     #[arg(short, long)]
     pub(crate) quiet: bool,
@@ -218,13 +218,13 @@ pub(crate) struct ExportArgs {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RepairArgs {
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: VaultPlace,
     /// Shows what would be done, and does nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// How it looks.
     #[arg(short, long, value_enum, default_value = "table")]
-    pub(crate) output: Output,
+    pub(crate) output: OutputFormat,
     /// Shows no progress.
     #[arg(short, long)]
     pub(crate) quiet: bool,
@@ -233,7 +233,7 @@ pub(crate) struct RepairArgs {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct PruneArgs {
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: VaultPlace,
     /// Deletes segments in quarantine that every cursor has passed.
     #[arg(long, conflicts_with = "older_than")]
     pub(crate) quarantine: bool,
@@ -249,7 +249,7 @@ pub(crate) struct PruneArgs {
     pub(crate) dry_run: bool,
     /// How it looks.
     #[arg(short, long, value_enum, default_value = "table")]
-    pub(crate) output: Output,
+    pub(crate) output: OutputFormat,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -257,7 +257,7 @@ pub(crate) struct HoldArgs {
     /// The hold's name: letters, digits, dots, dashes and underscores.
     pub(crate) name: String,
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: VaultPlace,
     /// Only these segments, both ends included; by default all, future ones too.
     #[arg(long, value_name = "FROM..TO", value_parser = super::when::range)]
     pub(crate) segments: Option<(u64, u64)>,
@@ -268,5 +268,5 @@ pub(crate) struct ReleaseArgs {
     /// The hold's name.
     pub(crate) name: String,
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: VaultPlace,
 }

@@ -37,7 +37,7 @@ pub(super) fn run(args: &CatArgs) -> Result<u8, Failure> {
     let mut out = io::BufWriter::with_capacity(1 << 16, io::stdout().lock());
     let mut scratch = Vec::new();
     while let Some(record) = records.next(&mut progress)? {
-        match Form::of(&record, args.format) {
+        match CatForm::of(&record, args.format) {
             Ok(form) => form.write(&mut scratch, &mut out)?,
             Err(reason) => records.complain_of(&record, &reason),
         }
@@ -47,13 +47,13 @@ pub(super) fn run(args: &CatArgs) -> Result<u8, Failure> {
 }
 
 /// A stored request in the form in which it is written.
-pub(super) enum Form<'a> {
+pub(super) enum CatForm<'a> {
     Json(JsonLine<'a>),
     Protobuf { len: u32, bytes: &'a [u8] },
     Text { seq: u64, request: JsonLine<'a> },
 }
 
-impl<'a> Form<'a> {
+impl<'a> CatForm<'a> {
     /// Makes sure that a request has this form; the error says why it has not.
     pub(super) fn of(record: &'a StoredRecord, format: Format) -> Result<Self, String> {
         let number = record.signal;

@@ -37,7 +37,7 @@ use gophership_otlp::Signal;
 
 use super::Failure;
 use super::args::ExportArgs;
-use super::args::Protocol;
+use super::args::ExportProtocol;
 use crate::complain;
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
@@ -51,7 +51,7 @@ pub(super) struct ExportClient {
     client: legacy::Client<HttpsConnector<HttpConnector>, Body>,
     uri: Uri,
     headers: HeaderMap,
-    protocol: Protocol,
+    protocol: ExportProtocol,
 }
 
 impl ExportClient {
@@ -68,7 +68,7 @@ impl ExportClient {
         let tls = tls.load().map_err(|error| Failure::usage(format!("TLS: {error}")))?;
         let tls = HttpsConnectorBuilder::new().with_tls_config(tls);
         let tls = if endpoint.is_tls() { tls.https_only() } else { tls.https_or_http() };
-        let is_grpc = args.protocol == Protocol::Grpc;
+        let is_grpc = args.protocol == ExportProtocol::Grpc;
         let connector = if is_grpc {
             tls.enable_http2().wrap_connector(tcp)
         } else {
@@ -84,8 +84,8 @@ impl ExportClient {
     pub(super) async fn send(&self, signal: Signal, wire: Bytes) -> Verdict {
         let attempt = async {
             match self.protocol {
-                Protocol::Grpc => self.send_grpc(signal, wire).await,
-                Protocol::Http => self.send_http(signal, wire).await,
+                ExportProtocol::Grpc => self.send_grpc(signal, wire).await,
+                ExportProtocol::Http => self.send_http(signal, wire).await,
             }
         };
         let answer = tokio::time::timeout(ANSWER_WITHIN, attempt).await;
@@ -149,8 +149,8 @@ impl ExportClient {
 /// Reads the endpoint, and checks that nothing goes there in plain text that should not.
 fn endpoint(args: &ExportArgs, headers: &HeaderMap) -> Result<Endpoint, Failure> {
     let protocol = match args.protocol {
-        Protocol::Grpc => EndpointProtocol::Grpc,
-        Protocol::Http => EndpointProtocol::Http,
+        ExportProtocol::Grpc => EndpointProtocol::Grpc,
+        ExportProtocol::Http => EndpointProtocol::Http,
     };
     let fault =
         |error: EndpointError| Failure::usage(format!("--to {}; {}", error.problem, error.help));

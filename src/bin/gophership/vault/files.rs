@@ -13,7 +13,7 @@ use gophership_vault::StoredRecord;
 use super::Failure;
 use super::args::FileFormat;
 use super::args::Format;
-use super::cat::Form;
+use super::cat::CatForm;
 use super::records;
 
 /// Writes requests into a directory.
@@ -64,7 +64,7 @@ impl Files {
             FileFormat::Json => Format::Json,
             FileFormat::Protobuf => Format::Protobuf,
         };
-        let form = match Form::of(record, format) {
+        let form = match CatForm::of(record, format) {
             Ok(form) => form,
             Err(reason) => return Ok(Err(reason)),
         };

@@ -19,9 +19,9 @@ use gophership_vault::WriterPresence;
 use super::Failure;
 use super::args::Filter;
 use super::args::LsArgs;
-use super::args::Output;
+use super::args::OutputFormat;
 use super::place::DEAD_LETTERS;
-use super::place::Target;
+use super::place::VaultTarget;
 use super::progress::Progress;
 use super::records::Records;
 use super::table;
@@ -248,11 +248,11 @@ fn printable(text: &str, len_max: usize) -> String {
 }
 
 /// Lists records as they are read: as a table, as one JSON array or as YAML items.
-fn list_records(target: &Target, output: Output) -> Result<u8, Failure> {
+fn list_records(target: &VaultTarget, output: OutputFormat) -> Result<u8, Failure> {
     let mut records = Records::open(target, &Filter::default())?;
     let mut progress = Progress::new(true);
     let mut out = io::BufWriter::new(io::stdout().lock());
-    if output == Output::Table {
+    if output == OutputFormat::Table {
         let head = ("seq", "received", "signal", "records", "bytes", "source", "place");
         let (seq, received, signal, number, bytes, source, place) = head;
         writeln!(
@@ -260,7 +260,7 @@ fn list_records(target: &Target, output: Output) -> Result<u8, Failure> {
             "{seq:>10}  {received:<24}  {signal:<7}  {number:>8}  {bytes:>10}  {source:<12}  {place}"
         )?;
     }
-    let mut separator = if output == Output::Json { "[\n" } else { "" };
+    let mut separator = if output == OutputFormat::Json { "[\n" } else { "" };
     while let Some((record, place)) = records.next_placed(&mut progress)? {
         let note = Note::read(&record.attrs);
         let signal = Signal::from_u8(record.signal).map_or("unknown", Signal::name);
@@ -268,7 +268,7 @@ fn list_records(target: &Target, output: Output) -> Result<u8, Failure> {
         let place = format!("{}:{}", place.0, place.1);
         let bytes = record.payload.len();
         match output {
-            Output::Table => {
+            OutputFormat::Table => {
                 let number = note.records;
                 let seq = record.seq;
                 let source = printable(note.source.as_deref().unwrap_or("-"), 64);
@@ -280,23 +280,28 @@ fn list_records(target: &Target, output: Output) -> Result<u8, Failure> {
                     "{seq:>10}  {received:<24}  {signal:<7}  {number:>8}  {bytes:>10}  {source:<12}  {place}{because}"
                 )?;
             }
-            Output::Json | Output::Yaml => {
+            OutputFormat::Json | OutputFormat::Yaml => {
                 let line = json!({
                     "seq": record.seq, "received": received, "signal": signal,
                     "records": note.records, "bytes": bytes, "source": note.source, "headers": note.headers,
                     "place": place,
                 });
                 // A JSON object on one line is an item of YAML too.
-                let item =
-                    if output == Output::Yaml { format!("- {line}\n") } else { line.to_string() };
+                let item = if output == OutputFormat::Yaml {
+                    format!("- {line}\n")
+                } else {
+                    line.to_string()
+                };
                 write!(out, "{separator}{item}")?;
-                separator = if output == Output::Json { ",\n" } else { "" };
+                separator = if output == OutputFormat::Json { ",\n" } else { "" };
             }
         }
     }
     match (output, separator) {
-        (Output::Json, "[\n") | (Output::Yaml, _) if records.taken() == 0 => writeln!(out, "[]")?,
-        (Output::Json, _) => writeln!(out, "\n]")?,
+        (OutputFormat::Json, "[\n") | (OutputFormat::Yaml, _) if records.taken() == 0 => {
+            writeln!(out, "[]")?;
+        }
+        (OutputFormat::Json, _) => writeln!(out, "\n]")?,
         _ => {}
     }
     out.flush()?;

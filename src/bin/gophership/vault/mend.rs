@@ -15,12 +15,12 @@ use gophership_vault::Verification;
 use super::Failure;
 use super::args::RepairArgs;
 use super::exit;
-use super::place::Target;
+use super::place::VaultTarget;
 use super::table;
 use super::verify;
 
 pub(super) fn run(args: &RepairArgs) -> Result<u8, Failure> {
-    let target = Target { socket: None, ..args.place.find_whole()? };
+    let target = VaultTarget { socket: None, ..args.place.find_whole()? };
     let read_bytes = Arc::new(AtomicU64::new(0));
     let steps = verify::watched(&target, args.quiet, &read_bytes, || {
         Ok(gophership_vault::repair(&target.dir, args.dry_run, &read_bytes)?)

@@ -26,7 +26,7 @@ use gophership_vault::VaultError;
 
 use crate::complain;
 
-pub(crate) use args::Output;
+pub(crate) use args::OutputFormat;
 pub(crate) use args::VaultCommand;
 pub(crate) use progress::Progress;
 pub(crate) use table::columns;

@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use gophership::books;
-use gophership::books::Found;
 use gophership::event::Note;
+use gophership::ledger;
+use gophership::ledger::StoredLedger;
 use gophership_vault::Cleared;
 use gophership_vault::OfflineItem;
 use gophership_vault::OfflineReader;
@@ -16,7 +16,7 @@ use gophership_vault::Selection;
 use gophership_vault::Survey;
 
 use super::Failure;
-use super::place::Target;
+use super::place::VaultTarget;
 
 /// Between the id of a replay and that of a sink in the name of a cursor.
 const BETWEEN: &str = ".TO.";
@@ -33,11 +33,13 @@ pub(super) struct Needs {
 }
 
 /// The cursors that the ledger of the vault's server knows, with what they had passed.
-pub(super) fn known_cursors(target: &Target) -> BTreeMap<String, u64> {
+pub(super) fn known_cursors(target: &VaultTarget) -> BTreeMap<String, u64> {
     let above = target.dir.parent().map(Path::to_path_buf);
     let Some(data_dir) = target.data_dir.clone().or(above) else { return BTreeMap::new() };
     // Without a ledger, or with one that cannot be read, the requests have to say it.
-    let Ok(Found::Page(_, page)) = books::read(&data_dir) else { return BTreeMap::new() };
+    let Ok(StoredLedger::Snapshot(_, page)) = ledger::read(&data_dir) else {
+        return BTreeMap::new();
+    };
     let whole = |path: &Path| std::fs::canonicalize(path).ok();
     let mut marks = page.marks.into_iter();
     let is_this = |name: &Path| whole(&data_dir.join(name)) == whole(&target.dir);

@@ -19,7 +19,7 @@ pub(super) const DEAD_LETTERS: &str = "deadletter";
 
 /// Which vault.
 #[derive(Clone, Debug, Args)]
-pub(crate) struct Place {
+pub(crate) struct VaultPlace {
     /// The vault's directory (the one with `vault_id`), or one of its segments.
     #[arg(value_name = "PATH")]
     pub(crate) path: Option<PathBuf>,
@@ -33,7 +33,7 @@ pub(crate) struct Place {
 
 /// A vault, or one segment of it.
 #[derive(Debug)]
-pub(super) struct Target {
+pub(super) struct VaultTarget {
     pub(super) dir: PathBuf,
     pub(super) segment: Option<SegmentId>,
     /// What was asked for: the directory or the segment's file.
@@ -44,9 +44,9 @@ pub(super) struct Target {
     pub(super) data_dir: Option<PathBuf>,
 }
 
-impl Place {
+impl VaultPlace {
     /// Finds the vault by its path, or in the configuration.
-    pub(super) fn find(&self, is_deadletter: bool) -> Result<Target, Failure> {
+    pub(super) fn find(&self, is_deadletter: bool) -> Result<VaultTarget, Failure> {
         let (path, socket, data_dir) = match &self.path {
             Some(path) => (path.clone(), None, None),
             None => self.configured()?,
@@ -63,9 +63,9 @@ impl Place {
             }
             (true, None) => {
                 let dir = dir.join(DEAD_LETTERS);
-                Target { path: dir.clone(), dir, segment: None, socket, data_dir }
+                VaultTarget { path: dir.clone(), dir, segment: None, socket, data_dir }
             }
-            (false, segment) => Target { dir, segment, path, socket, data_dir },
+            (false, segment) => VaultTarget { dir, segment, path, socket, data_dir },
         };
         if gophership_vault::is_vault(&target.dir) {
             return Ok(target);
@@ -91,8 +91,8 @@ impl Place {
         })
     }
 
-    /// As [`Place::find`], for commands that are about a whole vault.
-    pub(super) fn find_whole(&self) -> Result<Target, Failure> {
+    /// As [`VaultPlace::find`], for commands that are about a whole vault.
+    pub(super) fn find_whole(&self) -> Result<VaultTarget, Failure> {
         let target = self.find(false)?;
         if target.segment.is_none() {
             return Ok(target);

@@ -16,7 +16,7 @@ use gophership_vault::Throttle;
 use super::Failure;
 use super::args::Filter;
 use super::exit;
-use super::place::Target;
+use super::place::VaultTarget;
 use super::progress::Progress;
 use super::through::Through;
 use crate::complain;
@@ -41,7 +41,7 @@ pub(super) struct Records {
 
 impl Records {
     /// Opens a vault or a segment.
-    pub(super) fn open(target: &Target, filter: &Filter) -> Result<Self, Failure> {
+    pub(super) fn open(target: &VaultTarget, filter: &Filter) -> Result<Self, Failure> {
         let selection =
             Selection { segments: filter.segment, seqs: filter.seq, cursor: filter.cursor.clone() };
         let reader = OfflineReader::open_selected(&target.path, &selection)?;

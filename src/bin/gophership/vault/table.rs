@@ -5,18 +5,18 @@ use std::io::Write;
 
 use serde_json::Value;
 
-use super::args::Output;
+use super::args::OutputFormat;
 
 /// Writes a report: the text, or the document in the language asked for.
 pub(crate) fn print(
-    output: Output,
+    output: OutputFormat,
     text: impl FnOnce() -> String,
     document: impl FnOnce() -> Value,
 ) -> io::Result<()> {
     let text = match output {
-        Output::Table => text(),
-        Output::Json => format!("{:#}\n", document()),
-        Output::Yaml => serde_yaml::to_string(&document()).map_err(io::Error::other)?,
+        OutputFormat::Table => text(),
+        OutputFormat::Json => format!("{:#}\n", document()),
+        OutputFormat::Yaml => serde_yaml::to_string(&document()).map_err(io::Error::other)?,
     };
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;

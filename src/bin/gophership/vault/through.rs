@@ -5,7 +5,7 @@ use gophership::event::Batch;
 use gophership::event::Bucket;
 use gophership::event::Provenance;
 use gophership::event::Request;
-use gophership::topology::Shared;
+use gophership::topology::SharedParts;
 use gophership_otlp::Signal;
 use gophership_vault::StoredRecord;
 
@@ -21,7 +21,7 @@ const SOURCE: &str = "export";
 /// The transforms on the way to a sink.
 pub(super) struct Through {
     stages: Vec<Stage>,
-    shared: Shared,
+    shared: SharedParts,
     /// Requests of which they left nothing.
     pub(super) filtered: u64,
 }

@@ -17,7 +17,7 @@ use gophership_vault::Throttle;
 use gophership_vault::WriterPresence;
 
 use super::Failure;
-use super::place::Target;
+use super::place::VaultTarget;
 use crate::complain;
 
 /// The governor's share changes every 10 ms.
@@ -40,7 +40,7 @@ pub(crate) struct Manners {
 
 impl Manners {
     /// Finds the server that has the vault open, and follows its governor from now on.
-    pub(super) fn throttle(&self, target: &Target) -> Result<Throttle, Failure> {
+    pub(super) fn throttle(&self, target: &VaultTarget) -> Result<Throttle, Failure> {
         if self.full_speed
             || gophership_vault::writer_presence(&target.dir)? == WriterPresence::Absent
         {

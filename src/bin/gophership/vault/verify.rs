@@ -20,7 +20,7 @@ use gophership_vault::VerifyOptions;
 use super::Failure;
 use super::args::VerifyArgs;
 use super::exit;
-use super::place::Target;
+use super::place::VaultTarget;
 use super::progress::Progress;
 use super::table;
 
@@ -37,7 +37,7 @@ pub(super) fn run(args: &VerifyArgs) -> Result<u8, Failure> {
 
 /// Verifies, and shows progress meanwhile.
 pub(super) fn verify(
-    target: &Target,
+    target: &VaultTarget,
     jobs: Option<NonZeroUsize>,
     is_quiet: bool,
     throttle: Throttle,
@@ -55,7 +55,7 @@ pub(super) fn verify(
 
 /// Does long work on this thread while another one draws how far it is.
 pub(super) fn watched<T>(
-    target: &Target,
+    target: &VaultTarget,
     is_quiet: bool,
     read_bytes: &Arc<AtomicU64>,
     work: impl FnOnce() -> Result<T, Failure>,

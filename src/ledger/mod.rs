@@ -6,8 +6,8 @@
 //!         + interrupted + missing
 //! ```
 //!
-//! The [`Ledgers`](crate::event::Ledgers) begin anew with each process; a [`Page`] has what ended
-//! processes booked, and what the running one had booked at the last writing, in [`Rows`]: one for each
+//! The [`Ledgers`](crate::event::Ledgers) begin anew with each process; a [`LedgerSnapshot`] has what ended
+//! processes booked, and what the running one had booked at the last writing, in [`LedgerRows`]: one for each
 //! source and each sink that there ever was. A process writes once a
 //! second if something changed, and at its end. What a vault still has is in `vaulted`, whichever
 //! process took it.
@@ -20,10 +20,10 @@
 mod count;
 mod file;
 mod holdings;
-mod keeper;
 mod marks;
 mod rows;
-mod sheet;
+mod store;
+mod totals;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -34,28 +34,28 @@ use serde::Deserialize;
 use serde::Serialize;
 
 pub use file::FILE_NAME;
-pub use file::Found;
+pub use file::StoredLedger;
 pub use file::is_kept;
 pub use file::read;
 pub use holdings::Holdings;
+pub use holdings::RecordCounts;
 pub use holdings::Store;
-pub use holdings::Tally;
 pub use holdings::count;
-pub use keeper::BookKeeper;
 pub use marks::AskVaults;
-pub use marks::Mark;
 pub use marks::MissingRequests;
+pub use marks::VaultMark;
 pub use marks::missing_in;
-pub use rows::Rows;
+pub use rows::LedgerRows;
 pub use rows::SINK_LINES;
 pub use rows::at_hand;
-pub use sheet::INTERRUPTED;
-pub use sheet::LINES;
-pub use sheet::MISSING;
-pub use sheet::Sheet;
-pub use sheet::Sheets;
-pub use sheet::UNWRITTEN;
-pub use sheet::is_origin;
+pub use store::LedgerStore;
+pub use totals::INTERRUPTED;
+pub use totals::LINES;
+pub use totals::LedgerTotals;
+pub use totals::MISSING;
+pub use totals::SignalTotals;
+pub use totals::UNWRITTEN;
+pub use totals::is_origin;
 
 /// How the process that wrote a page stood then.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,7 +73,7 @@ pub enum Standing {
 /// One writing of the books.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Page {
+pub struct LedgerSnapshot {
     /// When the books began, in nanoseconds since 1970.
     pub begun_unix_ns: u64,
     /// When this was written.
@@ -93,11 +93,11 @@ pub struct Page {
     /// that the folder can be moved.
     pub vaults: BTreeSet<PathBuf>,
     /// What each of them told last, while it was open.
-    pub marks: BTreeMap<PathBuf, Mark>,
+    pub marks: BTreeMap<PathBuf, VaultMark>,
     /// What ended processes booked, by source and by sink.
-    pub before: Rows,
+    pub before: LedgerRows,
     /// What the last process had booked.
-    pub process: Rows,
+    pub process: LedgerRows,
 }
 
 /// What a start found after a process that did not end in order.
@@ -109,7 +109,7 @@ pub struct Kill {
     /// The start that found it.
     pub found_unix_ns: u64,
     /// What was booked for it: the lines `interrupted` and `unwritten`.
-    pub booked: Sheets,
+    pub booked: SignalTotals,
 }
 
 /// How a page names the directory of a vault.
@@ -121,16 +121,16 @@ pub fn name_of(data_dir: &Path, vault: &Path) -> PathBuf {
     }
 }
 
-impl Page {
+impl LedgerSnapshot {
     /// What all processes booked, by source and by sink.
     #[must_use]
-    pub fn rows(&self) -> Rows {
+    pub fn rows(&self) -> LedgerRows {
         self.before.and(&self.process)
     }
 
     /// The totals of all processes.
     #[must_use]
-    pub fn totals(&self) -> Sheets {
+    pub fn totals(&self) -> SignalTotals {
         self.rows().total()
     }
 }

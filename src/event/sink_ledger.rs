@@ -19,7 +19,7 @@ use crate::stripes::Stripes;
 /// What is counted for a sink. Units: log records, spans, metric data points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(usize)]
-pub enum Taking {
+pub enum SinkBucket {
     /// Put into its edge.
     Taken,
     /// It has it: its backend, its file.
@@ -34,7 +34,7 @@ pub enum Taking {
     DeadLettered,
 }
 
-impl Taking {
+impl SinkBucket {
     /// All of them, in the order of the equation.
     pub const ALL: [Self; 5] =
         [Self::Taken, Self::Delivered, Self::Rejected, Self::Returned, Self::DeadLettered];
@@ -63,54 +63,54 @@ impl SinkId {
 
 /// The signals of a line lie side by side, and all lines of a stripe on one or two cache lines.
 #[derive(Debug, Default)]
-struct Counts([[AtomicI64; Signal::ALL.len()]; Taking::ALL.len()]);
+struct Counts([[AtomicI64; Signal::ALL.len()]; SinkBucket::ALL.len()]);
 
 /// The row of one sink.
 #[derive(Debug, Default)]
-pub struct Takings(Stripes<Counts>);
+pub struct SinkLedger(Stripes<Counts>);
 
-impl Takings {
+impl SinkLedger {
     /// In order: who sees what became of records sees that they were taken.
-    fn book(&self, signal: Signal, taking: Taking, records: i64) {
+    fn book(&self, signal: Signal, bucket: SinkBucket, records: i64) {
         let counts = self.0.mine();
-        counts.0[taking as usize][signal.idx()].fetch_add(records, Ordering::Release);
+        counts.0[bucket as usize][signal.idx()].fetch_add(records, Ordering::Release);
     }
 
     /// Returns how many records of a signal are in a line now.
     #[must_use]
-    pub fn count(&self, signal: Signal, taking: Taking) -> i64 {
+    pub fn count(&self, signal: Signal, bucket: SinkBucket) -> i64 {
         let idx = signal.idx();
-        let of = |counts: &Counts| counts.0[taking as usize][idx].load(Ordering::Acquire);
+        let of = |counts: &Counts| counts.0[bucket as usize][idx].load(Ordering::Acquire);
         self.0.iter().map(of).sum()
     }
 
     /// Records of a signal that the sink has now, in its edge or in its hands.
     #[must_use]
     pub fn in_flight(&self, signal: Signal) -> i64 {
-        let gone = [Taking::Delivered, Taking::Rejected, Taking::Returned];
+        let gone = [SinkBucket::Delivered, SinkBucket::Rejected, SinkBucket::Returned];
         // What is taken meanwhile is read later: better too many than less than none.
-        let gone: i64 = gone.iter().map(|taking| self.count(signal, *taking)).sum();
-        self.count(signal, Taking::Taken) - gone
+        let gone: i64 = gone.iter().map(|bucket| self.count(signal, *bucket)).sum();
+        self.count(signal, SinkBucket::Taken) - gone
     }
 }
 
 /// The rows of all sinks.
 #[derive(Debug, Default)]
-pub(super) struct SinkRows(Rows<Takings>);
+pub(super) struct SinkRows(Rows<SinkLedger>);
 
 impl SinkRows {
     pub(super) fn id(&self, sink: &str) -> SinkId {
-        SinkId(self.0.row(sink, Takings::default).0 + 1)
+        SinkId(self.0.row(sink, SinkLedger::default).0 + 1)
     }
 
-    pub(super) fn book(&self, sink: SinkId, signal: Signal, taking: Taking, records: i64) {
+    pub(super) fn book(&self, sink: SinkId, signal: Signal, bucket: SinkBucket, records: i64) {
         let row = sink.0.checked_sub(1).and_then(|idx| self.0.get(idx));
         if let Some(row) = row {
-            row.book(signal, taking, records);
+            row.book(signal, bucket, records);
         }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Takings)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &SinkLedger)> {
         self.0.iter()
     }
 }

@@ -12,7 +12,7 @@ use crate::config::running::Stop;
 use crate::somatic::Brake;
 
 /// Keeps senders waiting. One relaxed load while nobody is to wait.
-pub(super) struct Drag {
+pub(super) struct ResponseDelay {
     brake: Arc<Brake>,
     /// The sender has an answer by then, counted from when its request was read.
     answer_within: Duration,
@@ -20,7 +20,7 @@ pub(super) struct Drag {
     stop: Stop,
 }
 
-impl Drag {
+impl ResponseDelay {
     pub(super) const fn new(brake: Arc<Brake>, answer_within: Duration, stop: Stop) -> Self {
         Self { brake, answer_within, stop }
     }

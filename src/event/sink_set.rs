@@ -16,9 +16,9 @@ const OWN_LANES: usize = 63;
 
 /// A set of lanes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Lanes(u64);
+pub struct SinkSet(u64);
 
-impl Lanes {
+impl SinkSet {
     /// Whoever there is.
     pub const ALL: Self = Self(u64::MAX);
     /// Nobody.
@@ -68,7 +68,7 @@ impl Lanes {
 /// Which sink has which lane; a sink keeps its lane as long as the process lives, also under another
 /// name. Takes no lock.
 #[derive(Debug)]
-pub struct LaneTable([OnceLock<Name>; OWN_LANES]);
+pub struct SinkTable([OnceLock<Name>; OWN_LANES]);
 
 /// A name, and what the sink was called after that.
 #[derive(Debug)]
@@ -96,24 +96,24 @@ impl Name {
     }
 }
 
-impl Default for LaneTable {
+impl Default for SinkTable {
     fn default() -> Self {
         Self([const { OnceLock::new() }; OWN_LANES])
     }
 }
 
-impl LaneTable {
+impl SinkTable {
     /// The lane of a sink, which it gets now if it has none.
     #[must_use]
-    pub fn lane(&self, sink: &str) -> Lanes {
+    pub fn lane(&self, sink: &str) -> SinkSet {
         let has = |slot: &OnceLock<Name>| slot.get_or_init(|| Name::new(sink)).is(sink);
         let found = self.find(sink);
-        found.unwrap_or_else(|| self.0.iter().position(has).map_or(Lanes::SHARED, nth))
+        found.unwrap_or_else(|| self.0.iter().position(has).map_or(SinkSet::SHARED, nth))
     }
 
     /// The lane of a sink that has one of its own.
     #[must_use]
-    pub fn find(&self, sink: &str) -> Option<Lanes> {
+    pub fn find(&self, sink: &str) -> Option<SinkSet> {
         let has = |slot: &OnceLock<Name>| slot.get().is_some_and(|name| name.is(sink));
         self.0.iter().position(has).map(nth)
     }
@@ -132,8 +132,8 @@ impl LaneTable {
     }
 
     /// The sinks of a set of lanes.
-    pub fn names(&self, lanes: Lanes) -> impl Iterator<Item = &str> + Clone {
-        let mut left = lanes.0;
+    pub fn names(&self, sink_set: SinkSet) -> impl Iterator<Item = &str> + Clone {
+        let mut left = sink_set.0;
         let own = std::iter::from_fn(move || {
             let idx = (left != 0).then(|| left.trailing_zeros() as usize)?;
             left &= left - 1;
@@ -143,8 +143,8 @@ impl LaneTable {
     }
 }
 
-const fn nth(idx: usize) -> Lanes {
-    Lanes(1 << idx)
+const fn nth(idx: usize) -> SinkSet {
+    SinkSet(1 << idx)
 }
 
 #[cfg(test)]
@@ -153,21 +153,21 @@ mod tests {
 
     #[test]
     fn each_sink_keeps_a_lane_of_its_own_as_long_as_there_are_some() {
-        let table = LaneTable::default();
+        let table = SinkTable::default();
         let (a, b) = (table.lane("a"), table.lane("b"));
         assert!(!a.meets(b) && table.lane("a") == a && table.find("b") == Some(b));
         assert_eq!(table.names(a.or(b)).collect::<Vec<_>>(), ["a", "b"]);
-        assert_eq!(table.names(Lanes::ALL.without(a)).collect::<Vec<_>>(), ["b"]);
+        assert_eq!(table.names(SinkSet::ALL.without(a)).collect::<Vec<_>>(), ["b"]);
         for sink in 2..OWN_LANES {
-            assert_ne!(table.lane(&sink.to_string()), Lanes::SHARED);
+            assert_ne!(table.lane(&sink.to_string()), SinkSet::SHARED);
         }
-        assert_eq!((table.lane("more"), table.find("more")), (Lanes::SHARED, None));
+        assert_eq!((table.lane("more"), table.find("more")), (SinkSet::SHARED, None));
         assert_eq!(table.lane("a"), a);
     }
 
     #[test]
     fn a_sink_keeps_its_lane_under_another_name() {
-        let table = LaneTable::default();
+        let table = SinkTable::default();
         let (a, b) = (table.lane("a"), table.lane("b"));
         table.rename("a", "c");
         table.rename("c", "d");

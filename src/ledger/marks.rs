@@ -14,12 +14,12 @@ use gophership_vault::VaultError;
 use serde::Deserialize;
 use serde::Serialize;
 
-use super::Page;
+use super::LedgerSnapshot;
 
 /// What a vault told.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Mark {
+pub struct VaultMark {
     /// The number of its last request.
     pub durable_seq: u64,
     /// Its cursors, each with the number up to which it had everything.
@@ -29,9 +29,9 @@ pub struct Mark {
 }
 
 /// Asks every open vault.
-pub type AskVaults = dyn Fn() -> BTreeMap<PathBuf, Mark> + Send;
+pub type AskVaults = dyn Fn() -> BTreeMap<PathBuf, VaultMark> + Send;
 
-impl Mark {
+impl VaultMark {
     /// What a vault tells now.
     #[must_use]
     pub fn of(log: &Log) -> Self {
@@ -49,11 +49,11 @@ impl Mark {
     }
 }
 
-impl Page {
+impl LedgerSnapshot {
     /// What is known of each vault, by its directory.
     #[must_use]
     pub fn known(&self, data_dir: &Path) -> BTreeMap<PathBuf, Known> {
-        let known = |(name, mark): (&PathBuf, &Mark)| (data_dir.join(name), mark.known());
+        let known = |(name, mark): (&PathBuf, &VaultMark)| (data_dir.join(name), mark.known());
         self.marks.iter().map(known).collect()
     }
 }
@@ -80,9 +80,12 @@ impl MissingRequests {
 /// # Errors
 ///
 /// As [`gophership_vault::missing`].
-pub fn missing_in(page: &Page, data_dir: &Path) -> Result<Vec<MissingRequests>, VaultError> {
+pub fn missing_in(
+    snapshot: &LedgerSnapshot,
+    data_dir: &Path,
+) -> Result<Vec<MissingRequests>, VaultError> {
     let mut all = Vec::new();
-    for (dir, known) in page.known(data_dir) {
+    for (dir, known) in snapshot.known(data_dir) {
         let mut ranges = gophership_vault::missing(&dir, &known)?;
         if !ranges.is_empty() {
             // Beside a writer a file may have been on its way to another name.

@@ -7,18 +7,18 @@ use std::time::Instant;
 
 use gophership_vault::Known;
 
-use super::Page;
+use super::LedgerSnapshot;
 use super::holdings;
 use super::holdings::Holdings;
 use super::marks;
 
 /// Whether a vault lost requests, or does not have any more what it is known to have had.
-pub(super) fn has_losses(page: &Page, data_dir: &Path, dirs: &[PathBuf]) -> bool {
-    let were_lost = page.marks.values().any(|mark| 0 < mark.lost_requests);
+pub(super) fn has_losses(snapshot: &LedgerSnapshot, data_dir: &Path, dirs: &[PathBuf]) -> bool {
+    let were_lost = snapshot.marks.values().any(|mark| 0 < mark.lost_requests);
     if were_lost || dirs.iter().any(|dir| holdings::has_many_files(dir)) {
         return were_lost;
     }
-    let missing = marks::missing_in(page, data_dir).unwrap_or_default();
+    let missing = marks::missing_in(snapshot, data_dir).unwrap_or_default();
     for one in &missing {
         let (vault, ranges) = (one.dir.display(), &one.ranges);
         tracing::error!(%vault, lost_requests = one.count(), ?ranges,

@@ -10,23 +10,23 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::duty::Duties;
 use super::reading::Place;
+use super::reading::PressureKind;
 use super::reading::Readings;
-use super::reading::Sense;
 use super::reading::Sensor;
 use super::reading::permille;
 use super::trouble::Troubles;
+use super::work::WorkProbes;
 
 /// A number that is not known.
 const UNKNOWN: u32 = u32::MAX;
 
 /// One number of a component; it is forgotten when this is dropped. Cheap to set.
 #[derive(Debug)]
-pub struct Vital(Arc<AtomicU32>);
+pub struct PressureGauge(Arc<AtomicU32>);
 
-impl Vital {
-    /// Tells the number, in thousandths of what its [`Sense`] says.
+impl PressureGauge {
+    /// Tells the number, in thousandths of what its [`PressureKind`] says.
     pub fn set(&self, permille: u32) {
         self.0.store(permille.min(UNKNOWN - 1), Ordering::Relaxed);
     }
@@ -46,35 +46,35 @@ impl Vital {
 }
 
 struct Entry {
-    sense: Sense,
+    kind: PressureKind,
     place: Place,
     number: Weak<AtomicU32>,
 }
 
-/// The numbers of all components. Shared; a [`Sensor`] by [`Vitals::sensor`].
+/// The numbers of all components. Shared; a [`Sensor`] by [`Gauges::sensor`].
 #[derive(Default)]
-pub struct Vitals {
+pub struct Gauges {
     numbers: Mutex<Vec<Entry>>,
     /// What they have to do.
-    pub duties: Duties,
+    pub work_probes: WorkProbes,
     /// Why what is out is out.
     pub troubles: Troubles,
 }
 
-impl Vitals {
+impl Gauges {
     /// Makes a number known, still without a value.
     #[must_use]
-    pub fn register(&self, sense: Sense, place: &str) -> Vital {
+    pub fn register(&self, kind: PressureKind, place: &str) -> PressureGauge {
         let number = Arc::new(AtomicU32::new(UNKNOWN));
-        let entry = Entry { sense, place: place.into(), number: Arc::downgrade(&number) };
+        let entry = Entry { kind, place: place.into(), number: Arc::downgrade(&number) };
         self.lock().push(entry);
-        Vital(number)
+        PressureGauge(number)
     }
 
     /// The sensor that reads them.
     #[must_use]
     pub fn sensor(self: &Arc<Self>) -> impl Sensor + 'static {
-        VitalsSensor(Arc::clone(self))
+        GaugesSensor(Arc::clone(self))
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Entry>> {
@@ -82,15 +82,15 @@ impl Vitals {
     }
 }
 
-struct VitalsSensor(Arc<Vitals>);
+struct GaugesSensor(Arc<Gauges>);
 
-impl Sensor for VitalsSensor {
+impl Sensor for GaugesSensor {
     fn read(&mut self, _now: Instant, readings: &mut Readings) {
         self.0.lock().retain(|entry| {
             let Some(number) = entry.number.upgrade() else { return false };
             let permille = number.load(Ordering::Relaxed);
             if permille != UNKNOWN {
-                readings.push(entry.sense, &entry.place, permille);
+                readings.push(entry.kind, &entry.place, permille);
             }
             true
         });

@@ -37,7 +37,7 @@ pub(super) struct DepotState {
 }
 
 /// Spares and jobs, between writer and helper.
-pub(crate) struct Depot {
+pub(crate) struct SparePool {
     pub(super) state: Mutex<DepotState>,
     pub(super) changed: Condvar,
     throttle: OnceLock<Throttle>,
@@ -45,7 +45,7 @@ pub(crate) struct Depot {
     owner: OnceLock<Thread>,
 }
 
-impl Depot {
+impl SparePool {
     /// Starts with what recovery found.
     pub(crate) fn new(spares: VecDeque<Spare>) -> Self {
         let state = DepotState { spares, ..DepotState::default() };
@@ -154,20 +154,20 @@ mod tests {
 
     #[test]
     fn a_spare_that_was_taken_at_once_does_not_make_the_vault_full() {
-        let (depot, is_full) = (Depot::new(VecDeque::new()), AtomicBool::new(false));
-        depot.announce(&is_full, true);
+        let (spare_pool, is_full) = (SparePool::new(VecDeque::new()), AtomicBool::new(false));
+        spare_pool.announce(&is_full, true);
         assert!(!is_full.load(Ordering::Acquire));
-        depot.announce(&is_full, false);
+        spare_pool.announce(&is_full, false);
         assert!(is_full.load(Ordering::Acquire));
     }
 
     #[test]
     fn a_spare_that_comes_back_ends_what_was_found_without_it() {
-        let (depot, is_full) = (Depot::new(VecDeque::new()), AtomicBool::new(false));
-        depot.announce(&is_full, false);
+        let (spare_pool, is_full) = (SparePool::new(VecDeque::new()), AtomicBool::new(false));
+        spare_pool.announce(&is_full, false);
         let dir = tempfile::tempdir().unwrap();
         let made = create_spare(&SystemFileSystem, dir.path(), SegmentId(1), 4096).unwrap();
-        depot.return_spare(made, &is_full);
+        spare_pool.return_spare(made, &is_full);
         assert!(!is_full.load(Ordering::Acquire));
     }
 }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::ack::AckTicket;
 use super::ack::Outcome;
-use super::lanes::Lanes;
+use super::sink_set::SinkSet;
 
 /// What one request has in a batch.
 #[derive(Debug)]
-pub(super) struct Share {
+pub(super) struct AckShare {
     /// Its records that are still in the batch.
     pub(super) records: u64,
     /// Its records that were filtered out of the batch.
@@ -17,7 +17,7 @@ pub(super) struct Share {
     pub(super) ticket: Option<AckTicket>,
 }
 
-impl Share {
+impl AckShare {
     /// Whether somebody waits who takes the share back.
     pub(super) fn is_awaited(&self) -> bool {
         is_awaited(self.ticket.as_ref())
@@ -32,26 +32,26 @@ impl Share {
 
 /// The shares of all; in a box, for a batch is moved often and most have none.
 #[derive(Debug)]
-pub(super) struct Shares(pub(super) Vec<Share>);
+pub(super) struct AckShares(pub(super) Vec<AckShare>);
 
 /// Who waits for a batch.
 #[derive(Debug)]
-pub(super) enum Holders {
+pub(super) enum AckGroup {
     /// One request; `None` once it was told, or if nobody waits.
     One(Option<AckTicket>),
     /// Several; which records are whose is not known any more, only how many.
-    Many(Box<Shares>),
+    Many(Box<AckShares>),
 }
 
-impl Default for Holders {
+impl Default for AckGroup {
     fn default() -> Self {
         Self::One(None)
     }
 }
 
-impl Holders {
-    pub(super) fn many(shares: Vec<Share>) -> Self {
-        Self::Many(Box::new(Shares(shares)))
+impl AckGroup {
+    pub(super) fn many(shares: Vec<AckShare>) -> Self {
+        Self::Many(Box::new(AckShares(shares)))
     }
 
     /// The holders of a further copy.
@@ -59,7 +59,7 @@ impl Holders {
         match self {
             Self::One(ticket) => Self::One(ticket.as_ref().map(AckTicket::fork)),
             Self::Many(shares) => {
-                let fork = |share: &Share| Share {
+                let fork = |share: &AckShare| AckShare {
                     records: share.records,
                     filtered: 0,
                     ticket: share.ticket.as_ref().map(AckTicket::fork),
@@ -75,7 +75,7 @@ impl Holders {
         match self {
             Self::One(ticket) => Self::One(ticket.as_ref().map(AckTicket::divide)),
             Self::Many(shares) => {
-                let split = |share: &mut Share| {
+                let split = |share: &mut AckShare| {
                     let part = share.split_off(records.min(share.records));
                     records -= part.records;
                     part
@@ -119,8 +119,8 @@ impl Holders {
     }
 
     /// Whether it is the batch of one request, and a part of that for one of these lanes has failed.
-    pub(super) fn is_lost(&self, lanes: Lanes) -> bool {
-        matches!(self, Self::One(Some(ticket)) if ticket.is_lost(lanes))
+    pub(super) fn is_lost(&self, sink_set: SinkSet) -> bool {
+        matches!(self, Self::One(Some(ticket)) if ticket.is_lost(sink_set))
     }
 
     /// Whether it is the batch of one request, and the worst so far is that a part was refused for good.
@@ -137,8 +137,8 @@ impl Holders {
     }
 
     /// Says to all of them that the sinks of some lanes need it no more.
-    pub(super) fn serve(&self, lanes: Lanes) {
-        self.for_each(|ticket| ticket.serve(lanes));
+    pub(super) fn serve(&self, sink_set: SinkSet) {
+        self.for_each(|ticket| ticket.serve(sink_set));
     }
 
     /// Says to all of them why a backend refused the batch for good.
@@ -156,9 +156,9 @@ impl Holders {
     }
 
     /// Tells all of them what became of the batch, which was for these lanes.
-    pub(super) fn resolve(self, outcome: Outcome, lanes: Lanes) {
+    pub(super) fn resolve(self, outcome: Outcome, sink_set: SinkSet) {
         if !outcome.is_safe() {
-            self.for_each(|ticket| ticket.fail(lanes));
+            self.for_each(|ticket| ticket.fail(sink_set));
         }
         match self {
             Self::One(Some(ticket)) => ticket.resolve(outcome),

@@ -7,23 +7,23 @@ use crate::config::Config;
 use crate::config::running::Stop;
 use crate::pool::Memory;
 use crate::somatic::DiskSensor;
+use crate::somatic::Gauges;
 use crate::somatic::LagSensor;
 use crate::somatic::MemoryBudget;
 use crate::somatic::MemorySensor;
 use crate::somatic::Place;
+use crate::somatic::PressureKind;
 use crate::somatic::Readings;
 use crate::somatic::Roots;
-use crate::somatic::Sense;
 use crate::somatic::Sensor;
 use crate::somatic::Sensors;
 use crate::somatic::StallSensor;
-use crate::somatic::Vitals;
 
 /// Makes the sensors of this process; what probes the runtime runs until stopped.
 #[must_use]
 pub fn sensors(
     config: &Config,
-    vitals: &Arc<Vitals>,
+    gauges: &Arc<Gauges>,
     memory: &Arc<Memory>,
     process: &MemoryBudget,
     stop: &Stop,
@@ -37,7 +37,7 @@ pub fn sensors(
     sensors.add(StallSensor::new(roots));
     sensors.add(lag);
     sensors.add(DiskSensor::new([(Place::from("data_dir"), config.data_dir.clone())]));
-    sensors.add(vitals.sensor());
+    sensors.add(gauges.sensor());
     sensors
 }
 
@@ -61,8 +61,8 @@ impl SystemMemory {
 impl Sensor for SystemMemory {
     fn read(&mut self, now: Instant, readings: &mut Readings) {
         self.sensor.read(now, readings);
-        let mut senses = readings.iter().filter(|at| at.sense == Sense::Host);
-        if senses.any(|at| SHORT_FROM_PERMILLE <= at.permille) {
+        let mut sensors = readings.iter().filter(|at| at.kind == PressureKind::Host);
+        if sensors.any(|at| SHORT_FROM_PERMILLE <= at.permille) {
             self.memory.report_short();
         }
     }
@@ -84,7 +84,7 @@ impl Shares {
 impl Sensor for Shares {
     fn read(&mut self, _now: Instant, readings: &mut Readings) {
         for ((_, permille), place) in self.memory.pressing().zip(&self.places) {
-            readings.push(Sense::Memory, place, permille);
+            readings.push(PressureKind::Memory, place, permille);
         }
     }
 }
@@ -94,7 +94,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::pool::Limits;
+    use crate::pool::MemoryLimits;
 
     const BURST_BYTES: usize = 160 << 20;
     const CHUNK_BYTES: usize = 2 << 10;
@@ -112,7 +112,7 @@ mod tests {
     #[cfg(target_env = "gnu")]
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn memory_that_was_freed_holds_no_zone() {
-        let memory = Memory::new(&Limits::NONE);
+        let memory = Memory::new(&MemoryLimits::NONE);
         let budget = MemoryBudget::new(Some(resident_bytes() + (BURST_BYTES as u64)));
         let mut sensor = SystemMemory::new(&Roots::default(), &budget, &memory);
         let mut process = move || {

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::answer::Refused;
+use super::answer::RefusedRequest;
 use crate::pool::Budget;
 use crate::pool::Grant;
 use crate::pool::Memory;
@@ -32,7 +32,7 @@ use crate::pool::PooledBuffer;
 const SMALL_BYTES_MAX: u64 = 1 << 20;
 
 /// Two limits, and both must have room: that of the source and that of the process.
-pub(super) struct Room {
+pub(super) struct Admission {
     source: Arc<Budget>,
     process: Arc<Budget>,
     /// Large requests that are not complete, on all connections.
@@ -47,13 +47,13 @@ pub(super) struct ConnectionShare(Arc<Budget>);
 
 /// Room for the requests of one connection.
 #[derive(Clone, Copy)]
-pub(super) struct ConnectionRoom<'r> {
-    room: &'r Room,
+pub(super) struct ConnectionAdmission<'r> {
+    room: &'r Admission,
     connection: &'r Arc<Budget>,
 }
 
 /// What one request holds; given back when dropped.
-pub(super) struct Held {
+pub(super) struct Permit {
     /// Not for one that was complete when it came.
     incomplete: Option<Incomplete>,
     source: Grant,
@@ -69,10 +69,10 @@ struct Incomplete {
 /// A whole request, and what it holds.
 pub(super) struct Received {
     pub(super) wire: Bytes,
-    pub(super) held: Held,
+    pub(super) held: Permit,
 }
 
-impl Room {
+impl Admission {
     /// Makes room for one source in a process.
     pub(super) fn new(source_bytes: u64, memory: &Memory, patience: Duration) -> Self {
         Self {
@@ -85,8 +85,8 @@ impl Room {
     }
 
     /// The room that a connection has here.
-    pub(super) const fn of<'r>(&'r self, share: &'r ConnectionShare) -> ConnectionRoom<'r> {
-        ConnectionRoom { room: self, connection: &share.0 }
+    pub(super) const fn of<'r>(&'r self, share: &'r ConnectionShare) -> ConnectionAdmission<'r> {
+        ConnectionAdmission { room: self, connection: &share.0 }
     }
 
     fn try_take(&self, bytes: u64) -> Option<(Grant, Grant)> {
@@ -104,8 +104,8 @@ impl Room {
         self.source.limit().min(self.process.limit()) / 4
     }
 
-    async fn patiently<T>(&self, room: impl Future<Output = T>) -> Result<T, Refused> {
-        let late = |_| Refused::Busy { retry_after: self.patience };
+    async fn patiently<T>(&self, room: impl Future<Output = T>) -> Result<T, RefusedRequest> {
+        let late = |_| RefusedRequest::Busy { retry_after: self.patience };
         tokio::time::timeout(self.patience, room).await.map_err(late)
     }
 }
@@ -117,31 +117,31 @@ impl ConnectionShare {
     }
 }
 
-impl ConnectionRoom<'_> {
+impl ConnectionAdmission<'_> {
     /// Takes room for a request that has come whole, waiting for it if need be.
-    pub(super) async fn take(self, bytes: u64) -> Result<Held, Refused> {
+    pub(super) async fn take(self, bytes: u64) -> Result<Permit, RefusedRequest> {
         // As a rule there is room, and no timer is needed.
         let (source, process) = match self.room.try_take(bytes) {
             Some(taken) => taken,
             None => self.room.patiently(self.room.take(bytes)).await?,
         };
-        Ok(Held { incomplete: None, source, process })
+        Ok(Permit { incomplete: None, source, process })
     }
 
     /// Takes room for so many bytes of a request that is not complete, waiting for it if need be.
-    pub(super) async fn begin(self, bytes: u64) -> Result<Held, Refused> {
+    pub(super) async fn begin(self, bytes: u64) -> Result<Permit, RefusedRequest> {
         self.room
             .patiently(async {
                 let incomplete = Some(self.pass_gates(bytes).await);
                 let (source, process) = self.room.take(bytes).await;
-                Held { incomplete, source, process }
+                Permit { incomplete, source, process }
             })
             .await
     }
 
     /// Takes room for so many bytes more, waiting for it if need be. The request is not complete until
-    /// [`Held::complete`].
-    pub(super) async fn grow(self, held: &mut Held, more: u64) -> Result<(), Refused> {
+    /// [`Permit::complete`].
+    pub(super) async fn grow(self, held: &mut Permit, more: u64) -> Result<(), RefusedRequest> {
         let bytes = held.bytes().saturating_add(more);
         self.room
             .patiently(async {
@@ -156,10 +156,10 @@ impl ConnectionRoom<'_> {
     }
 
     /// Returns a buffer for so many bytes, for which room was taken.
-    pub(super) fn buffer(self, bytes: usize) -> Result<PooledBuffer, Refused> {
+    pub(super) fn buffer(self, bytes: usize) -> Result<PooledBuffer, RefusedRequest> {
         self.room.pool.acquire(bytes, None).map_err(|error| {
             tracing::error!(%error, bytes, "Memory cannot be mapped.");
-            Refused::Busy { retry_after: self.room.patience }
+            RefusedRequest::Busy { retry_after: self.room.patience }
         })
     }
 
@@ -196,7 +196,7 @@ impl ConnectionRoom<'_> {
     }
 }
 
-impl Held {
+impl Permit {
     pub(super) fn bytes(&self) -> u64 {
         self.source.bytes()
     }
@@ -222,21 +222,21 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pool::Limits;
+    use crate::pool::MemoryLimits;
 
     const MIB: u64 = 1 << 20;
     const SHARE: u64 = 96 * MIB;
 
-    fn room(memory: &Memory) -> Room {
-        Room::new(SHARE, memory, Duration::from_millis(50))
+    fn room(memory: &Memory) -> Admission {
+        Admission::new(SHARE, memory, Duration::from_millis(50))
     }
 
     fn memory() -> Arc<Memory> {
-        Memory::new(&Limits { ingest: SHARE, ..Limits::NONE })
+        Memory::new(&MemoryLimits { ingest: SHARE, ..MemoryLimits::NONE })
     }
 
-    fn is_busy<T>(result: &Result<T, Refused>) -> bool {
-        matches!(result, Err(Refused::Busy { .. }))
+    fn is_busy<T>(result: &Result<T, RefusedRequest>) -> bool {
+        matches!(result, Err(RefusedRequest::Busy { .. }))
     }
 
     /// Scenario: four connections begin requests of 8 MiB until none finds room, and go on trying.

@@ -15,7 +15,7 @@ const REASONS_MAX: usize = 4;
 const OTHER_REASONS: &str = "other reasons";
 
 /// Those of one sink.
-pub(super) struct Burials {
+pub(super) struct DeadLetterLog {
     sink: String,
     state: Mutex<State>,
 }
@@ -47,7 +47,7 @@ impl State {
     }
 }
 
-impl Burials {
+impl DeadLetterLog {
     pub(super) fn of(sink: &str) -> Self {
         Self { sink: sink.to_owned(), state: Mutex::default() }
     }
@@ -83,7 +83,7 @@ impl Burials {
     }
 }
 
-impl Drop for Burials {
+impl Drop for DeadLetterLog {
     fn drop(&mut self) {
         let state = std::mem::take(&mut *self.lock());
         self.say(state.untold, state.last_seq);

@@ -49,9 +49,9 @@ pub fn is_origin(line: &str) -> bool {
 
 /// The lines of one signal, in records; lines that are zero are left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sheet(BTreeMap<String, i64>);
+pub struct LedgerTotals(BTreeMap<String, i64>);
 
-impl Sheet {
+impl LedgerTotals {
     /// The records of a line.
     #[must_use]
     pub fn get(&self, line: &str) -> i64 {
@@ -100,28 +100,28 @@ impl Sheet {
 
 /// One sheet for each signal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sheets {
-    logs: Sheet,
-    traces: Sheet,
-    metrics: Sheet,
+pub struct SignalTotals {
+    logs: LedgerTotals,
+    traces: LedgerTotals,
+    metrics: LedgerTotals,
 }
 
-impl Sheets {
+impl SignalTotals {
     /// What a ledger of this process says now.
     #[must_use]
     pub fn of(ledger: &Ledger) -> Self {
-        let mut sheets = Self::default();
+        let mut all_totals = Self::default();
         for signal in Signal::ALL {
             for bucket in Bucket::ALL {
-                sheets.of_mut(signal).add(bucket.name(), ledger.count(signal, bucket));
+                all_totals.of_mut(signal).add(bucket.name(), ledger.count(signal, bucket));
             }
         }
-        sheets
+        all_totals
     }
 
     /// The sheet of a signal.
     #[must_use]
-    pub const fn of_signal(&self, signal: Signal) -> &Sheet {
+    pub const fn of_signal(&self, signal: Signal) -> &LedgerTotals {
         match signal {
             Signal::Logs => &self.logs,
             Signal::Traces => &self.traces,
@@ -130,7 +130,7 @@ impl Sheets {
     }
 
     /// The sheet of a signal, to be written.
-    pub const fn of_mut(&mut self, signal: Signal) -> &mut Sheet {
+    pub const fn of_mut(&mut self, signal: Signal) -> &mut LedgerTotals {
         match signal {
             Signal::Logs => &mut self.logs,
             Signal::Traces => &mut self.traces,
@@ -159,12 +159,12 @@ impl Sheets {
     pub fn and(&self, process: &Self) -> Self {
         let mut sum = self.clone();
         for signal in Signal::ALL {
-            let sheet = sum.of_mut(signal);
+            let totals = sum.of_mut(signal);
             for (line, records) in &process.of_signal(signal).0 {
                 if line == Bucket::Recovered.name() {
-                    sheet.add(Bucket::Vaulted.name(), -records);
+                    totals.add(Bucket::Vaulted.name(), -records);
                 } else {
-                    sheet.add(line, *records);
+                    totals.add(line, *records);
                 }
             }
         }
@@ -191,7 +191,7 @@ mod tests {
         let ledger = Ledger::leak();
         ledger.book(signal, Bucket::Received, 10);
         ledger.book(signal, Bucket::Vaulted, 10);
-        let before = Sheets::default().and(&Sheets::of(ledger));
+        let before = SignalTotals::default().and(&SignalTotals::of(ledger));
         let later = Ledger::leak();
         // Recovered, replayed, delivered.
         later.book(signal, Bucket::Recovered, 10);
@@ -199,10 +199,10 @@ mod tests {
         later.book(signal, Bucket::Copies, 10);
         later.book(signal, Bucket::Delivered, 10);
         later.withdraw(signal, Bucket::Vaulted, 10);
-        let both = before.and(&Sheets::of(later));
-        let sheet = both.of_signal(signal);
+        let both = before.and(&SignalTotals::of(later));
+        let totals = both.of_signal(signal);
         assert!(both.is_balanced());
-        assert_eq!((sheet.get("received"), sheet.get("delivered")), (10, 10));
-        assert_eq!((sheet.get("vaulted"), sheet.get("recovered")), (0, 0));
+        assert_eq!((totals.get("received"), totals.get("delivered")), (10, 10));
+        assert_eq!((totals.get("vaulted"), totals.get("recovered")), (0, 0));
     }
 }

@@ -24,8 +24,8 @@ use std::time::Duration;
 use rustix::fs::FlockOperation;
 use serde_json::Value;
 
-use super::Page;
-use super::Rows;
+use super::LedgerRows;
+use super::LedgerSnapshot;
 
 /// Its name in the data folder.
 pub const FILE_NAME: &str = "ledger";
@@ -41,13 +41,13 @@ const LOCK_TRY_EVERY: Duration = Duration::from_millis(10);
 
 /// What a look at the file shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum StoredLedger {
     /// There is none.
     Nothing,
     /// Neither slot can be read.
     Damaged,
     /// The newest page, and the number of its writing.
-    Page(u64, Box<Page>),
+    Snapshot(u64, Box<LedgerSnapshot>),
 }
 
 /// Reads the books in a data folder, beside a running server or without one.
@@ -55,10 +55,10 @@ pub enum Found {
 /// # Errors
 ///
 /// Whatever the system says but that there is no file.
-pub fn read(data_dir: &Path) -> io::Result<Found> {
+pub fn read(data_dir: &Path) -> io::Result<StoredLedger> {
     match File::open(data_dir.join(FILE_NAME)) {
         Ok(file) => Ok(newest(&file)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Found::Nothing),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(StoredLedger::Nothing),
         Err(error) => Err(error),
     }
 }
@@ -83,7 +83,7 @@ pub fn is_kept(data_dir: &Path) -> io::Result<bool> {
 
 /// The file, open and locked for whoever keeps it.
 #[derive(Debug)]
-pub(super) struct BookFile {
+pub(super) struct LedgerFile {
     file: File,
     path: PathBuf,
     generation: u64,
@@ -91,18 +91,19 @@ pub(super) struct BookFile {
     is_old: bool,
 }
 
-impl BookFile {
+impl LedgerFile {
     /// Opens the file, or makes it, and returns what is in it. What is damaged is set aside.
-    pub(super) fn open(data_dir: &Path) -> io::Result<(Self, Found)> {
+    pub(super) fn open(data_dir: &Path) -> io::Result<(Self, StoredLedger)> {
         let path = data_dir.join(FILE_NAME);
         let mut file = open_at(&path)?;
         let (found, is_old) = look(&file);
-        if found == Found::Damaged {
+        if found == StoredLedger::Damaged {
             std::fs::rename(&path, path.with_extension("damaged"))?;
             file = open_at(&path)?;
         }
         lock(&file)?;
-        let generation = if let Found::Page(generation, _) = &found { *generation } else { 0 };
+        let generation =
+            if let StoredLedger::Snapshot(generation, _) = &found { *generation } else { 0 };
         if generation == 0 {
             // On a full disk there is no room yet; then the first writing says so, and is tried again.
             let _no_room =
@@ -113,13 +114,13 @@ impl BookFile {
     }
 
     /// Writes a page to the older slot and makes it durable.
-    pub(super) fn write(&mut self, page: &Page) -> io::Result<()> {
+    pub(super) fn write(&mut self, snapshot: &LedgerSnapshot) -> io::Result<()> {
         if !self.is_in_place() {
             self.put_back()?;
         }
         // What version 1 wrote is read until this is written.
         let generation = (self.generation + 1) | u64::from(self.is_old);
-        let json = serde_json::to_string(page).map_err(io::Error::other)?;
+        let json = serde_json::to_string(snapshot).map_err(io::Error::other)?;
         let head = format!("{MAGIC} {generation} {} {}\n", json.len(), digest(generation, &json));
         let slot = format!("{head}{json}");
         if SLOT_BYTES < slot.len() as u64 {
@@ -184,19 +185,19 @@ fn digest(generation: u64, json: &str) -> blake3::Hash {
     blake3::hash(format!("{generation} {json}").as_bytes())
 }
 
-fn newest(file: &File) -> Found {
+fn newest(file: &File) -> StoredLedger {
     look(file).0
 }
 
 /// The newest page, and whether it is one of version 1.
-fn look(file: &File) -> (Found, bool) {
+fn look(file: &File) -> (StoredLedger, bool) {
     let is_blank = |offset: u64| {
         let mut first = [0];
         file.read_at(&mut first, offset).is_ok() && first == [0]
     };
     // A server that was killed before its first writing leaves this.
     if [0, OLD_SLOT_BYTES, SLOT_BYTES].into_iter().all(is_blank) {
-        return (Found::Nothing, false);
+        return (StoredLedger::Nothing, false);
     }
     let new = [0, SLOT_BYTES].map(|offset| {
         let (generation, json) = read_slot(file, offset, SLOT_LEN, MAGIC)?;
@@ -207,20 +208,20 @@ fn look(file: &File) -> (Found, bool) {
         Some((generation, true, old_page(&json)?))
     });
     let best = new.into_iter().chain(old).flatten().max_by_key(|(generation, ..)| *generation);
-    best.map_or((Found::Damaged, false), |(generation, is_old, page)| {
-        (Found::Page(generation, Box::new(page)), is_old)
+    best.map_or((StoredLedger::Damaged, false), |(generation, is_old, snapshot)| {
+        (StoredLedger::Snapshot(generation, Box::new(snapshot)), is_old)
     })
 }
 
 /// A page of version 1, which had sums only.
-fn old_page(json: &str) -> Option<Page> {
-    let mut page: Value = serde_json::from_str(json).ok()?;
+fn old_page(json: &str) -> Option<LedgerSnapshot> {
+    let mut snapshot: Value = serde_json::from_str(json).ok()?;
     for side in ["before", "process"] {
-        let side = page.get_mut(side)?;
-        let sheets = serde_json::from_value(side.take()).ok()?;
-        *side = serde_json::to_value(Rows::unknown(sheets)).ok()?;
+        let side = snapshot.get_mut(side)?;
+        let all_totals = serde_json::from_value(side.take()).ok()?;
+        *side = serde_json::to_value(LedgerRows::unknown(all_totals)).ok()?;
     }
-    serde_json::from_value(page).ok()
+    serde_json::from_value(snapshot).ok()
 }
 
 fn read_slot(file: &File, offset: u64, len: usize, magic: &str) -> Option<(u64, String)> {
@@ -254,19 +255,19 @@ fn decode(slot: &[u8], magic: &str) -> Option<(u64, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::books::LINES;
-    use crate::books::SINK_LINES;
-    use crate::books::Sheets;
     use crate::event::ROWS_OWN;
     use crate::event::Signal;
+    use crate::ledger::LINES;
+    use crate::ledger::SINK_LINES;
+    use crate::ledger::SignalTotals;
 
-    fn page(starts: u64) -> Page {
-        Page { starts, ..Page::default() }
+    fn snapshot(starts: u64) -> LedgerSnapshot {
+        LedgerSnapshot { starts, ..LedgerSnapshot::default() }
     }
 
     fn starts_in(dir: &Path) -> Option<u64> {
         match read(dir).unwrap() {
-            Found::Page(_, page) => Some(page.starts),
+            StoredLedger::Snapshot(_, snapshot) => Some(snapshot.starts),
             _ => None,
         }
     }
@@ -295,15 +296,15 @@ mod tests {
         for generation in [6, 7] {
             let dir = tempfile::tempdir().unwrap();
             write_old(dir.path(), generation, old);
-            let (mut file, found) = BookFile::open(dir.path()).unwrap();
-            let Found::Page(_, page) = found else { panic!("{found:?}") };
-            assert_eq!((page.starts, page.vaults.len()), (3, 1));
-            let unknown = &page.rows().sources["-"];
+            let (mut file, found) = LedgerFile::open(dir.path()).unwrap();
+            let StoredLedger::Snapshot(_, snapshot) = found else { panic!("{found:?}") };
+            assert_eq!((snapshot.starts, snapshot.vaults.len()), (3, 1));
+            let unknown = &snapshot.rows().sources["-"];
             let lines = ["received", "delivered", "vaulted"];
             assert_eq!(lines.map(|line| unknown.of_signal(Signal::Logs).get(line)), [42, 30, 12]);
-            assert!(page.rows().is_balanced());
+            assert!(snapshot.rows().is_balanced());
             for starts in 4..=6 {
-                file.write(&Page { starts, ..(*page).clone() }).unwrap();
+                file.write(&LedgerSnapshot { starts, ..(*snapshot).clone() }).unwrap();
                 assert_eq!(starts_in(dir.path()), Some(starts));
                 let bytes = std::fs::read(dir.path().join(FILE_NAME)).unwrap();
                 assert!(bytes[OLD_SLOT_LEN..2 * OLD_SLOT_LEN].iter().all(|byte| *byte == 0));
@@ -315,36 +316,37 @@ mod tests {
 
     #[test]
     fn a_page_with_every_row_and_the_longest_names_and_numbers_fits_a_slot() {
-        let mut rows = Rows::default();
-        let mut sheets = Sheets::default();
+        let mut rows = LedgerRows::default();
+        let mut all_totals = SignalTotals::default();
         for (signal, line) in Signal::ALL.iter().flat_map(|s| LINES.map(|line| (s, line))) {
-            sheets.of_mut(*signal).add(line, i64::MIN);
+            all_totals.of_mut(*signal).add(line, i64::MIN);
         }
         for number in 0..=ROWS_OWN {
             let name = format!("{number:064}");
-            rows.sources.insert(name.clone(), sheets.clone());
-            let mut of_sink = Sheets::default();
+            rows.sources.insert(name.clone(), all_totals.clone());
+            let mut of_sink = SignalTotals::default();
             for (signal, line) in Signal::ALL.iter().flat_map(|s| SINK_LINES.map(|l| (s, l))) {
                 of_sink.of_mut(*signal).add(line, i64::MIN);
             }
             rows.sinks.insert(name, of_sink);
         }
         let dir = tempfile::tempdir().unwrap();
-        let (mut file, _) = BookFile::open(dir.path()).unwrap();
+        let (mut file, _) = LedgerFile::open(dir.path()).unwrap();
         let vaults = (0..64).map(|number| PathBuf::from(format!("{number:0255}"))).collect();
-        let page = Page { before: rows.clone(), process: rows, vaults, ..page(1) };
-        file.write(&page).unwrap();
+        let snapshot =
+            LedgerSnapshot { before: rows.clone(), process: rows, vaults, ..snapshot(1) };
+        file.write(&snapshot).unwrap();
         assert_eq!(starts_in(dir.path()), Some(1));
     }
 
     #[test]
     fn a_file_that_is_taken_away_is_made_again_and_locked() {
         let dir = tempfile::tempdir().unwrap();
-        let (mut file, _) = BookFile::open(dir.path()).unwrap();
-        file.write(&page(1)).unwrap();
+        let (mut file, _) = LedgerFile::open(dir.path()).unwrap();
+        file.write(&snapshot(1)).unwrap();
         std::fs::remove_file(dir.path().join(FILE_NAME)).unwrap();
         assert!(!file.is_in_place());
-        file.write(&page(2)).unwrap();
+        file.write(&snapshot(2)).unwrap();
         assert!(file.is_in_place() && is_kept(dir.path()).unwrap());
         assert_eq!(starts_in(dir.path()), Some(2));
     }
@@ -352,12 +354,12 @@ mod tests {
     #[test]
     fn a_torn_writing_costs_no_more_than_itself_and_damage_is_set_aside() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(read(dir.path()).unwrap(), Found::Nothing);
-        let (mut file, found) = BookFile::open(dir.path()).unwrap();
-        assert_eq!(found, Found::Nothing);
+        assert_eq!(read(dir.path()).unwrap(), StoredLedger::Nothing);
+        let (mut file, found) = LedgerFile::open(dir.path()).unwrap();
+        assert_eq!(found, StoredLedger::Nothing);
         assert!(is_kept(dir.path()).unwrap());
         for starts in 1..=3 {
-            file.write(&page(starts)).unwrap();
+            file.write(&snapshot(starts)).unwrap();
             assert_eq!(starts_in(dir.path()), Some(starts));
         }
         drop(file);
@@ -365,15 +367,15 @@ mod tests {
         // The third writing is in slot 1.
         scribble(dir.path(), SLOT_BYTES + 90);
         assert_eq!(starts_in(dir.path()), Some(2));
-        let (mut file, _) = BookFile::open(dir.path()).unwrap();
-        file.write(&page(7)).unwrap();
+        let (mut file, _) = LedgerFile::open(dir.path()).unwrap();
+        file.write(&snapshot(7)).unwrap();
         assert_eq!(starts_in(dir.path()), Some(7));
         drop(file);
         scribble(dir.path(), 90);
         scribble(dir.path(), SLOT_BYTES + 90);
-        assert_eq!(read(dir.path()).unwrap(), Found::Damaged);
-        let (_file, found) = BookFile::open(dir.path()).unwrap();
-        assert_eq!(found, Found::Damaged);
+        assert_eq!(read(dir.path()).unwrap(), StoredLedger::Damaged);
+        let (_file, found) = LedgerFile::open(dir.path()).unwrap();
+        assert_eq!(found, StoredLedger::Damaged);
         assert!(dir.path().join("ledger.damaged").is_file());
     }
 }

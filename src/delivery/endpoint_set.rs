@@ -13,18 +13,18 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::parcel::CLAIM_CHECK;
+use super::batch_group::CLAIM_CHECK;
 use super::slots::Balance;
 use super::slots::Choice;
-use super::slots::Slot;
-use super::slots::Slots;
+use super::slots::EndpointSlot;
+use super::slots::EndpointSlots;
 use super::slots::Tried;
 use crate::metrics::EndpointMetrics;
 use crate::metrics::Metrics;
-use crate::somatic::Sense;
+use crate::somatic::Gauges;
+use crate::somatic::PressureGauge;
+use crate::somatic::PressureKind;
 use crate::somatic::Trouble;
-use crate::somatic::Vital;
-use crate::somatic::Vitals;
 
 /// As many endpoints may a sink have.
 pub const ENDPOINTS_MAX: usize = 16;
@@ -34,26 +34,26 @@ struct Shown {
     name: String,
     metrics: EndpointMetrics,
     /// Its own reading, if it is one of several.
-    vital: Option<Vital>,
+    gauge: Option<PressureGauge>,
     /// Why it is out.
     trouble: Trouble,
 }
 
 /// All endpoints of a sink. That none is there is a reading, so that sources can pass by the sink.
-pub(super) struct Fleet {
+pub(super) struct EndpointSet {
     sink: Arc<str>,
     shown: Vec<Shown>,
-    slots: Mutex<Slots>,
+    slots: Mutex<EndpointSlots>,
     /// Wakes who waits when one is back.
     back: Notify,
     /// Requests in the sink. Without one nobody would ask, so the sink does not count as out.
     present: AtomicUsize,
     /// Of those, how many have time to ask.
     patient: AtomicUsize,
-    vital: Vital,
+    gauge: PressureGauge,
 }
 
-impl Fleet {
+impl EndpointSet {
     /// Makes the fleet of a sink; all endpoints count as there.
     ///
     /// # Panics
@@ -64,7 +64,7 @@ impl Fleet {
         endpoints: &[String],
         balance: Balance,
         pause_min: Duration,
-        vitals: &Vitals,
+        gauges: &Gauges,
         metrics: &Metrics,
     ) -> Self {
         assert!((1..=ENDPOINTS_MAX).contains(&endpoints.len()), "the options are validated");
@@ -73,19 +73,23 @@ impl Fleet {
             Shown {
                 name: name.clone(),
                 metrics: metrics.endpoint(sink, name),
-                vital: (endpoints.len() > 1).then(|| vitals.register(Sense::Circuit, &place)),
-                trouble: vitals.troubles.register(&place),
+                gauge: (endpoints.len() > 1)
+                    .then(|| gauges.register(PressureKind::Circuit, &place)),
+                trouble: gauges.troubles.register(&place),
             }
         };
-        let slot = |_| Slot::new(pause_min);
+        let slot = |_| EndpointSlot::new(pause_min);
         Self {
             sink: sink.into(),
             shown: endpoints.iter().map(show).collect(),
-            slots: Mutex::new(Slots { slots: endpoints.iter().map(slot).collect(), balance }),
+            slots: Mutex::new(EndpointSlots {
+                slots: endpoints.iter().map(slot).collect(),
+                balance,
+            }),
             back: Notify::new(),
             present: AtomicUsize::new(0),
             patient: AtomicUsize::new(0),
-            vital: vitals.register(Sense::Circuit, sink),
+            gauge: gauges.register(PressureKind::Circuit, sink),
         }
     }
 
@@ -96,7 +100,7 @@ impl Fleet {
         self.present.fetch_add(1, Ordering::AcqRel);
         self.patient.fetch_add(patient, Ordering::AcqRel);
         self.show_all();
-        Present { fleet: self, patient }
+        Present { endpoint_set: self, patient }
     }
 
     /// Waits for an endpoint to send to; `None` once the request is not ours any more, or at once if it
@@ -145,7 +149,7 @@ impl Fleet {
                 let is_question = slot.breaker.is_open();
                 slot.in_flight += 1;
                 slot.asking += u32::from(is_question);
-                Ok(Lease { fleet: self, idx, is_question, began: now })
+                Ok(Lease { endpoint_set: self, idx, is_question, began: now })
             }
             Choice::WaitUntil(at) => Err(Some(at)),
             Choice::Exhausted => Err(None),
@@ -179,11 +183,11 @@ impl Fleet {
     }
 
     /// Changes what is known of an endpoint, and shows it if that begins or ends its silence.
-    fn note<T>(&self, idx: usize, change: impl FnOnce(&mut Slots) -> T) -> T {
+    fn note<T>(&self, idx: usize, change: impl FnOnce(&mut EndpointSlots) -> T) -> T {
         let mut slots = self.lock();
-        let was_silent = slots.slot(idx).silence.is_silent();
+        let was_silent = slots.slot(idx).stall_detector.is_silent();
         let changed = change(&mut slots);
-        let is_silent = slots.slot(idx).silence.is_silent();
+        let is_silent = slots.slot(idx).stall_detector.is_silent();
         drop(slots);
         if was_silent != is_silent {
             self.show_all();
@@ -200,7 +204,7 @@ impl Fleet {
         let (was_out, out_for) = self.note(idx, |slots| {
             let was_out = slots.is_out();
             let slot = slots.slot(idx);
-            slot.silence.answered(began, now);
+            slot.stall_detector.answered(began, now);
             slot.denial.end();
             (was_out, slot.breaker.succeeded(now))
         });
@@ -271,8 +275,8 @@ impl Fleet {
         endpoint.metrics.out.set(i64::from(is_open));
         endpoint.metrics.denied.set(i64::from(is_open && is_denied));
         endpoint.trouble.set(is_open);
-        if let Some(vital) = &endpoint.vital {
-            vital.set_share(f64::from(u8::from(is_open)));
+        if let Some(gauge) = &endpoint.gauge {
+            gauge.set_share(f64::from(u8::from(is_open)));
         }
         self.show_all();
     }
@@ -283,15 +287,15 @@ impl Fleet {
         let is_out = slots.is_away() && !slots.wants_others(Instant::now());
         drop(slots);
         let is_out = is_out && 0 < self.present.load(Ordering::Acquire);
-        self.vital.set_share(f64::from(u8::from(is_out)));
+        self.gauge.set_share(f64::from(u8::from(is_out)));
     }
 
-    fn lock(&self) -> MutexGuard<'_, Slots> {
+    fn lock(&self) -> MutexGuard<'_, EndpointSlots> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Fleet {
+impl Drop for EndpointSet {
     fn drop(&mut self) {
         for endpoint in &self.shown {
             endpoint.metrics.out.set(0);
@@ -307,7 +311,7 @@ const fn others(is_out: bool) -> &'static str {
 
 /// An attempt under way at one endpoint.
 pub(super) struct Lease<'a> {
-    fleet: &'a Fleet,
+    endpoint_set: &'a EndpointSet,
     idx: usize,
     is_question: bool,
     began: Instant,
@@ -326,45 +330,47 @@ impl Lease<'_> {
     /// The endpoint answered with something else than "later". Returns whether that ended a time
     /// without any endpoint.
     pub(super) fn succeeded(self) -> bool {
-        self.fleet.succeeded(self.idx, self.began)
+        self.endpoint_set.succeeded(self.idx, self.began)
     }
 
     /// There is no answer yet. Returns whether the endpoint is silent.
     pub(super) fn waits(&self) -> bool {
-        self.fleet.note(self.idx, |slots| {
-            let silence = &mut slots.slot(self.idx).silence;
-            silence.waits(self.began, Instant::now());
-            silence.is_silent()
+        self.endpoint_set.note(self.idx, |slots| {
+            let stall_detector = &mut slots.slot(self.idx).stall_detector;
+            stall_detector.waits(self.began, Instant::now());
+            stall_detector.is_silent()
         })
     }
 
     /// The attempt failed and may be repeated, not before `after` if the endpoint said so.
     pub(super) fn failed(self, after: Option<Duration>, reason: &str) {
-        self.fleet.note(self.idx, |slots| slots.slot(self.idx).silence.heard(Instant::now()));
-        self.fleet.failed(self.idx, after, reason);
+        self.endpoint_set
+            .note(self.idx, |slots| slots.slot(self.idx).stall_detector.heard(Instant::now()));
+        self.endpoint_set.failed(self.idx, after, reason);
     }
 
     /// The endpoint refused it, and did not say that the request is at fault.
     pub(super) fn denied(self, reason: &str, is_first: bool) {
-        self.fleet.note(self.idx, |slots| slots.slot(self.idx).silence.heard(Instant::now()));
-        self.fleet.denied(self.idx, reason, is_first);
+        self.endpoint_set
+            .note(self.idx, |slots| slots.slot(self.idx).stall_detector.heard(Instant::now()));
+        self.endpoint_set.denied(self.idx, reason, is_first);
     }
 
     /// Nobody waits for the answer any longer, which counts as a failure.
     pub(super) fn given_up(self, reason: &str) {
-        self.fleet.failed(self.idx, None, reason);
+        self.endpoint_set.failed(self.idx, None, reason);
     }
 }
 
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
-        self.fleet.note(self.idx, |slots| {
+        self.endpoint_set.note(self.idx, |slots| {
             let slot = slots.slot(self.idx);
             slot.in_flight -= 1;
             slot.asking -= u32::from(self.is_question);
             if slot.in_flight == 0 {
                 // Nobody would hear the end of it.
-                slot.silence.end();
+                slot.stall_detector.end();
             }
         });
     }
@@ -372,15 +378,15 @@ impl Drop for Lease<'_> {
 
 /// A request in the sink.
 pub(super) struct Present<'a> {
-    fleet: &'a Fleet,
+    endpoint_set: &'a EndpointSet,
     patient: usize,
 }
 
 impl Drop for Present<'_> {
     fn drop(&mut self) {
-        self.fleet.patient.fetch_sub(self.patient, Ordering::AcqRel);
-        self.fleet.present.fetch_sub(1, Ordering::AcqRel);
-        self.fleet.show_all();
+        self.endpoint_set.patient.fetch_sub(self.patient, Ordering::AcqRel);
+        self.endpoint_set.present.fetch_sub(1, Ordering::AcqRel);
+        self.endpoint_set.show_all();
     }
 }
 
@@ -394,60 +400,62 @@ mod tests {
     const PAUSE: Duration = Duration::from_millis(100);
     const SILENCE: Duration = Duration::from_millis(220);
 
-    fn fleet(count: usize) -> (Arc<Fleet>, Arc<Vitals>) {
-        let vitals = Arc::new(Vitals::default());
+    fn endpoint_set(count: usize) -> (Arc<EndpointSet>, Arc<Gauges>) {
+        let gauges = Arc::new(Gauges::default());
         let names: Vec<String> = (0..count).map(|idx| format!("host{idx}:4317")).collect();
         let balance = Balance::Failover;
-        let fleet = Fleet::new("backend", &names, balance, PAUSE, &vitals, &Metrics::new());
-        (Arc::new(fleet), vitals)
+        let endpoint_set =
+            EndpointSet::new("backend", &names, balance, PAUSE, &gauges, &Metrics::new());
+        (Arc::new(endpoint_set), gauges)
     }
 
-    fn reading(vitals: &Arc<Vitals>, place: &str) -> Option<u32> {
+    fn reading(gauges: &Arc<Gauges>, place: &str) -> Option<u32> {
         let mut readings = Readings::default();
-        vitals.sensor().read(std::time::Instant::now(), &mut readings);
-        let is_it =
-            |at: &&crate::somatic::Pressure| at.sense == Sense::Circuit && &*at.place == place;
+        gauges.sensor().read(std::time::Instant::now(), &mut readings);
+        let is_it = |at: &&crate::somatic::Pressure| {
+            at.kind == PressureKind::Circuit && &*at.place == place
+        };
         readings.iter().find(is_it).map(|at| at.permille)
     }
 
-    fn fail(fleet: &Fleet, idx: usize) {
+    fn fail(endpoint_set: &EndpointSet, idx: usize) {
         for _ in 0..FAILURES {
-            fleet.failed(idx, None, "no");
+            endpoint_set.failed(idx, None, "no");
         }
     }
 
     #[test]
     fn the_sink_is_out_when_every_endpoint_is_and_somebody_asks() {
-        let (fleet, vitals) = fleet(2);
-        let present = fleet.enter(false);
-        fail(&fleet, 0);
-        assert_eq!(reading(&vitals, "backend"), Some(0));
-        assert_eq!(reading(&vitals, "backend host0:4317"), Some(1000));
-        fail(&fleet, 1);
-        assert_eq!(reading(&vitals, "backend"), Some(1000));
+        let (endpoint_set, gauges) = endpoint_set(2);
+        let present = endpoint_set.enter(false);
+        fail(&endpoint_set, 0);
+        assert_eq!(reading(&gauges, "backend"), Some(0));
+        assert_eq!(reading(&gauges, "backend host0:4317"), Some(1000));
+        fail(&endpoint_set, 1);
+        assert_eq!(reading(&gauges, "backend"), Some(1000));
         drop(present);
-        assert_eq!(reading(&vitals, "backend"), Some(0), "nobody would notice that one is back");
-        let _present = fleet.enter(false);
-        assert!(fleet.succeeded(1, Instant::now()), "the time without any is over");
-        assert!(!fleet.succeeded(0, Instant::now()));
-        assert_eq!(reading(&vitals, "backend"), Some(0));
-        assert_eq!(reading(&vitals, "backend host0:4317"), Some(0));
+        assert_eq!(reading(&gauges, "backend"), Some(0), "nobody would notice that one is back");
+        let _present = endpoint_set.enter(false);
+        assert!(endpoint_set.succeeded(1, Instant::now()), "the time without any is over");
+        assert!(!endpoint_set.succeeded(0, Instant::now()));
+        assert_eq!(reading(&gauges, "backend"), Some(0));
+        assert_eq!(reading(&gauges, "backend host0:4317"), Some(0));
     }
 
     #[test]
     fn a_lease_counts_until_it_is_dropped() {
-        let (fleet, _) = fleet(1);
+        let (endpoint_set, _) = endpoint_set(1);
         let counts = || {
-            let mut slots = fleet.lock();
+            let mut slots = endpoint_set.lock();
             let slot = slots.slot(0);
             (slot.in_flight, slot.asking)
         };
-        let lease = fleet.another(Tried::default()).unwrap();
+        let lease = endpoint_set.another(Tried::default()).unwrap();
         assert_eq!(counts(), (1, 0));
         drop(lease);
-        fail(&fleet, 0);
-        assert!(fleet.another(Tried::default()).is_none(), "it is asked after a pause");
-        let asks = fleet.choose(Instant::now() + PAUSE, Tried::default()).ok().unwrap();
+        fail(&endpoint_set, 0);
+        assert!(endpoint_set.another(Tried::default()).is_none(), "it is asked after a pause");
+        let asks = endpoint_set.choose(Instant::now() + PAUSE, Tried::default()).ok().unwrap();
         assert_eq!(counts(), (1, 1));
         asks.failed(None, "no");
         assert_eq!(counts(), (0, 0));
@@ -455,22 +463,22 @@ mod tests {
 
     #[tokio::test]
     async fn a_return_wakes_everyone_and_a_claim_ends_the_wait() {
-        let (fleet, _) = fleet(1);
+        let (endpoint_set, _) = endpoint_set(1);
         for _ in 0..FAILURES {
-            fleet.failed(0, Some(Duration::from_mins(1)), "no");
+            endpoint_set.failed(0, Some(Duration::from_mins(1)), "no");
         }
         let waiting: Vec<_> = (0..8)
             .map(|_| {
-                let fleet = Arc::clone(&fleet);
-                tokio::spawn(async move { fleet.admit(|| false, false).await.is_some() })
+                let endpoint_set = Arc::clone(&endpoint_set);
+                tokio::spawn(async move { endpoint_set.admit(|| false, false).await.is_some() })
             })
             .collect();
-        assert!(fleet.admit(|| true, false).await.is_none());
-        assert!(fleet.admit(|| false, true).await.is_none(), "the vault takes it over");
+        assert!(endpoint_set.admit(|| true, false).await.is_none());
+        assert!(endpoint_set.admit(|| false, true).await.is_none(), "the vault takes it over");
         // They wait before this task comes to its turn again.
         tokio::task::yield_now().await;
         let begun = Instant::now();
-        fleet.succeeded(0, Instant::now());
+        endpoint_set.succeeded(0, Instant::now());
         for waiting in waiting {
             assert!(waiting.await.unwrap());
         }
@@ -479,25 +487,25 @@ mod tests {
 
     #[tokio::test]
     async fn a_sink_that_has_become_silent_counts_as_out_until_there_is_a_sign() {
-        let (fleet, vitals) = fleet(1);
-        let _present = fleet.enter(false);
-        let lease = || fleet.choose(Instant::now(), Tried::default()).ok().unwrap();
+        let (endpoint_set, gauges) = endpoint_set(1);
+        let _present = endpoint_set.enter(false);
+        let lease = || endpoint_set.choose(Instant::now(), Tried::default()).ok().unwrap();
         lease().succeeded();
         let (first, second, third) = (lease(), lease(), lease());
         first.waits();
-        assert_eq!(reading(&vitals, "backend"), Some(0));
+        assert_eq!(reading(&gauges, "backend"), Some(0));
         tokio::time::sleep(SILENCE).await;
         first.waits();
-        assert_eq!(reading(&vitals, "backend"), Some(1000));
-        assert!(!fleet.is_out(), "it is asked as before");
+        assert_eq!(reading(&gauges, "backend"), Some(1000));
+        assert!(!endpoint_set.is_out(), "it is asked as before");
         second.given_up("late");
-        assert_eq!(reading(&vitals, "backend"), Some(1000), "that says nothing new");
+        assert_eq!(reading(&gauges, "backend"), Some(1000), "that says nothing new");
         third.failed(None, "later");
-        assert_eq!(reading(&vitals, "backend"), Some(0));
+        assert_eq!(reading(&gauges, "backend"), Some(0));
         tokio::time::sleep(SILENCE).await;
         first.waits();
-        assert_eq!(reading(&vitals, "backend"), Some(1000));
+        assert_eq!(reading(&gauges, "backend"), Some(1000));
         drop(first);
-        assert_eq!(reading(&vitals, "backend"), Some(0), "nobody would hear the end of it");
+        assert_eq!(reading(&gauges, "backend"), Some(0), "nobody would hear the end of it");
     }
 }

@@ -1,4 +1,4 @@
-//! [`Parcel`]: the batches that travel in one request, and are settled by its one answer.
+//! [`BatchGroup`]: the batches that travel in one request, and are settled by its one answer.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ const REASON_BYTES_MAX: usize = 512;
 
 /// Batches of one signal. Never empty until it is settled.
 #[derive(Debug)]
-pub(super) struct Parcel(Vec<Batch>);
+pub(super) struct BatchGroup(Vec<Batch>);
 
-impl Parcel {
+impl BatchGroup {
     pub(super) fn one(batch: Batch) -> Self {
         Self(vec![batch])
     }

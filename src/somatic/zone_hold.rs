@@ -7,7 +7,7 @@ use super::zone::Zone;
 
 /// A zone held by the operator. An input of the controller, not a second path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lease {
+pub struct ZoneHold {
     /// The zone.
     pub zone: Zone,
     /// When it ends by itself; `None` means when the operator says so.
@@ -16,7 +16,7 @@ pub struct Lease {
     pub reason: String,
 }
 
-impl Lease {
+impl ZoneHold {
     /// Makes a lease from now on. A time that no clock can tell is one without end.
     #[must_use]
     pub fn new(zone: Zone, now: Instant, ttl: Option<Duration>, reason: String) -> Self {

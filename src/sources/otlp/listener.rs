@@ -7,10 +7,10 @@ use tokio::net::TcpListener;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use super::desk::Desk;
-use super::reception::Claim;
-use super::reception::Protocol;
-use super::reception::Reception;
+use super::connection_server::Claim;
+use super::connection_server::ConnectionServer;
+use super::connection_server::ListenerProtocol;
+use super::ingest_handler::IngestHandler;
 use crate::config::ComponentId;
 use crate::config::connections::Admitted;
 use crate::config::connections::Connections;
@@ -18,22 +18,21 @@ use crate::config::running::Stop;
 use crate::metrics::Metrics;
 
 /// One listener.
-pub(super) struct Door {
-    pub(super) listener: TcpListener,
+pub(super) struct Listener {
+    pub(super) socket: TcpListener,
     pub(super) tls: Option<Arc<rustls::ServerConfig>>,
     pub(super) claim: Claim,
     /// How long a connection may take to end once the source is stopped.
     pub(super) linger: Duration,
 }
 
-impl Door {
+impl Listener {
     /// Says in the log where the door is.
     pub(super) fn announce(&self, source: &ComponentId) {
-        let address =
-            self.listener.local_addr().map_or_else(|_| String::new(), |at| at.to_string());
+        let address = self.socket.local_addr().map_or_else(|_| String::new(), |at| at.to_string());
         let protocol = match self.claim.protocol() {
-            Protocol::Grpc => "OTLP/gRPC",
-            Protocol::Http => "OTLP/HTTP",
+            ListenerProtocol::Grpc => "OTLP/gRPC",
+            ListenerProtocol::Http => "OTLP/HTTP",
         };
         tracing::info!(%source, address, tls = self.tls.is_some(), "Listening for {protocol}.");
     }
@@ -41,54 +40,65 @@ impl Door {
     /// The connections of this listener, which it admits and counts.
     pub(super) fn connections(&self, source: &ComponentId, metrics: &Metrics) -> Arc<Connections> {
         let protocol = match self.claim.protocol() {
-            Protocol::Grpc => "grpc",
-            Protocol::Http => "http",
+            ListenerProtocol::Grpc => "grpc",
+            ListenerProtocol::Http => "http",
         };
         let name = format!("{source}/{protocol}");
         let metrics = metrics.listener(&name);
-        let reception = self.claim.reception();
-        let wait_max = reception.timeouts().handshake;
-        Connections::new(name, reception.limit(), reception.slots(), wait_max, metrics)
+        let connection_server = self.claim.connection_server();
+        let wait_max = connection_server.timeouts().handshake;
+        Connections::new(
+            name,
+            connection_server.limit(),
+            connection_server.slots(),
+            wait_max,
+            metrics,
+        )
     }
 
     /// Accepts connections until stopped. A successor on the same terms takes over those that are
     /// open; without one they finish what they have begun.
-    pub(super) async fn run(self, desk: Arc<Desk>, connections: Arc<Connections>, stop: Stop) {
-        let Self { listener, tls, claim, linger } = self;
+    pub(super) async fn run(
+        self,
+        handler: Arc<IngestHandler>,
+        connections: Arc<Connections>,
+        stop: Stop,
+    ) {
+        let Self { socket, tls, claim, linger } = self;
         let tls = tls.map(TlsAcceptor::from);
-        let counter = claim.open(desk);
-        let reception = claim.reception();
-        while let Some((stream, _peer)) = connections.accept(|| listener.accept(), &stop).await {
+        let active = claim.open(handler);
+        let connection_server = claim.connection_server();
+        while let Some((stream, _peer)) = connections.accept(|| socket.accept(), &stop).await {
             // One connection waits here for its slot, and the others in the system's backlog.
             let admitted = tokio::select! {
                 admitted = connections.admit() => admitted,
                 () = stop.cancelled() => {
                     // A successor on the same terms serves it.
                     let late = Arc::clone(&connections);
-                    let (reception, tls) = (Arc::clone(reception), tls.clone());
-                    let waits = reception.connections().clone();
+                    let (connection_server, tls) = (Arc::clone(connection_server), tls.clone());
+                    let waits = connection_server.connections().clone();
                     waits.spawn(async move {
                         if let Some(admitted) = late.admit().await {
-                            welcome(reception, stream, tls, admitted).await;
+                            welcome(connection_server, stream, tls, admitted).await;
                         }
                     });
                     break;
                 }
             };
             if let Some(admitted) = admitted {
-                let welcome = welcome(Arc::clone(reception), stream, tls.clone(), admitted);
-                reception.connections().spawn(welcome);
+                let welcome = welcome(Arc::clone(connection_server), stream, tls.clone(), admitted);
+                connection_server.connections().spawn(welcome);
             }
         }
         if claim.is_newest() {
-            reception.close(linger).await;
+            connection_server.close(linger).await;
         }
-        counter.finish(linger).await;
+        active.finish(linger).await;
     }
 }
 
 async fn welcome(
-    reception: Arc<Reception>,
+    connection_server: Arc<ConnectionServer>,
     stream: TcpStream,
     tls: Option<TlsAcceptor>,
     mut admitted: Admitted,
@@ -97,17 +107,17 @@ async fn welcome(
     let _nodelay = stream.set_nodelay(true);
     let activity = Arc::clone(admitted.activity());
     let Some(tls) = tls else {
-        let served = reception.serve(stream, activity).await;
+        let served = connection_server.serve(stream, activity).await;
         return admitted.ends(served);
     };
-    let within = reception.timeouts().handshake;
+    let within = connection_server.timeouts().handshake;
     let handshake = tokio::select! {
         handshake = tokio::time::timeout(within, tls.accept(stream)) => handshake,
         () = activity.asked_to_close() => return admitted.ends("evicted"),
-        () = reception.stopped() => return admitted.ends("stopped"),
+        () = connection_server.stopped() => return admitted.ends("stopped"),
     };
     let cause = match handshake {
-        Ok(Ok(stream)) => reception.serve(stream, activity).await,
+        Ok(Ok(stream)) => connection_server.serve(stream, activity).await,
         Ok(Err(error)) => {
             tracing::debug!(%error, "TLS handshake failed.");
             "tls"

@@ -13,14 +13,14 @@ use crate::config::ComponentId;
 use crate::config::CursorOwner;
 use crate::config::SinkCursors;
 use crate::config::running::VaultHandle;
-use crate::event::Lanes;
 use crate::event::Ledger;
 use crate::event::Ledgers;
 use crate::event::Signal;
 use crate::event::SinkId;
+use crate::event::SinkSet;
 
 /// What the readers of one replay share.
-pub(super) struct Crew {
+pub(super) struct CursorGroup {
     cursors: Arc<SinkCursors>,
     /// Requests stay unacknowledged in the vault that no reader gives out again.
     has_left: AtomicBool,
@@ -29,8 +29,8 @@ pub(super) struct Crew {
 }
 
 /// What reads for one sink.
-pub(super) struct Member {
-    pub(super) lane: Lanes,
+pub(super) struct CursorReader {
+    pub(super) lane: SinkSet,
     /// The sink's id.
     pub(super) name: String,
     /// Its row in the books.
@@ -38,23 +38,23 @@ pub(super) struct Member {
     pub(super) reader: Reader,
 }
 
-impl Crew {
+impl CursorGroup {
     /// Opens a reader for each sink, each on a cursor of its own, which it keeps however many others come
     /// and go. Blocks.
     pub(super) fn open(
         vault: &VaultHandle,
         replay: &ComponentId,
-        sinks: &[(String, Lanes)],
+        sinks: &[(String, SinkSet)],
         order: Order,
         ledgers: &Ledgers,
-    ) -> Result<(Arc<Self>, Vec<Member>), VaultError> {
+    ) -> Result<(Arc<Self>, Vec<CursorReader>), VaultError> {
         let mut members = Vec::new();
         for (sink, lane) in sinks {
             let name = CursorOwner::name_for(replay, sink);
             let reader = Reader::open_in(&vault.log, &name, order)?;
             vault.cursors.join(&name);
             let (name, row) = (sink.clone(), ledgers.sink(sink));
-            members.push(Member { lane: *lane, name, sink: row, reader });
+            members.push(CursorReader { lane: *lane, name, sink: row, reader });
         }
         let cursors = Arc::clone(&vault.cursors);
         let (has_left, again) = (AtomicBool::new(false), AtomicBool::new(false));
@@ -82,7 +82,7 @@ impl Crew {
     }
 
     /// The dead-letter store took something.
-    pub(super) fn has_buried(&self) {
+    pub(super) fn has_dead_lettered(&self) {
         if self.has_left.load(Ordering::Relaxed) {
             self.again.store(true, Ordering::Relaxed);
         }

@@ -15,49 +15,49 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use super::holdings::Holdings;
+use super::holdings::RecordCounts;
 use super::holdings::Store;
-use super::holdings::Tally;
-use super::sheet::INTERRUPTED;
-use super::sheet::Sheet;
-use super::sheet::Sheets;
+use super::totals::INTERRUPTED;
+use super::totals::LedgerTotals;
+use super::totals::SignalTotals;
 use crate::event::Bucket;
 use crate::event::Ledgers;
 use crate::event::OTHERS;
 use crate::event::ROWS_OWN;
 use crate::event::Signal;
-use crate::event::Taking;
+use crate::event::SinkBucket;
 use crate::event::UNKNOWN;
 
 /// The lines of a sink's row, in the order of its equation, without what it has now. The last one is no
 /// part of the sum.
 pub const SINK_LINES: [&str; 6] = [
-    Taking::Taken.name(),
-    Taking::Delivered.name(),
-    Taking::Rejected.name(),
-    Taking::Returned.name(),
+    SinkBucket::Taken.name(),
+    SinkBucket::Delivered.name(),
+    SinkBucket::Rejected.name(),
+    SinkBucket::Returned.name(),
     INTERRUPTED,
-    Taking::DeadLettered.name(),
+    SinkBucket::DeadLettered.name(),
 ];
 
 /// What a sink has now: taken, and nothing became of it yet.
 #[must_use]
-pub fn at_hand(sink: &Sheet) -> i64 {
-    let gone = [Taking::Delivered, Taking::Rejected, Taking::Returned];
-    let gone: i64 = gone.iter().map(|taking| sink.get(taking.name())).sum();
-    sink.get(Taking::Taken.name()) - gone - sink.get(INTERRUPTED)
+pub fn at_hand(sink: &LedgerTotals) -> i64 {
+    let gone = [SinkBucket::Delivered, SinkBucket::Rejected, SinkBucket::Returned];
+    let gone: i64 = gone.iter().map(|bucket| sink.get(bucket.name())).sum();
+    sink.get(SinkBucket::Taken.name()) - gone - sink.get(INTERRUPTED)
 }
 
 /// One sheet of each signal for each source and for each sink.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Rows {
+pub struct LedgerRows {
     /// What became of the records of each source: the lines of the ledger.
-    pub sources: BTreeMap<String, Sheets>,
+    pub sources: BTreeMap<String, SignalTotals>,
     /// What became of the records that each sink took: [`SINK_LINES`].
-    pub sinks: BTreeMap<String, Sheets>,
+    pub sinks: BTreeMap<String, SignalTotals>,
 }
 
-impl Rows {
+impl LedgerRows {
     /// What the ledgers of this process say now. While records move, two numbers may be read at
     /// different moments, so they are read again until they agree, a few times.
     #[must_use]
@@ -75,36 +75,36 @@ impl Rows {
 
     fn read(ledgers: &Ledgers) -> Self {
         let mut rows = Self::default();
-        for (name, takings) in ledgers.sinks() {
-            let sheets = rows.sinks.entry(name.to_owned()).or_default();
+        for (name, sink_ledger) in ledgers.sinks() {
+            let all_totals = rows.sinks.entry(name.to_owned()).or_default();
             for signal in Signal::ALL {
                 // What was taken is read last: it is never less than what became of it.
-                for taking in Taking::ALL.into_iter().rev() {
-                    sheets.of_mut(signal).add(taking.name(), takings.count(signal, taking));
+                for bucket in SinkBucket::ALL.into_iter().rev() {
+                    all_totals.of_mut(signal).add(bucket.name(), sink_ledger.count(signal, bucket));
                 }
             }
         }
         for (name, ledger) in ledgers.sources() {
-            rows.sources.insert(name.to_owned(), Sheets::of(ledger));
+            rows.sources.insert(name.to_owned(), SignalTotals::of(ledger));
         }
         rows
     }
 
     /// Books without rows, as an earlier version kept them: nobody knows whose they are.
     #[must_use]
-    pub fn unknown(sheets: Sheets) -> Self {
+    pub fn unknown(all_totals: SignalTotals) -> Self {
         let mut rows = Self::default();
-        rows.sources.insert(UNKNOWN.to_owned(), sheets);
+        rows.sources.insert(UNKNOWN.to_owned(), all_totals);
         rows.level();
         rows
     }
 
     /// The sum of all sources.
     #[must_use]
-    pub fn total(&self) -> Sheets {
-        let mut total = Sheets::default();
-        for sheets in self.sources.values() {
-            total.add(sheets);
+    pub fn total(&self) -> SignalTotals {
+        let mut total = SignalTotals::default();
+        for all_totals in self.sources.values() {
+            total.add(all_totals);
         }
         total
     }
@@ -113,8 +113,10 @@ impl Rows {
     /// of them only.
     #[must_use]
     pub fn apart(&self, signal: Signal) -> i64 {
-        let delivered = |side: &BTreeMap<String, Sheets>| -> i64 {
-            let of = |sheets: &Sheets| sheets.of_signal(signal).get(Bucket::Delivered.name());
+        let delivered = |side: &BTreeMap<String, SignalTotals>| -> i64 {
+            let of = |all_totals: &SignalTotals| {
+                all_totals.of_signal(signal).get(Bucket::Delivered.name())
+            };
             side.values().map(of).sum()
         };
         delivered(&self.sources) - delivered(&self.sinks)
@@ -125,15 +127,16 @@ impl Rows {
     #[must_use]
     pub fn stuck(&self, signal: Signal) -> i64 {
         let of_sinks: i64 =
-            self.sinks.values().map(|sheets| at_hand(sheets.of_signal(signal))).sum();
-        let of_source = |sheets: &Sheets| sheets.of_signal(signal).get(Bucket::InFlight.name());
+            self.sinks.values().map(|all_totals| at_hand(all_totals.of_signal(signal))).sum();
+        let of_source =
+            |all_totals: &SignalTotals| all_totals.of_signal(signal).get(Bucket::InFlight.name());
         (of_sinks - self.sources.values().map(of_source).sum::<i64>()).max(0)
     }
 
     /// Whether every record is accounted for, source by source and sink by sink.
     #[must_use]
     pub fn is_balanced(&self) -> bool {
-        self.sources.values().all(Sheets::is_balanced)
+        self.sources.values().all(SignalTotals::is_balanced)
             && Signal::ALL.iter().all(|signal| self.apart(*signal) == 0 && self.stuck(*signal) == 0)
     }
 
@@ -142,9 +145,9 @@ impl Rows {
         for signal in Signal::ALL {
             let apart = self.apart(signal);
             if apart != 0 {
-                let sheet = self.sinks.entry(UNKNOWN.to_owned()).or_default().of_mut(signal);
-                sheet.add(Taking::Taken.name(), apart);
-                sheet.add(Taking::Delivered.name(), apart);
+                let totals = self.sinks.entry(UNKNOWN.to_owned()).or_default().of_mut(signal);
+                totals.add(SinkBucket::Taken.name(), apart);
+                totals.add(SinkBucket::Delivered.name(), apart);
             }
         }
     }
@@ -153,21 +156,21 @@ impl Rows {
     #[must_use]
     pub fn and(&self, process: &Self) -> Self {
         let mut sum = self.clone();
-        for (name, sheets) in &process.sources {
+        for (name, all_totals) in &process.sources {
             let row = sum.sources.entry(name.clone()).or_default();
-            *row = row.and(sheets);
+            *row = row.and(all_totals);
         }
-        for (name, sheets) in &process.sinks {
-            sum.sinks.entry(name.clone()).or_default().add(sheets);
+        for (name, all_totals) in &process.sinks {
+            sum.sinks.entry(name.clone()).or_default().add(all_totals);
         }
         sum
     }
 
     /// What a store holds, by the rows of those who took it; a row for each that has none yet.
     #[must_use]
-    pub fn held(&self, store: &Store) -> BTreeMap<String, Tally> {
-        let mut held: BTreeMap<String, Tally> =
-            self.sources.keys().map(|name| (name.clone(), Tally::default())).collect();
+    pub fn held(&self, store: &Store) -> BTreeMap<String, RecordCounts> {
+        let mut held: BTreeMap<String, RecordCounts> =
+            self.sources.keys().map(|name| (name.clone(), RecordCounts::default())).collect();
         for (source, tally) in &store.by_source {
             let own = held.keys().filter(|name| *name != OTHERS).count();
             let has_own = held.contains_key(source) || own < ROWS_OWN;
@@ -188,8 +191,8 @@ impl Rows {
         let held = self.held(store);
         for signal in Signal::ALL {
             let booked = |rows: &Self, name: &str| {
-                let sheets = rows.sources.get(name);
-                sheets.map_or(0, |sheets| sheets.of_signal(signal).get(bucket.name()))
+                let all_totals = rows.sources.get(name);
+                all_totals.map_or(0, |all_totals| all_totals.of_signal(signal).get(bucket.name()))
             };
             let of_unknown = held.get(UNKNOWN).map_or(0, |tally| tally.of(signal));
             let mut left = booked(self, UNKNOWN) - of_unknown;
@@ -198,9 +201,9 @@ impl Rows {
                 if 0 < moved {
                     left -= moved;
                     for (name, records) in [(&**name, moved), (UNKNOWN, -moved)] {
-                        let sheets = self.sources.entry(name.to_owned()).or_default();
-                        sheets.of_mut(signal).add(Bucket::Recovered.name(), records);
-                        sheets.of_mut(signal).add(bucket.name(), records);
+                        let all_totals = self.sources.entry(name.to_owned()).or_default();
+                        all_totals.of_mut(signal).add(Bucket::Recovered.name(), records);
+                        all_totals.of_mut(signal).add(bucket.name(), records);
                     }
                 }
             }
@@ -239,13 +242,13 @@ mod tests {
         ledger.book(LOGS, Bucket::Received, 30);
         ledger.book(LOGS, Bucket::Delivered, 10);
         ledger.book(LOGS, Bucket::Vaulted, 20);
-        let mut rows = Rows::unknown(Sheets::of(&ledger));
+        let mut rows = LedgerRows::unknown(SignalTotals::of(&ledger));
         let total = rows.total();
         let holdings = Holdings { vaulted: store(&[("a", 12), ("b", 8)]), ..Holdings::default() };
         rows.attribute(&holdings);
         let lines = |name: &str| {
-            let sheet = rows.sources[name].of_signal(LOGS);
-            ["received", "recovered", "delivered", "vaulted"].map(|line| sheet.get(line))
+            let totals = rows.sources[name].of_signal(LOGS);
+            ["received", "recovered", "delivered", "vaulted"].map(|line| totals.get(line))
         };
         assert_eq!([lines("a"), lines("b")], [[0, 12, 0, 12], [0, 8, 0, 8]]);
         assert_eq!(lines(UNKNOWN), [30, -20, 10, 0]);
@@ -258,9 +261,9 @@ mod tests {
 
     #[test]
     fn what_comes_when_all_rows_are_taken_is_shared() {
-        let mut rows = Rows::default();
+        let mut rows = LedgerRows::default();
         for number in 0..ROWS_OWN {
-            rows.sources.insert(number.to_string(), Sheets::default());
+            rows.sources.insert(number.to_string(), SignalTotals::default());
         }
         let held = rows.held(&store(&[("7", 1), ("more", 2), ("yet more", 4)]));
         assert_eq!((held["7"].of(LOGS), held[OTHERS].of(LOGS)), (1, 6));
@@ -272,7 +275,7 @@ mod tests {
         let ledgers = Ledgers::default();
         ledgers.source("in").book(LOGS, Bucket::Received, 5);
         ledgers.source("in").book(LOGS, Bucket::Delivered, 5);
-        let rows = Rows::of(&ledgers);
+        let rows = LedgerRows::of(&ledgers);
         assert!(!rows.is_balanced() && rows.total().is_balanced());
         assert_eq!((rows.apart(LOGS), rows.stuck(LOGS)), (5, 0));
     }

@@ -35,7 +35,7 @@ const ASK_MAX: Duration = Duration::from_secs(10);
 const NOT_OTLP: &str = "it is no OTLP that this version can read";
 
 /// What a request holds that waits for the store.
-enum Held {
+enum HeldPlace {
     Window {
         _permits: Permits,
     },
@@ -49,22 +49,22 @@ enum Held {
 impl Sender {
     /// Sees a request into the store; it is acknowledged when it is safe there. One that finds no room
     /// and no place to wait stays in the vault, unacknowledged.
-    pub(super) async fn bury(&self, mut replayed: Replayed, permits: Permits) {
+    pub(super) async fn dead_letter(&self, mut replayed: Replayed, permits: Permits) {
         let leaves_at = Instant::now() + PATIENCE;
         let reason = replayed.reason.take().unwrap_or_else(|| NOT_OTLP.into());
         let provenance = std::mem::take(&mut replayed.request.provenance);
         replayed.request.provenance = provenance.and_header(REASON_HEADER, reason.as_bytes());
-        let (mut held, mut delay) = (Held::Window { _permits: permits }, RETRY_MIN);
-        while !self.try_bury(&replayed, &reason).await {
+        let (mut held, mut delay) = (HeldPlace::Window { _permits: permits }, RETRY_MIN);
+        while !self.try_dead_letter(&replayed, &reason).await {
             if leaves_at <= Instant::now() {
                 held = match held {
-                    Held::Outside { .. } => held,
-                    Held::Window { _permits: permits } => {
+                    HeldPlace::Outside { .. } => held,
+                    HeldPlace::Window { _permits: permits } => {
                         let Ok(place) = Arc::clone(&self.waiting).try_acquire_owned() else {
-                            self.crew.leave();
+                            self.group.leave();
                             return;
                         };
-                        Held::Outside { _place: place, _bytes: permits.2.leave_portion() }
+                        HeldPlace::Outside { _place: place, _bytes: permits.2.leave_portion() }
                     }
                 };
             }
@@ -76,26 +76,26 @@ impl Sender {
         }
         self.metrics.dead_lettered.inc();
         self.ack(&replayed);
-        self.crew.has_buried();
+        self.group.has_dead_lettered();
         drop(held);
     }
 
     /// Moves it to the dead-letter store; returns whether it is safe there.
-    async fn try_bury(&self, replayed: &Replayed, reason: &str) -> bool {
+    async fn try_dead_letter(&self, replayed: &Replayed, reason: &str) -> bool {
         let (ticket, waiter) = ack::channel();
         let copy = Batch::second_copy(&replayed.request, self.lane, ticket, replayed.ledger);
-        let buried = match self.vault.dead_letters.try_take(copy) {
+        let dead_lettered = match self.vault.dead_letters.try_take(copy) {
             Ok(()) => waiter.await.is_safe(),
             Err(Full(copy)) => {
                 copy.withdrawn();
                 false
             }
         };
-        if buried {
+        if dead_lettered {
             let Request { signal, records, .. } = replayed.request;
-            self.ledgers.bury(self.sink, signal, records);
-            self.burials.note(replayed.seq, reason);
+            self.ledgers.dead_letter(self.sink, signal, records);
+            self.dead_letter_log.note(replayed.seq, reason);
         }
-        buried
+        dead_lettered
     }
 }

@@ -21,9 +21,9 @@ const CLOCK_EVERY: u64 = 256;
 
 /// Records by signal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally([i64; 3]);
+pub struct RecordCounts([i64; 3]);
 
-impl Tally {
+impl RecordCounts {
     /// The records of a signal.
     #[must_use]
     pub const fn of(&self, signal: Signal) -> i64 {
@@ -57,15 +57,15 @@ impl Tally {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Store {
     /// Records by signal.
-    pub records: Tally,
+    pub records: RecordCounts,
     /// Requests.
     pub requests: u64,
     /// The same records by the source that took them.
-    pub by_source: BTreeMap<String, Tally>,
+    pub by_source: BTreeMap<String, RecordCounts>,
     /// The same records by the sink that still misses them; `None` is every sink.
-    pub by_sink: BTreeMap<Option<String>, Tally>,
+    pub by_sink: BTreeMap<Option<String>, RecordCounts>,
     /// Those that a cursor of the vault has not passed. It skips what only other sinks need.
-    pub by_cursor: BTreeMap<String, Tally>,
+    pub by_cursor: BTreeMap<String, RecordCounts>,
     /// Damaged places that were passed.
     pub faults: u64,
 }

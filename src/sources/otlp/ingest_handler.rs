@@ -8,16 +8,16 @@ use std::time::UNIX_EPOCH;
 use http::HeaderMap;
 use hyper::body::Incoming;
 
-use super::answer::Refused;
+use super::admission::Admission;
+use super::admission::ConnectionAdmission;
+use super::admission::ConnectionShare;
+use super::admission::Received;
+use super::answer::RefusedRequest;
 use super::body::Body;
 use super::deadline::Deadline;
-use super::drag::Drag;
 use super::limits::RequestLimits;
 use super::origin::Origins;
-use super::room::ConnectionRoom;
-use super::room::ConnectionShare;
-use super::room::Received;
-use super::room::Room;
+use super::response_delay::ResponseDelay;
 use crate::event::Provenance;
 use crate::event::Request;
 use crate::event::Signal;
@@ -29,32 +29,32 @@ use crate::net;
 use crate::somatic::Counted;
 
 /// Checks, counts and accepts requests.
-pub(super) struct Desk {
+pub(super) struct IngestHandler {
     acceptor: Acceptor,
     metrics: SourceMetrics,
     origins: Origins,
-    room: Room,
+    room: Admission,
     limits: RequestLimits,
     /// Requests that wait for their answer, for the watchdog.
     tally: Counted,
-    drag: Drag,
+    response_delay: ResponseDelay,
 }
 
-impl Desk {
+impl IngestHandler {
     pub(super) fn new(
         acceptor: Acceptor,
         metrics: SourceMetrics,
         origins: Origins,
-        room: Room,
+        room: Admission,
         limits: RequestLimits,
         tally: Counted,
-        drag: Drag,
+        response_delay: ResponseDelay,
     ) -> Self {
-        Self { acceptor, metrics, origins, room, limits, tally, drag }
+        Self { acceptor, metrics, origins, room, limits, tally, response_delay }
     }
 
     /// Where requests of a connection take room before they are read.
-    pub(super) const fn room<'r>(&'r self, share: &'r ConnectionShare) -> ConnectionRoom<'r> {
+    pub(super) const fn room<'r>(&'r self, share: &'r ConnectionShare) -> ConnectionAdmission<'r> {
         self.room.of(share)
     }
 
@@ -65,17 +65,17 @@ impl Desk {
 
     /// How hard the brake is pulled, from 0 to 1.
     pub(super) fn pull(&self) -> f64 {
-        self.drag.pull()
+        self.response_delay.pull()
     }
 
-    /// The body of a request, to be read after [`Desk::before_reading`].
+    /// The body of a request, to be read after [`IngestHandler::before_reading`].
     pub(super) fn body(&self, incoming: Incoming, during: &net::Request) -> Body {
-        Body::new(incoming, self.limits.silence, during.activity())
+        Body::new(incoming, self.limits.read_idle, during.activity())
     }
 
     /// Waits before a request is read, while answers are slow.
     pub(super) async fn before_reading(&self) {
-        self.drag.before_reading().await;
+        self.response_delay.before_reading().await;
     }
 
     /// Whether a sender that waits so long at most has its answer by then anyway, once its request is
@@ -93,8 +93,8 @@ impl Desk {
         arrived: Instant,
         provenance: Provenance,
         deadline: Option<Deadline>,
-    ) -> Result<(), Refused> {
-        let began = self.drag.begin();
+    ) -> Result<(), RefusedRequest> {
+        let began = self.response_delay.begin();
         let left = deadline.map(|deadline| deadline.left());
         let hurried = left.and_then(|left| self.acceptor.hurried(left));
         let acceptor = hurried.as_ref().unwrap_or(&self.acceptor);
@@ -107,11 +107,11 @@ impl Desk {
             Ok(()) => {
                 self.metrics.accept();
                 let latest = deadline.filter(|_| hurried.is_some()).map(|deadline| deadline.half());
-                self.drag.before_answering(began, latest).await;
+                self.response_delay.before_answering(began, latest).await;
                 Ok(())
             }
             Err(refused) => {
-                let is_busy = matches!(refused, Refused::Busy { .. });
+                let is_busy = matches!(refused, RefusedRequest::Busy { .. });
                 let is_late = |deadline: &Deadline| is_busy && deadline.left().is_zero();
                 let refused = match deadline.filter(is_late) {
                     Some(deadline) => deadline.refusal(),
@@ -129,20 +129,20 @@ impl Desk {
     }
 
     /// Counts a request that was refused before it got here.
-    pub(super) fn count(&self, refused: &Refused) {
-        if matches!(refused, Refused::Busy { .. } | Refused::Late { .. }) {
+    pub(super) fn count(&self, refused: &RefusedRequest) {
+        if matches!(refused, RefusedRequest::Busy { .. } | RefusedRequest::Late { .. }) {
             self.tally.refuse();
         }
         self.metrics.refuse(match refused {
-            Refused::Invalid(_) | Refused::Broken(_) => RefusalCause::Invalid,
-            Refused::Stalled { .. } => RefusalCause::Stalled,
-            Refused::Late { .. } => RefusalCause::Late,
-            Refused::TooLarge { .. } | Refused::TooDense { .. } | Refused::TooMany { .. } => {
-                RefusalCause::TooLarge
-            }
-            Refused::Unsupported { .. } => RefusalCause::Unsupported,
-            Refused::Busy { .. } => RefusalCause::Busy,
-            Refused::Rejected { .. } => RefusalCause::Rejected,
+            RefusedRequest::Invalid(_) | RefusedRequest::Broken(_) => RefusalCause::Invalid,
+            RefusedRequest::Stalled { .. } => RefusalCause::Stalled,
+            RefusedRequest::Late { .. } => RefusalCause::Late,
+            RefusedRequest::TooLarge { .. }
+            | RefusedRequest::TooDense { .. }
+            | RefusedRequest::TooMany { .. } => RefusalCause::TooLarge,
+            RefusedRequest::Unsupported { .. } => RefusalCause::Unsupported,
+            RefusedRequest::Busy { .. } => RefusalCause::Busy,
+            RefusedRequest::Rejected { .. } => RefusalCause::Rejected,
         });
     }
 
@@ -153,11 +153,11 @@ impl Desk {
         received: Received,
         arrived: Instant,
         provenance: Provenance,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), RefusedRequest> {
         let Received { wire, mut held } = received;
         held.complete();
         let summary = gophership_otlp::prescan(signal, &wire)
-            .map_err(|error| Refused::Invalid(error.to_string()))?;
+            .map_err(|error| RefusedRequest::Invalid(error.to_string()))?;
         self.limits.check(&summary)?;
         self.metrics.receive(wire.len() as u64);
         if summary.records == 0 {
@@ -173,8 +173,8 @@ impl Desk {
             self.tally.done();
         }
         accepted.map_err(|refusal| match refusal {
-            Refusal::Busy { retry_after } => Refused::Busy { retry_after },
-            Refusal::Rejected { reason } => Refused::Rejected { reason },
+            Refusal::Busy { retry_after } => RefusedRequest::Busy { retry_after },
+            Refusal::Rejected { reason } => RefusedRequest::Rejected { reason },
         })
     }
 }

@@ -22,7 +22,7 @@ const NEWEST: f64 = 0.125;
 
 /// What was heard of one endpoint. Pure: it is told the time.
 #[derive(Debug)]
-pub(super) struct Silence {
+pub(super) struct StallDetector {
     /// How long answers take, in seconds; none before the first.
     usual: Option<f64>,
     heard: Option<Instant>,
@@ -30,13 +30,13 @@ pub(super) struct Silence {
     is_silent: bool,
 }
 
-impl Default for Silence {
+impl Default for StallDetector {
     fn default() -> Self {
         Self { usual: None, heard: None, stretch: 1.0, is_silent: false }
     }
 }
 
-impl Silence {
+impl StallDetector {
     /// A request that was sent at `began` was answered.
     pub(super) fn answered(&mut self, began: Instant, now: Instant) {
         let took = now.duration_since(began).as_secs_f64();
@@ -81,16 +81,16 @@ mod tests {
     /// After how many milliseconds without an answer an endpoint counts as silent that took so many for
     /// each of many before.
     fn silent_after(took: u32) -> Option<u32> {
-        let (mut silence, start) = (Silence::default(), Instant::now());
+        let (mut stall_detector, start) = (StallDetector::default(), Instant::now());
         let mut now = start;
         for _ in 0..100 {
             let began = now;
             now += MILLI * took;
-            silence.answered(began, now);
+            stall_detector.answered(began, now);
         }
         (1..100_000).find(|millis| {
-            silence.waits(now, now + MILLI * *millis);
-            silence.is_silent()
+            stall_detector.waits(now, now + MILLI * *millis);
+            stall_detector.is_silent()
         })
     }
 
@@ -103,38 +103,38 @@ mod tests {
 
     #[test]
     fn silences_that_nobody_heard_the_end_of_begin_later_until_there_is_an_answer() {
-        let (mut silence, start) = (Silence::default(), Instant::now());
-        let silent_after = |silence: &mut Silence| {
+        let (mut stall_detector, start) = (StallDetector::default(), Instant::now());
+        let silent_after = |stall_detector: &mut StallDetector| {
             (1..100_000).find(|millis| {
-                silence.waits(start, start + MILLI * *millis);
-                silence.is_silent()
+                stall_detector.waits(start, start + MILLI * *millis);
+                stall_detector.is_silent()
             })
         };
         let mut found = Vec::new();
         for _ in 0..9 {
-            found.extend(silent_after(&mut silence));
-            silence.end();
+            found.extend(silent_after(&mut stall_detector));
+            stall_detector.end();
         }
         assert_eq!(found, [200, 301, 450, 675, 1013, 1519, 1600, 1600, 1600]);
-        silence.answered(start, start);
-        assert_eq!(silent_after(&mut silence), Some(200));
+        stall_detector.answered(start, start);
+        assert_eq!(silent_after(&mut stall_detector), Some(200));
     }
 
     #[test]
     fn any_sign_ends_it_and_it_begins_anew_from_there() {
-        let (mut silence, start) = (Silence::default(), Instant::now());
-        silence.answered(start, start + MILLI);
-        silence.waits(start, start + MILLI * 200);
-        assert!(!silence.is_silent(), "199 ms since the answer");
-        silence.waits(start, start + MILLI * 201);
-        assert!(silence.is_silent());
-        silence.heard(start + MILLI * 300);
-        assert!(!silence.is_silent());
-        silence.waits(start, start + MILLI * 499);
-        assert!(!silence.is_silent());
-        silence.waits(start, start + MILLI * 500);
-        assert!(silence.is_silent());
-        silence.end();
-        assert!(!silence.is_silent());
+        let (mut stall_detector, start) = (StallDetector::default(), Instant::now());
+        stall_detector.answered(start, start + MILLI);
+        stall_detector.waits(start, start + MILLI * 200);
+        assert!(!stall_detector.is_silent(), "199 ms since the answer");
+        stall_detector.waits(start, start + MILLI * 201);
+        assert!(stall_detector.is_silent());
+        stall_detector.heard(start + MILLI * 300);
+        assert!(!stall_detector.is_silent());
+        stall_detector.waits(start, start + MILLI * 499);
+        assert!(!stall_detector.is_silent());
+        stall_detector.waits(start, start + MILLI * 500);
+        assert!(stall_detector.is_silent());
+        stall_detector.end();
+        assert!(!stall_detector.is_silent());
     }
 }

@@ -27,18 +27,18 @@ use tokio_util::task::TaskTracker;
 use tonic::Status;
 use tonic::body::Body;
 
+use super::admission::ConnectionShare;
 use super::connection;
-use super::desk::Desk;
 use super::grpc;
 use super::http as otlp_http;
-use super::room::ConnectionShare;
+use super::ingest_handler::IngestHandler;
 use super::streams::NewStreams;
 use super::streams::WithStreams;
 use crate::config::running::Stop;
 use crate::net::Activity;
+use crate::net::ConnectionSlots;
 use crate::net::Descriptors;
 use crate::net::Served;
-use crate::net::Slots;
 use crate::net::Tending;
 use crate::net::Timeouts;
 use crate::net::Watched;
@@ -59,7 +59,7 @@ const HEADER_BYTES_MAX: u32 = 16 << 10;
 
 /// What a listener speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Protocol {
+pub(super) enum ListenerProtocol {
     /// OTLP/gRPC, HTTP/2 only.
     Grpc,
     /// OTLP/HTTP; a gRPC request that comes here is answered as well.
@@ -69,7 +69,7 @@ pub(super) enum Protocol {
 /// What was agreed on when a connection was made; on other terms it must be made anew.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Terms {
-    pub(super) protocol: Protocol,
+    pub(super) protocol: ListenerProtocol,
     pub(super) tls: Option<ServerTls>,
     /// At the same time.
     pub(super) connections: usize,
@@ -80,12 +80,12 @@ pub(super) struct Terms {
 }
 
 /// Where requests are taken: the desk of one source, and who stands at it.
-pub(super) struct Counter {
-    desk: Arc<Desk>,
+pub(super) struct ActiveHandler {
+    handler: Arc<IngestHandler>,
     requests: TaskTracker,
 }
 
-impl Counter {
+impl ActiveHandler {
     /// Waits until every request at this counter is answered, for at most `linger`: who has sent half
     /// a request has not asked yet.
     pub(super) async fn finish(&self, linger: Duration) {
@@ -97,12 +97,12 @@ impl Counter {
 }
 
 /// The connections of one address.
-pub(super) struct Reception {
+pub(super) struct ConnectionServer {
     terms: Terms,
-    slots: Arc<Slots>,
+    slots: Arc<ConnectionSlots>,
     connections: TaskTracker,
     /// Set before the first connection is accepted.
-    counter: ArcSwapOption<Counter>,
+    active: ArcSwapOption<ActiveHandler>,
     /// The number of the newest claim, and how many there have been.
     newest: Mutex<u64>,
     claims: AtomicU64,
@@ -112,13 +112,13 @@ pub(super) struct Reception {
     cut: Stop,
 }
 
-impl Reception {
+impl ConnectionServer {
     pub(super) fn new(terms: Terms, descriptors: Arc<Descriptors>) -> Self {
         Self {
-            slots: Slots::new(terms.connections, Some(descriptors)),
+            slots: ConnectionSlots::new(terms.connections, Some(descriptors)),
             terms,
             connections: TaskTracker::new(),
-            counter: ArcSwapOption::empty(),
+            active: ArcSwapOption::empty(),
             newest: Mutex::new(0),
             claims: AtomicU64::new(0),
             stop: Stop::new(),
@@ -135,10 +135,10 @@ impl Reception {
     pub(super) fn claim(self: Arc<Self>) -> Claim {
         let number = self.claims.fetch_add(1, Ordering::Relaxed) + 1;
         let previous = std::mem::replace(&mut *self.lock(), number);
-        Claim { reception: self, number, previous, is_open: AtomicBool::new(false) }
+        Claim { connection_server: self, number, previous, is_open: AtomicBool::new(false) }
     }
 
-    pub(super) fn slots(&self) -> Arc<Slots> {
+    pub(super) fn slots(&self) -> Arc<ConnectionSlots> {
         Arc::clone(&self.slots)
     }
 
@@ -168,7 +168,7 @@ impl Reception {
             self.cut.cancel();
         }
         // The counter holds the way into the pipeline open.
-        self.counter.store(None);
+        self.active.store(None);
     }
 
     /// Serves one connection, and returns why it ended.
@@ -176,7 +176,7 @@ impl Reception {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let pull = self.counter.load().as_ref().map_or(0.0, |counter| counter.desk.pull());
+        let pull = self.active.load().as_ref().map_or(0.0, |active| active.handler.pull());
         let streams = NewStreams::default();
         let builder = self.builder(pull, streams.clone());
         let share = Arc::new(ConnectionShare::new());
@@ -201,18 +201,18 @@ impl Reception {
         share: &Arc<ConnectionShare>,
     ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + 'static {
         let (begun, share) = (activity.begin(), Arc::clone(share));
-        let counter = self.counter.load_full();
-        let is_grpc = self.terms.protocol == Protocol::Grpc || grpc::is_grpc(&request);
+        let active = self.active.load_full();
+        let is_grpc = self.terms.protocol == ListenerProtocol::Grpc || grpc::is_grpc(&request);
         async move {
-            let Some(counter) = counter else {
+            let Some(active) = active else {
                 return Ok(Status::unavailable("not open yet").into_http());
             };
-            let _present = counter.requests.token();
-            let desk = Arc::clone(&counter.desk);
+            let _present = active.requests.token();
+            let handler = Arc::clone(&active.handler);
             if is_grpc {
-                grpc::answer(desk, request, begun, share).await
+                grpc::answer(handler, request, begun, share).await
             } else {
-                otlp_http::answer(desk, request, begun, share).await
+                otlp_http::answer(handler, request, begun, share).await
             }
         }
     }
@@ -220,7 +220,7 @@ impl Reception {
     /// `pull` is how slow answers are, from 0 to 1: then a sender may send less before it is read.
     fn builder(&self, pull: f64, streams: NewStreams) -> Builder<NewStreams> {
         let mut builder = Builder::new(streams);
-        if self.terms.protocol == Protocol::Grpc {
+        if self.terms.protocol == ListenerProtocol::Grpc {
             builder = builder.http2_only();
         }
         builder
@@ -257,38 +257,38 @@ fn window(bytes: u32, pull: f64) -> u32 {
 /// The right of one source to the connections of an address, until a newer one has it. A source that
 /// was built and never run gives it back.
 pub(super) struct Claim {
-    reception: Arc<Reception>,
+    connection_server: Arc<ConnectionServer>,
     number: u64,
     previous: u64,
     is_open: AtomicBool,
 }
 
 impl Claim {
-    pub(super) const fn reception(&self) -> &Arc<Reception> {
-        &self.reception
+    pub(super) const fn connection_server(&self) -> &Arc<ConnectionServer> {
+        &self.connection_server
     }
 
-    pub(super) fn protocol(&self) -> Protocol {
-        self.reception.terms.protocol
+    pub(super) fn protocol(&self) -> ListenerProtocol {
+        self.connection_server.terms.protocol
     }
 
     /// Requests come to this desk from now on.
-    pub(super) fn open(&self, desk: Arc<Desk>) -> Arc<Counter> {
-        let counter = Arc::new(Counter { desk, requests: TaskTracker::new() });
-        self.reception.counter.store(Some(Arc::clone(&counter)));
+    pub(super) fn open(&self, handler: Arc<IngestHandler>) -> Arc<ActiveHandler> {
+        let active = Arc::new(ActiveHandler { handler, requests: TaskTracker::new() });
+        self.connection_server.active.store(Some(Arc::clone(&active)));
         self.is_open.store(true, Ordering::Relaxed);
-        counter
+        active
     }
 
     /// Whether nobody has come to take over.
     pub(super) fn is_newest(&self) -> bool {
-        *self.reception.lock() == self.number
+        *self.connection_server.lock() == self.number
     }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        let mut newest = self.reception.lock();
+        let mut newest = self.connection_server.lock();
         if !self.is_open.load(Ordering::Relaxed) && *newest == self.number {
             *newest = self.previous;
         }

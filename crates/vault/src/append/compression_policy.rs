@@ -12,12 +12,12 @@ const SPARED_BELOW_PERMILLE: u32 = 500;
 pub type AreShort = dyn Fn() -> bool + Send + Sync;
 
 /// Decides it for one vault.
-pub(crate) struct Effort {
+pub(crate) struct CompressionPolicy {
     compression: Compression,
     are_short: OnceLock<Arc<AreShort>>,
 }
 
-impl Effort {
+impl CompressionPolicy {
     pub(crate) fn new(compression: Compression) -> Self {
         Self { compression, are_short: OnceLock::new() }
     }
@@ -54,24 +54,27 @@ mod tests {
 
     #[test]
     fn auto_leaves_compression_out_while_only_processors_are_short() {
-        let effort = Effort::new(Compression::Auto);
-        assert!(effort.compresses(|| 0, true), "nobody says that processors are short");
+        let compression_policy = CompressionPolicy::new(Compression::Auto);
+        assert!(compression_policy.compresses(|| 0, true), "nobody says that processors are short");
         let are_short = Arc::new(AtomicBool::new(true));
         let asked = Arc::clone(&are_short);
-        effort.ask(Arc::new(move || asked.load(Ordering::Relaxed)));
-        assert!(!effort.compresses(|| 0, true) && !effort.compresses(|| 499, true));
-        assert!(effort.compresses(|| 500, true), "room is short");
-        assert!(effort.compresses(|| 0, false), "the disk is short");
+        compression_policy.ask(Arc::new(move || asked.load(Ordering::Relaxed)));
+        assert!(
+            !compression_policy.compresses(|| 0, true)
+                && !compression_policy.compresses(|| 499, true)
+        );
+        assert!(compression_policy.compresses(|| 500, true), "room is short");
+        assert!(compression_policy.compresses(|| 0, false), "the disk is short");
         are_short.store(false, Ordering::Relaxed);
-        assert!(effort.compresses(|| 0, true));
+        assert!(compression_policy.compresses(|| 0, true));
     }
 
     #[test]
     fn who_says_how_gets_it_always() {
         for (compression, expected) in [(Compression::None, false), (Compression::Lz4, true)] {
-            let effort = Effort::new(compression);
-            effort.ask(Arc::new(|| true));
-            assert_eq!(effort.compresses(|| 0, true), expected);
+            let compression_policy = CompressionPolicy::new(compression);
+            compression_policy.ask(Arc::new(|| true));
+            assert_eq!(compression_policy.compresses(|| 0, true), expected);
         }
     }
 }

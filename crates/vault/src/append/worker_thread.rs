@@ -7,14 +7,14 @@ use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 
 /// The sending end. Dropped, it waits until everything sent is done.
-pub(crate) struct Servant<M> {
+pub(crate) struct WorkerThread<M> {
     /// Taken when dropped: that ends the thread.
     messages: Option<SyncSender<M>>,
     thread: Option<JoinHandle<()>>,
     name: &'static str,
 }
 
-impl<M: Send + 'static> Servant<M> {
+impl<M: Send + 'static> WorkerThread<M> {
     /// Starts the thread; at most `waiting_max` messages wait for it.
     pub(crate) fn start(
         name: &'static str,
@@ -34,7 +34,7 @@ impl<M: Send + 'static> Servant<M> {
     }
 }
 
-impl<M> Drop for Servant<M> {
+impl<M> Drop for WorkerThread<M> {
     fn drop(&mut self) {
         drop(self.messages.take());
         if let Some(thread) = self.thread.take() {

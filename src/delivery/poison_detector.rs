@@ -75,7 +75,7 @@ impl Seen {
 
 /// The tries of one request.
 #[derive(Debug)]
-pub(super) struct Tries {
+pub(super) struct PoisonDetector {
     signal: Signal,
     first_put_off_at: Option<Instant>,
     at_the_last: Seen,
@@ -104,7 +104,7 @@ impl FirstTries {
     }
 }
 
-impl Tries {
+impl PoisonDetector {
     pub(super) fn new(signal: Signal) -> Self {
         Self { signal, first_put_off_at: None, at_the_last: Seen::default(), counted: 0 }
     }
@@ -181,12 +181,13 @@ mod tests {
     /// After how many tries a minute apart a request is given up, when between two of them so many
     /// others are taken and put off at their first try.
     fn given_up(taken: u32, put_off: u32, no: No) -> Option<u32> {
-        let (firsts, mut tries, now) = (FirstTries::default(), Tries::new(LOGS), Instant::now());
+        let (firsts, mut tries, now) =
+            (FirstTries::default(), PoisonDetector::new(LOGS), Instant::now());
         (1..1000).find(|attempt| {
             let is_over = tries.put_off(&firsts, no, now + MINUTE * *attempt);
-            (0..taken).for_each(|_| Tries::new(LOGS).answered(&firsts));
+            (0..taken).for_each(|_| PoisonDetector::new(LOGS).answered(&firsts));
             for _ in 0..put_off {
-                assert!(!Tries::new(LOGS).put_off(&firsts, no, now));
+                assert!(!PoisonDetector::new(LOGS).put_off(&firsts, no, now));
             }
             is_over
         })
@@ -221,12 +222,13 @@ mod tests {
 
     #[test]
     fn a_signal_that_the_backend_has_no_place_for_is_given_up_however_much_it_is() {
-        let (firsts, mut tries, now) = (FirstTries::default(), Tries::new(LOGS), Instant::now());
+        let (firsts, mut tries, now) =
+            (FirstTries::default(), PoisonDetector::new(LOGS), Instant::now());
         let given_up = (1..100).find(|_| {
             let is_over = tries.put_off(&firsts, No::Denied, now);
-            (0..8).for_each(|_| Tries::new(Signal::Traces).answered(&firsts));
+            (0..8).for_each(|_| PoisonDetector::new(Signal::Traces).answered(&firsts));
             for _ in 0..50 {
-                assert!(!Tries::new(LOGS).put_off(&firsts, No::Denied, now));
+                assert!(!PoisonDetector::new(LOGS).put_off(&firsts, No::Denied, now));
             }
             is_over
         });
@@ -235,11 +237,12 @@ mod tests {
 
     #[test]
     fn what_was_put_off_before_tells_nothing_of_the_backend() {
-        let (firsts, mut hopeless, now) = (FirstTries::default(), Tries::new(LOGS), Instant::now());
-        let mut other = Tries::new(LOGS);
+        let (firsts, mut poison_detector, now) =
+            (FirstTries::default(), PoisonDetector::new(LOGS), Instant::now());
+        let mut other = PoisonDetector::new(LOGS);
         let no = later(false, MINUTE);
         for _ in 0..50 {
-            let _ = hopeless.put_off(&firsts, no, now);
+            let _ = poison_detector.put_off(&firsts, no, now);
             let _ = other.put_off(&firsts, no, now);
             other.answered(&firsts);
         }

@@ -14,28 +14,28 @@ use std::time::SystemTime;
 use gophership_vault::Known;
 
 use super::Kill;
-use super::Page;
-use super::Rows;
+use super::LedgerRows;
+use super::LedgerSnapshot;
 use super::Standing;
 use super::count::count_all;
 use super::count::has_losses;
-use super::file::BookFile;
-use super::file::Found;
+use super::file::LedgerFile;
+use super::file::StoredLedger;
 use super::holdings::Holdings;
+use super::holdings::RecordCounts;
 use super::holdings::Store;
-use super::holdings::Tally;
 use super::marks::AskVaults;
 use super::name_of;
 use super::rows::at_hand;
-use super::sheet::INTERRUPTED;
-use super::sheet::MISSING;
-use super::sheet::Sheet;
-use super::sheet::Sheets;
-use super::sheet::UNWRITTEN;
+use super::totals::INTERRUPTED;
+use super::totals::LedgerTotals;
+use super::totals::MISSING;
+use super::totals::SignalTotals;
+use super::totals::UNWRITTEN;
 use crate::event::Bucket;
 use crate::event::Ledgers;
 use crate::event::Signal;
-use crate::event::Taking;
+use crate::event::SinkBucket;
 
 const WRITE_EVERY: Duration = Duration::from_secs(1);
 /// A start waits for this long at most until the vaults are counted.
@@ -43,7 +43,7 @@ const COUNT_WITHIN: Duration = Duration::from_secs(1);
 
 /// Keeps the books on a thread of its own. Dropped, it writes a page and no word of an end: whoever
 /// ends at once goes on to move records after that.
-pub struct BookKeeper {
+pub struct LedgerStore {
     messages: Option<mpsc::Sender<Message>>,
     thread: Option<JoinHandle<()>>,
     known: BTreeMap<PathBuf, Known>,
@@ -57,7 +57,7 @@ enum Message {
     Close,
 }
 
-impl BookKeeper {
+impl LedgerStore {
     /// Opens the books of a data folder before its vaults are opened, and begins to write. Blocks.
     ///
     /// # Errors
@@ -79,7 +79,7 @@ impl BookKeeper {
         let mut known = BTreeMap::new();
         if let Ok(books) = &books {
             books.seat(ledgers);
-            known = books.page.known(data_dir);
+            known = books.snapshot.known(data_dir);
         }
         let keep = move || {
             if let Ok(books) = books {
@@ -112,7 +112,7 @@ impl BookKeeper {
     }
 }
 
-impl Drop for BookKeeper {
+impl Drop for LedgerStore {
     fn drop(&mut self) {
         drop(self.messages.take());
         if let Some(thread) = self.thread.take() {
@@ -124,48 +124,51 @@ impl Drop for BookKeeper {
 
 struct Books {
     data_dir: PathBuf,
-    file: BookFile,
-    page: Page,
+    file: LedgerFile,
+    snapshot: LedgerSnapshot,
     /// Whether the last writing failed.
     has_failed: bool,
 }
 
 impl Books {
     fn open(data_dir: &Path, vaults: Vec<PathBuf>, deadline: Instant) -> io::Result<Self> {
-        let (file, found) = BookFile::open(data_dir)?;
+        let (file, found) = LedgerFile::open(data_dir)?;
         let now = now_unix_ns();
-        let mut page = match found {
-            Found::Page(_, page) => *page,
-            Found::Nothing => Page { begun_unix_ns: now, ..Page::default() },
-            Found::Damaged => {
+        let mut snapshot = match found {
+            StoredLedger::Snapshot(_, snapshot) => *snapshot,
+            StoredLedger::Nothing => {
+                LedgerSnapshot { begun_unix_ns: now, ..LedgerSnapshot::default() }
+            }
+            StoredLedger::Damaged => {
                 tracing::error!(
                     file = %file.path().display(),
                     "The ledger was damaged and is set aside; it begins anew."
                 );
-                Page { begun_unix_ns: now, ..Page::default() }
+                LedgerSnapshot { begun_unix_ns: now, ..LedgerSnapshot::default() }
             }
         };
-        let is_first = page.starts == 0;
+        let is_first = snapshot.starts == 0;
         if !is_first {
-            let known: Vec<PathBuf> = page.vaults.iter().map(|name| data_dir.join(name)).collect();
-            let mut held = count_all(&known, &page.known(data_dir), deadline);
+            let known: Vec<PathBuf> =
+                snapshot.vaults.iter().map(|name| data_dir.join(name)).collect();
+            let mut held = count_all(&known, &snapshot.known(data_dir), deadline);
             if let Some(held) = &mut held {
-                held.has_losses = has_losses(&page, data_dir, &known);
+                held.has_losses = has_losses(&snapshot, data_dir, &known);
             }
-            page = turn(page, held.as_ref(), now);
-            tell(&page, now);
+            snapshot = turn(snapshot, held.as_ref(), now);
+            tell(&snapshot, now);
         }
-        page.starts += 1;
-        let mut books = Self { data_dir: data_dir.to_owned(), file, page, has_failed: false };
+        snapshot.starts += 1;
+        let mut books = Self { data_dir: data_dir.to_owned(), file, snapshot, has_failed: false };
         books.admit(vaults, deadline);
-        books.write(Rows::default(), Standing::Moving);
+        books.write(LedgerRows::default(), Standing::Moving);
         Ok(books)
     }
 
     /// Gives everybody who has a row in the books the first rows of this process too, so that a name has
     /// its own in either, or in neither.
     fn seat(&self, ledgers: &Ledgers) {
-        let Rows { sources, sinks } = &self.page.before;
+        let LedgerRows { sources, sinks } = &self.snapshot.before;
         for source in sources.keys() {
             let _seated = ledgers.source(source);
         }
@@ -178,7 +181,7 @@ impl Books {
     fn admit(&mut self, vaults: Vec<PathBuf>, deadline: Instant) {
         for dir in vaults {
             let name = name_of(&self.data_dir, &dir);
-            if self.page.vaults.contains(&name) {
+            if self.snapshot.vaults.contains(&name) {
                 continue;
             }
             match count_all(&[dir], &BTreeMap::new(), deadline) {
@@ -186,19 +189,19 @@ impl Books {
                     self.recover(&held.vaulted, Bucket::Vaulted);
                     self.recover(&held.dead_letters, Bucket::DeadLettered);
                 }
-                None => self.page.is_unsettled = true,
+                None => self.snapshot.is_unsettled = true,
             }
-            self.page.vaults.insert(name);
+            self.snapshot.vaults.insert(name);
         }
     }
 
     /// Books what a store holds that was not known.
     fn recover(&mut self, store: &Store, bucket: Bucket) {
-        for (source, tally) in self.page.before.held(store) {
-            let sheets = self.page.before.sources.entry(source).or_default();
+        for (source, tally) in self.snapshot.before.held(store) {
+            let all_totals = self.snapshot.before.sources.entry(source).or_default();
             for signal in Signal::ALL {
-                sheets.of_mut(signal).add(Bucket::Recovered.name(), tally.of(signal));
-                sheets.of_mut(signal).add(bucket.name(), tally.of(signal));
+                all_totals.of_mut(signal).add(Bucket::Recovered.name(), tally.of(signal));
+                all_totals.of_mut(signal).add(bucket.name(), tally.of(signal));
             }
         }
     }
@@ -208,18 +211,18 @@ impl Books {
             match messages.recv_timeout(WRITE_EVERY) {
                 Ok(Message::Know(vaults)) => {
                     self.admit(vaults, Instant::now() + COUNT_WITHIN);
-                    self.page.standing = Standing::Moving;
+                    self.snapshot.standing = Standing::Moving;
                 }
                 Ok(Message::Close) => break Standing::Ended,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break Standing::Moving,
             }
-            let (process, is_lost) = (Rows::of(ledgers), self.mark(ask));
-            let is_still = process == self.page.process;
+            let (process, is_lost) = (LedgerRows::of(ledgers), self.mark(ask));
+            let is_still = process == self.snapshot.process;
             if is_still
                 && !is_lost
                 && self.file.is_in_place()
-                && self.page.standing == Standing::Quiet
+                && self.snapshot.standing == Standing::Quiet
                 && !self.has_failed
             {
                 continue;
@@ -228,7 +231,7 @@ impl Books {
             self.write(process, standing);
         };
         self.mark(ask);
-        self.write(Rows::of(ledgers), standing);
+        self.write(LedgerRows::of(ledgers), standing);
     }
 
     /// Notes what the vaults tell; returns whether one has lost something since. One that is closed told
@@ -236,17 +239,18 @@ impl Books {
     fn mark(&mut self, ask: &AskVaults) -> bool {
         let mut is_lost = false;
         for (dir, mark) in ask() {
-            let before = self.page.marks.entry(name_of(&self.data_dir, &dir)).or_default();
+            let before = self.snapshot.marks.entry(name_of(&self.data_dir, &dir)).or_default();
             is_lost |= before.lost_requests != mark.lost_requests;
             *before = mark;
         }
         is_lost
     }
 
-    fn write(&mut self, process: Rows, standing: Standing) {
-        let page = &mut self.page;
-        (page.process, page.standing, page.written_unix_ns) = (process, standing, now_unix_ns());
-        let written = self.file.write(page);
+    fn write(&mut self, process: LedgerRows, standing: Standing) {
+        let snapshot = &mut self.snapshot;
+        (snapshot.process, snapshot.standing, snapshot.written_unix_ns) =
+            (process, standing, now_unix_ns());
+        let written = self.file.write(snapshot);
         if let Err(error) = &written
             && !self.has_failed
         {
@@ -258,33 +262,33 @@ impl Books {
 }
 
 /// Ends the page of a former process, given what the vaults hold now.
-fn turn(page: Page, held: Option<&Holdings>, now_unix_ns: u64) -> Page {
-    let was_killed = page.standing != Standing::Ended;
+fn turn(snapshot: LedgerSnapshot, held: Option<&Holdings>, now_unix_ns: u64) -> LedgerSnapshot {
+    let was_killed = snapshot.standing != Standing::Ended;
     // Numbers of one page are of slightly different moments while records move.
-    let is_torn = was_killed && page.standing == Standing::Moving;
-    let (mut rows, known) = (page.rows(), page.before.total());
+    let is_torn = was_killed && snapshot.standing == Standing::Moving;
+    let (mut rows, known) = (snapshot.rows(), snapshot.before.total());
     if let Some(held) = held {
         rows.attribute(held);
     }
-    let mut booked = Sheets::default();
+    let mut booked = SignalTotals::default();
     let knows_losses = held.is_some_and(|held| held.has_losses);
     let of_vaults = held.map(|held| (rows.held(&held.vaulted), rows.held(&held.dead_letters)));
     for name in rows.names(held) {
-        let sheets = rows.sources.entry(name.clone()).or_default();
+        let all_totals = rows.sources.entry(name.clone()).or_default();
         for signal in Signal::ALL {
-            let sheet = sheets.of_mut(signal);
-            let in_flight = sheet.take(Bucket::InFlight.name());
-            sheet.add(INTERRUPTED, in_flight);
+            let totals = all_totals.of_mut(signal);
+            let in_flight = totals.take(Bucket::InFlight.name());
+            totals.add(INTERRUPTED, in_flight);
             booked.of_mut(signal).add(INTERRUPTED, in_flight);
-            if let Some((vaulted, buried)) = &of_vaults {
-                let of = |held: &BTreeMap<String, Tally>| {
+            if let Some((vaulted, dead_lettered)) = &of_vaults {
+                let of = |held: &BTreeMap<String, RecordCounts>| {
                     held.get(&name).map_or(0, |tally| tally.of(signal))
                 };
-                settle(sheet, of(vaulted), of(buried), was_killed && !knows_losses);
+                settle(totals, of(vaulted), of(dead_lettered), was_killed && !knows_losses);
             }
             if is_torn {
-                let apart = sheet.imbalance();
-                sheet.add(UNWRITTEN, -apart);
+                let apart = totals.imbalance();
+                totals.add(UNWRITTEN, -apart);
             }
         }
     }
@@ -297,54 +301,56 @@ fn turn(page: Page, held: Option<&Holdings>, now_unix_ns: u64) -> Page {
     if was_killed {
         let total = rows.total();
         for signal in Signal::ALL {
-            let unwritten = |sheets: &Sheets| sheets.of_signal(signal).get(UNWRITTEN);
+            let unwritten = |all_totals: &SignalTotals| all_totals.of_signal(signal).get(UNWRITTEN);
             booked.of_mut(signal).add(UNWRITTEN, unwritten(&total) - unwritten(&known));
         }
     }
     if is_torn {
         rows.level();
     }
-    let kill = Kill { written_unix_ns: page.written_unix_ns, found_unix_ns: now_unix_ns, booked };
-    Page {
-        kills: page.kills + u64::from(was_killed),
-        last_kill: if was_killed { Some(kill) } else { page.last_kill },
+    let kill =
+        Kill { written_unix_ns: snapshot.written_unix_ns, found_unix_ns: now_unix_ns, booked };
+    LedgerSnapshot {
+        kills: snapshot.kills + u64::from(was_killed),
+        last_kill: if was_killed { Some(kill) } else { snapshot.last_kill },
         is_unsettled: held.is_none(),
         before: rows,
-        process: Rows::default(),
-        ..page
+        process: LedgerRows::default(),
+        ..snapshot
     }
 }
 
 /// Books what vaults hold of a source, and the difference to what was booked. More can only have come
 /// after the last word; less can have gone then, if `may_be_less`.
-fn settle(sheet: &mut Sheet, vaulted: i64, dead_lettered: i64, may_be_less: bool) {
-    let more = vaulted - sheet.get(Bucket::Vaulted.name());
-    sheet.add(Bucket::Vaulted.name(), more);
+fn settle(totals: &mut LedgerTotals, vaulted: i64, dead_lettered: i64, may_be_less: bool) {
+    let more = vaulted - totals.get(Bucket::Vaulted.name());
+    totals.add(Bucket::Vaulted.name(), more);
     // Who empties the store of dead letters does not take them out of the books.
-    let buried = (dead_lettered - sheet.get(Bucket::DeadLettered.name())).max(0);
-    sheet.add(Bucket::DeadLettered.name(), buried);
-    let difference = more + buried;
+    let dead_lettered = (dead_lettered - totals.get(Bucket::DeadLettered.name())).max(0);
+    totals.add(Bucket::DeadLettered.name(), dead_lettered);
+    let difference = more + dead_lettered;
     let is_late = 0 < difference || may_be_less;
     let (line, sign) = if is_late { (UNWRITTEN, 1) } else { (MISSING, -1) };
-    sheet.add(line, sign * difference);
+    totals.add(line, sign * difference);
 }
 
 /// Books what the sinks of a former process had, and what was buried for them unsaid.
-fn interrupt_sinks(rows: &mut Rows, held: Option<&Holdings>, signal: Signal) {
-    for (sink, sheets) in &mut rows.sinks {
-        let buried = held.and_then(|held| held.dead_letters.by_sink.get(&Some(sink.clone())));
-        let sheet = sheets.of_mut(signal);
-        sheet.add(INTERRUPTED, at_hand(sheet));
-        let known = sheet.get(Taking::DeadLettered.name());
-        let buried = buried.map_or(0, |tally| tally.of(signal) - known);
-        sheet.add(Taking::DeadLettered.name(), buried.max(0));
+fn interrupt_sinks(rows: &mut LedgerRows, held: Option<&Holdings>, signal: Signal) {
+    for (sink, all_totals) in &mut rows.sinks {
+        let dead_lettered =
+            held.and_then(|held| held.dead_letters.by_sink.get(&Some(sink.clone())));
+        let totals = all_totals.of_mut(signal);
+        totals.add(INTERRUPTED, at_hand(totals));
+        let known = totals.get(SinkBucket::DeadLettered.name());
+        let dead_lettered = dead_lettered.map_or(0, |tally| tally.of(signal) - known);
+        totals.add(SinkBucket::DeadLettered.name(), dead_lettered.max(0));
     }
 }
 
 /// Says what a start has booked for its predecessor.
-fn tell(page: &Page, now_unix_ns: u64) {
-    let total = page.before.total();
-    let kill = page.last_kill.as_ref().filter(|kill| kill.found_unix_ns == now_unix_ns);
+fn tell(snapshot: &LedgerSnapshot, now_unix_ns: u64) {
+    let total = snapshot.before.total();
+    let kill = snapshot.last_kill.as_ref().filter(|kill| kill.found_unix_ns == now_unix_ns);
     for signal in Signal::ALL {
         let signal_name = signal.name();
         let missing = total.of_signal(signal).get(MISSING);
@@ -355,8 +361,8 @@ fn tell(page: &Page, now_unix_ns: u64) {
                 "Records are in no vault any more that the ledger says are there; see `gophership audit`."
             );
         }
-        let Some(sheet) = kill.map(|kill| kill.booked.of_signal(signal)) else { continue };
-        let (interrupted, unwritten) = (sheet.get(INTERRUPTED), sheet.get(UNWRITTEN));
+        let Some(totals) = kill.map(|kill| kill.booked.of_signal(signal)) else { continue };
+        let (interrupted, unwritten) = (totals.get(INTERRUPTED), totals.get(UNWRITTEN));
         if interrupted != 0 || unwritten != 0 {
             tracing::warn!(
                 signal = signal_name,
@@ -367,7 +373,7 @@ fn tell(page: &Page, now_unix_ns: u64) {
             );
         }
     }
-    if page.is_unsettled {
+    if snapshot.is_unsettled {
         tracing::warn!(
             "The vaults are too large to be counted at a start: the ledger is not compared with them."
         );
@@ -385,14 +391,14 @@ mod tests {
 
     const LOGS: Signal = Signal::Logs;
 
-    fn page(standing: Standing, lines: &[(&str, i64)]) -> Page {
-        let mut page = Page { standing, starts: 1, ..Page::default() };
+    fn snapshot(standing: Standing, lines: &[(&str, i64)]) -> LedgerSnapshot {
+        let mut snapshot = LedgerSnapshot { standing, starts: 1, ..LedgerSnapshot::default() };
         for (line, records) in lines {
-            let row = page.process.sources.entry("in".to_owned()).or_default();
+            let row = snapshot.process.sources.entry("in".to_owned()).or_default();
             row.of_mut(LOGS).add(line, *records);
         }
-        page.process.level();
-        page
+        snapshot.process.level();
+        snapshot
     }
 
     fn held(records: i64) -> Holdings {
@@ -402,24 +408,27 @@ mod tests {
         held
     }
 
-    fn lines(page: &Page) -> [i64; 4] {
-        let sheet = page.before.sources["in"].of_signal(LOGS);
-        assert_eq!(page.totals().of_signal(LOGS), sheet);
-        assert_eq!(sheet.imbalance(), 0);
-        ["vaulted", INTERRUPTED, UNWRITTEN, MISSING].map(|line| sheet.get(line))
+    fn lines(snapshot: &LedgerSnapshot) -> [i64; 4] {
+        let totals = snapshot.before.sources["in"].of_signal(LOGS);
+        assert_eq!(snapshot.totals().of_signal(LOGS), totals);
+        assert_eq!(totals.imbalance(), 0);
+        ["vaulted", INTERRUPTED, UNWRITTEN, MISSING].map(|line| totals.get(line))
     }
 
     #[test]
     fn a_kill_is_settled_by_what_the_vault_holds() {
         let left = [("received", 30), ("delivered", 5), ("in_flight", 5), ("vaulted", 20)];
-        let more = turn(page(Standing::Moving, &left), Some(&held(26)), 9);
+        let more = turn(snapshot(Standing::Moving, &left), Some(&held(26)), 9);
         assert_eq!((lines(&more), more.kills), ([26, 5, 6, 0], 1));
         assert_eq!(more.last_kill.unwrap().booked.of_signal(LOGS).get(UNWRITTEN), 6);
-        let less = turn(page(Standing::Quiet, &left), Some(&held(12)), 9);
+        let less = turn(snapshot(Standing::Quiet, &left), Some(&held(12)), 9);
         assert_eq!(lines(&less), [12, 5, -8, 0]);
         let torn = [("received", 30), ("delivered", 5), ("vaulted", 20)];
-        assert_eq!(lines(&turn(page(Standing::Moving, &torn), Some(&held(20)), 9)), [20, 0, -5, 0]);
-        let uncounted = turn(page(Standing::Quiet, &left), None, 9);
+        assert_eq!(
+            lines(&turn(snapshot(Standing::Moving, &torn), Some(&held(20)), 9)),
+            [20, 0, -5, 0]
+        );
+        let uncounted = turn(snapshot(Standing::Quiet, &left), None, 9);
         assert!(uncounted.is_unsettled);
         assert_eq!(lines(&uncounted), [20, 5, 0, 0]);
     }
@@ -427,13 +436,13 @@ mod tests {
     #[test]
     fn after_an_end_in_order_a_difference_is_missing_and_an_imbalance_stays() {
         let left = [("received", 30), ("delivered", 10), ("vaulted", 20)];
-        let lost = turn(page(Standing::Ended, &left), Some(&held(12)), 9);
+        let lost = turn(snapshot(Standing::Ended, &left), Some(&held(12)), 9);
         assert_eq!((lines(&lost), lost.kills), ([12, 0, 0, 8], 0));
         let bug = [("received", 30), ("delivered", 11), ("vaulted", 20)];
-        let bug = turn(page(Standing::Ended, &bug), Some(&held(20)), 9);
+        let bug = turn(snapshot(Standing::Ended, &bug), Some(&held(20)), 9);
         assert_eq!(bug.totals().of_signal(LOGS).imbalance(), -1);
         let quiet = [("received", 30), ("delivered", 11), ("vaulted", 20)];
-        let quiet = turn(page(Standing::Quiet, &quiet), Some(&held(20)), 9);
+        let quiet = turn(snapshot(Standing::Quiet, &quiet), Some(&held(20)), 9);
         assert_eq!(quiet.totals().of_signal(LOGS).imbalance(), -1, "a kill hides no bug");
     }
 
@@ -442,7 +451,7 @@ mod tests {
         let left = [("received", 30), ("delivered", 10), ("vaulted", 20)];
         let held = Holdings { has_losses: true, ..held(12) };
         for standing in [Standing::Moving, Standing::Quiet, Standing::Ended] {
-            assert_eq!(lines(&turn(page(standing, &left), Some(&held), 9)), [12, 0, 0, 8]);
+            assert_eq!(lines(&turn(snapshot(standing, &left), Some(&held), 9)), [12, 0, 0, 8]);
         }
     }
 
@@ -450,7 +459,7 @@ mod tests {
     fn what_came_after_the_last_word_is_never_missing() {
         let left = [("received", 30), ("delivered", 10), ("vaulted", 20)];
         for standing in [Standing::Quiet, Standing::Ended] {
-            assert_eq!(lines(&turn(page(standing, &left), Some(&held(23)), 9)), [23, 0, 3, 0]);
+            assert_eq!(lines(&turn(snapshot(standing, &left), Some(&held(23)), 9)), [23, 0, 3, 0]);
         }
     }
 
@@ -459,22 +468,22 @@ mod tests {
     }
 
     /// As above, with a sink that has taken ten and delivered six.
-    fn with_sink(standing: Standing, in_flight: i64) -> Page {
+    fn with_sink(standing: Standing, in_flight: i64) -> LedgerSnapshot {
         let lines = [("received", 6 + in_flight), ("delivered", 6), ("in_flight", in_flight)];
-        let mut page = page(standing, &lines);
-        page.process.sinks.clear();
-        let sheet = page.process.sinks.entry("out".to_owned()).or_default().of_mut(LOGS);
-        sheet.add(Taking::Taken.name(), 10);
-        sheet.add(Taking::Delivered.name(), 6);
-        page
+        let mut snapshot = snapshot(standing, &lines);
+        snapshot.process.sinks.clear();
+        let totals = snapshot.process.sinks.entry("out".to_owned()).or_default().of_mut(LOGS);
+        totals.add(SinkBucket::Taken.name(), 10);
+        totals.add(SinkBucket::Delivered.name(), 6);
+        snapshot
     }
 
     #[test]
     fn what_a_sink_had_is_interrupted_with_the_process_and_what_only_it_has_stays_to_be_found() {
-        let sink = |page: Page| {
-            let page = turn(page, Some(&held(0)), 9);
-            let sheet = page.before.sinks["out"].of_signal(LOGS).clone();
-            (sheet.get(INTERRUPTED), at_hand(&sheet), page.before.is_balanced())
+        let sink = |snapshot: LedgerSnapshot| {
+            let snapshot = turn(snapshot, Some(&held(0)), 9);
+            let totals = snapshot.before.sinks["out"].of_signal(LOGS).clone();
+            (totals.get(INTERRUPTED), at_hand(&totals), snapshot.before.is_balanced())
         };
         assert_eq!(sink(with_sink(Standing::Quiet, 4)), (4, 0, true));
         assert_eq!(sink(with_sink(Standing::Moving, 5)), (4, 0, true));
@@ -484,21 +493,21 @@ mod tests {
 
     #[test]
     fn each_source_is_settled_by_what_the_vault_holds_of_it() {
-        let mut page = page(Standing::Moving, &[("received", 20), ("vaulted", 20)]);
-        let other = page.process.sources.entry("other".to_owned()).or_default().of_mut(LOGS);
+        let mut snapshot = snapshot(Standing::Moving, &[("received", 20), ("vaulted", 20)]);
+        let other = snapshot.process.sources.entry("other".to_owned()).or_default().of_mut(LOGS);
         other.add("received", 8);
         other.add("vaulted", 8);
         let mut held = held(25);
         held.vaulted.by_source.entry("other".to_owned()).or_default().add(LOGS, 3);
         held.vaulted.by_source.entry("new".to_owned()).or_default().add(LOGS, 2);
-        let page = turn(page, Some(&held), 9);
+        let snapshot = turn(snapshot, Some(&held), 9);
         let row = |name: &str| {
-            let sheet = page.before.sources[name].of_signal(LOGS);
-            [sheet.get("vaulted"), sheet.get(UNWRITTEN)]
+            let totals = snapshot.before.sources[name].of_signal(LOGS);
+            [totals.get("vaulted"), totals.get(UNWRITTEN)]
         };
         assert_eq!([row("in"), row("other"), row("new")], [[25, 5], [3, -5], [2, 2]]);
-        assert!(page.before.is_balanced());
-        assert_eq!(page.last_kill.unwrap().booked.of_signal(LOGS).get(UNWRITTEN), 2);
+        assert!(snapshot.before.is_balanced());
+        assert_eq!(snapshot.last_kill.unwrap().booked.of_signal(LOGS).get(UNWRITTEN), 2);
     }
 
     /// Scenario: one process after the other keeps the books of a folder.
@@ -508,20 +517,20 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for (source, sink) in [("a", "x"), ("b", "x"), ("a", "y")] {
             let ledgers = Ledgers::leak();
-            let keeper = BookKeeper::start(dir.path(), Vec::new(), ledgers, no_vaults()).unwrap();
+            let store = LedgerStore::start(dir.path(), Vec::new(), ledgers, no_vaults()).unwrap();
             ledgers.source(source).book(LOGS, Bucket::Received, 5);
             ledgers.source(source).book(LOGS, Bucket::Filtered, 5);
             let _row = ledgers.sink(sink);
-            keeper.close();
+            store.close();
         }
-        let Found::Page(_, page) = super::super::read(dir.path()).unwrap() else {
+        let StoredLedger::Snapshot(_, snapshot) = super::super::read(dir.path()).unwrap() else {
             panic!("there is a page")
         };
-        let rows = page.rows();
+        let rows = snapshot.rows();
         let received = |name: &str| rows.sources[name].of_signal(LOGS).get("received");
         assert_eq!([received("a"), received("b")], [10, 5]);
         assert_eq!(rows.sinks.keys().collect::<Vec<_>>(), ["x", "y"]);
-        assert_eq!((page.starts, page.kills, page.standing), (3, 0, Standing::Ended));
+        assert_eq!((snapshot.starts, snapshot.kills, snapshot.standing), (3, 0, Standing::Ended));
     }
 
     /// Scenario: a process ends at once while its vault goes on to give what it holds.
@@ -530,15 +539,15 @@ mod tests {
     fn a_keeper_that_is_dropped_tells_of_no_end() {
         let dir = tempfile::tempdir().unwrap();
         let ledgers = Ledgers::leak();
-        let keeper = BookKeeper::start(dir.path(), Vec::new(), ledgers, no_vaults()).unwrap();
+        let store = LedgerStore::start(dir.path(), Vec::new(), ledgers, no_vaults()).unwrap();
         ledgers.source("in").book(LOGS, Bucket::Received, 5);
         ledgers.source("in").book(LOGS, Bucket::Vaulted, 5);
-        drop(keeper);
-        BookKeeper::start(dir.path(), Vec::new(), Ledgers::leak(), no_vaults()).unwrap().close();
-        let Found::Page(_, page) = super::super::read(dir.path()).unwrap() else {
+        drop(store);
+        LedgerStore::start(dir.path(), Vec::new(), Ledgers::leak(), no_vaults()).unwrap().close();
+        let StoredLedger::Snapshot(_, snapshot) = super::super::read(dir.path()).unwrap() else {
             panic!("there is a page")
         };
-        assert_eq!((page.starts, page.kills, page.standing), (2, 1, Standing::Ended));
-        assert_eq!(lines(&page), [0, 0, -5, 0]);
+        assert_eq!((snapshot.starts, snapshot.kills, snapshot.standing), (2, 1, Standing::Ended));
+        assert_eq!(lines(&snapshot), [0, 0, -5, 0]);
     }
 }

@@ -26,7 +26,7 @@ pub struct Work {
 
 /// Whose work it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum WorkKind {
     /// It takes data in: while it stands still, nobody should send here.
     Intake,
     /// It hands on or keeps what was taken in.
@@ -35,13 +35,13 @@ pub enum Part {
 
 /// The work of one part, and what it waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Duty {
+pub struct WorkSample {
     /// The component.
     pub place: Place,
     /// What waits for what, as in "batches wait for the backend's answer".
     pub waits: &'static str,
     /// Whose work it is.
-    pub part: Part,
+    pub part: WorkKind,
     /// How much.
     pub work: Work,
 }
@@ -51,17 +51,17 @@ type Probe = dyn Fn() -> Work + Send + Sync;
 struct Entry {
     place: Place,
     waits: &'static str,
-    part: Part,
+    part: WorkKind,
     probe: Weak<Probe>,
 }
 
 /// A part that is watched; it is forgotten when this is dropped.
 #[must_use]
-pub struct OnDuty {
+pub struct WorkProbe {
     _probe: Arc<Probe>,
 }
 
-impl fmt::Debug for OnDuty {
+impl fmt::Debug for WorkProbe {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("OnDuty")
     }
@@ -69,25 +69,25 @@ impl fmt::Debug for OnDuty {
 
 /// The parts that have something to do. Shared.
 #[derive(Default)]
-pub struct Duties(Mutex<Vec<Entry>>);
+pub struct WorkProbes(Mutex<Vec<Entry>>);
 
-impl Duties {
+impl WorkProbes {
     /// Makes the work of a part known; `probe` is asked some times a second, and must not wait.
     pub fn register(
         &self,
         place: &str,
         waits: &'static str,
-        part: Part,
+        part: WorkKind,
         probe: impl Fn() -> Work + Send + Sync + 'static,
-    ) -> OnDuty {
+    ) -> WorkProbe {
         let probe: Arc<Probe> = Arc::new(probe);
         let entry = Entry { place: place.into(), waits, part, probe: Arc::downgrade(&probe) };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
-        OnDuty { _probe: probe }
+        WorkProbe { _probe: probe }
     }
 
-    /// As [`Duties::register`], for work that is counted where it is done.
-    pub fn count(&self, place: &str, waits: &'static str, part: Part) -> Counted {
+    /// As [`WorkProbes::register`], for work that is counted where it is done.
+    pub fn count(&self, place: &str, waits: &'static str, part: WorkKind) -> Counted {
         let tally = Arc::<Tally>::default();
         let watched = Arc::clone(&tally);
         let on_duty = self.register(place, waits, part, move || watched.work());
@@ -95,12 +95,12 @@ impl Duties {
     }
 
     /// Adds what every part has to do now.
-    pub fn read(&self, duties: &mut Vec<Duty>) {
+    pub fn read(&self, work_probes: &mut Vec<WorkSample>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|entry| {
             let Some(probe) = entry.probe.upgrade() else { return false };
             let Entry { place, waits, part, .. } = entry;
             let (place, work) = (Arc::clone(place), probe());
-            duties.push(Duty { place, waits, part: *part, work });
+            work_probes.push(WorkSample { place, waits, part: *part, work });
             true
         });
     }
@@ -153,7 +153,7 @@ impl Tally {
 #[must_use]
 pub struct Counted {
     tally: Arc<Tally>,
-    _on_duty: OnDuty,
+    _on_duty: WorkProbe,
 }
 
 impl Deref for Counted {
@@ -199,15 +199,15 @@ mod tests {
 
     #[test]
     fn a_part_that_is_gone_has_no_duty() {
-        let duties = Duties::default();
+        let work_probes = WorkProbes::default();
         let work = Work { waiting: 3, ..Work::default() };
-        let guard = duties.register("sink", "batches wait", Part::Inside, move || work);
+        let guard = work_probes.register("sink", "batches wait", WorkKind::Inside, move || work);
         let mut read = Vec::new();
-        duties.read(&mut read);
+        work_probes.read(&mut read);
         assert_eq!((read.len(), read[0].work), (1, work));
         drop(guard);
         read.clear();
-        duties.read(&mut read);
+        work_probes.read(&mut read);
         assert!(read.is_empty());
     }
 }

@@ -36,12 +36,12 @@ use gophership::app::App;
 use gophership::app::ConfigSource;
 use gophership::app::Signals;
 use gophership::config::running::OnLoss;
-use gophership::otlp_client::RawCodec;
 use gophership_control::Client;
 use gophership_control::proto;
 use gophership_control::proto::Zone;
 use gophership_otlp::Signal;
 use gophership_otlp::demo::demo_logs;
+use gophership_otlp_client::RawCodec;
 
 const ROUNDS: usize = 7;
 const RECORDS: usize = 100;

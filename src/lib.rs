@@ -15,7 +15,6 @@ pub mod ledger;
 pub mod logs;
 pub mod metrics;
 pub mod net;
-pub mod otlp_client;
 pub mod pool;
 pub mod somatic;
 pub mod tls;

@@ -5,12 +5,12 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use gophership_http_client::Answer;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::answer::Answer;
 use super::backoff::Backoff;
 use super::batch_group::BatchGroup;
 use super::batch_group::CLAIM_CHECK;

@@ -6,9 +6,8 @@ use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use gophership_http_client::Answer;
 use tokio::time::Instant;
-
-use super::answer::Answer;
 
 /// What all endpoints together said to one request: none of them took it.
 #[derive(Debug, Default)]

@@ -1,5 +1,6 @@
 //! The delivery engine under every network sink: it sees requests through, whatever protocol they
-//! are sent in. A sink brings a [`Transport`], which makes a request, sends it and judges the answer.
+//! are sent in. A sink brings its [`NetworkOptions`] and a [`Transport`], which makes a request, sends it and
+//! judges the answer.
 //!
 //! ```text
 //!           at most `concurrency`        an endpoint that is there
@@ -9,7 +10,6 @@
 //!               +--------- backoff, when all have been tried, unless the vault took over
 //! ```
 
-mod answer;
 mod backoff;
 mod batch_group;
 mod breaker;
@@ -23,6 +23,7 @@ mod headers;
 mod health;
 mod hints;
 mod limits;
+mod network;
 mod options;
 mod poison_detector;
 mod resting;
@@ -31,7 +32,6 @@ mod stall_detector;
 mod transport;
 mod warner;
 
-pub use answer::Answer;
 pub use concurrency::Concurrency;
 pub use endpoint::Endpoint;
 pub use endpoint::EndpointError;
@@ -43,6 +43,10 @@ pub use headers::HeaderSources;
 pub use headers::Headers;
 pub use headers::is_credential;
 pub use limits::Limits;
+pub use network::KeepaliveConfig;
+pub use network::NetworkOptions;
+pub use network::RetryConfig;
+pub use network::defaults;
 pub use options::ConcurrencyOption;
 pub use poison_detector::GIVE_UP_AFTER;
 pub use slots::Balance;

@@ -2,7 +2,8 @@
 
 use std::future::Future;
 
-use super::answer::Answer;
+use gophership_http_client::Answer;
+
 use crate::event::Batch;
 
 /// Makes requests, sends them, and judges what is answered: all of a protocol that the engine needs.

@@ -331,11 +331,11 @@ fn what_a_refusal_has_beside_its_words_takes_no_memory() {
     let json = format!(r#"{{"details":[{}0],"message":"no"}}"#, "0,".repeat(2_000_000));
     let kinds = [("application/x-protobuf", said), ("application/json", json.into_bytes())];
     for (kind, body) in kinds {
-        let refused =
-            gophership::otlp_client::Verdict::of_http(http::StatusCode::BAD_REQUEST, None);
+        let refused = gophership_otlp_client::judge::of_http(http::StatusCode::BAD_REQUEST, None);
         let mut verdict = refused.clone();
-        let peak = peak_bytes(|| verdict = refused.because(kind, &body));
-        let gophership::otlp_client::Verdict::Rejected { reason } = verdict else {
+        let peak =
+            peak_bytes(|| verdict = gophership_otlp_client::judge::because(refused, kind, &body));
+        let gophership_http_client::Answer::Rejected { reason } = verdict else {
             panic!("{verdict:?}")
         };
         assert!(reason.ends_with(": no"), "{reason}");

@@ -239,7 +239,7 @@ async fn killed_under_load_it_balances_and_claims_nothing_that_was_not() {
     let mut process = site.start().await;
     for round in 0..4 {
         if round == 2 {
-            backend.set(Mode::Down);
+            backend.set(Mode::Gone);
         }
         let shape = Shape { clients: 12, records: 5, padding: 200 };
         let load = Load::start(site.grpc(), shape, &traffic, &oracle);
@@ -299,7 +299,7 @@ async fn what_disappears_from_a_vault_is_found() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_damaged_ledger_stops_no_start_and_begins_with_what_the_vault_holds() {
     let backend = Backend::start().await;
-    backend.set(Mode::Down);
+    backend.set(Mode::Gone);
     let site = Site::new(backend.address(), PLAIN);
     let nothing = Audit::take(&site);
     assert!(nothing.code == 66 && nothing.error.contains("no ledger"), "{}", nothing.error);

@@ -22,7 +22,7 @@ use crate::harness::Process;
 use crate::harness::Site;
 use crate::harness::Traffic;
 use crate::harness::eventually;
-use crate::harness::traffic;
+use crate::harness::json;
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -72,7 +72,11 @@ async fn send_everything(site: &Site) -> Vec<(Parcel, bool)> {
         for kind in [PROTOBUF, JSON] {
             for encoding in ["identity", "gzip", "zstd"] {
                 let parcel = traffic.request(signal, 7);
-                let plain = if kind == JSON { parcel.json() } else { parcel.wire.to_vec() };
+                let plain = if kind == JSON {
+                    json::json_of(parcel.signal, &parcel.wire).to_string().into_bytes()
+                } else {
+                    parcel.wire.to_vec()
+                };
                 let headers = [kind, ("content-encoding", encoding)];
                 let body = compress(encoding, &plain);
                 let answer = client.post(signal.http_path(), &headers, body).await;
@@ -101,8 +105,8 @@ fn compress(encoding: &str, plain: &[u8]) -> Vec<u8> {
 
 /// Returns the requests in lines of OTLP JSON, by the number of their first record.
 fn requests_in(signal: Signal, lines: &str) -> BTreeMap<u64, Vec<u8>> {
-    let wires = lines.lines().map(|line| traffic::wire_of(signal, line));
-    wires.map(|wire| (traffic::numbers(signal, &wire)[0], wire)).collect()
+    let wires = lines.lines().map(|line| json::wire_of(signal, line));
+    wires.map(|wire| (gophership_testbed::numbers(signal, &wire).unwrap()[0], wire)).collect()
 }
 
 /// Scenario: each signal over gRPC (none, gzip, zstd) and HTTP (protobuf and JSON, none, gzip, zstd),
@@ -155,9 +159,19 @@ async fn json_arrives_with_equal_content() {
     let traffic = Traffic::default();
     for signal in Signal::ALL {
         let parcel = traffic.request(signal, 3);
-        assert_eq!(client.post(signal.http_path(), &[JSON], parcel.json()).await.status, 200);
-        let arrived = traffic::json_of(signal, &backend.last());
-        assert_eq!(arrived, traffic::json_of(signal, &parcel.wire));
+        assert_eq!(
+            client
+                .post(
+                    signal.http_path(),
+                    &[JSON],
+                    json::json_of(parcel.signal, &parcel.wire).to_string().into_bytes()
+                )
+                .await
+                .status,
+            200
+        );
+        let arrived = json::json_of(signal, &backend.last());
+        assert_eq!(arrived, json::json_of(signal, &parcel.wire));
     }
 }
 

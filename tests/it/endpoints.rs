@@ -88,7 +88,7 @@ fn is_out(metrics: &Metrics) -> bool {
 /// metrics name the endpoint that is out; when the first is back it has them all again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_second_endpoint_takes_over_at_once_and_gives_back() {
-    for mode in [Mode::Unavailable, Mode::Down] {
+    for mode in [Mode::Unavailable, Mode::Gone] {
         let mut scene = Scene::start("failover").await;
         for _ in 0..5 {
             scene.send().await;

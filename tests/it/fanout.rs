@@ -100,7 +100,7 @@ fn is_out(metrics: &Metrics) -> bool {
 /// once, and what it missed comes to the one alone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_one_backend_misses_comes_to_it_alone() {
-    for mode in [Mode::Unavailable, Mode::Down, Mode::Hang] {
+    for mode in [Mode::Unavailable, Mode::Gone, Mode::Hang] {
         let pair = Pair::start().await;
         let process = pair.site.start().await;
         pair.send(5).await;
@@ -168,7 +168,7 @@ async fn each_has_a_cursor_of_its_own_that_outlives_the_process() {
 async fn a_sink_that_is_removed_holds_nothing_back() {
     let pair = Pair::start().await;
     let mut process = pair.site.start().await;
-    pair.away.set(Mode::Down);
+    pair.away.set(Mode::Gone);
     let (sent, _) = pair.send(30).await;
     // What went to the vault for both before that was known is the replay's, for both.
     let has_all = || sent.iter().all(|parcel| pair.there.has(&parcel.fingerprint) == 1);

@@ -71,7 +71,7 @@ impl Torture {
     async fn round(&mut self, process: &mut Process) -> u64 {
         match self.pressure {
             Pressure::Healthy => {}
-            Pressure::BackendDown => self.backend.set(Mode::Down),
+            Pressure::BackendDown => self.backend.set(Mode::Gone),
             Pressure::Red => process.hold("red"),
         }
         let shape = Shape { clients: 12, records: 5, padding: 200 };

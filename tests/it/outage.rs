@@ -48,7 +48,7 @@ fn is_out(metrics: &Metrics) -> bool {
 /// back it gets all of it, soon.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_waits_for_a_backend_that_is_out() {
-    for mode in [Mode::Unavailable, Mode::Down, Mode::Hang] {
+    for mode in [Mode::Unavailable, Mode::Gone, Mode::Hang] {
         let backend = Backend::start().await;
         let site = Site::new(backend.address(), YAML);
         let process = site.start().await;
@@ -141,7 +141,7 @@ async fn a_backend_that_has_become_silent_is_passed_by() {
 /// Guarantees: the vault has the request at once, and with it the sender its answer; it is delivered once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_failure_is_enough_to_go_to_the_vault() {
-    for mode in [Mode::Unavailable, Mode::Down] {
+    for mode in [Mode::Unavailable, Mode::Gone] {
         let backend = Backend::start().await;
         let yaml = YAML
             .replace("patience: 2s", "patience: 60s, answer_within: 70s")

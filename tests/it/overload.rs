@@ -268,7 +268,7 @@ async fn a_full_vault_refuses_with_a_hint_and_takes_requests_again_when_there_is
     drop(process);
     let process = site.start().await;
     let scene = Scene { backend, site, process, traffic, oracle };
-    scene.backend.set(Mode::Down);
+    scene.backend.set(Mode::Gone);
     scene.process.hold("red");
 
     let status = fill(&scene).await;

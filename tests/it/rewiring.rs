@@ -135,7 +135,7 @@ async fn a_sink_that_is_added_gets_all_that_is_acknowledged_from_then_on() {
     let process = scene.site.start().await;
     let both = both();
     for round in 0..3 {
-        scene.backends[1].set(Mode::Down);
+        scene.backends[1].set(Mode::Gone);
         let before: Arc<Oracle> = Arc::default();
         let shape = Shape { clients: 6, records: 1, padding: 10 };
         let load = Load::start(scene.site.grpc(), shape, &scene.traffic, &before);
@@ -241,7 +241,7 @@ async fn a_replay_that_is_renamed_goes_on_where_it_was() {
         let mut process = scene.site.start().await;
         process.hold("red");
         let mut sent = scene.send(20).await;
-        scene.backends[1].set(Mode::Down);
+        scene.backends[1].set(Mode::Gone);
         process.hold("auto");
         scene.arrive(0, &sent).await;
         for replay in ["written", "renamed"] {
@@ -278,7 +278,7 @@ async fn what_a_renamed_sink_missed_is_kept_until_it_is_told() {
     let options = Options { replay: "", sinks: &sinks, vault: "" };
     scene.configure(options);
     let mut process = scene.site.start().await;
-    scene.backends[1].set(Mode::Down);
+    scene.backends[1].set(Mode::Gone);
     let sent = scene.send(30).await;
     scene.arrive(0, &sent).await;
     let renamed = sinks.replace("b:", "c:");
@@ -301,7 +301,7 @@ async fn what_a_renamed_sink_missed_is_kept_until_it_is_told() {
     process.measured(SOON, "the vault is empty", is_empty).await;
     assert!(scene.times(0, &sent).iter().all(|times| *times == 1));
 
-    scene.backends[1].set(Mode::Down);
+    scene.backends[1].set(Mode::Gone);
     scene.send(5).await;
     let options = Options { sinks: A, vault: "keep_for_removed_sinks: 0s", ..options };
     scene.reload(&process, options).await;

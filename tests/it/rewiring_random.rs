@@ -197,7 +197,7 @@ impl World {
         self.history.push("---".to_owned());
         for _ in 0..self.random.u64(1..=STEPS_MAX) {
             let mode = match self.random.u8(..8) {
-                0 => Mode::Down,
+                0 => Mode::Gone,
                 1 => Mode::Unavailable,
                 2 => Mode::Hang,
                 _ => Mode::Accept,

@@ -238,7 +238,7 @@ async fn after_red_each_sink_gets_its_records_and_no_others() {
 /// gets what it missed, and nothing else is sent again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_one_output_misses_comes_to_it_alone() {
-    for mode in [Mode::Unavailable, Mode::Down, Mode::Hang] {
+    for mode in [Mode::Unavailable, Mode::Gone, Mode::Hang] {
         let scene = Scene::new(OPTIONS).await;
         let process = scene.site.start().await;
         scene.send_logs(5).await;
@@ -312,7 +312,7 @@ async fn nothing_acknowledged_is_lost_by_a_kill() {
     let scene = Scene::new(OPTIONS).await;
     let mut process = scene.site.start().await;
     for round in 0..4 {
-        scene.backends[0].set(if round % 2 == 0 { Mode::Down } else { Mode::Accept });
+        scene.backends[0].set(if round % 2 == 0 { Mode::Gone } else { Mode::Accept });
         let load = Load::start(scene.site.grpc(), Shape::default(), &scene.traffic, &scene.oracle);
         load.advance(40, SOON).await;
         process.kill();

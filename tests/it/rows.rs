@@ -287,7 +287,7 @@ async fn killed_under_load_every_row_balances() {
     let mut process = scene.site.start().await;
     for round in 0..3 {
         match round {
-            1 => scene.other.set(Mode::Down),
+            1 => scene.other.set(Mode::Gone),
             2 => process.hold("red"),
             _ => {}
         }

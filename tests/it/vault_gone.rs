@@ -165,7 +165,7 @@ async fn prune_does_not_take_a_missing_cursor_for_one_that_needs_nothing() {
     let (fast, slow) = (Backend::start().await, Backend::start().await);
     let mut site = Site::new(fast.address(), TWO);
     site.env.push(("SLOW", slow.address().to_string()));
-    slow.set(Mode::Down);
+    slow.set(Mode::Gone);
     let mut process = site.start().await;
     let (client, traffic) = (GrpcClient::new(site.grpc()), Traffic::default());
     for _ in 0..60 {

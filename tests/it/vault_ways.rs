@@ -19,8 +19,8 @@ use crate::harness::Mode;
 use crate::harness::Process;
 use crate::harness::Site;
 use crate::harness::Traffic;
-use crate::harness::numbers;
-use crate::harness::wire_of;
+use crate::harness::json::wire_of;
+use gophership_testbed::numbers;
 
 const SOON: Duration = Duration::from_secs(15);
 
@@ -58,7 +58,10 @@ fn notes(dir: &Path) -> Vec<Note> {
 fn delivered(site: &Site) -> Vec<u64> {
     let text = fs::read_to_string(site.dir().join("out/logs.jsonl")).unwrap_or_default();
     let complete = text.rfind('\n').map_or("", |end| text.get(..end).unwrap());
-    complete.lines().flat_map(|line| numbers(Signal::Logs, &wire_of(Signal::Logs, line))).collect()
+    complete
+        .lines()
+        .flat_map(|line| numbers(Signal::Logs, &wire_of(Signal::Logs, line)).unwrap())
+        .collect()
 }
 
 /// Scenario: in Red one request comes over HTTP with the headers that are to be kept, one without.

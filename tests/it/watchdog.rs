@@ -118,7 +118,7 @@ async fn a_source_that_refuses_everything_is_not_ready() {
     let yaml = yaml.replace("patience: 200ms", "patience: 200ms, answer_within: 600ms");
     let site = Site::new(backend.address(), &yaml);
     let _process = site.start().await;
-    backend.set(Mode::Down);
+    backend.set(Mode::Gone);
     let traffic = Arc::new(Traffic::default());
     let oracle = Arc::new(Oracle::default());
     // Requests of 1 MiB each.

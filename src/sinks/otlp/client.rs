@@ -1,40 +1,38 @@
-//! The client of one sink: sends single requests, in the protocol that its options name.
+//! The courier of the sink: joins batches to a request, and hands it to the client.
 
-use ::http::Uri;
 use bytes::Bytes;
+use gophership_http_client::Answer;
+use gophership_http_client::ConnectOptions;
+use gophership_otlp_client::OtlpClient;
+use http::Uri;
 
 use super::OtlpSinkConfig;
-use super::channel::Channel;
-use super::grpc;
-use super::http;
-use super::options::Protocol;
-use crate::config::running::BuildError;
-use crate::delivery::Answer;
 use crate::delivery::Endpoint;
 use crate::delivery::Headers;
 use crate::delivery::Transport;
 use crate::event::Batch;
-use crate::otlp_client::Verdict;
 
 /// Sends single requests to the endpoints of one sink.
 pub(super) struct Client {
-    channel: Channel,
+    otlp: OtlpClient,
     endpoints: Vec<Uri>,
-    protocol: Protocol,
+    headers: Headers,
 }
 
 impl Client {
     /// Makes a client; connects when the first request is sent.
     pub(super) fn new(
         config: &OtlpSinkConfig,
+        connect: ConnectOptions,
         endpoints: &[Endpoint],
         headers: Headers,
-    ) -> Result<Self, BuildError> {
-        Ok(Self {
-            channel: Channel::new(config, endpoints, headers)?,
+    ) -> Self {
+        let otlp = OtlpClient::new(config.protocol, connect);
+        Self {
+            otlp: otlp.compressed(config.compression).overruled(config.codes()),
             endpoints: endpoints.iter().map(|endpoint| endpoint.uri().clone()).collect(),
-            protocol: config.protocol,
-        })
+            headers,
+        }
     }
 }
 
@@ -46,15 +44,7 @@ impl Transport for Client {
         };
         let wires: Vec<Bytes> = batches.iter().map(|batch| batch.wire().clone()).collect();
         let (signal, wire) = (first.signal(), gophership_otlp::merge(&wires));
-        let verdict = match self.protocol {
-            Protocol::Grpc => grpc::send(&self.channel, endpoint, signal, wire).await,
-            Protocol::Http => http::send(&self.channel, endpoint, signal, wire).await,
-        };
-        match verdict {
-            Verdict::Delivered { rejected, message } => Answer::Delivered { rejected, message },
-            Verdict::Retry { after, reason } => Answer::Retry { after, reason },
-            Verdict::Denied { reason } => Answer::Denied { reason },
-            Verdict::Rejected { reason } => Answer::Rejected { reason },
-        }
+        let headers = self.headers.current();
+        self.otlp.send(endpoint, &headers, signal, wire).await.answer
     }
 }

@@ -2,20 +2,16 @@
 //!
 //! It is a [`Transport`](crate::delivery::Courier) for the delivery engine, and its options.
 
-mod channel;
 mod client;
-mod codes;
-mod exchange;
-mod grpc;
-mod http;
-mod last_words;
 mod options;
-mod redirect;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
+use gophership_http_client::Compression;
+use gophership_otlp_client::CodeOption;
+use gophership_otlp_client::Protocol;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -28,22 +24,15 @@ use crate::config::Section;
 use crate::config::SinkConfig;
 use crate::config::running::BuildError;
 use crate::config::running::Context;
-use crate::config::running::RunError;
 use crate::config::running::Sink;
-use crate::config::running::Stop;
 use crate::delivery::Balance;
 use crate::delivery::ConcurrencyOption;
-use crate::delivery::Engine;
-use crate::delivery::Headers;
-use crate::flow::EdgeReceiver;
+use crate::delivery::KeepaliveConfig;
+use crate::delivery::RetryConfig;
+use crate::delivery::defaults;
 use crate::tls::ClientTls;
 
 use client::Client;
-use codes::CodeOption;
-use options::CompressionOption;
-use options::KeepaliveConfig;
-use options::Protocol;
-use options::RetryConfig;
 
 /// Forwards requests to an OTLP backend.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -83,12 +72,12 @@ struct OtlpSinkConfig {
     allow_credentials_in_plain_text: bool,
     /// How requests are compressed.
     #[serde(default)]
-    compression: CompressionOption,
+    compression: Compression,
     /// A connection that takes longer to open has failed, and so has the attempt.
-    #[serde(default = "options::connect_timeout")]
+    #[serde(default = "defaults::connect_timeout")]
     connect_timeout: HumanDuration,
     /// An attempt that takes longer, connecting included, has failed, and is repeated.
-    #[serde(default = "options::timeout")]
+    #[serde(default = "defaults::timeout")]
     timeout: HumanDuration,
     /// How a connection is found to be dead that nobody closed.
     #[serde(default)]
@@ -98,16 +87,16 @@ struct OtlpSinkConfig {
     #[serde(default)]
     concurrency: ConcurrencyOption,
     /// The most that `concurrency: auto` comes to.
-    #[serde(default = "options::concurrency_max")]
+    #[serde(default = "defaults::concurrency_max")]
     concurrency_max: u32,
     /// Bytes on their way at the same time.
-    #[serde(default = "options::in_flight_max")]
+    #[serde(default = "defaults::in_flight_max")]
     in_flight_max: ByteSize,
     /// While `concurrency` or `in_flight_max` make requests wait, those that wait travel together: up to
     /// so many bytes, and 8,192 records, of one signal in one request. An idle sink sends each at once.
     /// By default each travels by itself and arrives as it came, and what comes from a vault always
     /// does.
-    #[serde(default = "options::batch_max_bytes")]
+    #[serde(default = "defaults::batch_max_bytes")]
     batch_max_bytes: ByteSize,
     /// How long to wait between attempts; they never end.
     #[serde(default)]
@@ -145,7 +134,7 @@ impl SinkConfig for OtlpSinkConfig {
     }
 
     fn descriptors_max(&self) -> u64 {
-        self.connections_max()
+        self.network().connections_max()
     }
 
     fn problems(&self) -> Vec<OptionProblem> {
@@ -153,42 +142,13 @@ impl SinkConfig for OtlpSinkConfig {
     }
 
     fn warnings(&self) -> Vec<OptionProblem> {
-        self.find_warnings()
+        self.network().warnings()
     }
 
     async fn build(&self, context: &Context) -> Result<Box<dyn Sink>, BuildError> {
-        let id = context.id.as_str();
-        let sources = self.header_sources().map_err(|(_, reason)| BuildError::Option(reason))?;
-        let headers = sources.load(id).map_err(|(path, source)| BuildError::Io {
-            operation: "read",
-            what: path.display().to_string(),
-            source,
-        })?;
-        let endpoints = self.endpoints().map_err(|problems| {
-            let reasons = problems.into_iter().map(|it| format!("`{}` {}", it.path, it.message));
-            BuildError::Option(reasons.collect::<Vec<_>>().join(", "))
-        })?;
-        let client = Client::new(self, &endpoints, headers.clone())?;
-        let limits = self.limits(&endpoints);
-        let engine = Engine::new(id, client, limits, &context.gauges, &context.metrics);
-        Ok(Box::new(OtlpSink { engine, headers }))
-    }
-}
-
-/// The running sink.
-struct OtlpSink {
-    engine: Engine<Client>,
-    headers: Headers,
-}
-
-#[async_trait]
-impl Sink for OtlpSink {
-    async fn run(self: Box<Self>, input: EdgeReceiver, stop: Stop) -> Result<(), RunError> {
-        let Self { engine, headers } = *self;
-        tokio::select! {
-            () = engine.run(input, stop) => {}
-            () = headers.follow() => {}
-        }
-        Ok(())
+        let network = self.network();
+        network.build(context, |connect, endpoints, headers| {
+            Client::new(self, connect, endpoints, headers)
+        })
     }
 }

@@ -1,13 +1,10 @@
 //! Clients: gRPC with bytes as they are, and HTTP.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gophership::otlp_client::RawCodec;
+use gophership_otlp_client::RawCodec;
 use http::HeaderMap;
 use http::Request;
 use http::StatusCode;
@@ -27,7 +24,7 @@ use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
 use tonic::transport::Endpoint;
 
-use super::traffic::Parcel;
+use super::Parcel;
 
 /// As SDKs do.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,20 +40,11 @@ pub(crate) struct GrpcClient {
 impl GrpcClient {
     /// Connects when the first request is sent.
     pub(crate) fn new(address: SocketAddr) -> Self {
-        Self::counted(address, Arc::default())
-    }
-
-    /// The same, and counts its connections.
-    pub(crate) fn counted(address: SocketAddr, connections: Arc<AtomicU64>) -> Self {
         let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
-        let connector = tower::service_fn(move |_uri: Uri| {
-            let connections = Arc::clone(&connections);
-            async move {
-                let stream = TcpStream::connect(address).await?;
-                stream.set_nodelay(true)?;
-                connections.fetch_add(1, Ordering::SeqCst);
-                Ok::<_, std::io::Error>(TokioIo::new(stream))
-            }
+        let connector = tower::service_fn(move |_uri: Uri| async move {
+            let stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            Ok::<_, std::io::Error>(TokioIo::new(stream))
         });
         let channel = endpoint.timeout(TIMEOUT).connect_with_connector_lazy(connector);
         Self { channel, compression: None, header: None }

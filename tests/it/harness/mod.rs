@@ -1,33 +1,32 @@
-//! What behaviour tests share: the real process on a site of its own, a recording backend, clients
-//! that send requests of known records, and the oracle that compares both ends.
+//! What behaviour tests share: the real process on a site of its own, and the testbed around it, with a
+//! recording backend and clients that say anything.
 
-mod backend;
 mod client;
-mod load;
+pub(crate) mod json;
 mod metrics;
-mod mode;
-mod oracle;
 mod process;
 mod shapes;
 mod site;
-pub(crate) mod traffic;
 
 use std::time::Duration;
 use std::time::Instant;
 
-pub(crate) use backend::Backend;
+pub(crate) use gophership_testbed::Broken;
+pub(crate) use gophership_testbed::Load;
+pub(crate) use gophership_testbed::Mode;
+pub(crate) use gophership_testbed::Parcel;
+pub(crate) use gophership_testbed::RecordingBackend as Backend;
+pub(crate) use gophership_testbed::Refusal;
+pub(crate) use gophership_testbed::RequestOracle as Oracle;
+pub(crate) use gophership_testbed::Shape;
+pub(crate) use gophership_testbed::Traffic;
+
 #[allow(unused_imports, reason = "the integration tests need it, the torture does not")]
 pub(crate) use client::GrpcClient;
 pub(crate) use client::HttpAnswer;
 pub(crate) use client::HttpClient;
-pub(crate) use load::Load;
-pub(crate) use load::Shape;
 pub(crate) use metrics::Books;
 pub(crate) use metrics::Metrics;
-pub(crate) use mode::Broken;
-pub(crate) use mode::Mode;
-pub(crate) use mode::Refusal;
-pub(crate) use oracle::Oracle;
 pub(crate) use process::Process;
 #[allow(unused_imports, reason = "the torture needs it, the integration tests do not")]
 pub(crate) use process::get;
@@ -40,10 +39,6 @@ pub(crate) use shapes::gzip;
 pub(crate) use shapes::shapes;
 pub(crate) use site::Site;
 pub(crate) use site::free_address;
-pub(crate) use traffic::Parcel;
-pub(crate) use traffic::Traffic;
-pub(crate) use traffic::numbers;
-pub(crate) use traffic::wire_of;
 
 /// How often a condition is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(10);

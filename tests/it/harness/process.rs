@@ -17,11 +17,9 @@ use std::time::Duration;
 use std::time::Instant;
 
 use gophership_otlp::Signal;
+use gophership_testbed::page;
 use rustix::process::Pid;
 use rustix::process::Signal as ProcessSignal;
-use tokio::io::AsyncReadExt;
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 
 use super::eventually;
 use super::eventually_async;
@@ -226,13 +224,5 @@ fn collect(stream: impl Read + Send + 'static) -> Arc<Mutex<String>> {
 
 /// Gets a page; `None` if nobody answers.
 pub(crate) async fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
-    let mut stream = TcpStream::connect(address).await.ok()?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.ok()?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.ok()?;
-    let answer = String::from_utf8(answer).ok()?;
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    let status = head.split(' ').nth(1)?.parse().ok()?;
-    Some((status, body.to_owned()))
+    page(address, path, READY_WITHIN).await
 }

@@ -15,6 +15,7 @@ use super::SOON;
 use super::Scene;
 use crate::harness::GrpcClient;
 use crate::harness::HttpClient;
+use crate::harness::json;
 
 /// How long bombs come.
 const ATTACK: Duration = Duration::from_secs(3);
@@ -110,7 +111,7 @@ async fn what_is_over_a_limit_is_refused_in_every_zone_and_protocol() {
     let http = HttpClient::new(scene.site.http());
     let records = |count: u64| {
         let parcel = scene.traffic.request(Signal::Logs, count);
-        (parcel.wire.clone(), parcel.json())
+        (parcel.wire.clone(), json::json_of(parcel.signal, &parcel.wire).to_string().into_bytes())
     };
     // So many empty resources before one that has a scope.
     let resources = |empty: usize| {

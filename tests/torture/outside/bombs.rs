@@ -164,7 +164,7 @@ async fn attack(run: &mut Run, seed: u64, lasts: Duration) {
     }
     let clients = load.stop().await;
     if let Some(refused) = clients.refusals.first() {
-        violations.push(format!("{} senders were refused: {refused}", clients.refusals.len()));
+        violations.push(format!("{} senders were refused: {refused:?}", clients.refusals.len()));
     }
     let (zone, backlog, after) = calm(&squeezed, before + GROWTH_MAX).await;
     if zone != 0 || backlog != 0 || before + GROWTH_MAX < after {

@@ -86,7 +86,7 @@ async fn burst(run: &mut Run, seed: u64, lasts: Duration) {
             violations.push(what);
         }
     };
-    let refused = clients.refusals.first().map(ToString::to_string).unwrap_or_default();
+    let refused = clients.refusals.first().map(|reply| format!("{reply:?}")).unwrap_or_default();
     check(!clients.refusals.is_empty(), format!("{} refusals: {refused}", clients.refusals.len()));
     check(
         clients.acknowledged < TIMES * taken,

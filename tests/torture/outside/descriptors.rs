@@ -145,7 +145,7 @@ async fn starve(
             Ok(()) => sums.acknowledged_starved += 1,
             Err(status) => {
                 sums.refused_starved += 1;
-                violations.extend(server::unhinted(&[status]));
+                violations.extend(server::unhinted(&[server::judged(&status)]));
             }
         }
     }

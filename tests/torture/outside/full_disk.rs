@@ -142,7 +142,7 @@ impl Cycle<'_> {
         if !self.has_let_go().await {
             violations.push(format!("{LET_GO_WITHIN:?} after delivery the disk is still in use"));
         }
-        self.scene.backend.set(Mode::Down);
+        self.scene.backend.set(Mode::Gone);
         server::ballast(&self.ballast, LEFT);
         let shape = Shape { clients: 4, records: 1, padding: random.usize(8_000..200_000) };
         let load = self.scene.load(shape);

@@ -144,7 +144,7 @@ async fn kill_often(
 /// Loads the server, kills it at a random moment and starts it again.
 async fn kill_once(scene: &mut Scene, process: &mut Process, random: &mut Rng) -> u64 {
     match random.u8(0..3) {
-        0 => scene.backend.set(Mode::Down),
+        0 => scene.backend.set(Mode::Gone),
         1 => scene.backend.set(Mode::Unavailable),
         _ => {}
     }

@@ -11,6 +11,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use fastrand::Rng;
 use gophership_otlp::Signal;
+use gophership_otlp_client::Reply;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::AnyValue;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
@@ -20,7 +21,6 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message as _;
 use tokio::task::JoinSet;
 use tonic::Code;
-use tonic::Status;
 
 use crate::harness::GrpcClient;
 use crate::harness::Mode;
@@ -90,7 +90,7 @@ fn needs() -> Result<(), String> {
 struct Seen {
     is_over: AtomicBool,
     acknowledged: AtomicU64,
-    refusals: Mutex<Vec<Status>>,
+    refusals: Mutex<Vec<Reply>>,
     transport: AtomicU64,
 }
 
@@ -212,7 +212,8 @@ fn client(
                     view.transport.fetch_add(1, Ordering::SeqCst);
                 }
                 Err(status) => {
-                    view.refusals.lock().expect("nobody panics with it").push(status);
+                    let refused = server::judged(&status);
+                    view.refusals.lock().expect("nobody panics with it").push(refused);
                 }
             }
             tokio::time::sleep(Duration::from_millis(random.u64(5..100))).await;

@@ -8,8 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
+use gophership_http_client::Answer;
+use gophership_otlp_client::CodeOption;
+use gophership_otlp_client::Reply;
+use gophership_otlp_client::judge;
 use tonic::Status;
-use tonic_types::StatusExt as _;
 
 use crate::harness::Backend;
 use crate::harness::Load;
@@ -103,15 +106,18 @@ pub(super) fn at_once<T: Send>(run: &mut Run, parts: Vec<Part<'_, T>>) -> Vec<T>
     results
 }
 
+/// A status as the client of a load would have judged it.
+pub(super) fn judged(status: &Status) -> Reply {
+    let code = Some(CodeOption::Grpc(status.code()));
+    Reply { code, answer: judge::of_status(status) }
+}
+
 /// Refusals that do not say when to come again, in words; the first is enough.
-pub(super) fn unhinted(refusals: &[Status]) -> Option<String> {
-    let has_hint = |status: &Status| {
-        let hint = status.get_details_retry_info().and_then(|info| info.retry_delay);
-        hint.is_some_and(|delay| !delay.is_zero())
-    };
-    let without: Vec<&Status> = refusals.iter().filter(|status| !has_hint(status)).collect();
+pub(super) fn unhinted(refusals: &[Reply]) -> Option<String> {
+    let has_hint = |reply: &Reply| matches!(reply.answer, Answer::Retry { after: Some(delay), .. } if !delay.is_zero());
+    let without: Vec<&Reply> = refusals.iter().filter(|reply| !has_hint(reply)).collect();
     let first = without.first()?;
-    Some(format!("{} of {} refusals without RetryInfo: {first}", without.len(), refusals.len()))
+    Some(format!("{} of {} refusals without RetryInfo: {first:?}", without.len(), refusals.len()))
 }
 
 /// A panic that the log tells of.

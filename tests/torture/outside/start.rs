@@ -83,7 +83,7 @@ async fn full(run: &mut Run, seeds: std::ops::Range<u64>) {
     let mut scene = Scene::new(&YAML.replace("$VAULT", &vault)).await;
     for seed in seeds {
         let mut random = Rng::with_seed(seed);
-        scene.backend.set(Mode::Down);
+        scene.backend.set(Mode::Gone);
         let mut process = scene.start().await;
         let shape = Shape { clients: 4, records: 1, padding: random.usize(100..40_000) };
         let load = scene.load(shape);
@@ -129,7 +129,7 @@ async fn backlog(run: &mut Run, seed: u64, segments: u64, segment_bytes: u64, pl
     let bytes = make(&scene, &dir, segments, segment_bytes);
     let made_in = begun.elapsed();
     scene.site.before = limits.to_vec();
-    scene.backend.set(Mode::Down);
+    scene.backend.set(Mode::Gone);
     let process = scene.start().await;
     let allowed = READY_WITHIN + READY_WITHIN.mul_f64(gib(bytes));
     let started_in = scene.slowest_start;

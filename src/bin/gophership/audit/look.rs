@@ -43,7 +43,7 @@ pub(super) enum LookError {
     Damaged(PathBuf),
     #[error("cannot read the ledger: {0}")]
     Io(#[from] io::Error),
-    #[error("{}", gophership::otlp_client::chain(.0))]
+    #[error("{}", gophership_http_client::chain(.0))]
     Vault(#[from] VaultError),
 }
 

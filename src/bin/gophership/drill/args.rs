@@ -11,9 +11,10 @@ use clap::ValueEnum;
 use gophership::config::ByteSize;
 use gophership::config::HumanDuration;
 use gophership::config::Share;
+use gophership_testbed::EXPORT_LEN_MAX;
+use gophership_testbed::Mode;
+use gophership_testbed::QUEUE_LEN_MAX;
 
-use super::queue::EXPORT_LEN_MAX;
-use super::queue::QUEUE_LEN_MAX;
 use crate::vault::OutputFormat;
 
 /// Five exports a second: what a client's queue bears for 0.8 seconds without an answer, beside the export
@@ -62,6 +63,14 @@ impl Outage {
             Self::Unavailable => "unavailable",
             Self::Hang => "hang",
             Self::Gone => "gone",
+        }
+    }
+
+    pub(super) const fn mode(self) -> Mode {
+        match self {
+            Self::Unavailable => Mode::Unavailable,
+            Self::Hang => Mode::Stall,
+            Self::Gone => Mode::Gone,
         }
     }
 }

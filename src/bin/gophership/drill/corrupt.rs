@@ -14,8 +14,6 @@ use gophership_vault::Survey;
 use gophership_vault::SurveyState;
 use gophership_vault::VerifyOptions;
 
-use super::records;
-
 /// Directories below the data in which vaults are looked for.
 const DEPTH_MAX: u32 = 4;
 
@@ -107,7 +105,9 @@ fn read(dir: &Path, segment: u64) -> Result<Vec<Stored>, gophership_vault::Vault
     while let Some(item) = reader.next()? {
         if let OfflineItem::Record(record) = item {
             let mut numbers = Vec::new();
-            records::find(&record.payload, |found| numbers.push((found.client, found.seq)));
+            gophership_testbed::find(&record.payload, |found| {
+                numbers.push((found.client, found.seq));
+            });
             stored.push(Stored { seq: record.seq, offset: reader.place().1, records: numbers });
         }
     }

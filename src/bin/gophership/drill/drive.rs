@@ -11,21 +11,22 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use gophership_testbed::Answers;
+use gophership_testbed::Backend;
+use gophership_testbed::Client;
+use gophership_testbed::EXPORT_LEN_MAX;
+use gophership_testbed::Mode;
+use gophership_testbed::Phase;
+use gophership_testbed::RecordOracle;
+use gophership_testbed::Schedule;
+use gophership_testbed::Sdk;
+
 use super::Failure;
-use super::answers::Answers;
 use super::args::DrillArgs;
-use super::backend::Backend;
-use super::backend::Mode;
-use super::books::Books;
-use super::client::Client;
 use super::corrupt;
 use super::corrupt::Hit;
-use super::courier::Courier;
 use super::full::Fullness;
-use super::phase::Phase;
 use super::plan::Plan;
-use super::queue::EXPORT_LEN_MAX;
-use super::queue::Schedule;
 use super::server;
 use super::server::Resident;
 use super::server::Server;
@@ -35,7 +36,7 @@ use super::verdict::SinkDelays;
 use super::verdict::time;
 use crate::vault::Progress;
 
-/// How often the drill looks at the server and at the books.
+/// How often the drill looks at the server and asks the oracle.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// And at its metrics, if they matter.
 const WATCH_EVERY: Duration = Duration::from_millis(100);
@@ -56,7 +57,7 @@ const RUNS_MAX: usize = 5;
 pub(super) struct Drill<'a> {
     args: &'a DrillArgs,
     site: &'a Site,
-    books: Arc<Books>,
+    oracle: Arc<RecordOracle>,
     server: Server,
     mode: watch::Sender<Mode>,
     /// The sinks, and whether each is out.
@@ -88,20 +89,20 @@ impl<'a> Drill<'a> {
         let route = |idx: usize| &plan.entries[idx % plan.entries.len()];
         let count = usize::from(args.clients());
         let routes = (0..count).map(|idx| route(idx).sinks.clone()).collect();
-        let books = Arc::new(Books::new(routes, listening.len(), plan.intact));
-        let (mode, steady) = (watch::Sender::new(None), watch::Sender::new(None));
+        let oracle = Arc::new(RecordOracle::new(routes, listening.len(), plan.intact));
+        let (mode, steady) = (watch::Sender::new(Mode::Accept), watch::Sender::new(Mode::Accept));
         let sinks: Vec<_> = plan.sinks.iter().cloned().zip(plan.is_out.iter().copied()).collect();
         let mut backends = JoinSet::new();
         for (idx, backend) in listening.into_iter().enumerate() {
             let mode = if plan.is_out[idx] { &mode } else { &steady };
-            backends.spawn(backend.serve(idx, Arc::clone(&books), mode.subscribe()));
+            backends.spawn(backend.serve(oracle.recorder(idx), mode.subscribe()));
         }
         let server = Server::start(&site.config(), &site.log(), site.metrics)
             .map_err(|error| Failure::io(format!("cannot start the server: {error}")))?;
         let mut drill = Self {
             args,
             site,
-            books,
+            oracle,
             server,
             mode,
             sinks,
@@ -137,14 +138,10 @@ impl<'a> Drill<'a> {
             let offset = (f64::from(EXPORT_LEN_MAX) / per_second).min(1.0) * share;
             let start = self.begun + Duration::from_secs_f64(offset);
             let entry = idx % plan.entries.len();
-            let client = Client {
-                idx,
-                schedule: Schedule { start, per_second },
-                courier: Courier::new(self.site.addresses[entry], plan.entries[entry].protocol),
-                books: Arc::clone(&self.books),
-                end: self.end.subscribe(),
-            };
-            self.clients.spawn(client.run());
+            let (address, protocol) = (self.site.addresses[entry], plan.entries[entry].protocol);
+            let schedule = Schedule { start, per_second };
+            let sdk = Sdk::new(idx, schedule, Arc::clone(&self.oracle), self.end.subscribe());
+            self.clients.spawn(sdk.run(Client::new(address, protocol, Arc::default())));
         }
     }
 
@@ -154,19 +151,19 @@ impl<'a> Drill<'a> {
         let compares = self.sinks.iter().any(|(_, is_out)| !is_out);
         let warm_up = self.args.warm_up(compares);
         self.pass("warm-up", warm_up).await?;
-        self.books.begin(Phase::Outage);
-        self.mode.send_replace(Some(self.args.outage));
-        let (outage_begin, before) = (Instant::now(), self.books.progress());
+        self.oracle.begin(Phase::Outage);
+        self.mode.send_replace(self.args.outage.mode());
+        let (outage_begin, before) = (Instant::now(), self.oracle.progress());
         let outage_end = outage_begin + lasts;
         if self.args.is_killed() {
             self.pass("outage", lasts / 2).await?;
             self.kill().await?;
         }
         self.until("outage", outage_end).await?;
-        self.books.begin(Phase::Return);
-        let backlog = self.books.mark();
-        let (returned, then) = (Instant::now(), self.books.progress());
-        self.mode.send_replace(None);
+        self.oracle.begin(Phase::Return);
+        let backlog = self.oracle.mark();
+        let (returned, then) = (Instant::now(), self.oracle.progress());
+        self.mode.send_replace(Mode::Accept);
         if self.args.hard {
             // More than it can bear was sent in the outage; what waits is to be delivered now.
             self.end.send_replace(Some(returned));
@@ -185,9 +182,9 @@ impl<'a> Drill<'a> {
             u64::try_from(u128::from(records) * 1000 / lasted).unwrap_or(u64::MAX)
         };
         figures.rates = (per_second(then.0 - before.0), per_second(then.1 - before.1));
-        let last = self.books.sinks().filter_map(|book| book.backlog_end).max();
+        let last = self.oracle.sinks().filter_map(|tally| tally.backlog_end).max();
         let drain = last.map_or(Duration::ZERO, |last| last.saturating_duration_since(returned));
-        figures.drain = self.books.is_backlog_delivered().then_some(drain);
+        figures.drain = self.oracle.is_backlog_delivered().then_some(drain);
         self.server.stop(STOP_WITHIN).await;
         self.backends.shutdown().await;
         Ok(figures)
@@ -211,7 +208,7 @@ impl<'a> Drill<'a> {
         self.server.kill();
         if self.args.corrupt {
             let hit = corrupt::flip(&self.site.data()).map_err(Failure::io)?;
-            self.books.excuse(&hit.records);
+            self.oracle.excuse(&hit.records);
             self.hit = Some(hit);
         }
         self.server = Server::start(&self.site.config(), &self.site.log(), self.site.metrics)
@@ -244,11 +241,11 @@ impl<'a> Drill<'a> {
         let (mut least, mut since) = (u64::MAX, Instant::now());
         loop {
             self.alive(what)?;
-            let outstanding = self.books.outstanding(is_backlog);
+            let outstanding = self.oracle.outstanding(is_backlog);
             if outstanding < least {
                 (least, since) = (outstanding, Instant::now());
             }
-            let is_over = outstanding == 0 && (!is_backlog || self.books.is_backlog_delivered());
+            let is_over = outstanding == 0 && (!is_backlog || self.oracle.is_backlog_delivered());
             let is_vain =
                 deadline <= Instant::now() || self.args.give_up_after.0 <= since.elapsed();
             if is_over || is_vain {
@@ -279,15 +276,15 @@ impl<'a> Drill<'a> {
         if let Some(Ok(Err(error))) = self.backends.try_join_next() {
             return Err(Failure::io(format!("the built-in backend failed: {error}")));
         }
-        let (books, resident, elapsed) = (&self.books, self.resident.peak, self.begun.elapsed());
+        let (oracle, resident, elapsed) = (&self.oracle, self.resident.peak, self.begun.elapsed());
         self.progress.tell(|| {
             let (mut offered, mut dropped, mut refused) = (0, 0, 0);
-            for book in books.clients() {
-                offered += u64::from(book.offered);
-                dropped += book.dropped_by_queue + book.dropped_after_export;
-                refused += book.refused;
+            for tally in oracle.clients() {
+                offered += u64::from(tally.offered);
+                dropped += tally.dropped_by_queue + tally.dropped_after_export;
+                refused += tally.refused;
             }
-            let waiting = books.outstanding(false);
+            let waiting = oracle.outstanding(false);
             let memory = resident / 1_000_000;
             let time = time(elapsed);
             format!(
@@ -314,9 +311,9 @@ impl<'a> Drill<'a> {
         self.look();
         self.add_transitions().await;
         let mut figures = Figures {
-            delivered: self.books.delivered(),
-            missing: self.books.outstanding(false),
-            missing_runs: self.books.missing(RUNS_MAX),
+            delivered: self.oracle.delivered(),
+            missing: self.oracle.outstanding(false),
+            missing_runs: self.oracle.missing(RUNS_MAX),
             resident_max: self.resident.peak,
             anonymous_max: self.resident.anonymous,
             transitions: std::mem::take(&mut self.transitions),
@@ -324,40 +321,40 @@ impl<'a> Drill<'a> {
             ..Figures::default()
         };
         let mut answers = Vec::new();
-        figures.excused = self.books.excused_missing();
+        figures.excused = self.oracle.excused_missing();
         figures.hit = self.hit.take();
         let fullness = self.fullness.lock().unwrap_or_else(PoisonError::into_inner);
         figures.full_for = fullness.lasted(Instant::now());
         figures.vault_bytes_max = fullness.used_max;
         figures.found_corrupt = fullness.corrupt;
-        for book in self.books.clients() {
-            figures.offered += u64::from(book.offered);
-            figures.acknowledged += book.acknowledged.len();
-            figures.dropped_by_queue += book.dropped_by_queue;
-            figures.dropped_after_export += book.dropped_after_export;
-            figures.refused += book.refused;
-            figures.unanswered += book.unanswered;
-            for refusal in &book.refusals {
+        for tally in self.oracle.clients() {
+            figures.offered += u64::from(tally.offered);
+            figures.acknowledged += tally.acknowledged.len();
+            figures.dropped_by_queue += tally.dropped_by_queue;
+            figures.dropped_after_export += tally.dropped_after_export;
+            figures.refused += tally.refused;
+            figures.unanswered += tally.unanswered;
+            for refusal in &tally.refusals {
                 figures.refused_finally += u64::from(refusal.is_final);
                 let is_excused = fullness.meets(refusal.begun, refusal.ended);
                 figures.refused_with_room += u64::from(!is_excused);
             }
-            for (reason, count) in &book.reasons {
+            for (reason, count) in &tally.reasons {
                 *figures.reasons.entry(reason.clone()).or_default() += count;
             }
-            answers.extend_from_slice(&book.answers);
+            answers.extend_from_slice(&tally.answers);
         }
-        for (book, (sink, is_out)) in self.books.sinks().zip(&self.sinks) {
+        for (tally, (sink, is_out)) in self.oracle.sinks().zip(&self.sinks) {
             figures.delays.push(SinkDelays {
                 sink: sink.clone(),
                 stays: !is_out,
-                phases: Phase::ALL.map(|phase| book.delays.of(phase)),
+                phases: Phase::ALL.map(|phase| tally.delays.of(phase)),
             });
-            figures.repeated += book.repeated;
-            figures.altered += book.altered;
-            figures.strangers += book.strangers;
-            figures.unreadable += book.unreadable;
-            figures.turned_away += book.turned_away;
+            figures.repeated += tally.arrived.repeated;
+            figures.altered += tally.arrived.altered;
+            figures.strangers += tally.arrived.strangers;
+            figures.unreadable += tally.arrived.unreadable;
+            figures.turned_away += tally.turned_away;
         }
         let of = |wanted: Option<Phase>| {
             let is_wanted = |phase: Phase| wanted.is_none_or(|wanted| wanted == phase);

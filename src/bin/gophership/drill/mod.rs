@@ -2,30 +2,20 @@
 //! as a process of its own, between clients like SDKs and a built-in backend.
 //!
 //! ```text
-//!   client (queue, schedule) -> courier -> server, a child -> backend
+//!   sdk (queue, schedule) -> client -> server, a child -> backend
 //!        |                                     ^                 |
-//!        +------------> books <----------------|-----------------+
+//!        +------------> oracle <---------------|-----------------+
 //!                         |     drive: warm-up, outage, kill, return
 //!                         v
 //!                     verdict -> report
 //! ```
 
-mod answers;
 mod args;
-mod backend;
-mod bits;
-mod books;
-mod client;
 mod copy;
 mod corrupt;
-mod courier;
-mod delay;
 mod drive;
 mod full;
-mod phase;
 mod plan;
-mod queue;
-mod records;
 mod report;
 mod server;
 mod site;
@@ -40,11 +30,11 @@ use tokio::signal::unix::signal;
 use gophership::app::ConfigSource;
 use gophership::config;
 use gophership::config::Config;
+use gophership_testbed::Backend;
 
 use crate::complain;
 use crate::vault::print;
 
-use backend::Backend;
 use drive::Drill;
 use report::Report;
 use site::Site;
@@ -164,7 +154,7 @@ async fn drill(
 ) -> Result<bool, Failure> {
     let bound: std::io::Result<Vec<Backend>> = plan.sinks.iter().map(|_| Backend::bind()).collect();
     let backends = bound.map_err(|error| Failure::io(format!("cannot listen: {error}")))?;
-    let addresses: Vec<_> = backends.iter().map(|backend| backend.address).collect();
+    let addresses: Vec<_> = backends.iter().map(Backend::address).collect();
     let mut site = Site::new(config, plan, &addresses, args.fill_vault).map_err(Failure::io)?;
     let work = async {
         let drill = Drill::start(args, plan, &site, backends).await?;
@@ -239,8 +229,8 @@ async fn interrupted() -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use super::records::Intact;
     use super::*;
+    use gophership_testbed::Intact;
 
     #[test]
     fn the_minimal_configuration_names_a_source_a_sink_and_a_vault() {

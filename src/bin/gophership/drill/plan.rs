@@ -5,9 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use gophership::config::Config;
-
-use super::courier::Protocol;
-use super::records::Intact;
+use gophership_otlp_client::Protocol;
+use gophership_testbed::Intact;
 
 /// The transforms that take records out.
 const TAKE_OUT: [&str; 5] = ["filter", "route", "sample", "throttle", "dedupe"];

@@ -5,9 +5,10 @@ use std::fmt::Write;
 use serde_json::Value;
 use serde_json::json;
 
-use super::answers::Answers;
+use gophership_testbed::Answers;
+use gophership_testbed::Phase;
+
 use super::args::DrillArgs;
-use super::phase::Phase;
 use super::verdict::Figures;
 use super::verdict::Requirement;
 use super::verdict::SinkDelays;

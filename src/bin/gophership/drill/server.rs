@@ -12,17 +12,13 @@ use std::process::ExitStatus;
 use std::process::Stdio;
 use std::time::Duration;
 
+use gophership_testbed::page;
 use rustix::process::Pid;
 use rustix::process::Signal;
-use tokio::io::AsyncReadExt;
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 const PAGE_WITHIN: Duration = Duration::from_secs(2);
-/// Of a page of metrics; far more than there are.
-const PAGE_BYTES_MAX: u64 = 8 << 20;
 /// The series with a change of zone each.
 const TRANSITIONS: &str = "gophership_somatic_transitions_total{";
 
@@ -61,7 +57,7 @@ impl Server {
     pub(super) async fn ready(&mut self, within: Duration) -> bool {
         let deadline = Instant::now() + within;
         while Instant::now() < deadline && self.ended().is_none() {
-            if matches!(get(self.metrics, "/readyz").await, Some((200, _))) {
+            if matches!(page(self.metrics, "/readyz", PAGE_WITHIN).await, Some((200, _))) {
                 return true;
             }
             tokio::time::sleep(LOOK_EVERY).await;
@@ -102,14 +98,14 @@ impl Server {
 
     /// How often it went from which zone to which, and why.
     pub(super) async fn transitions(&self) -> BTreeMap<String, u64> {
-        let page = get(self.metrics, "/metrics").await;
+        let page = page(self.metrics, "/metrics", PAGE_WITHIN).await;
         transitions(&page.map(|(_, text)| text).unwrap_or_default())
     }
 }
 
 /// Gets the page of metrics; `None` while there is no server.
 pub(super) async fn metrics(address: SocketAddr) -> Option<String> {
-    get(address, "/metrics").await.map(|(_, page)| page)
+    page(address, "/metrics", PAGE_WITHIN).await.map(|(_, page)| page)
 }
 
 /// The sum of all series of a metric; those with a fraction do not count.
@@ -151,21 +147,6 @@ fn transitions(page: &str) -> BTreeMap<String, u64> {
         Some((format!("{} to {} ({why})", label("from")?, label("to")?), count))
     };
     series.filter_map(read).collect()
-}
-
-/// Gets a page; `None` if nobody answers.
-async fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
-    let asked = async {
-        let mut stream = TcpStream::connect(address).await.ok()?;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: drill\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.ok()?;
-        let mut answer = String::new();
-        stream.take(PAGE_BYTES_MAX).read_to_string(&mut answer).await.ok()?;
-        let (head, body) = answer.split_once("\r\n\r\n")?;
-        let status = head.split(' ').nth(1)?.parse().ok()?;
-        Some((status, body.to_owned()))
-    };
-    tokio::time::timeout(PAGE_WITHIN, asked).await.ok().flatten()
 }
 
 #[cfg(test)]

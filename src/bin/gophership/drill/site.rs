@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use gophership::config;
 use gophership::config::ByteSize;
 use gophership::config::Config;
+use gophership_otlp_client::Protocol;
 
 use super::copy;
 use super::copy::Places;
@@ -121,7 +122,10 @@ impl Site {
             return Err(format!("the copy of the configuration differs in {what}"));
         }
         let address = |entry: &super::plan::Entry| {
-            let protocol = if entry.protocol.is_grpc() { "grpc" } else { "http" };
+            let protocol = match entry.protocol {
+                Protocol::Grpc => "grpc",
+                Protocol::Http => "http",
+            };
             let mut found = listeners.iter().filter(|(source, ..)| *source == entry.source);
             let found = found.find(|(_, other, _)| *other == protocol);
             found.expect("every source that is drilled got its listeners").2

@@ -6,10 +6,11 @@ use std::time::Duration;
 use serde_json::Value;
 use serde_json::json;
 
-use super::answers::Answers;
+use gophership_testbed::Answers;
+use gophership_testbed::EXPORT_LEN_MAX;
+use gophership_testbed::Phase;
+
 use super::corrupt::Hit;
-use super::phase::Phase;
-use super::queue::EXPORT_LEN_MAX;
 use crate::vault::size;
 
 /// Two delays are told apart from here on: timers of clients and server go in steps of a millisecond,

@@ -90,7 +90,7 @@ fn outcome(config: &Config, case: &TestCase) -> Result<Vec<Value>, String> {
         let json = record::request(input, number, unix_ns).to_string();
         let wire =
             gophership_otlp::json_to_wire(signal, json.as_bytes(), &LIMITS).map_err(|error| {
-                format!("input {}: {}", number + 1, gophership::otlp_client::chain(&error))
+                format!("input {}: {}", number + 1, gophership_http_client::chain(&error))
             })?;
         let provenance = Provenance::forever("test");
         let request = Request { signal, wire, records: 1, received_unix_ns: unix_ns, provenance };
@@ -107,7 +107,7 @@ fn outcome(config: &Config, case: &TestCase) -> Result<Vec<Value>, String> {
         let mut json = Vec::new();
         let read = gophership_otlp::wire_to_json(signal, batch.wire(), &LIMITS, &mut json);
         batch.delivered();
-        read.map_err(|error| format!("output: {}", gophership::otlp_client::chain(&error)))?;
+        read.map_err(|error| format!("output: {}", gophership_http_client::chain(&error)))?;
         let json: Value = serde_json::from_slice(&json).map_err(|error| error.to_string())?;
         found.extend(record::shorts(signal, &json));
     }

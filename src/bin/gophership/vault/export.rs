@@ -13,7 +13,7 @@ use std::time::Instant;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use gophership::otlp_client::Verdict;
+use gophership_http_client::Answer;
 use gophership_otlp::Signal;
 use gophership_vault::StoredRecord;
 
@@ -161,7 +161,7 @@ impl Shared {
 struct Done {
     seq: u64,
     bytes: usize,
-    verdict: Verdict,
+    answer: Answer,
     /// It was denied while others were taken.
     is_alone: bool,
 }
@@ -259,8 +259,8 @@ async fn send_all(
 /// Books what became of a request; returns whether it is settled.
 fn book(outcome: &mut Outcome, done: &Done) -> bool {
     let seq = done.seq;
-    match &done.verdict {
-        Verdict::Delivered { rejected, message } => {
+    match &done.answer {
+        Answer::Delivered { rejected, message } => {
             outcome.exported += 1;
             outcome.rejected_records += rejected;
             if 0 < *rejected {
@@ -269,17 +269,17 @@ fn book(outcome: &mut Outcome, done: &Done) -> bool {
             }
             true
         }
-        Verdict::Rejected { reason } => {
+        Answer::Rejected { reason } => {
             outcome.rejected += 1;
             complain(&format!("seq {seq}: rejected for good: {reason}"));
             true
         }
-        Verdict::Denied { reason } if done.is_alone => {
+        Answer::Denied { reason } if done.is_alone => {
             outcome.rejected += 1;
             complain(&format!("seq {seq}: refused, while others were taken: {reason}"));
             true
         }
-        Verdict::Retry { reason, .. } | Verdict::Denied { reason } => {
+        Answer::Retry { reason, .. } | Answer::Denied { reason } => {
             outcome.gave_up.get_or_insert_with(|| reason.clone());
             false
         }
@@ -292,20 +292,20 @@ async fn deliver(shared: Arc<Shared>, signal: Signal, record: StoredRecord) -> D
     let mut pause = PAUSE_MIN;
     let begun = Instant::now();
     loop {
-        let verdict = shared.endpoint.send(signal, record.payload.clone()).await;
+        let answer = shared.endpoint.send(signal, record.payload.clone()).await;
         // An endpoint that takes others refuses this one for what it is.
-        let is_alone = matches!(verdict, Verdict::Denied { .. }) && shared.idle() < begun.elapsed();
-        let after = match &verdict {
-            Verdict::Retry { after, .. } => *after,
-            Verdict::Denied { .. } if !is_alone => None,
-            Verdict::Denied { .. } => return Done { seq, bytes, verdict, is_alone },
-            Verdict::Delivered { .. } | Verdict::Rejected { .. } => {
+        let is_alone = matches!(answer, Answer::Denied { .. }) && shared.idle() < begun.elapsed();
+        let after = match &answer {
+            Answer::Retry { after, .. } => *after,
+            Answer::Denied { .. } if !is_alone => None,
+            Answer::Denied { .. } => return Done { seq, bytes, answer, is_alone },
+            Answer::Delivered { .. } | Answer::Rejected { .. } => {
                 shared.note_taken();
-                return Done { seq, bytes, verdict, is_alone };
+                return Done { seq, bytes, answer, is_alone };
             }
         };
         if shared.give_up_after <= shared.idle() {
-            return Done { seq, bytes, verdict, is_alone };
+            return Done { seq, bytes, answer, is_alone };
         }
         let wait = after.unwrap_or_else(|| pause.mul_f64(0.5 + fastrand::f64() / 2.0));
         tokio::time::sleep(wait).await;

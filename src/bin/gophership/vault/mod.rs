@@ -81,7 +81,7 @@ impl From<VaultError> for Failure {
             VaultError::CursorName { .. } => "; `gophership vault ls` shows the cursors there are",
             _ => "",
         };
-        Self { code, text: format!("{}{advice}", gophership::otlp_client::chain(&error)) }
+        Self { code, text: format!("{}{advice}", gophership_http_client::chain(&error)) }
     }
 }
 

@@ -130,7 +130,7 @@ impl Records {
                     if ERRORS_MAX < self.faults {
                         return Err(error.into());
                     }
-                    complain(&format!("damaged: {}", gophership::otlp_client::chain(&error)));
+                    complain(&format!("damaged: {}", gophership_http_client::chain(&error)));
                 }
             }
         }

@@ -55,7 +55,7 @@ impl Through {
         record: &StoredRecord,
     ) -> Result<Option<StoredRecord>, String> {
         let summary = gophership_otlp::prescan(signal, &record.payload)
-            .map_err(|error| gophership::otlp_client::chain(&error))?;
+            .map_err(|error| gophership_http_client::chain(&error))?;
         let request = Request {
             signal,
             wire: record.payload.clone(),

@@ -1,0 +1,70 @@
+//! Both ends of a server under test, and what is between them: for `gophership drill`, which tries a
+//! configuration, and for the tests, which try everything else.
+//!
+//! ```text
+//!   workload (sdk, steady) -> client -> the server -> backend
+//!        |                                               |
+//!        +------> oracle: sent  <------>  arrived <------+
+//! ```
+//!
+//! What is sent has numbers, so that every record, or every request, is known again on the other side: as
+//! it was sent, altered, repeated or missing. It knows the server by its address alone.
+
+mod answers;
+mod arrived;
+mod backend;
+mod bits;
+mod client;
+mod delay;
+mod page;
+mod phase;
+mod queue;
+mod record_oracle;
+mod recording;
+mod records;
+mod request_oracle;
+mod sdk;
+mod steady;
+mod traffic;
+
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+
+pub use answers::Answers;
+pub use arrived::Arrived;
+pub use backend::Backend;
+pub use backend::Broken;
+pub use backend::Mode;
+pub use backend::Recorder;
+pub use backend::Refusal;
+pub use backend::Work;
+pub use bits::Bits;
+pub use client::Client;
+pub use delay::Delays;
+pub use page::page;
+pub use phase::Phase;
+pub use queue::EXPORT_LEN_MAX;
+pub use queue::QUEUE_LEN_MAX;
+pub use queue::Schedule;
+pub use record_oracle::BackendTally;
+pub use record_oracle::ClientTally;
+pub use record_oracle::RecordOracle;
+pub use recording::RecordingBackend;
+pub use records::Found;
+pub use records::Intact;
+pub use records::find;
+pub use request_oracle::Audit;
+pub use request_oracle::RequestOracle;
+pub use sdk::Sdk;
+pub use steady::Load;
+pub use steady::Seen;
+pub use steady::Shape;
+pub use traffic::Fingerprint;
+pub use traffic::Parcel;
+pub use traffic::Traffic;
+pub use traffic::numbers;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,400 @@
+//! The oracle of records: what the clients sent and were told, and what the backends took of it, whatever
+//! requests it came in.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::time::Duration;
+
+use bytes::Bytes;
+use gophership_otlp::Signal;
+use http::HeaderMap;
+use tokio::time::Instant;
+
+use crate::arrived::Arrived;
+use crate::backend::Recorder;
+use crate::bits::Bits;
+use crate::delay::Delays;
+use crate::delay::Sends;
+use crate::delay::Sent;
+use crate::lock;
+use crate::phase::Phase;
+use crate::records;
+use crate::records::Intact;
+use crate::records::Shapes;
+
+/// Reasons of refusals that are told apart.
+const REASONS_MAX: usize = 8;
+
+/// An answer other than OK, or none.
+#[derive(Clone, Copy, Debug)]
+pub struct Refusal {
+    /// When the attempt was begun.
+    pub begun: Instant,
+    /// When its answer came, or nobody waited for one any more.
+    pub ended: Instant,
+    /// Whether it did not say that sending again helps.
+    pub is_final: bool,
+}
+
+/// What one client did and saw.
+#[derive(Debug, Default)]
+pub struct ClientTally {
+    /// Records that came so far.
+    pub offered: u32,
+    /// Every record below this one was sent or dropped.
+    pub(crate) sent: u32,
+    /// Records that found no place in the queue.
+    pub dropped_by_queue: u64,
+    /// Records that were sent, and not taken in time.
+    pub dropped_after_export: u64,
+    /// Records that the server said it has.
+    pub acknowledged: Bits,
+    /// Every record below this one was acknowledged or dropped.
+    pub(crate) settled: u32,
+    /// How long each answer took, in microseconds, and in which part of the drill it came.
+    pub answers: Vec<(Phase, u32)>,
+    /// Exports that were refused.
+    pub refused: u64,
+    /// Why, each with how often.
+    pub reasons: BTreeMap<String, u64>,
+    /// And when.
+    pub refusals: Vec<Refusal>,
+    /// Attempts whose connection broke or could not be made.
+    pub unanswered: u64,
+}
+
+impl ClientTally {
+    /// Notes a refusal.
+    pub(crate) fn refuse(&mut self, reason: String) {
+        self.refused += 1;
+        if self.reasons.len() < REASONS_MAX || self.reasons.contains_key(&reason) {
+            *self.reasons.entry(reason).or_default() += 1;
+        }
+    }
+
+    /// Notes an answer's time.
+    pub(crate) fn answer(&mut self, phase: Phase, took: Duration) {
+        self.answers.push((phase, u32::try_from(took.as_micros()).unwrap_or(u32::MAX)));
+    }
+}
+
+/// What one backend took.
+#[derive(Debug)]
+pub struct BackendTally {
+    /// Records.
+    pub arrived: Arrived,
+    /// Requests that came while it was out.
+    pub turned_away: u64,
+    /// Of each client, the records below this one were sent before the backend's return.
+    marks: Vec<u32>,
+    /// How long records took.
+    pub delays: Delays,
+    /// When the last of those before the marks was taken.
+    pub backlog_end: Option<Instant>,
+}
+
+/// Compares what clients sent with what backends took, record by record.
+pub struct RecordOracle {
+    shapes: Vec<Shapes>,
+    clients: Vec<Mutex<ClientTally>>,
+    /// By client.
+    sends: Vec<Mutex<Sends>>,
+    sinks: Vec<Mutex<BackendTally>>,
+    /// Of each client, the backends that are to get its records.
+    routes: Vec<Vec<usize>>,
+    /// Records that were hit on purpose, and need not come: client and number.
+    excused: Mutex<Vec<(u32, u32)>>,
+    intact: Intact,
+    phase: Mutex<Phase>,
+}
+
+impl RecordOracle {
+    /// For clients with these routes, and so many backends.
+    #[must_use]
+    pub fn new(routes: Vec<Vec<usize>>, sinks: usize, intact: Intact) -> Self {
+        let count = routes.len();
+        let sink = |_| {
+            Mutex::new(BackendTally {
+                arrived: Arrived::new(count),
+                turned_away: 0,
+                marks: vec![0; count],
+                delays: Delays::default(),
+                backlog_end: None,
+            })
+        };
+        Self {
+            shapes: (0..).take(count).map(Shapes::new).collect(),
+            clients: (0..count).map(|_| Mutex::default()).collect(),
+            sends: (0..count).map(|_| Mutex::default()).collect(),
+            sinks: (0..sinks).map(sink).collect(),
+            routes,
+            excused: Mutex::default(),
+            intact,
+            phase: Mutex::default(),
+        }
+    }
+
+    /// What each client did and saw.
+    pub fn clients(&self) -> impl Iterator<Item = MutexGuard<'_, ClientTally>> {
+        self.clients.iter().map(lock)
+    }
+
+    /// What each backend took.
+    pub fn sinks(&self) -> impl Iterator<Item = MutexGuard<'_, BackendTally>> {
+        self.sinks.iter().map(lock)
+    }
+
+    pub(crate) fn client(&self, idx: usize) -> MutexGuard<'_, ClientTally> {
+        lock(&self.clients[idx])
+    }
+
+    fn sink(&self, idx: usize) -> MutexGuard<'_, BackendTally> {
+        lock(&self.sinks[idx])
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        *lock(&self.phase)
+    }
+
+    /// Begins a part of the drill.
+    pub fn begin(&self, phase: Phase) {
+        *lock(&self.phase) = phase;
+    }
+
+    /// Makes the request with these records of a client.
+    pub(crate) fn request(&self, client: usize, seqs: &[Range<u32>]) -> Bytes {
+        self.shapes[client].request(seqs)
+    }
+
+    /// Who notes what a backend takes.
+    #[must_use]
+    pub fn recorder(self: &Arc<Self>, sink: usize) -> Arc<dyn Recorder> {
+        Arc::new(Keeper { sink, oracle: Arc::clone(self) })
+    }
+
+    /// Notes an export that a client is about to send for the first time.
+    pub(crate) fn send(&self, client: usize, seqs: Range<u32>) {
+        let phase = self.phase();
+        lock(&self.sends[client]).note(Sent { seqs, at: Instant::now(), phase });
+    }
+
+    /// Notes a request that a backend takes now.
+    fn take(&self, sink: usize, wire: &[u8]) {
+        let now = Instant::now();
+        let mut guard = self.sink(sink);
+        let tally = &mut *guard;
+        // The records of an export come together.
+        let mut last: Option<(usize, Sent)> = None;
+        let strangers = records::find(wire, |found| {
+            let client = found.client as usize;
+            let Some(shapes) = self.shapes.get(client) else {
+                tally.arrived.strangers += 1;
+                return;
+            };
+            if !shapes.is_intact(&found, self.intact) {
+                tally.arrived.altered += 1;
+            }
+            if !tally.arrived.add(client, found.seq, 1) {
+                return;
+            }
+            if found.seq < tally.marks[client] {
+                tally.backlog_end = Some(now);
+            }
+            let is_of_last =
+                |(other, sent): &(usize, Sent)| *other == client && sent.seqs.contains(&found.seq);
+            if !last.as_ref().is_some_and(is_of_last) {
+                last = lock(&self.sends[client]).of(found.seq).map(|sent| (client, sent.clone()));
+            }
+            if let Some((_, sent)) = &last {
+                tally.delays.add(sent.phase, now.saturating_duration_since(sent.at));
+            }
+        });
+        match strangers {
+            Some(strangers) => tally.arrived.strangers += strangers,
+            None => tally.arrived.unreadable += 1,
+        }
+    }
+
+    /// The backend returns: what was sent until now is the backlog. Returns how much of it is
+    /// acknowledged and still to be delivered.
+    pub fn mark(&self) -> u64 {
+        let marks: Vec<u32> = self.clients().map(|tally| tally.sent).collect();
+        for mut sink in self.sinks() {
+            sink.marks.clone_from(&marks);
+        }
+        self.outstanding(true)
+    }
+
+    /// Records that were acknowledged and that a backend still has to get; of the backlog, or all.
+    pub fn outstanding(&self, is_backlog: bool) -> u64 {
+        let excused = lock(&self.excused).clone();
+        let missing = |(idx, client): (usize, MutexGuard<'_, ClientTally>)| {
+            let route = self.routes[idx].iter().map(|sink| self.sink(*sink));
+            let missing = route.map(|sink| {
+                let end = if is_backlog { sink.marks[idx] } else { client.offered };
+                let excused = excused.iter().filter(|(of, seq)| {
+                    let is_sent = *of as usize == idx && *seq < end;
+                    is_sent && client.acknowledged.has(*seq) && !sink.arrived.of(idx).has(*seq)
+                });
+                client.acknowledged.missing_in(sink.arrived.of(idx), end) - excused.count() as u64
+            });
+            missing.sum::<u64>()
+        };
+        self.clients().enumerate().map(missing).sum()
+    }
+
+    /// These need not come.
+    pub fn excuse(&self, records: &[(u32, u32)]) {
+        lock(&self.excused).extend_from_slice(records);
+    }
+
+    /// How many of those that need not come are missing at a backend.
+    pub fn excused_missing(&self) -> u64 {
+        let is_missing = |(client, seq): &&(u32, u32)| {
+            let route = self.routes.get(*client as usize).into_iter().flatten();
+            route.clone().any(|sink| !self.sink(*sink).arrived.of(*client as usize).has(*seq))
+        };
+        lock(&self.excused).iter().filter(is_missing).count() as u64
+    }
+
+    /// Records that came to clients, and that were acknowledged, so far.
+    pub fn progress(&self) -> (u64, u64) {
+        let add = |(offered, acknowledged), tally: MutexGuard<'_, ClientTally>| {
+            (offered + u64::from(tally.offered), acknowledged + tally.acknowledged.len())
+        };
+        self.clients().fold((0, 0), add)
+    }
+
+    /// Whether every record of the backlog was acknowledged or dropped, and what was acknowledged
+    /// is delivered.
+    pub fn is_backlog_delivered(&self) -> bool {
+        let marks = self.sinks().next().map(|sink| sink.marks.clone()).unwrap_or_default();
+        let is_settled = self.clients().zip(marks).all(|(client, mark)| mark <= client.settled);
+        is_settled && self.outstanding(true) == 0
+    }
+
+    /// How many records every backend got that was to get them.
+    pub fn delivered(&self) -> u64 {
+        let count = |(idx, route): (usize, &Vec<usize>)| {
+            let mut sinks = route.iter().map(|sink| self.sink(*sink).arrived.of(idx).clone());
+            let first = sinks.next().unwrap_or_default();
+            let both = |mut all: Bits, other: Bits| {
+                all.intersect(&other);
+                all
+            };
+            sinks.fold(first, both).len()
+        };
+        self.routes.iter().enumerate().map(count).sum()
+    }
+
+    /// The first runs of records that were acknowledged and not delivered: client, first, last.
+    pub fn missing(&self, runs_max: usize) -> Vec<(usize, u32, u32)> {
+        let mut runs = Vec::new();
+        for (idx, client) in self.clients().enumerate() {
+            for sink in &self.routes[idx] {
+                let sink = self.sink(*sink);
+                let found = client.acknowledged.runs_missing_in(sink.arrived.of(idx), runs_max);
+                runs.extend(found.into_iter().map(|(first, last)| (idx, first, last)));
+            }
+        }
+        runs.truncate(runs_max);
+        runs
+    }
+}
+
+/// Notes what one backend takes.
+struct Keeper {
+    sink: usize,
+    oracle: Arc<RecordOracle>,
+}
+
+impl Recorder for Keeper {
+    fn taken(&self, signal: Signal, wire: Bytes, _: HeaderMap) {
+        if signal == Signal::Logs {
+            self.oracle.take(self.sink, &wire);
+        }
+    }
+
+    fn unreadable(&self) {
+        self.oracle.sink(self.sink).arrived.unreadable += 1;
+    }
+
+    fn turned_away(&self) {
+        self.oracle.sink(self.sink).turned_away += 1;
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::single_range_in_vec_init, reason = "an export is a list of ranges, often of one")]
+mod tests {
+    use super::*;
+
+    /// Client 0 goes to the first backend, client 1 to both.
+    fn oracle() -> RecordOracle {
+        RecordOracle::new(vec![vec![0], vec![0, 1]], 2, Intact::Bytes)
+    }
+
+    fn acknowledge(oracle: &RecordOracle, client: usize, seqs: Range<u32>) {
+        let mut tally = oracle.client(client);
+        tally.offered = seqs.end;
+        tally.sent = seqs.end;
+        tally.settled = seqs.end;
+        for seq in seqs {
+            tally.acknowledged.insert(seq);
+        }
+    }
+
+    #[test]
+    fn a_record_is_delivered_when_each_of_its_backends_has_it() {
+        let oracle = oracle();
+        acknowledge(&oracle, 0, 0..600);
+        acknowledge(&oracle, 1, 0..100);
+        assert_eq!(oracle.mark(), 800);
+        oracle.take(0, &oracle.shapes[0].request(&[0..600]));
+        oracle.take(0, &oracle.shapes[1].request(&[0..100]));
+        assert_eq!((oracle.delivered(), oracle.outstanding(true)), (600, 100));
+        assert!(!oracle.is_backlog_delivered());
+        oracle.take(1, &oracle.shapes[1].request(&[0..40, 50..100]));
+        assert_eq!((oracle.delivered(), oracle.outstanding(false)), (690, 10));
+        assert_eq!(oracle.missing(9), [(1, 40, 49)]);
+        oracle.take(1, &oracle.shapes[1].request(&[40..50]));
+        assert!(oracle.is_backlog_delivered() && oracle.missing(9).is_empty());
+    }
+
+    #[test]
+    fn what_was_hit_on_purpose_need_not_come_and_all_else_must() {
+        let oracle = oracle();
+        acknowledge(&oracle, 0, 0..100);
+        oracle.excuse(&[(0, 10), (0, 11), (0, 500)]);
+        oracle.take(0, &oracle.shapes[0].request(&[0..10, 12..99]));
+        assert_eq!((oracle.outstanding(false), oracle.excused_missing()), (1, 3));
+        oracle.take(0, &oracle.shapes[0].request(&[11..12]));
+        assert_eq!((oracle.outstanding(false), oracle.excused_missing()), (1, 2));
+        assert_eq!(oracle.progress(), (100, 100));
+    }
+
+    #[test]
+    fn copies_strangers_and_alterations_are_counted() {
+        let oracle = oracle();
+        let wire = oracle.shapes[0].request(&[0..10]);
+        oracle.take(0, &wire);
+        oracle.take(0, &wire);
+        let mut altered = oracle.shapes[0].request(&[10..11]).to_vec();
+        // The last bytes of a record are its span's id.
+        *altered.last_mut().unwrap() ^= 1;
+        oracle.take(0, &altered);
+        oracle.take(0, &Shapes::new(9).request(&[0..3]));
+        oracle.take(0, &wire[1..]);
+        let tally = oracle.sink(0);
+        let counts = (
+            tally.arrived.repeated,
+            tally.arrived.altered,
+            tally.arrived.strangers,
+            tally.arrived.unreadable,
+        );
+        assert_eq!(counts, (10, 1, 3, 1));
+    }
+}

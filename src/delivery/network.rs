@@ -1,0 +1,357 @@
+//! The options that network sinks share: where the backend is, who may read along, what bounds requests;
+//! what can be wrong with them, and the sink that they make.
+//!
+//! A network sink has these options among its own, with the same names and defaults, lends them as
+//! [`NetworkOptions`], and adds a [`Transport`]: it makes requests and judges answers, and nothing else.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use gophership_http_client::ConnectOptions;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::concurrency::Concurrency;
+use super::endpoint::Endpoint;
+use super::endpoint::EndpointError;
+use super::endpoint::EndpointProtocol;
+use super::endpoint_set::ENDPOINTS_MAX;
+use super::engine::Engine;
+use super::transport::Transport;
+use super::headers::HeaderFault;
+use super::headers::HeaderSources;
+use super::headers::Headers;
+use super::limits::Limits;
+use super::options::ConcurrencyOption;
+use super::poison_detector::GIVE_UP_AFTER;
+use super::slots::Balance;
+use crate::config::ByteSize;
+use crate::config::HumanDuration;
+use crate::config::OptionProblem;
+use crate::config::Secret;
+use crate::config::running::BuildError;
+use crate::config::running::Context;
+use crate::config::running::RunError;
+use crate::config::running::Sink;
+use crate::config::running::Stop;
+use crate::flow::EdgeReceiver;
+use crate::tls::ClientTls;
+
+/// More requests on their way help no backend.
+const CONCURRENCY_MAX: u32 = 1024;
+
+/// Before each attempt a part of a pause is waited that is left to chance, and the pause doubles
+/// from `min` to `max`. A backend that says when to come again is asked not before, for up to 5
+/// minutes.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetryConfig {
+    /// The pause after the first failure.
+    min: HumanDuration,
+    /// The pause after many failures.
+    max: HumanDuration,
+}
+
+impl Default for RetryConfig {
+    fn default() -> Self {
+        Self {
+            min: HumanDuration(Duration::from_millis(100)),
+            max: HumanDuration(Duration::from_secs(5)),
+        }
+    }
+}
+
+/// Over HTTP/2 a ping, over HTTP/1 what TCP does.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct KeepaliveConfig {
+    /// After this long without a word from the backend it is asked whether it is there.
+    interval: HumanDuration,
+    /// A connection whose ping has no answer for this long is closed.
+    timeout: HumanDuration,
+}
+
+impl Default for KeepaliveConfig {
+    fn default() -> Self {
+        Self { interval: HumanDuration::seconds(20), timeout: HumanDuration::seconds(10) }
+    }
+}
+
+/// The defaults of options that are plain values.
+pub mod defaults {
+    use crate::config::ByteSize;
+    use crate::config::HumanDuration;
+
+    /// Of `connect_timeout`.
+    #[must_use]
+    pub fn connect_timeout() -> HumanDuration {
+        HumanDuration::seconds(3)
+    }
+
+    /// Of `timeout`.
+    #[must_use]
+    pub fn timeout() -> HumanDuration {
+        HumanDuration::seconds(10)
+    }
+
+    /// Of `concurrency_max`.
+    #[must_use]
+    pub fn concurrency_max() -> u32 {
+        256
+    }
+
+    /// Of `batch_max_bytes`.
+    #[must_use]
+    pub fn batch_max_bytes() -> ByteSize {
+        ByteSize(0)
+    }
+
+    /// Of `in_flight_max`.
+    #[must_use]
+    pub fn in_flight_max() -> ByteSize {
+        ByteSize(32 << 20)
+    }
+}
+
+/// What a network sink's own options lend; each field has the name of its option.
+#[expect(
+    missing_docs,
+    reason = "a field is what its option is, which is documented where it is read"
+)]
+pub struct NetworkOptions<'o> {
+    /// The `type` of the sink, for messages.
+    pub kind: &'static str,
+    pub endpoint: Option<&'o String>,
+    pub endpoints: &'o [String],
+    /// What is spoken to them.
+    pub protocol: EndpointProtocol,
+    pub balance: Balance,
+    pub headers: &'o BTreeMap<String, Secret>,
+    pub headers_from: &'o BTreeMap<String, PathBuf>,
+    pub bearer_token_file: Option<&'o Path>,
+    pub allow_credentials_in_plain_text: bool,
+    pub connect_timeout: HumanDuration,
+    pub timeout: HumanDuration,
+    pub keepalive: &'o KeepaliveConfig,
+    pub concurrency: ConcurrencyOption,
+    pub concurrency_max: u32,
+    pub in_flight_max: ByteSize,
+    pub batch_max_bytes: ByteSize,
+    pub retry: &'o RetryConfig,
+    pub tls: Option<&'o ClientTls>,
+}
+
+impl NetworkOptions<'_> {
+    /// The endpoints, in their order.
+    fn endpoints(&self) -> Result<Vec<Endpoint>, Vec<OptionProblem>> {
+        let fault = |option: &str, reason: String| Err(vec![OptionProblem::new(option, reason)]);
+        let texts = match (self.endpoint, self.endpoints) {
+            (Some(one), []) => std::slice::from_ref(one),
+            (None, []) => {
+                let kind = self.kind;
+                let reason =
+                    format!("an `{kind}` sink needs an `endpoint`, or several `endpoints`");
+                return fault("endpoint", reason);
+            }
+            (Some(_), _) => {
+                let reason = "give either `endpoint` or `endpoints`";
+                return fault("endpoints", reason.to_owned());
+            }
+            (None, several) => several,
+        };
+        if ENDPOINTS_MAX < texts.len() {
+            return fault("endpoints", format!("must be at most {ENDPOINTS_MAX}"));
+        }
+        let (mut endpoints, mut problems): (Vec<Endpoint>, _) = (Vec::new(), Vec::new());
+        for (idx, text) in texts.iter().enumerate() {
+            match Endpoint::parse(text, self.protocol) {
+                Ok(endpoint) if endpoints.contains(&endpoint) => {
+                    let reason = format!("{} is there twice", endpoint.name());
+                    problems.push(OptionProblem::new(self.endpoint_option(idx), reason));
+                }
+                Ok(endpoint) => endpoints.push(endpoint),
+                Err(error) => problems.push(self.endpoint_problem(idx, error)),
+            }
+        }
+        if problems.is_empty() { Ok(endpoints) } else { Err(problems) }
+    }
+
+    /// The option that holds an endpoint.
+    fn endpoint_option(&self, idx: usize) -> String {
+        match self.endpoint {
+            Some(_) => "endpoint".to_owned(),
+            None => format!("endpoints.{idx}"),
+        }
+    }
+
+    fn endpoint_problem(&self, idx: usize, error: EndpointError) -> OptionProblem {
+        OptionProblem::new(self.endpoint_option(idx), error.problem).with_help(error.help)
+    }
+
+    /// Where headers come from.
+    fn header_sources(&self) -> Result<HeaderSources, HeaderFault> {
+        let texts = self.headers.iter().map(|(name, Secret(text))| (name.as_str(), text.as_str()));
+        HeaderSources::new(texts, self.headers_from, self.bearer_token_file)
+    }
+
+    /// What could be read on its way, or is meant for TLS and does not get it: errors, and warnings.
+    fn exposures(&self) -> (Vec<OptionProblem>, Vec<OptionProblem>) {
+        let (mut problems, mut warnings) = (Vec::new(), Vec::new());
+        let endpoints = self.endpoints().unwrap_or_default();
+        let credential = self.header_sources().ok().and_then(|sources| sources.credential());
+        for (idx, endpoint) in endpoints.iter().enumerate() {
+            if self.tls.is_some()
+                && let Err(error) = endpoint.check_tls_options("`tls`")
+            {
+                problems.push(self.endpoint_problem(idx, error));
+                continue;
+            }
+            let Some(credential) = &credential else { continue };
+            let checked = endpoint.check_credential(
+                &format!("`{credential}`"),
+                "`allow_credentials_in_plain_text: true`",
+                self.allow_credentials_in_plain_text,
+            );
+            match checked {
+                Ok(None) => {}
+                Ok(Some(warning)) => warnings.push(self.endpoint_problem(idx, warning)),
+                Err(error) => problems.push(self.endpoint_problem(idx, error)),
+            }
+        }
+        (problems, warnings)
+    }
+
+    /// What is allowed, and should be known.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<OptionProblem> {
+        self.exposures().1
+    }
+
+    /// What is wrong with the options beyond their types.
+    #[must_use]
+    pub fn problems(&self) -> Vec<OptionProblem> {
+        let mut problems = self.endpoints().err().unwrap_or_default();
+        let fault = self.header_sources().err();
+        problems.extend(fault.map(|(option, reason)| OptionProblem::new(option, reason)));
+        problems.extend(self.exposures().0);
+        let mut demand = |is_right: bool, option: &str, message: &str| {
+            if !is_right {
+                problems.push(OptionProblem::new(option, message));
+            }
+        };
+        let is_count = |number: u32| (1..=CONCURRENCY_MAX).contains(&number);
+        let is_concurrency = match self.concurrency {
+            ConcurrencyOption::Auto => true,
+            ConcurrencyOption::Fixed(number) => is_count(number),
+        };
+        demand(is_concurrency, "concurrency", "must be `auto`, or from 1 to 1024");
+        demand(is_count(self.concurrency_max), "concurrency_max", "must be from 1 to 1024");
+        for (option, time) in [
+            ("connect_timeout", self.connect_timeout),
+            ("timeout", self.timeout),
+            ("keepalive.interval", self.keepalive.interval),
+            ("keepalive.timeout", self.keepalive.timeout),
+        ] {
+            demand(!time.0.is_zero(), option, "must be more than 0");
+        }
+        demand(self.in_flight_max.0 != 0, "in_flight_max", "must be more than 0");
+        let is_retry = !self.retry.min.0.is_zero() && self.retry.min <= self.retry.max;
+        demand(is_retry, "retry", "needs 0 < min <= max");
+        demand(!self.tls.is_some_and(ClientTls::is_half), "tls", "`cert` and `key` go together");
+        problems
+    }
+
+    /// How many connections the sink opens at most: over gRPC one to each endpoint and one while that is
+    /// replaced, over HTTP one for each request on its way.
+    #[must_use]
+    pub fn connections_max(&self) -> u64 {
+        let endpoints = self.endpoints.len().max(1) as u64;
+        let requests = match self.concurrency {
+            ConcurrencyOption::Auto => self.concurrency_max,
+            ConcurrencyOption::Fixed(requests) => requests,
+        };
+        match self.protocol {
+            EndpointProtocol::Grpc => 2 * endpoints,
+            EndpointProtocol::Http => u64::from(requests) + endpoints,
+        }
+    }
+
+    /// Makes the sink; `transport` makes what sends its requests, and is given how to connect, the
+    /// endpoints, and the headers of every request.
+    ///
+    /// # Errors
+    ///
+    /// When options are wrong, a file cannot be read, or TLS cannot be set up.
+    pub fn build<C: Transport>(
+        &self,
+        context: &Context,
+        transport: impl FnOnce(ConnectOptions, &[Endpoint], Headers) -> C,
+    ) -> Result<Box<dyn Sink>, BuildError> {
+        let id = context.id.as_str();
+        let sources = self.header_sources().map_err(|(_, reason)| BuildError::Option(reason))?;
+        let headers = sources.load(id).map_err(|(path, source)| BuildError::Io {
+            operation: "read",
+            what: path.display().to_string(),
+            source,
+        })?;
+        let endpoints = self.endpoints().map_err(|problems| {
+            let reasons = problems.into_iter().map(|it| format!("`{}` {}", it.path, it.message));
+            BuildError::Option(reasons.collect::<Vec<_>>().join(", "))
+        })?;
+        let transport = transport(self.connect_options(&endpoints)?, &endpoints, headers.clone());
+        let limits = self.limits(&endpoints);
+        let engine = Engine::new(id, transport, limits, &context.gauges, &context.metrics);
+        Ok(Box::new(NetworkSink { engine, headers }))
+    }
+
+    fn connect_options(&self, endpoints: &[Endpoint]) -> Result<ConnectOptions, BuildError> {
+        Ok(ConnectOptions {
+            tls: Some(self.tls.map_or_else(|| ClientTls::default().load(), ClientTls::load)?),
+            // Whatever a request says: nothing goes out in plain text unless an endpoint is.
+            https_only: endpoints.iter().all(Endpoint::is_tls),
+            connect_timeout: self.connect_timeout.0,
+            keepalive_interval: self.keepalive.interval.0,
+            keepalive_timeout: self.keepalive.timeout.0,
+            ..ConnectOptions::default()
+        })
+    }
+
+    /// What bounds the engine.
+    fn limits(&self, endpoints: &[Endpoint]) -> Limits {
+        Limits {
+            endpoints: endpoints.iter().map(Endpoint::name).collect(),
+            balance: self.balance,
+            concurrency: match self.concurrency {
+                ConcurrencyOption::Auto => Concurrency::Auto(self.concurrency_max),
+                ConcurrencyOption::Fixed(requests) => Concurrency::Fixed(requests),
+            },
+            in_flight_bytes: self.in_flight_max.0,
+            together_bytes: self.batch_max_bytes.0,
+            timeout: self.timeout.0,
+            retry_min: self.retry.min.0,
+            retry_max: self.retry.max.0,
+            give_up_after: GIVE_UP_AFTER,
+        }
+    }
+}
+
+/// A running network sink.
+struct NetworkSink<C> {
+    engine: Engine<C>,
+    headers: Headers,
+}
+
+#[async_trait]
+impl<C: Transport> Sink for NetworkSink<C> {
+    async fn run(self: Box<Self>, input: EdgeReceiver, stop: Stop) -> Result<(), RunError> {
+        let Self { engine, headers } = *self;
+        tokio::select! {
+            () = engine.run(input, stop) => {}
+            () = headers.follow() => {}
+        }
+        Ok(())
+    }
+}

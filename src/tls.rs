@@ -31,16 +31,16 @@ pub enum TlsError {
         source: rustls::pki_types::pem::Error,
     },
     /// A file holds no certificate.
-    #[error("there is no certificate in {path}")]
+    #[error("{path} contains no certificate")]
     Empty {
         /// The file.
         path: PathBuf,
     },
     /// The key does not fit, or the library refuses the certificates.
-    #[error("the certificates cannot be used: {0}")]
+    #[error("cannot use the certificates: {0}")]
     Refused(#[from] rustls::Error),
     /// The certificates that clients must descend from cannot be used.
-    #[error("client_ca cannot be used: {0}")]
+    #[error("cannot use client_ca: {0}")]
     ClientCa(#[from] rustls::server::VerifierBuilderError),
 }
 
@@ -52,7 +52,8 @@ pub struct ServerTls {
     cert: PathBuf,
     /// PEM file with the private key.
     key: PathBuf,
-    /// PEM file with the certificates that clients must descend from; without it any client may come.
+    /// PEM file with the CA certificates for client certificates. Without it GopherShip requires no
+    /// client certificate.
     #[serde(default)]
     client_ca: Option<PathBuf>,
 }
@@ -84,11 +85,11 @@ impl ServerTls {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClientTls {
-    /// PEM file with the certificates the backend must descend from; by default those of the system.
+    /// PEM file with the CA certificates to verify the backend; by default those of the system.
     ca: Option<PathBuf>,
-    /// PEM file with our certificate chain, for mutual TLS; together with `key`.
+    /// PEM file with GopherShip's certificate chain, for mutual TLS; requires `key`.
     cert: Option<PathBuf>,
-    /// PEM file with our private key.
+    /// PEM file with GopherShip's private key.
     key: Option<PathBuf>,
 }
 
@@ -106,7 +107,9 @@ impl ClientTls {
         let builder = match &self.ca {
             Some(path) => builder.with_root_certificates(roots(path)?),
             None => builder.with_native_roots().map_err(|error| {
-                TlsError::Refused(rustls::Error::General(format!("no system roots: {error}")))
+                TlsError::Refused(rustls::Error::General(format!(
+                    "the system has no root certificates: {error}"
+                )))
             })?,
         };
         match (&self.cert, &self.key) {

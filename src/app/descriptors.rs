@@ -12,7 +12,7 @@ pub(super) fn raise() -> u64 {
     match raise_descriptor_limit() {
         Ok(limit) => limit,
         Err(error) => {
-            tracing::warn!(%error, "The limit of file descriptors cannot be raised.");
+            tracing::warn!(%error, "Cannot raise the limit of file descriptors.");
             let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
             limit.current.unwrap_or(u64::MAX)
         }
@@ -31,8 +31,9 @@ pub(super) fn share_out(descriptors: &Descriptors, limit: u64, config: &Config) 
             reserved = beside,
             connections_max = wanted,
             allowed,
-            "The limit of file descriptors is too low for connections_max of all listeners: they \
-             share fewer connections. Raise it (ulimit -n, LimitNOFILE), or lower connections_max."
+            "The limit of file descriptors is too low for connections_max of all listeners, so \
+             they allow fewer connections. Raise it (ulimit -n, LimitNOFILE), or lower \
+             connections_max."
         );
     }
 }

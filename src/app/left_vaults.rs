@@ -38,9 +38,9 @@ pub(super) fn look(
             tracing::warn!(
                 %dir,
                 requests,
-                "Requests wait in a directory that is no vault of the configuration: nobody delivers them. \
-                 Put the vault back with this `path`, or send them to a backend with `gophership vault \
-                 export`, and then remove the directory."
+                "Undelivered requests are in a vault directory that the configuration does not \
+                 contain. Add a vault with this `path`, or send them to a backend with `gophership \
+                 vault export` and remove the directory."
             );
         }
         list.send_replace(left);
@@ -67,7 +67,7 @@ fn find(data_dir: &Path, wanted: &[PathBuf], known: Vec<PathBuf>) -> Vec<LeftVau
             Ok(0) => {}
             Ok(requests) => left.push(LeftVault { dir: dir.clone(), requests }),
             Err(error) => {
-                tracing::warn!(dir = %dir.display(), %error, "Cannot look into a former vault.");
+                tracing::warn!(dir = %dir.display(), %error, "Cannot read a former vault.");
             }
         }
     }

@@ -239,12 +239,12 @@ impl App {
             Ok(outcomes) => {
                 self.service.metrics.reloads.with_label_values(&["ok"]).inc();
                 log_outcomes(&outcomes);
-                tracing::info!("Configuration is reloaded.");
+                tracing::info!("Reloaded the configuration.");
             }
             Err(error) => {
                 self.service.metrics.reloads.with_label_values(&["failed"]).inc();
                 tracing::error!(
-                    "Configuration is not reloaded; the old one stays in force. {error}"
+                    "Cannot reload the configuration; GopherShip keeps the old one. {error}"
                 );
             }
         }
@@ -271,7 +271,10 @@ impl App {
         let connections = self.topology.shared().listeners.descriptors();
         descriptors::share_out(&connections, self.descriptor_limit, &config);
         for warning in &config.warnings {
-            tracing::warn!(option = %warning.path, "Configuration is allowed, but: {}", warning.problem);
+            tracing::warn!(
+                option = %warning.path,
+                "Warning in the configuration: {}", warning.problem
+            );
         }
         self.service.zones.configure(&config.somatic);
         self.process_memory.set(Some(config.memory_bytes_max()));
@@ -348,7 +351,7 @@ impl App {
             ledger::leave_books(self.books).await;
         } else if tokio::time::timeout(CLOSE_WITHIN, ledger::close_books(self.books)).await.is_err()
         {
-            tracing::warn!("The ledger could not be closed in time: its disk does not answer.");
+            tracing::warn!("Could not close the ledger in time: its disk does not answer.");
         }
         ledger::log_ledger(self.service.ledgers);
     }
@@ -368,7 +371,7 @@ type Outcome = (ComponentId, ComponentOutcome);
 fn warn_of_unread_vaults(config: &Config) {
     for (vault, sink) in &config.sinks {
         if sink.config.is_replayed_by_default() && !config.is_replayed(vault) {
-            tracing::warn!(%vault, "No vault_replay reads this vault: what it takes stays there.");
+            tracing::warn!(%vault, "No vault_replay reads this vault; its requests stay there.");
         }
     }
 }

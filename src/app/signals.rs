@@ -53,8 +53,8 @@ impl Listeners {
                 _ = self.reload.recv() => signals.reload.notify_one(),
                 _ = self.terminate.recv() => if signals.must_end() { break },
                 _ = self.interrupt.recv() => if signals.must_end() { break },
-                _ = first.recv() => tracing::info!("SIGUSR1 is ignored; SIGHUP reloads."),
-                _ = second.recv() => tracing::info!("SIGUSR2 is ignored; SIGHUP reloads."),
+                _ = first.recv() => tracing::info!("Ignored SIGUSR1; use SIGHUP to reload."),
+                _ = second.recv() => tracing::info!("Ignored SIGUSR2; use SIGHUP to reload."),
             }
         }
         at_once();

@@ -25,28 +25,29 @@ pub(super) const fn shared_options(section: Section) -> &'static [&'static str] 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct SharedOptions {
-    /// The sources and transforms it reads; of a transform with several outputs one of them, as in
-    /// `transform.output`. Only a vault, or what follows one, may have none.
+    /// The sources and transforms to read from. For one output of a transform with several, write
+    /// `transform.output`. Only a vault may omit this.
     // Read as texts: what names no component is told later, with the name that was meant.
     #[schemars(with = "Vec<OutputId>")]
     pub(super) inputs: Option<Vec<String>>,
-    /// The zone from which on it is left out, since its work is optional. What takes something out that
-    /// must not go on cannot be left out: `redact`, `filter`, and `enrich` with `delete`.
+    /// Skip this transform from this zone on, because its work is optional. Transforms that remove
+    /// data cannot be skipped: `redact`, `filter`, and `enrich` with `delete`.
     pub(super) shed_in: Option<ShedIn>,
-    /// The limits of the queue in front of it.
+    /// The limits of the queue in front of this component.
     pub(super) buffer: BufferConfig,
-    /// Names that the sink had before: it takes over what a vault still keeps for them.
+    /// Former names of this sink. The sink takes over the requests that a vault still keeps for
+    /// these names.
     #[schemars(with = "Vec<String>")]
     pub(super) formerly: Vec<ComponentId>,
 }
 
-/// The zones in which optional work can be left out.
+/// The zones in which optional work can be skipped.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum ShedIn {
-    /// Left out in yellow and red.
+    /// Skipped in yellow and red.
     Yellow,
-    /// Left out in red only.
+    /// Skipped in red only.
     Red,
 }
 

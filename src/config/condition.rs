@@ -8,19 +8,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::level::AttributeLevel;
 
-/// Matches a record if everything that is given matches.
+/// Matches a record if every option that is given matches.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Condition {
     /// The signal of the record.
     signal: Option<SignalName>,
-    /// Log records below this severity; a record without severity is never below.
+    /// Log records below this severity. A record without severity does not match.
     severity_below: Option<Severity>,
     /// Log records of this severity or above.
     severity_at_least: Option<Severity>,
-    /// The attribute to look at.
+    /// The attribute to test.
     attribute: Option<String>,
-    /// Where the attribute is looked for.
+    /// The level of the attribute.
     on: AttributeLevel,
     /// The attribute has this value; numbers and booleans are compared as text.
     equals: Option<String>,
@@ -28,7 +28,7 @@ pub struct Condition {
     one_of: Vec<String>,
     /// The attribute begins with this.
     prefix: Option<String>,
-    /// Whether the attribute is there at all.
+    /// `true`: the attribute is present. `false`: it is absent.
     exists: Option<bool>,
 }
 

@@ -100,8 +100,8 @@ impl Connections {
                 listener,
                 open,
                 limit,
-                "Connection waits for a slot: the listener has as many as it may have, or the process \
-                 has no file descriptors left for connections. The longest idle one is closed."
+                "Listener is at its connection limit, or the process has no file descriptors left \
+                 for connections. A new connection waits; the longest idle one is closed."
             );
         }
         self.slots.open(self.wait_max).await
@@ -111,7 +111,7 @@ impl Connections {
     fn refused(&self, error: &io::Error) {
         if self.may_warn() {
             let listener = self.listener.as_str();
-            tracing::warn!(listener, %error, "Connection cannot be accepted.");
+            tracing::warn!(listener, %error, "Cannot accept a connection.");
         }
     }
 

@@ -39,7 +39,7 @@ pub(super) fn describe(
         }
         Fault::UnknownVariant { variant, expected } => {
             let near = nearest(&variant, expected.iter().copied());
-            let message = format!("`{variant}` is none of the valid values");
+            let message = format!("`{variant}` is not a valid value");
             Finding::new(mark, display_path(&path), Problem::InvalidValue { message }).with_names(
                 near,
                 "valid values",
@@ -57,7 +57,7 @@ pub(super) fn describe(
             )
             .with_names(near, "valid options", &names);
             if field == "inputs" {
-                return finding.with_help("a source takes no inputs: other components read it");
+                return finding.with_help("a source has no inputs: other components read from it");
             }
             finding
         }
@@ -91,7 +91,7 @@ fn mismatch_help(expected: &str, at: Option<&Node>) -> Option<String> {
     let node = at?;
     match &node.value {
         Value::Scalar(scalar) if scalar.plain == Plain::Null => {
-            Some("write a value behind the colon".to_owned())
+            Some("write a value after the colon".to_owned())
         }
         Value::Scalar(scalar) if expected == "a list" => {
             Some(format!("write a list, in brackets: [{}]", shown(scalar)))

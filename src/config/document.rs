@@ -39,13 +39,13 @@ pub struct Config {
     pub transforms: BTreeMap<ComponentId, TransformEntry>,
     /// What takes data out.
     pub sinks: BTreeMap<ComponentId, SinkEntry>,
-    /// When pressure turns the zone.
+    /// How pressure changes the zone.
     pub somatic: SomaticConfig,
     /// The management service.
     pub control: ControlConfig,
     /// Metrics and health over HTTP.
     pub metrics: MetricsConfig,
-    /// How the process stops.
+    /// How GopherShip stops.
     pub shutdown: ShutdownConfig,
     /// Cases for `gophership test`.
     pub tests: Vec<TestCase>,

@@ -40,11 +40,11 @@ impl FromStr for ComponentId {
         let reason = if name.is_empty() {
             "it is empty"
         } else if ID_LEN_MAX < name.len() {
-            "it is longer than 64 characters"
+            "the id is longer than 64 characters"
         } else if name.starts_with(['.', '-']) {
-            "it starts with a `.` or `-`"
+            "the id starts with a `.` or `-`"
         } else if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            "it holds capital letters"
+            "the id contains capital letters"
         } else if !name.bytes().all(is_id_byte) {
             "only a-z, 0-9, `_`, `.` and `-` are allowed"
         } else {
@@ -88,7 +88,7 @@ impl Borrow<str> for ComponentId {
 
 /// A text that is not an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{name}` is not a component id: {reason}")]
+#[error("`{name}` is not a valid component id: {reason}")]
 pub struct IdError {
     /// The text.
     pub name: String,

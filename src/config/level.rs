@@ -5,16 +5,16 @@ use serde::{Deserialize, Serialize};
 
 use gophership_otlp::Level;
 
-/// Where an attribute is looked for.
+/// The level of an attribute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AttributeLevel {
-    /// On the record itself.
+    /// The record itself.
     #[default]
     Record,
-    /// On its resource.
+    /// The resource.
     Resource,
-    /// On its scope.
+    /// The instrumentation scope.
     Scope,
 }
 

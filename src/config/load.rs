@@ -71,7 +71,7 @@ pub(super) fn parse(text: &str) -> Result<(Node, Vec<Duplicate>), Found> {
         .deserialize(serde_yaml::Deserializer::from_str(text))
         .map_err(|error| syntax_problem(text, &error))?;
     merge(&mut root).map_err(|mark| {
-        (mark, Problem::Syntax { message: "`<<` merges mappings only".to_owned() })
+        (mark, Problem::Syntax { message: "`<<` can merge only mappings".to_owned() })
     })?;
     if root.is_null() {
         root.value = Value::Map(Vec::new());
@@ -95,7 +95,7 @@ fn check_flow_depth(text: &str) -> Result<(), Found> {
         }
         if OPEN_MAX < open {
             let line = u32::try_from(line_idx + 1).unwrap_or(u32::MAX);
-            let message = "too many brackets are open".to_owned();
+            let message = "brackets are nested too deep".to_owned();
             return Err((Mark { line, column: 1 }, Problem::Syntax { message }));
         }
     }
@@ -155,7 +155,7 @@ impl ReadValue<'_, '_> {
         if nodes_len <= NODES_MAX {
             Ok(())
         } else {
-            Err(E::custom(format_args!("the document holds more than {NODES_MAX} values")))
+            Err(E::custom(format_args!("the document has more than {NODES_MAX} values")))
         }
     }
 
@@ -163,7 +163,7 @@ impl ReadValue<'_, '_> {
         if self.read.depth < DEPTH_MAX {
             Ok(())
         } else {
-            Err(E::custom(format_args!("values nest deeper than {DEPTH_MAX} levels")))
+            Err(E::custom(format_args!("values are nested deeper than {DEPTH_MAX} levels")))
         }
     }
 
@@ -217,7 +217,7 @@ impl<'de> Visitor<'de> for ReadValue<'_, '_> {
     }
 
     fn visit_enum<A: serde::de::EnumAccess<'de>>(self, _: A) -> Result<Node, A::Error> {
-        Err(A::Error::custom("YAML tags (`!name`) have no meaning here"))
+        Err(A::Error::custom("YAML tags (`!name`) are not supported"))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Node, A::Error> {

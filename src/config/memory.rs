@@ -17,28 +17,29 @@ const BUDGET_BYTES_MAX: u64 = 1 << 50;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MemoryConfig {
-    /// What all shares are parts of, at least 16MiB; the program itself needs some 50MiB beside it.
+    /// The total that `shares` divides, at least 16MiB. GopherShip itself needs about 50MiB more.
     pub budget: ByteSize,
-    /// How the budget is divided; at most 100% together.
+    /// How the budget is divided. The sum must not exceed 100%.
     pub shares: MemoryShares,
 }
 
-/// How the budget is divided; at most 100% together.
+/// How the budget is divided. The sum must not exceed 100%.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MemoryShares {
-    /// Requests on their way in, from their first byte to their answer, over all sources.
+    /// Requests in all sources, from their first byte to their answer.
     pub ingest: Share,
-    /// Batches that wait between components: if all buffers together are larger, each is made
-    /// smaller by the same part.
+    /// Batches in the queues between components. If all `buffer.bytes` together exceed this share,
+    /// each is reduced by the same factor.
     pub edges: Share,
-    /// What transforms take beside the requests that they work on: lists of what is to change, and what
-    /// comes out. A request that would take more is divided, and its parts go on one after another; a
-    /// single record that takes more is rejected, or a dead letter if it came out of a vault.
+    /// Working memory of transforms, in addition to the requests that they process: lists of
+    /// changes, and output. A request that needs more is split, and its parts are processed one
+    /// after another. A single record that needs more is rejected; if it came from a vault, it
+    /// becomes a dead letter.
     pub processing: Share,
-    /// Requests on their way into vaults: their `staging`.
+    /// Requests that wait to be written to vaults: the `staging` of all vaults.
     pub vault: Share,
-    /// Requests on their way out of vaults.
+    /// Requests that are being replayed from vaults.
     pub replay: Share,
 }
 
@@ -102,7 +103,7 @@ impl MemoryConfig {
         let sum: u32 = shares.iter().map(|(_, share)| u32::from(share.permille())).sum();
         if 1000 < sum {
             let sum = format!("{}.{}%", sum / 10, sum % 10);
-            let message = format!("the shares are {sum} together; at most 100% can be shared");
+            let message = format!("the shares add up to {sum}; the limit is 100%");
             problems.push(OptionProblem::new("somatic.memory.shares", message));
         }
         for (name, share) in shares {

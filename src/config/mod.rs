@@ -158,7 +158,7 @@ pub fn load_file(
         Err(error) => {
             let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
             let mark = file::mark_of_byte(error.as_bytes(), error.utf8_error().valid_up_to());
-            let message = "this byte is not UTF-8".to_owned();
+            let message = "invalid UTF-8".to_owned();
             fail(mark, Problem::Syntax { message }, &text)
         }
     }
@@ -184,7 +184,7 @@ fn load_into(
             let path = root.path_of_key(first).unwrap_or_default();
             let problem = Problem::DuplicateKey { key, first_line: first.line };
             Finding::new(mark, node::display_path(&path), problem)
-                .with_help("YAML would silently take one of them: remove or rename the other")
+                .with_help("remove or rename one of them; YAML would silently use only one")
         });
     }
     for finding in interpolate::interpolate(&mut root, text, environment) {

@@ -33,7 +33,7 @@ pub enum Problem {
         message: String,
     },
     /// A mapping holds a key twice.
-    #[error("`{key}` stands here for the second time; the first is on line {first_line}")]
+    #[error("duplicate key `{key}`; the first is on line {first_line}")]
     DuplicateKey {
         /// The key.
         key: String,
@@ -47,7 +47,7 @@ pub enum Problem {
         name: String,
     },
     /// A `${...}` that cannot be understood.
-    #[error("`{text}` is not an interpolation: {reason}")]
+    #[error("`{text}` is not a valid interpolation: {reason}")]
     BadInterpolation {
         /// The text from `${` on.
         text: String,
@@ -89,7 +89,7 @@ pub enum Problem {
         message: String,
     },
     /// A component's name breaks the rule for names.
-    #[error("`{name}` is not a component id: {reason}")]
+    #[error("`{name}` is not a valid component id: {reason}")]
     BadId {
         /// The name as written.
         name: String,
@@ -97,7 +97,7 @@ pub enum Problem {
         reason: &'static str,
     },
     /// Two components of different sections share a name.
-    #[error("the id `{id}` is already that of a {other} on line {other_line}")]
+    #[error("the id `{id}` is already used by a {other} on line {other_line}")]
     DuplicateId {
         /// The shared name.
         id: ComponentId,
@@ -107,7 +107,7 @@ pub enum Problem {
         other_line: u32,
     },
     /// The configuration has none of a section it needs.
-    #[error("there is no {section}: a pipeline needs at least one")]
+    #[error("no {section} is configured; a pipeline needs at least one")]
     EmptySection {
         /// The section.
         section: Section,
@@ -127,7 +127,7 @@ pub enum Problem {
         name: String,
     },
     /// A transform with several outputs, named as if it had one.
-    #[error("`{id}` has several outputs, and none of them is named")]
+    #[error("`{id}` has several outputs; name one of them")]
     WhichOutput {
         /// The transform.
         id: ComponentId,
@@ -141,7 +141,7 @@ pub enum Problem {
         name: String,
     },
     /// An id that is the name of an output too.
-    #[error("the id `{id}` is already that of an output of `{transform}`")]
+    #[error("the id `{id}` is already used by an output of `{transform}`")]
     IdOfOutput {
         /// The id.
         id: ComponentId,
@@ -161,14 +161,14 @@ pub enum Problem {
         name: String,
     },
     /// Transforms that feed each other in a circle, of one member or more.
-    #[error("the transforms feed each other in a circle: {}", arrows(members))]
+    #[error("the transforms form a cycle: {}", arrows(members))]
     Cycle {
         /// The members, each read by the next and the last by the first.
         members: Vec<ComponentId>,
     },
     /// What a source replays from a vault would come back to the vault.
     #[error(
-        "what is replayed comes back to its vault and would go round for ever: {}",
+        "replayed requests would return to their own vault, in an endless loop: {}",
         arrows(members)
     )]
     ReplayLoop {
@@ -176,7 +176,7 @@ pub enum Problem {
         members: Vec<ComponentId>,
     },
     /// A component whose output goes nowhere.
-    #[error("nobody reads the {section} `{id}`")]
+    #[error("no component reads the {section} `{id}`")]
     Unread {
         /// What it is.
         section: Section,
@@ -184,7 +184,9 @@ pub enum Problem {
         id: ComponentId,
     },
     /// A vault that nothing fills and nothing reads.
-    #[error("nobody uses the vault `{id}`: it is no `pivot`, has no inputs and is not replayed")]
+    #[error(
+        "no component uses the vault `{id}`: it is not a `pivot`, has no inputs and is not replayed"
+    )]
     UnusedVault {
         /// Its name.
         id: ComponentId,
@@ -206,7 +208,7 @@ pub enum Problem {
         kind: String,
     },
     /// Two listeners on one port.
-    #[error("{address} is taken: `{other}` listens on {other_address}")]
+    #[error("{address} is already used: `{other}` listens on {other_address}")]
     PortConflict {
         /// The address of the second.
         address: SocketAddr,
@@ -216,7 +218,7 @@ pub enum Problem {
         other_address: SocketAddr,
     },
     /// Two components in one directory, or one inside the other's.
-    #[error("`{}` is taken: `{other}` owns `{}`", path.display(), other_path.display())]
+    #[error("`{}` is already used: `{other}` owns `{}`", path.display(), other_path.display())]
     PathConflict {
         /// The path of the second.
         path: PathBuf,

@@ -39,9 +39,11 @@ pub(super) fn document_schema() -> Value {
             components.insert(name, component_schema(info, &mut generator));
         }
         let description = match section {
-            Section::Source => "What brings data in, each under an id of your choice.",
-            Section::Transform => "What changes data on its way, each under an id of your choice.",
-            Section::Sink => "What takes data out, each under an id of your choice.",
+            Section::Source => "The sources, which receive data. Each has an id of your choice.",
+            Section::Transform => {
+                "The transforms, which process data. Each has an id of your choice."
+            }
+            Section::Sink => "The sinks, which deliver data. Each has an id of your choice.",
         };
         let properties = json!({
             "type": "object",
@@ -57,7 +59,7 @@ pub(super) fn document_schema() -> Value {
     if let Some(root) = document.as_object_mut() {
         root.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
         root.insert("title".to_owned(), json!("GopherShip configuration"));
-        root.insert("description".to_owned(), json!("The pipeline and how it behaves."));
+        root.insert("description".to_owned(), json!("The pipeline and its options."));
         root.insert("required".to_owned(), json!(["sinks", "sources"]));
         root.insert("$defs".to_owned(), Value::Object(components));
     }

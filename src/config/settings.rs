@@ -18,14 +18,14 @@ use crate::config::somatic::SomaticConfig;
 use crate::config::testing::TestCase;
 use crate::flow::edge::BATCHES_MAX;
 
-/// The limits of the edge in front of a component.
+/// The limits of the queue in front of a component.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BufferConfig {
-    /// How many batches may wait, at most 524288.
+    /// The maximum number of batches in the queue, up to 524288.
     pub batches: NonZeroU32,
-    /// How many bytes may wait; less if all buffers together are more than the `edges` share of
-    /// `somatic.memory`.
+    /// The maximum bytes in the queue. If all buffers together exceed the `edges` share of
+    /// `somatic.memory`, each is reduced by the same factor.
     pub bytes: ByteSize,
 }
 
@@ -40,7 +40,7 @@ impl BufferConfig {
     pub(super) fn problems(&self) -> Vec<OptionProblem> {
         let mut problems = Vec::new();
         if self.bytes.bytes() == 0 {
-            let message = "a buffer of no bytes lets nothing pass";
+            let message = "must be more than 0";
             problems.push(OptionProblem::new("buffer.bytes", message));
         }
         if BATCHES_MAX < self.batches.get() {
@@ -55,17 +55,17 @@ impl BufferConfig {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Settings {
-    /// The directory for everything the process keeps, created when it is missing.
+    /// The directory for all files of GopherShip, created if it is missing.
     pub(super) data_dir: DataDir,
-    /// When pressure turns the zone.
+    /// How pressure changes the zone.
     pub(super) somatic: SomaticConfig,
     /// The management service.
     pub(super) control: ControlConfig,
     /// Metrics and health over HTTP.
     pub(super) metrics: MetricsConfig,
-    /// How the process stops.
+    /// How GopherShip stops.
     pub(super) shutdown: ShutdownConfig,
-    /// Cases for `gophership test`; the running process does not look at them.
+    /// Test cases for `gophership test`; a running GopherShip ignores them.
     pub(super) tests: Vec<TestCase>,
 }
 
@@ -98,7 +98,7 @@ impl Default for DataDir {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ControlConfig {
-    /// The unix socket for `gs-ctl`; without it, `control.sock` in `data_dir`.
+    /// The unix socket for `gs-ctl`; by default `control.sock` in `data_dir`.
     pub socket: Option<PathBuf>,
 }
 
@@ -118,11 +118,11 @@ impl Default for MetricsConfig {
     }
 }
 
-/// How the process stops.
+/// How GopherShip stops.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ShutdownConfig {
-    /// How long what is under way may take to be delivered or spilled to the vault.
+    /// How long a shutdown waits for accepted requests to be delivered or spilled to the vault.
     pub grace: HumanDuration,
 }
 

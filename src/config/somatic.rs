@@ -16,25 +16,25 @@ use crate::somatic::Marks;
 use crate::somatic::Policy;
 use crate::somatic::PressureKind;
 
-/// When pressure turns the zone.
+/// How pressure changes the zone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SomaticConfig {
-    /// Whether the zone follows the sensors.
+    /// Whether sensors change the zone.
     pub mode: SomaticMode,
-    /// How many operations pass between two looks at the zone.
+    /// How many requests a worker thread handles between two checks of the pressure.
     pub check_every: NonZeroU32,
     /// The pressures at which the zone changes.
     pub watermarks: Watermarks,
-    /// Other watermarks for single signals; what is not named here has its default.
+    /// Watermarks of single pressures. A pressure that is not listed keeps its default.
     pub thresholds: BTreeMap<PressureKind, Thresholds>,
-    /// How long the pressure must stay below `recover` before the zone falls by one.
+    /// How long the pressure must stay below `recover` before the zone falls by one step.
     pub dwell: HumanDuration,
     /// How much memory requests may use.
     pub memory: MemoryConfig,
-    /// Answers that wait in yellow; off by default.
+    /// Delays answers to senders in yellow; off by default.
     pub slow_answers: SlowAnswers,
-    /// Says when nothing moves although there is work.
+    /// Reports components that have work and make no progress.
     pub watchdog: WatchdogConfig,
 }
 
@@ -53,13 +53,13 @@ impl Default for SomaticConfig {
     }
 }
 
-/// Answers that wait in yellow, so that senders send less.
+/// Delays answers in yellow, so that senders send less.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SlowAnswers {
-    /// How long an answer waits at most, up to 2500ms, which is a quarter of the deadline that most
-    /// senders have: none of it at the yellow mark, all of it at the red one. In red nobody waits
-    /// unless a vault or its disk fills up. With `0s` nobody ever waits.
+    /// The longest delay of an answer, at most 2500ms, a quarter of the deadline of most senders.
+    /// The delay grows from 0 at the yellow watermark to `max` at the red one. In red, only a vault
+    /// or disk that fills up delays answers. `0s` turns delays off.
     pub max: HumanDuration,
 }
 
@@ -69,12 +69,13 @@ impl Default for SlowAnswers {
     }
 }
 
-/// Says when nothing moves although there is work.
+/// Reports components that have work and make no progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct WatchdogConfig {
-    /// After so long without movement the log says what waits for what, a metric rises, and, if it is
-    /// a way in, `/readyz` says no. With `0s` nobody watches.
+    /// After this long without progress, GopherShip logs what the component waits for and
+    /// increments a metric. If the component is a source, `/readyz` fails too. `0s` turns the
+    /// watchdog off.
     pub after: HumanDuration,
 }
 
@@ -92,15 +93,15 @@ impl WatchdogConfig {
     }
 }
 
-/// Whether the zone follows the sensors.
+/// Whether sensors change the zone.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SomaticMode {
-    /// It does.
+    /// The zone follows the sensors.
     #[default]
     Act,
-    /// The zone stays green; what it would be is told in the log, in metrics and in `gs-ctl status`.
-    /// A full edge still sends to the vault, and an override still counts.
+    /// The zone stays green. The log, the metrics and `gs-ctl status` show the zone that `act`
+    /// would set. A full edge still diverts requests to the vault, and overrides still work.
     Observe,
 }
 
@@ -108,13 +109,14 @@ pub enum SomaticMode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Watermarks {
-    /// An edge as full as this makes the zone yellow.
+    /// The zone turns yellow when an edge is this full.
     pub yellow: Share,
-    /// An edge as full as this makes the zone red.
+    /// The zone turns red when an edge is this full.
     pub red: Share,
-    /// Once every edge is below this the zone may fall again.
+    /// The zone may fall once every edge is below this.
     pub recover: Share,
-    /// A vault that has used this much of its `max_size` makes the zone yellow, and never more.
+    /// The zone turns yellow when a vault has used this much of its `max_size`. A full vault never
+    /// turns the zone red.
     pub vault: Share,
 }
 
@@ -136,17 +138,18 @@ impl Watermarks {
     }
 }
 
-/// The watermarks of one signal. With neither `yellow` nor `red` it is shown and decides nothing.
+/// The watermarks of one pressure. With neither `yellow` nor `red` the pressure is shown and does
+/// not change the zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Thresholds {
-    /// From here on the zone is yellow.
+    /// The zone turns yellow at this pressure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub yellow: Option<Share>,
-    /// From here on the zone is red.
+    /// The zone turns red at this pressure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub red: Option<Share>,
-    /// Below this the zone may fall again.
+    /// The zone may fall once the pressure is below this.
     #[serde(default)]
     pub recover: Share,
 }
@@ -196,12 +199,11 @@ impl SomaticConfig {
     pub(super) fn problems(&self) -> Vec<OptionProblem> {
         let mut problems = self.memory.problems();
         if SLOW_ANSWER_MAX < self.slow_answers.max.0 {
-            let message =
-                "must be at most 2500ms, a quarter of the deadline that most senders have";
+            let message = "must be at most 2500ms, a quarter of the deadline of most senders";
             problems.push(OptionProblem::new("somatic.slow_answers.max", message));
         }
         if !self.watchdog.after.0.is_zero() && self.watchdog.after.0 < WATCHDOG_AFTER_MIN {
-            let message = "must be at least 1s, or 0s to watch nothing";
+            let message = "must be at least 1s, or 0s to turn the watchdog off";
             problems.push(OptionProblem::new("somatic.watchdog.after", message));
         }
         let mut check = |place: &str, marks: Thresholds| {

@@ -21,13 +21,13 @@ pub(super) fn syntax_problem(text: &str, error: &serde_yaml::Error) -> (Mark, Pr
     let message = if is_tab || says("found a tab character") {
         "this line is indented with a tab; YAML allows spaces only".to_owned()
     } else if says("mapping values are not allowed") {
-        "a `:` where no mapping can begin: the line is indented deeper than its neighbours, or a \
-         text with `: ` in it lacks quotes"
+        "unexpected `:`: the line is indented deeper than its neighbours, or a text that contains \
+         `: ` lacks quotes"
             .to_owned()
     } else if says("did not find expected key") {
-        "the indentation of this line fits no mapping above it".to_owned()
+        "the indentation of this line matches no mapping above it".to_owned()
     } else if says("did not find expected '-' indicator") {
-        "the indentation of this line fits no list above it".to_owned()
+        "the indentation of this line matches no list above it".to_owned()
     } else if says("could not find expected ':'") {
         "a key without `:`".to_owned()
     } else if says("did not find expected ',' or") {
@@ -40,7 +40,7 @@ pub(super) fn syntax_problem(text: &str, error: &serde_yaml::Error) -> (Mark, Pr
     } else if says("unexpected end of stream") {
         "the text ends inside quotes".to_owned()
     } else if says("more than one document") {
-        "a second document begins here (`---`); a file holds one".to_owned()
+        "a second document begins here (`---`); the file must contain only one".to_owned()
     } else {
         bare_message(&message)
     };

@@ -11,36 +11,36 @@ use crate::config::component::OptionProblem;
 use crate::config::condition::Severity;
 use crate::config::condition::SignalName;
 
-/// A case for `gophership test`: what transforms make of a few records.
+/// A test case for `gophership test`: input records, and the expected output of transforms.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TestCase {
-    /// What it shows, in words.
+    /// What the test case shows, in words.
     pub name: String,
-    /// The transform that gets the records.
+    /// The transform that receives the records.
     pub start: String,
-    /// The last transform that they go through, or one of its outputs if it has several; without it
-    /// they go on as long as exactly one transform reads the one before.
+    /// The last transform to run, or one of its outputs if it has several. By default the records
+    /// go on as long as exactly one transform reads the previous one.
     #[serde(default)]
     pub end: Option<String>,
-    /// The records that go in, one request each.
+    /// The input records; each is a request of its own.
     pub input: Vec<TestRecord>,
-    /// The records that are to come out, in their order. What is given must be the same; what is not
-    /// given may be anything. An attribute that must not be there is given as `null`.
+    /// The expected output records, in order. Fields that are given must be equal; other fields may
+    /// have any value. `null` means that the attribute must be absent.
     #[serde(default)]
     pub expect: Vec<TestRecord>,
-    /// Nothing is to come out; instead of `expect`.
+    /// No record may come out. Use it instead of `expect`.
     #[serde(default)]
     pub dropped: bool,
 }
 
-/// A record in short.
+/// A record in short form.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TestRecord {
-    /// What it is.
+    /// The signal of the record.
     pub signal: SignalName,
-    /// When it is received, counted from the first; for `input` only.
+    /// When the record is received, relative to the first record; for `input` only.
     pub at: HumanDuration,
     /// The body of a log record: a text, a number, a list or a mapping.
     pub body: Option<Value>,
@@ -52,11 +52,11 @@ pub struct TestRecord {
     pub trace_id: Option<String>,
     /// The W3C trace state of a span.
     pub trace_state: Option<String>,
-    /// The attributes of the record: texts, numbers, lists or mappings.
+    /// The attributes of the record. Values are texts, numbers, lists or mappings.
     pub attributes: BTreeMap<String, Value>,
-    /// The attributes of its resource.
+    /// The attributes of the record's resource.
     pub resource: BTreeMap<String, Value>,
-    /// The attributes of its instrumentation scope.
+    /// The attributes of the record's instrumentation scope.
     pub scope: BTreeMap<String, Value>,
 }
 
@@ -68,13 +68,13 @@ impl TestCase {
             problems.push(OptionProblem::new(format!("{path}.{option}"), message));
         };
         if self.name.trim().is_empty() {
-            add("name", "is empty: say what the case shows");
+            add("name", "is empty: describe what the test case shows");
         }
         if self.input.is_empty() {
             add("input", "has no records");
         }
         if self.dropped != self.expect.is_empty() {
-            add("expect", "give records that come out, or `dropped: true`");
+            add("expect", "give the expected records, or `dropped: true`");
         }
         for (name, records) in [("input", &self.input), ("expect", &self.expect)] {
             for (idx, record) in records.iter().enumerate() {
@@ -116,7 +116,10 @@ sinks: { k: { type: blackhole, inputs: [c, d] } }
             ("{ name: n, start: s, input: [{}], dropped: true }", "`s`"),
             ("{ name: n, start: a, input: [], dropped: true }", "has no records"),
             ("{ name: n, start: a, input: [{}] }", "`dropped: true`"),
-            ("{ name: '', start: a, input: [{}], dropped: true }", "say what the case shows"),
+            (
+                "{ name: '', start: a, input: [{}], dropped: true }",
+                "describe what the test case shows",
+            ),
             ("{ name: n, start: a, input: [{ trace_id: 12 }], dropped: true }", "32 hexadecimal"),
             ("{ name: n, start: a, input: [{ boby: x }], dropped: true }", "boby"),
         ] {

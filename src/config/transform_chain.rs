@@ -35,7 +35,7 @@ impl Config {
             (end, _) => (end?, None),
         };
         let rest = self.back_to(start, end);
-        let rest = rest.ok_or_else(|| format!("no way leads from `{start}` to `{end}`"))?;
+        let rest = rest.ok_or_else(|| format!("no path leads from `{start}` to `{end}`"))?;
         let ids: Vec<&ComponentId> = std::iter::once(start).chain(rest).collect();
         let next = ids.iter().skip(1).map(|id| self.inputs(id)).chain([[].as_slice()]);
         let leg =
@@ -75,7 +75,7 @@ impl Config {
                     }
                     inputs = self.inputs(id);
                 }
-                _ => return Err(format!("more than one way leads to the sink `{sink}`")),
+                _ => return Err(format!("more than one path leads to the sink `{sink}`")),
             }
         }
         way.reverse();
@@ -165,8 +165,8 @@ sinks:
             Ok(config.way_to(sink)?.iter().map(|leg| leg.id.as_str()).collect())
         };
         assert_eq!((way("k"), way("l")), (Ok("ac".to_owned()), Ok(String::new())));
-        assert!(way("m").unwrap_err().contains("more than one way"));
-        assert!(way("n").unwrap_err().contains("more than one way"));
+        assert!(way("m").unwrap_err().contains("more than one path"));
+        assert!(way("n").unwrap_err().contains("more than one path"));
         assert!(way("o").unwrap_err().contains("there are: k, l, m, n"));
         let protecting: Vec<&str> = config.protecting().map(|(id, _)| id.as_str()).collect();
         assert_eq!(protecting, ["a"]);
@@ -179,7 +179,7 @@ sinks:
         assert_eq!(way("b", "end: c,"), Ok("bc".to_owned()));
         assert_eq!(way("a", "end: d,"), Ok("abd".to_owned()));
         assert!(way("a", "").unwrap_err().contains("several transforms read `a`"));
-        assert!(way("c", "end: b,").unwrap_err().contains("no way leads"));
+        assert!(way("c", "end: b,").unwrap_err().contains("no path leads"));
     }
 
     #[test]

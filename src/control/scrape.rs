@@ -103,7 +103,7 @@ fn answer(
         "/readyz" if ready.load(Ordering::Acquire) && service.zones.is_intake_stuck() => {
             let stalls = service.zones.stalls();
             let lines: Vec<String> = stalls.iter().map(ToString::to_string).collect();
-            let body = format!("nothing moves\n{}\n", lines.join("\n"));
+            let body = format!("stalled\n{}\n", lines.join("\n"));
             text(StatusCode::SERVICE_UNAVAILABLE, body)
         }
         "/readyz" if ready.load(Ordering::Acquire) => {

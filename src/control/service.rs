@@ -299,7 +299,7 @@ impl Control for ControlService {
             Ok(proto::Zone::Green) => hold(Zone::Green),
             Ok(proto::Zone::Yellow) => hold(Zone::Yellow),
             Ok(proto::Zone::Red) => hold(Zone::Red),
-            Err(_) => return Err(Status::invalid_argument("there is no such zone")),
+            Err(_) => return Err(Status::invalid_argument("unknown zone")),
         };
         let report = self.zones.command(command);
         let zone = wire_zone(Some(report.zone));

@@ -39,11 +39,12 @@ impl ControlSocket {
     pub fn bind(path: &Path) -> io::Result<Self> {
         if let Ok(metadata) = fs::symlink_metadata(path) {
             if !metadata.file_type().is_socket() {
-                let message = "the path is in use by something that is not a socket";
+                let message = "the path exists and is not a socket";
                 return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
             }
             if std::os::unix::net::UnixStream::connect(path).is_ok() {
-                let message = "another process answers on it; is GopherShip running already?";
+                let message =
+                    "another process answers on this socket; is GopherShip already running?";
                 return Err(io::Error::new(io::ErrorKind::AddrInUse, message));
             }
             fs::remove_file(path)?;
@@ -85,11 +86,14 @@ fn is_allowed(stream: &UnixStream) -> bool {
     match stream.peer_cred() {
         Ok(peer) if peer.uid() == own || peer.uid() == 0 => true,
         Ok(peer) => {
-            tracing::warn!(uid = peer.uid(), pid = ?peer.pid(), "Control connection refused.");
+            tracing::warn!(
+                uid = peer.uid(), pid = ?peer.pid(),
+                "Refused a control connection of another user."
+            );
             false
         }
         Err(error) => {
-            tracing::warn!(%error, "Control connection refused: the peer is unknown.");
+            tracing::warn!(%error, "Refused a control connection: the user is unknown.");
             false
         }
     }

@@ -68,13 +68,13 @@ impl Endpoint {
         }
         let is_of_urls = |c: char| c.is_ascii_graphic() && !r#"\"<>`{}|^"#.contains(c);
         if !text.chars().all(is_of_urls) {
-            let help = "write a name with other letters in its ASCII form, `xn--...`";
-            return Err(fault("has a character in it that no URL may have", help));
+            let help = "write a name with non-ASCII letters as `xn--...`";
+            return Err(fault("has a character that is not allowed in a URL", help));
         }
         if text.contains('@') {
-            let help = "take it out, and send a header: `bearer_token_file`, or `headers_from` with \
-                        the name `authorization`";
-            return Err(fault("has a user name or a password in it (`@`)", help));
+            let help = "remove it, and use `bearer_token_file`, or `headers_from` with the name \
+                        `authorization`";
+            return Err(fault("has a user name or a password (`@`)", help));
         }
         let (is_tls, rest) = scheme(text)?;
         let host_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
@@ -118,7 +118,7 @@ impl Endpoint {
         let instead = self.with_tls();
         Err(fault(
             format!("begins with `http://`, which is plain text, and {options} is for TLS"),
-            format!("write `{instead}`, or take {options} out"),
+            format!("write `{instead}`, or remove {options}"),
         ))
     }
 
@@ -139,11 +139,11 @@ impl Endpoint {
         }
         let problem = format!("begins with `http://`: {credential} is sent there in plain text");
         if self.is_loopback {
-            let help = format!("only this machine sees it; {option} says that this is meant");
+            let help = format!("it stays on this machine; set {option} to hide this warning");
             return Ok(Some(fault(problem, help)));
         }
         let instead = self.with_tls();
-        Err(fault(problem, format!("write `{instead}`, or set {option} if everybody may read it")))
+        Err(fault(problem, format!("write `{instead}`, or set {option} if anyone may read it")))
     }
 
     fn with_tls(&self) -> String {
@@ -157,7 +157,7 @@ fn scheme(text: &str) -> Result<(bool, &str), EndpointError> {
     let first = text.split([':', '/']).next().unwrap_or_default();
     if is(first, &["unix", "unix-abstract"]) && text.contains(':') {
         let help = "write `http://HOST:PORT` or `https://HOST:PORT`";
-        return Err(fault("is a unix socket, which no backend is reached by", help));
+        return Err(fault("is a unix socket, which is not supported", help));
     }
     match text.split_once("://") {
         Some((name, rest)) if is(name, &["https"]) => Ok((true, rest)),
@@ -197,7 +197,7 @@ fn authority_of(authority: &str) -> Result<(&str, bool), EndpointError> {
         authority.split_at_checked(end).unwrap_or((authority, ""))
     } else if 1 < authority.matches(':').count() {
         let help = "write an IPv6 address like `https://[2001:db8::7]:4317`";
-        return Err(fault("has more than one `:`; an IPv6 address stands in brackets", help));
+        return Err(fault("has more than one `:`; write an IPv6 address in brackets", help));
     } else {
         let end = authority.find(':').unwrap_or(authority.len());
         authority.split_at_checked(end).unwrap_or((authority, ""))
@@ -205,7 +205,7 @@ fn authority_of(authority: &str) -> Result<(&str, bool), EndpointError> {
     let is_loopback = is_loopback(host)?;
     match after.strip_prefix(':') {
         None if after.is_empty() => {}
-        Some("") => return Err(fault("has no port behind its `:`", HELP)),
+        Some("") => return Err(fault("has no port after the `:`", HELP)),
         Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
             if !port.parse::<u16>().is_ok_and(|port| port != 0) {
                 let help = "OTLP has port 4317 over gRPC, and 4318 over HTTP";
@@ -213,7 +213,7 @@ fn authority_of(authority: &str) -> Result<(&str, bool), EndpointError> {
             }
         }
         Some(_) => return Err(fault("has a port that is not a number", HELP)),
-        None => return Err(fault("has something else than a port behind its address", HELP)),
+        None => return Err(fault("has text other than a port after its address", HELP)),
     }
     Ok((host, is_loopback))
 }
@@ -227,7 +227,7 @@ fn is_loopback(host: &str) -> Result<bool, EndpointError> {
     if let Some(inside) = host.strip_prefix('[') {
         let address = inside.strip_suffix(']').and_then(|text| text.parse::<Ipv6Addr>().ok());
         let Some(address) = address else {
-            return Err(fault("has brackets around something else than an IPv6 address", HELP));
+            return Err(fault("has brackets around text that is not an IPv6 address", HELP));
         };
         return Ok(address.to_canonical().is_loopback());
     }
@@ -247,7 +247,7 @@ fn is_loopback(host: &str) -> Result<bool, EndpointError> {
     match host.parse::<Ipv4Addr>() {
         Ok(address) => Ok(address.is_loopback()),
         Err(_) if labels.next_back().is_some_and(is_number) => {
-            Err(fault("ends in a number as an IPv4 address does, and is none", HELP))
+            Err(fault("ends in a number like an IPv4 address, but is not one", HELP))
         }
         Err(_) => Ok(host.eq_ignore_ascii_case("localhost")),
     }
@@ -264,15 +264,15 @@ fn path<'t>(
     let path = path.trim_end_matches('/');
     if let Some(mark) = rest.chars().next() {
         let what = if mark == '?' { "a query (`?`)" } else { "a fragment (`#`)" };
-        return Err(fault(format!("has {what}, which is never sent"), "take it out"));
+        return Err(fault(format!("has {what}, which is never sent"), "remove it"));
     }
     if protocol == EndpointProtocol::Grpc && !path.is_empty() {
         let help = format!("write `{base}`, or set the protocol to `http`");
-        return Err(fault("has a path, and gRPC sends to paths of its own", help));
+        return Err(fault("has a path, but gRPC defines its own paths", help));
     }
     for appended in APPENDED {
         if let Some(before) = path.strip_suffix(appended) {
-            let problem = format!("ends in `{appended}`, which is appended to it");
+            let problem = format!("ends in `{appended}`, which GopherShip appends itself");
             return Err(fault(problem, format!("write `{base}{before}`")));
         }
     }
@@ -324,10 +324,10 @@ mod tests {
         ("http://[::1", Grpc, Err(("brackets around", "IPv6"))),
         ("http://[fe80::1%25eth0]:4317", Grpc, Err(("brackets around", "IPv6"))),
         ("http://[host]:4317", Grpc, Err(("brackets around", "IPv6"))),
-        ("http://[::1]4317", Grpc, Err(("something else than a port", "backend"))),
-        ("http://256.0.0.1:4317", Grpc, Err(("as an IPv4 address does", "IPv4"))),
-        ("http://127.1:4317", Grpc, Err(("as an IPv4 address does", "IPv4"))),
-        ("http://0x7f000001", Grpc, Err(("as an IPv4 address does", "IPv4"))),
+        ("http://[::1]4317", Grpc, Err(("text other than a port", "backend"))),
+        ("http://256.0.0.1:4317", Grpc, Err(("like an IPv4 address", "IPv4"))),
+        ("http://127.1:4317", Grpc, Err(("like an IPv4 address", "IPv4"))),
+        ("http://0x7f000001", Grpc, Err(("like an IPv4 address", "IPv4"))),
         ("http://a..b", Grpc, Err(("neither a name nor an address", "IPv4"))),
         ("http://a,b:4317", Grpc, Err(("neither a name nor an address", "IPv4"))),
         ("http://user:pw@host:4317", Grpc, Err(("a user name or a password", "headers_from"))),
@@ -337,14 +337,14 @@ mod tests {
         ("https://host/a/v1/traces/", Http, Err(("ends in `/v1/traces`", "`https://host/a`"))),
         ("https://host/v1/metrics", Grpc, Err(("has a path", "write `https://host`"))),
         ("https://host:4317/otlp", Grpc, Err(("has a path", "the protocol to `http`"))),
-        ("https://host:4318/a?token=x", Http, Err(("has a query", "take it out"))),
-        ("https://host:4318#a", Http, Err(("has a fragment", "take it out"))),
+        ("https://host:4318/a?token=x", Http, Err(("has a query", "remove it"))),
+        ("https://host:4318#a", Http, Err(("has a fragment", "remove it"))),
         (" https://host:4317", Grpc, Err(("a space", "without spaces"))),
         ("https://host:4317\n", Grpc, Err(("a space", "without spaces"))),
         ("https://ho st", Grpc, Err(("a space", "without spaces"))),
-        ("https://b\u{fc}cher:4317", Grpc, Err(("no URL may have", "xn--"))),
-        ("https://host\\a", Http, Err(("no URL may have", "xn--"))),
-        ("https://${HOST}", Http, Err(("no URL may have", "xn--"))),
+        ("https://b\u{fc}cher:4317", Grpc, Err(("not allowed in a URL", "xn--"))),
+        ("https://host\\a", Http, Err(("not allowed in a URL", "xn--"))),
+        ("https://${HOST}", Http, Err(("not allowed in a URL", "xn--"))),
     ];
 
     #[test]
@@ -405,6 +405,6 @@ mod tests {
         let check = |text: &str| Endpoint::parse(text, Grpc).unwrap().check_tls_options("`tls`");
         assert_eq!(check("https://host:1"), Ok(()));
         let error = check("http://localhost:1").unwrap_err();
-        assert_eq!(error.help, "write `https://localhost:1`, or take `tls` out");
+        assert_eq!(error.help, "write `https://localhost:1`, or remove `tls`");
     }
 }

@@ -194,7 +194,10 @@ impl EndpointSet {
         }
         if is_silent && !was_silent {
             let endpoint = self.name(idx);
-            tracing::debug!(sink = %self.sink, endpoint, "Backend is silent; new requests pass by.");
+            tracing::debug!(
+                sink = %self.sink, endpoint,
+                "Backend does not answer; new requests avoid it."
+            );
         }
         changed
     }
@@ -230,7 +233,7 @@ impl EndpointSet {
                 endpoint = %endpoint.name,
                 reason,
                 others = others(is_out),
-                "Backend is out; it is asked again until it is back."
+                "Backend is out; the sink retries until it is back."
             );
         }
     }
@@ -253,7 +256,8 @@ impl EndpointSet {
                 refused,
                 reason,
                 others = others(is_out),
-                "Backend refuses everything, so it is out; it is asked again until it takes requests."
+                "Backend refuses all requests, so it counts as out; the sink retries until it \
+                 accepts one."
             );
         }
     }
@@ -306,7 +310,7 @@ impl Drop for EndpointSet {
 
 /// What a log line says of the other endpoints.
 const fn others(is_out: bool) -> &'static str {
-    if is_out { "none" } else { "take its requests" }
+    if is_out { "none available" } else { "take over" }
 }
 
 /// An attempt under way at one endpoint.

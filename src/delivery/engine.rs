@@ -41,7 +41,7 @@ use crate::somatic::WorkKind;
 /// How often averages are looked at for their age.
 const AGE_EVERY: Duration = Duration::from_secs(1);
 /// What its batches do until they are delivered.
-const WAITS: &str = "batches wait for the backend's answer";
+const WAITS: &str = "batches wait for an answer of the backend";
 
 /// The delivery engine of one sink.
 pub struct Engine<C>(Arc<Shared<C>>);
@@ -187,7 +187,7 @@ impl<C: Transport> Shared<C> {
                 }
                 Some(Answer::Rejected { reason }) => {
                     tries.answered(&self.firsts);
-                    return self.refused(group, "Backend refused a request for good.", &reason);
+                    return self.refused(group, "Backend rejected a request.", &reason);
                 }
                 Some(Answer::Retry { after, reason }) => {
                     let has_hint = after.is_some_and(|after| !after.is_zero());
@@ -196,7 +196,7 @@ impl<C: Transport> Shared<C> {
                     if tries.put_off(&self.firsts, no, Instant::now())
                         && group.is_from(Origin::Vault)
                     {
-                        let what = "Backend never takes a request, and takes others.";
+                        let what = "Backend fails this request alone; the sink gives it up.";
                         return self.refused(group, what, &reason);
                     }
                     self.hints.note(after, Instant::now());
@@ -207,7 +207,7 @@ impl<C: Transport> Shared<C> {
                 }
                 Some(Answer::Denied { reason }) => {
                     if tries.put_off(&self.firsts, No::Denied, Instant::now()) {
-                        let what = "Backend denies a request, and takes others.";
+                        let what = "Backend refuses this request alone; the sink gives it up.";
                         return self.refused(group, what, &reason);
                     }
                     if self.stays(&mut group, &mut backoff) {
@@ -267,7 +267,7 @@ impl<C: Transport> Shared<C> {
             };
             self.metrics.retries.inc();
             let endpoint = self.endpoints.name(idx);
-            self.warner.warn("Backend did not take a request; it is sent again.", endpoint, reason);
+            self.warner.warn("A request failed; the sink sends it again.", endpoint, reason);
             tried.add(idx);
             put_off.add(answer);
             if !group.sift() {
@@ -302,7 +302,7 @@ impl<C: Transport> Shared<C> {
                 biased;
                 result = &mut sent => {
                     let Ok(answer) = result else {
-                        let late = "no answer in time";
+                        let late = "no answer within the timeout";
                         lease.given_up(late);
                         return Some(Answer::unanswered(late));
                     };
@@ -314,12 +314,12 @@ impl<C: Transport> Shared<C> {
             let is_silent = lease.waits();
             if group.is_claimed() {
                 // The source's patience was over before there was an answer.
-                lease.given_up("no answer while the source waited");
+                lease.given_up("no answer within the patience of the source");
                 self.counts_as_failed(began);
                 return None;
             }
             if is_silent && group.is_backed() {
-                let silent = "no answer, and it used to answer sooner";
+                let silent = "no answer yet, much later than usual";
                 lease.given_up(silent);
                 return Some(Answer::unanswered(silent));
             }
@@ -390,7 +390,7 @@ impl<C: Transport> Shared<C> {
             self.metrics.partially_rejected.inc_by(rejected);
             self.warner.warn("Backend rejected some records of a request.", None, message);
         } else if !message.is_empty() {
-            self.warner.warn("Backend took a request and sent a warning.", None, message);
+            self.warner.warn("Backend accepted a request with a warning.", None, message);
         }
         group.delivered_except(rejected);
     }

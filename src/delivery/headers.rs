@@ -158,7 +158,7 @@ impl FromFile {
             return Err(fault("it is empty"));
         }
         header_value(&format!("{}{text}", self.before))
-            .ok_or_else(|| fault("it holds no header value"))
+            .ok_or_else(|| fault("the file contains no valid header value"))
     }
 }
 
@@ -196,10 +196,13 @@ impl Shared {
             let value = match value {
                 Ok(value) => {
                     if std::mem::take(is_failing) {
-                        tracing::info!(%sink, %path, "The file with a header is readable again.");
+                        tracing::info!(%sink, %path, "Header file is readable again.");
                     }
                     if last != Some(&value) {
-                        tracing::info!(%sink, %path, "The file with a header has changed.");
+                        tracing::info!(
+                            %sink, %path,
+                            "Header file has changed; the sink uses the new value."
+                        );
                     }
                     Some(value)
                 }
@@ -207,7 +210,7 @@ impl Shared {
                     if !std::mem::replace(is_failing, true) {
                         tracing::warn!(
                             %sink, %path, %error,
-                            "The file with a header cannot be read; its last value stays in force."
+                            "Cannot read the header file; the sink keeps the last value."
                         );
                     }
                     last.cloned()

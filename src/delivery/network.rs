@@ -20,7 +20,6 @@ use super::endpoint::EndpointError;
 use super::endpoint::EndpointProtocol;
 use super::endpoint_set::ENDPOINTS_MAX;
 use super::engine::Engine;
-use super::transport::Transport;
 use super::headers::HeaderFault;
 use super::headers::HeaderSources;
 use super::headers::Headers;
@@ -28,6 +27,7 @@ use super::limits::Limits;
 use super::options::ConcurrencyOption;
 use super::poison_detector::GIVE_UP_AFTER;
 use super::slots::Balance;
+use super::transport::Transport;
 use crate::config::ByteSize;
 use crate::config::HumanDuration;
 use crate::config::OptionProblem;
@@ -43,15 +43,14 @@ use crate::tls::ClientTls;
 /// More requests on their way help no backend.
 const CONCURRENCY_MAX: u32 = 1024;
 
-/// Before each attempt a part of a pause is waited that is left to chance, and the pause doubles
-/// from `min` to `max`. A backend that says when to come again is asked not before, for up to 5
-/// minutes.
+/// Before each retry the sink waits a random part of a pause, which doubles from `min` to `max`. If
+/// the backend sends a retry delay, the sink waits at least that long, up to 5 minutes.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetryConfig {
     /// The pause after the first failure.
     min: HumanDuration,
-    /// The pause after many failures.
+    /// The longest pause.
     max: HumanDuration,
 }
 
@@ -64,13 +63,13 @@ impl Default for RetryConfig {
     }
 }
 
-/// Over HTTP/2 a ping, over HTTP/1 what TCP does.
+/// Pings over HTTP/2, TCP keepalive over HTTP/1.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct KeepaliveConfig {
-    /// After this long without a word from the backend it is asked whether it is there.
+    /// The sink sends a ping after this long without data from the backend.
     interval: HumanDuration,
-    /// A connection whose ping has no answer for this long is closed.
+    /// The sink closes a connection if a ping gets no answer within this time.
     timeout: HumanDuration,
 }
 
@@ -260,7 +259,11 @@ impl NetworkOptions<'_> {
         demand(self.in_flight_max.0 != 0, "in_flight_max", "must be more than 0");
         let is_retry = !self.retry.min.0.is_zero() && self.retry.min <= self.retry.max;
         demand(is_retry, "retry", "needs 0 < min <= max");
-        demand(!self.tls.is_some_and(ClientTls::is_half), "tls", "`cert` and `key` go together");
+        demand(
+            !self.tls.is_some_and(ClientTls::is_half),
+            "tls",
+            "`cert` and `key` must be given together",
+        );
         problems
     }
 

@@ -16,14 +16,14 @@ use super::breaker::Breaker;
 use super::denial::Denial;
 use super::stall_detector::StallDetector;
 
-/// How requests are spread over several endpoints.
+/// How the sink spreads requests over several endpoints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Balance {
-    /// To the first that is there.
+    /// To the first endpoint that is available.
     #[default]
     Failover,
-    /// To the one with the fewest requests on their way; among equals by chance.
+    /// To the endpoint with the fewest requests in flight; a random one among equals.
     LeastLoaded,
 }
 

@@ -27,7 +27,10 @@ pub fn settle(
             Some(batch)
         }
         Err(error) => {
-            tracing::warn!(component = %id, %error, "Request cannot be {done}.");
+            tracing::warn!(
+                component = %id, %error,
+                "Request cannot be {done}: it is invalid. The request is rejected."
+            );
             batch.rejected();
             None
         }

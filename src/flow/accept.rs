@@ -373,7 +373,7 @@ impl Acceptor {
                 self.ledger.conclude(request.signal, Bucket::RejectedFailed, request.records);
                 tracing::error!(
                     records = request.records,
-                    "Records that were acknowledged on receipt are lost."
+                    "Lost records that were acknowledged on receipt."
                 );
                 return;
             }

@@ -22,7 +22,7 @@ pub(super) fn has_losses(snapshot: &LedgerSnapshot, data_dir: &Path, dirs: &[Pat
     for one in &missing {
         let (vault, ranges) = (one.dir.display(), &one.ranges);
         tracing::error!(%vault, lost_requests = one.count(), ?ranges,
-            "Acknowledged requests are not in the vault any more that the ledger knows of.");
+            "Acknowledged requests are missing from the vault, according to the ledger.");
     }
     !missing.is_empty()
 }
@@ -44,7 +44,10 @@ pub(super) fn count_all(
             Ok(None) => return None,
             Err(error) => {
                 let vault = dir.display();
-                tracing::warn!(%error, %vault, "What a vault holds cannot be counted for the ledger.");
+                tracing::warn!(
+                    %error, %vault,
+                    "Cannot count the records of a vault for the ledger."
+                );
                 return None;
             }
         }

@@ -156,7 +156,10 @@ impl LedgerFile {
         lock(&file)?;
         file.write_all_at(&vec![0; 2 * SLOT_LEN], 0)?;
         File::open(data_dir)?.sync_all()?;
-        tracing::error!(file = %self.path.display(), "The ledger was taken away; it is made again.");
+        tracing::error!(
+            file = %self.path.display(),
+            "The ledger file is gone; GopherShip creates it again."
+        );
         self.file = file;
         Ok(())
     }

@@ -73,7 +73,7 @@ impl LedgerStore {
         let opened = Books::open(data_dir, vaults, Instant::now() + COUNT_WITHIN);
         let books = opened.inspect_err(|error| {
             let dir = data_dir.display();
-            tracing::error!(%error, %dir, "The ledger cannot be kept; this process goes on without.");
+            tracing::error!(%error, %dir, "Cannot keep a ledger; GopherShip runs without one.");
         });
         let (sender, messages) = mpsc::channel();
         let mut known = BTreeMap::new();
@@ -142,7 +142,7 @@ impl Books {
             StoredLedger::Damaged => {
                 tracing::error!(
                     file = %file.path().display(),
-                    "The ledger was damaged and is set aside; it begins anew."
+                    "The ledger is damaged. GopherShip moved it away and starts a new one."
                 );
                 LedgerSnapshot { begun_unix_ns: now, ..LedgerSnapshot::default() }
             }
@@ -255,7 +255,7 @@ impl Books {
             && !self.has_failed
         {
             let file = self.file.path().display();
-            tracing::error!(%error, %file, "The ledger cannot be written; it is tried again.");
+            tracing::error!(%error, %file, "Cannot write the ledger; GopherShip retries.");
         }
         self.has_failed = written.is_err();
     }
@@ -358,7 +358,8 @@ fn tell(snapshot: &LedgerSnapshot, now_unix_ns: u64) {
             tracing::error!(
                 signal = signal_name,
                 missing,
-                "Records are in no vault any more that the ledger says are there; see `gophership audit`."
+                "Records are missing from the vaults, according to the ledger. See `gophership \
+                 audit`."
             );
         }
         let Some(totals) = kill.map(|kill| kill.booked.of_signal(signal)) else { continue };
@@ -368,14 +369,14 @@ fn tell(snapshot: &LedgerSnapshot, now_unix_ns: u64) {
                 signal = signal_name,
                 interrupted,
                 unwritten,
-                "The process before was killed: what was in flight, and what its vaults took or gave \
-                 after its last word, is booked."
+                "Reconciled the ledger with the vaults, because the previous GopherShip process \
+                 was killed."
             );
         }
     }
     if snapshot.is_unsettled {
         tracing::warn!(
-            "The vaults are too large to be counted at a start: the ledger is not compared with them."
+            "Did not compare the ledger with the vaults: they are too large to count at start."
         );
     }
 }

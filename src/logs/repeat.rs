@@ -121,7 +121,7 @@ impl RepeatLimit {
     /// Tells what was left out for so long or longer.
     pub(super) fn tell(&self, now: Instant, after: Duration) {
         for (suppressed, example) in self.due(now, after) {
-            tracing::warn!(suppressed, "Log lines were left out that are like: {example}");
+            tracing::warn!(suppressed, "Suppressed log lines like this one: {example}");
         }
     }
 

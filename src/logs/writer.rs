@@ -194,10 +194,7 @@ impl Queue {
         }
         let dropped = std::mem::take(&mut state.dropped);
         drop(state);
-        tracing::warn!(
-            dropped,
-            "Log lines were dropped: standard error did not take them in time."
-        );
+        tracing::warn!(dropped, "Dropped log lines, because standard error was too slow.");
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -11,7 +11,7 @@ use crate::metrics::Metrics;
 /// What one sink has on its way.
 #[derive(Clone)]
 pub struct DeliveryMetrics {
-    /// Requests that may be on their way at the same time.
+    /// The limit of concurrent requests to all endpoints of a sink.
     pub limit: IntGauge,
     /// Requests on their way.
     pub in_flight: IntGauge,
@@ -46,32 +46,34 @@ impl Builder {
             limit: self.gauge(
                 "sink_concurrency_limit",
                 &["sink"],
-                "Requests that may be on their way at the same time.",
+                "The limit of concurrent requests to all endpoints of a sink.",
             ),
             in_flight: self.gauge(
                 "sink_in_flight_requests",
                 &["sink"],
-                "Requests on their way to a backend.",
+                "Requests in flight to a backend.",
             ),
             answered: self.counter(
                 "sink_endpoint_answered_total",
                 &of_endpoint,
-                "Attempts that an endpoint answered, with OK or for good.",
+                "Attempts that an endpoint accepted or finally rejected.",
             ),
             failures: self.counter(
                 "sink_endpoint_failures_total",
                 &of_endpoint,
-                "Attempts that failed at an endpoint and are repeated, there or at another one.",
+                "Failed attempts at an endpoint that the sink retries, there or at another \
+                 endpoint.",
             ),
             out: self.gauge(
                 "sink_endpoint_out",
                 &of_endpoint,
-                "1 while an endpoint is out and only asked whether it is back.",
+                "1 while an endpoint is out and the sink only probes it.",
             ),
             denied: self.gauge(
                 "sink_endpoint_denied",
                 &of_endpoint,
-                "1 while an endpoint is out because it refuses everything, as with a token that has expired.",
+                "1 while an endpoint is out because it refuses all requests, for example after a \
+                 token expired.",
             ),
         }
     }

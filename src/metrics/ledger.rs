@@ -20,18 +20,19 @@ impl Builder {
             total: self.gauge(
                 "ledger_records",
                 &["signal", "bucket"],
-                "Records by ledger bucket; origins equal destinations.",
+                "Records by ledger bucket. The sum of origins equals the sum of destinations.",
             ),
             sources: self.gauge(
                 "ledger_source_records",
                 &["source", "signal", "bucket"],
-                "Records by source and ledger bucket; origins equal destinations for each source.",
+                "Records by source and ledger bucket. The sum of origins of a source equals the \
+                 sum of its destinations.",
             ),
             sinks: self.gauge(
                 "ledger_sink_records",
                 &["sink", "signal", "line"],
-                "Records by sink: taken equals delivered, rejected, returned and in_flight; \
-                 dead_lettered are the rejected ones of a vault, as they were stored.",
+                "Records by sink. taken is the sum of delivered, rejected, returned and in_flight. \
+                 dead_lettered counts rejected records from a vault, as they were stored.",
             ),
         }
     }

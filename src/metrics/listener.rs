@@ -45,22 +45,22 @@ impl Builder {
             connections_max: self.gauge(
                 "listener_connections_max",
                 of,
-                "Connections that may be open at the same time.",
+                "The limit of open connections.",
             ),
             waiting: self.gauge(
                 "listener_connections_waiting",
                 of,
-                "Connections that are accepted and wait until another one makes room.",
+                "Accepted connections that wait for a slot.",
             ),
             waits: self.counter(
                 "listener_connection_waits_total",
                 of,
-                "Connections that had to wait until another one made room.",
+                "Connections that had to wait for a slot.",
             ),
             closed: self.counter(
                 "listener_connections_closed_total",
                 &["listener", "cause"],
-                "Connections that ended, by cause.",
+                "Closed connections, by cause.",
             ),
         }
     }

@@ -22,15 +22,15 @@ impl Builder {
         LogMetrics {
             dropped: counter(
                 "log_lines_dropped_total",
-                "Log lines dropped because standard error did not take them in time.",
+                "Log lines dropped because standard error was too slow.",
             ),
             suppressed: counter(
                 "log_lines_suppressed_total",
-                "Log lines left out because there were too many of the same cause.",
+                "Log lines suppressed because too many had the same cause.",
             ),
             errors: counter(
                 "log_write_errors_total",
-                "Attempts to write to standard error that failed and are repeated.",
+                "Failed writes to standard error; GopherShip retries them.",
             ),
         }
     }

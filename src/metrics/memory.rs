@@ -22,8 +22,8 @@ pub(super) struct MemoryFamilies {
 
 impl Builder {
     pub(super) fn memory(&self) -> MemoryFamilies {
-        let used = "Bytes of the memory budget that are used, by share.";
-        let limit = "Bytes of the memory budget that may be used, by share.";
+        let used = "Used bytes of the memory budget, by share.";
+        let limit = "The limit of the memory budget in bytes, by share.";
         MemoryFamilies {
             used: self.gauge("memory_used_bytes", &["share"], used),
             limit: self.gauge("memory_limit_bytes", &["share"], limit),
@@ -31,7 +31,7 @@ impl Builder {
     }
 
     pub(super) fn memory_idle(&self) -> IntGauge {
-        let help = "Bytes that the buffer pool keeps for later.";
+        let help = "Bytes of free buffers that the buffer pool keeps.";
         self.gauge("memory_idle_bytes", &[], help).with_label_values::<&str>(&[])
     }
 }

@@ -69,7 +69,7 @@ pub struct Metrics {
     pub reloads: IntCounterVec,
     /// Requests in directories that are no vaults of the configuration.
     pub vault_left: IntGaugeVec,
-    /// Bytes that the buffer pool keeps for later.
+    /// Bytes of free buffers that the buffer pool keeps.
     pub memory_idle: IntGauge,
     /// What became of log lines.
     pub log: LogMetrics,
@@ -120,22 +120,18 @@ impl Metrics {
             edge_batches: b.gauge(
                 "edge_batches",
                 &["component"],
-                "Batches waiting in front of a component.",
+                "Batches in the queue of a component.",
             ),
-            edge_bytes: b.gauge(
-                "edge_bytes",
-                &["component"],
-                "Bytes waiting in front of a component.",
-            ),
+            edge_bytes: b.gauge("edge_bytes", &["component"], "Bytes in the queue of a component."),
             restarts: b.counter(
                 "component_restarts_total",
                 &["component"],
-                "Times a component failed or panicked and was started again.",
+                "Restarts of a component after a failure or panic.",
             ),
             failed: b.gauge(
                 "component_failed",
                 &["component"],
-                "1 while a component has failed, or cannot be started yet, and is tried again.",
+                "1 while a component has failed or cannot start, and GopherShip retries.",
             ),
             reloads: b.counter(
                 "config_reloads_total",
@@ -145,7 +141,8 @@ impl Metrics {
             vault_left: b.gauge(
                 "vault_left_requests",
                 &["dir"],
-                "Requests that wait in a directory that is no vault of the configuration.",
+                "Undelivered requests in a vault directory that the configuration does not \
+                 contain.",
             ),
             memory_idle: b.memory_idle(),
             log: b.log(),

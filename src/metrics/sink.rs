@@ -15,7 +15,7 @@ pub struct SinkMetrics {
     pub records: IntCounter,
     /// Bytes delivered, before compression.
     pub bytes: IntCounter,
-    /// Attempts that failed and are repeated.
+    /// Failed attempts that the sink retries.
     pub retries: IntCounter,
     /// Requests that the backend refused for good.
     pub rejected: IntCounter,
@@ -49,17 +49,17 @@ impl Builder {
         SinkFamilies {
             reopened: counter(
                 "sink_files_reopened_total",
-                "Files opened again because somebody moved or removed them.",
+                "Files that a sink created again because they were moved or removed.",
             ),
             removed_bytes: counter(
                 "sink_removed_bytes_total",
-                "Bytes in files that somebody removed while a sink wrote to them.",
+                "Bytes in files that were removed while a sink wrote to them.",
             ),
             requests: counter("sink_requests_total", "Requests delivered."),
             records: counter("sink_records_total", "Records delivered."),
             bytes: counter("sink_sent_bytes_total", "Protobuf bytes delivered."),
-            retries: counter("sink_retries_total", "Attempts that failed and are repeated."),
-            rejected: counter("sink_rejected_total", "Requests refused by the backend for good."),
+            retries: counter("sink_retries_total", "Failed attempts that the sink retries."),
+            rejected: counter("sink_rejected_total", "Requests that the backend rejected."),
             partially_rejected: counter(
                 "sink_partially_rejected_records_total",
                 "Records rejected by the backend in requests that it accepted.",

@@ -34,38 +34,39 @@ impl Builder {
             zone: one("ingester_zone", "Pressure zone: 0 green, 1 yellow, 2 red."),
             sensed_zone: one(
                 "somatic_sensed_zone",
-                "The zone that the sensors ask for, held or observed or not: 0 green, 1 yellow, 2 red.",
+                "The zone that the sensors ask for, regardless of an override or mode observe: 0 \
+                 green, 1 yellow, 2 red.",
             ),
             transitions: self.counter(
                 "somatic_transitions_total",
                 &["from", "to", "cause"],
-                "Changes of the zone in force, by what caused them.",
+                "Changes of the zone, by cause.",
             ),
             reaction: self.histogram(
                 "somatic_reaction_seconds",
                 &["to"],
                 &[0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01],
-                "From the reading that changes the zone to the zone in force.",
+                "Time from the sensor reading that changes the zone until the zone is in force.",
             ),
             pressure: self.gauge(
                 "somatic_pressure_permille",
                 &["kind", "place"],
-                "What was sensed last, in thousandths of its limit.",
+                "The last sensor reading, in thousandths of its limit.",
             ),
             background: one(
                 "somatic_background_millionths",
-                "The share of the time that each worker in the background (replay, reading back, \
-                 vault verify and export) may work, in millionths; 0 while they pause.",
+                "The share of time that each background worker (replay, reading back, vault verify \
+                 and export) may work, in millionths; 0 while background work is paused.",
             ),
             stalled: self.gauge(
                 "somatic_stalled",
                 &["component"],
-                "1 while nothing moves in a component although it has work.",
+                "1 while a component has work and makes no progress.",
             ),
             stalls: self.counter(
                 "somatic_stalls_total",
                 &["component"],
-                "Times that nothing moved in a component although it had work.",
+                "Times that a component had work and made no progress.",
             ),
         }
     }

@@ -251,12 +251,13 @@ impl Builder {
                 desc(
                     "somatic_pivots_total",
                     cause,
-                    "Requests that went to the vault instead of the pipeline, by cause.",
+                    "Requests that were diverted to the vault, by cause.",
                 ),
                 desc(
                     "source_placement_seconds",
                     &["source", "in"],
-                    "From the last byte of a request to its place in edges or in a vault.",
+                    "Time from the last byte of a request until it is queued in edges or in a \
+                     vault.",
                 ),
             ]),
         };

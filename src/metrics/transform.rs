@@ -25,42 +25,45 @@ impl Builder {
             redacted: self.counter(
                 "transform_redacted_total",
                 &["transform", "pattern"],
-                "Values and parts of texts that were redacted, by what found them.",
+                "Redacted values and parts of texts, by pattern.",
             ),
             taken_out: self.counter(
                 "transform_taken_out_records_total",
                 &["transform", "class"],
-                "Records that a transform took out, by the value of its key if it is named in the configuration.",
+                "Records that a transform dropped, by the value of its key if the configuration \
+                 lists it.",
             ),
             joined: self.counter(
                 "transform_joined_total",
                 &["transform", "cause"],
-                "Requests that a transform made by joining, by what ended the wait for more: size, timeout, room or end.",
+                "Merged requests that a transform produced, by why it stopped waiting: size, \
+                 timeout, room or end.",
             ),
             joined_requests: self.counter(
                 "transform_joined_requests_total",
                 &["transform"],
-                "Requests that are in those a transform made by joining.",
+                "Requests that a transform merged into others.",
             ),
             divided_requests: self.counter(
                 "transform_divided_requests_total",
                 &["transform"],
-                "Requests that a transform divided because of their size or their resources.",
+                "Requests that a transform split because of their size or their resources.",
             ),
             routed: self.counter(
                 "transform_routed_records_total",
                 &["transform", "output"],
-                "Records that matched an output of a transform, whether somebody reads it or not.",
+                "Records that matched an output of a transform, whether or not a component reads \
+                 it.",
             ),
             is_shed: self.gauge(
                 "transform_shed",
                 &["transform"],
-                "1 while a transform is left out because of the zone.",
+                "1 while a transform is skipped because of the zone.",
             ),
             shed_records: self.counter(
                 "transform_shed_records_total",
                 &["transform"],
-                "Records that passed a transform by while it was left out.",
+                "Records that were not processed because their transform was skipped.",
             ),
         }
     }

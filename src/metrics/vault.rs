@@ -69,38 +69,43 @@ impl Builder {
         let gauge = |name: &str, help: &str| self.gauge(name, &["vault"], help);
         let counter = |name: &str, help: &str| self.counter(name, &["vault"], help);
         VaultFamilies {
-            used_bytes: gauge("vault_used_bytes", "Bytes of disk in use."),
-            staged_bytes: gauge("vault_staged_bytes", "Bytes waiting for the vault's writer."),
+            used_bytes: gauge("vault_used_bytes", "Used bytes of disk."),
+            staged_bytes: gauge("vault_staged_bytes", "Bytes that wait for the vault's writer."),
             backlog: gauge("vault_backlog_requests", "Requests that are not yet replayed."),
             corrupt: gauge("vault_corrupt_records", "Stored requests found corrupt since start."),
             lost: gauge(
                 "vault_lost_records",
-                "Acknowledged requests missing when it was opened, or since.",
+                "Acknowledged requests that are missing from the vault.",
             ),
             dropped: gauge(
                 "vault_dropped_records",
-                "Requests deleted undelivered because the vault was full and is told to drop.",
+                "Undelivered requests that a full vault deleted (when_full: drop_oldest).",
             ),
-            quarantined: gauge("vault_quarantined_segments", "Damaged segments set aside."),
+            quarantined: gauge("vault_quarantined_segments", "Damaged segments in quarantine."),
             suspect: gauge(
                 "vault_suspect_segments",
-                "Segments since start whose write failed, or that read back other than written.",
+                "Segments since start with a failed write, or with other bytes than the vault \
+                 wrote.",
             ),
             unread: gauge(
                 "vault_unread_segments",
-                "Sealed segments not yet read back to see whether the disk kept them.",
+                "Sealed segments that the vault has not yet read back and verified.",
             ),
             commit_micros: gauge(
                 "vault_commit_latency_microseconds",
-                "Duration of the last commit, from gathering to durable.",
+                "Duration of the last commit, from the first request until it is durable.",
             ),
-            max_bytes: gauge("vault_max_bytes", "The limit of the bytes of disk in use."),
-            full: gauge("vault_full", "1 while the vault has no room on its disk or in max_size."),
+            max_bytes: gauge("vault_max_bytes", "The limit of used bytes of disk."),
+            full: gauge(
+                "vault_full",
+                "1 while the vault is full: its disk or max_size is used up.",
+            ),
             failed: gauge("vault_failed", "1 while the vault cannot write."),
             kept_for_removed: self.gauge(
                 "vault_kept_for_removed_sinks_requests",
                 &["vault", "sink"],
-                "Requests that the vault keeps for a sink that is no longer in the configuration.",
+                "Undelivered requests that the vault keeps for a sink that is no longer in the \
+                 configuration.",
             ),
             replayed: counter("vault_replayed_total", "Requests replayed and delivered."),
             dead_lettered: counter(

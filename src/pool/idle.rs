@@ -45,7 +45,7 @@ impl Memory {
                 release_free_heap();
             });
             if let Err(error) = work.await {
-                tracing::error!(%error, "Idle memory was not given back.");
+                tracing::error!(%error, "Cannot release idle memory.");
             }
             let pause = tokio::time::timeout(EVERY_IN_NEED, stop.cancelled());
             if pause.await.is_ok() {

@@ -15,7 +15,7 @@ use crate::config::running::Stop;
 use crate::flow::EdgeReceiver;
 use crate::metrics::SinkMetrics;
 
-/// Forgets what it is given; for tests and measurements.
+/// Discards all requests; for tests and measurements.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct BlackholeConfig {
@@ -27,7 +27,7 @@ inventory::submit! {
     ComponentInfo {
         section: Section::Sink,
         name: "blackhole",
-        summary: "Counts batches and forgets them.",
+        summary: "Counts batches and discards them.",
         schema: |generator| generator.subschema_for::<BlackholeConfig>(),
     }
 }
@@ -63,7 +63,7 @@ impl Sink for Blackhole {
             batch.delivered();
             batches += 1;
             if batches.checked_rem(self.report_every) == Some(0) {
-                tracing::info!(batches, "Blackhole swallowed batches.");
+                tracing::info!(batches, "Discarded batches.");
             }
         }
     }

@@ -42,22 +42,22 @@ const WRITE_AGAIN_AFTER: Duration = Duration::from_millis(10);
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct ConsoleConfig {
-    /// What is shown.
+    /// The output format.
     format: Format,
-    /// How often a summary is written, if anything passed.
+    /// How often the sink writes a summary. It writes none if no records arrived.
     every: HumanDuration,
     /// The last line was not written to its end. Shared by all lives of the sink, as the options are.
     #[serde(skip)]
     is_torn: Arc<AtomicBool>,
 }
 
-/// What is shown.
+/// The output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Format {
-    /// A line with counts, every so often.
+    /// A line with counts, once per `every`.
     Summary,
-    /// Each request as a line of OTLP JSON.
+    /// One line of OTLP JSON per request.
     Json,
 }
 
@@ -72,7 +72,7 @@ inventory::submit! {
     ComponentInfo {
         section: Section::Sink,
         name: "console",
-        summary: "Shows on standard output what passes.",
+        summary: "Writes a summary or all records to standard output.",
         schema: |generator| generator.subschema_for::<ConsoleConfig>(),
     }
 }
@@ -89,7 +89,7 @@ impl SinkConfig for ConsoleConfig {
 
     async fn build(&self, context: &Context) -> Result<Box<dyn Sink>, BuildError> {
         if self.format == Format::Json && is_closed() {
-            let problem = "standard output is closed: nobody would see what `format: json` shows";
+            let problem = "standard output is closed; `format: json` needs it";
             return Err(BuildError::Option(problem.to_owned()));
         }
         let metrics = context.metrics.sink(context.id.as_str());
@@ -171,7 +171,7 @@ impl Console {
             match self.write(show, stop).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
-                    tracing::warn!(%error, "Request cannot be shown.");
+                    tracing::warn!(%error, "Cannot print a request.");
                     self.metrics.rejected.inc();
                     batch.rejected();
                     return Ok(());

@@ -128,19 +128,23 @@ impl fmt::Display for Pressure {
             PressureKind::IoStall => {
                 write!(formatter, "the {place} waits for a disk {share} of the time")
             }
-            PressureKind::Lag => write!(formatter, "the {place} is late by {share} of 100 ms"),
+            PressureKind::Lag => {
+                write!(formatter, "tasks of the {place} are late by {share} of 100 ms")
+            }
             PressureKind::Vault => write!(formatter, "the vault {place} is {share} full"),
             PressureKind::Disk => write!(formatter, "the disk of {place} is {share} full"),
             PressureKind::Commit => {
                 write!(formatter, "commits of {place} take {share} of a second")
             }
             PressureKind::SinkErrors => {
-                write!(formatter, "{place} fails in {share} of its attempts")
+                write!(formatter, "{share} of the attempts of {place} fail")
             }
             PressureKind::SinkLatency => {
-                write!(formatter, "{place} answers after {share} of its time limit")
+                write!(formatter, "answers to {place} take {share} of its timeout")
             }
-            PressureKind::Circuit if *permille == 0 => write!(formatter, "{place} has its backend"),
+            PressureKind::Circuit if *permille == 0 => {
+                write!(formatter, "{place} reaches its backend")
+            }
             PressureKind::Circuit => write!(formatter, "the backend of {place} is out"),
         }
     }

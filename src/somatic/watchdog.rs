@@ -84,7 +84,7 @@ impl fmt::Display for Stall {
         let seconds = lasts.as_secs();
         match waiting {
             // All were sent away.
-            0 => write!(formatter, "{place} has refused everything for {seconds} s"),
+            0 => write!(formatter, "{place} has refused all requests for {seconds} s"),
             _ => write!(formatter, "{place}: {waiting} {waits} for {seconds} s"),
         }
     }
@@ -256,7 +256,7 @@ mod tests {
         watchdog.configure(Some(AFTER));
         let work_sample = |place: &str, done| WorkSample {
             place: place.into(),
-            waits: "batches wait for the backend's answer",
+            waits: "batches wait for an answer of the backend",
             part: WorkKind::Inside,
             work: work(37, done, 0),
         };
@@ -266,7 +266,7 @@ mod tests {
             told.extend(watchdog.look(now, &[work_sample("stuck", 0), work_sample("busy", tick)]));
         }
         let [News::Stalled(stall)] = &*told else { panic!("{told:?}") };
-        let told = "stuck: 37 batches wait for the backend's answer for 5 s";
+        let told = "stuck: 37 batches wait for an answer of the backend for 5 s";
         assert_eq!(stall.to_string(), told);
         let lasts: Vec<u64> = watchdog.stalls().map(|stall| stall.lasts.as_secs()).collect();
         assert_eq!(lasts, [11]);

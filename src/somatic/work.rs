@@ -38,7 +38,7 @@ pub enum WorkKind {
 pub struct WorkSample {
     /// The component.
     pub place: Place,
-    /// What waits for what, as in "batches wait for the backend's answer".
+    /// What waits for what, as in "batches wait for an answer of the backend".
     pub waits: &'static str,
     /// Whose work it is.
     pub part: WorkKind,

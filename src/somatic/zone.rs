@@ -61,7 +61,7 @@ impl fmt::Display for Zone {
 
 /// The text names no zone.
 #[derive(Debug, thiserror::Error)]
-#[error("there is no zone {0:?}; zones are green, yellow and red")]
+#[error("unknown zone {0:?}; use green, yellow or red")]
 pub struct UnknownZone(String);
 
 impl FromStr for Zone {

@@ -37,7 +37,7 @@ const RATE_MAX: u64 = 10_000_000;
 /// Of requests that are not delivered yet and not in the vault; more are not made meanwhile.
 const IN_FLIGHT_BYTES_MAX: u64 = 64 << 20;
 
-/// Makes log records like those of a web shop.
+/// Generates log records like those of a web shop.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct DemoConfig {
@@ -45,12 +45,12 @@ struct DemoConfig {
     rate: u64,
     /// Stop after this many records; 0 means never.
     count: u64,
-    /// The vault that takes over when an edge is full or the zone is red; by default the only one there is
-    /// without `inputs`, if what it replays comes to those who read this source, and to nobody else.
-    /// `off`: none.
+    /// The vault that takes requests when an edge is full or the zone is red. `off`: none. The
+    /// default is the only vault without `inputs`, if the components that read this source are
+    /// exactly those that read its replay.
     #[schemars(with = "Option<String>")]
     pivot: PivotOption,
-    /// The same seed makes the same records.
+    /// The same seed generates the same records.
     seed: u64,
 }
 
@@ -64,7 +64,7 @@ inventory::submit! {
     ComponentInfo {
         section: Section::Source,
         name: "demo",
-        summary: "Makes realistic log records at a set rate.",
+        summary: "Generates realistic log records at a fixed rate.",
         schema: |generator| generator.subschema_for::<DemoConfig>(),
     }
 }

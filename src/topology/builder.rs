@@ -195,7 +195,10 @@ impl Blueprint {
                 match self.sink(id).await {
                     Ok(sink) => drop(pieces.sinks.insert(id.clone(), sink)),
                     Err(error) if error.may_pass() && !self.is_vault(id) => {
-                        tracing::error!(component = %id, %error, "Sink is not ready; it is tried again.");
+                        tracing::error!(
+                            component = %id, %error,
+                            "Sink is not ready; GopherShip retries."
+                        );
                         pieces.late.insert(id.clone());
                     }
                     Err(error) => return Err(at(id)(error)),

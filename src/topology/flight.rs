@@ -56,9 +56,9 @@ pub(super) fn keep(dir: &Arc<FlightDir>, unix_ms: u64, record: String) {
         match dir.write(unix_ms, &record) {
             Ok(path) => {
                 let path = path.display();
-                tracing::info!(%path, "Wrote down what was sensed before red began.");
+                tracing::info!(%path, "Saved the sensor readings before the zone turned red.");
             }
-            Err(error) => tracing::warn!(%error, "What was sensed could not be written down."),
+            Err(error) => tracing::warn!(%error, "Cannot save the sensor readings."),
         }
         dir.is_busy.store(false, Ordering::Release);
     });

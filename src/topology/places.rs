@@ -48,7 +48,7 @@ impl RunningTopology {
             tracing::warn!(
                 %vault,
                 error = %failed,
-                "Cannot save the place of a sink in the vault; the replay tries it again."
+                "Cannot save the cursor of a sink in the vault; the replay retries."
             );
         }
         Ok(())

@@ -110,16 +110,20 @@ impl Processing {
         let wire_bytes = batch.cost_bytes();
         tracing::warn!(
             %component, %signal, bytes = wire_bytes, memory_bytes = bytes,
-            "Request needs more memory than there is for it, and cannot be divided."
+            "Request needs more than its share of memory and cannot be split. The request is \
+             rejected."
         );
         batch.rejected_for(&Arc::from(format!(
-            "to process it in {component} takes more than {bytes} bytes of memory \
-             (`somatic.memory.shares.processing`), and it cannot be divided"
+            "{component} needs more than {bytes} bytes of memory \
+             (`somatic.memory.shares.processing`) to process the request, which cannot be split"
         )));
     }
 
     fn unreadable(&self, Unreadable { batch, error }: Unreadable) {
-        tracing::warn!(component = %self.id, %error, "Request cannot be divided.");
+        tracing::warn!(
+            component = %self.id, %error,
+            "Cannot split a request: it is invalid. The request is rejected."
+        );
         batch.rejected();
     }
 }

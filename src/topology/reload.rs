@@ -43,7 +43,7 @@ pub enum ReloadError {
     #[error("cannot build {0}")]
     Piece(#[from] PieceError),
     /// A component was stopped for its successor, which failed, and could not be built again.
-    #[error("cannot build {failed}, and cannot go back to the old one either: {restore}")]
+    #[error("cannot build {failed}; cannot restore the old component: {restore}")]
     Lost {
         /// Why the new one failed.
         failed: PieceError,
@@ -226,7 +226,7 @@ impl RunningTopology {
             Ok(pieces) => {
                 // The sinks of this configuration have places already: nothing new is written.
                 if let Err(error) = self.prepare_places(&config).await {
-                    tracing::error!(%error, "Cannot save the place of a sink in its vault.");
+                    tracing::error!(%error, "Cannot save the cursor of a sink in its vault.");
                 }
                 let connected = self.connect(&config, pieces);
                 self.shared.wiring.rewire(

@@ -194,7 +194,7 @@ impl RunningTopology {
         let mut outcomes = Vec::new();
         for (id, source) in &sources {
             source.stop.cancel();
-            tracing::debug!(component = %id, "Component is asked to stop.");
+            tracing::debug!(component = %id, "Stopping the component.");
         }
         finish_all(sources, deadline, &mut outcomes).await;
         self.shared.wiring.rewire(Graph::default(), BTreeMap::new(), BTreeMap::new());

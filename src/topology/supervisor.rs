@@ -163,11 +163,17 @@ impl Supervisor {
         match result {
             Ok(Ok(())) => return true,
             Ok(Err(error)) => {
-                tracing::error!(component = %self.id, %error, "Component failed and is started again.");
+                tracing::error!(
+                    component = %self.id, %error,
+                    "Component failed; GopherShip restarts it."
+                );
             }
             Err(error) if error.is_panic() => {
                 let panic = panic_text(error.into_panic());
-                tracing::error!(component = %self.id, panic, "Component panicked and is started again.");
+                tracing::error!(
+                    component = %self.id, panic,
+                    "Component panicked; GopherShip restarts it."
+                );
             }
             Err(_cancelled) => return true,
         }
@@ -188,7 +194,10 @@ impl Supervisor {
         trouble: &mut Trouble,
         input: Option<&EdgeReceiver>,
     ) -> bool {
-        tracing::error!(component = %self.id, %error, "Component cannot be built again.");
+        tracing::error!(
+            component = %self.id, %error,
+            "Cannot restart the component; GopherShip retries."
+        );
         self.pause(trouble, input).await
     }
 

@@ -96,11 +96,17 @@ impl Watch {
         match news {
             News::Stalled(stall) => {
                 self.metrics.somatic.stalls.with_label_values(&[&*stall.place]).inc();
-                tracing::warn!(component = %stall.place, waiting = stall.waiting, "Nothing moves: {stall}.");
+                tracing::warn!(
+                    component = %stall.place, waiting = stall.waiting,
+                    "Component makes no progress: {stall}."
+                );
             }
             News::Over(stall) => {
                 let Stall { place, waits, lasts, .. } = stall;
-                tracing::info!(component = %place, ?lasts, "It moves again, or its work is gone: {waits}.");
+                tracing::info!(
+                    component = %place, ?lasts,
+                    "Component makes progress again, or has no work left: {waits}."
+                );
             }
         }
     }

@@ -132,10 +132,13 @@ impl Shedding {
         let zone = self.zone;
         if !self.began.is_empty() {
             let transforms = names(&self.began);
-            tracing::warn!(%zone, transforms, "Transforms are left out: records pass them by.");
+            tracing::warn!(%zone, transforms, "Skipping optional transforms.");
         }
         if !self.ended.is_empty() {
-            tracing::info!(%zone, transforms = names(&self.ended), "Transforms are back.");
+            tracing::info!(
+                %zone, transforms = names(&self.ended),
+                "Optional transforms run again."
+            );
         }
     }
 }

@@ -115,7 +115,7 @@ impl Zones {
         let run = move || {
             // Linux keeps the nice value by thread.
             if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-                tracing::debug!(%error, "The zone is kept at normal priority.");
+                tracing::debug!(%error, "Cannot raise the priority of the zone's thread.");
             }
             runtime.block_on(self.look_until(stop));
         };

@@ -19,13 +19,13 @@ use crate::event::Batch;
 use crate::event::Signal;
 use crate::event::settle;
 
-/// Takes records out: those that match `drop`, and, if `keep` is given, those that do not match it.
+/// Drops records that match `drop` and, if `keep` is given, records that do not match `keep`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct FilterConfig {
-    /// Records that match any of these are taken out.
+    /// Records that match any of these conditions are dropped.
     drop: Vec<Condition>,
-    /// Only records that match one of these stay; without it all stay.
+    /// Only records that match one of these conditions are kept; by default all are kept.
     keep: Vec<Condition>,
 }
 
@@ -33,7 +33,7 @@ inventory::submit! {
     ComponentInfo {
         section: Section::Transform,
         name: "filter",
-        summary: "Takes records out by signal, severity and attributes.",
+        summary: "Drops records by signal, severity and attributes.",
         schema: |generator| generator.subschema_for::<FilterConfig>(),
     }
 }
@@ -41,13 +41,16 @@ inventory::submit! {
 #[typetag::serde(name = "filter")]
 impl TransformConfig for FilterConfig {
     fn protects(&self) -> Option<&'static str> {
-        Some("records that must not go on")
+        Some("records that it drops")
     }
 
     fn problems(&self) -> Vec<OptionProblem> {
         let mut problems = Vec::new();
         if self.drop.is_empty() && self.keep.is_empty() {
-            problems.push(OptionProblem::new("", "needs `drop` or `keep`: it filters nothing"));
+            problems.push(OptionProblem::new(
+                "",
+                "needs `drop` or `keep`; otherwise it filters nothing",
+            ));
         }
         for (name, conditions) in [("drop", &self.drop), ("keep", &self.keep)] {
             for (idx, condition) in conditions.iter().enumerate() {

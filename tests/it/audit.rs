@@ -287,7 +287,7 @@ async fn what_disappears_from_a_vault_is_found() {
     assert_eq!(lost.code, 1, "{:#}", lost.page);
     assert!(lost.findings().contains("traces: the vaults hold 9 records less"), "{:#}", lost.page);
     let process = site.start().await;
-    process.logged(SOON, &["in no vault any more", "missing=9", "traces"]).await;
+    process.logged(SOON, &["missing from the vaults", "missing=9", "traces"]).await;
     let after = Audit::take(&site);
     assert_eq!((after.code, after.line(Signal::Traces, "missing")), (1, 9), "{:#}", after.page);
     assert_eq!(after.page["signals"]["traces"]["difference"], 0);
@@ -312,7 +312,7 @@ async fn a_damaged_ledger_stops_no_start_and_begins_with_what_the_vault_holds() 
     let damaged = Audit::take(&site);
     assert!(damaged.code == 1 && damaged.error.contains("damaged"), "{}", damaged.error);
     let process = site.start().await;
-    process.logged(SOON, &["ledger was damaged"]).await;
+    process.logged(SOON, &["ledger is damaged"]).await;
     backend.set(Mode::Accept);
     eventually(SOON, "the vault is replayed", || taken(&backend, LOGS) == 9).await;
     let anew = Audit::balanced(&site, "quiet");

@@ -68,9 +68,9 @@ async fn a_token_that_expires_and_is_renewed_costs_nothing() {
         backend.set(Mode::Knows("second"));
         process.measured(SOON, "it is out, and refuses", is_denied).await;
         load.advance(100, SOON).await;
-        let line = ["Backend refuses everything", "sink=backend", "refused=", words];
+        let line = ["Backend refuses all requests", "sink=backend", "refused=", words];
         process.logged(SOON, &line).await;
-        assert!(process.count_in_log("Backend refuses everything") <= 2);
+        assert!(process.count_in_log("Backend refuses all requests") <= 2);
         let status = String::from_utf8(process.control(&["status"]).stdout).unwrap();
         assert!(status.contains("is out for") && status.contains(words), "{status}");
         assert_eq!(dead_letters(&process.metrics().await), 0, "{protocol}");
@@ -176,9 +176,10 @@ async fn what_alone_is_refused_ends_and_holds_up_nothing() {
     };
     process.measured(SOON, "the others are delivered", is_over).await;
     assert!(backend.fingerprints().values().all(|times| *times == 1), "each arrived once");
-    let lines = process.count_in_log("Requests can never be delivered");
+    let lines = process.count_in_log("Moved requests to the dead-letter store");
     assert!((1..=6).contains(&lines), "{lines} lines");
-    let line = ["Requests can never be delivered", "sink=backend", "requests=", "Internal: no"];
+    let line =
+        ["Moved requests to the dead-letter store", "sink=backend", "requests=", "Internal: no"];
     process.logged(SOON, &line).await;
 }
 

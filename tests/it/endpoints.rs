@@ -237,7 +237,7 @@ async fn tokens_from_files_are_followed() {
         eventually_async(SOON, what, async || sends("key-one", "secret-two").await).await;
         fs::remove_file(site.dir().join("token")).unwrap();
         rotate(&site, "key", "key-two");
-        process.logged(SOON, &["cannot be read", "last value", &path]).await;
+        process.logged(SOON, &["Cannot read the header file", "last value", &path]).await;
         assert!(sends("key-two", "secret-two").await, "{protocol}");
         rotate(&site, "token", "secret-three");
         process.logged(SOON, &["readable again", &path]).await;

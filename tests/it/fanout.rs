@@ -177,7 +177,7 @@ async fn a_sink_that_is_removed_holds_nothing_back() {
     let only: Vec<&str> = only.lines().filter(|line| !line.contains("away:")).collect();
     pair.site.configure(&only.join("\n"));
     process.signal(ProcessSignal::HUP);
-    process.logged(SOON, &["Dropped what the vault kept for a sink", "sink=away"]).await;
+    process.logged(SOON, &["Dropped the undelivered requests of a sink", "sink=away"]).await;
     let is_over = |metrics: &Metrics| metrics.sum("gophership_vault_backlog_requests", &[]) == 0;
     process.measured(SOON, "nothing is held back", is_over).await;
     assert!(has_all(), "it had them already");
@@ -210,11 +210,11 @@ async fn letting_go_of_a_sink_rests_and_stops_like_other_background_work() {
     process.logged(SOON, &["component=away outcome="]).await;
     // The replay looks twice a second who is there.
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(process.count_in_log("Dropped what the vault kept"), 0, "it is red");
+    assert_eq!(process.count_in_log("Dropped the undelivered requests"), 0, "it is red");
     process.stop(SOON).await;
 
     let process = pair.site.start().await;
-    process.logged(SOON, &["Dropped what the vault kept for a sink", "sink=away"]).await;
+    process.logged(SOON, &["Dropped the undelivered requests of a sink", "sink=away"]).await;
     let has_all = || sent.iter().all(|parcel| pair.there.has(&parcel.fingerprint) == 1);
     eventually_async(SOON, "the other one has everything", async || has_all()).await;
     let is_even = |metrics: &Metrics| {

@@ -252,7 +252,7 @@ async fn a_replay_that_begins_anew_recovers_nothing_twice() {
     process.stop(SOON).await;
     backend.set(Mode::Unavailable);
     let process = site.start().await;
-    eventually(SOON, "the replay tries", || backend.attempts() > 2).await;
+    eventually(SOON, "the replay retries", || backend.attempts() > 2).await;
     site.configure(&DEAD_LETTERS.replace("vault: vault }", "vault: vault, in_flight: 7 }"));
     process.signal(rustix::process::Signal::HUP);
     process.logged(SOON, &["component=replay outcome=started"]).await;

@@ -58,7 +58,7 @@ async fn a_file_that_vanishes_is_written_where_it_is_found() {
     fs::remove_file(&path).unwrap();
     eventually(SOON, "the file is there again", || path.exists()).await;
     process.signal(ProcessSignal::HUP);
-    process.logged(SOON, &["Configuration is reloaded."]).await;
+    process.logged(SOON, &["Reloaded the configuration."]).await;
     let metrics = process.metrics().await;
     assert!(metrics.sum("gophership_sink_files_reopened_total", &[("sink", "out")]) >= 4);
     assert!(metrics.sum("gophership_sink_removed_bytes_total", &[("sink", "out")]) > 0);
@@ -151,7 +151,7 @@ async fn a_sink_whose_output_is_not_there_yet_is_tried_again() {
         + "  more: { type: file, inputs: [otlp, replay], path: $DIR/pipe }\n";
     site.configure(&more);
     process.signal(ProcessSignal::HUP);
-    process.logged(SOON, &["Configuration is reloaded."]).await;
+    process.logged(SOON, &["Reloaded the configuration."]).await;
 
     fs::remove_file(&blocked).unwrap();
     let out = blocked.join("x.jsonl");

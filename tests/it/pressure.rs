@@ -173,7 +173,7 @@ async fn what_was_sensed_before_red_is_written_down() {
     zone_becomes(&process, 1).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     let more = hold_room(site.http(), MIB).await;
-    process.logged(SOON, &["Wrote down what was sensed before red began"]).await;
+    process.logged(SOON, &["Saved the sensor readings before the zone turned red"]).await;
     drop((some, more));
 
     let files = std::fs::read_dir(site.dir().join("data/flight")).unwrap();

@@ -153,7 +153,7 @@ async fn yellow_leaves_out_what_is_marked_and_nothing_else() {
             assert_eq!(records.contains_key(number), number % 2 == 0, "in {zone}");
         }
     }
-    for words in ["Transforms are left out", "Transforms are back"] {
+    for words in ["Skipping optional transforms", "Optional transforms run again"] {
         process.logged(SOON, &[words, "transforms=\"optional\""]).await;
     }
 }
@@ -199,7 +199,7 @@ async fn status_says_the_same_in_every_format() {
     let table = status(&process, "table");
     for words in [
         "zone red for",
-        "operator override, held red by override",
+        "operator override, held at red by override",
         "configuration generation 1",
         "COMPONENT",
         "raw_vault",

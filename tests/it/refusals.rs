@@ -239,7 +239,7 @@ async fn what_the_dead_letter_store_does_not_take_stops_no_replay() {
     process.hold("auto");
     let is_refused = || backend.attempts() >= 20;
     eventually(SOON, "each of them was sent", is_refused).await;
-    process.logged(SOON, &["Dead-letter store takes nothing"]).await;
+    process.logged(SOON, &["Dead-letter store is full or failed"]).await;
     assert_eq!(backend.attempts(), 20, "none of them twice");
 
     backend.set(Mode::Accept);

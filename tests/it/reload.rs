@@ -59,13 +59,13 @@ sinks:
 
 /// Reloads and waits until it is done.
 async fn reload(site: &Site, process: &Process, yaml: &str) {
-    let done = process.count_in_log("Configuration is reloaded.");
-    let failed = process.count_in_log("Configuration is not reloaded");
+    let done = process.count_in_log("Reloaded the configuration.");
+    let failed = process.count_in_log("Cannot reload the configuration");
     site.configure(yaml);
     process.signal(ProcessSignal::HUP);
     eventually(SOON, "the reload is done", || {
-        assert_eq!(process.count_in_log("Configuration is not reloaded"), failed);
-        process.count_in_log("Configuration is reloaded.") > done
+        assert_eq!(process.count_in_log("Cannot reload the configuration"), failed);
+        process.count_in_log("Reloaded the configuration.") > done
     })
     .await;
 }
@@ -170,7 +170,7 @@ async fn an_invalid_file_changes_nothing_and_says_so() {
     ] {
         scene.site.configure(&yaml);
         scene.process.signal(ProcessSignal::HUP);
-        let not = "Configuration is not reloaded";
+        let not = "Cannot reload the configuration";
         eventually(SOON, not, || scene.process.count_in_log(not) == count).await;
         let log = scene.process.log();
         assert!(words.iter().all(|word| log.contains(word)), "{words:?}");

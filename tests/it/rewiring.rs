@@ -105,11 +105,11 @@ sinks:
 
 /// Reloads and waits until it is done.
 async fn reload(process: &Process) {
-    let done = process.count_in_log("Configuration is reloaded.");
+    let done = process.count_in_log("Reloaded the configuration.");
     process.signal(ProcessSignal::HUP);
     eventually(SOON, "the reload is done", || {
-        assert_eq!(process.count_in_log("Configuration is not reloaded"), 0);
-        process.count_in_log("Configuration is reloaded.") > done
+        assert_eq!(process.count_in_log("Cannot reload the configuration"), 0);
+        process.count_in_log("Reloaded the configuration.") > done
     })
     .await;
 }
@@ -173,12 +173,12 @@ async fn a_vault_that_moves_is_replayed_from_its_new_place() {
     let sent = scene.send(20).await;
     process.hold("auto");
     scene.arrive(0, &sent).await;
-    process.logged(SOON, &["no vault of the configuration", "/one", "requests=7"]).await;
+    process.logged(SOON, &["the configuration does not contain", "/one", "requests=7"]).await;
     let left = |metrics: &Metrics| metrics.sum("gophership_vault_left_requests", &[]) == 7;
     process.measured(SOON, "the metric says what is left", left).await;
     let status = process.control(&["status"]);
     let status = String::from_utf8(status.stdout).unwrap();
-    assert!(status.contains("/one") && status.contains("7 requests"), "{status}");
+    assert!(status.contains("/one") && status.contains("7 undelivered requests"), "{status}");
 
     scene.reload(&process, options).await;
     let none = |metrics: &Metrics| metrics.sum("gophership_vault_left_requests", &[]) == 0;
@@ -202,7 +202,7 @@ async fn a_vault_that_is_taken_out_is_told_until_it_is_back() {
     let without = without.join("\n").replace(", pivot: vault", "");
     std::fs::write(scene.site.config(), without).unwrap();
     reload(&process).await;
-    let words = ["no vault of the configuration", "vault", "requests=9"];
+    let words = ["the configuration does not contain", "vault", "requests=9"];
     process.logged(SOON, &words).await;
     process.stop(SOON).await;
     let audit = || {
@@ -212,7 +212,7 @@ async fn a_vault_that_is_taken_out_is_told_until_it_is_back() {
         (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
     };
     let (is_well, said) = audit();
-    assert!(!is_well && said.contains("no vault of the configuration"), "{said}");
+    assert!(!is_well && said.contains("the configuration does not contain"), "{said}");
     let mut process = scene.site.start().await;
     process.logged(SOON, &words).await;
     process.stop(SOON).await;
@@ -283,7 +283,7 @@ async fn what_a_renamed_sink_missed_is_kept_until_it_is_told() {
     scene.arrive(0, &sent).await;
     let renamed = sinks.replace("b:", "c:");
     scene.reload(&process, Options { sinks: &renamed, ..options }).await;
-    process.logged(SOON, &["keeps requests for a sink", "sink=b"]).await;
+    process.logged(SOON, &["keeps undelivered requests of a sink", "sink=b"]).await;
     let kept = |metrics: &Metrics| {
         0 < metrics.sum("gophership_vault_kept_for_removed_sinks_requests", &KEPT)
     };
@@ -293,7 +293,7 @@ async fn what_a_renamed_sink_missed_is_kept_until_it_is_told() {
     scene.arrive(1, &more).await;
     process.stop(SOON).await;
     let process = scene.site.start().await;
-    process.logged(SOON, &["keeps requests for a sink", "sink=b"]).await;
+    process.logged(SOON, &["keeps undelivered requests of a sink", "sink=b"]).await;
 
     let told = renamed.replace("c: {", "c: { formerly: [b],");
     scene.reload(&process, Options { sinks: &told, ..options }).await;
@@ -305,7 +305,7 @@ async fn what_a_renamed_sink_missed_is_kept_until_it_is_told() {
     scene.send(5).await;
     let options = Options { sinks: A, vault: "keep_for_removed_sinks: 0s", ..options };
     scene.reload(&process, options).await;
-    process.logged(SOON, &["Dropped what the vault kept for a sink", "sink=c"]).await;
+    process.logged(SOON, &["Dropped the undelivered requests of a sink", "sink=c"]).await;
     process.measured(SOON, "the vault is empty", is_empty).await;
     let dropped = process.metrics().await.books("logs").count("dropped");
     assert!((1..=5).contains(&dropped), "{dropped}");

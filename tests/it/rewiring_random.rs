@@ -118,9 +118,9 @@ impl World {
     }
 
     fn reloads(&self) -> usize {
-        let failed = self.process.count_in_log("Configuration is not reloaded");
+        let failed = self.process.count_in_log("Cannot reload the configuration");
         assert_eq!(failed, 0, "{}: {:#?}\n{}", self.seed, self.history, self.process.log());
-        self.process.count_in_log("Configuration is reloaded.")
+        self.process.count_in_log("Reloaded the configuration.")
     }
 
     async fn reload(&self) {

@@ -260,11 +260,11 @@ fn check_page(site: &Site) {
     let shown = |line: &str| match line.split_once(' ') {
         Some(("begun", _)) => "begun   2026-07-01T08:00:00Z\n".to_owned(),
         Some(("written", _)) => {
-            "written 2026-07-01T09:30:00Z, by a server that ended in order\n".to_owned()
+            "written 2026-07-01T09:30:00Z, by a server that stopped cleanly\n".to_owned()
         }
         _ => format!("{}\n", line.replace(&data_dir, "/var/lib/gophership")),
     };
-    assert!(text.contains("by a server that ended in order"), "{text}");
+    assert!(text.contains("by a server that stopped cleanly"), "{text}");
     let text: String = text.lines().map(shown).collect();
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE);
     let page = std::fs::read_to_string(path).unwrap();

@@ -113,7 +113,9 @@ async fn a_peer_of_another_user_is_refused_before_it_is_answered() {
     let output = talk_as_somebody_else(site.dir(), &site.socket());
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(said.contains("<<Ok(0)>>"), "{output:?}");
-    process.logged(SOON, &["WARN", "Control connection refused.", "uid=65534"]).await;
+    process
+        .logged(SOON, &["WARN", "Refused a control connection of another user.", "uid=65534"])
+        .await;
     assert_eq!(bytes_answered(&site.socket()), Ok(9));
 }
 
@@ -131,7 +133,7 @@ async fn a_socket_in_use_is_kept_and_one_left_behind_is_replaced() {
         .unwrap();
     assert_eq!(second.status.code(), Some(74), "{second:?}");
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
-    assert!(said.contains("is GopherShip running already?"), "{said}");
+    assert!(said.contains("is GopherShip already running?"), "{said}");
     assert!(process.control(&["status"]).status.success());
     process.kill();
     assert!(site.socket().exists());

@@ -118,7 +118,7 @@ impl Chain {
     async fn reload(&self, tls: &str) {
         self.site.configure(&sidecar(self.protocol, tls));
         self.sidecar.signal(ProcessSignal::HUP);
-        self.sidecar.logged(SOON, &["Configuration is reloaded."]).await;
+        self.sidecar.logged(SOON, &["Reloaded the configuration."]).await;
     }
 
     /// All that was sent arrives, once each, with the bytes that were sent.

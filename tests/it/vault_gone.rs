@@ -133,7 +133,7 @@ async fn what_is_deleted_under_a_running_server_is_told_and_it_goes_on() {
             }
         }
         // What the replay had in its hands already is not lost yet.
-        process.logged(SOON, &["Segment was taken away"]).await;
+        process.logged(SOON, &["Segment file is gone"]).await;
         process.measured(SOON, "the loss is counted", |metrics| 0 < lost(metrics)).await;
         let count = lost(&process.metrics().await);
         assert!(count <= 10, "{count}");

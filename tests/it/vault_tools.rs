@@ -322,10 +322,10 @@ fn wrong_arguments_are_explained() {
     let above = dir.path().parent().unwrap().display().to_string();
     let cases: [(i32, &[&str], &str); 14] = [
         (66, &["ls", &nowhere], "vault_id"),
-        (66, &["ls", &empty], "is no vault"),
-        (66, &["ls", &above], "is no vault"),
-        (2, &["verify", &empty], "is no vault"),
-        (66, &["ls", "--deadletter", &path], "dead letters"),
+        (66, &["ls", &empty], "is not a vault"),
+        (66, &["ls", &above], "is not a vault"),
+        (2, &["verify", &empty], "is not a vault"),
+        (66, &["ls", "--deadletter", &path], "dead-letter store"),
         (64, &["cat", "--format", "protobuf", &path], "--signal"),
         (64, &["cat", "--seq", "9..5", &path], "ends before"),
         (64, &["cat", "--since", "yesterday", &path], "duration like 1h"),
@@ -334,7 +334,7 @@ fn wrong_arguments_are_explained() {
         (64, &["prune", "--older-than", "1d", &path], "--yes-lose-data"),
         (64, &["hold", "a/b", &path], "hold name"),
         (66, &["release", "nothing", &path], "no hold"),
-        (64, &["ls", "--vault", "x"], "there are: vault"),
+        (64, &["ls", "--vault", "x"], "the vaults are: vault"),
     ];
     for (code, arguments, words) in cases {
         let (found, _, err) = said(arguments);

@@ -90,7 +90,7 @@ async fn long_commands_wait_while_the_server_is_in_red() {
     let mut children = begin_both(&site, &path);
     still_wait(&mut children).await;
     let status = String::from_utf8(process.control(&["status"]).stdout).unwrap();
-    assert!(status.contains("background work pauses"), "{status}");
+    assert!(status.contains("background work is paused"), "{status}");
     assert_eq!(document(0, &["verify", "--full-speed", "-o", "json", &path])["sound"], true);
     let share = "gophership_somatic_background_millionths";
     assert_eq!(process.metrics().await.sum(share, &[]), 0);

@@ -77,13 +77,14 @@ async fn a_way_in_that_stands_still_is_not_ready_until_it_moves_again() {
     let parcel = Traffic::default().request(Signal::Logs, 3);
     let sent = tokio::spawn(async move { client.send(&parcel).await });
 
-    let waits = "Nothing moves: otlp: 1 requests wait for their answer for 1 s.";
+    let waits = "Component makes no progress: otlp: 1 requests wait for their answer for 1 s.";
     process.logged(SOON, &["WARN", waits, "component=otlp"]).await;
-    let waits = "Nothing moves: backend: 1 batches wait for the backend's answer for 1 s.";
+    let waits = "Component makes no progress: backend: 1 batches wait for an answer of the backend \
+                 for 1 s.";
     process.logged(SOON, &["WARN", waits, "component=backend"]).await;
     let (code, text) = readiness(&site).await;
     assert_eq!(code, 503, "{text}");
-    assert!(text.contains("backend: 1 batches wait for the backend's answer"), "{text}");
+    assert!(text.contains("backend: 1 batches wait for an answer of the backend"), "{text}");
     let metrics = process.metrics().await;
     assert!(is_stalled(&metrics, "otlp") && is_stalled(&metrics, "backend"));
     assert_eq!(metrics.sum("gophership_somatic_stalls_total", &[("component", "otlp")]), 1);
@@ -94,19 +95,20 @@ async fn a_way_in_that_stands_still_is_not_ready_until_it_moves_again() {
     assert_eq!(stalls, ["backend", "otlp"]);
     let table = status(&process, "table");
     assert!(table.contains("NOT READY"), "{table}");
-    assert!(table.contains("nothing moves in backend for"), "{table}");
+    assert!(table.contains("backend makes no progress for"), "{table}");
 
     backend.set(Mode::Accept);
     sent.await.unwrap().unwrap();
     becomes_ready(&site).await;
-    let over = "It moves again, or its work is gone: requests wait for their answer.";
+    let over =
+        "Component makes progress again, or has no work left: requests wait for their answer.";
     process.logged(SOON, &["INFO", over, "component=otlp"]).await;
     let is_over = |metrics: &Metrics| metrics.sum("gophership_somatic_stalled", &[]) == 0;
     process.measured(SOON, "nothing stands still", is_over).await;
     let json: Value = serde_json::from_str(&status(&process, "json")).unwrap();
     assert_eq!((&json["stuck"], json["stalls"].as_array().unwrap().len()), (&false.into(), 0));
     process.stop(SOON).await;
-    assert_eq!(process.count_in_log("Nothing moves: otlp"), 1, "once for each stall");
+    assert_eq!(process.count_in_log("Component makes no progress: otlp"), 1, "once for each stall");
 }
 
 /// Scenario: the same for a full vault beside a dead backend: everybody is told to come again.
@@ -142,19 +144,24 @@ async fn an_outage_that_the_vault_bears_keeps_nobody_from_sending() {
     let (traffic, oracle) = (Arc::new(Traffic::default()), Arc::new(Oracle::default()));
     let load = Load::start(site.grpc(), Shape::default(), &traffic, &oracle);
     load.advance(20, SOON).await;
-    assert_eq!(process.count_in_log("Nothing moves"), 0, "it moves");
+    assert_eq!(process.count_in_log("Component makes no progress"), 0, "it moves");
     backend.set(Mode::Hang);
-    process.logged(SOON, &["Nothing moves: backend:", "wait for the backend's answer"]).await;
-    process.logged(SOON, &["Nothing moves: replay:", "wait for delivery"]).await;
+    process
+        .logged(
+            SOON,
+            &["Component makes no progress: backend:", "wait for an answer of the backend"],
+        )
+        .await;
+    process.logged(SOON, &["Component makes no progress: replay:", "wait for delivery"]).await;
     let until = Instant::now() + Duration::from_secs(2);
     while Instant::now() < until {
         assert_eq!(readiness(&site).await.0, 200);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert_eq!(process.count_in_log("Nothing moves: otlp"), 0);
+    assert_eq!(process.count_in_log("Component makes no progress: otlp"), 0);
     backend.set(Mode::Accept);
-    process.logged(SOON, &["It moves again", "component=backend"]).await;
-    process.logged(SOON, &["It moves again", "component=replay"]).await;
+    process.logged(SOON, &["Component makes progress again", "component=backend"]).await;
+    process.logged(SOON, &["Component makes progress again", "component=replay"]).await;
     assert!(load.stop().await.refusals.is_empty());
     oracle.settle(&backend, SOON).await.assert_kept(&"after the outage");
 }
@@ -174,5 +181,5 @@ async fn an_idle_process_and_a_busy_one_are_no_stall() {
     assert_eq!(readiness(&site).await.0, 200);
     load.stop().await;
     process.stop(SOON).await;
-    assert_eq!(process.count_in_log("Nothing moves"), 0, "{}", process.log());
+    assert_eq!(process.count_in_log("Component makes no progress"), 0, "{}", process.log());
 }

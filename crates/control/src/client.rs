@@ -20,7 +20,10 @@ use crate::proto::control_client::ControlClient;
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nobody listens.
-    #[error("cannot reach GopherShip on {path}: {source}; is it running, and is --socket right?")]
+    #[error(
+        "cannot reach GopherShip on {path}: {source}; is GopherShip running, and is --socket \
+         correct?"
+    )]
     Unreachable {
         /// The socket.
         path: PathBuf,
@@ -28,13 +31,13 @@ pub enum ClientError {
         source: io::Error,
     },
     /// The socket is not ours.
-    #[error("not allowed to use {path}: only root and the user that runs GopherShip are")]
+    #[error("not allowed to use {path}: only root and the user that runs GopherShip may use it")]
     Forbidden {
         /// The socket.
         path: PathBuf,
     },
     /// It took too long.
-    #[error("no answer within {seconds} s")]
+    #[error("GopherShip did not answer within {seconds} s")]
     Late {
         /// How long it was waited for.
         seconds: u64,

@@ -26,11 +26,11 @@ mod exit {
     pub(super) const NO_PERMISSION: u8 = 77;
 }
 
-/// Manages a running GopherShip through its control socket.
+/// Manage a running GopherShip through its control socket.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Args {
-    /// The control socket of the process.
+    /// The control socket of GopherShip.
     #[arg(
         long,
         global = true,
@@ -39,7 +39,7 @@ struct Args {
         default_value = "gophership-data/control.sock"
     )]
     socket: PathBuf,
-    /// How the answer is printed.
+    /// The output format.
     #[arg(
         short,
         long,
@@ -62,33 +62,34 @@ struct Args {
     command: Command,
 }
 
-/// What to ask or tell.
+/// The command.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Shows zone, components, vaults and the ledger.
+    /// Show zone, components, vaults and the ledger.
     Status,
-    /// Holds a zone, whatever the sensors say, until its time is over or `--zone auto`.
+    /// Override the zone until `--ttl` is over or `--zone auto` is given. Sensors are ignored
+    /// meanwhile.
     Override {
         /// The zone.
         #[arg(long, value_enum, env = "GOPHERSHIP_ZONE")]
         zone: ZoneArg,
-        /// The hold ends by itself after this long, such as 90s, 15m or 2h.
+        /// How long the override lasts, such as 90s, 15m or 2h; by default it has no end.
         #[arg(long, value_name = "DURATION", env = "GOPHERSHIP_TTL")]
         ttl: Option<HumanDuration>,
-        /// Why, for the log and for whoever looks next.
+        /// The reason, shown in the log and in `gs-ctl status`.
         #[arg(long, value_name = "TEXT", env = "GOPHERSHIP_REASON", default_value = "")]
         reason: String,
     },
 }
 
-/// A zone, or none.
+/// A zone, or `auto`.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum ZoneArg {
     /// The full pipeline.
     Green,
-    /// Optional work is left out.
+    /// Optional work is skipped.
     Yellow,
-    /// Everything goes to the vault.
+    /// All requests go to the vault.
     Red,
     /// Follow the sensors again.
     Auto,
@@ -97,11 +98,11 @@ enum ZoneArg {
 /// How an answer is printed.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Format {
-    /// For people.
+    /// Text for people.
     Table,
-    /// For machines.
+    /// JSON for scripts.
     Json,
-    /// For both.
+    /// YAML.
     Yaml,
 }
 

@@ -147,10 +147,14 @@ fn outage_value(outage: &proto::Outage) -> Value {
 fn troubles(status: &proto::StatusResponse, out: &mut String) -> std::fmt::Result {
     for stall in &status.stalls {
         let proto::Stall { component, waits, waiting, seconds } = stall;
-        writeln!(out, "nothing moves in {component} for {seconds} s: {waiting} {waits}")?;
+        writeln!(out, "{component} makes no progress for {seconds} s: {waiting} {waits}")?;
     }
     for proto::LeftVault { dir, requests } in &status.left_vaults {
-        writeln!(out, "{dir} is no vault of the configuration: {requests} requests wait there")?;
+        writeln!(
+            out,
+            "the configuration does not contain the vault {dir}, which has {requests} undelivered \
+             requests"
+        )?;
     }
     for outage in &status.outages {
         // A backend says what it likes, and this goes to a terminal.
@@ -171,17 +175,17 @@ fn status_table(status: &proto::StatusResponse, out: &mut String) -> std::fmt::R
         status.zone_reason
     )?;
     if status.observing {
-        writeln!(out, "observing only: the sensors ask for {}", zone_name(status.sensed))?;
+        writeln!(out, "mode observe: the sensors ask for {}", zone_name(status.sensed))?;
     }
     match status.background_millionths {
         NEARLY_ALL.. => {}
-        0 => writeln!(out, "background work pauses")?,
+        0 => writeln!(out, "background work is paused")?,
         share => {
-            writeln!(out, "background work has {:.0}% of the time", f64::from(share) / 10_000.0)?;
+            writeln!(out, "background work runs at {:.0}% speed", f64::from(share) / 10_000.0)?;
         }
     }
     if status.stuck {
-        writeln!(out, "NOT READY: what comes in is not answered")?;
+        writeln!(out, "NOT READY: a source does not answer its senders")?;
     }
     troubles(status, out)?;
     writeln!(out, "configuration generation {}\n", status.generation)?;
@@ -273,7 +277,7 @@ fn hold(status: &proto::StatusResponse) -> String {
         zone => zone,
     };
     let left = status.held_seconds_left.map_or_else(String::new, |left| format!(", {left} s left"));
-    format!(", held {zone} by override{left}")
+    format!(", held at {zone} by override{left}")
 }
 
 /// What presses most, one line for each that is not at rest.

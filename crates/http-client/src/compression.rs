@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "CompressionOption")]
 pub enum Compression {
-    /// Not at all.
+    /// No compression.
     #[default]
     None,
-    /// gzip, which every backend understands.
+    /// gzip, which every backend supports.
     Gzip,
-    /// zstd, which many do.
+    /// zstd, which many backends support.
     Zstd,
 }
 

@@ -43,7 +43,7 @@ pub fn redirect_words(status: StatusCode, headers: &HeaderMap) -> String {
     }
     let location = headers.get(LOCATION).and_then(|value| value.to_str().ok()?.parse().ok());
     let to = location.map(|to: Uri| format!(", which redirects to {}", name(&to)));
-    format!("{}: is the endpoint right?", to.unwrap_or_default())
+    format!("{}: is the endpoint correct?", to.unwrap_or_default())
 }
 
 /// The same place with another path, which may have a query.

@@ -86,9 +86,7 @@ impl de::Visitor<'_> for Form {
     type Value = CodeOption;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(
-            "a code of gRPC that is an error, as INTERNAL, or a status of HTTP from 300 to 599",
-        )
+        formatter.write_str("a gRPC error code, like INTERNAL, or an HTTP status from 300 to 599")
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<CodeOption, E> {
@@ -177,7 +175,7 @@ mod tests {
         }
         for text in ["\"OK\"", "200", "600", "\"BROKEN\"", "13", "true", "-1"] {
             let error = read(text).unwrap_err().to_string();
-            assert!(error.contains("a code of gRPC that is an error"), "{text}: {error}");
+            assert!(error.contains("a gRPC error code"), "{text}: {error}");
         }
         for (number, name) in NAMES.into_iter().enumerate().skip(1) {
             let code = Code::from_i32(i32::try_from(number).unwrap());

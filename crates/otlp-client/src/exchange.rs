@@ -56,7 +56,7 @@ pub(super) struct Said {
 impl Said {
     /// Why it is no answer.
     pub(super) fn no_answer(&self) -> String {
-        format!("no answer of gRPC, but {}", self.words)
+        format!("not a gRPC answer, but {}", self.words)
     }
 }
 

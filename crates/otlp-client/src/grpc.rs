@@ -64,12 +64,12 @@ fn judge(said: &Said, message: Option<&tonic::Response<Bytes>>, codes: &Codes) -
         (None, _) => Answer::unanswered(said.no_answer()),
         (Some((Code::Ok, _)), Some(message)) => judge::of_response(message.get_ref()),
         (Some((Code::Ok, _)), None) if said.is_too_long => {
-            Answer::taken("the answer is longer than is read")
+            Answer::taken("the answer is longer than the sink reads")
         }
         (Some((Code::Ok, _)), None) if said.has_message => {
-            Answer::taken("the answer cannot be read")
+            Answer::taken("the answer is unreadable")
         }
-        (Some((Code::Ok, _)), None) => Answer::unanswered("OK without the message beside it"),
+        (Some((Code::Ok, _)), None) => Answer::unanswered("OK without a response message"),
         (Some((code, status)), _) => codes.of_grpc(*code, judge::of_status(status)),
     }
 }

@@ -93,7 +93,7 @@ async fn judge(client: &OtlpClient, response: Response<Incoming>) -> Answer {
     match Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await {
         Ok(body) => judge::of_http_response(&kind, &body.to_bytes()),
         // Accepted is what the status says; what else it wanted to say is lost.
-        Err(_) => Answer::taken("the answer cannot be read, or is longer than is read"),
+        Err(_) => Answer::taken("the answer is unreadable, or longer than the sink reads"),
     }
 }
 

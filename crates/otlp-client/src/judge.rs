@@ -31,7 +31,7 @@ const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
 /// Of an answer that says OK.
-const NO_OTLP: &str = "the answer is no OTLP";
+const NO_OTLP: &str = "the answer is not OTLP";
 
 /// Judges the status of a call that did not end with OK.
 #[must_use]
@@ -117,7 +117,7 @@ pub fn of_http_response(content_type: &str, body: &[u8]) -> Answer {
         _ if body.is_empty() => Answer::taken(""),
         PROTOBUF => of_response(body),
         JSON if body.starts_with(b"{") => Answer::taken(""),
-        other => Answer::taken(format!("{NO_OTLP}, but {other:?}; is the endpoint right?")),
+        other => Answer::taken(format!("{NO_OTLP}, but {other:?}; is the endpoint correct?")),
     }
 }
 
@@ -301,8 +301,8 @@ mod tests {
             ("application/x-protobuf", "", ""),
             ("", "", ""),
             ("application/json; charset=utf-8", "{}", ""),
-            ("text/html", "<html>", "the answer is no OTLP, but \"text/html\""),
-            ("", "hello", "the answer is no OTLP"),
+            ("text/html", "<html>", "the answer is not OTLP, but \"text/html\""),
+            ("", "hello", "the answer is not OTLP"),
         ] {
             let message = words(of_http_response(kind, body.as_bytes()));
             assert!(

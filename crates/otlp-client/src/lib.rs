@@ -32,7 +32,7 @@ pub use codec::RawCodec;
 pub use codes::CodeOption;
 pub use codes::Codes;
 
-/// How requests travel.
+/// The protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {

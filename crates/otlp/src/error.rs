@@ -31,7 +31,7 @@ pub enum WireError {
     },
 
     /// The decoded request would take more memory than the limit.
-    #[error("request would take {decoded_bytes} bytes decoded, the limit is {limit_bytes}")]
+    #[error("the decoded request would take {decoded_bytes} bytes; the limit is {limit_bytes}")]
     TooLarge {
         /// The estimate.
         decoded_bytes: u64,
@@ -40,14 +40,14 @@ pub enum WireError {
     },
 
     /// To change it would take more memory than there is for it. It may fit in parts.
-    #[error("to change the request takes more than {room_bytes} bytes of memory")]
+    #[error("changing the request takes more than {room_bytes} bytes of memory")]
     NoRoom {
         /// What there is, beside the request itself.
         room_bytes: usize,
     },
 
     /// A text field is not UTF-8.
-    #[error("text is not utf-8 at byte {offset} in {path}")]
+    #[error("text is not UTF-8 at byte {offset} in {path}")]
     NotUtf8 {
         /// Where the text starts, in bytes from the start of the request.
         offset: usize,
@@ -56,7 +56,7 @@ pub enum WireError {
     },
 
     /// A message that is there once is given in more pieces than anybody puts together.
-    #[error("message is given in more than {pieces_max} pieces at byte {offset} in {path}")]
+    #[error("message has more than {pieces_max} pieces at byte {offset} in {path}")]
     Scattered {
         /// Where the last piece starts, in bytes from the start of the request.
         offset: usize,
@@ -74,7 +74,7 @@ pub enum WireError {
     },
 
     /// The JSON form is not JSON, or not OTLP.
-    #[error("cannot read the json request")]
+    #[error("cannot read the JSON request")]
     Json {
         /// What is wrong, with line and column.
         source: serde_json::Error,
@@ -111,16 +111,16 @@ pub enum FaultKind {
 impl fmt::Display for FaultKind {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Self::Truncated => "a value ends behind its message",
+            Self::Truncated => "a value ends after the end of its message",
             Self::InvalidVarint => "a varint is too long",
             Self::InvalidKey => "a field number is out of range",
-            Self::InvalidWireType => "a wire type does not exist",
-            Self::UnexpectedWireType => "a known field has a foreign wire type",
-            Self::UnbalancedGroup => "a group ends that was not begun",
+            Self::InvalidWireType => "an unknown wire type",
+            Self::UnexpectedWireType => "a known field has a wrong wire type",
+            Self::UnbalancedGroup => "a group ends that did not begin",
             Self::GroupTooDeep => "groups are nested too deep",
             Self::TooDeep => "messages are nested too deep",
-            Self::NoRoom => "what is to change does not fit into the memory for it",
-            Self::TooManyPieces => "a resource or scope is given in more than 1,000 pieces",
+            Self::NoRoom => "the changes need more memory than allowed",
+            Self::TooManyPieces => "a resource or scope has more than 1,000 pieces",
         })
     }
 }

@@ -46,7 +46,7 @@ impl Client {
         Self { otlp: OtlpClient::new(protocol, options), uri }
     }
 
-    /// Sends a request once; `None` if there is no answer in time. The server may have it all the same.
+    /// Sends a request once; `None` if there is no answer within the timeout. The server may have it all the same.
     async fn send(&self, signal: Signal, wire: Bytes, deadline: Instant) -> Option<Reply> {
         let headers = HeaderMap::new();
         let sent = self.otlp.send(&self.uri, &headers, signal, wire);

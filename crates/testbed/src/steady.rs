@@ -168,7 +168,8 @@ impl Workload for Steady {
     }
 
     fn seen(&mut self, parcel: &Parcel, reply: Option<Reply>, begun: Instant) -> Next {
-        let late = || Reply { code: None, answer: Answer::unanswered("no answer in time") };
+        let late =
+            || Reply { code: None, answer: Answer::unanswered("no answer within the timeout") };
         let reply = reply.unwrap_or_else(late);
         if matches!(reply.answer, Answer::Delivered { .. }) {
             self.oracle.acknowledged(parcel);

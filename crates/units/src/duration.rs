@@ -71,7 +71,7 @@ impl FromStr for HumanDuration {
                 return Err(error("the units are ms, s, m, h and d"));
             };
             if unit_idx < next_unit_idx {
-                return Err(error("the larger unit comes first, as in 1m30s"));
+                return Err(error("write the larger unit first, like 1m30s"));
             }
             next_unit_idx = unit_idx + 1;
             let sum = UNITS
@@ -79,7 +79,7 @@ impl FromStr for HumanDuration {
                 .and_then(|(_, unit)| scale(whole, fraction, *unit))
                 .and_then(|part| nanos.checked_add(part))
                 .filter(|sum| Duration::from_nanos(*sum) <= Self::MAX);
-            nanos = sum.ok_or_else(|| error("it is longer than 36500 days"))?;
+            nanos = sum.ok_or_else(|| error("the limit is 36500 days"))?;
             rest = tail;
             if rest.is_empty() {
                 return Ok(Self(Duration::from_nanos(nanos)));

@@ -57,7 +57,7 @@ impl FromStr for Share {
             return Err(error("write a percentage from 0% to 100%, like 85%"));
         };
         if unit.trim_start() != "%" {
-            return Err(error("write a percentage with its sign, like 85%"));
+            return Err(error("write a percentage with `%`, like 85%"));
         }
         if 1 < fraction.len() {
             return Err(error("a percentage has at most one decimal"));
@@ -65,7 +65,7 @@ impl FromStr for Share {
         let permille = scale(whole, fraction, 10).and_then(|permille| u16::try_from(permille).ok());
         permille
             .and_then(Self::from_permille)
-            .ok_or_else(|| error("a percentage goes from 0% to 100%"))
+            .ok_or_else(|| error("a percentage must be from 0% to 100%"))
     }
 }
 

@@ -58,13 +58,13 @@ impl FromStr for ByteSize {
         let unit = unit.trim_start();
         let unit_bytes = match unit {
             "" | "B" if fraction.is_empty() => 1,
-            "" | "B" => return Err(error("a byte has no fractions")),
+            "" | "B" => return Err(error("a number of bytes must be whole")),
             _ => match UNITS.iter().find(|(name, _)| *name == unit) {
                 Some((_, unit_bytes)) => *unit_bytes,
                 None => return Err(error("the units are KiB, MiB, GiB, TiB, KB, MB, GB and TB")),
             },
         };
-        scale(whole, fraction, unit_bytes).map(Self).ok_or_else(|| error("it is too large"))
+        scale(whole, fraction, unit_bytes).map(Self).ok_or_else(|| error("the number is too large"))
     }
 }
 

@@ -14,7 +14,8 @@ use crate::audit::AuditArgs;
 use crate::drill::DrillArgs;
 use crate::vault::VaultCommand;
 
-/// A shock absorber for telemetry: OTLP in, delivered, or kept safe on disk until it can be.
+/// A shock absorber for telemetry: GopherShip receives OTLP, delivers it, and keeps on disk what a
+/// backend cannot take.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
@@ -27,32 +28,34 @@ pub(crate) struct Args {
 /// How to run.
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct RunArgs {
-    /// The configuration file; without it the built-in default runs (see `default-config`).
+    /// The configuration file; by default the built-in one (see `default-config`).
     #[arg(short, long, value_name = "PATH", env = "GOPHERSHIP_CONFIG")]
     pub(crate) config: Option<PathBuf>,
-    /// What is logged: error, warn, info, debug, trace, or a filter like `info,gophership::flow=debug`.
+    /// The log level: error, warn, info, debug, trace, or a filter like
+    /// `info,gophership::flow=debug`.
     #[arg(long, value_name = "FILTER", env = "GOPHERSHIP_LOG", default_value = "info")]
     pub(crate) log: String,
-    /// How it is logged.
+    /// The log format.
     #[arg(long, value_enum, env = "GOPHERSHIP_LOG_FORMAT", default_value = "text")]
     pub(crate) log_format: LogFormat,
-    /// The most bytes of log lines that wait for standard error; more are dropped and counted.
+    /// The maximum bytes of log lines that wait for standard error. Further lines are dropped and
+    /// counted.
     #[arg(long, value_name = "SIZE", env = "GOPHERSHIP_LOG_BUFFER", default_value = "1MiB")]
     pub(crate) log_buffer: ByteSize,
-    /// Worker threads; by default one per processor.
+    /// The number of worker threads; by default one per processor.
     #[arg(long, value_name = "NUMBER", env = "GOPHERSHIP_THREADS")]
     pub(crate) threads: Option<NonZeroU16>,
-    /// Refuses to start when a vault misses requests that it had acknowledged.
+    /// Refuse to start if acknowledged requests are missing from a vault.
     #[arg(long, env = "GOPHERSHIP_STRICT")]
     pub(crate) strict: bool,
 }
 
-/// What to do.
+/// The command.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Runs the pipeline (the default).
+    /// Run the pipeline (the default).
     Run(RunArgs),
-    /// Checks configuration files and reports every problem in them.
+    /// Check configuration files and report every problem.
     Validate {
         /// The files.
         #[arg(
@@ -61,67 +64,67 @@ pub(crate) enum Command {
             value_delimiter = ':'
         )]
         paths: Vec<PathBuf>,
-        /// One of the files, named as with `run`.
+        /// A configuration file, as with `run`.
         #[arg(short, long, value_name = "PATH")]
         config: Option<PathBuf>,
     },
-    /// Draws the pipeline of a configuration.
+    /// Draw the pipeline of a configuration.
     Graph {
         /// The file.
         #[arg(required_unless_present = "config")]
         path: Option<PathBuf>,
-        /// The file, named as with `run`.
+        /// The configuration file, as with `run`.
         #[arg(short, long, value_name = "PATH", env = "GOPHERSHIP_CONFIG")]
         config: Option<PathBuf>,
-        /// The language of the drawing.
+        /// The language of the graph.
         #[arg(long, value_enum, env = "GOPHERSHIP_GRAPH_FORMAT", default_value = "mermaid")]
         format: GraphFormat,
     },
-    /// Runs the cases under `tests` in a configuration through its transforms.
+    /// Run the test cases of a configuration (`tests`) through its transforms.
     Test {
         /// The configuration file.
         #[arg(short, long, value_name = "PATH", env = "GOPHERSHIP_CONFIG")]
         config: PathBuf,
-        /// Only the cases whose name contains this.
+        /// Run only test cases whose name contains this text.
         name: Option<String>,
     },
-    /// Prints the JSON Schema of the configuration, for editors.
+    /// Print the JSON Schema of the configuration, for editors.
     Schema,
-    /// Lists the components there are.
+    /// List the available components.
     List,
-    /// Prints the built-in default configuration.
+    /// Print the built-in default configuration.
     DefaultConfig,
-    /// Proves a configuration: its backend is out for a while under load, and nothing may be lost.
+    /// Test a configuration under load while its backend is out, and check that no record is lost.
     ///
-    /// Exits 0 if every requirement holds, 1 if one does not.
+    /// Exit code 0: every requirement holds. 1: a requirement does not hold.
     #[command(after_help = "Example: gophership drill -c gophership.yaml --outage hang --kill")]
     Drill(Box<DrillArgs>),
-    /// Proves the ledger: where every record is, over all restarts, and whether the vaults hold it.
+    /// Check the ledger: account for every record over all restarts, and compare with the vaults.
     ///
-    /// Exits 0 if everything is accounted for, 1 if not.
+    /// Exit code 0: every record is accounted for. 1: some are not.
     #[command(after_help = "Example: gophership audit -c gophership.yaml")]
     Audit(AuditArgs),
-    /// Looks into a vault, gets data out, mends it and makes room.
+    /// Inspect, export, repair and prune a vault.
     Vault {
-        /// What to do.
+        /// The command.
         #[command(subcommand)]
         command: Box<VaultCommand>,
     },
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
-    /// For machines.
+    /// One JSON object per line.
     Json,
 }
 
 /// The language of a drawing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum GraphFormat {
-    /// Mermaid, which code hosts draw.
+    /// Mermaid, which code hosts render.
     Mermaid,
     /// Graphviz.
     Dot,

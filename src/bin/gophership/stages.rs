@@ -79,7 +79,7 @@ pub(crate) fn build(
 ) -> Result<Vec<Stage>, String> {
     let stage = |Leg { id, ports }: &Leg<'_>| -> Result<Stage, String> {
         let entry =
-            config.transforms.get(*id).ok_or("the way has a transform that is not there")?;
+            config.transforms.get(*id).ok_or("the path has a transform that does not exist")?;
         let transform = entry
             .config
             .build(&shared.context(id, &config.data_dir))

@@ -333,7 +333,7 @@ impl<'de> SeqAccess<'de> for Items<'_> {
     }
 }
 
-/// A choice: a name alone, or a name with content.
+/// A choice: a name alone, or a name with a value.
 struct Choice<'a> {
     tree: TreeDeserializer<'a>,
     name: &'a str,

@@ -73,11 +73,11 @@ impl<'de> VariantAccess<'de> for Name<'_> {
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, _: T) -> Result<T::Value, Fault> {
-        Err(Fault::invalid_type(Unexpected::UnitVariant, &"a name with content"))
+        Err(Fault::invalid_type(Unexpected::UnitVariant, &"a name with a value"))
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, Fault> {
-        Err(Fault::invalid_type(Unexpected::UnitVariant, &"a name with content"))
+        Err(Fault::invalid_type(Unexpected::UnitVariant, &"a name with a value"))
     }
 
     fn struct_variant<V: Visitor<'de>>(
@@ -85,6 +85,6 @@ impl<'de> VariantAccess<'de> for Name<'_> {
         _: &'static [&'static str],
         _: V,
     ) -> Result<V::Value, Fault> {
-        Err(Fault::invalid_type(Unexpected::UnitVariant, &"a name with content"))
+        Err(Fault::invalid_type(Unexpected::UnitVariant, &"a name with a value"))
     }
 }

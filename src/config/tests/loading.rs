@@ -70,7 +70,7 @@ sinks:
     assert_eq!(pivot("", &both).unwrap().as_deref(), Some("v"));
     assert_eq!(pivot(", pivot: w", read).unwrap().as_deref(), Some("w"));
     assert_eq!(pivot(", pivot: off", read).unwrap(), None);
-    assert!(pivot(", pivot: off", one).is_err(), "nobody uses the vault");
+    assert!(pivot(", pivot: off", one).is_err(), "no component uses the vault");
     let replayed = |inputs: &str| {
         let config = load(&format!(
             "sources: {{ a: {{ type: otlp }}, r: {{ type: vault_replay, vault: v }} }}
@@ -117,7 +117,7 @@ sinks:
     let apart = "sources: { a: { type: demo, pivot: v }, b: { type: demo, pivot: v } }
 sinks: { x: { type: blackhole, inputs: [a] }, y: { type: blackhole, inputs: [b] }, v: { type: raw_vault } }";
     assert_eq!(load(apart).unwrap().sources.len(), 2, "to each of them comes only a part");
-    assert!(load(&apart.replace(", pivot: v", "")).is_err(), "nobody uses the vault");
+    assert!(load(&apart.replace(", pivot: v", "")).is_err(), "no component uses the vault");
     let named = "sources: { a: { type: otlp }, r: { type: vault_replay, vault: v } }
 sinks: { x: { type: blackhole, inputs: [a, r] }, v: { type: raw_vault } }";
     assert_eq!(load(named).unwrap().sources.len(), 2, "somebody replays it");
@@ -194,20 +194,23 @@ fn a_journaled_source_needs_no_reader_and_a_vault_no_input() {
                 sinks: { vault: { type: raw_vault }, c: { type: console, inputs: [replay] } }\n";
     assert!(load(text).is_ok());
     let text = text.replace("journaled", "delivered");
-    assert_eq!(problems(&text), ["1:12 sources.app: nobody reads the source `app`"]);
+    assert_eq!(problems(&text), ["1:12 sources.app: no component reads the source `app`"]);
     let text = text.replace("type: raw_vault", "type: raw_vault, inputs: [replay]");
-    assert!(problems(&text)[1].ends_with("go round for ever: replay -> vault -> replay"));
+    assert!(problems(&text)[1].ends_with("in an endless loop: replay -> vault -> replay"));
 }
 
 #[test]
 fn what_yaml_allows_and_makes_no_sense_here_is_refused() {
     for (text, message) in [
         ("- a\n- b\n", "1:3 : expected a mapping with `sources` and `sinks`, found a list"),
-        ("a: !tag b\n", "1:4 : YAML tags (`!name`) have no meaning here"),
-        ("a: 1\n---\nb: 2\n", "2:1 : a second document begins here (`---`); a file holds one"),
+        ("a: !tag b\n", "1:4 : YAML tags (`!name`) are not supported"),
+        (
+            "a: 1\n---\nb: 2\n",
+            "2:1 : a second document begins here (`---`); the file must contain only one",
+        ),
         ("[a]: 1\n", "1:1 : invalid type: sequence, expected a name as the key"),
         ("a: *b\n", "1:4 : unknown anchor"),
-        ("<<: 5\n", "1:1 : `<<` merges mappings only"),
+        ("<<: 5\n", "1:1 : `<<` can merge only mappings"),
         ("a: \"b\n", "2:1 : the text ends inside quotes"),
         (
             "sources: 5\n",

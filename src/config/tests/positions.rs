@@ -72,7 +72,7 @@ fn problems_that_a_component_finds_itself_have_places_too() {
         problems(text),
         [
             "2:37 sources.app.answer_within: `answer_within` must be longer than `patience`",
-            "2:46 sources.app.ack: journaled needs a `pivot`: the vault to journal to",
+            "2:46 sources.app.ack: `journaled` needs a `pivot`: the vault that stores requests",
             "7:7 transforms.e.resource.\"host.name\": `delete` must be true",
         ]
     );

@@ -131,7 +131,7 @@ fn report_cycle(plan: &Plan<'_>, members: &[usize], findings: &mut Findings) {
     findings.add(|| {
         first
             .finding(&inside, Problem::Cycle { members: ids(&pieces) })
-            .with_help("data must come from a source: break the circle at one of these inputs")
+            .with_help("data must come from a source: remove one of these inputs")
     });
 }
 
@@ -143,9 +143,10 @@ fn report_replay(plan: &Plan<'_>, members: &[usize], findings: &mut Findings) {
     let Some(source) = replayer else { return };
     let inside = Plan::place_of(source, "vault", source.replays().unwrap_or_default());
     findings.add(|| {
-        source
-            .finding(&inside, Problem::ReplayLoop { members: ids(&pieces) })
-            .with_help("a vault is filled by `pivot`; take it out of what reads its replay")
+        source.finding(&inside, Problem::ReplayLoop { members: ids(&pieces) }).with_help(
+            "sources fill a vault by `pivot`; remove the vault from the components that read its \
+             replay",
+        )
     });
 }
 

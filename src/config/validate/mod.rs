@@ -72,7 +72,7 @@ impl<'d> Plan<'d> {
                 let problem = Problem::DuplicateId { id, other: first.section, other_line };
                 let path = display_path(&piece.path(&[]));
                 Finding::new(piece.entry.key_mark, path, problem)
-                    .with_help("ids are unique over all sections: rename one of them")
+                    .with_help("ids must be unique over all sections: rename one of them")
             });
         }
         Self { root: draft.root, pieces: &draft.pieces, by_id }

@@ -110,7 +110,7 @@ fn ports(claims: &[Claim], findings: &mut Findings) {
                     other_address: first.1,
                 };
                 Finding::new(second.0.mark, second.0.path.clone(), problem)
-                    .with_help("give one of them another port")
+                    .with_help("change the port of one of them")
             }),
             None => earlier.push((claim, address)),
         }
@@ -164,7 +164,7 @@ fn paths(claims: &[Claim], findings: &mut Findings) {
                     other_path: shown_path(first),
                 };
                 Finding::new(second.0.mark, second.0.path.clone(), problem)
-                    .with_help("give each a directory of its own")
+                    .with_help("give each component its own directory")
             });
         }
         by_path.entry(normal).or_default().push((path, claim));

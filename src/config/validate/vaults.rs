@@ -47,9 +47,9 @@ pub(super) fn check_former_names(plan: &Plan<'_>, findings: &mut Findings) {
     for piece in plan.pieces {
         for (index, name) in piece.formerly().iter().enumerate() {
             let message = if plan.find(name.as_str()).is_some() {
-                "this component is in the configuration: a former name must be free"
+                "this component is in the configuration; a former name must not be in use"
             } else if !said.insert(name.as_str()) {
-                "another sink was called that before: only one can take over what a vault keeps for it"
+                "another sink lists this former name too; only one sink can take over its requests"
             } else {
                 continue;
             };

@@ -61,7 +61,7 @@ fn inputs(plan: &Plan<'_>, piece: &Piece<'_>, findings: &mut Findings) {
                     if other.is_vault() {
                         finding.with_help("to read a vault, add a source of type `vault_replay`")
                     } else {
-                        finding.with_help(format!("read what `{name}` reads"))
+                        finding.with_help(format!("use the inputs of `{name}` instead"))
                     }
                 });
             }
@@ -102,8 +102,8 @@ pub(super) fn with_outputs(
 fn outputs(plan: &Plan<'_>, piece: &Piece<'_>, findings: &mut Findings) {
     let is_shed = piece.shared.as_ref().is_some_and(|shared| shared.shed_in.is_some());
     if is_shed && !piece.ports().is_empty() {
-        let message = "`shed_in` is for work that is optional, and somebody has to tell which record \
-                       goes to which output";
+        let message =
+            "`shed_in` is not allowed here: a transform with several outputs cannot be skipped";
         let problem = Problem::InvalidValue { message: message.to_owned() };
         findings.add(|| piece.finding(&[Step::from("shed_in")], problem));
     }
@@ -113,15 +113,13 @@ fn outputs(plan: &Plan<'_>, piece: &Piece<'_>, findings: &mut Findings) {
     };
     if let (true, Some(what)) = (is_shed, protects) {
         let message = format!(
-            "`shed_in` lets {what} through, which this transform is there to take out: only optional \
-             work may be left out"
+            "`shed_in` is not allowed here: while this transform is skipped, {what} would pass"
         );
         findings.add(|| {
             let problem = Problem::InvalidValue { message };
-            piece.finding(&[Step::from("shed_in")], problem).with_help(
-                "take `shed_in` out; what need not be done under pressure goes into a transform of \
-                 its own",
-            )
+            piece
+                .finding(&[Step::from("shed_in")], problem)
+                .with_help("remove `shed_in`, and move optional work into a transform of its own")
         });
     }
     let Some((before, port)) = OutputId::split(piece.id) else { return };
@@ -180,7 +178,7 @@ fn unread(plan: &Plan<'_>, findings: &mut Findings) {
             findings.add(|| {
                 let problem = Problem::Unread { section: piece.section, id };
                 let names = names(piece).join(", ");
-                let help = format!("name it in the `inputs` of a transform or sink: [{names}]");
+                let help = format!("add it to the `inputs` of a transform or sink: [{names}]");
                 piece.finding(&[], problem).with_help(help)
             });
         }

@@ -56,29 +56,29 @@ const SIGNAL: &str = "{signal}";
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct FileConfig {
-    /// The file; `{signal}` stands for `logs`, `traces` or `metrics`. Its directory is created. A file
-    /// that is moved or removed is opened again before the next line. A pipe or a device is written to,
-    /// and neither rotated nor synced; a pipe must have a reader.
+    /// The file; `{signal}` stands for `logs`, `traces` or `metrics`. The sink creates the
+    /// directory. If the file is moved or removed, the sink creates it again before the next line.
+    /// Pipes and devices are neither rotated nor synced; a pipe must have a reader.
     path: PathBuf,
-    /// When a new file is begun.
+    /// When the sink starts a new file.
     #[serde(default)]
     rotate: RotateConfig,
-    /// When written lines are synced to the device. A request counts as delivered when its line is
-    /// written, and with `always` when it is synced.
+    /// When the sink syncs written lines to the device. A request counts as delivered once its line
+    /// is written; with `always`, once its line is synced.
     #[serde(default)]
     fsync: Fsync,
 }
 
-/// When a new file is begun; the old one gets the time appended to its name, as
+/// When the sink starts a new file; the old one gets the time appended to its name, as
 /// `NAME.SECONDS.NANOSECONDS`. Files with other names are never deleted.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct RotateConfig {
-    /// At this size.
+    /// The size at which the file is rotated.
     size: ByteSize,
-    /// At this age.
+    /// The age at which the file is rotated.
     age: HumanDuration,
-    /// Old files to keep; older ones are deleted. 0 keeps all.
+    /// How many rotated files to keep. Older ones are deleted; 0 keeps all.
     keep: u32,
 }
 
@@ -88,11 +88,11 @@ impl Default for RotateConfig {
     }
 }
 
-/// When written lines are synced.
+/// When the sink syncs written lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Fsync {
-    /// Left to the operating system.
+    /// The operating system decides.
     #[default]
     Never,
     /// Once a second.
@@ -364,7 +364,7 @@ fn tell(counts: &FileMetrics, gone: &GoneFile) {
     counts.reopened.inc();
     counts.removed_bytes.inc_by(*removed_bytes);
     let path = path.display();
-    tracing::warn!(%path, removed_bytes, "File was moved or removed; it is opened again.");
+    tracing::warn!(%path, removed_bytes, "File was moved or removed; the sink created it again.");
 }
 
 /// What the system refuses may pass, unless the path itself is wrong.

@@ -24,7 +24,7 @@ use super::rotation;
 /// A file that cannot be begun anew is written on, and tried again after this long.
 const ROTATE_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
-/// When a new file is begun.
+/// When the sink starts a new file.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rules {
     pub(super) bytes: u64,
@@ -168,11 +168,11 @@ impl OutputFile {
             Ok(()) => {
                 self.rotate_after = None;
                 rotation::prune(&self.path, self.rules.keep)
-                    .map_err(|error| (error, "Old files cannot be deleted."))
+                    .map_err(|error| (error, "Cannot delete old files."))
             }
             Err(error) => {
                 self.rotate_after = Some(Instant::now() + ROTATE_AGAIN_AFTER);
-                Err((error, "File cannot be rotated; it is written on."))
+                Err((error, "Cannot rotate the file; the sink continues to write to it."))
             }
         };
         if let Err((error, what)) = told {

@@ -40,7 +40,7 @@ impl Transport for Client {
     async fn send(&self, endpoint_idx: usize, batches: &[Batch]) -> Answer {
         let endpoint = self.endpoints.get(endpoint_idx);
         let (Some(endpoint), Some(first)) = (endpoint, batches.first()) else {
-            return Answer::unanswered("nothing to send, or nowhere to send it");
+            return Answer::unanswered("no batch to send, or no such endpoint");
         };
         let wires: Vec<Bytes> = batches.iter().map(|batch| batch.wire().clone()).collect();
         let (signal, wire) = (first.signal(), gophership_otlp::merge(&wires));

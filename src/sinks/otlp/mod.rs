@@ -38,16 +38,16 @@ use client::Client;
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct OtlpSinkConfig {
-    /// The backend: `https://host:4317`, or `http://host:4317` in plain text; without a port it is 443
-    /// or 80. With `protocol: http` it may have a path, and `/v1/logs`, `/v1/traces` and `/v1/metrics`
-    /// are appended. Either this or `endpoints` is needed.
+    /// The backend: `https://host:4317`, or `http://host:4317` for plain text. The default port is
+    /// 443 or 80. With `protocol: http` the URL may have a path, to which the sink appends
+    /// `/v1/logs`, `/v1/traces` or `/v1/metrics`. Either `endpoint` or `endpoints` is required.
     #[serde(default)]
     endpoint: Option<String>,
-    /// Several of them, at most 16, each of which may have any request.
+    /// Several backends, at most 16. The sink may send any request to any of them.
     #[serde(default)]
     endpoints: Vec<String>,
-    /// How requests are spread over several endpoints. A request that one of them does not take
-    /// goes to another one at once.
+    /// How the sink spreads requests over several endpoints. If one does not accept a request, the
+    /// sink tries another at once.
     #[serde(default)]
     balance: Balance,
     /// OTLP over gRPC or over HTTP with protobuf.
@@ -56,63 +56,64 @@ struct OtlpSinkConfig {
     /// Headers (gRPC: metadata) sent with every request.
     #[serde(default)]
     headers: BTreeMap<String, Secret>,
-    /// Headers whose values are in files, by the path of each file. A file is read at start and
-    /// every 2 seconds; blanks and line ends around the value are left out. While it cannot be read
-    /// its last value is used.
+    /// Headers whose values are read from files: the header name and the path. GopherShip reads
+    /// each file at start and every 2 seconds, and trims whitespace. If a read fails, it keeps the
+    /// last value.
     #[serde(default)]
     headers_from: BTreeMap<String, PathBuf>,
-    /// A file with a token, sent as `Authorization: Bearer TOKEN`, and followed like those of
-    /// `headers_from`.
+    /// A file with a token, sent as `Authorization: Bearer TOKEN`. GopherShip re-reads it like the
+    /// files of `headers_from`.
     #[serde(default)]
     bearer_token_file: Option<PathBuf>,
-    /// Credentials may be sent to `http` endpoints, where whoever is on the way can read them; without
-    /// this they need `https`, but for a backend on loopback. Credentials are `bearer_token_file`,
-    /// `headers_from`, and `headers` with a name like `authorization` or `api-key`.
+    /// Allow credentials on `http` endpoints, where anyone on the network path can read them. By
+    /// default credentials require `https`, except for a backend on loopback. Credentials are
+    /// `bearer_token_file`, `headers_from`, and `headers` with a name like `authorization` or
+    /// `api-key`.
     #[serde(default)]
     allow_credentials_in_plain_text: bool,
     /// How requests are compressed.
     #[serde(default)]
     compression: Compression,
-    /// A connection that takes longer to open has failed, and so has the attempt.
+    /// The longest time to open a connection. After it the attempt fails.
     #[serde(default = "defaults::connect_timeout")]
     connect_timeout: HumanDuration,
-    /// An attempt that takes longer, connecting included, has failed, and is repeated.
+    /// The longest time of one attempt, including the connect. After it the sink retries.
     #[serde(default = "defaults::timeout")]
     timeout: HumanDuration,
-    /// How a connection is found to be dead that nobody closed.
+    /// How the sink detects dead connections.
     #[serde(default)]
     keepalive: KeepaliveConfig,
-    /// Requests on their way at the same time, to all endpoints together: `auto`, which is as many
-    /// as make round trips no longer than a backend needs to be busy, or a number.
+    /// The maximum number of concurrent requests to all endpoints together: a number, or `auto`.
+    /// `auto` raises the limit while round trips stay short, and lowers it when requests queue at
+    /// the backend.
     #[serde(default)]
     concurrency: ConcurrencyOption,
-    /// The most that `concurrency: auto` comes to.
+    /// The upper limit of `concurrency: auto`.
     #[serde(default = "defaults::concurrency_max")]
     concurrency_max: u32,
-    /// Bytes on their way at the same time.
+    /// The maximum bytes in flight.
     #[serde(default = "defaults::in_flight_max")]
     in_flight_max: ByteSize,
-    /// While `concurrency` or `in_flight_max` make requests wait, those that wait travel together: up to
-    /// so many bytes, and 8,192 records, of one signal in one request. An idle sink sends each at once.
-    /// By default each travels by itself and arrives as it came, and what comes from a vault always
-    /// does.
+    /// While `concurrency` or `in_flight_max` delay requests, the sink merges waiting requests of
+    /// one signal, up to this many bytes and 8192 records. An idle sink sends each request at once.
+    /// By default requests are not merged. Replayed requests are never merged.
     #[serde(default = "defaults::batch_max_bytes")]
     batch_max_bytes: ByteSize,
-    /// How long to wait between attempts; they never end.
+    /// The pause between attempts. The sink retries without end.
     #[serde(default)]
     retry: RetryConfig,
-    /// Codes of gRPC, such as `INTERNAL`, and statuses of HTTP, such as `500`, with which the backend
-    /// refuses what is in the request, so that sending it again cannot help. `INVALID_ARGUMENT`, `ALREADY_EXISTS`, 400,
-    /// 413 and 422 do so without being named.
+    /// gRPC codes, such as `INTERNAL`, and HTTP statuses, such as `500`, with which the backend
+    /// rejects a request for good: the sink does not retry it. `INVALID_ARGUMENT`,
+    /// `ALREADY_EXISTS`, 400, 413 and 422 are always final.
     #[serde(default)]
     final_codes: Vec<CodeOption>,
-    /// Codes and statuses after which a request is sent again, whatever it is. What OTLP calls retryable
-    /// needs not be named; every other code is taken for a backend that is out, unless it takes other
-    /// requests meanwhile.
+    /// gRPC codes and HTTP statuses after which the sink retries a request. The codes that OTLP
+    /// defines as retryable are always included. Any other code counts as an outage of the backend,
+    /// unless the backend accepts other requests meanwhile.
     #[serde(default)]
     retryable_codes: Vec<CodeOption>,
-    /// TLS 1.3 towards `https` endpoints; without it the certificates of the system are trusted. Given,
-    /// every endpoint must be `https`.
+    /// TLS options for `https` endpoints; TLS 1.3 only. By default the sink trusts the certificates
+    /// of the system. If given, every endpoint must be `https`.
     #[serde(default)]
     tls: Option<ClientTls>,
 }

@@ -45,7 +45,7 @@ impl OtlpSinkConfig {
     pub(super) fn find_problems(&self) -> Vec<OptionProblem> {
         let mut problems = self.network().problems();
         problems.extend(self.codes().both().map(|code| {
-            let reason = format!("{code} is one of `final_codes` too");
+            let reason = format!("{code} is also in `final_codes`");
             OptionProblem::new("retryable_codes", reason)
         }));
         problems
@@ -134,7 +134,7 @@ mod tests {
             (
                 r#"{"endpoint": "http://h:1", "final_codes": [500], "retryable_codes": ["500"]}"#,
                 "retryable_codes",
-                "500 is one of",
+                "500 is also in",
             ),
             (
                 r#"{"endpoint": "https://h:1", "headers_from": {"a b": "/t"}}"#,

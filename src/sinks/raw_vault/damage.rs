@@ -12,7 +12,8 @@ use crate::config::running::OnLoss;
 pub(super) fn tell(context: &Context, report: &RecoveryReport) -> Result<(), BuildError> {
     if !report.missing_cursors.is_empty() {
         tracing::error!(vault = %context.id, cursors = ?report.missing_cursors,
-            "Cursor files were taken away; they are made again, and requests may be repeated.");
+            "Cursor files were missing and are created again. Some requests may be delivered \
+             twice.");
     }
     let is_damage = |fault: &Fault| fault.kind != FaultKind::TornTail;
     if report.acknowledged_lost.is_empty() && !report.faults.iter().any(is_damage) {
@@ -25,12 +26,12 @@ pub(super) fn tell(context: &Context, report: &RecoveryReport) -> Result<(), Bui
         seqs = ?report.acknowledged_lost,
         quarantined = ?report.quarantined,
         faults = report.faults.len(),
-        "Vault was damaged; `gophership vault verify` says how."
+        "Vault is damaged. Run `gophership vault verify` for details."
     );
     if context.vaults.on_loss() == OnLoss::Refuse && 0 < lost {
         return Err(BuildError::Option(format!(
-            "{lost} acknowledged requests are missing from the vault; without --strict it starts, \
-             and delivers the rest"
+            "{lost} acknowledged requests are missing from the vault; without --strict GopherShip \
+             starts and delivers the rest"
         )));
     }
     Ok(())

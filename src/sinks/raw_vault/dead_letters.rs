@@ -84,7 +84,7 @@ impl DeadLetters {
         let mut open_state = self.0.open_state.lock().unwrap_or_else(PoisonError::into_inner);
         open_state.is_closed = true;
         if let Some(Err(error)) = self.0.writer.swap(None).map(|writer| writer.close()) {
-            tracing::error!(%error, "Dead-letter store cannot be closed.");
+            tracing::error!(%error, "Cannot close the dead-letter store.");
         }
     }
 }
@@ -112,7 +112,7 @@ impl Store {
         match Writer::open(self.options.clone()) {
             Ok((writer, _report)) => self.writer.store(Some(Arc::new(writer))),
             Err(error) => {
-                tracing::error!(%error, "Dead-letter store cannot be opened.");
+                tracing::error!(%error, "Cannot open the dead-letter store.");
                 open_state.failed_at = Some(Instant::now());
             }
         }

@@ -166,8 +166,8 @@ impl SinkConfig for RawVaultConfig {
 fn no_room(bytes: u64, share: &Budget) -> BuildError {
     let (wanted, limit, used) = (ByteSize(bytes), ByteSize(share.limit()), ByteSize(share.used()));
     BuildError::Option(format!(
-        "its staging needs {wanted}, and of {limit} for vaults {used} are used: make `staging` \
-         smaller, or `somatic.memory.shares.vault` larger"
+        "`staging` needs {wanted}, but vaults already use {used} of their {limit}: decrease \
+         `staging`, or increase `somatic.memory.shares.vault`"
     ))
 }
 

@@ -27,64 +27,65 @@ const KEEP_FOR_REMOVED_SINKS: Duration = Duration::from_hours(24);
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawVaultConfig {
-    /// The directory; by default one named like the component, under `data_dir`.
+    /// The directory of the vault; by default `ID` in `data_dir`, for the component's id.
     path: Option<PathBuf>,
-    /// The disk that the vault may use, everything counted but its dead letters; at least four
-    /// segments, and two segments more than the largest request.
+    /// The maximum disk space of the vault, without its dead letters. At least four segments, and
+    /// two segments more than the largest request.
     max_size: ByteSize,
-    /// What happens when that, or the disk, is used up.
+    /// What the vault does when `max_size` or the disk is used up.
     when_full: WhenFullOption,
-    /// A segment is sealed at this size; a multiple of 4KiB from 64KiB to 4GiB.
+    /// The size at which a segment is sealed; a multiple of 4KiB, from 64KiB to 4GiB.
     pub(super) segment_size: ByteSize,
-    /// A segment that is not empty is sealed at this age.
+    /// The age at which a segment with data is sealed.
     segment_age: HumanDuration,
-    /// What an acknowledged request survives.
+    /// Which failures an acknowledged request survives.
     durability: DurabilityOption,
     /// How requests are compressed.
     compression: CompressionOption,
-    /// Memory for requests that wait to be written, taken at start from the `vault` share of
-    /// `somatic.memory`; by default 16MiB, or what is left of the share.
+    /// Memory for requests that wait to be written, reserved at start from the `vault` share of
+    /// `somatic.memory`. By default 16MiB, or the rest of the share if that is less.
     staging: Option<ByteSize>,
-    /// The disk that requests may use that can never be delivered.
+    /// The maximum disk space of dead letters: requests that can never be delivered.
     pub(super) dead_letter_max_size: ByteSize,
-    /// Whether it is replayed without being told to.
+    /// Whether the vault is replayed without a `vault_replay` source.
     pub(super) replay: ReplayOption,
-    /// How long the vault keeps what a sink still needs after the sink is removed from the
-    /// configuration. Then, and sooner when 90% of `max_size` is used, GopherShip drops it, with a warning
-    /// and counted as `dropped`. `0s` drops it at once. A sink that was renamed takes it over with `formerly`.
+    /// How long the vault keeps undelivered requests of a sink that was removed from the
+    /// configuration. After that, or once 90% of `max_size` is used, GopherShip drops them, logs a
+    /// warning and counts them as `dropped`. `0s` drops them at once. A renamed sink takes them
+    /// over with `formerly`.
     pub(super) keep_for_removed_sinks: HumanDuration,
 }
 
-/// Whether a vault is replayed without being told to.
+/// Whether the vault is replayed without a `vault_replay` source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum ReplayOption {
-    /// If no `vault_replay` names it there is one, `NAME_replay`, for whoever reads the sources that
-    /// pivot to it.
+    /// If no `vault_replay` names the vault, GopherShip adds one, `NAME_replay`. Its readers are
+    /// the components that read the sources that pivot to the vault.
     Auto,
-    /// Only by a `vault_replay` that names it.
+    /// Only a `vault_replay` that names the vault replays it.
     Off,
 }
 
-/// What an acknowledged request survives.
+/// Which failures an acknowledged request survives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum DurabilityOption {
-    /// Nothing: it is in memory.
+    /// None: the request is in memory.
     Memory,
-    /// The end of the process: it was written to the file.
+    /// A crash of the process: the request was written to the file.
     Written,
-    /// Power loss: it was synced to the device.
+    /// Power loss: the request was synced to the device.
     Synced,
 }
 
-/// What happens when the disk that the vault may use is used up.
+/// What the vault does when `max_size` or the disk is used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum WhenFullOption {
-    /// Senders are told to come back.
+    /// GopherShip refuses requests with a retryable error.
     Refuse,
-    /// The oldest requests are deleted, delivered or not; they are counted.
+    /// The vault deletes and counts the oldest requests, delivered or not.
     DropOldest,
 }
 
@@ -92,12 +93,12 @@ enum WhenFullOption {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum CompressionOption {
-    /// LZ4, where it pays, but not while requests wait for a processor, the disk keeps up and half of
-    /// the vault is free.
+    /// LZ4 where it saves space. No compression while requests wait for a processor, the disk keeps
+    /// up and half of the vault is free.
     Auto,
-    /// LZ4, where it pays.
+    /// LZ4 where it saves space.
     Lz4,
-    /// Not at all.
+    /// No compression.
     None,
 }
 

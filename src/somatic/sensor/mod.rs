@@ -149,7 +149,7 @@ mod tests {
         fake.set(PressureKind::Disk, "vault", f64::NAN);
         sensors.read_all(now, &mut readings);
         sensors.read_all(now, &mut readings);
-        assert_eq!(lines(&readings), ["the runtime is late by 50.0% of 100 ms"]);
+        assert_eq!(lines(&readings), ["tasks of the runtime are late by 50.0% of 100 ms"]);
         fake.set(PressureKind::Lag, "runtime", f64::INFINITY);
         fake.set(PressureKind::Disk, "vault", 1.25);
         sensors.read_all(now, &mut readings);

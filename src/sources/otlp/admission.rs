@@ -158,7 +158,7 @@ impl ConnectionAdmission<'_> {
     /// Returns a buffer for so many bytes, for which room was taken.
     pub(super) fn buffer(self, bytes: usize) -> Result<PooledBuffer, RefusedRequest> {
         self.room.pool.acquire(bytes, None).map_err(|error| {
-            tracing::error!(%error, bytes, "Memory cannot be mapped.");
+            tracing::error!(%error, bytes, "Cannot map memory.");
             RefusedRequest::Busy { retry_after: self.room.patience }
         })
     }

@@ -70,28 +70,36 @@ impl RefusedRequest {
             Self::Invalid(reason) => format!("not a valid OTLP request: {reason}"),
             Self::Broken(reason) => format!("the request cannot be read: {reason}"),
             Self::Stalled { after } => {
-                format!("too little of the request came within {}", HumanDuration(*after))
+                format!(
+                    "the sender sent too little of the request within {}",
+                    HumanDuration(*after)
+                )
             }
             Self::TooLarge { limit_bytes } => {
                 format!("the request is larger than the limit of {limit_bytes} bytes")
             }
             Self::TooDense { limit } => {
                 format!(
-                    "the request inflates to more than {limit} times its compressed size, the limit \
-                     of `compression_ratio_max`"
+                    "the decompressed request is more than {limit} times its compressed size, the \
+                     limit of `compression_ratio_max`"
                 )
             }
             Self::TooMany { option, what, count, limit } => {
-                format!("the request has {count} {what}, the limit of `{option}` is {limit}")
+                format!("the request has {count} {what}; the limit of `{option}` is {limit}")
             }
             Self::Unsupported { message, .. } => message.clone(),
             Self::Late { after } => {
-                format!("no answer within the {} of grpc-timeout", HumanDuration(*after))
+                format!(
+                    "GopherShip had no answer within the grpc-timeout of {}",
+                    HumanDuration(*after)
+                )
             }
-            Self::Busy { .. } => "no room at the moment; try again later".to_owned(),
-            Self::Rejected { reason: None } => "a backend refused the request for good".to_owned(),
+            Self::Busy { .. } => {
+                "GopherShip has no room for the request at the moment; retry later".to_owned()
+            }
+            Self::Rejected { reason: None } => "a backend rejected the request".to_owned(),
             Self::Rejected { reason: Some(reason) } => {
-                format!("a backend refused the request for good: {reason}")
+                format!("a backend rejected the request: {reason}")
             }
         }
     }

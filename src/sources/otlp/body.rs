@@ -83,7 +83,7 @@ impl Body {
                 return Ok(None);
             };
             let frame = frame.map_err(|error| {
-                RefusedRequest::Broken(format!("the body could not be read: {error}"))
+                RefusedRequest::Broken(format!("cannot read the body: {error}"))
             })?;
             // Trailers say nothing here.
             let Ok(piece) = frame.into_data() else { continue };

@@ -9,29 +9,31 @@ use crate::config::HumanDuration;
 use crate::config::OptionProblem;
 use crate::net::Timeouts;
 
-/// How long a connection may take for what.
+/// Timeouts of connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ConnectionOptions {
-    /// A connection is closed if this long after it was accepted the TLS handshake and the HTTP/2 preface
-    /// are not complete, or no byte of an HTTP/1 request has come.
+    /// Close a connection if, this long after accept, its TLS handshake and HTTP/2 preface are
+    /// incomplete, or no byte of an HTTP/1 request has arrived.
     handshake_timeout: HumanDuration,
-    /// An HTTP/2 connection is closed if it has sent no request this long after it was accepted.
-    /// Longer than senders wait between connecting and their first export; metrics wait for 60s.
+    /// Close an HTTP/2 connection if it has sent no request this long after accept. Keep it above
+    /// the time between a sender's connect and its first export; for metrics that is 60s.
     first_request_timeout: HumanDuration,
-    /// An HTTP/1 connection is closed if this long after the first byte of a request its headers are
-    /// not complete.
+    /// Close an HTTP/1 connection if the headers of a request are incomplete this long after its
+    /// first byte.
     header_timeout: HumanDuration,
-    /// A connection is closed if its sender takes nothing of its answers for this long.
+    /// Close a connection if its sender reads nothing of a pending answer for this long.
     write_timeout: HumanDuration,
-    /// A connection is closed if it has sent no request for this long. Longer than load balancers keep
-    /// idle connections, which is 60s for most: who closes second never loses a request.
+    /// Close a connection if it has sent no request for this long. Keep it above the idle timeout
+    /// of load balancers, which is 60s for most: if the load balancer closes first, no request is
+    /// lost.
     idle_timeout: HumanDuration,
-    /// A connection that is so old is told to go (HTTP/2: GOAWAY; HTTP/1: `connection: close` with its
-    /// next answer), so that long-lived connections spread over new instances behind a load balancer.
-    /// 10% more or less by chance; 0s: connections may become as old as they like.
+    /// Ask the sender to reconnect at this age (HTTP/2: GOAWAY; HTTP/1: `connection: close` with
+    /// the next answer), so that connections spread over new instances behind a load balancer. The
+    /// age varies randomly by 10%. `0s`: no limit.
     age_max: HumanDuration,
-    /// Requests that are under way at `age_max` have this long to end; then the connection is closed.
+    /// How long requests in progress at `age_max` may take to end. Then GopherShip closes the
+    /// connection.
     age_grace: HumanDuration,
 }
 

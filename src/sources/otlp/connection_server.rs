@@ -73,9 +73,9 @@ pub(super) struct Terms {
     pub(super) tls: Option<ServerTls>,
     /// At the same time.
     pub(super) connections: usize,
-    /// Concurrent requests per connection.
+    /// The maximum number of concurrent requests per connection.
     pub(super) streams: u32,
-    /// How long a connection may take for what.
+    /// Timeouts of connections.
     pub(super) timeouts: Timeouts,
 }
 
@@ -91,7 +91,10 @@ impl ActiveHandler {
     pub(super) async fn finish(&self, linger: Duration) {
         self.requests.close();
         if tokio::time::timeout(linger, self.requests.wait()).await.is_err() {
-            tracing::debug!(left = self.requests.len(), "Requests are left to their senders.");
+            tracing::debug!(
+                left = self.requests.len(),
+                "Stopped waiting for requests that their senders have not completed."
+            );
         }
     }
 }
@@ -164,7 +167,10 @@ impl ConnectionServer {
         self.stop.cancel();
         self.connections.close();
         if tokio::time::timeout(linger, self.connections.wait()).await.is_err() {
-            tracing::debug!(left = self.connections.len(), "Connections are cut.");
+            tracing::debug!(
+                left = self.connections.len(),
+                "Closing connections that did not end in time."
+            );
             self.cut.cancel();
         }
         // The counter holds the way into the pipeline open.
@@ -205,7 +211,7 @@ impl ConnectionServer {
         let is_grpc = self.terms.protocol == ListenerProtocol::Grpc || grpc::is_grpc(&request);
         async move {
             let Some(active) = active else {
-                return Ok(Status::unavailable("not open yet").into_http());
+                return Ok(Status::unavailable("the source is not ready yet").into_http());
             };
             let _present = active.requests.token();
             let handler = Arc::clone(&active.handler);

@@ -40,10 +40,12 @@ pub(super) async fn read(
     let compression = match (flag, compression) {
         (0, _) => RequestEncoding::None,
         (1, RequestEncoding::None) => {
-            return Err(broken("the message is compressed, and grpc-encoding does not say how"));
+            return Err(broken(
+                "the message is compressed, and the header grpc-encoding is missing",
+            ));
         }
         (1, compression) => compression,
-        _ => return Err(broken("the flag of the message is neither 0 nor 1")),
+        _ => return Err(broken("the compression flag of the message is neither 0 nor 1")),
     };
     if limits.bytes < u64::from(len) {
         return Err(RefusedRequest::TooLarge { limit_bytes: limits.bytes });
@@ -65,7 +67,11 @@ async fn head(body: &mut Body) -> Result<([u8; HEAD_BYTES], Bytes), RefusedReque
     loop {
         let Some(mut piece) = body.next().await? else {
             let is_empty = filled == 0;
-            return Err(broken(if is_empty { "it has no message" } else { "the message is torn" }));
+            return Err(broken(if is_empty {
+                "the request has no message"
+            } else {
+                "the message is incomplete"
+            }));
         };
         let part = piece.len().min(HEAD_BYTES - filled);
         head[filled..filled + part].copy_from_slice(&piece[..part]);
@@ -85,7 +91,7 @@ async fn message(
     len: usize,
 ) -> Result<Received, RefusedRequest> {
     if first.is_empty() && 0 < len {
-        first = body.next().await?.ok_or_else(|| broken("the message is torn"))?;
+        first = body.next().await?.ok_or_else(|| broken("the message is incomplete"))?;
     }
     if len == first.len() {
         return whole(room, first).await;
@@ -99,7 +105,7 @@ async fn message(
     filling.push(&first).await?;
     drop(first);
     while filling.buffer.len() < len {
-        let piece = body.next().await?.ok_or_else(|| broken("the message is torn"))?;
+        let piece = body.next().await?.ok_or_else(|| broken("the message is incomplete"))?;
         if len - filling.buffer.len() < piece.len() {
             return Err(too_much());
         }

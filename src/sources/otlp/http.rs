@@ -167,7 +167,7 @@ async fn convert(
     if is_short {
         return Ok(work());
     }
-    let gone = |_| RefusedRequest::Broken("the body could not be converted".to_owned());
+    let gone = |_| RefusedRequest::Broken("cannot convert the body".to_owned());
     tokio::task::spawn_blocking(work).await.map_err(gone)
 }
 
@@ -189,7 +189,7 @@ fn check(
     let signal = Signal::ALL.iter().copied().find(|signal| signal.http_path() == path);
     let signal = signal.ok_or_else(|| {
         let message =
-            format!("{path} is not an OTLP path; they are /v1/logs, /v1/traces, /v1/metrics");
+            format!("{path} is not an OTLP path; use /v1/logs, /v1/traces or /v1/metrics");
         unsupported(StatusCode::NOT_FOUND, message)
     })?;
     if head.method != Method::POST {

@@ -87,7 +87,9 @@ pub(super) async fn inflate(
     }
     let window = window.bytes;
     if limits.bytes.max(ZSTD_WINDOW_BYTES) < window {
-        return Err(broken(&io::Error::other("its window is larger than the limit")));
+        return Err(broken(&io::Error::other(
+            "the window of the compressed body is larger than the limit",
+        )));
     }
     let own = if compression == RequestEncoding::Zstd { ZSTD_BYTES + window } else { GZIP_BYTES };
     room.grow(&mut held, own).await?;
@@ -138,7 +140,7 @@ async fn fill(
     if is_short {
         return work();
     }
-    let gone = |_| Err(RefusedRequest::Broken("the body could not be read".to_owned()));
+    let gone = |_| Err(RefusedRequest::Broken("cannot read the body".to_owned()));
     tokio::task::spawn_blocking(work).await.unwrap_or_else(gone)
 }
 

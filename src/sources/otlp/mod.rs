@@ -75,58 +75,58 @@ use response_delay::ResponseDelay;
 /// What its requests do until they are answered.
 const WAITS: &str = "requests wait for their answer";
 
-/// Takes OTLP requests over gRPC and HTTP, and keeps their bytes as they are.
+/// Receives OTLP requests over gRPC and HTTP, and keeps their bytes unchanged.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct OtlpConfig {
-    /// The gRPC listener. With neither `grpc` nor `http` both listen on 127.0.0.1, on 4317 and 4318;
-    /// with one of them the other is off.
+    /// The gRPC listener. If neither `grpc` nor `http` is given, both listen on 127.0.0.1, on ports
+    /// 4317 and 4318. If one is given, the other is off.
     grpc: Option<ListenerConfig>,
     /// The HTTP listener: protobuf and JSON on the same port.
     http: Option<ListenerConfig>,
-    /// What an OK promises.
+    /// What an OK answer guarantees.
     ack: AckOption,
-    /// After this long without delivery the vault takes the request, and the sender gets its OK;
-    /// without a `pivot` nothing happens then.
+    /// How long a request may wait for delivery. Then GopherShip spills it to the vault, and the
+    /// sender gets its OK. Without a `pivot` this has no effect.
     patience: HumanDuration,
-    /// The vault that takes over when an edge is full or the zone is red; by default the only one there is
-    /// without `inputs`, if what it replays comes to those who read this source, and to nobody else.
-    /// `off`: none.
+    /// The vault that takes requests when an edge is full or the zone is red. `off`: none. The
+    /// default is the only vault without `inputs`, if the components that read this source are
+    /// exactly those that read its replay.
     #[schemars(with = "Option<String>")]
     pivot: PivotOption,
-    /// The sender has an answer by then; keep it below the sender's own deadline, which is 10s in
-    /// most SDKs.
+    /// The sender gets an answer within this time. Keep it below the sender's own deadline, which
+    /// is 10s in most SDKs.
     answer_within: HumanDuration,
-    /// The largest request, also after decompression, and as the protobuf that JSON becomes; at most
-    /// 64MiB with a `pivot`.
+    /// The largest request. The limit also holds after decompression, and after conversion of JSON
+    /// to protobuf. With a `pivot` at most 64MiB.
     message_size_max: ByteSize,
-    /// A compressed request may inflate to this many times its compressed size, and to 4MiB in any case.
-    /// GopherShip refuses a larger one while it inflates: a few kilobytes could otherwise take
-    /// `message_size_max` of memory each.
+    /// The highest ratio of decompressed to compressed size; 4MiB of decompressed data are always
+    /// allowed. GopherShip refuses a larger request while it decompresses it. Without this limit a
+    /// few kilobytes could take `message_size_max` of memory.
     compression_ratio_max: u32,
-    /// Log records, spans or data points in one request. The memory that transforms and sinks need for a
-    /// request grows with its records, which can be as small as 2 bytes.
+    /// The maximum number of log records, spans or data points in one request. Transforms and sinks
+    /// need memory for each record, and a record can be as small as 2 bytes.
     records_max: u64,
-    /// Resources and scopes in one request, counted together: the entries of `resource_logs` and
-    /// `scope_logs`, and their like for traces and metrics.
+    /// The maximum number of resources and scopes in one request, counted together: the entries of
+    /// `resource_logs` and `scope_logs`, and the same for traces and metrics.
     resources_max: u64,
-    /// Bytes of requests that may be received, or wait for their answer, at the same time; with `ack:
-    /// received` also of those that are not delivered yet and not in the vault. One that finds no
-    /// room within `patience`, here or in the `ingest` share of `somatic.memory`, is refused, to be
-    /// sent again.
+    /// The maximum bytes of requests that are being received or wait for their answer. With `ack:
+    /// received`, requests count until they are delivered or in the vault. If a request gets no
+    /// memory within `patience`, here or in the `ingest` share of `somatic.memory`, GopherShip
+    /// refuses it with a retryable error.
     in_flight_max: ByteSize,
-    /// A sender that sends nothing, or less than 64KiB or a sixteenth of what room was taken for, for so
-    /// long in the middle of a request is cut off.
+    /// GopherShip aborts a request if its sender delivers less than 64KiB, or less than 1/16 of the
+    /// memory reserved for the request, within this time.
     read_idle_timeout: HumanDuration,
-    /// Headers of requests (gRPC metadata) that the vault keeps beside them, such as a tenant's name;
-    /// at most 16, and values up to 1KiB.
+    /// Request headers (gRPC metadata) that the vault stores with the request, such as a tenant's
+    /// name. At most 16, with values of up to 1KiB.
     keep_headers: Vec<String>,
-    /// Open connections per listener. When there are as many, the one that has been idle for longest
-    /// makes room for a new one; those that never had a request go first.
+    /// The maximum number of open connections per listener. At the limit, a new connection replaces
+    /// the one that has been idle longest; connections without any request yet are closed first.
     connections_max: u32,
-    /// How long a connection may take for what.
+    /// Timeouts of connections.
     connection: ConnectionOptions,
-    /// Concurrent requests per connection.
+    /// The maximum number of concurrent requests per connection.
     streams_max: u32,
 }
 
@@ -141,15 +141,16 @@ struct ListenerConfig {
     tls: Option<ServerTls>,
 }
 
-/// What an OK promises.
+/// What an OK answer guarantees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum AckOption {
     /// The request is in memory.
     Received,
-    /// Every sink on the path has it, or the vault at its durability level.
+    /// Every sink on the path has delivered the request, or the vault has stored it at its
+    /// durability level.
     Delivered,
-    /// The vault has it at its durability level; it is delivered from there.
+    /// The vault has stored the request at its durability level. The replay delivers it.
     Journaled,
 }
 
@@ -180,7 +181,7 @@ inventory::submit! {
     ComponentInfo {
         section: Section::Source,
         name: "otlp",
-        summary: "Takes OTLP requests over gRPC and HTTP.",
+        summary: "Receives OTLP requests over gRPC and HTTP.",
         schema: |generator| generator.subschema_for::<OtlpConfig>(),
     }
 }
@@ -254,7 +255,7 @@ impl SourceConfig for OtlpConfig {
         if self.is_journaled() && self.pivot().is_none() {
             problems.push(OptionProblem::new(
                 "ack",
-                "journaled needs a `pivot`: the vault to journal to",
+                "`journaled` needs a `pivot`: the vault that stores requests",
             ));
         }
         if note::HEADERS_MAX < self.keep_headers.len() {
@@ -263,7 +264,7 @@ impl SourceConfig for OtlpConfig {
         }
         for name in &self.keep_headers {
             if name.parse::<::http::HeaderName>().is_err() {
-                let message = format!("{name:?} is no name of a header");
+                let message = format!("{name:?} is not a header name");
                 problems.push(OptionProblem::new("keep_headers", message));
             }
         }
@@ -298,8 +299,9 @@ impl SourceConfig for OtlpConfig {
         let kept_max = gophership_vault::Options::new("").record_bytes_max;
         if self.pivot().is_some() && kept_max < self.message_size_max.0 {
             let kept_max = ByteSize(kept_max);
-            let message =
-                format!("must be at most {kept_max} with a `pivot`: a vault takes no more");
+            let message = format!(
+                "must be at most {kept_max} with a `pivot`: a vault stores no larger request"
+            );
             problems.push(OptionProblem::new("message_size_max", message));
         }
         problems

@@ -76,7 +76,8 @@ impl CursorGroup {
     pub(super) fn leave(&self) {
         if !self.has_left.swap(true, Ordering::Relaxed) {
             tracing::error!(
-                "Dead-letter store takes nothing: what backends refuse for good stays in the vault."
+                "Dead-letter store is full or failed. Requests that backends reject stay in the \
+                 vault."
             );
         }
     }

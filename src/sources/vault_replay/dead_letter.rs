@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const ASK_MAX: Duration = Duration::from_secs(10);
 
 /// Why, if no backend was asked.
-const NOT_OTLP: &str = "it is no OTLP that this version can read";
+const NOT_OTLP: &str = "this version cannot read it as OTLP";
 
 /// What a request holds that waits for the store.
 enum HeldPlace {

@@ -73,7 +73,8 @@ impl DeadLetterLog {
                 requests,
                 reason,
                 last_seq,
-                "Requests can never be delivered; they are in the dead-letter store."
+                "Moved requests to the dead-letter store, because they can never be delivered. See \
+                 `gophership vault ls --deadletter`."
             );
         }
     }

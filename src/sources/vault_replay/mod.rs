@@ -67,40 +67,40 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// What was left in the vault because the dead-letter store had no room is not read again sooner.
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
 
-/// Sends what a vault holds through the pipeline.
+/// Replays the requests of a vault through the pipeline.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct VaultReplayConfig {
     /// The vault to read.
     vault: String,
-    /// How fast, to each sink: `auto` has all of the time in green, a quarter of it in yellow unless the
-    /// vault itself fills up, less while live requests wait for a processor, and none in red. A number is
-    /// records per second, in green and yellow.
+    /// The replay rate to each sink. `auto`: full speed in green; a quarter of it in yellow, unless
+    /// the vault itself fills up; slower while live requests wait for a processor; paused in red. A
+    /// number: records per second in green and yellow.
     #[serde(default)]
     rate: Rate,
-    /// At most this many bytes per second, to each sink; without it there is no such limit.
+    /// The maximum bytes per second to each sink; by default unlimited.
     #[serde(default)]
     rate_bytes: Option<ByteSize>,
-    /// Which requests come first.
+    /// Which requests are replayed first.
     #[serde(default)]
     order: OrderOption,
-    /// Requests on their way at the same time, to each sink.
+    /// The maximum number of concurrent requests to each sink.
     #[serde(default = "in_flight_default")]
     in_flight: u32,
-    /// Bytes on their way at the same time, to each sink; also bounded by an equal part of the `replay`
-    /// share of `somatic.memory`.
+    /// The maximum bytes in flight to each sink. Each sink also gets at most an equal part of the
+    /// `replay` share of `somatic.memory`.
     #[serde(default = "in_flight_bytes_default")]
     in_flight_bytes: ByteSize,
 }
 
-/// Which requests come first.
+/// Which requests are replayed first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum OrderOption {
-    /// As they were received.
+    /// In the order of arrival.
     #[default]
     OldestFirst,
-    /// Those of the newest segment of the vault first; inside a segment as they were received.
+    /// The newest segment of the vault first; within a segment in the order of arrival.
     NewestFirst,
 }
 
@@ -125,7 +125,7 @@ inventory::submit! {
     ComponentInfo {
         section: Section::Source,
         name: "vault_replay",
-        summary: "Sends what a vault holds through the pipeline, when pressure allows.",
+        summary: "Replays the requests of a vault through the pipeline, as pressure allows.",
         schema: |generator| generator.subschema_for::<VaultReplayConfig>(),
     }
 }
@@ -252,7 +252,10 @@ impl VaultReplay {
                     if halt.is_cancelled() {
                         return Ok(());
                     }
-                    tracing::info!(cursor = %name, "What a renamed sink had missed is delivered.");
+                    tracing::info!(
+                        cursor = %name,
+                        "Delivered the requests that a renamed sink had missed."
+                    );
                     blocking(move || cursors.remove(&name)).await
                 });
                 continue;

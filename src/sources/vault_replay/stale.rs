@@ -71,7 +71,7 @@ impl StaleKeeper {
         if needed.requests == 0 || stale.heir != Heir::Nobody {
             drop(reader);
             self.remove(&stale).await?;
-            tracing::info!(cursor = %stale.name, "Cursor of a former sink is removed.");
+            tracing::info!(cursor = %stale.name, "Removed the cursor of a former sink.");
             return Ok(());
         }
         if !self.keep(reader, &stale, needed, &stop).await? {
@@ -86,7 +86,7 @@ impl StaleKeeper {
             vault = %self.vault_id,
             requests = dropped.requests,
             records = dropped.records,
-            "Dropped what the vault kept for a sink that is no longer in the configuration."
+            "Dropped the undelivered requests of a sink that is no longer in the configuration."
         );
         Ok(())
     }
@@ -141,9 +141,9 @@ impl StaleKeeper {
             requests,
             records_at_least = needed.records,
             ?keep_for,
-            "The vault keeps requests for a sink that is no longer in the configuration. To deliver them, \
-             put the sink back, or name it in `formerly` of the sink that takes over; to drop them now, \
-             set `keep_for_removed_sinks: 0s` of the vault."
+            "Vault keeps undelivered requests of a sink that is no longer in the configuration. To \
+             deliver them, restore the sink, or name it in `formerly` of another sink. To drop \
+             them now, set `keep_for_removed_sinks: 0s` of the vault."
         );
         loop {
             let is_over = keep_for <= stale.since.elapsed();

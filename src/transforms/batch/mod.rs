@@ -46,33 +46,33 @@ use held::Joint;
 
 const KEYS_MAX_MOST: u32 = 100_000;
 
-/// Joins small requests into larger ones, and divides those that are too large.
+/// Merges small requests into larger ones, and splits those that are too large.
 ///
-/// Every sender has its answer when the request is delivered that its own was joined to; until then
-/// it waits. If that request fails or is refused, each of them finds its other way alone, as if it had
-/// never been joined.
+/// A sender gets its answer when the merged request is delivered. If the merged request fails or is
+/// refused, each original request is handled separately, as if it had never been merged.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct BatchConfig {
-    /// Attributes of resources, such as `service.name`: only what has the same values in all of them
-    /// is joined, and a request whose resources differ in them is divided. Without any, all is joined
-    /// that has the same signal, source and kept headers.
+    /// Resource attributes, such as `service.name`, to group by. Only records with equal values in
+    /// all of them are merged; a request with different values is split. Requests are merged only
+    /// if their signal, source and kept headers are equal.
     by: Vec<String>,
-    /// The largest request that comes out, unless a single record is larger, or resource, scope and
-    /// metric around it alone take half of that.
+    /// The largest output request. Only a single record may exceed it, or a request whose resource,
+    /// scope and metric alone take half of it.
     bytes_max: ByteSize,
-    /// The most log records, spans or data points in a request that comes out.
+    /// The maximum number of log records, spans or data points in an output request.
     records_max: NonZeroU64,
-    /// A request waits for so long at most for others to be joined to. Its sender waits with it, and
-    /// sends so much less if it sends one request at a time. Keep it far below the `patience` of the
-    /// sources: when that ends, the vault takes a copy of each request and answers for it, and what
-    /// waits here is withdrawn, or delivered twice if it was joined to others already. What a vault
-    /// replays does not wait and is not joined.
+    /// The longest time a request waits to be merged with others. Its sender waits too. Keep it far
+    /// below the `patience` of the sources: after `patience` the vault takes a copy of the request,
+    /// and the waiting one is withdrawn, or delivered twice if it was already merged. Replayed
+    /// requests are neither delayed nor merged.
     timeout: HumanDuration,
-    /// Different values of `by`, signals, sources and kept headers that wait at the same time, at
-    /// most 100000; beyond that, what has waited longest goes on.
+    /// The maximum number of groups that wait at the same time, up to 100000. A group is one
+    /// combination of signal, source, kept headers and values of `by`. Beyond the limit the group
+    /// that has waited longest is sent.
     keys_max: NonZeroU32,
-    /// All that waits together, in bytes; beyond that, what has waited longest goes on.
+    /// The maximum bytes that wait in all groups. Beyond the limit the group that has waited
+    /// longest is sent.
     held_max: ByteSize,
 }
 
@@ -93,7 +93,7 @@ inventory::submit! {
     ComponentInfo {
         section: Section::Transform,
         name: "batch",
-        summary: "Joins small requests, and divides large ones.",
+        summary: "Merges small requests and splits large ones.",
         schema: |generator| generator.subschema_for::<BatchConfig>(),
     }
 }
@@ -115,7 +115,7 @@ impl TransformConfig for BatchConfig {
             add("bytes_max", "must be more than 0");
         }
         if self.timeout.get().is_zero() {
-            add("timeout", "must be longer: nothing is joined in no time");
+            add("timeout", "must be more than 0; otherwise nothing is merged");
         }
         if self.held_max < self.bytes_max {
             add("held_max", "must be at least `bytes_max`");
@@ -285,7 +285,10 @@ impl Batcher {
     }
 
     fn reject(&self, batch: Batch, error: &WireError) {
-        tracing::warn!(component = %self.id, %error, "Request cannot be joined or divided.");
+        tracing::warn!(
+            component = %self.id, %error,
+            "Cannot merge or split a request: it is invalid. The request is rejected."
+        );
         batch.rejected();
     }
 }

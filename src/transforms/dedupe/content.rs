@@ -9,17 +9,17 @@ use gophership_otlp::RecordView;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum RecordPart {
-    /// What it says.
+    /// The body.
     Body,
     /// Severity number and text.
     Severity,
-    /// Its attributes, in whatever order.
+    /// The attributes, in any order.
     Attributes,
     /// The name of the event.
     EventName,
-    /// Resource and instrumentation scope: who says it.
+    /// The resource and the instrumentation scope.
     Origin,
-    /// The trace it belongs to, by the trace id.
+    /// The trace id.
     Trace,
 }
 

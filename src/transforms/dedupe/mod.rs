@@ -35,26 +35,23 @@ use content::identity;
 const KEEP_LEAST: u32 = 2;
 const KEEP_MOST: u32 = 10_000_000;
 
-/// Takes out log records that say what another one has said shortly before. Spans and data points
-/// pass.
+/// Drops log records that repeat a recent one. Spans and data points pass.
 ///
-/// A record that is sent again because its sender had no answer, or replayed from a vault, is not a
-/// repeat of itself: it has the same times, and passes. So nothing is lost when the first delivery
-/// fails.
+/// A record that a sender retries or a vault replays has the same timestamps. It is not a repeat
+/// and passes, so that no record is lost if the first delivery fails.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct DedupeConfig {
-    /// For so long after the first record its repeats are taken out, by the time at which requests
-    /// were received. A record that is sent again because its sender had no answer, or replayed
-    /// from a vault, has the same times and is no repeat of itself: it passes, since its first
-    /// delivery may have failed. Spans and data points pass always.
+    /// How long after the first record its repeats are dropped, measured by the time of receipt. A
+    /// record that a sender retries or a vault replays has the same timestamps. It is not a repeat
+    /// and passes, because its first delivery may have failed. Spans and data points always pass.
     window: HumanDuration,
-    /// What must be the same; times never count.
+    /// The fields that must be equal. Timestamps are never compared.
     compare: Vec<RecordPart>,
-    /// Attributes of records that do not count, such as a request's number.
+    /// Record attributes that are not compared, such as a request id.
     ignore_attributes: Vec<String>,
-    /// Different records that are remembered at the same time, about 150 bytes each, whatever their
-    /// size; of those above, the ones not seen for longest are forgotten.
+    /// The maximum number of records to remember, at about 150 bytes each. Beyond the limit the
+    /// least recently seen record is forgotten.
     keep: NonZeroU32,
 }
 
@@ -74,7 +71,7 @@ inventory::submit! {
     ComponentInfo {
         section: Section::Transform,
         name: "dedupe",
-        summary: "Takes out log records that repeat what was said shortly before.",
+        summary: "Drops log records that repeat a recent one.",
         schema: |generator| generator.subschema_for::<DedupeConfig>(),
     }
 }
@@ -85,13 +82,13 @@ impl TransformConfig for DedupeConfig {
         let mut problems = Vec::new();
         let mut add = |path: &str, message: &str| problems.push(OptionProblem::new(path, message));
         if self.window.get().is_zero() {
-            add("window", "must be longer: nothing repeats in no time");
+            add("window", "must be more than 0; otherwise nothing is a repeat");
         }
         if self.compare.is_empty() {
-            add("compare", "names nothing: all records would be the same");
+            add("compare", "needs at least one field; otherwise all records are equal");
         }
         if !self.ignore_attributes.is_empty() && !self.compare.contains(&RecordPart::Attributes) {
-            add("ignore_attributes", "is of no use: `compare` does not name `attributes`");
+            add("ignore_attributes", "has no effect: `compare` does not contain `attributes`");
         }
         if self.ignore_attributes.iter().any(|name| name.len() > 127) {
             add("ignore_attributes", "a name has at most 127 bytes");

@@ -126,7 +126,7 @@ fn options_that_make_no_sense_are_refused() {
         ignore_attributes: vec!["a".to_owned()],
         ..base.clone()
     };
-    assert!(problems(ignored)[0].contains("is of no use"));
+    assert!(problems(ignored)[0].contains("has no effect"));
     assert!(problems(DedupeConfig { keep: NonZeroU32::MIN, ..base })[0].starts_with("keep: "));
 }
 

@@ -34,7 +34,7 @@ use rule::Rule;
 
 /// Sets, renames and deletes attributes.
 ///
-/// Each key is the name of an attribute, each value what is done with it: a plain value sets it.
+/// Each key is the name of an attribute. Each value is an action; a plain value sets the attribute.
 /// `resource` comes first, then `scope`, then `record`; within one, in the order of the names.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -103,7 +103,7 @@ impl TransformConfig for EnrichConfig {
         let mut rules = levels.iter().flat_map(|(_, _, rules)| rules.values());
         rules
             .any(|rule| matches!(rule.action(), Action::Delete(_)))
-            .then_some("attributes it deletes")
+            .then_some("attributes that it deletes")
     }
 
     fn problems(&self) -> Vec<OptionProblem> {

@@ -21,19 +21,19 @@ use gophership_otlp::Value;
 #[serde(transparent)]
 pub(super) struct Rule(Action);
 
-/// What is done with an attribute.
+/// How an attribute is changed.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Action {
-    /// Sets it, whatever it was.
+    /// Sets the attribute, and replaces an existing value.
     Set(ScalarValue),
-    /// Sets it where there is none.
+    /// Sets the attribute only if it is absent.
     SetIfAbsent(ScalarValue),
-    /// Gives it another name.
+    /// Renames the attribute.
     Rename(String),
-    /// Deletes it; the value must be `true`.
+    /// Deletes the attribute; the value must be `true`.
     Delete(bool),
-    /// Sets it to what a table says for the value of another attribute of the same level.
+    /// Sets the attribute from a table, by the value of another attribute of the same level.
     Lookup(Lookup),
 }
 
@@ -41,15 +41,15 @@ pub(super) enum Action {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Lookup {
-    /// CSV file with a header line; the first column is looked up, the second is the value. It is
-    /// read at start, and at a reload that changes this component.
+    /// CSV file with a header line; the first column is the key, the second the value. GopherShip
+    /// reads it at start, and at a reload that changes this component.
     pub(super) table: PathBuf,
-    /// The attribute whose value is looked up.
+    /// The attribute whose value is the key.
     pub(super) key: String,
-    /// Leave an attribute that is there already as it is.
+    /// Set the attribute only if it is absent.
     #[serde(default)]
     pub(super) if_absent: bool,
-    /// The value where the table has none; without it the attribute is left alone then.
+    /// The value for keys that are not in the table. Without it the attribute stays unchanged.
     #[serde(default)]
     pub(super) default: Option<ScalarValue>,
 }
@@ -89,7 +89,7 @@ impl Rule {
         match &self.0 {
             Action::Delete(false) => Some("`delete` must be true".to_owned()),
             Action::Rename(to) if to.is_empty() || to == key => {
-                Some("`rename` needs another name".to_owned())
+                Some("`rename` needs a different name".to_owned())
             }
             Action::Lookup(lookup) if lookup.key.is_empty() => {
                 Some("`lookup` needs the `key` of an attribute".to_owned())
@@ -190,6 +190,6 @@ impl JsonSchema for Rule {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let value = generator.subschema_for::<ScalarValue>();
         let action = generator.subschema_for::<Action>();
-        json_schema!({ "description": "A value, which sets the attribute, or an action.", "anyOf": [value, action] })
+        json_schema!({ "description": "A value to set, or an action.", "anyOf": [value, action] })
     }
 }

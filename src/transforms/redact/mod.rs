@@ -40,38 +40,38 @@ use redactor::Redactor;
 /// Each expression is looked for in each text.
 const EXPRESSIONS_MAX: usize = 64;
 
-/// Takes personal data and secrets out of texts and attributes.
+/// Removes personal data and secrets from texts and attributes.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct RedactConfig {
-    /// What is looked for in texts, the keys of attributes and maps included, in bytes, and in the digits
-    /// of whole numbers; `website/redact.md` has a table of what each covers. A vault that takes over for
-    /// a source keeps requests as they came, before anything is redacted.
+    /// Built-in patterns to search for in texts (including keys of attributes and maps), in bytes,
+    /// and in the digits of whole numbers. `website/redact.md` lists what each covers. A vault that
+    /// takes requests from a source stores them unredacted.
     patterns: Vec<BuiltIn>,
-    /// Regular expressions that are looked for as well, at most 64, without look-around and
-    /// back-references; of one with a group only what its first group matches is redacted.
+    /// Regular expressions to search for, at most 64, without look-around and back-references. If
+    /// an expression has a group, only the match of its first group is redacted.
     regex: Vec<String>,
-    /// Attributes whose whole value is redacted, whatever its type, also inside key-value lists;
-    /// `*` stands for any text, and upper and lower case are the same.
+    /// Attributes whose whole value is redacted, of any type, also inside key-value lists. `*`
+    /// matches any text; case is ignored.
     keys: Vec<String>,
-    /// Attributes that stay as they are, with everything inside them, written like `keys`. They win
-    /// over everything else.
+    /// Attributes that are never redacted, including everything inside them; written like `keys`.
+    /// They override all other options.
     ignore_keys: Vec<String>,
-    /// Where it looks.
+    /// Where to search.
     places: Vec<PlaceName>,
-    /// What becomes of what is found.
+    /// How a match is redacted.
     action: Action,
-    /// What stands there afterwards, with `action: mask`.
+    /// The replacement text for `action: mask`.
     mask: String,
-    /// The key of the hashes, at least 16 bytes, best as `${VARIABLE}`. Whoever has it can find out
-    /// which mail address a hash stands for, by trying; without a key anybody could.
+    /// The secret key for `action: hash`, at least 16 bytes, preferably as `${VARIABLE}`. Keep it
+    /// secret: with the key, the value behind a hash can be found by trying all candidates.
     key: Option<Secret>,
-    /// The file with the key, instead of `key`; read at start, and at a reload that changes this
-    /// component.
+    /// A file with the key, instead of `key`. GopherShip reads it at start, and at a reload that
+    /// changes this component.
     key_file: Option<PathBuf>,
 }
 
-/// A place to look.
+/// A place to search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum PlaceName {
@@ -88,17 +88,17 @@ enum PlaceName {
     Names,
 }
 
-/// What becomes of what is found.
+/// How a match is redacted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Action {
-    /// `mask` stands in its place.
+    /// Replace the match with `mask`.
     #[default]
     Mask,
-    /// A hash stands in its place, 32 hexadecimal digits made with `key`: equal values have equal
-    /// hashes, so they can still be counted and joined.
+    /// Replace the match with a hash of 32 hexadecimal digits, keyed with `key`. Equal values have
+    /// equal hashes, so they can still be counted and correlated.
     Hash,
-    /// It is cut out of texts; attributes of `keys` are removed.
+    /// Remove the match from the text. Attributes of `keys` are removed whole.
     Remove,
 }
 
@@ -123,7 +123,7 @@ inventory::submit! {
     ComponentInfo {
         section: Section::Transform,
         name: "redact",
-        summary: "Takes personal data and secrets out of texts and attributes.",
+        summary: "Removes personal data and secrets from texts and attributes.",
         schema: |generator| generator.subschema_for::<RedactConfig>(),
     }
 }
@@ -146,15 +146,15 @@ impl RedactConfig {
         match (self.action, &self.key, &self.key_file) {
             (Action::Hash, None, None) => problem(
                 "action",
-                "`hash` needs a `key` or a `key_file`: mail addresses and card numbers can be \
-                 guessed, so anybody can undo a hash without a key",
+                "`hash` needs a `key` or a `key_file`: without a key, anyone can find email \
+                 addresses and card numbers by hashing all candidates",
             ),
             (_, Some(_), Some(_)) => problem("key_file", "give a `key` or a `key_file`, not both"),
             (Action::Mask | Action::Remove, Some(_), None) => {
-                problem("key", "is of no use without `action: hash`")
+                problem("key", "has no effect without `action: hash`")
             }
             (Action::Mask | Action::Remove, None, Some(_)) => {
-                problem("key_file", "is of no use without `action: hash`")
+                problem("key_file", "has no effect without `action: hash`")
             }
             (_, Some(Secret(key)), None) if key.len() < KEY_BYTES_MIN => {
                 problem("key", &format!("must have at least {KEY_BYTES_MIN} bytes"))
@@ -200,11 +200,11 @@ impl TransformConfig for RedactConfig {
     fn problems(&self) -> Vec<OptionProblem> {
         let mut problems = Vec::new();
         if self.patterns.is_empty() && self.regex.is_empty() && self.keys.is_empty() {
-            let message = "needs `patterns`, `regex` or `keys`: it redacts nothing";
+            let message = "needs `patterns`, `regex` or `keys`; otherwise it redacts nothing";
             problems.push(OptionProblem::new("", message));
         }
         if self.places.is_empty() {
-            problems.push(OptionProblem::new("places", "names no place to look"));
+            problems.push(OptionProblem::new("places", "needs at least one place to search"));
         }
         if self.regex.len() > EXPRESSIONS_MAX {
             let message = format!("at most {EXPRESSIONS_MAX} expressions");

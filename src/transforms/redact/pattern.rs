@@ -46,14 +46,13 @@ const TOKEN_BYTES_MIN: usize = 11;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum BuiltIn {
-    /// Mail addresses, also with `%40` for the `@`, but not `git@host:path`.
+    /// Email addresses, also with `%40` for the `@`, but not `git@host:path`.
     Email,
-    /// Card numbers of 12 to 19 digits, with or without spaces of any kind, hyphens or dots, that begin
-    /// like those of an issuer and whose check digit (Luhn) is right.
+    /// Card numbers of 12 to 19 digits with the prefix of an issuer and a valid check digit (Luhn).
+    /// They may contain spaces, hyphens or dots.
     Card,
-    /// What follows `Bearer` or `Basic`, users and passwords in URLs, JSON web tokens, keys of AWS with
-    /// their secrets, of GitHub, GitLab, Google, `OpenAI`, Slack and Stripe, and private keys in PEM
-    /// form.
+    /// Text after `Bearer` or `Basic`; users and passwords in URLs; JSON web tokens; AWS keys and
+    /// their secrets; keys of GitHub, GitLab, Google, `OpenAI`, Slack and Stripe; PEM private keys.
     Token,
     /// IPv4 addresses.
     Ipv4,

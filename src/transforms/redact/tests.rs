@@ -92,12 +92,12 @@ fn what_cannot_work_is_said() {
     };
     assert!(problems(base.clone()).is_empty());
     has(RedactConfig::default(), "it redacts nothing");
-    has(RedactConfig { places: Vec::new(), ..base.clone() }, "places: names no place");
+    has(RedactConfig { places: Vec::new(), ..base.clone() }, "places: needs at least one place");
     has(RedactConfig { regex: vec!["(".to_owned()], ..base.clone() }, "regex.0: unclosed group");
     has(RedactConfig { regex: vec!["a*".to_owned()], ..base.clone() }, "matches the empty text");
     has(RedactConfig { keys: vec![String::new()], ..base.clone() }, "keys.0: is empty");
     has(RedactConfig { action: Action::Hash, ..base.clone() }, "action: `hash` needs a `key`");
-    has(RedactConfig { key: secret("0123456789abcdef"), ..base.clone() }, "is of no use");
+    has(RedactConfig { key: secret("0123456789abcdef"), ..base.clone() }, "has no effect");
     has(
         RedactConfig { action: Action::Hash, key: secret("short"), ..base },
         "key: must have at least 16 bytes",

@@ -39,11 +39,12 @@ const NAME_LEN_MAX: usize = 64;
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RouteConfig {
-    /// The outputs, at most 63. Others read one of them as `transform.name`, and what matches none as
-    /// `transform.unmatched`. What comes to an output that nobody reads is counted as filtered.
+    /// The outputs, at most 63. Components read an output as `transform.name`, and records without
+    /// a match as `transform.unmatched`. Records for an output that no component reads are counted
+    /// as filtered.
     routes: Vec<RouteOption>,
-    /// A record goes to the first output only whose condition it matches, in the order of the list;
-    /// else to all of them.
+    /// `true`: a record goes only to the first output whose condition it matches, in list order.
+    /// `false`: it goes to all matching outputs.
     #[serde(default)]
     first_match: bool,
 }
@@ -52,9 +53,10 @@ struct RouteConfig {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RouteOption {
-    /// The name of the output: at most 64 of `a` to `z`, `0` to `9`, `_` and `-`, and not `unmatched`.
+    /// The name of the output: at most 64 characters of `a` to `z`, `0` to `9`, `_` and `-`.
+    /// `unmatched` is reserved.
     name: String,
-    /// The records that go there: those for which everything matches that is given.
+    /// The condition. A record matches if every option that is given matches.
     when: Condition,
 }
 
@@ -79,7 +81,7 @@ fn name_problem(name: &str) -> Option<&'static str> {
     } else if !name.bytes().all(is_allowed) {
         Some("only a-z, 0-9, `_` and `-` are allowed in the name of an output")
     } else if name == UNMATCHED {
-        Some("`unmatched` is the output for what matches none")
+        Some("`unmatched` is reserved for records that match no condition")
     } else {
         None
     }
@@ -104,7 +106,7 @@ impl TransformConfig for RouteConfig {
         }
         for (idx, RouteOption { name, when }) in self.routes.iter().enumerate() {
             let is_again = self.routes.iter().take(idx).any(|other| other.name == *name);
-            let again = is_again.then_some("there is already an output of this name");
+            let again = is_again.then_some("another output has this name too");
             if let Some(reason) = name_problem(name).or(again) {
                 add(format!("routes.{idx}.name"), reason);
             }
@@ -222,7 +224,10 @@ impl Transform for Route {
             }
             Err(WireError::NoRoom { .. }) => return Err(batch),
             Err(error) => {
-                tracing::warn!(component = %self.id, %error, "Request cannot be routed.");
+                tracing::warn!(
+                    component = %self.id, %error,
+                    "Cannot route a request: it is invalid. The request is rejected."
+                );
                 batch.rejected();
             }
         }

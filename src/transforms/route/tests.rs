@@ -324,8 +324,8 @@ fn options_that_cannot_be_are_told_with_their_places() {
         ("", "needs a name"),
         ("a.b", "only a-z"),
         ("Errors", "only a-z"),
-        ("unmatched", "matches none"),
-        ("twice", "already"),
+        ("unmatched", "is reserved"),
+        ("twice", "has this name too"),
     ] {
         let found = problems(json!([
             { "name": "twice", "when": when }, { "name": name, "when": when },

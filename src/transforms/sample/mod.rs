@@ -38,27 +38,27 @@ use tracestate::Sampling;
 /// Each is a series in the metrics.
 const RATES_MAX: usize = 256;
 
-/// Keeps a part of the spans and log records, whole traces at a time. Data points pass.
+/// Keeps a fraction of the spans and log records, whole traces at a time. Data points pass.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct SampleConfig {
-    /// The part that is kept, from 0 to 1. Spans are decided by the randomness of their trace (`rv`
+    /// The fraction to keep, from 0 to 1. Spans are sampled by the randomness of their trace (`rv`
     /// in the trace state, else the last 7 bytes of the trace id), as the OpenTelemetry
-    /// specification says, and carry the threshold (`th`) on; one that an earlier stage kept at a
-    /// lower rate is kept. Log records with a trace id are decided like spans of that trace.
+    /// specification defines, and carry the threshold (`th`). A span that an earlier stage sampled
+    /// at a lower rate is kept. Log records with a trace id are sampled like the spans of that
+    /// trace.
     rate: f64,
-    /// The attribute that `rates` are about.
+    /// The attribute whose value selects a rate from `rates`.
     key: Option<String>,
-    /// Where that attribute and `without_trace` are looked for.
+    /// The level of the attributes in `key` and `without_trace`.
     on: AttributeLevel,
-    /// Other rates for single values of `key`, at most 256; numbers and booleans are compared as
-    /// text.
+    /// Rates for single values of `key`, at most 256. Numbers and booleans are compared as text.
     rates: BTreeMap<String, f64>,
-    /// Records without a trace id are decided by the value of this attribute, so that equal values
-    /// stay or go together; without it, or where it is missing, each for itself by its own bytes, so
-    /// that one that is sent twice is decided twice alike.
+    /// Records without a trace id are sampled by the value of this attribute: records with equal
+    /// values are kept or dropped together. If the option or the attribute is missing, a record is
+    /// sampled by a hash of its own bytes, so a retried record has the same result.
     without_trace: Option<String>,
-    /// Decides which records without a trace id are kept: with the same seed, the same.
+    /// The seed for records without a trace id. The same seed keeps the same records.
     seed: u64,
 }
 
@@ -79,7 +79,7 @@ inventory::submit! {
     ComponentInfo {
         section: Section::Transform,
         name: "sample",
-        summary: "Keeps a part of the traces, with the log records that belong to them.",
+        summary: "Keeps a fraction of the traces, with their log records.",
         schema: |generator| generator.subschema_for::<SampleConfig>(),
     }
 }
@@ -101,14 +101,19 @@ impl TransformConfig for SampleConfig {
         }
         match (&self.key, self.rates.is_empty()) {
             (None, false) => {
-                problems.push(OptionProblem::new("rates", "need the `key` whose values they name"));
+                problems.push(OptionProblem::new(
+                    "rates",
+                    "needs a `key`: the attribute whose values it lists",
+                ));
             }
             (Some(_), true) => {
-                problems.push(OptionProblem::new("key", "is of no use without `rates`"));
+                problems.push(OptionProblem::new("key", "has no effect without `rates`"));
             }
             (None, true) if self.rate >= 1.0 => {
-                problems
-                    .push(OptionProblem::new("", "needs a `rate` below 1: it keeps everything"));
+                problems.push(OptionProblem::new(
+                    "",
+                    "needs a `rate` below 1; otherwise it keeps everything",
+                ));
             }
             _ => {}
         }

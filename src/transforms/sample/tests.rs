@@ -157,9 +157,9 @@ fn rates_that_make_no_sense_are_refused() {
     }
     let keyless = problems(SampleConfig { rates: rates.clone(), ..base.clone() });
     assert_eq!(keyless[0], "rates.a: must be from 0 to 1");
-    assert!(keyless[1].contains("need the `key`"));
+    assert!(keyless[1].contains("needs a `key`"));
     let useless = problems(SampleConfig { key: Some("k".to_owned()), ..base });
-    assert_eq!(useless, ["key: is of no use without `rates`"]);
+    assert_eq!(useless, ["key: has no effect without `rates`"]);
 }
 
 proptest! {

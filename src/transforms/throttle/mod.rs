@@ -43,44 +43,44 @@ const LIMITS_MAX: usize = 256;
 const KEYS_MAX_LEAST: u32 = 2;
 const KEYS_MAX_MOST: u32 = 10_000_000;
 
-/// Takes out what comes faster than it may. It never makes anybody wait.
+/// Drops records above a rate. It never delays records.
 ///
-/// Time is that at which requests were received, so what a vault replays has the pace it had when
-/// it came; replayed and live records have their rates apart.
+/// The rate is measured by the time of receipt, so replayed records count at their original times.
+/// Live and replayed records are limited separately.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct ThrottleConfig {
-    /// Records per second that pass, for each value of `key`; without it, any number. Time is that at
-    /// which requests were received, so what a vault replays has the pace it had when it came, and
-    /// live and replayed records have their rates apart. Nobody ever waits: what is too much is
-    /// taken out.
+    /// The maximum number of records per second for each value of `key`; by default unlimited.
+    /// Records above it are dropped, never delayed. The rate is measured by the time of receipt, so
+    /// replayed records count at their original times. Live and replayed records are limited
+    /// separately.
     records: Option<NonZeroU64>,
-    /// Bytes per second that pass, for each value of `key`, counted as the records have them on the
-    /// wire, without their resource; without it, any number.
+    /// The maximum bytes per second for each value of `key`; by default unlimited. Bytes are those
+    /// of the records on the wire, without their resource.
     bytes: Option<ByteSize>,
-    /// What passes at once after a pause: so much time's worth of the rate. A record that is larger
-    /// than that passes after such a pause, and the next one when its time has gone by.
+    /// The burst that may pass at once after a pause: the amount that the rate allows in this time.
+    /// A record larger than that passes if the burst is unused; records after it are dropped until
+    /// the rate has caught up.
     burst: HumanDuration,
-    /// The attribute whose values are throttled apart; without it all records are throttled
-    /// together. Records that do not have it share one rate.
+    /// The attribute whose values are limited separately; by default all records share one limit.
+    /// Records without the attribute share one limit.
     key: Option<String>,
-    /// Where that attribute is looked for.
+    /// The level of the attribute in `key`.
     on: AttributeLevel,
-    /// Other rates for single values of `key`, at most 256; numbers and booleans are compared as
-    /// text.
+    /// Limits for single values of `key`, at most 256. Numbers and booleans are compared as text.
     limits: BTreeMap<String, Limit>,
-    /// Values of `key` that are known at the same time, about 100 bytes each; of those above, the
-    /// ones not seen for longest are forgotten and may have their burst again.
+    /// The maximum number of values of `key` to track, at about 100 bytes each. Beyond the limit
+    /// the least recently seen value is evicted; it starts again with a full burst.
     keys_max: NonZeroU32,
 }
 
-/// What passes of one value.
+/// The limit of one value.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct Limit {
-    /// Records per second; without it, any number.
+    /// The maximum number of records per second; by default unlimited.
     records: Option<NonZeroU64>,
-    /// Bytes per second; without it, any number.
+    /// The maximum bytes per second; by default unlimited.
     bytes: Option<ByteSize>,
 }
 
@@ -102,7 +102,7 @@ inventory::submit! {
     ComponentInfo {
         section: Section::Transform,
         name: "throttle",
-        summary: "Takes out what comes faster than it may, key by key.",
+        summary: "Drops records above a rate, for each key.",
         schema: |generator| generator.subschema_for::<ThrottleConfig>(),
     }
 }
@@ -119,26 +119,29 @@ impl TransformConfig for ThrottleConfig {
             problems.push(OptionProblem::new(path, message));
         };
         if self.records.is_none() && self.bytes.is_none() && self.limits.is_empty() {
-            add("", "needs `records`, `bytes` or `limits`: everything passes".to_owned());
+            add("", "needs `records`, `bytes` or `limits`; otherwise everything passes".to_owned());
         }
         if self.burst.get().is_zero() {
-            add("burst", "a burst of no time lets nothing pass".to_owned());
+            add("burst", "must be more than 0; otherwise nothing passes".to_owned());
         }
         if self.bytes.is_some_and(|bytes| bytes.bytes() == 0) {
-            add("bytes", "no bytes let nothing pass".to_owned());
+            add("bytes", "must be more than 0; otherwise nothing passes".to_owned());
         }
         for (value, _) in self
             .limits
             .iter()
             .filter(|(_, limit)| limit.bytes.is_some_and(|bytes| bytes.bytes() == 0))
         {
-            add(&format!("limits.{value}.bytes"), "no bytes let nothing pass".to_owned());
+            add(
+                &format!("limits.{value}.bytes"),
+                "must be more than 0; otherwise nothing passes".to_owned(),
+            );
         }
         if self.limits.len() > LIMITS_MAX {
             add("limits", format!("at most {LIMITS_MAX} values"));
         }
         if self.key.is_none() && !self.limits.is_empty() {
-            add("limits", "need the `key` whose values they name".to_owned());
+            add("limits", "needs a `key`: the attribute whose values it lists".to_owned());
         }
         if !(KEYS_MAX_LEAST..=KEYS_MAX_MOST).contains(&self.keys_max.get()) {
             add("keys_max", format!("must be from {KEYS_MAX_LEAST} to {KEYS_MAX_MOST}"));

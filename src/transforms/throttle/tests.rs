@@ -89,7 +89,7 @@ fn what_lets_nothing_or_everything_pass_is_refused() {
     assert!(problems(ThrottleConfig { burst, ..base.clone() })[0].starts_with("burst: "));
     let bytes = Some(ByteSize(0));
     assert!(problems(ThrottleConfig { bytes, ..base.clone() })[0].starts_with("bytes: "));
-    assert!(problems(ThrottleConfig { limits, ..base.clone() })[0].contains("need the `key`"));
+    assert!(problems(ThrottleConfig { limits, ..base.clone() })[0].contains("needs a `key`"));
     let keys_max = NonZeroU32::MIN;
     assert!(problems(ThrottleConfig { keys_max, ..base })[0].starts_with("keys_max: "));
 }

@@ -127,11 +127,11 @@ async fn what_is_over_a_limit_is_refused_in_every_zone_and_protocol() {
         scene.process.hold(zone);
         for ((wire, json), expected) in [
             (records(100), None),
-            (records(101), Some("the request has 101 records, the limit of `records_max` is 100")),
+            (records(101), Some("the request has 101 records; the limit of `records_max` is 100")),
             (resources(18), None),
             (
                 resources(19),
-                Some("the request has 21 resources and scopes, the limit of `resources_max` is 20"),
+                Some("the request has 21 resources and scopes; the limit of `resources_max` is 20"),
             ),
         ] {
             let code = if expected.is_some() { Code::InvalidArgument } else { Code::Ok };

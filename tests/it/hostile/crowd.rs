@@ -55,9 +55,9 @@ async fn the_longest_idle_connection_makes_room() {
     assert!(2 <= metrics.sum("gophership_listener_connection_waits_total", &[]));
     for listener in ["otlp/grpc", "otlp/http"] {
         assert!(super::open(&metrics, listener) <= i64::try_from(CONNECTIONS).unwrap());
-        scene.process.logged(SOON, &["WARN", "waits for a slot", listener]).await;
+        scene.process.logged(SOON, &["WARN", "is at its connection limit", listener]).await;
     }
-    assert_eq!(scene.process.count_in_log("waits for a slot"), 2);
+    assert_eq!(scene.process.count_in_log("is at its connection limit"), 2);
 }
 
 /// Scenario: a request is under way on each connection that there may be, and one more sender comes.

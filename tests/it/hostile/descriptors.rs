@@ -67,5 +67,5 @@ async fn connections_leave_descriptors_for_all_else() {
         let send = async || client.send(&parcel).await.is_ok();
         eventually_async(SOON, "a sender is served", send).await;
     }
-    assert_eq!(process.count_in_log("Connection cannot be accepted"), 0);
+    assert_eq!(process.count_in_log("Cannot accept a connection"), 0);
 }

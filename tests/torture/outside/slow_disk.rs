@@ -177,7 +177,7 @@ async fn endure(slow: Slow, lasts: Duration) -> Result<(Vec<String>, String), St
 
 /// What the watchdog, which waits two seconds, did not say about the vault, or should not have said.
 fn unwatched(slow: Slow, process: &Process) -> Option<String> {
-    let said = process.count_in_log("Nothing moves: vault:");
+    let said = process.count_in_log("Component makes no progress: vault:");
     let is_hanging = slow == Slow::Sync(Duration::from_secs(5));
     match (is_hanging, said) {
         (true, 0) => Some("nobody said that the vault waits for its disk".to_owned()),

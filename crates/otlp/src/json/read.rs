@@ -163,7 +163,7 @@ impl FieldReader<'_> {
 
     fn refuse<E: Error>(&self, value: impl fmt::Display) -> E {
         let Self { field, .. } = self;
-        E::custom(format_args!("{value} is no {:?} for {}", field.kind, field.json))
+        E::custom(format_args!("{value} is not of type {:?} in {}", field.kind, field.json))
     }
 
     fn put_varint(self, value: u64) {

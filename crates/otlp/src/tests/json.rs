@@ -209,11 +209,17 @@ fn what_is_not_otlp_is_refused_with_its_place() {
         ("[]", "invalid type: sequence"),
         ("{} {}", "trailing characters"),
         (r#"{"resourceLogs":{}}"#, "resourceLogs is not an array at line 1 column"),
-        (r#"{"resourceLogs":[1]}"#, "1 is no Message(ResourceLogs)"),
-        (r#"{"resourceLogs":[{"schemaUrl":5}]}"#, "5 is no Text for schemaUrl"),
+        (r#"{"resourceLogs":[1]}"#, "1 is not of type Message(ResourceLogs)"),
+        (r#"{"resourceLogs":[{"schemaUrl":5}]}"#, "5 is not of type Text in schemaUrl"),
         (r#"{"resourceLogs":[{"schemaUrl":["a"]}]}"#, "schemaUrl is not a list"),
-        (r#"{"resourceLogs":[{"resource":{"droppedAttributesCount":-1}}]}"#, "-1 is no Uint32"),
-        (r#"{"resourceLogs":[{"resource":{"droppedAttributesCount":0.5}}]}"#, "0.5 is no Uint32"),
+        (
+            r#"{"resourceLogs":[{"resource":{"droppedAttributesCount":-1}}]}"#,
+            "-1 is not of type Uint32",
+        ),
+        (
+            r#"{"resourceLogs":[{"resource":{"droppedAttributesCount":0.5}}]}"#,
+            "0.5 is not of type Uint32",
+        ),
     ] {
         let message = refusal(Signal::Logs, json);
         assert!(message.contains(expected), "{json}: {message}");
@@ -222,10 +228,11 @@ fn what_is_not_otlp_is_refused_with_its_place() {
         let json = format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{fields}]}}]}}]}}"#);
         refusal(Signal::Traces, &json)
     };
-    assert!(span(r#"{"traceId":"xyz"}"#).contains("xyz is no Id for traceId"));
-    assert!(span(r#"{"kind":"SPAN_KIND_SERVER"}"#).contains("is no Int32 for kind"));
+    assert!(span(r#"{"traceId":"xyz"}"#).contains("xyz is not of type Id in traceId"));
+    assert!(span(r#"{"kind":"SPAN_KIND_SERVER"}"#).contains("is not of type Int32 in kind"));
     assert!(
-        span(r#"{"attributes":[{"key":"a","value":{"bytesValue":"*"}}]}"#).contains("no Bytes")
+        span(r#"{"attributes":[{"key":"a","value":{"bytesValue":"*"}}]}"#)
+            .contains("of type Bytes")
     );
 }
 
@@ -305,7 +312,7 @@ fn a_message_in_too_many_pieces_is_refused() {
     let many = request(1_001);
     let error = JsonLine::of(Signal::Logs, &many, &WIDE).unwrap_err().to_string();
     let place = "in resource_logs.scope_logs.log_records";
-    assert!(error.starts_with("message is given in more than 1000 pieces at byte "), "{error}");
+    assert!(error.starts_with("message has more than 1000 pieces at byte "), "{error}");
     assert!(error.contains(place), "{error}");
 }
 

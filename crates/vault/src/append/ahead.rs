@@ -33,7 +33,7 @@ impl<C: Completion> Committer<C> {
         if self.disk.is_none() {
             match self.start_disk_thread() {
                 Ok(disk) => self.disk = Some(disk),
-                Err(error) => tracing::debug!(%error, "The vault does not write ahead."),
+                Err(error) => tracing::debug!(%error, "The vault cannot write ahead."),
             }
         }
         self.disk.is_some()

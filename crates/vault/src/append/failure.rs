@@ -33,7 +33,10 @@ impl<C: Completion> Committer<C> {
         if let Some(active) = self.take_active() {
             let id = active.id;
             self.buffer.abandon_segment();
-            tracing::warn!(%error, segment = %id, "Segment is suspect after a failed write.");
+            tracing::warn!(
+                %error, segment = %id,
+                "Write or sync failed; the vault no longer writes to this segment."
+            );
             self.log.update(id, |info| info.state = SegmentState::Closed);
             self.predecessor =
                 Predecessor { segment: id.get(), last_seq: self.next_seq - 1, crc: 0 };
@@ -82,7 +85,7 @@ impl<C: Completion> Committer<C> {
     pub(crate) fn end_up_without_a_segment(&mut self) {
         let has_trouble = self.shared.gauges.has_disk_trouble.load(Ordering::Acquire);
         if has_trouble && !self.outages.is_on() {
-            let error = io::Error::other("no segment can be made after a failed write");
+            let error = io::Error::other("cannot create a segment after a failed write");
             self.begin_outage(&error, Instant::now());
         }
     }

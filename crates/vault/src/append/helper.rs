@@ -161,7 +161,7 @@ impl Helper {
                 self.log.used_bytes.fetch_sub(freed, Ordering::AcqRel);
             }
             Err(error) => {
-                tracing::error!(%error, segment = %id, "Segment could not be sealed.");
+                tracing::error!(%error, segment = %id, "Cannot seal a segment.");
                 lock(&self.spare_pool.state).first_error.get_or_insert_with(|| error.to_string());
                 if matches!(error, SealError::Mismatch { .. }) {
                     self.gauges.suspect_segments.fetch_add(1, Ordering::Relaxed);
@@ -175,10 +175,10 @@ impl Helper {
     /// damaged.
     pub(super) fn tidy(&self) {
         if let Err(error) = self.log.prune() {
-            tracing::warn!(%error, "Retention could not delete a segment.");
+            tracing::warn!(%error, "Cannot delete a segment that is no longer needed.");
         }
         if let Err(error) = self.make_room_asked_for() {
-            tracing::warn!(%error, "No segment could be dropped for a large record.");
+            tracing::warn!(%error, "Cannot drop a segment to make room for a large record.");
         }
         let damaged: Vec<SegmentId> = lock(&self.log.state)
             .segments
@@ -189,7 +189,7 @@ impl Helper {
             .collect();
         for id in damaged {
             if let Err(error) = self.set_aside(id) {
-                tracing::warn!(%error, segment = %id, "Segment could not be set aside.");
+                tracing::warn!(%error, segment = %id, "Cannot move a segment to quarantine.");
             }
         }
     }

@@ -42,7 +42,7 @@ impl Helper {
             let text = error.to_string();
             if before.as_ref() != Some(&text) {
                 tracing::error!(%error, dir = %self.log.dir.display(),
-                    "Vault has lost its directory and cannot make it again; it is tried each second.");
+                    "Vault has lost its directory and cannot create it; it retries every second.");
             }
             self.presence.trouble = Some(text);
         }
@@ -54,7 +54,7 @@ impl Helper {
         }
         let looked = self.look_at_segments().and_then(|()| self.put_files_back());
         if let Err(error) = looked {
-            tracing::debug!(%error, "Vault could not look after all of its files.");
+            tracing::debug!(%error, "Vault cannot check all of its files.");
         }
     }
 
@@ -90,7 +90,10 @@ impl Helper {
         let is_new_id = identity::put_back(&files, &dir, self.log.vault_id)?;
         let is_new_mark = self.log.put_back_mark()?;
         if is_new_id || is_new_mark {
-            tracing::error!(dir = %dir.display(), "A file of the vault was taken away; it is made again.");
+            tracing::error!(
+                dir = %dir.display(),
+                "A file of the vault is gone; the vault created it again."
+            );
         }
         self.look_at_cursors()
     }
@@ -102,7 +105,7 @@ impl Helper {
             let names = files.list(&dir)?;
             let is_taken = |name: &str| name == "vault_id" || id::parse_name(name).is_some();
             if names.iter().any(|entry| is_taken(&entry.name)) {
-                return Err(io::Error::other("another vault was put in its place"));
+                return Err(io::Error::other("the directory now contains another vault"));
             }
         }
         // The lock that is held has no name any more.
@@ -113,7 +116,7 @@ impl Helper {
         drop(held);
         self.presence.dir = found(files.identity(&dir))?;
         tracing::error!(dir = %dir.display(),
-            "Vault's directory was taken away; it is made again, and what was in it is gone.");
+            "Vault directory is gone, with all its requests; the vault created it again.");
         Ok(())
     }
 
@@ -135,8 +138,11 @@ impl Helper {
             return Ok(());
         }
         let taken = self.log.files.lock(path)?;
-        *held = Some(taken.ok_or_else(|| io::Error::other("another writer has its lock"))?);
-        tracing::error!(path = %path.display(), "Lock of the vault was taken away; it is made again.");
+        *held = Some(taken.ok_or_else(|| io::Error::other("another writer holds the lock"))?);
+        tracing::error!(
+            path = %path.display(),
+            "Lock file of the vault is gone; the vault created it again."
+        );
         Ok(())
     }
 
@@ -148,7 +154,7 @@ impl Helper {
             }
             let name = &cursor.name;
             if lock(&self.log.state).cursors.contains_key(name) {
-                tracing::error!(cursor = %name, "Cursor's file was taken away; it is made again.");
+                tracing::error!(cursor = %name, "Cursor file is gone; the vault created it again.");
             } else {
                 // It was let go of meanwhile.
                 let path = self.log.dir.join(CURSOR_DIR).join(name);
@@ -164,7 +170,7 @@ impl Helper {
             |spare: &spare::Spare| is_elsewhere(&**files, &spare.path, &spare.file.identity());
         for spare in self.spare_pool.remove_spares(is_gone) {
             self.log.used_bytes.fetch_sub(spare.bytes, Ordering::AcqRel);
-            tracing::warn!(segment = %spare.id, "Spare segment was taken away.");
+            tracing::warn!(segment = %spare.id, "Spare segment is gone.");
         }
     }
 
@@ -212,14 +218,14 @@ impl Helper {
         self.log.lost_while_open.fetch_add(lost, Ordering::Relaxed);
         tracing::error!(segment = %id, path = %info.path.display(), first_seq = info.first_seq,
             last_seq = info.last_seq, lost_requests = lost,
-            "Segment was taken away: what was not delivered of it is lost.");
+            "Segment file is gone; its undelivered requests are lost.");
         let cursors: Vec<_> = lock(&self.log.state).cursors.values().cloned().collect();
         for cursor in cursors {
             for (first, last) in &wanted {
                 cursor.give_up(*first, *last);
             }
             if let Err(error) = cursor.save() {
-                tracing::warn!(%error, cursor = %cursor.name, "Cursor could not be saved.");
+                tracing::warn!(%error, cursor = %cursor.name, "Cannot save a cursor.");
             }
         }
     }

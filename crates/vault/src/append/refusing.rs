@@ -23,7 +23,7 @@ impl<C: Completion> Committer<C> {
         self.tell_outage(error);
         let retry_in = self.outages.delay;
         tracing::error!(%error, vault = %self.log.dir.display(), ?retry_in,
-            "Vault cannot write: it refuses, and tries new segments until it can.");
+            "Vault cannot write. It refuses requests and retries with new segments.");
     }
 
     /// Answers who came too late, and tries a spare when it is time. Returns false when the vault closes.
@@ -71,7 +71,7 @@ impl<C: Completion> Committer<C> {
         self.shared.gauges.has_failed.store(false, Ordering::Release);
         let (lasted, tries) = (now - outage.began, outage.tries);
         tracing::warn!(vault = %self.log.dir.display(), ?lasted, failed_tries = tries,
-            "Vault writes again.");
+            "Vault can write again.");
     }
 
     fn try_spare(&mut self) -> RetryResult {

@@ -29,7 +29,7 @@ impl Helper {
         if made.as_ref().err().is_none_or(is_no_room)
             && let Some(trouble) = self.trouble.take()
         {
-            tracing::warn!(lasted = ?now - trouble.began, "Spare segments can be made again.");
+            tracing::warn!(lasted = ?now - trouble.began, "Vault can create spare segments again.");
         }
         self.gauges.has_disk_trouble.store(self.trouble.is_some(), Ordering::Release);
         self.spare_pool.announce(&self.log.is_full, made.is_ok());
@@ -41,7 +41,7 @@ impl Helper {
         let before = self.trouble.as_ref();
         if before.is_none() {
             tracing::warn!(%error, dir = %self.log.dir.display(),
-                "Spare segment could not be made; it is tried again.");
+                "Cannot create a spare segment; the vault retries.");
         }
         let delay = longer(before.map_or(Duration::ZERO, |trouble| trouble.delay));
         self.trouble =

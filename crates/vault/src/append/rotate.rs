@@ -69,12 +69,12 @@ impl<C: Completion> Committer<C> {
             return Err(Some(spare));
         }
         if let Err(error) = self.lengthen(&spare, bytes) {
-            tracing::warn!(%error, segment = %spare.id, "Segment could not be enlarged.");
+            tracing::warn!(%error, segment = %spare.id, "Cannot enlarge a segment.");
             return Err(Some(spare));
         }
         if let Err(error) = spare.file.sync_all() {
             // No later sync of this file would be worth anything.
-            tracing::warn!(%error, segment = %spare.id, "Enlarged segment could not be synced.");
+            tracing::warn!(%error, segment = %spare.id, "Cannot sync an enlarged segment.");
             if self.log.files.remove(&spare.path).is_ok() {
                 self.log.used_bytes.fetch_sub(spare.bytes, Ordering::AcqRel);
             }

@@ -33,7 +33,7 @@ impl Helper {
             Ok(None) => self.scrub.current = Some(current),
             Ok(Some(computed)) => self.compare(id, computed),
             Err(error) => {
-                tracing::warn!(%error, segment = %id, "Sealed segment could not be read back.");
+                tracing::warn!(%error, segment = %id, "Cannot read back a sealed segment.");
             }
         }
         self.tell_unread();
@@ -57,7 +57,10 @@ impl Helper {
         let Some(info) = self.log.info(id) else { return };
         if info.state == SegmentState::Sealed && info.segment_crc != Some(computed) {
             let written = info.segment_crc.unwrap_or_default();
-            tracing::error!(segment = %id, written, computed, "Disk kept something else than was written.");
+            tracing::error!(
+                segment = %id, written, computed,
+                "Disk returned other bytes than the vault wrote."
+            );
             self.gauges.suspect_segments.fetch_add(1, Ordering::Relaxed);
             self.settle(id);
         }
@@ -88,7 +91,10 @@ impl Helper {
             Err(error) => Err(error),
         };
         if let Err(error) = put {
-            tracing::debug!(%error, segment = %id, "Segment that failed stays where it is for now.");
+            tracing::debug!(
+                %error, segment = %id,
+                "Cannot move a failed segment to quarantine; the vault retries later."
+            );
             self.suspects.push(id);
         }
     }
@@ -116,7 +122,7 @@ impl Helper {
         });
         match verified {
             Ok(scanner) => verify(scanner, info.last_seq, |fault| self.log.report(fault)),
-            Err(error) => tracing::error!(%error, segment = %id, "Segment could not be verified."),
+            Err(error) => tracing::error!(%error, segment = %id, "Cannot verify a segment."),
         }
     }
 

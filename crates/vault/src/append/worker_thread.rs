@@ -47,6 +47,6 @@ impl<M> Drop for WorkerThread<M> {
 /// decides the commit latency.
 pub(crate) fn prefer() {
     if let Err(error) = rustix::process::setpriority_process(None, -10) {
-        tracing::debug!(%error, "A thread of the vault runs at normal priority.");
+        tracing::debug!(%error, "Cannot raise the priority of a vault thread.");
     }
 }

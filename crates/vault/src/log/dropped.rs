@@ -67,7 +67,9 @@ impl Dropped {
         };
         let (through, records) =
             payload.and_then(|bytes| decode(&bytes, vault_id)).unwrap_or_else(|| {
-                tracing::error!("The mark of dropped records is damaged.");
+                tracing::error!(
+                    "The file that counts dropped records is damaged; the count starts again."
+                );
                 (0, 0)
             });
         Ok(Self { slots: Some(slots), through, records, observer: None })

@@ -77,7 +77,7 @@ impl Log {
         self.used_bytes.fetch_sub(victim.file_bytes, Ordering::AcqRel);
         self.files.sync_dir(victim.path.parent().unwrap_or(&self.dir))?;
         tracing::warn!(segment = %victim.id, first_seq = victim.first_seq, last_seq = victim.last_seq,
-            ?wanted, "Vault is full: its oldest segment was dropped.");
+            ?wanted, "Vault is full; it dropped its oldest segment.");
         if let (Some(observer), Some(file)) = (observer, file) {
             // The file has no name any more; what it held can still be read.
             self.tell(file.into(), &victim, &wanted, &*observer);

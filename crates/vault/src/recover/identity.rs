@@ -30,10 +30,11 @@ pub(crate) fn load_or_create(
     let id = match id_of_segments(&**files, segments) {
         Some(id) => id,
         None if stored == Stored::Nothing => {
-            random().map_err(VaultError::io("make an id for", dir))?
+            random().map_err(VaultError::io("create an id for", dir))?
         }
         None => {
-            let problem = "the vault's id is damaged and no segment tells it".to_owned();
+            let problem =
+                "the file `vault_id` is damaged, and no segment contains the id".to_owned();
             return Err(VaultError::Foreign { path, problem });
         }
     };

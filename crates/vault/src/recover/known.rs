@@ -69,7 +69,10 @@ impl Recovery<'_> {
             let (cursor, is_damaged) = Cursor::load(files, self.dir, name, self.vault_id, low)
                 .map_err(VaultError::io("read", &folder.join(name)))?;
             if is_damaged {
-                tracing::error!(cursor = %name, "Cursor is damaged; it starts at the oldest record.");
+                tracing::error!(
+                    cursor = %name,
+                    "Cursor is damaged; it restarts at the oldest record."
+                );
                 self.report.damaged_cursors.push(name.clone());
             }
             cursors.insert(name.clone(), Arc::new(cursor));
@@ -80,7 +83,7 @@ impl Recovery<'_> {
             }
             let low = (*low).max(oldest_low.unwrap_or(0));
             tracing::error!(cursor = %name, low,
-                "Cursor has no file any more; it starts where it was known to be.");
+                "Cursor file is missing; the cursor restarts at its last known position.");
             let (files, acks) = (Arc::clone(&self.files), Acks::new(low));
             let cursor = Cursor::create(files, self.dir, name, self.vault_id, acks)?;
             self.report.missing_cursors.push(name.clone());

@@ -239,7 +239,7 @@ impl Recovery<'_> {
         let id = one.candidate.id;
         let moved = quarantine::set_aside(&*self.files, self.dir, id, path, &one.faults);
         moved.unwrap_or_else(|error| {
-            tracing::error!(%error, segment = %id, "Damaged segment could not be set aside.");
+            tracing::error!(%error, segment = %id, "Cannot move a damaged segment to quarantine.");
             path.clone()
         })
     }
@@ -258,7 +258,10 @@ impl Recovery<'_> {
         let file = match self.open(&one.candidate.path) {
             Ok(file) => file,
             Err(error) => {
-                tracing::warn!(%error, segment = %one.candidate.id, "Segment stays unsealed.");
+                tracing::warn!(
+                    %error, segment = %one.candidate.id,
+                    "Cannot open a segment to seal it; it stays unsealed."
+                );
                 return;
             }
         };
@@ -270,7 +273,8 @@ impl Recovery<'_> {
                 .and_then(|()| torn::clear_block_from(&*file, tail.start));
             if let Err(error) = kept {
                 tracing::warn!(%error, segment = %id,
-                    "Torn tail was not copied; segment stays unsealed.");
+                    "Cannot copy the incomplete end of a segment to quarantine; the segment stays \
+                     unsealed.");
                 return;
             }
         }
@@ -294,7 +298,7 @@ impl Recovery<'_> {
             }
             Err(error) => {
                 tracing::warn!(%error, segment = %one.candidate.id,
-                    "Recovered segment stays unsealed.");
+                    "Cannot seal a recovered segment.");
             }
         }
     }
@@ -310,7 +314,7 @@ impl Recovery<'_> {
         let oldest = self.segments.values().next().map(|listed| listed.info.first_seq - 1);
         let cursors = self.load_cursors(oldest, known)?;
         let dropped = Dropped::load(&self.files, self.dir, self.vault_id)
-            .map_err(VaultError::io("read the mark of dropped records of", self.dir))?;
+            .map_err(VaultError::io("read the count of dropped records of", self.dir))?;
         self.report_missing_end(durable_seq, known);
         let durable_seq = durable_seq.max(known.durable_seq);
         self.judge_holes(&cursors, durable_seq, dropped.through());
@@ -324,7 +328,7 @@ impl Recovery<'_> {
         let lost_records = self.report.lost_records();
         if 0 < lost_records {
             tracing::error!(lost_records, ranges = ?self.report.acknowledged_lost,
-                "Acknowledged records are missing.");
+                "Acknowledged records are missing from the vault.");
         }
         let state = LogState::new(self.segments, cursors);
         let log =

@@ -132,7 +132,7 @@ pub(crate) fn examine(
             return Err(VaultError::io("open", &path)(error));
         }
         Err(error) => {
-            tracing::error!(%error, path = %path.display(), "Segment cannot be opened.");
+            tracing::error!(%error, path = %path.display(), "Cannot open a segment.");
             return Ok(Examined::unreadable(candidate, vault_id));
         }
     };
@@ -140,12 +140,12 @@ pub(crate) fn examine(
         Ok(header) if header.vault_id != vault_id => {
             return Err(VaultError::Foreign {
                 path,
-                problem: "another vault's segment".to_owned(),
+                problem: "the segment belongs to another vault".to_owned(),
             });
         }
         Ok(header) => Some(header).filter(|header| header.segment == candidate.id.get()),
         Err(SegmentHeaderError::UnknownVersion(version)) => {
-            let problem = format!("segment of unknown version {version}");
+            let problem = format!("the segment has the unknown version {version}");
             return Err(VaultError::Foreign { path, problem });
         }
         Err(SegmentHeaderError::Corrupt) => None,
@@ -276,7 +276,7 @@ impl Examined {
         if let Some(bad) = self.bad_tail.take() {
             // A good record follows: the bad one was no torn tail.
             self.trailer.bad_record_count += 1;
-            tracing::debug!(seq = bad.header.seq, "Record with a bad body lies between good ones.");
+            tracing::debug!(seq = bad.header.seq, "Found a damaged record between intact ones.");
         }
         sums::note_record(&mut self.trailer, &mut self.index, header, record.offset);
         self.trailer.data_end = scanner.offset();

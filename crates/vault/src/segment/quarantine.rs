@@ -56,7 +56,7 @@ pub(crate) fn set_aside(
     }
     let report = write_report(files, &folder, id, &name.to_string_lossy(), faults);
     if let Err(error) = report {
-        tracing::warn!(%error, segment = %id, "Quarantine report could not be written.");
+        tracing::warn!(%error, segment = %id, "Cannot write the quarantine report.");
     }
     Ok(target)
 }

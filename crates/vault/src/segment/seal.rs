@@ -65,7 +65,7 @@ pub(crate) struct Digested {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SealError {
     /// What came back from the disk is not what was written.
-    #[error("segment reads back with crc {computed:#010x}, written with {written:#010x}")]
+    #[error("the disk returned crc {computed:#010x} for a segment written with {written:#010x}")]
     Mismatch { written: u32, computed: u32 },
     /// The disk refused.
     #[error("cannot seal segment: {0}")]
@@ -109,11 +109,14 @@ pub(crate) fn seal(
 fn name_sealed(files: &dyn FileSystem, dir: &Path, job: &SealJob) -> PathBuf {
     let path = segment_path(dir, job.id, EXTENSION_SEALED);
     if let Err(error) = files.rename(&job.path, &path) {
-        tracing::warn!(%error, segment = %job.id, "Sealed segment keeps its old name.");
+        tracing::warn!(
+            %error, segment = %job.id,
+            "Cannot rename a sealed segment; it keeps its old name."
+        );
         return job.path.clone();
     }
     if let Err(error) = files.sync_dir(dir) {
-        tracing::warn!(%error, segment = %job.id, "Name of a sealed segment could not be synced.");
+        tracing::warn!(%error, segment = %job.id, "Cannot sync the name of a sealed segment.");
     }
     path
 }

@@ -87,7 +87,7 @@ pub fn clear(
         let last = victims.iter().map(|victim| victim.seqs.1).max().unwrap_or(0);
         let vault_id = survey.vault_id.unwrap_or(0);
         Dropped::mark(&files, dir, vault_id, last, undelivered)
-            .map_err(VaultError::io("mark what is dropped in", dir))?;
+            .map_err(VaultError::io("save the count of dropped records of", dir))?;
     }
     if 0 < undelivered {
         move_cursors(&files, &survey, &victims)?;

@@ -80,25 +80,38 @@ impl FindingKind {
     #[must_use]
     pub const fn meaning(self) -> &'static str {
         match self {
-            Self::SegmentHeader => "the header block is damaged; the records are read without it",
-            Self::Footer => "the footer is damaged; the records are read without it",
-            Self::RecordHeader => "bytes between records are damaged; what stood there is lost",
+            Self::SegmentHeader => "the header block is damaged; all records are still readable",
+            Self::Footer => "the footer is damaged; all records are still readable",
+            Self::RecordHeader => {
+                "bytes between records are damaged; records in this range are lost"
+            }
             Self::Body => "the bytes of a record are damaged; this record is lost",
-            Self::Padding => "bytes that must be zero are not; no record is lost",
-            Self::Unreadable => "the disk cannot read these bytes; what stood there is lost",
-            Self::Tail => "the end is damaged or cut off, and records in it were acknowledged",
-            Self::TornTail => "a crash left an incomplete end; nothing in it was acknowledged",
-            Self::Missing => "a segment is gone that not every cursor had passed",
-            Self::Index => "the index is damaged; no record is lost, seeking takes longer",
-            Self::Facts => "the footer does not describe its records: written wrongly or altered",
-            Self::SegmentCrc => "the checksum is not the footer's: altered after sealing",
-            Self::Digest => "the digest is not the footer's: altered by somebody who mended sums",
-            Self::Chain => "the chain of digests is broken: a segment was altered or exchanged",
-            Self::Predecessor => "the segment before it is not the one it was written after",
-            Self::Cursor => "the cursor is damaged; it starts at the oldest record again",
-            Self::VaultId => "the file with the vault's id is damaged; the segments tell the id",
-            Self::Foreign => "this file belongs to another vault or a later version",
-            Self::Quarantined => "set aside, but sound; `repair` brings it back",
+            Self::Padding => "unused bytes are not zero; no record is lost",
+            Self::Unreadable => "the disk cannot read these bytes; records in this range are lost",
+            Self::Tail => {
+                "the end of the segment is damaged or cut off; acknowledged records are lost"
+            }
+            Self::TornTail => "a crash left an incomplete end; no acknowledged record is lost",
+            Self::Missing => "a segment is missing that some cursor had not passed",
+            Self::Index => "the index is damaged; no record is lost, but seeking is slower",
+            Self::Facts => {
+                "the footer does not match the records: the segment was written wrongly or altered"
+            }
+            Self::SegmentCrc => {
+                "the checksum does not match the footer: the segment was altered after sealing"
+            }
+            Self::Digest => {
+                "the digest does not match the footer, although the checksum does: the segment was \
+                 altered on purpose"
+            }
+            Self::Chain => "the chain of digests is broken: a segment was altered or replaced",
+            Self::Predecessor => {
+                "the previous segment is not the one this segment was written after"
+            }
+            Self::Cursor => "the cursor is damaged; it restarts at the oldest record",
+            Self::VaultId => "the file `vault_id` is damaged; the segments still contain the id",
+            Self::Foreign => "this file belongs to another vault or a newer version",
+            Self::Quarantined => "the quarantined segment is intact; `repair` restores it",
         }
     }
 }

@@ -91,7 +91,7 @@ impl OfflineReader {
     ///
     /// # Errors
     ///
-    /// [`VaultError::Io`], or [`VaultError::Foreign`] when nothing tells the vault's id.
+    /// [`VaultError::Io`], or [`VaultError::Foreign`] when no file contains the vault's id.
     pub fn open(path: &Path) -> Result<Self, VaultError> {
         Self::open_on(Arc::new(SystemFileSystem), path)
     }
@@ -136,7 +136,7 @@ impl OfflineReader {
             Some(id) => id,
             None if left.is_empty() => 0,
             None => {
-                let problem = "nothing tells the vault's id".to_owned();
+                let problem = "no file contains the vault's id".to_owned();
                 return Err(VaultError::Foreign { path: path.to_path_buf(), problem });
             }
         };

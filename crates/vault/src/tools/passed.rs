@@ -26,7 +26,7 @@ impl Passed {
         acks: Vec<Acks>,
     ) -> Result<Self, VaultError> {
         let dropped = Dropped::load(files, dir, vault_id)
-            .map_err(VaultError::io("read the mark of dropped records of", dir))?;
+            .map_err(VaultError::io("read the count of dropped records of", dir))?;
         Ok(Self { acks, dropped_through: dropped.through() })
     }
 

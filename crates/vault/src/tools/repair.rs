@@ -113,7 +113,7 @@ pub fn repair(
     let _lock = if is_dry_run { None } else { Some(directory::lock_directory(&*files, dir)?) };
     let listed = directory::list_segments(&*files, dir)?;
     let Some(vault_id) = survey::known_id(&files, dir, &listed)? else {
-        let problem = "nothing tells the vault's id".to_owned();
+        let problem = "no file contains the vault's id".to_owned();
         return Err(VaultError::Foreign { path: dir.to_path_buf(), problem });
     };
     let mut repair = Repair { files: &*files, dir, is_dry_run, steps: Vec::new() };

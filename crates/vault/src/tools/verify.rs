@@ -80,15 +80,15 @@ pub struct VerifyOptions {
 ///
 /// # Errors
 ///
-/// [`VaultError::Io`] when the directory or a file cannot be looked at, [`VaultError::Foreign`] when
-/// nothing tells the vault's id.
+/// [`VaultError::Io`] when the directory or a file cannot be looked at, [`VaultError::Foreign`]
+/// when no file contains the vault's id.
 pub fn verify(dir: &Path, options: &VerifyOptions) -> Result<Verification, VaultError> {
     let files: Arc<dyn FileSystem> = Arc::new(SystemFileSystem);
     let is_live = survey::writer_presence(dir)? != WriterPresence::Absent;
     let mut listed = survey::candidates(&*files, dir)?;
     listed.retain(|candidate| candidate.extension != EXTENSION_NEW);
     let Some(vault_id) = survey::known_id(&files, dir, &listed)? else {
-        let problem = "nothing tells the vault's id".to_owned();
+        let problem = "no file contains the vault's id".to_owned();
         return Err(VaultError::Foreign { path: dir.to_path_buf(), problem });
     };
     if let Some(only) = options.segment {

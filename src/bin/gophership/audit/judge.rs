@@ -49,17 +49,18 @@ pub(super) fn judge(look: &Look) -> AuditVerdict {
         let missing = totals.get(MISSING);
         if missing != 0 {
             verdict.findings.push(format!(
-                "{signal}: {missing} records were in no vault any more at a start although the ledger knew \
-                 that they were there. Look at `gophership vault verify`, at quarantine/ in the \
-                 vaults and at who deleted files; what is explained is put behind you by moving \
-                 the ledger away."
+                "{signal}: at a start {missing} records were missing from the vaults, according to \
+                 the ledger. Run `gophership vault verify`, look into quarantine/ of the vaults, \
+                 and find out whether files were deleted. Once the cause is known, move the ledger \
+                 file away to start a new ledger."
             ));
         }
     }
     for (dir, requests) in &look.left {
         verdict.findings.push(format!(
-            "{} is no vault of the configuration: {requests} requests wait there, and nobody delivers \
-             them. Put the vault back, or `gophership vault export` them and remove the directory.",
+            "the configuration does not contain the vault {}, which has {requests} undelivered \
+             requests. Add the vault again, or send them with `gophership vault export` and remove \
+             the directory.",
             dir.display()
         ));
     }
@@ -67,7 +68,8 @@ pub(super) fn judge(look: &Look) -> AuditVerdict {
     if held.vaulted.faults + held.dead_letters.faults > 0 {
         let faults = held.vaulted.faults + held.dead_letters.faults;
         verdict.notes.push(format!(
-            "{faults} damaged places in the vaults were passed; see `gophership vault verify`."
+            "the audit skipped {faults} damaged places in the vaults; see `gophership vault \
+             verify`."
         ));
     }
     note_kill(&mut verdict, look, state);
@@ -81,16 +83,17 @@ fn find_losses(verdict: &mut AuditVerdict, look: &Look) {
         let ranges: Vec<String> =
             one.ranges.iter().map(|(first, last)| format!("{first} to {last}")).collect();
         verdict.findings.push(format!(
-            "vault {dir}: {count} acknowledged requests are missing (lost_records; numbers {}): their \
-             segments are not there, and not every cursor had passed them.",
+            "vault {dir}: {count} acknowledged requests are missing (lost_records; sequence \
+             numbers {}): their segments are gone, and some cursor had not passed them.",
             ranges.join(", ")
         ));
     }
     for (name, mark) in &look.snapshot.marks {
         if 0 < mark.lost_requests {
             verdict.findings.push(format!(
-                "vault {}: {} acknowledged requests were lost while it was open: their files were taken \
-                 away. The log says when, and `gophership_vault_lost_records` counts them.",
+                "vault {}: {} acknowledged requests were lost while a server used the vault, \
+                 because their files disappeared. The log says when, and \
+                 `gophership_vault_lost_records` counts them.",
                 name.display(),
                 mark.lost_requests
             ));
@@ -115,12 +118,12 @@ fn judge_equation(
     );
     if state == ProcessState::Killed {
         verdict.notes.push(format!(
-            "{sums}: the last writing was made while records moved; the next start books it."
+            "{sums}: the ledger was last written while records moved; the next start corrects it."
         ));
     } else {
         verdict.findings.push(format!(
-            "{sums}: records were settled twice, or never. This is a bug in GopherShip; please report \
-             it with this page."
+            "{sums}: records were counted twice, or never. This is a bug in GopherShip; please \
+             report it with this output."
         ));
     }
 }
@@ -139,20 +142,22 @@ fn compare_vaults(verdict: &mut AuditVerdict, look: &Look, signal: Signal, more:
     };
     if state == ProcessState::Killed {
         verdict.notes.push(format!(
-            "{text}: they took or gave them between the last writing ({written}) and the kill; the next \
-             start books them as {UNWRITTEN}."
+            "{text}: the vaults stored or delivered them between the last write of the ledger \
+             ({written}) and the kill. The next start counts them as {UNWRITTEN}."
         ));
         return;
     }
     verdict.findings.push(if snapshot.is_unsettled {
         format!(
-            "{text}, and at the last start they were too large to be counted: this may be what was \
-             unwritten then, or a loss since; `gophership vault verify` tells damage."
+            "{text}. At the last start the vaults were too large to count, so the difference may \
+             date from before that start, or be a loss since. Run `gophership vault verify` to \
+             find damage."
         )
     } else {
         format!(
-            "{text}, between the writing of {written} and now. Look at `gophership vault verify`, at \
-             quarantine/ in the vaults and at who wrote or deleted files there."
+            "{text}. The vaults changed after the ledger was written ({written}). Run `gophership \
+             vault verify`, look into quarantine/ of the vaults, and find out whether files were \
+             changed or deleted."
         )
     });
 }
@@ -161,15 +166,18 @@ fn compare_burials(verdict: &mut AuditVerdict, state: ProcessState, signal: Sign
     match state {
         _ if more == 0 || state == ProcessState::Moving => {}
         _ if more < 0 => verdict.notes.push(format!(
-            "{signal}: {} records were taken out of the dead-letter stores by hand, or are lost there.",
+            "{signal}: {} records were removed from the dead-letter stores, or are lost.",
             -more
         )),
         ProcessState::Killed => verdict.notes.push(format!(
-            "{signal}: {more} records became dead letters between the last writing and the kill."
+            "{signal}: {more} records became dead letters between the last write of the ledger and \
+             the kill."
         )),
-        ProcessState::Moving | ProcessState::Quiet | ProcessState::Ended => verdict.findings.push(format!(
-            "{signal}: the dead-letter stores hold {more} records more than the ledger says."
-        )),
+        ProcessState::Moving | ProcessState::Quiet | ProcessState::Ended => {
+            verdict.findings.push(format!(
+                "{signal}: the dead-letter stores hold {more} records more than the ledger says."
+            ));
+        }
     }
 }
 
@@ -183,8 +191,8 @@ fn note_kill(verdict: &mut AuditVerdict, look: &Look, state: ProcessState) {
             Signal::ALL.iter().map(|signal| totals.of_signal(*signal).get("in_flight")).sum();
         let written = show_time(snapshot.written_unix_ns);
         verdict.notes.push(format!(
-            "The server was killed after the writing of {written}. {in_flight} records were in flight \
-             then; the next start books them as {INTERRUPTED}."
+            "The server was killed after it wrote the ledger at {written}. {in_flight} records \
+             were in flight then; the next start counts them as {INTERRUPTED}."
         ));
     }
     let sum_of = |line: &str| {
@@ -197,15 +205,16 @@ fn note_kill(verdict: &mut AuditVerdict, look: &Look, state: ProcessState) {
     if let Some(kill) = &snapshot.last_kill {
         let (written, found) = (show_time(kill.written_unix_ns), show_time(kill.found_unix_ns));
         verdict.notes.push(format!(
-            "{} of {} servers were killed, the last one between {written} and {found}: {interrupted} \
-             records {INTERRUPTED}, {unwritten} {UNWRITTEN}.",
+            "{} of {} servers were killed. The last kill was between {written} and {found}: \
+             {interrupted} records {INTERRUPTED}, {unwritten} {UNWRITTEN}.",
             snapshot.kills, snapshot.starts
         ));
     }
     if in_flight + interrupted > 0 {
         verdict.notes.push(
-            "What was interrupted: its sender had no OK, or a vault has it too and delivers it \
-             again; only a source with `ack: received` had said OK before, and lost it."
+            "Interrupted records are safe if their sender had no OK and retries, or if a vault has \
+             them too and delivers them. They are lost if a source with `ack: received` had \
+             answered OK."
                 .to_owned(),
         );
     }
@@ -262,8 +271,8 @@ mod tests {
         ledgers.source("in").book(LOGS, Bucket::Delivered, 5);
         let verdict = judge(&look(ledgers, Standing::Quiet, true, 10));
         assert!(verdict.findings[0].contains("differ by -5"), "{verdict:?}");
-        assert!(verdict.findings[1].contains("logs of in: origins"), "{verdict:?}");
-        assert!(verdict.findings[2].contains("5 more records of sources"), "{verdict:?}");
+        assert!(verdict.findings[1].contains("logs of source in: origins"), "{verdict:?}");
+        assert!(verdict.findings[2].contains("sources count 5 more records"), "{verdict:?}");
     }
 
     #[test]
@@ -305,7 +314,7 @@ mod tests {
         ledgers.source("other").withdraw(LOGS, Bucket::Vaulted, 4);
         let verdict = judge(&look(ledgers, Standing::Quiet, true, 6));
         assert_eq!(verdict.findings.len(), 2, "{verdict:?}");
-        let less = "logs of in: the vaults hold 4 records less than its row says.";
+        let less = "logs of source in: the vaults hold 4 records less than its row says.";
         assert_eq!(verdict.findings[0], less);
     }
 
@@ -331,14 +340,11 @@ mod tests {
         let left = [("taken", 9), ("delivered", 4)];
         for standing in [Standing::Quiet, Standing::Ended] {
             let verdict = judge(&sink(standing, &left));
-            assert!(verdict.findings[0].contains("sinks have 5 records more"), "{verdict:?}");
+            assert!(verdict.findings[0].contains("sinks hold 5 records more"), "{verdict:?}");
         }
         let wrong = [("taken", 4), ("delivered", 4), ("returned", 1)];
         let verdict = judge(&sink(Standing::Quiet, &wrong));
-        assert!(
-            verdict.findings[0].contains("1 records were settled that it never"),
-            "{verdict:?}"
-        );
+        assert!(verdict.findings[0].contains("1 more records are settled than"), "{verdict:?}");
     }
 
     #[test]

@@ -32,13 +32,11 @@ pub(super) struct Look {
 /// Why nothing was seen.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LookError {
-    #[error(
-        "there is no ledger in {0}: no server has run on this data folder, or not this version"
-    )]
+    #[error("there is no ledger in {0}: no server of this version has used this data directory")]
     Nothing(PathBuf),
     #[error(
-        "the ledger in {0} is damaged: the next start sets it aside and begins anew; what the vaults \
-         hold is not affected"
+        "the ledger in {0} is damaged. The next start moves it away and begins a new one. The \
+         vaults are not affected"
     )]
     Damaged(PathBuf),
     #[error("cannot read the ledger: {0}")]

@@ -33,16 +33,17 @@ use state::ProcessState;
 const STILL_AFTER: Duration = Duration::from_millis(2_500);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// What is audited.
+/// What to audit.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct AuditArgs {
-    /// The configuration; without it the built-in default (see `default-config`).
+    /// The configuration file; by default the built-in one (see `default-config`).
     #[arg(short, long, value_name = "FILE", env = "GOPHERSHIP_CONFIG")]
     config: Option<PathBuf>,
-    /// How it looks.
+    /// The output format.
     #[arg(short, long, value_enum, env = "GOPHERSHIP_OUTPUT", default_value = "table")]
     output: OutputFormat,
-    /// Waits for so long until nothing moves, so that the vaults can be compared with the ledger.
+    /// The longest time to wait until no record moves. Only then can the vaults be compared with
+    /// the ledger.
     #[arg(long, value_name = "TIME", env = "GOPHERSHIP_WITHIN", default_value = "10s")]
     within: HumanDuration,
 }

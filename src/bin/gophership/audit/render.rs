@@ -38,8 +38,8 @@ pub(super) fn text(data_dir: &Path, look: &Look, verdict: &AuditVerdict) -> Stri
         show_time(snapshot.written_unix_ns),
         match ProcessState::of(look) {
             ProcessState::Moving => "by a running server, while records moved",
-            ProcessState::Quiet => "by a running server, and nothing has moved since",
-            ProcessState::Ended => "by a server that ended in order",
+            ProcessState::Quiet => "by a running server; no record has moved since",
+            ProcessState::Ended => "by a server that stopped cleanly",
             ProcessState::Killed => "by a server that was killed",
         }
     );
@@ -57,13 +57,15 @@ pub(super) fn text(data_dir: &Path, look: &Look, verdict: &AuditVerdict) -> Stri
     text.push_str(match ProcessState::of(look) {
         _ if !verdict.is_balanced() => "NOT balanced\n",
         ProcessState::Moving => {
-            "balanced: every record is accounted for; records move, so the vaults were not compared\n"
+            "balanced: every record is accounted for; the vaults were not compared, because \
+             records still move\n"
         }
         ProcessState::Killed => {
-            "balanced: what the kill left open is noted, and the next start books it\n"
+            "balanced, except for what the notes say about the kill; the next start corrects the \
+             ledger\n"
         }
         ProcessState::Quiet | ProcessState::Ended => {
-            "balanced: every record is accounted for, and the vaults hold what the ledger says\n"
+            "balanced: every record is accounted for, and the vaults match the ledger\n"
         }
     });
     text
@@ -156,7 +158,7 @@ fn stores(data_dir: &Path, look: &Look) -> String {
     }
     let heads: Vec<String> =
         Signal::ALL.iter().map(|signal| format!(">{}", signal.name())).collect();
-    let mut head = vec!["really held"];
+    let mut head = vec!["held in vaults"];
     head.extend(heads.iter().map(String::as_str));
     format!("{}\n", columns(&head, &rows))
 }

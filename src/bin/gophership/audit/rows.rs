@@ -30,9 +30,8 @@ pub(super) fn judge(
     found.extend(sinks(rows, state, signal));
     let apart = rows.apart(signal);
     if apart != 0 && state != ProcessState::Moving {
-        let text = format!(
-            "{signal}: {apart} more records of sources are delivered than sinks have delivered"
-        );
+        let text =
+            format!("{signal}: sources count {apart} more records as delivered than sinks do");
         found.push(open(state, &text));
     }
     found
@@ -41,10 +40,10 @@ pub(super) fn judge(
 /// What only the next start can settle is no finding after a kill.
 fn open(state: ProcessState, text: &str) -> RowFinding {
     if state == ProcessState::Killed {
-        let text = format!("{text}: the last writing was made while records moved.");
+        let text = format!("{text}: the ledger was last written while records moved.");
         return RowFinding { text, is_note: true };
     }
-    let text = format!("{text}. This is a bug in GopherShip; please report it with this page.");
+    let text = format!("{text}. This is a bug in GopherShip; please report it with this output.");
     RowFinding { text, is_note: false }
 }
 
@@ -52,7 +51,10 @@ fn sources(rows: &LedgerRows, state: ProcessState, signal: Signal) -> Vec<RowFin
     let of = |(name, totals): (&String, &gophership::ledger::SignalTotals)| {
         let apart = totals.of_signal(signal).imbalance();
         (apart != 0).then(|| {
-            open(state, &format!("{signal} of {name}: origins and destinations differ by {apart}"))
+            open(
+                state,
+                &format!("{signal} of source {name}: origins and destinations differ by {apart}"),
+            )
         })
     };
     rows.sources.iter().filter_map(of).collect()
@@ -61,22 +63,24 @@ fn sources(rows: &LedgerRows, state: ProcessState, signal: Signal) -> Vec<RowFin
 /// Compares what the vaults hold of each source with what is booked for it.
 fn vaults(rows: &LedgerRows, held: &Holdings, signal: Signal) -> Vec<RowFinding> {
     let mut found = Vec::new();
-    let mut compare =
-        |held: &BTreeMap<String, RecordCounts>, line: &str, place: &str, may_be_less: bool| {
-            for (name, tally) in held {
-                let all_totals = rows.sources.get(name);
-                let booked =
-                    all_totals.map_or(0, |all_totals| all_totals.of_signal(signal).get(line));
-                let more = tally.of(signal) - booked;
-                let (count, word) = if more < 0 { (-more, "less") } else { (more, "more") };
-                if 0 < more || more < 0 && !may_be_less {
-                    let text = format!(
-                        "{signal} of {name}: {place} hold {count} records {word} than its row says."
-                    );
-                    found.push(RowFinding { text, is_note: false });
-                }
+    let mut compare = |held: &BTreeMap<String, RecordCounts>,
+                       line: &str,
+                       place: &str,
+                       may_be_less: bool| {
+        for (name, tally) in held {
+            let all_totals = rows.sources.get(name);
+            let booked = all_totals.map_or(0, |all_totals| all_totals.of_signal(signal).get(line));
+            let more = tally.of(signal) - booked;
+            let (count, word) = if more < 0 { (-more, "less") } else { (more, "more") };
+            if 0 < more || more < 0 && !may_be_less {
+                let text = format!(
+                    "{signal} of source {name}: {place} hold {count} records {word} than its row \
+                     says."
+                );
+                found.push(RowFinding { text, is_note: false });
             }
-        };
+        }
+    };
     compare(&rows.held(&held.vaulted), "vaulted", "the vaults", false);
     // Somebody may have taken dead letters out.
     compare(&rows.held(&held.dead_letters), "dead_lettered", "the dead-letter stores", true);
@@ -88,14 +92,16 @@ fn sinks(rows: &LedgerRows, state: ProcessState, signal: Signal) -> Vec<RowFindi
     for (name, all_totals) in &rows.sinks {
         let has = at_hand(all_totals.of_signal(signal));
         if has < 0 {
-            let text =
-                format!("{signal} at {name}: {} records were settled that it never took", -has);
+            let text = format!(
+                "{signal} of sink {name}: {} more records are settled than the sink took",
+                -has
+            );
             found.push(open(state, &text));
         }
     }
     let stuck = rows.stuck(signal);
     if 0 < stuck && matches!(state, ProcessState::Quiet | ProcessState::Ended) {
-        let text = format!("{signal}: sinks have {stuck} records more than are in flight");
+        let text = format!("{signal}: sinks hold {stuck} records more than are in flight");
         found.push(open(state, &text));
     }
     found

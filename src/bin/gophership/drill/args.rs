@@ -46,14 +46,14 @@ const SLOWEST_HANG: Duration = Duration::from_millis(400);
 /// The long form of an outage.
 const LONG: Duration = Duration::from_mins(10);
 
-/// What the backend does while it is out.
+/// How the backend fails during the outage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Outage {
-    /// It answers that it cannot now: `UNAVAILABLE`, 503.
+    /// The backend answers `UNAVAILABLE` or 503.
     Unavailable,
-    /// It reads requests and does not answer.
+    /// The backend reads requests and never answers.
     Hang,
-    /// Its connections break, and it refuses new ones.
+    /// The backend closes its connections and refuses new ones.
     Gone,
 }
 
@@ -75,97 +75,98 @@ impl Outage {
     }
 }
 
-/// What is drilled, and what has to hold.
+/// What the drill does, and its requirements.
 #[derive(Clone, Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct DrillArgs {
-    /// The configuration that is drilled; without it a source, a sink and a vault with their defaults.
+    /// The configuration to test; by default a source, a sink and a vault with default options.
     ///
-    /// It is not touched: a copy of it runs on free ports of loopback, with a built-in backend in the
-    /// place of every `otlp` sink's, and with a data directory of its own, which is removed afterwards.
+    /// The drill runs a copy of it, on free loopback ports, with a built-in backend for every
+    /// `otlp` sink and with a temporary data directory.
     #[arg(short, long, value_name = "FILE", env = "GOPHERSHIP_CONFIG")]
     pub(crate) config: Option<PathBuf>,
-    /// Drills two sinks instead, `backend` and `other`; unless `--sink` says else, `backend` is out.
+    /// Test with two sinks, `backend` and `other`. By default only `backend` is out; `--sink`
+    /// changes that.
     #[arg(long, conflicts_with = "config")]
     pub(crate) two_sinks: bool,
-    /// Only this sink's backend is out; can be repeated. The backends of all others take everything
-    /// always, and what goes to them must not come later than before the outage.
+    /// Take only this sink's backend out; may be repeated. All other backends stay healthy, and
+    /// their delay must not grow by more than `--delay-growth-max`.
     #[arg(long = "sink", value_name = "NAME")]
     pub(crate) sinks: Vec<String>,
-    /// What the backend does while it is out.
+    /// How the backend fails during the outage.
     #[arg(long, value_enum, default_value = "unavailable")]
     pub(crate) outage: Outage,
-    /// The hard drill: more than the machine may bear, 500,000 records/s for 60 seconds with a kill,
-    /// unless other options say else. What clients could not send in time is told and not judged;
-    /// nothing acknowledged may be lost, and nothing refused but by a vault that is full.
+    /// Overload: 500,000 records/s for 60 seconds with a kill, unless other options change that.
+    /// Records that clients drop are reported and do not fail the drill. Losing an acknowledged
+    /// record does, and so does a refusal while no vault is full.
     #[arg(long)]
     pub(crate) hard: bool,
-    /// Flips a bit in what the killed server has left in its vault, before it is started again; only
-    /// what that hit may be missing. Kills the server even without `--kill`.
+    /// Flip a bit in the vault between the kill and the restart. Only records hit by it may be
+    /// lost. Implies `--kill`.
     #[arg(long)]
     pub(crate) corrupt: bool,
-    /// Gives the vaults of the copy this `max_size`, so that they fill up in the outage and have room
-    /// again after it. Refusals are allowed then, and only then, if they say that sending again helps.
+    /// Set `max_size` of all vaults to this, so that they fill up during the outage. While a vault
+    /// is full, retryable refusals are allowed.
     #[arg(long, value_name = "SIZE")]
     pub(crate) fill_vault: Option<ByteSize>,
-    /// The vaults hold at least so many times the server's resident memory; by default 20 with
-    /// `--hard`, else 0.
+    /// The vaults must hold at least this many times the server's resident memory. By default 0;
+    /// with `--hard` 20.
     #[arg(long, value_name = "TIMES")]
     pub(crate) backlog_min: Option<u64>,
-    /// How long it is out; by default 40 seconds, with `--hard` 60.
+    /// The duration of the outage. By default 40 seconds; with `--hard` 60.
     #[arg(long, value_name = "DURATION")]
     pub(crate) lasts: Option<HumanDuration>,
-    /// It is out for 10 minutes.
+    /// An outage of 10 minutes.
     #[arg(long, conflicts_with = "lasts")]
     pub(crate) long: bool,
-    /// Log records per second, of all clients together; by default 20,480, with `--hard` 500,000.
+    /// Log records per second from all clients together. By default 20,480; with `--hard` 500,000.
     #[arg(long, value_name = "NUMBER")]
     pub(crate) rate: Option<NonZeroU32>,
-    /// Clients, each like an OpenTelemetry SDK: a queue of 2,048 records, exports of 512, one at a time.
-    /// By default each sends 5 exports a second, which is what its queue holds; with `--kill` there are as
-    /// many as let each queue last for 3 seconds, which a retry or two take.
+    /// The number of clients, each like an OpenTelemetry SDK: a queue of 2,048 records, one export
+    /// of 512 at a time. By default each client sends 5 exports a second. With `--kill` there are
+    /// more clients, so that each queue lasts 3 seconds, enough for one or two retries.
     #[arg(long, value_name = "NUMBER")]
     pub(crate) clients: Option<NonZeroU16>,
-    /// Kills the server in the middle of the outage, as `kill -9` does, and starts it again.
+    /// Kill the server in the middle of the outage (`kill -9`) and restart it.
     #[arg(long)]
     pub(crate) kill: bool,
-    /// How long the backend takes everything before it is out; by default 5 seconds, or 30 if the
-    /// delays of sinks that stay are compared with it.
+    /// How long the backend is healthy before the outage. By default 5 seconds; 30 if some sinks
+    /// stay healthy, to measure their normal delay.
     #[arg(long, value_name = "DURATION")]
     pub(crate) warm_up: Option<HumanDuration>,
-    /// Records that may be lost between a client's queue and the backend.
+    /// The maximum number of records that may be lost between a client's queue and the backend.
     #[arg(long, value_name = "NUMBER", default_value = "0")]
     pub(crate) lost_max: u64,
-    /// Exports that the server may refuse.
+    /// The maximum number of exports that the server may refuse.
     #[arg(long, value_name = "NUMBER", default_value = "0")]
     pub(crate) refused_max: u64,
-    /// The server's resident memory stays below this; by default 45 MB, with `--hard` 512.
+    /// The limit of the server's resident memory. By default 45 MB; with `--hard` 512 MB.
     #[arg(long, value_name = "SIZE")]
     pub(crate) memory_max: Option<ByteSize>,
-    /// 99 of 100 answers come within this, over the whole drill; by default 10 ms, with `--hard` 10 s.
+    /// The limit of the p99 answer time over the whole drill. By default 10 ms; with `--hard` 10 s.
     #[arg(long, value_name = "DURATION")]
     pub(crate) p99_max: Option<HumanDuration>,
-    /// No answer takes longer than this, over the whole drill; by default 250 ms, with `--outage hang` 400
-    /// ms, with `--hard` 10 s.
+    /// The limit of the longest answer time over the whole drill. By default 250 ms; with `--outage
+    /// hang` 400 ms; with `--hard` 10 s.
     #[arg(long, value_name = "DURATION")]
     pub(crate) slowest_max: Option<HumanDuration>,
-    /// The backlog is delivered so long after the backend's return; by default an eighth of the outage,
-    /// with `--hard` 5 minutes.
+    /// The limit of the time from the backend's return until the backlog is delivered. By default
+    /// 1/8 of the outage; with `--hard` 5 minutes.
     #[arg(long, value_name = "DURATION")]
     pub(crate) drain_max: Option<HumanDuration>,
-    /// By so much of it the p99 delay to sinks that stay may exceed that of the warm-up.
+    /// The allowed growth of the p99 delay of healthy sinks.
     #[arg(long, value_name = "PERCENT", default_value = "10%")]
     pub(crate) delay_growth_max: Share,
-    /// Ends without the missing records when none of them came for so long.
+    /// Stop waiting for missing records if none arrives for this long.
     #[arg(long, value_name = "DURATION", default_value = "15s")]
     pub(crate) give_up_after: HumanDuration,
-    /// How the result looks.
+    /// The output format.
     #[arg(short, long, value_enum, default_value = "table")]
     pub(crate) output: OutputFormat,
-    /// Keeps the directory with the copy, the server's log and the vault.
+    /// Keep the directory with the copy, the server's log and the vault.
     #[arg(long)]
     pub(crate) keep: bool,
-    /// Shows no progress.
+    /// Show no progress.
     #[arg(short, long)]
     pub(crate) quiet: bool,
 }

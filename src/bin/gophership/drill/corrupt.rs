@@ -48,16 +48,16 @@ pub(super) fn flip(data: &Path) -> Result<Hit, String> {
     });
     let segments: Vec<(PathBuf, SegmentSurvey)> = segments.collect();
     let (dir, segment) = segments.get(segments.len() / 2).ok_or(
-        "no segment of the vault is sealed and not delivered when the server is killed, so none can \
-         be made corrupt: send more, or take a smaller `segment_size`",
+        "no sealed and undelivered segment of the vault can be corrupted at the kill: increase \
+         --rate, or decrease `segment_size`",
     )?;
     let failed = |error: &dyn std::fmt::Display| {
-        format!("cannot make {} corrupt: {error}", segment.path.display())
+        format!("cannot corrupt {}: {error}", segment.path.display())
     };
     let stored = read(dir, segment.id.get()).map_err(|error| failed(&error))?;
     let middle = stored.len() / 2;
     let (Some(before), Some(after)) = (stored.get(middle - 1), stored.get(middle)) else {
-        return Err(failed(&"it has a single request"));
+        return Err(failed(&"the segment has a single request"));
     };
     let offset = before.offset.midpoint(after.offset);
     let flipped = File::options().read(true).write(true).open(&segment.path).and_then(|file| {

@@ -194,8 +194,8 @@ impl<'a> Drill<'a> {
         if self.server.ready(READY_WITHIN).await {
             return Ok(());
         }
-        let how = self.server.ended().map_or("is not ready in time".to_owned(), |status| {
-            format!("ended before it was ready: {status}")
+        let how = self.server.ended().map_or("was not ready in time".to_owned(), |status| {
+            format!("exited before it was ready: {status}")
         });
         Err(Failure::server(format!("the server {how}")))
     }
@@ -271,7 +271,7 @@ impl<'a> Drill<'a> {
     fn alive(&mut self, what: &str) -> Result<(), Failure> {
         self.look();
         if let Some(status) = self.server.ended() {
-            return Err(Failure::server(format!("the server ended by itself: {status}")));
+            return Err(Failure::server(format!("the server exited: {status}")));
         }
         if let Some(Ok(Err(error))) = self.backends.try_join_next() {
             return Err(Failure::io(format!("the built-in backend failed: {error}")));
@@ -288,8 +288,8 @@ impl<'a> Drill<'a> {
             let memory = resident / 1_000_000;
             let time = time(elapsed);
             format!(
-                "{what} {time}: {offered} sent, {dropped} dropped, {refused} refused, \
-                 {waiting} waiting, {memory} MB"
+                "{what} {time}: {offered} sent, {dropped} dropped, {refused} refused, {waiting} \
+                 undelivered, {memory} MB"
             )
         });
         Ok(())

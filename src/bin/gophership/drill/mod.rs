@@ -106,7 +106,7 @@ pub(crate) fn run(args: &DrillArgs) -> ExitCode {
     let plan = match planned {
         Ok(plan) => plan,
         Err(reason) => {
-            complain(&format!("error: {name} cannot be drilled: {reason}"));
+            complain(&format!("error: cannot run a drill with {name}: {reason}"));
             return crate::exit::CONFIG.into();
         }
     };
@@ -170,7 +170,7 @@ async fn drill(
         Err(mut failure) => {
             site.is_kept = args.keep || failure.is_servers;
             if site.is_kept {
-                failure.text = format!("{}; its log: {}", failure.text, places.1);
+                failure.text = format!("{}; log of the server: {}", failure.text, places.1);
             }
             return Err(failure);
         }
@@ -194,15 +194,15 @@ async fn drill(
     let mut notes = plan.notes.clone();
     if plan.has_staying() && args.is_killed() {
         let note =
-            "delays are told and not judged: who was sending when the server was killed waits";
+            "delays do not count as a requirement, because clients wait and retry after the kill";
         notes.push(note.to_owned());
     }
     if args.hard {
-        notes.push("what clients could not send is told and not judged (--hard)".to_owned());
+        notes.push("records that clients drop do not count as a requirement (--hard)".to_owned());
     }
     if args.bridged() < BRIDGED_MIN {
         let bridged = verdict::time(args.bridged());
-        notes.push(format!("a client's queue is full after {bridged} without an answer"));
+        notes.push(format!("the queue of a client is full after {bridged} without an answer"));
     }
     let mut report = Report { args, config: name, notes, figures, requirements, kept: None };
     site.is_kept = args.keep || !report.passed();

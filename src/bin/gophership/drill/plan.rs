@@ -38,7 +38,9 @@ impl Plan {
     pub(super) fn choose(&mut self, names: &[String]) -> Result<(), String> {
         if let Some(name) = names.iter().find(|name| !self.sinks.contains(name)) {
             let sinks = self.sinks.join(", ");
-            return Err(format!("it has no `otlp` sink {name:?}, but {sinks}"));
+            return Err(format!(
+                "the configuration has no `otlp` sink {name:?}; its `otlp` sinks are {sinks}"
+            ));
         }
         let is_out = |sink: &String| names.is_empty() || names.contains(sink);
         self.is_out = self.sinks.iter().map(is_out).collect();
@@ -69,18 +71,18 @@ pub(super) fn plan(config: &Config) -> Result<Plan, String> {
     let mut plan = Plan { intact: intact(config), sinks, ..Plan::default() };
     let sources: Vec<_> = config.sources.iter().filter(|(_, entry)| entry.kind == "otlp").collect();
     if sources.is_empty() {
-        return Err("it has no `otlp` source, which is what clients send to".to_owned());
+        return Err("the configuration has no `otlp` source for the clients".to_owned());
     }
     if plan.sinks.is_empty() {
-        return Err("it has no `otlp` sink, whose backend could be out".to_owned());
+        return Err("the configuration has no `otlp` sink for the outage".to_owned());
     }
     for (id, entry) in sources {
         let pivot = entry.config.pivot();
         let (reached, filters) = reach(config, id.as_str(), pivot);
         if let Some(filter) = filters.first() {
             return Err(format!(
-                "its transform {filter:?} takes records out of what some sinks get, which cannot be told from a loss; \
-                 drill a copy without it"
+                "the transform {filter:?} drops records, which the drill cannot tell from a loss; \
+                 use a copy of the configuration without it"
             ));
         }
         let sinks: Vec<usize> = (0..)
@@ -89,11 +91,12 @@ pub(super) fn plan(config: &Config) -> Result<Plan, String> {
             .map(|(idx, _)| idx)
             .collect();
         if sinks.is_empty() {
-            plan.notes.push(format!("source `{id}` leads to no `otlp` sink and is left alone"));
+            plan.notes
+                .push(format!("source `{id}` leads to no `otlp` sink; the drill does not use it"));
             continue;
         }
         if pivot.is_none() {
-            let note = "has no vault (`pivot`): what the backend does not take has to wait";
+            let note = "has no vault (`pivot`): requests wait until the backend accepts them";
             plan.notes.push(format!("source `{id}` {note}"));
         }
         let source = id.to_string();
@@ -104,10 +107,10 @@ pub(super) fn plan(config: &Config) -> Result<Plan, String> {
         plan.entries.push(Entry { source, protocol, sinks });
     }
     if plan.entries.is_empty() {
-        return Err("none of its `otlp` sources leads to an `otlp` sink".to_owned());
+        return Err("no `otlp` source leads to an `otlp` sink".to_owned());
     }
     for (id, _) in config.sources.iter().filter(|(_, entry)| entry.kind == "demo") {
-        plan.notes.push(format!("source `{id}` makes records of its own, which are not counted"));
+        plan.notes.push(format!("source `{id}` generates records; the drill does not count them"));
     }
     for id in of_kind("file") {
         plan.notes.push(format!("sink `{id}` writes into the drill's own directory"));
@@ -221,7 +224,7 @@ mod tests {
         plan.choose(&[]).unwrap();
         assert_eq!((&plan.is_out[..], plan.has_staying()), (&[true; 2][..], false));
         let reason = plan.choose(&["c".to_owned()]).unwrap_err();
-        assert!(reason.contains("no `otlp` sink \"c\", but a, b"), "{reason}");
+        assert!(reason.contains("no `otlp` sink \"c\"; its `otlp` sinks are a, b"), "{reason}");
     }
 
     #[test]
@@ -236,31 +239,31 @@ mod tests {
                 otlp,
                 "f: { type: filter, inputs: [in], drop: [{ severity_below: info }] }",
                 &*format!("{out} [f] }}"),
-                "\"f\" takes records out",
+                "\"f\" drops records",
             ),
             (
                 otlp,
                 "s: { type: sample, inputs: [in], rate: 0.1 }",
                 &*format!("{out} [s] }}"),
-                "\"s\" takes records out",
+                "\"s\" drops records",
             ),
             (
                 otlp,
                 "t: { type: throttle, inputs: [in], records: 10 }",
                 &*format!("{out} [t] }}"),
-                "\"t\" takes records out",
+                "\"t\" drops records",
             ),
             (
                 otlp,
                 "d: { type: dedupe, inputs: [in] }",
                 &*format!("{out} [d] }}"),
-                "\"d\" takes records out",
+                "\"d\" drops records",
             ),
             (
                 "in: { type: otlp }\n  demo: { type: demo }",
                 "",
                 &*format!("{out} [demo] }}\n  hole: {{ type: blackhole, inputs: [in] }}"),
-                "none of its `otlp` sources",
+                "no `otlp` source leads to",
             ),
         ] {
             let text =

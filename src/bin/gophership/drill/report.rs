@@ -39,9 +39,9 @@ impl Report<'_> {
         let stay: Vec<&str> = self.staying().collect();
         let stay = match stay[..] {
             [] => String::new(),
-            _ => format!(", {} stays", stay.join(", ")),
+            _ => format!(", {} stays healthy", stay.join(", ")),
         };
-        let killed = if args.is_killed() { ", the server is killed in the middle" } else { "" };
+        let killed = if args.is_killed() { ", the server is killed during the outage" } else { "" };
         format!(
             "{}: the backend is out ({outage}) for {}{stay}, {} clients send {} records/s{killed}",
             self.config,
@@ -69,7 +69,8 @@ impl Report<'_> {
         for (client, first, last) in &self.figures.missing_runs {
             // Of these nothing is missing that the bit did not hit.
             let is_hit = self.figures.missing == 0;
-            let what = if is_hit { "hit by the bit" } else { "acknowledged and never delivered" };
+            let what =
+                if is_hit { "hit by the flipped bit" } else { "acknowledged and never delivered" };
             let _written = writeln!(text, "{what}: records {first} to {last} of client {client}");
         }
         for (reason, count) in &self.figures.reasons {
@@ -96,11 +97,11 @@ impl Report<'_> {
             ("records dropped, export failed", figures.dropped_after_export),
             ("records delivered", figures.delivered),
             ("records acknowledged and missing", figures.missing),
-            ("copies too many", figures.repeated),
+            ("extra copies delivered", figures.repeated),
             ("records altered", figures.altered),
             ("exports refused", figures.refused),
             ("exports without an answer", figures.unanswered),
-            ("requests the backend turned away", figures.turned_away),
+            ("requests the backend refused", figures.turned_away),
         ]
         .into_iter()
         .map(|(name, value)| row(name, value.to_string()))
@@ -123,21 +124,21 @@ impl Report<'_> {
         rows.push(row("offered per second, outage", figures.rates.0.to_string()));
         rows.push(row("acknowledged per second, outage", figures.rates.1.to_string()));
         rows.extend(self.vault_rows());
-        rows.push(row("resident memory, most", megabytes(figures.resident_max)));
-        rows.push(row("of it anonymous, most", megabytes(figures.anonymous_max)));
-        rows.push(row("backlog at the return", figures.backlog.to_string()));
+        rows.push(row("resident memory, maximum", megabytes(figures.resident_max)));
+        rows.push(row("anonymous memory, maximum", megabytes(figures.anonymous_max)));
+        rows.push(row("records in backlog at the return", figures.backlog.to_string()));
         let never = || "never".to_owned();
-        rows.push(row("backlog delivered after", figures.drain.map_or_else(never, time)));
+        rows.push(row("time to deliver the backlog", figures.drain.map_or_else(never, time)));
         if let Some(restart) = figures.restart {
-            rows.push(row("ready again after the kill", time(restart)));
+            rows.push(row("time from kill to ready", time(restart)));
         }
         let changes: u64 = figures.transitions.values().sum();
-        rows.push(row("changes of zone", changes.to_string()));
+        rows.push(row("zone changes", changes.to_string()));
         for (change, count) in &figures.transitions {
             rows.push(row(&format!("  {change}"), count.to_string()));
         }
         if figures.strangers > 0 {
-            rows.push(row("records of somebody else", figures.strangers.to_string()));
+            rows.push(row("records not sent by the drill", figures.strangers.to_string()));
         }
         rows
     }
@@ -153,14 +154,14 @@ impl Report<'_> {
         if self.is_vault_watched() {
             rows.push(row("refused while there was room", figures.refused_with_room.to_string()));
             rows.push(row("refused for good", figures.refused_finally.to_string()));
-            rows.push(row("vault full for, at most", time(figures.full_for)));
-            rows.push(row("vault, most", megabytes(figures.vault_bytes_max)));
+            rows.push(row("vault full, maximum time", time(figures.full_for)));
+            rows.push(row("vault size, maximum", megabytes(figures.vault_bytes_max)));
         }
         if let Some(hit) = &figures.hit {
             let place = format!("segment {}, byte {}", hit.segment, hit.offset);
             rows.push(row("bit flipped", place));
             let counts = format!("{}, missing {}", hit.records.len(), figures.excused);
-            rows.push(row("records hit by it", counts));
+            rows.push(row("records hit by the bit", counts));
         }
         rows
     }

@@ -160,8 +160,8 @@ impl Figures {
                 figures: (json!(limits.memory), json!(self.resident_max)),
                 holds: self.resident_max < limits.memory,
             },
-            answers("99 of 100 answers", limits.p99, p99),
-            answers("slowest answer", limits.slowest, max),
+            answers("p99 answer time", limits.p99, p99),
+            answers("longest answer time", limits.slowest, max),
             Requirement {
                 name: "backlog delivered",
                 limit: format!("within {}", time(limits.drain)),
@@ -195,12 +195,12 @@ impl Figures {
         }
         if 0 < limits.backlog_times {
             let times = self.vault_bytes_max / self.resident_max.max(1);
-            requirements.push(least("vault against memory", limits.backlog_times, times, " times"));
+            requirements.push(least("vault size / memory", limits.backlog_times, times, " times"));
         }
         if let Some(hit) = &self.hit {
-            requirements.push(least("corrupt, as verify says", 1, hit.named, ""));
+            requirements.push(least("corrupt requests found by verify", 1, hit.named, ""));
             requirements.push(least(
-                "corrupt, as the server says",
+                "corrupt requests found by the server",
                 hit.named,
                 self.found_corrupt,
                 "",
@@ -231,7 +231,7 @@ impl Figures {
         let (sink, phase, before, during) = worst?;
         let (most, p99) = (limit(before), during.p99);
         Some(Requirement {
-            name: "99 of 100 delays, sinks that stay",
+            name: "p99 delay, healthy sinks",
             limit: format!("within {} (warm-up {})", time(most), time(before.p99)),
             measured: format!("{} ({sink}, {})", time(p99), phase.name()),
             figures: (json!(most.as_secs_f64()), json!(p99.as_secs_f64())),
@@ -307,7 +307,7 @@ mod tests {
         once.push(250_001);
         let slowest = Answers::of(once);
         let change = |figures: &mut Figures| figures.answers = vec![(None, slowest)];
-        assert_eq!(broken(&change), ["slowest answer"]);
+        assert_eq!(broken(&change), ["longest answer time"]);
         assert_eq!(broken(&|figures| figures.resident_max += 1), ["resident memory"]);
         assert_eq!(broken(&|figures| figures.drain = None), ["backlog delivered"]);
         let late = Some(Duration::from_millis(5001));
@@ -315,7 +315,7 @@ mod tests {
         assert_eq!(broken(&|figures| figures.repeated += 1), ["records repeated"]);
         let slow = Answers::of(vec![10_001; 100]);
         let change = |figures: &mut Figures| figures.answers = vec![(None, slow)];
-        assert_eq!(broken(&change), ["99 of 100 answers"]);
+        assert_eq!(broken(&change), ["p99 answer time"]);
     }
 
     #[test]
@@ -342,10 +342,13 @@ mod tests {
         assert_eq!(failing(&|figures| figures.refused_finally = 1), ["refused for good"]);
         assert_eq!(failing(&|figures| figures.full_for = Duration::ZERO), ["vault full"]);
         let small = |figures: &mut Figures| figures.vault_bytes_max = 800_000_000;
-        assert_eq!(failing(&small), ["vault against memory"]);
-        assert_eq!(failing(&|figures| figures.found_corrupt = 0), ["corrupt, as the server says"]);
+        assert_eq!(failing(&small), ["vault size / memory"]);
+        assert_eq!(
+            failing(&|figures| figures.found_corrupt = 0),
+            ["corrupt requests found by the server"]
+        );
         let unnamed = |figures: &mut Figures| figures.hit = Some(Hit::default());
-        assert_eq!(failing(&unnamed), ["corrupt, as verify says"]);
+        assert_eq!(failing(&unnamed), ["corrupt requests found by verify"]);
     }
 
     #[test]
@@ -357,7 +360,7 @@ mod tests {
         };
         let failing_with =
             |delays: &[SinkDelays]| failing(&Figures { delays: delays.to_vec(), ..good() });
-        let name = ["99 of 100 delays, sinks that stay"];
+        let name = ["p99 delay, healthy sinks"];
         assert_eq!(failing_with(&[delays(true, [100, 110, 110])]), [""; 0]);
         assert_eq!(failing_with(&[delays(true, [100, 111, 100])]), name);
         assert_eq!(failing_with(&[delays(true, [100, 100, 111])]), name);

@@ -67,9 +67,9 @@ fn failures(config: &Config, case: &TestCase) -> Vec<String> {
                     lines.extend(differences.into_iter().map(|line| format!("  {line}")));
                 }
             }
-            (Some(_), None) => lines.push(format!("record {} did not come out", idx + 1)),
+            (Some(_), None) => lines.push(format!("output record {} is missing", idx + 1)),
             (None, Some(found)) => {
-                lines.push(format!("record {} was not to come out:", idx + 1));
+                lines.push(format!("output record {} is unexpected:", idx + 1));
                 lines.push(format!("  + {found}"));
             }
             (None, None) => {}

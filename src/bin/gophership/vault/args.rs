@@ -18,46 +18,46 @@ use super::when::Moment;
 /// What to do with a vault.
 #[derive(Debug, Subcommand)]
 pub(crate) enum VaultCommand {
-    /// Shows what is in a vault.
+    /// List the contents of a vault.
     #[command(after_help = "Example: gophership vault ls /var/lib/gophership/vault")]
     Ls(LsArgs),
-    /// Checks every byte against every checksum and the chain of digests.
+    /// Verify every checksum and the chain of digests.
     ///
-    /// Exits 0 when the vault is sound, 1 when anything is wrong, 2 when it could not look.
+    /// Exit code 0: the vault is intact. 1: the vault is damaged. 2: the check failed.
     #[command(after_help = "Example: gophership vault verify --jobs 4 /var/lib/gophership/vault")]
     Verify(VerifyArgs),
-    /// Writes stored requests to standard output.
+    /// Write stored requests to standard output.
     #[command(after_help = "Example: gophership vault cat --signal logs --since 1h --limit 10")]
     Cat(CatArgs),
-    /// Writes stored requests to files, or sends them to an OTLP endpoint.
+    /// Write stored requests to files, or send them to an OTLP endpoint.
     ///
-    /// Nothing is marked as delivered: a replay will still deliver the same requests.
+    /// Exported requests are not marked as delivered: a replay still delivers them.
     #[command(
         after_help = "Example: gophership vault export --to http://backend:4317 --seq 1000.. PATH"
     )]
     Export(ExportArgs),
-    /// Mends a vault that is not in use, and deletes nothing.
+    /// Repair a vault that no server uses. Deletes no data.
     #[command(after_help = "Example: gophership vault repair --dry-run /var/lib/gophership/vault")]
     Repair(RepairArgs),
-    /// Makes room in a vault that is not in use.
+    /// Delete segments from a vault that no server uses.
     #[command(after_help = "Example: gophership vault prune --quarantine --dry-run PATH")]
     Prune(PruneArgs),
-    /// Keeps segments from being deleted, from now on, also beside a running server.
+    /// Protect segments from deletion; also works while a server runs.
     #[command(after_help = "Example: gophership vault hold incident-42 PATH --segments 3..9")]
     Hold(HoldArgs),
-    /// Lets go of what a hold kept.
+    /// Remove a hold.
     #[command(after_help = "Example: gophership vault release incident-42 PATH")]
     Release(ReleaseArgs),
 }
 
-/// How a report looks.
+/// The format of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OutputFormat {
-    /// For people.
+    /// Text for people.
     Table,
-    /// For scripts: one document.
+    /// One document for scripts.
     Json,
-    /// For scripts: one document.
+    /// One document for scripts.
     Yaml,
 }
 
@@ -65,13 +65,13 @@ pub(crate) enum OutputFormat {
 pub(crate) struct LsArgs {
     #[command(flatten)]
     pub(crate) place: VaultPlace,
-    /// How it looks.
+    /// The output format.
     #[arg(short, long, value_enum, default_value = "table")]
     pub(crate) output: OutputFormat,
-    /// Lists every record.
+    /// List every record.
     #[arg(long)]
     pub(crate) records: bool,
-    /// Looks into the store of dead letters instead.
+    /// Use the dead-letter store of the vault.
     #[arg(long)]
     pub(crate) deadletter: bool,
 }
@@ -80,68 +80,69 @@ pub(crate) struct LsArgs {
 pub(crate) struct VerifyArgs {
     #[command(flatten)]
     pub(crate) place: VaultPlace,
-    /// How it looks.
+    /// The output format.
     #[arg(short, long, value_enum, default_value = "table")]
     pub(crate) output: OutputFormat,
-    /// Segments verified at the same time; by default one per processor.
+    /// How many segments to verify at the same time; by default one per processor.
     #[arg(long, value_name = "NUMBER")]
     pub(crate) jobs: Option<NonZeroUsize>,
     #[command(flatten)]
     pub(crate) manners: Manners,
-    /// Shows no progress.
+    /// Show no progress.
     #[arg(short, long)]
     pub(crate) quiet: bool,
-    /// Looks into the store of dead letters instead.
+    /// Use the dead-letter store of the vault.
     #[arg(long)]
     pub(crate) deadletter: bool,
 }
 
-/// Which requests.
+/// Which requests to select.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Filter {
     /// Only this signal.
     #[arg(long, value_name = "logs|traces|metrics")]
     pub(crate) signal: Option<Signal>,
-    /// Only what was received at or after this time: `2026-01-31T12:00:00Z`, or `1h` ago.
+    /// Only requests received at or after this time: `2026-01-31T12:00:00Z`, or `1h` for 1 hour
+    /// ago.
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<Moment>,
-    /// Only what was received before this time.
+    /// Only requests received before this time.
     #[arg(long, value_name = "TIME")]
     pub(crate) until: Option<Moment>,
-    /// Only these seqs, both ends included: `5..9`, `5..`, `..9` or `5`.
+    /// Only these sequence numbers, both ends included: `5..9`, `5..`, `..9` or `5`.
     #[arg(long, value_name = "FROM..TO", value_parser = super::when::range)]
     pub(crate) seq: Option<(u64, u64)>,
     /// Only these segments, both ends included.
     #[arg(long, value_name = "FROM..TO", value_parser = super::when::range)]
     pub(crate) segment: Option<(u64, u64)>,
-    /// Only what this cursor has not acknowledged.
+    /// Only requests that this cursor has not acknowledged.
     #[arg(long, value_name = "NAME")]
     pub(crate) cursor: Option<String>,
-    /// Looks into the store of dead letters instead.
+    /// Use the dead-letter store of the vault.
     #[arg(long)]
     pub(crate) deadletter: bool,
-    /// At most so many requests.
+    /// The maximum number of requests.
     #[arg(long, value_name = "NUMBER")]
     pub(crate) limit: Option<u64>,
 }
 
-/// How requests are written.
+/// The output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     /// One line of OTLP JSON for each request.
     Json,
-    /// OTLP protobuf, each request behind its length in 4 bytes, big endian.
+    /// OTLP protobuf; before each request its length, in 4 bytes, big endian.
     Protobuf,
     /// One line for each log record, span or metric.
     Text,
 }
 
-/// How requests are written to files.
+/// The format of files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum FileFormat {
     /// One line of OTLP JSON for each request.
     Json,
-    /// OTLP protobuf, each request behind its length in 4 bytes, big endian.
+    /// OTLP protobuf; before each request its length, in 4 bytes, big endian.
     Protobuf,
 }
 
@@ -151,15 +152,15 @@ pub(crate) struct CatArgs {
     pub(crate) place: VaultPlace,
     #[command(flatten)]
     pub(crate) filter: Filter,
-    /// How requests are written.
+    /// The output format.
     #[arg(long, value_enum, default_value = "json")]
     pub(crate) format: Format,
-    /// Shows no progress.
+    /// Show no progress.
     #[arg(short, long)]
     pub(crate) quiet: bool,
 }
 
-/// How requests travel.
+/// The protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ExportProtocol {
     /// OTLP/gRPC.
@@ -177,40 +178,41 @@ pub(crate) struct ExportArgs {
     /// An empty or new directory, or an endpoint like `https://backend:4317`.
     #[arg(long, value_name = "DIR|URL")]
     pub(crate) to: String,
-    /// Sends requests through the transforms on the way to this sink of the configuration; without it they
-    /// go out as they came in.
+    /// Run requests through the transforms before this sink of the configuration. By default they
+    /// are exported as they were received.
     #[arg(long, value_name = "SINK")]
     pub(crate) through: Option<String>,
-    /// How requests are written to a directory.
+    /// The format of files in a directory.
     #[arg(long, value_enum, default_value = "json")]
     pub(crate) format: FileFormat,
-    /// A new file is begun at this size.
+    /// The size at which a new file is started.
     #[arg(long, value_name = "SIZE", default_value = "256MiB")]
     pub(crate) file_size: ByteSize,
-    /// How requests travel to an endpoint.
+    /// The protocol to an endpoint.
     #[arg(long, value_enum, default_value = "grpc")]
     pub(crate) protocol: ExportProtocol,
-    /// Sent with every request; may be repeated.
+    /// A header for every request; may be repeated.
     #[arg(long = "header", value_name = "NAME=VALUE")]
     pub(crate) headers: Vec<String>,
-    /// Sends headers with credentials to an `http` endpoint too, where others can read them.
+    /// Allow headers with credentials on an `http` endpoint, where anyone on the network path can
+    /// read them.
     #[arg(long)]
     pub(crate) allow_credentials_in_plain_text: bool,
-    /// Trusts the certificates in this PEM file instead of the system's; needs an `https` endpoint.
+    /// Trust the certificates in this PEM file instead of the system's; needs an `https` endpoint.
     #[arg(long, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
-    /// At most so many requests per second.
+    /// The maximum number of requests per second.
     #[arg(long, value_name = "NUMBER")]
     pub(crate) rate: Option<NonZeroUsize>,
-    /// Gives up when the endpoint has taken nothing for this long.
+    /// Give up if the endpoint accepts no request for this long.
     #[arg(long, value_name = "DURATION", default_value = "5m")]
     pub(crate) give_up_after: HumanDuration,
     #[command(flatten)]
     pub(crate) manners: Manners,
-    /// How the result looks.
+    /// The output format.
     #[arg(short, long, value_enum, default_value = "table")]
     pub(crate) output: OutputFormat,
-    /// Shows no progress.
+    /// Show no progress.
     #[arg(short, long)]
     pub(crate) quiet: bool,
 }
@@ -219,13 +221,13 @@ pub(crate) struct ExportArgs {
 pub(crate) struct RepairArgs {
     #[command(flatten)]
     pub(crate) place: VaultPlace,
-    /// Shows what would be done, and does nothing.
+    /// Show what would be done, and change nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// How it looks.
+    /// The output format.
     #[arg(short, long, value_enum, default_value = "table")]
     pub(crate) output: OutputFormat,
-    /// Shows no progress.
+    /// Show no progress.
     #[arg(short, long)]
     pub(crate) quiet: bool,
 }
@@ -234,20 +236,19 @@ pub(crate) struct RepairArgs {
 pub(crate) struct PruneArgs {
     #[command(flatten)]
     pub(crate) place: VaultPlace,
-    /// Deletes segments in quarantine that every cursor has passed.
+    /// Delete quarantined segments that every cursor has passed.
     #[arg(long, conflicts_with = "older_than")]
     pub(crate) quarantine: bool,
-    /// Deletes the oldest segments, delivered or not, whose last request came so long ago.
+    /// Delete the oldest segments whose newest request is older than this, delivered or not.
     #[arg(long, value_name = "DURATION", requires = "yes_lose_data")]
     pub(crate) older_than: Option<HumanDuration>,
-    /// Agrees to lose requests that were never delivered, or may not have been: the cursor of a sink that
-    /// needs them is gone.
+    /// Confirm that undelivered requests may be lost, also those of a sink whose cursor is missing.
     #[arg(long)]
     pub(crate) yes_lose_data: bool,
-    /// Shows what would be deleted, and deletes nothing.
+    /// Show what would be deleted, and delete nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// How it looks.
+    /// The output format.
     #[arg(short, long, value_enum, default_value = "table")]
     pub(crate) output: OutputFormat,
 }

@@ -28,7 +28,7 @@ const PART_BYTES: usize = 1 << 12;
 pub(super) fn run(args: &CatArgs) -> Result<u8, Failure> {
     if args.format == Format::Protobuf && args.filter.signal.is_none() {
         return Err(Failure::usage(
-            "protobuf does not say of which signal a request is: give --signal logs, traces or metrics",
+            "protobuf output does not contain the signal: give --signal logs, traces or metrics",
         ));
     }
     let target = args.place.find(args.filter.deadletter)?;
@@ -58,7 +58,7 @@ impl<'a> CatForm<'a> {
     pub(super) fn of(record: &'a StoredRecord, format: Format) -> Result<Self, String> {
         let number = record.signal;
         let signal = records::signal(record)
-            .ok_or_else(|| format!("stored with the unknown signal {number}, left out"))?;
+            .ok_or_else(|| format!("has the unknown signal {number}, skipped"))?;
         let bytes: &[u8] = &record.payload;
         let line = || {
             JsonLine::of(signal, bytes, &LIMITS)

@@ -58,7 +58,10 @@ impl ExportClient {
     pub(super) async fn send(&self, signal: Signal, wire: Bytes) -> Answer {
         let sent = self.client.send(&self.uri, &self.headers, signal, wire);
         let replied = tokio::time::timeout(ANSWER_WITHIN, sent).await;
-        replied.map_or_else(|_| Answer::unanswered("no answer in time"), |reply| reply.answer)
+        replied.map_or_else(
+            |_| Answer::unanswered("no answer within the timeout"),
+            |reply| reply.answer,
+        )
     }
 }
 
@@ -90,7 +93,7 @@ fn endpoint(args: &ExportArgs, headers: &HeaderMap) -> Result<Endpoint, Failure>
 fn headers(texts: &[String]) -> Result<HeaderMap, Failure> {
     let mut headers = HeaderMap::new();
     for text in texts {
-        let fault = || Failure::usage("--header must be NAME=VALUE, of what a header may hold");
+        let fault = || Failure::usage("--header must be NAME=VALUE, with valid header characters");
         let (name, value) = text.split_once('=').ok_or_else(fault)?;
         let name = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| fault())?;
         let mut value = HeaderValue::from_str(value.trim()).map_err(|_| fault())?;

@@ -237,7 +237,7 @@ async fn send_all(
         };
         let Some(signal) = records::signal(&record) else {
             outcome.rejected += 1;
-            records.complain_of(&record, "is of an unknown signal, left out");
+            records.complain_of(&record, "has an unknown signal, skipped");
             continue;
         };
         if let Some(pause) = pace.pause() {
@@ -265,18 +265,22 @@ fn book(outcome: &mut Outcome, done: &Done) -> bool {
             outcome.rejected_records += rejected;
             if 0 < *rejected {
                 let rejected = table::count(*rejected, "record");
-                complain(&format!("seq {seq}: the endpoint rejected {rejected} of it: {message}"));
+                complain(&format!(
+                    "seq {seq}: the endpoint rejected {rejected} of the request: {message}"
+                ));
             }
             true
         }
         Answer::Rejected { reason } => {
             outcome.rejected += 1;
-            complain(&format!("seq {seq}: rejected for good: {reason}"));
+            complain(&format!("seq {seq}: the endpoint rejected the request: {reason}"));
             true
         }
         Answer::Denied { reason } if done.is_alone => {
             outcome.rejected += 1;
-            complain(&format!("seq {seq}: refused, while others were taken: {reason}"));
+            complain(&format!(
+                "seq {seq}: the endpoint refused the request and accepted others: {reason}"
+            ));
             true
         }
         Answer::Retry { reason, .. } | Answer::Denied { reason } => {
@@ -338,14 +342,14 @@ fn report(args: &ExportArgs, outcome: &Outcome, filtered: Option<u64>) -> Result
     let text = || {
         let mut lines = outcome.files.clone();
         let requests = table::count(outcome.exported, "request");
-        lines.push(format!("{requests} exported, nothing was marked as delivered"));
+        lines.push(format!("{requests} exported; none was marked as delivered"));
         if let Some(filtered) = filtered.filter(|filtered| 0 < *filtered) {
-            lines.push(format!("{} left out by transforms", table::count(filtered, "request")));
+            lines.push(format!("{} dropped by transforms", table::count(filtered, "request")));
         }
         if 0 < outcome.rejected + outcome.rejected_records {
             let rejected = table::count(outcome.rejected, "request");
             let records = table::count(outcome.rejected_records, "record");
-            lines.push(format!("{rejected} rejected for good, and {records} of others"));
+            lines.push(format!("{rejected} rejected, and {records} of other requests"));
         }
         format!("{}\n", lines.join("\n"))
     };
@@ -361,12 +365,15 @@ fn report(args: &ExportArgs, outcome: &Outcome, filtered: Option<u64>) -> Result
         })
     })?;
     if let Some(reason) = &outcome.gave_up {
-        complain(&format!("error: {} took nothing for too long: {reason}", args.to));
+        complain(&format!(
+            "error: {} accepted no request within --give-up-after: {reason}",
+            args.to
+        ));
     }
     if let Some(seq) = outcome.next_seq {
         let place = if is_endpoint(&args.to) { "" } else { " and a new directory" };
         complain(&format!(
-            "everything before seq {seq} is exported; go on with --seq {seq}..{place}"
+            "all requests before seq {seq} are exported; continue with --seq {seq}..{place}"
         ));
     }
     Ok(())

@@ -51,7 +51,7 @@ impl Files {
         let mut entries = fs::read_dir(dir).map_err(|error| failure("read", &error))?;
         if entries.next().is_some() {
             let dir = dir.display();
-            return Err(Failure::usage(format!("{dir} is not empty: name a new directory")));
+            return Err(Failure::usage(format!("{dir} is not empty: give a new directory")));
         }
         let open = std::array::from_fn(|_| None);
         let (dir, scratch) = (dir.to_path_buf(), Vec::new());

@@ -173,11 +173,11 @@ fn text(survey: &Survey, dead: Option<&Survey>, now: u64) -> String {
         let _written = writeln!(text, "\ndead letters: {records}, {size} raw (see --deadletter)");
     }
     let writer = match survey.writer {
-        WriterPresence::Absent => "nobody".to_owned(),
+        WriterPresence::Absent => "no server".to_owned(),
         WriterPresence::Present(None) => "a running server".to_owned(),
         WriterPresence::Present(Some(pid)) => format!("process {pid}"),
     };
-    let _written = writeln!(text, "\nin use by {writer}");
+    let _written = writeln!(text, "\nused by: {writer}");
     text
 }
 

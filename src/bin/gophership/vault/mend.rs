@@ -37,19 +37,19 @@ pub(super) fn run(args: &RepairArgs) -> Result<u8, Failure> {
 
 fn sentence(step: &RepairStep) -> String {
     let (planned, name) = match step.action {
-        RepairAction::Seal => ("write the footer a crash prevented", "seal"),
+        RepairAction::Seal => ("write the footer that a crash prevented", "seal"),
         RepairAction::SealTorn => {
             ("copy the incomplete end to quarantine, write the footer", "seal")
         }
-        RepairAction::FinishRename => ("give the sealed segment its final name", "rename"),
-        RepairAction::RebuildFooter => ("write the damaged footer again", "rebuild"),
-        RepairAction::BringBack => ("bring the sound segment back from quarantine", "bring back"),
-        RepairAction::SetAside => ("set the damaged segment aside, with a report", "set aside"),
-        RepairAction::RebuildId => ("write the vault's id again, from its segments", "rebuild"),
-        RepairAction::ResetCursor => ("let the damaged cursor start at the oldest record", "reset"),
-        RepairAction::RemoveUnfinished => {
-            ("take away a file that never became a segment", "remove")
+        RepairAction::FinishRename => ("rename the sealed segment to its final name", "rename"),
+        RepairAction::RebuildFooter => ("rewrite the damaged footer", "rebuild"),
+        RepairAction::BringBack => ("restore the intact segment from quarantine", "bring back"),
+        RepairAction::SetAside => {
+            ("move the damaged segment to quarantine, with a report", "set aside")
         }
+        RepairAction::RebuildId => ("rewrite `vault_id` from the segments", "rebuild"),
+        RepairAction::ResetCursor => ("reset the damaged cursor to the oldest record", "reset"),
+        RepairAction::RemoveUnfinished => ("remove a file that never became a segment", "remove"),
         _ => ("mend", "mend"),
     };
     let file = step.path.file_name().unwrap_or_default().to_string_lossy();
@@ -70,13 +70,13 @@ fn text(steps: &[RepairStep], left: Option<&Verification>) -> String {
         }
         Some(left) if left.findings.is_empty() => {
             let records = table::count(left.records, "record");
-            let _written = writeln!(text, "sound now: {records}");
+            let _written = writeln!(text, "the vault is intact: {records}");
         }
         Some(left) => {
             if !steps.is_empty() {
                 text.push('\n');
             }
-            text.push_str("what remains:\n\n");
+            text.push_str("remaining faults:\n\n");
             text.push_str(&verify::findings(&left.findings));
         }
     }

@@ -76,9 +76,9 @@ impl From<VaultError> for Failure {
         };
         let advice = match &error {
             VaultError::Locked { .. } => {
-                "; stop the server first (a running one mends and prunes by itself)"
+                "; stop the server first (a running server repairs and prunes the vault itself)"
             }
-            VaultError::CursorName { .. } => "; `gophership vault ls` shows the cursors there are",
+            VaultError::CursorName { .. } => "; `gophership vault ls` lists the cursors",
             _ => "",
         };
         Self { code, text: format!("{}{advice}", gophership_http_client::chain(&error)) }

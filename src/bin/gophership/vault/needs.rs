@@ -89,15 +89,18 @@ impl Needs {
         };
         let (cursors, sinks) = (list(&self.cursors).join(", "), list(&self.sinks).join(", "));
         let why = if !self.cursors.is_empty() {
-            format!("the files of cursors are gone that had not passed all requests: {cursors}")
+            format!(
+                "the files of these cursors are gone, and they had not passed all requests: \
+                 {cursors}"
+            )
         } else if !self.sinks.is_empty() {
-            format!("requests are needed by sinks that have no cursor: {sinks}")
+            format!("these sinks need requests, but have no cursor: {sinks}")
         } else {
             return None;
         };
         Some(format!(
-            "{why}; nothing was deleted. A start of the server makes the cursors again and delivers; \
-             --yes-lose-data deletes what other cursors have passed"
+            "{why}; nothing was deleted. The next start of the server creates the cursors again \
+             and delivers the requests. --yes-lose-data deletes what the other cursors have passed"
         ))
     }
 }

@@ -23,7 +23,7 @@ pub(crate) struct VaultPlace {
     /// The vault's directory (the one with `vault_id`), or one of its segments.
     #[arg(value_name = "PATH")]
     pub(crate) path: Option<PathBuf>,
-    /// Finds the vault in this configuration instead of by PATH.
+    /// Find the vault in this configuration instead of by PATH.
     #[arg(short, long, value_name = "FILE", env = "GOPHERSHIP_CONFIG")]
     pub(crate) config: Option<PathBuf>,
     /// The id of the `raw_vault` sink, if the configuration has several.
@@ -54,12 +54,12 @@ impl VaultPlace {
         let (dir, segment) = gophership_vault::split_path(&path);
         let no_input = |text: String| Failure { code: exit::NO_INPUT, text };
         if let Err(error) = std::fs::metadata(&path) {
-            let advice = "name the directory that holds `vault_id`, or give --config";
-            return Err(no_input(format!("cannot look at {}: {error}; {advice}", path.display())));
+            let advice = "give the directory that contains `vault_id`, or --config";
+            return Err(no_input(format!("cannot read {}: {error}; {advice}", path.display())));
         }
         let target = match (is_deadletter, segment) {
             (true, Some(_)) => {
-                return Err(Failure::usage("--deadletter goes with the vault, not with a segment"));
+                return Err(Failure::usage("--deadletter needs a vault, not a segment"));
             }
             (true, None) => {
                 let dir = dir.join(DEAD_LETTERS);
@@ -72,10 +72,12 @@ impl VaultPlace {
         }
         let dir = target.dir.display();
         Err(no_input(if is_deadletter {
-            format!("there is no store of dead letters at {dir}: nothing was ever refused for good")
+            format!(
+                "there is no dead-letter store at {dir}: no request has become a dead letter yet"
+            )
         } else {
             let below = nearby(&target.dir);
-            format!("{dir} is no vault: it has neither `vault_id` nor segments{below}")
+            format!("{dir} is not a vault: it contains neither `vault_id` nor segments{below}")
         }))
     }
 
@@ -98,7 +100,7 @@ impl VaultPlace {
             return Ok(target);
         }
         let dir = target.dir.display();
-        Err(Failure::usage(format!("this is about a whole vault: name {dir}")))
+        Err(Failure::usage(format!("this command needs a whole vault: give {dir}")))
     }
 
     /// The directory, and the control socket and data folder of the server that has it.
@@ -118,14 +120,18 @@ impl VaultPlace {
             }
             (Some(_), Some(_)) => {
                 let names = names.join(", ");
-                Err(Failure::usage(format!("there are several vaults: give --vault, of {names}")))
+                Err(Failure::usage(format!(
+                    "there are several vaults: give --vault with one of {names}"
+                )))
             }
             _ if names.is_empty() => {
                 Err(Failure::usage("the configuration has no raw_vault sink; give PATH"))
             }
             _ => {
                 let names = names.join(", ");
-                Err(Failure::usage(format!("there is no vault of this id; there are: {names}")))
+                Err(Failure::usage(format!(
+                    "there is no vault with this id; the vaults are: {names}"
+                )))
             }
         }
     }

@@ -107,10 +107,11 @@ pub(super) fn hold(args: &HoldArgs) -> Result<u8, Failure> {
 pub(super) fn release(args: &ReleaseArgs) -> Result<u8, Failure> {
     let dir = args.place.find_whole()?.dir;
     if gophership_vault::release_hold(&dir, &args.name)? == 0 {
-        let text = format!("there is no hold {:?}; `gophership vault ls` shows them", args.name);
+        let text =
+            format!("there is no hold {:?}; `gophership vault ls` lists the holds", args.name);
         return Err(Failure { code: exit::NO_INPUT, text });
     }
-    say(&format!("hold {} is released\n", args.name))?;
+    say(&format!("released hold {}\n", args.name))?;
     Ok(0)
 }
 

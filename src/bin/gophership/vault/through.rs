@@ -34,7 +34,9 @@ impl Through {
             return Ok(None);
         };
         let config = args.place.load()?.ok_or_else(|| {
-            Failure::usage("--through needs the configuration with the sink: give --config")
+            Failure::usage(
+                "--through needs the configuration that contains the sink: give --config",
+            )
         })?;
         let shared = stages::shared(&config);
         let way = config.way_to(sink);
@@ -75,7 +77,7 @@ impl Through {
         let wires: Vec<_> = batches.iter().map(|batch| batch.wire().clone()).collect();
         batches.into_iter().for_each(Batch::delivered);
         if refused() != refused_before {
-            return Err("a transform cannot read it, left out".to_owned());
+            return Err("a transform cannot read the request, skipped".to_owned());
         }
         if wires.is_empty() {
             self.filtered += 1;
@@ -87,16 +89,18 @@ impl Through {
 
 /// Says what goes out although transforms are there to keep it in.
 fn tell(config: Option<&Config>) {
-    const HOW: &str = "--config FILE --through SINK sends them through the transforms before SINK";
+    const HOW: &str = "--config FILE --through SINK runs them through the transforms before SINK";
     let Some(config) = config else {
         complain(&format!(
-            "note: requests go out as they came in, and no transform sees them; {HOW}"
+            "note: requests are exported as they were received, without transforms; {HOW}"
         ));
         return;
     };
     let protecting = config.protecting().map(|(id, what)| format!("`{id}` ({what})"));
     let protecting = protecting.collect::<Vec<_>>().join(", ");
     if !protecting.is_empty() {
-        complain(&format!("warning: requests go out as they came in, past {protecting}; {HOW}"));
+        complain(&format!(
+            "warning: requests are exported as they were received, without {protecting}; {HOW}"
+        ));
     }
 }

@@ -29,11 +29,11 @@ const CONNECT_EVERY: Duration = Duration::from_secs(1);
 /// How a command behaves beside a server.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Manners {
-    /// The control socket of the server that has the vault open; by default as the configuration says,
+    /// The control socket of the server that uses the vault; by default that of the configuration,
     /// or `control.sock` in a directory above the vault.
     #[arg(long, value_name = "PATH", env = "GOPHERSHIP_CONTROL_SOCKET")]
     socket: Option<PathBuf>,
-    /// Does not wait for a server that is under pressure.
+    /// Do not slow down for a server under pressure.
     #[arg(long)]
     full_speed: bool,
 }
@@ -48,7 +48,7 @@ impl Manners {
         }
         let found = || target.socket.clone().or_else(|| socket_above(&target.dir));
         let Some(socket) = self.socket.clone().or_else(found) else {
-            cannot_ask("its control socket is not above the vault; --socket names it");
+            cannot_ask("no control socket was found in a directory above the vault; give --socket");
             return Ok(Throttle::default());
         };
         let followed = follow(socket).map_err(|error| cannot_ask(&error.to_string()));
@@ -58,7 +58,7 @@ impl Manners {
 
 fn cannot_ask(reason: &str) {
     complain(&format!(
-        "note: a server has this vault open, and cannot be asked to share its time: {reason}"
+        "note: a server uses this vault, but the tool cannot ask it how fast to work: {reason}"
     ));
 }
 
@@ -87,8 +87,8 @@ fn follow(socket: PathBuf) -> Result<Throttle, ClientError> {
         let rest = governor.rest_after(worked);
         if rest.is_none() && !is_told.swap(true, Ordering::Relaxed) {
             complain(
-                "waiting: the server that has this vault open is in Red, where background work \
-                 pauses; --full-speed does not wait",
+                "waiting: the server that uses this vault is in the red zone, which pauses \
+                 background work; --full-speed does not wait",
             );
         }
         rest

@@ -36,7 +36,7 @@ pub(crate) fn now_unix_ns() -> u64 {
 
 /// Reads `5..9`, `5..`, `..9` or `5`; both ends are included.
 pub(crate) fn range(text: &str) -> Result<(u64, u64), String> {
-    let fault = || format!("{text:?} is no range like 5..9, 5.., ..9 or 5");
+    let fault = || format!("{text:?} is not a range like 5..9, 5.., ..9 or 5");
     let number = |part: &str, default: u64| {
         if part.is_empty() { Ok(default) } else { part.parse().map_err(|_| fault()) }
     };

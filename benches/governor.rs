@@ -35,7 +35,7 @@ use tonic::transport::Endpoint;
 use gophership::app::App;
 use gophership::app::ConfigSource;
 use gophership::app::Signals;
-use gophership::config::running::OnLoss;
+use gophership::component::OnLoss;
 use gophership_control::Client;
 use gophership_control::proto;
 use gophership_control::proto::Zone;

@@ -42,7 +42,7 @@ use hyper_util::rt::TokioIo;
 use gophership::app::App;
 use gophership::app::ConfigSource;
 use gophership::app::Signals;
-use gophership::config::running::OnLoss;
+use gophership::component::OnLoss;
 use gophership_otlp::Signal;
 use gophership_otlp::demo::demo_logs;
 

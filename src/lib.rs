@@ -6,6 +6,7 @@
 //! downwards only.
 
 pub mod app;
+pub mod component;
 pub mod config;
 pub mod control;
 pub mod delivery;

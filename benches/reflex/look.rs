@@ -8,9 +8,9 @@ use std::time::Duration;
 use std::time::Instant;
 
 use gophership::app;
+use gophership::component::OnLoss;
+use gophership::component::Stop;
 use gophership::config;
-use gophership::config::running::OnLoss;
-use gophership::config::running::Stop;
 use gophership::flow::Pulse;
 use gophership::pool::Memory;
 use gophership::somatic::Controller;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::Barrier;
 use std::time::Duration;
 
+use gophership::component::OnLoss;
 use gophership::config;
-use gophership::config::running::OnLoss;
 use gophership::event::Batch;
 use gophership::event::Ledger;
 use gophership::event::Ledgers;

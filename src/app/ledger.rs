@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::StartError;
 use super::refused;
+use crate::component::Resource;
+use crate::component::Site;
+use crate::component::Vaults;
 use crate::config::Config;
-use crate::config::Resource;
-use crate::config::Site;
-use crate::config::running::Vaults;
 use crate::event::Bucket;
 use crate::event::Ledgers;
 use crate::event::Signal;

@@ -26,11 +26,11 @@ use std::time::Instant;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::config::ComponentId;
+use crate::component::ComponentId;
+use crate::component::OnLoss;
+use crate::component::Stop;
 use crate::config::Config;
 use crate::config::ConfigErrors;
-use crate::config::running::OnLoss;
-use crate::config::running::Stop;
 use crate::control::ControlService;
 use crate::control::ControlSocket;
 use crate::control::LeftVault;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::component::Stop;
 use crate::config::Config;
-use crate::config::running::Stop;
 use crate::pool::Memory;
 use crate::somatic::DiskSensor;
 use crate::somatic::Gauges;

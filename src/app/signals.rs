@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use super::StartError;
 use super::refused;
-use crate::config::running::Stop;
+use crate::component::Stop;
 
 /// The size of a file is limited (`ulimit -f`): caught, so that the write fails with `EFBIG`.
 const FILE_SIZE: SignalKind = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());

@@ -1,116 +1,73 @@
-//! The configuration: the YAML document, the seams to the components, and every check before a
-//! start.
+//! The configuration: the YAML document, and every check before a start.
 //!
 //! ```text
-//!  text --load--> Node --interpolate--> Node --draft--> Draft --validate--> Config
-//!                  |         |                    |            |
-//!                  +---------+---- Findings ------+------------+--> ConfigErrors
+//!  text --yaml--> Node --decode, draft--> Draft --validate--> Config --diff--> what a reload does
+//!                  |                        |         |
+//!                  +------- diagnosis ------+---------+--> ConfigErrors
 //! ```
 //!
 //! Each step goes as far as it can and adds what is wrong to the findings, so that one run tells
 //! all problems of a file. A `Node` knows its place in the text, whatever the order
 //! of options, and so does every problem.
+//!
+//! | to find | look into |
+//! |---|---|
+//! | the tree of values and their places | `node.rs` |
+//! | how a file is read, parsed, and filled from the environment | `yaml/` |
+//! | a message that a user reads, and what it must not show | `diagnosis/` |
+//! | an option that is no component's own, like `somatic` or `buffer` | `sections/` |
+//! | how options become typed values, with all problems instead of the first | `decode/`, `draft/` |
+//! | what must hold between components | `validate/` |
+//! | the finished configuration, and how two of them differ | `document/` |
+//! | the JSON Schema and the reference page | `schema/` |
+//!
+//! A folder imports only those that stand lower in the table of `tests/tidy/layers.rs`. What a component
+//! is, with the types of its options, is in [`component`](crate::component).
 
-mod common;
-mod component;
-mod component_error;
-mod condition;
-pub mod connections;
-mod cursors;
 mod decode;
-mod describe;
-mod diff;
+mod diagnosis;
 mod document;
 mod draft;
-mod error;
-mod file;
-mod findings;
-mod hide;
-mod id;
-mod interpolate;
-mod level;
-mod load;
-mod memory;
-mod nearest;
 mod node;
-mod option_problems;
-mod output;
-mod piece;
-mod pivot;
-mod problem;
-mod reference;
-mod registry;
-mod replay;
-pub mod running;
 mod schema;
-mod secret;
-mod settings;
-mod somatic;
-mod syntax;
-mod testing;
-mod transform_chain;
+mod sections;
 mod validate;
+mod yaml;
 
 #[cfg(test)]
 mod tests;
 
 use std::path::Path;
 
-pub use component::OptionProblem;
-pub use component::Resource;
-pub use component::SinkConfig;
-pub use component::Site;
-pub use component::SourceConfig;
-pub use component::TransformConfig;
-pub use condition::Condition;
-pub use condition::Severity;
-pub use condition::SignalName;
-pub use cursors::CursorOwner;
-pub use cursors::Heir;
-pub use cursors::SinkCursors;
-pub use cursors::StaleCursor;
-pub use diff::ConfigDiff;
-pub use diff::SectionDiff;
+pub use diagnosis::ConfigError;
+pub use diagnosis::ConfigErrors;
+pub use diagnosis::Problem;
 pub use document::CONTROL_SOCKET;
 pub use document::Config;
+pub use document::ConfigDiff;
+pub use document::Leg;
+pub use document::SectionDiff;
 pub use document::SinkEntry;
 pub use document::SourceEntry;
 pub use document::TransformEntry;
-pub use error::ConfigError;
-pub use error::ConfigErrors;
-pub use gophership_units::ByteSize;
-pub use gophership_units::HumanDuration;
-pub use gophership_units::Share;
-pub use gophership_units::UnitError;
-pub use id::ComponentId;
-pub use id::IdError;
-pub use level::AttributeLevel;
-pub use memory::MemoryConfig;
-pub use memory::MemoryShares;
-pub use output::OutputId;
-pub use pivot::PivotOption;
-pub use problem::Problem;
-pub use reference::reference;
-pub use registry::ComponentInfo;
-pub use registry::Section;
-pub use registry::list;
+pub use schema::reference;
 pub use schema::schema;
-pub use secret::Secret;
-pub use settings::BufferConfig;
-pub use settings::ControlConfig;
-pub use settings::MetricsConfig;
-pub use settings::ShutdownConfig;
-pub use somatic::SomaticConfig;
-pub use somatic::Watermarks;
-pub use testing::TestCase;
-pub use testing::TestRecord;
-pub use transform_chain::Leg;
+pub use sections::BufferConfig;
+pub use sections::ControlConfig;
+pub use sections::MemoryConfig;
+pub use sections::MemoryShares;
+pub use sections::MetricsConfig;
+pub use sections::ShutdownConfig;
+pub use sections::SomaticConfig;
+pub use sections::TestCase;
+pub use sections::TestRecord;
+pub use sections::Watermarks;
 
+use diagnosis::Finding;
+use diagnosis::Findings;
+use diagnosis::Secrets;
 use draft::Draft;
-use findings::Findings;
-use hide::Secrets;
 use node::Mark;
-use problem::Finding;
 
 /// Loads and checks a configuration.
 ///
@@ -149,7 +106,7 @@ pub fn load_file(
         findings.add(|| Finding::new(mark, String::new(), problem));
         Err(findings.into_errors(&file_name, text))
     };
-    let bytes = match file::read(path) {
+    let bytes = match yaml::read(path) {
         Ok(bytes) => bytes,
         Err(problem) => return fail(Mark::START, problem, ""),
     };
@@ -157,7 +114,7 @@ pub fn load_file(
         Ok(text) => load_text(&file_name, &text, environment),
         Err(error) => {
             let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-            let mark = file::mark_of_byte(error.as_bytes(), error.utf8_error().valid_up_to());
+            let mark = yaml::mark_of_byte(error.as_bytes(), error.utf8_error().valid_up_to());
             let message = "invalid UTF-8".to_owned();
             fail(mark, Problem::Syntax { message }, &text)
         }
@@ -171,7 +128,7 @@ fn load_into(
     environment: &dyn Fn(&str) -> Option<String>,
     findings: &mut Findings,
 ) -> Option<(Config, Findings)> {
-    let (mut root, duplicates) = match load::parse(text) {
+    let (mut root, duplicates) = match yaml::parse(text) {
         Ok(parsed) => parsed,
         Err((mark, problem)) => {
             findings.add(|| Finding::new(mark, String::new(), problem));
@@ -179,7 +136,7 @@ fn load_into(
         }
     };
     findings.hide(Secrets::of(&root));
-    for load::Duplicate { key, mark, first } in duplicates {
+    for yaml::Duplicate { key, mark, first } in duplicates {
         findings.add(|| {
             let path = root.path_of_key(first).unwrap_or_default();
             let problem = Problem::DuplicateKey { key, first_line: first.line };
@@ -187,7 +144,7 @@ fn load_into(
                 .with_help("remove or rename one of them; YAML would silently use only one")
         });
     }
-    for finding in interpolate::interpolate(&mut root, text, environment) {
+    for finding in yaml::interpolate(&mut root, text, environment) {
         findings.add(|| finding);
     }
     let draft = Draft::decode(&root, findings);
@@ -198,6 +155,6 @@ fn load_into(
     let mut warnings = findings.take_secrets();
     draft.add_warnings(&mut warnings);
     let mut config = draft.into_config()?;
-    replay::add_missing(&mut config);
+    document::add_missing(&mut config);
     Some((config, warnings))
 }

@@ -19,12 +19,11 @@ impl Mark {
     pub(super) const START: Self = Self { line: 1, column: 1 };
 }
 
-/// Splits a text into lines as YAML counts them: `\r` and the line breaks of Unicode count too.
+/// Splits a text into lines as YAML counts them: `\r` counts too.
 pub(super) fn lines(text: &str) -> Vec<&str> {
-    let is_break = |c: char| matches!(c, '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}');
     let mut lines = Vec::new();
     let mut rest = text;
-    while let Some((line, tail)) = rest.split_once(is_break) {
+    while let Some((line, tail)) = rest.split_once(['\n', '\r']) {
         // `\r\n` is one break.
         let is_crlf = tail.starts_with('\n')
             && text.as_bytes().get(text.len() - tail.len() - 1) == Some(&b'\r');
@@ -38,7 +37,7 @@ pub(super) fn lines(text: &str) -> Vec<&str> {
 /// One value of the document and where it begins.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Node {
-    /// Where the value begins; an empty mapping or list takes its key's place.
+    /// Where the value begins, or the first thing in it; one that is absent stands at the `:` in front.
     pub(super) mark: Mark,
     pub(super) value: Value,
 }

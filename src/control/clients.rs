@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 
-use crate::config::connections::Admitted;
-use crate::config::connections::Connections;
-use crate::config::running::Stop;
+use crate::component::Admitted;
+use crate::component::Connections;
+use crate::component::Stop;
 use crate::metrics::Metrics;
 use crate::net::Activity;
 use crate::net::Connection;

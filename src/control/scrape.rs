@@ -26,7 +26,7 @@ use tokio::net::TcpListener;
 
 use super::clients;
 use super::service::ControlService;
-use crate::config::running::Stop;
+use crate::component::Stop;
 use crate::net::PlainConnection;
 
 /// The listener for metrics and health.

@@ -20,8 +20,8 @@ use tokio::net::UnixStream;
 
 use super::clients;
 use super::service::ControlService;
-use crate::config::connections::Admitted;
-use crate::config::running::Stop;
+use crate::component::Admitted;
+use crate::component::Stop;
 use crate::net::PlainConnection;
 
 /// The listening socket; its file is removed when it is dropped.

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gophership_http_client::ConnectOptions;
+use gophership_units::ByteSize;
+use gophership_units::HumanDuration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -28,15 +30,13 @@ use super::options::ConcurrencyOption;
 use super::poison_detector::GIVE_UP_AFTER;
 use super::slots::Balance;
 use super::transport::Transport;
-use crate::config::ByteSize;
-use crate::config::HumanDuration;
-use crate::config::OptionProblem;
-use crate::config::Secret;
-use crate::config::running::BuildError;
-use crate::config::running::Context;
-use crate::config::running::RunError;
-use crate::config::running::Sink;
-use crate::config::running::Stop;
+use crate::component::BuildError;
+use crate::component::Context;
+use crate::component::OptionProblem;
+use crate::component::RunError;
+use crate::component::Secret;
+use crate::component::Sink;
+use crate::component::Stop;
 use crate::flow::EdgeReceiver;
 use crate::tls::ClientTls;
 
@@ -81,8 +81,8 @@ impl Default for KeepaliveConfig {
 
 /// The defaults of options that are plain values.
 pub mod defaults {
-    use crate::config::ByteSize;
-    use crate::config::HumanDuration;
+    use gophership_units::ByteSize;
+    use gophership_units::HumanDuration;
 
     /// Of `connect_timeout`.
     #[must_use]

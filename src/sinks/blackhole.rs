@@ -4,14 +4,14 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::ComponentInfo;
-use crate::config::Section;
-use crate::config::SinkConfig;
-use crate::config::running::BuildError;
-use crate::config::running::Context;
-use crate::config::running::RunError;
-use crate::config::running::Sink;
-use crate::config::running::Stop;
+use crate::component::BuildError;
+use crate::component::ComponentInfo;
+use crate::component::Context;
+use crate::component::RunError;
+use crate::component::Section;
+use crate::component::Sink;
+use crate::component::SinkConfig;
+use crate::component::Stop;
 use crate::flow::EdgeReceiver;
 use crate::metrics::SinkMetrics;
 

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::config::ComponentId;
+use crate::component::ComponentId;
+use crate::component::OutputId;
 use crate::config::Config;
-use crate::config::OutputId;
 use crate::somatic::Zone;
 
 /// What a component is.

@@ -4,8 +4,8 @@ use std::time::Duration;
 use std::time::Instant;
 
 use super::processing::Processing;
-use crate::config::running::RunError;
-use crate::config::running::Transform;
+use crate::component::RunError;
+use crate::component::Transform;
 use crate::event::Batch;
 use crate::event::Origin;
 use crate::event::Pieces;

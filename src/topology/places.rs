@@ -6,11 +6,11 @@ use std::sync::Arc;
 use super::builder::PieceError;
 use super::graph::Graph;
 use super::running::RunningTopology;
-use crate::config::ComponentId;
+use crate::component::BuildError;
+use crate::component::ComponentId;
+use crate::component::CursorOwner;
+use crate::component::SinkCursors;
 use crate::config::Config;
-use crate::config::CursorOwner;
-use crate::config::SinkCursors;
-use crate::config::running::BuildError;
 
 /// Which sinks each vault is to be replayed to.
 type Owners = BTreeMap<ComponentId, Vec<CursorOwner>>;

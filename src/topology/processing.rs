@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::config::ComponentId;
+use crate::component::ComponentId;
 use crate::event::Batch;
 use crate::event::Divided;
 use crate::event::Pieces;

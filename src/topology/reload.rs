@@ -22,12 +22,12 @@ use super::running::ComponentOutcome;
 use super::running::Running;
 use super::running::RunningTopology;
 use super::running::finish_all;
-use crate::config::ComponentId;
+use crate::component::ComponentId;
+use crate::component::Resource;
+use crate::component::Site;
 use crate::config::Config;
 use crate::config::ConfigDiff;
-use crate::config::Resource;
 use crate::config::SectionDiff;
-use crate::config::Site;
 
 /// The outcome per component; one that was replaced has two lines.
 #[derive(Debug)]

@@ -7,8 +7,8 @@ use prometheus::IntCounter;
 
 use super::graph::Graph;
 use super::graph::Role;
-use crate::config::ComponentId;
-use crate::config::OutputId;
+use crate::component::ComponentId;
+use crate::component::OutputId;
 use crate::event::SinkSet;
 use crate::event::SinkTable;
 use crate::flow::Intake;

@@ -17,10 +17,11 @@ use std::task::Waker;
 use std::time::Duration;
 use std::time::Instant;
 
+use gophership::component::ComponentId;
+use gophership::component::Context as BuildContext;
+use gophership::component::OnLoss;
+use gophership::component::Stop;
 use gophership::config;
-use gophership::config::running::Context as BuildContext;
-use gophership::config::running::OnLoss;
-use gophership::config::running::Stop;
 use gophership::event::Batch;
 use gophership::event::Ledger;
 use gophership::event::Ledgers;
@@ -135,7 +136,7 @@ sinks:
 
 /// What components are built with.
 fn build_context(
-    id: &config::ComponentId,
+    id: &ComponentId,
     dir: &std::path::Path,
     ledgers: &'static Ledgers,
 ) -> BuildContext {

@@ -17,33 +17,62 @@ pub(super) const LAYERS: &[(&str, &[&str])] = &[
     ("event", &["stripes"]),
     ("flow", &["event", "metrics"]),
     ("ledger", &["event"]),
-    ("config", &["ledger", "event", "flow", "metrics", "net", "pool", "somatic", "tls"]),
-    ("delivery", &["config", "event", "flow", "metrics", "somatic", "tls"]),
-    ("sources", &["config", "event", "flow", "metrics", "net", "pool", "somatic", "tls"]),
-    ("transforms", &["config", "event", "metrics", "recent"]),
-    ("sinks", &["config", "delivery", "event", "flow", "metrics", "pool", "somatic", "tls"]),
-    ("topology", &["config", "event", "flow", "metrics", "pool", "somatic"]),
-    ("control", &["config", "event", "metrics", "net", "pool", "somatic", "topology"]),
+    ("component", &["ledger", "event", "flow", "metrics", "net", "pool", "somatic", "tls"]),
+    ("delivery", &["component", "event", "flow", "metrics", "somatic", "tls"]),
+    ("config", &["component", "flow", "pool", "somatic"]),
+    ("sources", &["component", "event", "flow", "metrics", "net", "pool", "somatic", "tls"]),
+    ("transforms", &["component", "event", "metrics", "recent"]),
+    ("sinks", &["component", "delivery", "event", "flow", "metrics", "pool", "somatic", "tls"]),
+    ("topology", &["component", "config", "event", "flow", "metrics", "pool", "somatic"]),
+    ("control", &["component", "config", "event", "metrics", "net", "pool", "somatic", "topology"]),
     (
         "app",
         &[
-            "ledger", "config", "control", "event", "flow", "metrics", "net", "pool", "somatic",
+            "ledger",
+            "component",
+            "config",
+            "control",
+            "event",
+            "flow",
+            "metrics",
+            "net",
+            "pool",
+            "somatic",
             "topology",
         ],
     ),
 ];
 
-/// The folders of the vault, lowest first; `append` and `read` are strangers to each other. Files beside
-/// them are lower than all but `format`.
-const VAULT_LAYERS: &[(&str, u32)] = &[
-    ("format", 0),
-    ("segment", 2),
-    ("log", 3),
-    ("recover", 4),
-    ("append", 5),
-    ("read", 5),
-    ("tools", 6),
+/// The folders inside a folder, lowest first; those with the same number are strangers to each other.
+/// Files beside them have the number 1.
+const INNER_LAYERS: &[(&str, &[(&str, u32)])] = &[
+    (
+        "crates/vault/src",
+        &[
+            ("format", 0),
+            ("segment", 2),
+            ("log", 3),
+            ("recover", 4),
+            ("append", 5),
+            ("read", 5),
+            ("tools", 6),
+        ],
+    ),
+    (
+        "src/config",
+        &[
+            ("diagnosis", 2),
+            ("sections", 2),
+            ("yaml", 3),
+            ("decode", 3),
+            ("document", 3),
+            ("schema", 3),
+            ("draft", 4),
+            ("validate", 5),
+        ],
+    ),
 ];
+
 /// The folder or file of `src/` that a path belongs to; none for the programs and the crate root.
 fn layer(path: &str) -> Option<&str> {
     let inside = path.strip_prefix("src/")?;
@@ -73,28 +102,39 @@ fn folders_import_only_downwards() {
     report(&violations);
 }
 
+/// The number of a folder or file inside a folder.
+fn inner_layer(folders: &[(&str, u32)], name: &str) -> u32 {
+    folders.iter().find(|(folder, _)| *folder == name).map_or(1, |(_, layer)| *layer)
+}
+
 #[test]
-fn the_vault_imports_only_downwards() {
-    let layer = |name: &str| {
-        let found = VAULT_LAYERS.iter().find(|(folder, _)| *folder == name);
-        found.map_or((name.to_owned(), 1), |(folder, layer)| ((*folder).to_owned(), *layer))
-    };
+fn inner_folders_import_only_downwards() {
     let mut violations = Vec::new();
-    for (path, text) in rust_files("crates/vault/src") {
-        let inside = path.strip_prefix("crates/vault/src/").unwrap();
-        // What fuzzers try is beside all of it.
-        let Some((folder, _)) = inside.split_once('/') else { continue };
-        let (from, at) = layer(folder);
-        for tail in code_lines(&text).flat_map(|line| line.split("crate::").skip(1)) {
-            let (to, lies) =
-                layer(tail.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap());
-            if from != to && at <= lies {
-                violations.push(format!("{path}: {from} -> {to}"));
+    for (root, folders) in INNER_LAYERS {
+        let prefix = match root.strip_prefix("src/") {
+            Some(name) => format!("crate::{name}::"),
+            None => "crate::".to_owned(),
+        };
+        for (path, text) in rust_files(root) {
+            let inside = path.strip_prefix(root).unwrap().trim_start_matches('/');
+            // What stands beside them is the face of all, as is what tests them.
+            let Some((from, _)) = inside.split_once('/') else { continue };
+            if from == "tests" {
+                continue;
+            }
+            let at = inner_layer(folders, from);
+            for tail in code_lines(&text).flat_map(|line| line.split(&prefix).skip(1)) {
+                let is_end = |c: char| !c.is_alphanumeric() && c != '_';
+                let to = tail.split(is_end).next().unwrap();
+                if from != to && at <= inner_layer(folders, to) {
+                    violations.push(format!("{path}: {from} -> {to}"));
+                }
             }
         }
     }
     report(&violations);
 }
+
 #[test]
 fn components_name_no_other_component() {
     let mut violations = Vec::new();

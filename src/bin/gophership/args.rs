@@ -8,7 +8,7 @@ use clap::Parser;
 use clap::Subcommand;
 use clap::ValueEnum;
 
-use gophership::config::ByteSize;
+use gophership_units::ByteSize;
 
 use crate::audit::AuditArgs;
 use crate::drill::DrillArgs;

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
+use gophership::component::OutputId;
 use gophership::config::Config;
-use gophership::config::OutputId;
 
 use crate::args::GraphFormat;
 

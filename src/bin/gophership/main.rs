@@ -25,8 +25,9 @@ use gophership::app::DEFAULT_CONFIG;
 use gophership::app::Ended;
 use gophership::app::Signals;
 use gophership::app::StartError;
+use gophership::component;
+use gophership::component::OnLoss;
 use gophership::config;
-use gophership::config::running::OnLoss;
 use gophership::metrics::Metrics;
 
 use args::Args;
@@ -151,11 +152,11 @@ fn test(path: &Path, name: Option<&str>) -> ExitCode {
 }
 
 fn list() -> String {
-    let line = |component: &&config::ComponentInfo| {
+    let line = |component: &&component::ComponentInfo| {
         let section = component.section.to_string();
         format!("{section:<10} {:<14} {}\n", component.name, component.summary)
     };
-    config::list().iter().map(line).collect()
+    component::list().iter().map(line).collect()
 }
 
 fn run(args: &RunArgs) -> ExitCode {

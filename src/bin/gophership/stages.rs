@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
+use gophership::component::OnLoss;
+use gophership::component::Transform;
 use gophership::config::Config;
 use gophership::config::Leg;
-use gophership::config::running::OnLoss;
-use gophership::config::running::Transform;
 use gophership::event::Batch;
 use gophership::event::Divided;
 use gophership::event::Pieces;

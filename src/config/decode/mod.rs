@@ -5,8 +5,9 @@
 //! wrong or missing value becomes a stand-in that pretends to be whatever is wanted) and the copy
 //! is decoded again, until that succeeds or fails at a stand-in nothing fits.
 
+mod describe;
 mod deserializer;
-mod failure;
+pub(super) mod failure;
 mod name;
 mod scalar;
 mod stand_in;
@@ -16,19 +17,20 @@ mod trace;
 use serde::de::DeserializeOwned;
 
 use crate::config::decode::deserializer::TreeDeserializer;
+use crate::config::decode::failure::Failure;
+use crate::config::decode::failure::Fault;
 use crate::config::decode::stand_in::STAND_IN_TEXTS;
 use crate::config::decode::tagged::Tagged;
 use crate::config::decode::trace::Trace;
 use crate::config::decode::trace::Trail;
-use crate::config::nearest::nearest;
+use crate::config::diagnosis::nearest;
 use crate::config::node::Entry;
-use crate::config::node::Mark;
 use crate::config::node::Node;
 use crate::config::node::Step;
 use crate::config::node::Value;
 
-pub(super) use crate::config::decode::failure::Failure;
-pub(super) use crate::config::decode::failure::Fault;
+pub(super) use describe::describe;
+pub(super) use describe::found_in;
 
 /// The most decodings tried of one value; each finds or repairs something.
 const ATTEMPTS_MAX: usize = 400;
@@ -159,22 +161,5 @@ fn stand_in(root: &mut Node, path: &[Step]) -> bool {
             *value = Value::StandIn(0);
             true
         }
-    }
-}
-
-/// Returns the place a failure is shown at.
-pub(super) fn mark_of(root: &Node, path: &[Step], fault: &Fault) -> Mark {
-    match fault {
-        Fault::UnknownField { .. } | Fault::MissingField { .. } | Fault::DuplicateField { .. } => {
-            root.key_mark(path, Mark::START)
-        }
-        // The name of a choice with content is a key.
-        Fault::UnknownVariant { variant, .. }
-            if path.last() == Some(&Step::Key(variant.clone()))
-                && root.descend(path).and_then(Node::text) != Some(variant) =>
-        {
-            root.key_mark(path, Mark::START)
-        }
-        _ => root.value_mark(path, Mark::START),
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::config::OutputId;
+use crate::component::OutputId;
 use crate::config::load_file;
 use crate::config::tests::EXAMPLE;
 use crate::config::tests::load;
@@ -211,7 +211,22 @@ fn what_yaml_allows_and_makes_no_sense_here_is_refused() {
         ("[a]: 1\n", "1:1 : invalid type: sequence, expected a name as the key"),
         ("a: *b\n", "1:4 : unknown anchor"),
         ("<<: 5\n", "1:1 : `<<` can merge only mappings"),
-        ("a: \"b\n", "2:1 : the text ends inside quotes"),
+        ("a: \"b\n", "1:4 : the text ends inside quotes"),
+        ("a: [!b,c]\n", "1:5 : YAML tags (`!name`) are not supported"),
+        ("a: &b [*b]\n", "1:8 : this alias is inside its own value"),
+        ("a: b\nc: \u{1}\n", "2:4 : control characters are not allowed"),
+        ("a: @b\n", "1:4 : a value that begins with this character needs quotes"),
+        ("a: 'b' c\n", "1:8 : unexpected text after a closing quote"),
+        ("a: [ - b ]\n", "1:6 : a list in brackets separates its items with `,`, not with `-`"),
+        ("a:\n\tb: 1\n", "2:1 : this line is indented with a tab; YAML allows spaces only"),
+        (
+            "  a: 1\nb: 2\n",
+            "2:1 : the indentation of this line is less than that of the first line",
+        ),
+        (
+            "a: [\n  b\nc: 1\n",
+            "3:2 : a bracket above is not closed, or this line inside it is not indented",
+        ),
         (
             "sources: 5\n",
             "1:10 sources: expected a mapping from ids to sources, found the number 5",
@@ -238,6 +253,8 @@ fn hostile_documents_are_refused_quickly() {
         "{a: ".repeat(1 << 18),
         format!("a: &a0 x\n{laughs}"),
         format!("{}x: 1\n", "- ".repeat(1 << 19)),
+        format!("a: &a {}\nb: [{}]\n", "x".repeat(1 << 19), "*a,".repeat(1 << 17)),
+        many("%TAG !a#! b\n"),
         format!("? {}\n: 1\n", "k".repeat(1 << 19)),
         format!("a: {}\n", "x".repeat(2 << 20)),
         many("key#: value\n"),

@@ -25,6 +25,21 @@ fn load(text: &str) -> Result<Config, ConfigErrors> {
     })
 }
 
+/// Loads a pipeline of four transforms with the cases of `gophership test` for it.
+pub(super) fn load_with_tests(tests: &str) -> Result<Config, String> {
+    const PIPELINE: &str = "
+sources: { s: { type: demo } }
+transforms:
+  a: { type: enrich, inputs: [s] }
+  b: { type: enrich, inputs: [a] }
+  c: { type: enrich, inputs: [b] }
+  d: { type: enrich, inputs: [b, a] }
+sinks: { k: { type: blackhole, inputs: [c, d] } }
+";
+    let text = format!("{PIPELINE}tests: [{tests}]");
+    load_text("tests.yaml", &text, &|_| None).map_err(|errors| errors.to_string())
+}
+
 /// Returns the problems of a text as `line:column path: message` lines.
 fn problems(text: &str) -> Vec<String> {
     let errors = load(text).map(|_| ()).unwrap_err();

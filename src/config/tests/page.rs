@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::config::list;
+use crate::component::list;
 use crate::config::reference;
 
 /// Scenario: the page is generated anew.

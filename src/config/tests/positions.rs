@@ -1,12 +1,12 @@
 //! Places are exact, wherever and however something is written.
 
-use crate::config::load::parse;
 use crate::config::node::Mark;
 use crate::config::node::Node;
 use crate::config::node::Value;
 use crate::config::tests::EXAMPLE;
 use crate::config::tests::load;
 use crate::config::tests::problems;
+use crate::config::yaml::parse;
 
 /// Returns what stands at a place.
 fn at(text: &str, mark: Mark) -> String {
@@ -39,6 +39,17 @@ fn every_key_and_scalar_knows_its_place() {
     let odd =
         "\u{e4}: 'x'\n\"b\": [ 1.10, {c:  -7 , \"d\": [[e]]},\n  f ]\n'g g':\n- - h\n  - i: ~\n";
     check(odd, &parse(odd).unwrap().0);
+}
+
+#[test]
+fn what_is_empty_stands_where_it_is_written_and_what_is_absent_at_its_colon() {
+    let text = "a: {}\nb: [c, [], ]\nd:\ne: |\n  f\n";
+    let (root, _) = parse(text).unwrap();
+    let Value::Seq(items) = &root.entries()[1].node.value else { panic!("{root:?}") };
+    let mut marks: Vec<Mark> = root.entries().iter().map(|entry| entry.node.mark).collect();
+    marks.push(items[1].mark);
+    let places: Vec<(u32, u32)> = marks.iter().map(|mark| (mark.line, mark.column)).collect();
+    assert_eq!(places, [(1, 4), (2, 5), (3, 2), (5, 3), (2, 8)]);
 }
 
 #[test]

@@ -2,17 +2,17 @@
 
 use serde_json::Value;
 
-use crate::config::Section;
-use crate::config::SinkConfig;
-use crate::config::SourceConfig;
-use crate::config::TransformConfig;
-use crate::config::decode::Failure;
-use crate::config::decode::Fault;
+use crate::component::Section;
+use crate::component::SinkConfig;
+use crate::component::SourceConfig;
+use crate::component::TransformConfig;
+use crate::component::list;
 use crate::config::decode::Form;
 use crate::config::decode::decode;
-use crate::config::list;
-use crate::config::load::parse;
+use crate::config::decode::failure::Failure;
+use crate::config::decode::failure::Fault;
 use crate::config::schema;
+use crate::config::yaml::parse;
 
 /// Returns the names that typetag knows for a trait.
 fn typetag_names<T: serde::de::DeserializeOwned>() -> Vec<&'static str> {

@@ -1,15 +1,15 @@
 //! The transforms and outputs that cases for `gophership test` name.
 
+use crate::component::Section;
+use crate::config::diagnosis::Finding;
+use crate::config::diagnosis::Findings;
+use crate::config::diagnosis::Problem;
+use crate::config::diagnosis::nearest;
 use crate::config::draft::Draft;
-use crate::config::findings::Findings;
-use crate::config::nearest::nearest;
 use crate::config::node::Mark;
 use crate::config::node::Node;
 use crate::config::node::Step;
 use crate::config::node::display_path;
-use crate::config::problem::Finding;
-use crate::config::problem::Problem;
-use crate::config::registry::Section;
 use crate::config::validate::Plan;
 use crate::config::validate::Reading;
 use crate::config::validate::wiring::with_outputs;

@@ -1,12 +1,12 @@
 //! Circles: among transforms, and through a vault and its replay.
 
-use crate::config::error::PROBLEMS_MAX;
-use crate::config::findings::Findings;
-use crate::config::id::ComponentId;
+use crate::component::ComponentId;
+use crate::component::Section;
+use crate::config::diagnosis::Findings;
+use crate::config::diagnosis::PROBLEMS_MAX;
+use crate::config::diagnosis::Problem;
+use crate::config::draft::Piece;
 use crate::config::node::Step;
-use crate::config::piece::Piece;
-use crate::config::problem::Problem;
-use crate::config::registry::Section;
 use crate::config::validate::Plan;
 
 /// Finds every circle and tells its members.

@@ -12,18 +12,18 @@ mod wiring;
 use std::collections::HashMap;
 use std::collections::HashSet;
 
+use crate::component::ComponentId;
+use crate::component::OutputId;
+use crate::component::Section;
+use crate::config::diagnosis::Finding;
+use crate::config::diagnosis::Findings;
+use crate::config::diagnosis::Problem;
 use crate::config::draft::Draft;
-use crate::config::findings::Findings;
-use crate::config::id::ComponentId;
+use crate::config::draft::Piece;
 use crate::config::node::Mark;
 use crate::config::node::Node;
 use crate::config::node::Step;
 use crate::config::node::display_path;
-use crate::config::output::OutputId;
-use crate::config::piece::Piece;
-use crate::config::problem::Finding;
-use crate::config::problem::Problem;
-use crate::config::registry::Section;
 
 /// Adds everything that is wrong between the components of a draft.
 pub(super) fn validate(draft: &Draft<'_>, findings: &mut Findings) {

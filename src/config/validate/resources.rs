@@ -7,17 +7,17 @@ use std::path::Component;
 use std::path::Path;
 use std::path::PathBuf;
 
-use crate::config::component::Resource;
-use crate::config::component::Site;
-use crate::config::findings::Findings;
+use crate::component::Resource;
+use crate::component::Site;
+use crate::config::diagnosis::Finding;
+use crate::config::diagnosis::Findings;
+use crate::config::diagnosis::Problem;
+use crate::config::draft::AnyConfig;
 use crate::config::node::Mark;
 use crate::config::node::Node;
 use crate::config::node::Step;
 use crate::config::node::display_path;
-use crate::config::piece::AnyConfig;
-use crate::config::problem::Finding;
-use crate::config::problem::Problem;
-use crate::config::settings::Settings;
+use crate::config::sections::Settings;
 use crate::config::validate::Plan;
 
 /// A resource, who claims it and where.

@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 
-use crate::config::findings::Findings;
-use crate::config::nearest::nearest;
+use crate::component::Section;
+use crate::config::diagnosis::Findings;
+use crate::config::diagnosis::Problem;
+use crate::config::diagnosis::nearest;
+use crate::config::draft::Piece;
 use crate::config::node::Step;
-use crate::config::piece::Piece;
-use crate::config::problem::Problem;
-use crate::config::registry::Section;
 use crate::config::validate::Plan;
 
 /// Checks that references to vaults name vaults, and that every vault is of use.

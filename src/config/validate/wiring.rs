@@ -2,15 +2,15 @@
 
 use std::collections::HashSet;
 
-use crate::config::findings::Findings;
-use crate::config::nearest::nearest;
+use crate::component::OutputId;
+use crate::component::Section;
+use crate::config::diagnosis::Finding;
+use crate::config::diagnosis::Findings;
+use crate::config::diagnosis::Problem;
+use crate::config::diagnosis::nearest;
+use crate::config::draft::AnyConfig;
+use crate::config::draft::Piece;
 use crate::config::node::Step;
-use crate::config::output::OutputId;
-use crate::config::piece::AnyConfig;
-use crate::config::piece::Piece;
-use crate::config::problem::Finding;
-use crate::config::problem::Problem;
-use crate::config::registry::Section;
 use crate::config::validate::Plan;
 use crate::config::validate::Reading;
 use crate::config::validate::names;

@@ -4,7 +4,7 @@ use gophership_otlp_client::Codes;
 use gophership_otlp_client::Protocol;
 
 use super::OtlpSinkConfig;
-use crate::config::OptionProblem;
+use crate::component::OptionProblem;
 use crate::delivery::EndpointProtocol;
 use crate::delivery::NetworkOptions;
 

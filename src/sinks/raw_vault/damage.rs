@@ -4,9 +4,9 @@ use gophership_vault::Fault;
 use gophership_vault::FaultKind;
 use gophership_vault::RecoveryReport;
 
-use crate::config::running::BuildError;
-use crate::config::running::Context;
-use crate::config::running::OnLoss;
+use crate::component::BuildError;
+use crate::component::Context;
+use crate::component::OnLoss;
 
 /// Says what recovery found; with `--strict`, acknowledged requests that are gone end the start.
 pub(super) fn tell(context: &Context, report: &RecoveryReport) -> Result<(), BuildError> {

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use gophership_units::ByteSize;
+use gophership_units::HumanDuration;
 use gophership_vault::Compression;
 use gophership_vault::Durability;
 use gophership_vault::Options;
@@ -14,9 +16,7 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use super::DEAD_LETTER_SEGMENT_BYTES;
-use crate::config::ByteSize;
-use crate::config::HumanDuration;
-use crate::config::OptionProblem;
+use crate::component::OptionProblem;
 use crate::pool::Budget;
 
 const STAGING_BYTES_MIN: u64 = 1 << 20;

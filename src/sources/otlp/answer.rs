@@ -15,6 +15,8 @@
 //!
 //! Source: OTLP specification 1.11, "Failures" and "Throttling".
 
+use gophership_units::HumanDuration;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,8 +35,6 @@ use tonic::body::Body;
 use tonic::metadata::MetadataValue;
 use tonic_types::ErrorDetails;
 use tonic_types::StatusExt;
-
-use crate::config::HumanDuration;
 
 /// The Python SDK looks for its hint under this key instead of the standard details.
 const PYTHON_RETRY_INFO: &str = "google.rpc.retryinfo-bin";

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use gophership_units::HumanDuration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::HumanDuration;
-use crate::config::OptionProblem;
+use crate::component::OptionProblem;
 use crate::net::Timeouts;
 
 /// Timeouts of connections.

@@ -34,7 +34,7 @@ use super::http as otlp_http;
 use super::ingest_handler::IngestHandler;
 use super::streams::NewStreams;
 use super::streams::WithStreams;
-use crate::config::running::Stop;
+use crate::component::Stop;
 use crate::net::Activity;
 use crate::net::ConnectionSlots;
 use crate::net::Descriptors;

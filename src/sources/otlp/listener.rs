@@ -11,10 +11,10 @@ use super::connection_server::Claim;
 use super::connection_server::ConnectionServer;
 use super::connection_server::ListenerProtocol;
 use super::ingest_handler::IngestHandler;
-use crate::config::ComponentId;
-use crate::config::connections::Admitted;
-use crate::config::connections::Connections;
-use crate::config::running::Stop;
+use crate::component::Admitted;
+use crate::component::ComponentId;
+use crate::component::Connections;
+use crate::component::Stop;
 use crate::metrics::Metrics;
 
 /// One listener.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::config::running::Stop;
+use crate::component::Stop;
 use crate::somatic::Brake;
 
 /// Keeps senders waiting. One relaxed load while nobody is to wait.

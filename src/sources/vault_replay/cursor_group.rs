@@ -9,10 +9,10 @@ use gophership_vault::Order;
 use gophership_vault::Reader;
 use gophership_vault::VaultError;
 
-use crate::config::ComponentId;
-use crate::config::CursorOwner;
-use crate::config::SinkCursors;
-use crate::config::running::VaultHandle;
+use crate::component::ComponentId;
+use crate::component::CursorOwner;
+use crate::component::SinkCursors;
+use crate::component::VaultHandle;
 use crate::event::Ledger;
 use crate::event::Ledgers;
 use crate::event::Signal;

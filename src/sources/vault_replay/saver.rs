@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::panicked;
-use crate::config::running::RunError;
+use crate::component::RunError;
 
 /// So long after a save the next one begins.
 const SAVE_EVERY: Duration = Duration::from_millis(100);

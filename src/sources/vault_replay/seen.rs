@@ -2,7 +2,7 @@
 
 use gophership_vault::StoredRecord;
 
-use crate::config::running::Inherited;
+use crate::component::Inherited;
 use crate::event::Bucket;
 use crate::event::Ledger;
 use crate::event::Ledgers;

@@ -7,8 +7,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::VaultReplayConfig;
-use crate::config::running::Context;
-use crate::config::running::Stop;
+use crate::component::Context;
+use crate::component::Stop;
 use crate::metrics::VaultMetrics;
 use crate::pool::Budget;
 use crate::pool::FairPermit;
@@ -95,7 +95,7 @@ mod tests {
     use super::super::OrderOption;
     use super::super::Rate;
     use super::*;
-    use crate::config::ByteSize;
+    use gophership_units::ByteSize;
 
     #[tokio::test]
     async fn what_sinks_that_are_out_hold_is_not_what_another_waits_for() {

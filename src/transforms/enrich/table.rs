@@ -8,7 +8,7 @@ use std::path::Path;
 use gophership_otlp::Table;
 use gophership_otlp::Value;
 
-use crate::config::running::BuildError;
+use crate::component::BuildError;
 
 /// A table is kept in memory, so its file is bounded.
 const TABLE_BYTES_MAX: u64 = 64 << 20;

@@ -19,15 +19,15 @@ use gophership_otlp::WireError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::ComponentId;
-use crate::config::ComponentInfo;
-use crate::config::OptionProblem;
-use crate::config::Secret;
-use crate::config::Section;
-use crate::config::TransformConfig;
-use crate::config::running::BuildError;
-use crate::config::running::Context;
-use crate::config::running::Transform;
+use crate::component::BuildError;
+use crate::component::ComponentId;
+use crate::component::ComponentInfo;
+use crate::component::Context;
+use crate::component::OptionProblem;
+use crate::component::Secret;
+use crate::component::Section;
+use crate::component::Transform;
+use crate::component::TransformConfig;
 use crate::event::Batch;
 use crate::event::settle;
 

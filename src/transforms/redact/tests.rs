@@ -3,18 +3,14 @@
 use gophership_otlp::Fate;
 use gophership_otlp::Rewrite;
 use prometheus::IntCounter;
+use serde_json::json;
 
 use super::*;
 
-fn config(yaml: &str) -> RedactConfig {
-    let text = format!(
-        "sources: {{ s: {{ type: demo }} }}\nsinks: {{ k: {{ type: blackhole, inputs: [t] }} }}\n\
-         transforms: {{ t: {{ type: redact, inputs: [s], {yaml} }} }}"
-    );
-    let config = crate::config::load_text("redact.yaml", &text, &|_| None).unwrap();
-    let (_, entry) = config.transforms.iter().next().unwrap();
-    let mut options = serde_json::to_value(&*entry.config).unwrap();
-    serde_json::from_value(options["redact"].take()).unwrap()
+fn config(options: serde_json::Value) -> RedactConfig {
+    let config: RedactConfig = serde_json::from_value(options).unwrap();
+    assert_eq!(config.problems(), []);
+    config
 }
 
 fn redactor(config: &RedactConfig) -> Redactor {
@@ -36,13 +32,15 @@ fn redacted(redactor: &mut Redactor, text: &str) -> String {
 #[test]
 fn each_action_leaves_what_it_says() {
     let text = "from a@b.cd to e@f.gh, twice a@b.cd";
-    let mut mask = redactor(&config("patterns: [email], mask: <mail>"));
+    let mut mask = redactor(&config(json!({ "patterns": ["email"], "mask": "<mail>" })));
     assert_eq!(redacted(&mut mask, text), "from <mail> to <mail>, twice <mail>");
     mask.count();
     assert_eq!(mask.counts(), (vec![3], 0));
-    let mut remove = redactor(&config("patterns: [email], action: remove"));
+    let mut remove = redactor(&config(json!({ "patterns": ["email"], "action": "remove" })));
     assert_eq!(redacted(&mut remove, text), "from  to , twice ");
-    let mut hash = redactor(&config("patterns: [email], action: hash, key: 0123456789abcdef"));
+    let mut hash = redactor(&config(
+        json!({ "patterns": ["email"], "action": "hash", "key": "0123456789abcdef" }),
+    ));
     let hashed = redacted(&mut hash, text);
     let words: Vec<&str> = hashed.split([' ', ',']).collect();
     assert_eq!((words[1], words[1].len()), (words[6], 32));
@@ -51,14 +49,15 @@ fn each_action_leaves_what_it_says() {
 
 #[test]
 fn overlapping_matches_leave_nothing_of_either() {
-    let mut redactor = redactor(&config("regex: [abcd, cdef, ghi]"));
+    let mut redactor = redactor(&config(json!({ "regex": ["abcd", "cdef", "ghi"] })));
     assert_eq!(redacted(&mut redactor, "xabcdefghix"), "x********x");
     assert_eq!(redacted(&mut redactor, "xabcxcdefx"), "xabcx****x");
 }
 
 #[test]
 fn keys_are_redacted_unless_they_are_ignored() {
-    let mut redactor = redactor(&config("keys: ['*secret*'], ignore_keys: [k8s.secret.name]"));
+    let mut redactor =
+        redactor(&config(json!({ "keys": ["*secret*"], "ignore_keys": ["k8s.secret.name"] })));
     assert_eq!(redactor.entry(b"client_Secret"), Fate::Replace);
     assert_eq!(redactor.entry(b"k8s.secret.name"), Fate::Leave);
     assert_eq!(redactor.entry(b"other"), Fate::Look);
@@ -66,13 +65,13 @@ fn keys_are_redacted_unless_they_are_ignored() {
     redactor.replace(b"x", &mut out);
     redactor.count();
     assert_eq!((out, redactor.counts()), (b"****".to_vec(), (vec![], 1)));
-    let mut remover = tests::redactor(&config("keys: [a], action: remove"));
+    let mut remover = tests::redactor(&config(json!({ "keys": ["a"], "action": "remove" })));
     assert_eq!(remover.entry(b"a"), Fate::Remove);
 }
 
 #[test]
 fn places_that_are_not_named_are_not_entered() {
-    let redactor = redactor(&config("patterns: [card], places: [body, names]"));
+    let redactor = redactor(&config(json!({ "patterns": ["card"], "places": ["body", "names"] })));
     assert!(redactor.enters(Position::Body) && redactor.enters(Position::Name));
     assert!(!redactor.enters(Position::Record) && !redactor.enters(Position::Resource));
     assert!(!redactor.enters(Position::Scope));
@@ -138,7 +137,7 @@ fn unescaped(text: &str) -> String {
 #[test]
 fn each_pattern_covers_what_the_page_says_and_nothing_else() {
     for [pattern, text, left] in rows("| pattern | text | what is left |") {
-        let mut redactor = redactor(&config(&format!("patterns: [{pattern}]")));
+        let mut redactor = redactor(&config(json!({ "patterns": [pattern] })));
         assert_eq!(redacted(&mut redactor, &text), left, "{pattern} in {text}");
     }
 }
@@ -150,8 +149,8 @@ const LIMITS: gophership_otlp::DecodeLimits =
 fn request_with(path: &str, text: &str) -> serde_json::Value {
     let leaf = serde_json::Value::from(text);
     path.rsplit('.').fold(leaf, |inner, step| match step.strip_suffix("[]") {
-        Some(list) => serde_json::json!({ list: [inner] }),
-        None => serde_json::json!({ step: inner }),
+        Some(list) => json!({ list: [inner] }),
+        None => json!({ step: inner }),
     })
 }
 
@@ -164,8 +163,8 @@ fn each_field_of_the_page_is_looked_at_in_its_place_alone() {
         let json = request_with(&field, text).to_string();
         let wire = gophership_otlp::json_to_wire(signal, json.as_bytes(), &LIMITS).unwrap();
         let applied = |places: &[&str]| {
-            let options = format!("patterns: [email], places: [{}]", places.join(", "));
-            let mut redactor = redactor(&config(&options));
+            let options = json!({ "patterns": ["email"], "places": places });
+            let mut redactor = redactor(&config(options));
             Rewriter::default().apply(signal, &wire, &mut redactor, usize::MAX).unwrap()
         };
         let others: Vec<&str> = ALL.into_iter().filter(|other| *other != place).collect();

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use gophership::app::DEFAULT_CONFIG;
+use gophership::component::list;
 use gophership::config::Config;
 use gophership::config::ConfigDiff;
-use gophership::config::list;
 use rcgen::CertifiedKey;
 
 use super::stage::Stage;

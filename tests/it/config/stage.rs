@@ -8,16 +8,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gophership::config::ByteSize;
+use gophership::component::OnLoss;
 use gophership::config::Config;
 use gophership::config::ConfigErrors;
 use gophership::config::load_text;
-use gophership::config::running::OnLoss;
 use gophership::flow::Pulse;
 use gophership::pool::Memory;
 use gophership::somatic::Somatic;
 use gophership::topology::RunningTopology;
 use gophership::topology::SharedParts;
+use gophership_units::ByteSize;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -147,8 +147,8 @@ pub(super) async fn start(config: Config) -> Result<Running, String> {
 }
 
 fn listeners(config: &Config) -> Vec<String> {
-    use gophership::config::Resource;
-    use gophership::config::Site;
+    use gophership::component::Resource;
+    use gophership::component::Site;
 
     let resources = config.sources.iter().flat_map(|(id, source)| {
         source.config.resources(&Site { id: id.as_str(), data_dir: &config.data_dir })

@@ -16,8 +16,8 @@ use clap::Args;
 
 use gophership::app;
 use gophership::app::ConfigSource;
-use gophership::config::HumanDuration;
 use gophership::ledger::Standing;
+use gophership_units::HumanDuration;
 
 use crate::complain;
 use crate::exit;

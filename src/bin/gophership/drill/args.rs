@@ -8,12 +8,12 @@ use std::time::Duration;
 use clap::Args;
 use clap::ValueEnum;
 
-use gophership::config::ByteSize;
-use gophership::config::HumanDuration;
-use gophership::config::Share;
 use gophership_testbed::EXPORT_LEN_MAX;
 use gophership_testbed::Mode;
 use gophership_testbed::QUEUE_LEN_MAX;
+use gophership_units::ByteSize;
+use gophership_units::HumanDuration;
+use gophership_units::Share;
 
 use crate::vault::OutputFormat;
 

@@ -10,10 +10,10 @@ use serde_json::Map;
 use serde_json::Value;
 use serde_json::json;
 
-use gophership::config::ByteSize;
 use gophership::config::Config;
 use gophership::config::ConfigDiff;
 use gophership::delivery::is_credential;
+use gophership_units::ByteSize;
 
 use super::plan::options;
 
@@ -128,7 +128,7 @@ fn settle(value: &mut Value) {
 pub(super) fn difference(config: &Config, copy: &Config) -> Option<String> {
     let diff = ConfigDiff::between(config, copy);
     let moved = |kind: &str| ["otlp", "raw_vault", "file"].contains(&kind);
-    let kind = |id: &gophership::config::ComponentId| {
+    let kind = |id: &gophership::component::ComponentId| {
         let source = config.sources.get(id).map(|entry| entry.kind.as_str());
         let sink = config.sinks.get(id).map(|entry| entry.kind.as_str());
         source.or(sink).unwrap_or_default()

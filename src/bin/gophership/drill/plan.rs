@@ -144,8 +144,8 @@ fn reach(config: &Config, source: &str, pivot: Option<&str>) -> (BTreeSet<String
     let parts: Vec<_> = transforms.chain(sinks).collect();
     loop {
         let is_next = |(id, inputs): &&(&_, &Vec<_>)| {
-            let id: &gophership::config::ComponentId = id;
-            let inputs: &[gophership::config::OutputId] = inputs;
+            let id: &gophership::component::ComponentId = id;
+            let inputs: &[gophership::component::OutputId] = inputs;
             !reached.contains(id.as_str())
                 && inputs.iter().any(|input| reached.contains(input.component.as_str()))
         };

@@ -12,9 +12,9 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use gophership::config;
-use gophership::config::ByteSize;
 use gophership::config::Config;
 use gophership_otlp_client::Protocol;
+use gophership_units::ByteSize;
 
 use super::copy;
 use super::copy::Places;

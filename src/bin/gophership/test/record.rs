@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gophership::config::SignalName;
+use gophership::component::SignalName;
 use gophership::config::TestRecord;
 use gophership_otlp::Signal;
 use serde_json::Map;

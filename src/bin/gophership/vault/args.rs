@@ -7,9 +7,9 @@ use clap::Args;
 use clap::Subcommand;
 use clap::ValueEnum;
 
-use gophership::config::ByteSize;
-use gophership::config::HumanDuration;
 use gophership_otlp::Signal;
+use gophership_units::ByteSize;
+use gophership_units::HumanDuration;
 
 use super::place::VaultPlace;
 use super::turn::Manners;

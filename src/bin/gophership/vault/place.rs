@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use clap::Args;
 
 use gophership::app::ConfigSource;
+use gophership::component::Resource;
+use gophership::component::Site;
 use gophership::config::Config;
-use gophership::config::Resource;
-use gophership::config::Site;
 use gophership_vault::SegmentId;
 
 use super::Failure;

@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
-use gophership::config::HumanDuration;
+use gophership_units::HumanDuration;
 
 const NS: u64 = 1_000_000_000;
 const DAY_SECONDS: u64 = 86_400;

@@ -1,0 +1,70 @@
+//! What a component is: its options, its running half, and what the process gives it.
+//!
+//! ```text
+//!  options --build(Context)--> running half --run--> Result<(), RunError>
+//! ```
+//!
+//! | to find | look into |
+//! |---|---|
+//! | what a component implements | `options.rs`, `running.rs` |
+//! | what it is given when it is built | `context.rs` |
+//! | how it fails | `error.rs` |
+//! | its names: of itself, of its outputs, of its type | `id.rs`, `output.rs`, `registry.rs` |
+//! | sockets and connections that outlive it | `listeners.rs`, `connections.rs` |
+//! | open vaults, and the places of sinks in them | `vaults.rs`, `cursors/` |
+//! | types of options that several components have | `option_types/` |
+//!
+//! It does not know the document that options stand in: components and configuration meet here, and
+//! neither imports the other.
+
+mod connections;
+mod context;
+mod cursors;
+mod error;
+mod id;
+mod listeners;
+mod option_types;
+mod options;
+mod output;
+mod registry;
+mod running;
+mod vaults;
+
+pub use connections::Admitted;
+pub use connections::Connections;
+pub use context::Context;
+pub use cursors::CursorOwner;
+pub use cursors::Heir;
+pub use cursors::SinkCursors;
+pub use cursors::StaleCursor;
+pub use error::BuildError;
+pub use error::RunError;
+pub use id::ComponentId;
+pub use id::IdError;
+pub use listeners::Listeners;
+pub use option_types::AttributeLevel;
+pub use option_types::Condition;
+pub use option_types::PivotOption;
+pub use option_types::Secret;
+pub use option_types::Severity;
+pub use option_types::SignalName;
+pub use options::OptionProblem;
+pub use options::Resource;
+pub use options::SinkConfig;
+pub use options::Site;
+pub use options::SourceConfig;
+pub use options::TransformConfig;
+pub use output::OutputId;
+pub use registry::ComponentInfo;
+pub use registry::Section;
+pub use registry::list;
+pub(crate) use registry::type_names;
+pub use running::NOTED_BYTES;
+pub use running::Sink;
+pub use running::Source;
+pub use running::Stop;
+pub use running::Transform;
+pub use vaults::Inherited;
+pub use vaults::OnLoss;
+pub use vaults::VaultHandle;
+pub use vaults::Vaults;

@@ -1,0 +1,199 @@
+//! The seams between the document and the components: a component is its options and a `build`.
+//!
+//! A component is one struct of options that implements one of the three traits below under
+//! `#[typetag::serde(name = "...")]`, plus one [`ComponentInfo`](crate::component::ComponentInfo)
+//! submitted for the registry. The struct derives `Serialize`, `Deserialize` and `JsonSchema` with
+//! `#[serde(deny_unknown_fields)]`; it does not declare the options that all components of a
+//! section share (`type`, `inputs`, `shed_in`, `buffer`), nor `#[serde(flatten)]`, which would
+//! cost its errors their places.
+
+use std::fmt::Debug;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::component::context::Context;
+use crate::component::error::BuildError;
+use crate::component::running::Sink;
+use crate::component::running::Source;
+use crate::component::running::Transform;
+
+/// Something of the machine that only one component can have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resource {
+    /// A TCP address listened on. Port 0 is any free port and never conflicts.
+    Tcp(SocketAddr),
+    /// A directory written to, with everything in it.
+    Directory(PathBuf),
+    /// A file written to.
+    File(PathBuf),
+}
+
+/// Where a component stands, for defaults that depend on it.
+#[derive(Debug, Clone, Copy)]
+pub struct Site<'a> {
+    /// The id of the component.
+    pub id: &'a str,
+    /// The directory for everything the process keeps.
+    pub data_dir: &'a Path,
+}
+
+/// Something wrong with an option that its type could not express.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OptionProblem {
+    /// The option inside the component, like `patience` or `grpc.tls.cert`; empty for the whole.
+    pub path: String,
+    /// What is wrong, in lower case and without a full stop.
+    pub message: String,
+    /// What to do about it. Not shown for a value out of the environment, of which it may quote a part.
+    pub help: Option<String>,
+}
+
+impl OptionProblem {
+    /// Makes the problem of an option.
+    pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { path: path.into(), message: message.into(), help: None }
+    }
+
+    /// Adds what to do about it.
+    #[must_use]
+    pub fn with_help(self, help: impl Into<String>) -> Self {
+        Self { help: Some(help.into()), ..self }
+    }
+}
+
+/// The options of a source, which brings data in.
+#[typetag::serde]
+#[async_trait]
+pub trait SourceConfig: Debug + Send + Sync {
+    /// Returns what the source needs for itself alone.
+    fn resources(&self, _site: &Site<'_>) -> Vec<Resource> {
+        Vec::new()
+    }
+
+    /// Returns the vault that takes over under pressure, if one does.
+    fn pivot(&self) -> Option<&str> {
+        None
+    }
+
+    /// Whether a vault could take over, and the options do not say which.
+    fn wants_pivot(&self) -> bool {
+        false
+    }
+
+    /// Told before anything else of the vault that is the only one it could be: a source that names none
+    /// pivots to it.
+    fn pivot_by_default(&mut self, _vault: &str) {}
+
+    /// Returns the vault that the source reads, if it reads one.
+    fn replays(&self) -> Option<&str> {
+        None
+    }
+
+    /// Whether everything goes through the pivot first, so that nobody needs to read the source.
+    fn is_journaled(&self) -> bool {
+        false
+    }
+
+    /// Returns the memory that the source may use beside the memory budget, in bytes.
+    fn beside_budget_bytes(&self) -> u64 {
+        0
+    }
+
+    /// How many connections it accepts at the same time: each is a file descriptor.
+    fn connections_max(&self) -> u64 {
+        0
+    }
+
+    /// Returns what is wrong with the options beyond their types; pure, without any I/O.
+    fn problems(&self) -> Vec<OptionProblem> {
+        Vec::new()
+    }
+
+    /// Builds the running source; nothing is spawned yet.
+    ///
+    /// # Errors
+    ///
+    /// Whatever cannot be had: a port, a certificate, a directory.
+    async fn build(&self, context: &Context) -> Result<Box<dyn Source>, BuildError>;
+}
+
+/// The options of a transform, which changes data on its way.
+#[typetag::serde]
+pub trait TransformConfig: Debug + Send + Sync {
+    /// Returns the names of the outputs, if there are several: each is read by itself, as
+    /// `transform.output`. Without any, the transform has one output, which is read by its id.
+    fn ports(&self) -> Vec<Arc<str>> {
+        Vec::new()
+    }
+
+    /// Says what the transform keeps from getting out, if that is what it is for, like "personal data".
+    /// Such a transform must not be passed by: it cannot be left out under pressure, and what is sent
+    /// past it is told.
+    fn protects(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Returns what is wrong with the options beyond their types; pure, without any I/O.
+    fn problems(&self) -> Vec<OptionProblem> {
+        Vec::new()
+    }
+
+    /// Builds the running transform.
+    ///
+    /// # Errors
+    ///
+    /// Whatever cannot be had, like the file of a lookup table.
+    fn build(&self, context: &Context) -> Result<Box<dyn Transform>, BuildError>;
+}
+
+/// The options of a sink, which takes data out.
+#[typetag::serde]
+#[async_trait]
+pub trait SinkConfig: Debug + Send + Sync {
+    /// Returns what the sink needs for itself alone.
+    fn resources(&self, _site: &Site<'_>) -> Vec<Resource> {
+        Vec::new()
+    }
+
+    /// Whether the sink is a vault: something a source can pivot to and replay from. A vault may
+    /// have no inputs.
+    fn is_vault(&self) -> bool {
+        false
+    }
+
+    /// Whether the sink is a vault that is to be replayed even if nobody says so.
+    fn is_replayed_by_default(&self) -> bool {
+        false
+    }
+
+    /// Returns the memory that the sink may use beside the memory budget, in bytes.
+    fn beside_budget_bytes(&self) -> u64 {
+        0
+    }
+
+    /// How many file descriptors it has open at the same time: files and outgoing connections.
+    fn descriptors_max(&self) -> u64 {
+        4
+    }
+
+    /// Returns what is wrong with the options beyond their types; pure, without any I/O.
+    fn problems(&self) -> Vec<OptionProblem> {
+        Vec::new()
+    }
+
+    /// Returns what is allowed, and should be known to whoever starts it; pure, without any I/O.
+    fn warnings(&self) -> Vec<OptionProblem> {
+        Vec::new()
+    }
+
+    /// Builds the running sink; nothing is spawned yet.
+    ///
+    /// # Errors
+    ///
+    /// Whatever cannot be had: a directory, a certificate, an address.
+    async fn build(&self, context: &Context) -> Result<Box<dyn Sink>, BuildError>;
+}

@@ -1,0 +1,152 @@
+//! What a reload changes.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::component::ComponentId;
+use crate::config::document::config::Config;
+use crate::config::document::config::SinkEntry;
+use crate::config::document::config::SourceEntry;
+use crate::config::document::config::TransformEntry;
+
+/// The difference between the configuration in force and the one to come.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConfigDiff {
+    /// What happens to the sources.
+    pub sources: SectionDiff,
+    /// What happens to the transforms.
+    pub transforms: SectionDiff,
+    /// What happens to the sinks.
+    pub sinks: SectionDiff,
+    /// The keys of the document, apart from components, whose values differ.
+    pub settings: BTreeSet<&'static str>,
+}
+
+/// What happens to the components of one section; every id is in exactly one set.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SectionDiff {
+    /// Only in the new configuration.
+    pub added: BTreeSet<ComponentId>,
+    /// Only in the old configuration.
+    pub removed: BTreeSet<ComponentId>,
+    /// In both, with another type, option or buffer: it is built anew.
+    pub changed: BTreeSet<ComponentId>,
+    /// In both, with other inputs or another `shed_in` alone: other routes are all it takes.
+    pub rewired: BTreeSet<ComponentId>,
+    /// The same in both.
+    pub unchanged: BTreeSet<ComponentId>,
+}
+
+impl SectionDiff {
+    /// Whether all components stay as they are.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        [&self.added, &self.removed, &self.changed, &self.rewired].iter().all(|set| set.is_empty())
+    }
+}
+
+impl ConfigDiff {
+    /// Compares two configurations by their values, after interpolation and defaults.
+    ///
+    /// The contents of files that options name, like certificates, are not looked at.
+    #[must_use]
+    pub fn between(old: &Config, new: &Config) -> Self {
+        let mut settings = BTreeSet::new();
+        for (key, is_same) in [
+            ("data_dir", old.data_dir == new.data_dir),
+            ("somatic", old.somatic == new.somatic),
+            ("control", old.control == new.control),
+            ("metrics", old.metrics == new.metrics),
+            ("shutdown", old.shutdown == new.shutdown),
+        ] {
+            if !is_same {
+                settings.insert(key);
+            }
+        }
+        Self {
+            sources: compare(&old.sources, &new.sources),
+            transforms: compare(&old.transforms, &new.transforms),
+            sinks: compare(&old.sinks, &new.sinks),
+            settings,
+        }
+    }
+
+    /// Whether nothing differs.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let sections = [&self.sources, &self.transforms, &self.sinks];
+        self.settings.is_empty() && sections.iter().all(|section| section.is_empty())
+    }
+}
+
+/// How a component compares with its predecessor.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Change {
+    None,
+    Wiring,
+    Substance,
+}
+
+/// An entry that can be compared with its predecessor.
+trait Comparable {
+    fn change(&self, new: &Self) -> Change;
+}
+
+impl Comparable for SourceEntry {
+    fn change(&self, new: &Self) -> Change {
+        change(is_same(&*self.config, &*new.config), true)
+    }
+}
+
+impl Comparable for TransformEntry {
+    fn change(&self, new: &Self) -> Change {
+        let is_same_substance = self.buffer == new.buffer && is_same(&*self.config, &*new.config);
+        change(is_same_substance, self.inputs == new.inputs && self.shed_in == new.shed_in)
+    }
+}
+
+impl Comparable for SinkEntry {
+    fn change(&self, new: &Self) -> Change {
+        let is_same_substance = self.buffer == new.buffer && is_same(&*self.config, &*new.config);
+        let is_same_wiring = self.inputs == new.inputs && self.formerly == new.formerly;
+        change(is_same_substance, is_same_wiring)
+    }
+}
+
+const fn change(is_same_substance: bool, is_same_wiring: bool) -> Change {
+    match (is_same_substance, is_same_wiring) {
+        (true, true) => Change::None,
+        (true, false) => Change::Wiring,
+        (false, _) => Change::Substance,
+    }
+}
+
+/// Whether two components have the same type and options; the serialized form holds both.
+fn is_same<C: Serialize + ?Sized>(old: &C, new: &C) -> bool {
+    match (serde_json::to_value(old), serde_json::to_value(new)) {
+        (Ok(old), Ok(new)) => old == new,
+        // What cannot be compared is built anew, to be safe.
+        _ => false,
+    }
+}
+
+/// Sorts the ids of both sides into sets.
+fn compare<E: Comparable>(
+    old: &BTreeMap<ComponentId, E>,
+    new: &BTreeMap<ComponentId, E>,
+) -> SectionDiff {
+    let mut diff = SectionDiff::default();
+    for (id, entry) in old {
+        let set = match new.get(id).map(|other| entry.change(other)) {
+            None => &mut diff.removed,
+            Some(Change::Substance) => &mut diff.changed,
+            Some(Change::Wiring) => &mut diff.rewired,
+            Some(Change::None) => &mut diff.unchanged,
+        };
+        set.insert(id.clone());
+    }
+    diff.added = new.keys().filter(|id| !old.contains_key(*id)).cloned().collect();
+    diff
+}

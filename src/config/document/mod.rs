@@ -1,0 +1,16 @@
+//! The finished configuration, and what is asked about it.
+
+mod config;
+mod diff;
+mod replay;
+mod transform_chain;
+
+pub use config::CONTROL_SOCKET;
+pub use config::Config;
+pub use config::SinkEntry;
+pub use config::SourceEntry;
+pub use config::TransformEntry;
+pub use diff::ConfigDiff;
+pub use diff::SectionDiff;
+pub(super) use replay::add_missing;
+pub use transform_chain::Leg;

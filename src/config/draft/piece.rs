@@ -1,0 +1,139 @@
+//! A component in the making: its name, its type and its options, as far as they could be decoded.
+
+use std::sync::Arc;
+
+use crate::component::ComponentId;
+use crate::component::OptionProblem;
+use crate::component::Resource;
+use crate::component::Section;
+use crate::component::SinkConfig;
+use crate::component::Site;
+use crate::component::SourceConfig;
+use crate::component::TransformConfig;
+use crate::config::diagnosis::Finding;
+use crate::config::diagnosis::Problem;
+use crate::config::node::Entry;
+use crate::config::node::Mark;
+use crate::config::node::Node;
+use crate::config::node::Step;
+use crate::config::node::display_path;
+use crate::config::sections::SharedOptions;
+
+/// A component in the making.
+pub(in crate::config) struct Piece<'n> {
+    pub(in crate::config) section: Section,
+    pub(in crate::config) id: &'n str,
+    pub(in crate::config) entry: &'n Entry,
+    /// The `type:`, if it names a component.
+    pub(in crate::config) kind: Option<&'static str>,
+    /// The shared options; `None` if they could not be decoded, so that what it reads is unknown.
+    pub(in crate::config) shared: Option<SharedOptions>,
+    /// The component's own options; `None` if they could not be decoded.
+    pub(in crate::config) config: Option<AnyConfig>,
+}
+
+/// The own options of a component.
+pub(in crate::config) enum AnyConfig {
+    Source(Box<dyn SourceConfig>),
+    Transform(Box<dyn TransformConfig>),
+    Sink(Box<dyn SinkConfig>),
+}
+
+impl AnyConfig {
+    /// Returns what the component finds wrong beyond types.
+    pub(in crate::config) fn problems(&self) -> Vec<OptionProblem> {
+        match self {
+            Self::Source(config) => config.problems(),
+            Self::Transform(config) => config.problems(),
+            Self::Sink(config) => config.problems(),
+        }
+    }
+
+    /// Returns the value of every option, defaults included.
+    pub(in crate::config) fn values(&self) -> Option<serde_json::Value> {
+        let tagged = match self {
+            Self::Source(config) => serde_json::to_value(config),
+            Self::Transform(config) => serde_json::to_value(config),
+            Self::Sink(config) => serde_json::to_value(config),
+        };
+        // Under a single key, the type.
+        tagged.ok()?.as_object_mut()?.values_mut().next().map(serde_json::Value::take)
+    }
+
+    /// Returns what the component needs for itself alone.
+    pub(in crate::config) fn resources(&self, site: &Site<'_>) -> Vec<Resource> {
+        match self {
+            Self::Source(config) => config.resources(site),
+            Self::Transform(_) => Vec::new(),
+            Self::Sink(config) => config.resources(site),
+        }
+    }
+}
+
+impl Piece<'_> {
+    /// Returns the path of the component, or of something in it.
+    pub(in crate::config) fn path(&self, inside: &[Step]) -> Vec<Step> {
+        let own = [Step::from(self.section.key()), Step::from(self.id)];
+        own.into_iter().chain(inside.iter().cloned()).collect()
+    }
+
+    /// Returns the inputs; none if they are unknown.
+    pub(in crate::config) fn inputs(&self) -> &[String] {
+        self.shared.as_ref().and_then(|shared| shared.inputs.as_deref()).unwrap_or_default()
+    }
+
+    /// Returns the names that a sink had before; none if they are unknown.
+    pub(in crate::config) fn formerly(&self) -> &[ComponentId] {
+        self.shared.as_ref().map_or(&[], |shared| &shared.formerly)
+    }
+
+    /// Returns the names of the outputs, if there are several; none if they are unknown.
+    pub(in crate::config) fn ports(&self) -> Vec<Arc<str>> {
+        match &self.config {
+            Some(AnyConfig::Transform(config)) => config.ports(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Returns the vault that takes over.
+    pub(in crate::config) fn pivot(&self) -> Option<&str> {
+        match &self.config {
+            Some(AnyConfig::Source(config)) => config.pivot(),
+            _ => None,
+        }
+    }
+
+    /// Whether a vault could take over, and nothing says which.
+    pub(in crate::config) fn wants_pivot(&self) -> bool {
+        matches!(&self.config, Some(AnyConfig::Source(config)) if config.wants_pivot())
+    }
+
+    /// Returns the vault that the component reads.
+    pub(in crate::config) fn replays(&self) -> Option<&str> {
+        match &self.config {
+            Some(AnyConfig::Source(config)) => config.replays(),
+            _ => None,
+        }
+    }
+
+    /// Whether the component is a vault.
+    pub(in crate::config) fn is_vault(&self) -> bool {
+        matches!(&self.config, Some(AnyConfig::Sink(config)) if config.is_vault())
+    }
+
+    /// Returns a name that stands in the component as messages may show it.
+    pub(in crate::config) fn shown(&self, inside: &[Step], name: &str) -> String {
+        let node = self.entry.node.descend(inside);
+        node.and_then(Node::shown_text).unwrap_or(name).to_owned()
+    }
+
+    /// Makes a finding about the component or something in it.
+    pub(in crate::config) fn finding(&self, inside: &[Step], problem: Problem) -> Finding {
+        Finding::new(self.mark(inside), display_path(&self.path(inside)), problem)
+    }
+
+    /// Returns the place of something in the component.
+    pub(in crate::config) fn mark(&self, inside: &[Step]) -> Mark {
+        self.entry.node.value_mark(inside, self.entry.key_mark)
+    }
+}

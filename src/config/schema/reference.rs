@@ -1,0 +1,279 @@
+//! The configuration reference in Markdown, written from the schema the program itself uses.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use crate::component::Section;
+use crate::component::list;
+use crate::config::schema::definition_name;
+use crate::config::schema::document_schema;
+use crate::config::schema::entries_at;
+
+/// How deep nested options are listed.
+const DEPTH_MAX: usize = 6;
+
+/// What stands above all tables, a sentence a line.
+const PREAMBLE: &str = "\
+# Configuration reference
+
+This page is generated from the program: `gophership schema` prints the same as a JSON Schema.
+
+Sizes are written like `64MiB`, durations like `1m30s` and shares like `85%`.
+In any value `${VAR}` and `${VAR:-default}` stand for environment variables, and `$$` for a dollar.
+Relative paths are relative to the working directory.
+A component has an id of your choice under `sources`, `transforms` or `sinks`, and its `type` \
+says which one it is.
+
+## Settings
+
+";
+
+/// Returns the reference: a table of the settings, then one of each component.
+#[must_use]
+pub fn reference() -> String {
+    let schema = document_schema();
+    let definitions = schema.get("$defs").unwrap_or(&Value::Null);
+    let mut text = PREAMBLE.to_owned();
+    let mut rows = Rows::new(definitions);
+    for (name, property) in entries_at(&schema, "properties") {
+        if Section::ALL.iter().all(|section| section.key() != name) {
+            rows.option(name, property, &Given::default(), 0);
+        }
+    }
+    text.push_str(&rows.table());
+    for section in Section::ALL {
+        let title = match section {
+            Section::Source => "Sources",
+            Section::Transform => "Transforms",
+            Section::Sink => "Sinks",
+        };
+        // Writing to a text cannot fail.
+        let _written = write!(text, "\n## {title}\n");
+        for info in list().into_iter().filter(|info| info.section == section) {
+            let _written = write!(text, "\n### `{}`\n\n{}\n\n", info.name, info.summary);
+            let Some(component) = definitions.get(definition_name(info)) else { continue };
+            let mut rows = Rows::new(definitions);
+            rows.options("", component, None, 0);
+            text.push_str(&rows.table());
+        }
+    }
+    text
+}
+
+/// What is known about an option from the mapping it stands in.
+#[derive(Default)]
+struct Given<'s> {
+    /// The default of the whole mapping has this in it.
+    default: Option<&'s Value>,
+    is_required: bool,
+    /// Said of the option where its own schema says nothing.
+    description: Option<&'s Value>,
+}
+
+/// The rows of one table.
+struct Rows<'s> {
+    definitions: &'s Value,
+    lines: Vec<String>,
+    /// The option under which a definition was listed first.
+    listed: HashMap<String, String>,
+}
+
+impl<'s> Rows<'s> {
+    fn new(definitions: &'s Value) -> Self {
+        Self { definitions, lines: Vec::new(), listed: HashMap::new() }
+    }
+
+    /// Puts the rows under the head of a table.
+    fn table(&self) -> String {
+        if self.lines.is_empty() {
+            return "It has no options.\n".to_owned();
+        }
+        let rows = self.lines.join("\n");
+        format!("| option | type | default | description |\n|---|---|---|---|\n{rows}\n")
+    }
+
+    /// Adds the options of a mapping, the required ones first; `given` is the default of the whole
+    /// mapping, if it has one.
+    fn options(&mut self, prefix: &str, schema: &'s Value, given: Option<&'s Value>, depth: usize) {
+        let names = schema.get("required").and_then(Value::as_array).into_iter().flatten();
+        let required: Vec<&str> = names.filter_map(Value::as_str).collect();
+        for is_required in [true, false] {
+            for (name, property) in entries_at(schema, "properties") {
+                if required.contains(&name.as_str()) == is_required && name != "type" {
+                    let default = given.and_then(|given| given.get(name));
+                    let given = Given { default, is_required, description: None };
+                    self.option(&format!("{prefix}{name}"), property, &given, depth);
+                }
+            }
+        }
+        for choice in array_at(schema, "oneOf") {
+            for (name, property) in entries_at(choice, "properties") {
+                let given = Given { description: choice.get("description"), ..Given::default() };
+                self.option(&format!("{prefix}{name}"), property, &given, depth);
+            }
+        }
+    }
+
+    /// Adds an option and those inside it.
+    fn option(&mut self, name: &str, property: &'s Value, given: &Given<'s>, depth: usize) {
+        let default = given.default.or_else(|| property.get("default"));
+        let inner = self.inner(property);
+        let is_mapping = inner.as_ref().is_some_and(|inner| inner.suffix == ".");
+        let shown = match default {
+            _ if given.is_required && given.default.is_none() => "required".to_owned(),
+            Some(Value::Null) | None => String::new(),
+            Some(Value::Object(_)) if is_mapping => String::new(),
+            Some(Value::String(text)) => format!("`{text}`"),
+            Some(value) => format!("`{value}`"),
+        };
+        let own = property.get("description").or(given.description);
+        let resolved = self.resolve(property);
+        let description = own.or_else(|| resolved.get("description")).and_then(Value::as_str);
+        let mut description = description.unwrap_or_default().to_owned();
+        for choice in array_at(resolved, "oneOf") {
+            if let (Some(choice), Some(words)) =
+                (text_at(choice, "const"), text_at(choice, "description"))
+            {
+                let _written = write!(description, " `{choice}`: {words}");
+            }
+        }
+        let inner = inner.filter(|_| depth < DEPTH_MAX);
+        let listed = inner.as_ref().and_then(|inner| self.listed.get(&inner.definition).cloned());
+        if let Some(first) = &listed {
+            let _written = write!(description, " Its options are those of `{first}`.");
+        }
+        let description = description.split_whitespace().collect::<Vec<_>>().join(" ");
+        let cells = [format!("`{name}`"), self.kind(property), shown, description];
+        let cells = cells.map(|cell| cell.replace('|', "\\|"));
+        self.lines.push(format!("| {} |", cells.join(" | ")));
+        if let (Some(inner), None) = (inner, listed) {
+            self.listed.insert(inner.definition, name.to_owned());
+            let default = default.filter(|default| default.is_object() && is_mapping);
+            self.options(&format!("{name}{}", inner.suffix), inner.schema, default, depth + 1);
+        }
+    }
+
+    /// Finds the mapping of options in a value: the value itself, or what its list or mapping holds.
+    fn inner(&self, property: &'s Value) -> Option<Inner<'s>> {
+        let has_options = |schema: &&'s Value| {
+            let is_choice = array_at(schema, "oneOf").any(|it| it.get("properties").is_some());
+            is_choice || schema.get("properties").is_some()
+        };
+        let find = |schema: &'s Value, suffix| {
+            let forms = self.forms(schema);
+            let schema = forms.into_iter().find(has_options)?;
+            Some(Inner { schema, suffix, definition: schema.to_string() })
+        };
+        let resolved = self.resolve(property);
+        let items = || resolved.get("items").and_then(|items| find(items, "[]."));
+        let values = || resolved.get("additionalProperties").and_then(|it| find(it, ".NAME."));
+        find(property, ".").or_else(items).or_else(values)
+    }
+
+    /// Follows references, and passes over the alternative "nothing".
+    fn resolve(&self, schema: &'s Value) -> &'s Value {
+        self.forms(schema).first().copied().unwrap_or(schema)
+    }
+
+    /// Returns the forms that a value may have, references followed, without "nothing".
+    fn forms(&self, schema: &'s Value) -> Vec<&'s Value> {
+        let mut forms = Vec::new();
+        let mut open = vec![(schema, 0)];
+        while let Some((schema, depth)) = open.pop() {
+            let target = text_at(schema, "$ref")
+                .and_then(|path| self.definitions.get(path.rsplit('/').next()?));
+            let alternatives: Vec<&Value> = array_at(schema, "anyOf").collect();
+            if depth == DEPTH_MAX || (target.is_none() && alternatives.is_empty()) {
+                if text_at(schema, "type") != Some("null") {
+                    forms.push(schema);
+                }
+                continue;
+            }
+            // The last one in comes out first.
+            let next = target.into_iter().chain(alternatives.into_iter().rev());
+            open.extend(next.map(|schema| (schema, depth + 1)));
+        }
+        forms
+    }
+
+    /// Names the type of a value.
+    fn kind(&self, schema: &'s Value) -> String {
+        let alternatives = array_at(schema, "anyOf").filter_map(|it| text_at(it, "$ref"));
+        let references = text_at(schema, "$ref").into_iter().chain(alternatives);
+        for reference in references {
+            match reference.rsplit('/').next() {
+                Some("Duration") => return "duration".to_owned(),
+                Some("Size") => return "size".to_owned(),
+                Some("Share") => return "share".to_owned(),
+                Some("OutputId") => return "id".to_owned(),
+                _ => {}
+            }
+        }
+        let mut kinds: Vec<String> = Vec::new();
+        for kind in self.forms(schema).into_iter().map(|form| self.kind_of_form(form)) {
+            if !kinds.contains(&kind) {
+                kinds.push(kind);
+            }
+        }
+        if kinds.iter().any(|kind| kind == "number") {
+            kinds.retain(|kind| kind != "whole number");
+        }
+        match kinds.split_last() {
+            Some((last, others)) if !others.is_empty() => {
+                format!("{} or {last}", others.join(", "))
+            }
+            _ => kinds.concat(),
+        }
+    }
+
+    /// Names the type of a value that has one form only.
+    fn kind_of_form(&self, schema: &'s Value) -> String {
+        let constants = array_at(schema, "oneOf").filter_map(|it| it.get("const"));
+        let choices: Vec<String> = constants
+            .chain(array_at(schema, "enum"))
+            .filter_map(Value::as_str)
+            .map(|name| format!("`{name}`"))
+            .collect();
+        if !choices.is_empty() {
+            return choices.join(", ");
+        }
+        let types = array_at(schema, "type").filter_map(Value::as_str);
+        let type_name =
+            text_at(schema, "type").or_else(|| types.into_iter().find(|it| *it != "null"));
+        match (type_name, schema.get("items"), schema.get("additionalProperties")) {
+            (Some("array"), Some(items), _) => format!("list of {}", self.kind(items)),
+            (Some("object"), _, Some(values @ Value::Object(_))) => {
+                format!("mapping to {}", self.kind(values))
+            }
+            (Some("object"), ..) => "mapping".to_owned(),
+            (Some("string"), ..) => "text".to_owned(),
+            (Some("integer"), ..) => "whole number".to_owned(),
+            (Some("number"), ..) => "number".to_owned(),
+            (Some("boolean"), ..) => "`true`, `false`".to_owned(),
+            _ if schema.get("oneOf").is_some() => "mapping".to_owned(),
+            _ => "any".to_owned(),
+        }
+    }
+}
+
+/// Options inside an option.
+struct Inner<'s> {
+    /// The schema with the options.
+    schema: &'s Value,
+    /// What stands between the name of the outer option and those inside.
+    suffix: &'static str,
+    /// Tells this schema from others.
+    definition: String,
+}
+
+/// Returns the items of a member that is a list; none if there is no such member.
+fn array_at<'v>(value: &'v Value, key: &str) -> impl Iterator<Item = &'v Value> + use<'v> {
+    value.get(key).and_then(Value::as_array).into_iter().flatten()
+}
+
+/// Returns a member that is a text.
+fn text_at<'v>(value: &'v Value, key: &str) -> Option<&'v str> {
+    value.get(key).and_then(Value::as_str)
+}

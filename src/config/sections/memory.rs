@@ -1,0 +1,133 @@
+//! How much memory the process may use, and which part of it for what.
+
+use gophership_units::ByteSize;
+use gophership_units::Share;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::component::OptionProblem;
+use crate::pool::MemoryLimits;
+
+/// Below this the smallest staging area and one ordinary request do not fit beside each other.
+const BUDGET_BYTES_MIN: u64 = 16 << 20;
+const BUDGET_BYTES_MAX: u64 = 1 << 50;
+
+/// The memory that requests may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MemoryConfig {
+    /// The total that `shares` divides, at least 16MiB. GopherShip itself needs about 50MiB more.
+    pub budget: ByteSize,
+    /// How the budget is divided. The sum must not exceed 100%.
+    pub shares: MemoryShares,
+}
+
+/// How the budget is divided. The sum must not exceed 100%.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MemoryShares {
+    /// Requests in all sources, from their first byte to their answer.
+    pub ingest: Share,
+    /// Batches in the queues between components. If all `buffer.bytes` together exceed this share,
+    /// each is reduced by the same factor.
+    pub edges: Share,
+    /// Working memory of transforms, in addition to the requests that they process: lists of
+    /// changes, and output. A request that needs more is split, and its parts are processed one
+    /// after another. A single record that needs more is rejected; if it came from a vault, it
+    /// becomes a dead letter.
+    pub processing: Share,
+    /// Requests that wait to be written to vaults: the `staging` of all vaults.
+    pub vault: Share,
+    /// Requests that are being replayed from vaults.
+    pub replay: Share,
+}
+
+impl Default for MemoryConfig {
+    fn default() -> Self {
+        Self { budget: ByteSize::mib(256), shares: MemoryShares::default() }
+    }
+}
+
+impl Default for MemoryShares {
+    fn default() -> Self {
+        Self {
+            ingest: Share::percent(40),
+            edges: Share::percent(30),
+            processing: Share::percent(5),
+            vault: Share::percent(10),
+            replay: Share::percent(5),
+        }
+    }
+}
+
+impl MemoryShares {
+    const fn each(&self) -> [(&'static str, Share); 5] {
+        [
+            ("ingest", self.ingest),
+            ("edges", self.edges),
+            ("processing", self.processing),
+            ("vault", self.vault),
+            ("replay", self.replay),
+        ]
+    }
+}
+
+impl MemoryConfig {
+    /// Returns the shares in bytes.
+    #[must_use]
+    pub fn limits(&self) -> MemoryLimits {
+        let part = |share: Share| {
+            let bytes = u128::from(self.budget.bytes()) * u128::from(share.permille()) / 1000;
+            u64::try_from(bytes).unwrap_or(u64::MAX)
+        };
+        let MemoryShares { ingest, edges, processing, vault, replay } = self.shares;
+        MemoryLimits {
+            ingest: part(ingest),
+            edges: part(edges),
+            processing: part(processing),
+            vault: part(vault),
+            replay: part(replay),
+        }
+    }
+
+    /// Returns what is wrong beyond types.
+    pub(in crate::config) fn problems(&self) -> Vec<OptionProblem> {
+        let mut problems = Vec::new();
+        if !(BUDGET_BYTES_MIN..=BUDGET_BYTES_MAX).contains(&self.budget.bytes()) {
+            let (least, most) = (ByteSize(BUDGET_BYTES_MIN), ByteSize(BUDGET_BYTES_MAX));
+            let message = format!("must be from {least} to {most}");
+            problems.push(OptionProblem::new("somatic.memory.budget", message));
+        }
+        let shares = self.shares.each();
+        let sum: u32 = shares.iter().map(|(_, share)| u32::from(share.permille())).sum();
+        if 1000 < sum {
+            let sum = format!("{}.{}%", sum / 10, sum % 10);
+            let message = format!("the shares add up to {sum}; the limit is 100%");
+            problems.push(OptionProblem::new("somatic.memory.shares", message));
+        }
+        for (name, share) in shares {
+            if share.permille() == 0 {
+                let path = format!("somatic.memory.shares.{name}");
+                problems.push(OptionProblem::new(path, "must be more than 0%"));
+            }
+        }
+        problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_of_the_default_leave_some_and_fit_the_defaults_of_components() {
+        let limits = MemoryConfig::default().limits();
+        let mib = |bytes: u64| bytes >> 20;
+        assert_eq!(
+            [limits.ingest, limits.edges, limits.processing, limits.vault, limits.replay].map(mib),
+            [102, 76, 12, 25, 12]
+        );
+        assert!(MemoryConfig::default().problems().is_empty());
+    }
+}

@@ -1,0 +1,23 @@
+//! The options of the document that are not a component's own: its other sections, and what all
+//! components of a section share.
+
+mod common;
+mod memory;
+mod settings;
+mod somatic;
+mod testing;
+
+pub(super) use common::SharedOptions;
+pub(super) use common::TYPE;
+pub(super) use common::shared_options;
+pub use memory::MemoryConfig;
+pub use memory::MemoryShares;
+pub use settings::BufferConfig;
+pub use settings::ControlConfig;
+pub use settings::MetricsConfig;
+pub(super) use settings::Settings;
+pub use settings::ShutdownConfig;
+pub use somatic::SomaticConfig;
+pub use somatic::Watermarks;
+pub use testing::TestCase;
+pub use testing::TestRecord;

@@ -1,0 +1,166 @@
+//! The parts of the document that are not components.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use gophership_units::ByteSize;
+use gophership_units::HumanDuration;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde::Deserializer;
+use serde::Serialize;
+use serde::Serializer;
+
+use crate::component::OptionProblem;
+use crate::config::sections::somatic::SomaticConfig;
+use crate::config::sections::testing::TestCase;
+use crate::flow::edge::BATCHES_MAX;
+
+/// The limits of the queue in front of a component.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct BufferConfig {
+    /// The maximum number of batches in the queue, up to 524288.
+    pub batches: NonZeroU32,
+    /// The maximum bytes in the queue. If all buffers together exceed the `edges` share of
+    /// `somatic.memory`, each is reduced by the same factor.
+    pub bytes: ByteSize,
+}
+
+impl Default for BufferConfig {
+    fn default() -> Self {
+        Self { batches: NonZeroU32::new(1024).unwrap_or(NonZeroU32::MIN), bytes: ByteSize::mib(32) }
+    }
+}
+
+impl BufferConfig {
+    /// Returns what is wrong beyond types.
+    pub(in crate::config) fn problems(&self) -> Vec<OptionProblem> {
+        let mut problems = Vec::new();
+        if self.bytes.bytes() == 0 {
+            let message = "must be more than 0";
+            problems.push(OptionProblem::new("buffer.bytes", message));
+        }
+        if BATCHES_MAX < self.batches.get() {
+            let message = format!("must be from 1 to {BATCHES_MAX}");
+            problems.push(OptionProblem::new("buffer.batches", message));
+        }
+        problems
+    }
+}
+
+/// The document without its components.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Settings {
+    /// The directory for all files of GopherShip, created if it is missing.
+    pub(in crate::config) data_dir: DataDir,
+    /// How pressure changes the zone.
+    pub(in crate::config) somatic: SomaticConfig,
+    /// The management service.
+    pub(in crate::config) control: ControlConfig,
+    /// Metrics and health over HTTP.
+    pub(in crate::config) metrics: MetricsConfig,
+    /// How GopherShip stops.
+    pub(in crate::config) shutdown: ShutdownConfig,
+    /// Test cases for `gophership test`; a running GopherShip ignores them.
+    pub(in crate::config) tests: Vec<TestCase>,
+}
+
+impl Settings {
+    /// Returns what is wrong beyond types; paths are relative to the document.
+    pub(in crate::config) fn problems(&self) -> Vec<OptionProblem> {
+        let mut problems = self.somatic.problems();
+        if self.data_dir.0.as_os_str().is_empty() {
+            problems.push(OptionProblem::new("data_dir", "the path is empty"));
+        }
+        for (idx, case) in self.tests.iter().enumerate() {
+            problems.extend(case.problems(&format!("tests.{idx}")));
+        }
+        problems
+    }
+}
+
+/// The data directory, with its default.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub(in crate::config) struct DataDir(pub(in crate::config) PathBuf);
+
+impl Default for DataDir {
+    fn default() -> Self {
+        Self(PathBuf::from("./gophership-data"))
+    }
+}
+
+/// The management service.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ControlConfig {
+    /// The unix socket for `gs-ctl`; by default `control.sock` in `data_dir`.
+    pub socket: Option<PathBuf>,
+}
+
+/// Metrics and health over HTTP.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MetricsConfig {
+    /// The address to listen on, or `off`.
+    #[serde(serialize_with = "write_listen", deserialize_with = "read_listen")]
+    #[schemars(with = "String")]
+    pub listen: Option<SocketAddr>,
+}
+
+impl Default for MetricsConfig {
+    fn default() -> Self {
+        Self { listen: Some(SocketAddr::from(([127, 0, 0, 1], 9091))) }
+    }
+}
+
+/// How GopherShip stops.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ShutdownConfig {
+    /// How long a shutdown waits for accepted requests to be delivered or spilled to the vault.
+    pub grace: HumanDuration,
+}
+
+impl Default for ShutdownConfig {
+    fn default() -> Self {
+        Self { grace: HumanDuration::seconds(30) }
+    }
+}
+
+#[expect(clippy::ref_option, reason = "serde hands the field over by reference")]
+fn write_listen<S: Serializer>(
+    listen: &Option<SocketAddr>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match listen {
+        Some(address) => serializer.collect_str(address),
+        None => serializer.serialize_str("off"),
+    }
+}
+
+fn read_listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    struct AddressOrOff;
+
+    impl serde::de::Visitor<'_> for AddressOrOff {
+        type Value = Option<SocketAddr>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("an address with a port, like 127.0.0.1:9091, or `off`")
+        }
+
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+            if text == "off" {
+                return Ok(None);
+            }
+            let unexpected = serde::de::Unexpected::Str(text);
+            text.parse().map(Some).map_err(|_| E::invalid_value(unexpected, &self))
+        }
+    }
+
+    deserializer.deserialize_str(AddressOrOff)
+}

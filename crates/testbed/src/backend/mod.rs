@@ -279,6 +279,8 @@ mod tests {
     use super::*;
     use crate::traffic::Traffic;
 
+    const WITHIN: Duration = Duration::from_secs(30);
+
     #[derive(Default)]
     struct Count {
         taken: AtomicU64,
@@ -304,31 +306,42 @@ mod tests {
         client.send(&uri, &HeaderMap::new(), Signal::Traces, wire).await
     }
 
+    /// Goes through the modes over one protocol.
+    async fn check(
+        address: SocketAddr,
+        protocol: Protocol,
+        mode: &watch::Sender<Mode>,
+        count: &Count,
+    ) {
+        mode.send_replace(Mode::Unavailable);
+        let refused = send(address, protocol).await;
+        assert!(refused.code.is_some(), "{refused:?}");
+        assert!(matches!(refused.answer, Answer::Retry { .. }), "{refused:?}");
+
+        mode.send_replace(Mode::Stall);
+        let before = count.turned_away.load(Ordering::SeqCst);
+        let stalled = tokio::spawn(send(address, protocol));
+        while count.turned_away.load(Ordering::SeqCst) == before {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        mode.send_replace(Mode::Accept);
+        let taken = stalled.await.unwrap();
+        assert_eq!(taken.answer, Answer::taken(""), "{taken:?}");
+
+        mode.send_replace(Mode::Gone);
+        while send(address, protocol).await.code.is_some() {}
+        mode.send_replace(Mode::Accept);
+        while send(address, protocol).await.code.is_none() {}
+    }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn it_refuses_stalls_is_gone_and_comes_back_where_it_was() {
         let (backend, count) = (Backend::bind().unwrap(), Arc::<Count>::default());
         let (address, mode) = (backend.address(), watch::Sender::new(Mode::Unavailable));
         let serving = tokio::spawn(backend.serve(count.clone(), mode.subscribe()));
         for protocol in [Protocol::Grpc, Protocol::Http] {
-            mode.send_replace(Mode::Unavailable);
-            let refused = send(address, protocol).await;
-            assert!(refused.code.is_some(), "{refused:?}");
-            assert!(matches!(refused.answer, Answer::Retry { .. }), "{refused:?}");
-
-            mode.send_replace(Mode::Stall);
-            let before = count.turned_away.load(Ordering::SeqCst);
-            let stalled = tokio::spawn(send(address, protocol));
-            while count.turned_away.load(Ordering::SeqCst) == before {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-            mode.send_replace(Mode::Accept);
-            let taken = stalled.await.unwrap();
-            assert_eq!(taken.answer, Answer::taken(""), "{taken:?}");
-
-            mode.send_replace(Mode::Gone);
-            while send(address, protocol).await.code.is_some() {}
-            mode.send_replace(Mode::Accept);
-            while send(address, protocol).await.code.is_none() {}
+            let checked = check(address, protocol, &mode, &count);
+            tokio::time::timeout(WITHIN, checked).await.expect("each mode shows in time");
         }
         assert!(4 <= count.taken.load(Ordering::SeqCst));
         drop(mode);

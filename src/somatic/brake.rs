@@ -5,7 +5,7 @@
 //!   wait = max * p        p  how far the pressure is from its yellow mark to its red one, 0 to 1
 //! ```
 //!
-//! Every sense has its own marks, and the highest p counts. A sense without a red mark is at its worst
+//! Every kind has its own marks, and the highest p counts. A kind without a red mark is at its worst
 //! at 100%, or at twice its yellow mark if that is higher. In Green nobody waits. In Red the vault
 //! takes everything at once, so nobody waits either, unless what fills up is the vault or its disk.
 
@@ -15,8 +15,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::marks::Policy;
-use super::reading::PressureKind;
+use super::kind::PressureKind;
+use super::policy::Policy;
 use super::reading::Readings;
 use super::zone::Zone;
 

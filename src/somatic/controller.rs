@@ -7,12 +7,12 @@
 //!     +--- < recover ----+ +---- < recover ---+          one zone per dwell
 //! ```
 //!
-//! Each sense has its own marks; the highest zone that any number asks for wins, and no number lets
+//! Each kind has its own marks; the highest zone that any number asks for wins, and no number lets
 //! the zone fall before it is below its recover mark. Override is an input, not a second path.
 
 use std::time::Instant;
 
-use super::marks::Policy;
+use super::policy::Policy;
 use super::reading::Pressure;
 use super::reading::Readings;
 use super::zone::Zone;
@@ -71,7 +71,7 @@ impl std::fmt::Display for Cause {
 }
 
 impl Cause {
-    /// The name in metrics: the sense that asked most, or the kind of command.
+    /// The name in metrics: the kind of pressure that asked most, or the kind of command.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {

@@ -10,8 +10,8 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use super::kind::PressureKind;
 use super::reading::Place;
-use super::reading::PressureKind;
 use super::reading::Readings;
 use super::reading::Sensor;
 use super::reading::permille;

@@ -3,7 +3,7 @@
 //! ```text
 //!   sensors --> Readings --> Controller (pure) --> Somatic publishes the Zone --> whoever follows
 //!                               ^     |
-//!             operator's Lease -+     +--> Transition with its cause --> log, metrics, recorder
+//!             operator's hold -+     +--> Transition with its cause --> log, metrics, recorder
 //! ```
 //!
 //! Nothing here knows what a pipeline is: a reading is a number at a place, a zone is one of three.
@@ -12,7 +12,9 @@ mod brake;
 mod controller;
 mod gauges;
 mod governor;
+mod kind;
 mod marks;
+mod policy;
 mod reading;
 mod recorder;
 mod sensor;
@@ -29,13 +31,12 @@ pub use brake::Brake;
 pub use controller::{Cause, Controller, Transition};
 pub use gauges::{Gauges, PressureGauge};
 pub use governor::{Governor, Weights};
-pub use marks::{Marks, Policy};
-pub use reading::{Place, Pressure, PressureKind, Readings, Sensor};
+pub use kind::PressureKind;
+pub use marks::Marks;
+pub use policy::Policy;
+pub use reading::{Place, Pressure, Readings, Sensor};
 pub use recorder::Recorder;
-pub use sensor::{
-    DiskSensor, FakeSensor, LagSensor, MemoryBudget, MemorySensor, Roots, Sensors, StallSensor,
-    used_disk_permille,
-};
+pub use sensor::*;
 pub use trouble::{BackendOutage, Trouble, Troubles};
 pub use watch::{OverrideCommand, Somatic, ZoneReport, ZoneWatch};
 pub use watchdog::{News, Stall, Watchdog};

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 use std::time::Instant;
 
-use super::reading::PressureKind;
+use super::kind::PressureKind;
 use super::reading::Readings;
 use super::zone::Zone;
 
@@ -13,10 +13,10 @@ use super::zone::Zone;
 const ENTRY_EVERY: Duration = Duration::from_millis(100);
 /// Two minutes.
 const ENTRIES_MAX: usize = 1200;
-/// A sense of which nothing was read.
+/// A kind of which nothing was read.
 const UNKNOWN: u16 = u16::MAX;
 
-/// The highest number of each sense at one moment.
+/// The highest number of each kind at one moment.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     unix_ms: u64,

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::controller::Controller;
 use super::controller::Transition;
-use super::marks::Policy;
+use super::policy::Policy;
 use super::reading::Readings;
 use super::zone::Zone;
 use super::zone_hold::ZoneHold;

@@ -80,14 +80,26 @@ impl Client {
         Ok(Self { control: ControlClient::new(channel), path, timeout })
     }
 
+    /// Asks one question: `client.call(async |control| control.status(request).await)`.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer, or it is no; see [`ClientError`].
+    pub async fn call<T>(
+        &mut self,
+        ask: impl AsyncFnOnce(&mut ControlClient<Channel>) -> Result<tonic::Response<T>, Status>,
+    ) -> Result<T, ClientError> {
+        let answer = ask(&mut self.control).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
+    }
+
     /// Asks what the process is doing now.
     ///
     /// # Errors
     ///
     /// When there is no answer; see [`ClientError`].
     pub async fn status(&mut self) -> Result<proto::StatusResponse, ClientError> {
-        let answer = self.control.status(proto::StatusRequest {}).await;
-        answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
+        self.call(async |control| control.status(proto::StatusRequest {}).await).await
     }
 
     /// Holds a zone, or follows the sensors again.
@@ -99,8 +111,7 @@ impl Client {
         &mut self,
         request: proto::OverrideRequest,
     ) -> Result<proto::OverrideResponse, ClientError> {
-        let answer = self.control.r#override(request).await;
-        answer.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
+        self.call(async |control| control.r#override(request).await).await
     }
 
     /// Asks how much background work may be done, in millionths of the time.
@@ -109,8 +120,8 @@ impl Client {
     ///
     /// When there is no answer; see [`ClientError`].
     pub async fn share(&mut self) -> Result<u32, ClientError> {
-        let answer = self.control.share(proto::ShareRequest {}).await;
-        answer.map(|answer| answer.into_inner().millionths).map_err(|status| self.error(&status))
+        let answer = self.call(async |control| control.share(proto::ShareRequest {}).await).await;
+        answer.map(|answer| answer.millionths)
     }
 
     fn error(&self, status: &Status) -> ClientError {

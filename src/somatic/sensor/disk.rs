@@ -10,8 +10,8 @@ use std::time::Instant;
 use rustix::fs::StatVfs;
 
 use super::file::SampleInterval;
+use crate::somatic::kind::PressureKind;
 use crate::somatic::reading::Place;
-use crate::somatic::reading::PressureKind;
 use crate::somatic::reading::Readings;
 use crate::somatic::reading::Sensor;
 use crate::somatic::reading::permille;

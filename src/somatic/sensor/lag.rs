@@ -9,8 +9,8 @@ use std::time::Instant;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 
+use crate::somatic::kind::PressureKind;
 use crate::somatic::reading::Place;
-use crate::somatic::reading::PressureKind;
 use crate::somatic::reading::Readings;
 use crate::somatic::reading::Sensor;
 

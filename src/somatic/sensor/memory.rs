@@ -18,8 +18,8 @@ use super::file::KernelFile;
 use super::file::SampleInterval;
 use super::file::number_of;
 use super::roots::Roots;
+use crate::somatic::kind::PressureKind;
 use crate::somatic::reading::Place;
-use crate::somatic::reading::PressureKind;
 use crate::somatic::reading::Readings;
 use crate::somatic::reading::Sensor;
 

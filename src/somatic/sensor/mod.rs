@@ -33,8 +33,8 @@ pub use self::lag::LagSensor;
 pub use self::memory::{MemoryBudget, MemorySensor};
 pub use self::roots::Roots;
 pub use self::stall::StallSensor;
+use super::kind::PressureKind;
 use super::reading::Place;
-use super::reading::PressureKind;
 use super::reading::Readings;
 use super::reading::Sensor;
 

@@ -12,8 +12,8 @@ use super::cgroup;
 use super::file::KernelFile;
 use super::file::SampleInterval;
 use super::roots::Roots;
+use crate::somatic::kind::PressureKind;
 use crate::somatic::reading::Place;
-use crate::somatic::reading::PressureKind;
 use crate::somatic::reading::Readings;
 use crate::somatic::reading::Sensor;
 

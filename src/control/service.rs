@@ -235,9 +235,10 @@ impl ControlService {
         self.metrics.somatic.pressure.reset();
         for Pressure { kind, place, permille } in self.zones.pressures() {
             let gauge = self.metrics.somatic.pressure.with_label_values(&[kind.name(), &*place]);
-            gauge.set(permille.into());
+            gauge.set(f64::from(permille) / 1e3);
         }
-        self.metrics.somatic.background.set(self.zones.background_millionths().into());
+        let share = f64::from(self.zones.background_millionths()) / 1e6;
+        self.metrics.somatic.background.set(share);
         self.metrics.edge_batches.reset();
         self.metrics.edge_bytes.reset();
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);

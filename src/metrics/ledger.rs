@@ -30,7 +30,7 @@ impl Builder {
             ),
             sinks: self.gauge(
                 "ledger_sink_records",
-                &["sink", "signal", "line"],
+                &["sink", "signal", "bucket"],
                 "Records by sink. taken is the sum of delivered, rejected, returned and in_flight. \
                  dead_lettered counts rejected records from a vault, as they were stored.",
             ),

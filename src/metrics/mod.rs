@@ -17,6 +17,7 @@ mod vault;
 use std::sync::Arc;
 
 use prometheus::Encoder;
+use prometheus::GaugeVec;
 use prometheus::HistogramOpts;
 use prometheus::HistogramVec;
 use prometheus::IntCounterVec;
@@ -97,6 +98,14 @@ impl Builder {
         let options = HistogramOpts::new(name, help).namespace("gophership");
         let metric = HistogramVec::new(options.buckets(bounds.to_vec()), labels)
             .expect("the names, labels and bounds in this file are valid");
+        self.0.register(Box::new(metric.clone())).expect("each name in this file is used once");
+        metric
+    }
+
+    /// A gauge in a base unit: seconds, or a ratio from 0 to 1.
+    fn real_gauge(&self, name: &str, labels: &[&str], help: &str) -> GaugeVec {
+        let metric = GaugeVec::new(Opts::new(name, help).namespace("gophership"), labels)
+            .expect("the names and labels in this file are valid");
         self.0.register(Box::new(metric.clone())).expect("each name in this file is used once");
         metric
     }

@@ -1,5 +1,7 @@
 //! The zone, what is sensed, and what stands still.
 
+use prometheus::Gauge;
+use prometheus::GaugeVec;
 use prometheus::HistogramVec;
 use prometheus::IntCounterVec;
 use prometheus::IntGauge;
@@ -17,10 +19,10 @@ pub struct SomaticMetrics {
     pub transitions: IntCounterVec,
     /// From a look that changes the zone to the zone in force.
     pub reaction: HistogramVec,
-    /// The highest pressure by sense and place, in thousandths.
-    pub pressure: IntGaugeVec,
-    /// The share of the time that background work has, in millionths.
-    pub background: IntGauge,
+    /// The highest pressure by kind and place, as a ratio of its limit.
+    pub pressure: GaugeVec,
+    /// The share of the time that background work has, from 0 to 1.
+    pub background: Gauge,
     /// 1 for each component that stands still although it has work.
     pub stalled: IntGaugeVec,
     /// Times that a component stood still.
@@ -48,16 +50,19 @@ impl Builder {
                 &[0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01],
                 "Time from the sensor reading that changes the zone until the zone is in force.",
             ),
-            pressure: self.gauge(
-                "somatic_pressure_permille",
+            pressure: self.real_gauge(
+                "somatic_pressure_ratio",
                 &["kind", "place"],
-                "The last sensor reading, in thousandths of its limit.",
+                "The last sensor reading, as a ratio of its limit: 1 is the limit.",
             ),
-            background: one(
-                "somatic_background_millionths",
-                "The share of time that each background worker (replay, reading back, vault verify \
-                 and export) may work, in millionths; 0 while background work is paused.",
-            ),
+            background: self
+                .real_gauge(
+                    "somatic_background_ratio",
+                    &[],
+                    "The share of time that each background worker (replay, reading back, vault \
+                     verify and export) may work: 1 is all of it, 0 while background work is paused.",
+                )
+                .with_label_values::<&str>(&[]),
             stalled: self.gauge(
                 "somatic_stalled",
                 &["component"],

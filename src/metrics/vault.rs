@@ -1,5 +1,7 @@
 //! The figures of a vault.
 
+use prometheus::Gauge;
+use prometheus::GaugeVec;
 use prometheus::IntCounter;
 use prometheus::IntCounterVec;
 use prometheus::IntGauge;
@@ -22,11 +24,11 @@ pub struct VaultMetrics {
     /// Requests moved to the dead-letter store.
     pub dead_lettered: IntCounter,
     /// Stored records found corrupt.
-    pub corrupt: IntGauge,
+    pub corrupt: IntCounter,
     /// Acknowledged requests that are gone.
-    pub lost: IntGauge,
+    pub lost: IntCounter,
     /// Requests dropped because the vault was full and was told to.
-    pub dropped: IntGauge,
+    pub dropped: IntCounter,
     /// Segments set aside.
     pub quarantined: IntGauge,
     /// Segments that failed, or read back other than written.
@@ -34,7 +36,7 @@ pub struct VaultMetrics {
     /// Sealed segments not yet read back.
     pub unread: IntGauge,
     /// Duration of the last commit.
-    pub commit_micros: IntGauge,
+    pub commit_seconds: Gauge,
     /// The limit of the bytes on disk.
     pub max_bytes: IntGauge,
     /// Whether the vault has no room for another segment.
@@ -49,13 +51,13 @@ pub(super) struct VaultFamilies {
     used_bytes: IntGaugeVec,
     staged_bytes: IntGaugeVec,
     backlog: IntGaugeVec,
-    corrupt: IntGaugeVec,
-    lost: IntGaugeVec,
-    dropped: IntGaugeVec,
+    corrupt: IntCounterVec,
+    lost: IntCounterVec,
+    dropped: IntCounterVec,
     quarantined: IntGaugeVec,
     suspect: IntGaugeVec,
     unread: IntGaugeVec,
-    commit_micros: IntGaugeVec,
+    commit_seconds: GaugeVec,
     max_bytes: IntGaugeVec,
     full: IntGaugeVec,
     failed: IntGaugeVec,
@@ -72,13 +74,16 @@ impl Builder {
             used_bytes: gauge("vault_used_bytes", "Used bytes of disk."),
             staged_bytes: gauge("vault_staged_bytes", "Bytes that wait for the vault's writer."),
             backlog: gauge("vault_backlog_requests", "Requests that are not yet replayed."),
-            corrupt: gauge("vault_corrupt_records", "Stored requests found corrupt since start."),
-            lost: gauge(
-                "vault_lost_records",
+            corrupt: counter(
+                "vault_corrupt_requests_total",
+                "Stored requests found corrupt since start.",
+            ),
+            lost: counter(
+                "vault_lost_requests_total",
                 "Acknowledged requests that are missing from the vault.",
             ),
-            dropped: gauge(
-                "vault_dropped_records",
+            dropped: counter(
+                "vault_dropped_requests_total",
                 "Undelivered requests that a full vault deleted (when_full: drop_oldest).",
             ),
             quarantined: gauge("vault_quarantined_segments", "Damaged segments in quarantine."),
@@ -91,8 +96,9 @@ impl Builder {
                 "vault_unread_segments",
                 "Sealed segments that the vault has not yet read back and verified.",
             ),
-            commit_micros: gauge(
-                "vault_commit_latency_microseconds",
+            commit_seconds: self.real_gauge(
+                "vault_commit_latency_seconds",
+                &["vault"],
                 "Duration of the last commit, from the first request until it is durable.",
             ),
             max_bytes: gauge("vault_max_bytes", "The limit of used bytes of disk."),
@@ -124,13 +130,9 @@ impl Metrics {
             &families.used_bytes,
             &families.staged_bytes,
             &families.backlog,
-            &families.corrupt,
-            &families.lost,
-            &families.dropped,
             &families.quarantined,
             &families.suspect,
             &families.unread,
-            &families.commit_micros,
             &families.max_bytes,
             &families.full,
             &families.failed,
@@ -138,6 +140,11 @@ impl Metrics {
         for gauge in gauges {
             // One that was never set is not there.
             let _removed = gauge.remove_label_values(&[id]);
+        }
+        let _removed = families.commit_seconds.remove_label_values(&[id]);
+        // What is counted since the vault was opened begins anew when it is opened again.
+        for counter in [&families.corrupt, &families.lost, &families.dropped] {
+            let _removed = counter.remove_label_values(&[id]);
         }
     }
 
@@ -155,7 +162,7 @@ impl Metrics {
             quarantined: families.quarantined.with_label_values(&[id]),
             suspect: families.suspect.with_label_values(&[id]),
             unread: families.unread.with_label_values(&[id]),
-            commit_micros: families.commit_micros.with_label_values(&[id]),
+            commit_seconds: families.commit_seconds.with_label_values(&[id]),
             max_bytes: families.max_bytes.with_label_values(&[id]),
             full: families.full.with_label_values(&[id]),
             failed: families.failed.with_label_values(&[id]),

@@ -64,9 +64,9 @@ impl Scene {
         let out = metrics.sum("gophership_sink_endpoint_out", &[("endpoint", &endpoint)]);
         let place = format!("backend {endpoint}");
         let circuit = [("kind", "circuit"), ("place", place.as_str())];
-        let reading = metrics.sum("gophership_somatic_pressure_permille", &circuit);
-        assert!(out == 1 || reading == 0, "the reading is not ahead of the figure");
-        reading > 0
+        let reading = metrics.pressure(&circuit);
+        assert!(out == 1 || reading <= 0.0, "the reading is not ahead of the figure");
+        reading > 0.0
     }
 
     /// Every request was taken once, by one of the two.
@@ -80,7 +80,7 @@ impl Scene {
 
 fn is_out(metrics: &Metrics) -> bool {
     let circuit = [("kind", "circuit"), ("place", "backend")];
-    metrics.sum("gophership_somatic_pressure_permille", &circuit) > 0
+    metrics.pressure(&circuit) > 0.0
 }
 
 /// Scenario: the first of two endpoints refuses, or closes its connections, and is back later.

@@ -92,7 +92,7 @@ fn without_transform(yaml: &str) -> String {
 
 fn is_out(metrics: &Metrics) -> bool {
     let circuit = [("kind", "circuit"), ("place", "away")];
-    metrics.sum("gophership_somatic_pressure_permille", &circuit) > 0
+    metrics.pressure(&circuit) > 0.0
 }
 
 /// Scenario: one of two backends says that it cannot, or is gone, or hangs; later it is back.

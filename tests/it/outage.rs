@@ -40,7 +40,7 @@ sinks:
 
 fn is_out(metrics: &Metrics) -> bool {
     let circuit = [("kind", "circuit"), ("place", "backend")];
-    metrics.sum("gophership_somatic_pressure_permille", &circuit) > 0
+    metrics.pressure(&circuit) > 0.0
 }
 
 /// Scenario: the backend says that it cannot, or is gone, or hangs, while clients send.

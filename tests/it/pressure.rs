@@ -96,8 +96,8 @@ async fn a_share_that_is_short_sheds_then_pivots_then_lets_go() {
     becomes_whole(&client, &traffic, &backend).await;
 
     let process_share = [("kind", "host"), ("place", "process")];
-    let share = process.metrics().await.sum("gophership_somatic_pressure_permille", &process_share);
-    assert!((1..500).contains(&share), "of what the configuration allows it: {share}");
+    let share = process.metrics().await.pressure(&process_share);
+    assert!((0.001..0.5).contains(&share), "of what the configuration allows it: {share}");
 
     let some = hold_room(site.http(), 6 * MIB).await;
     zone_becomes(&process, 1).await;

@@ -312,7 +312,7 @@ async fn a_sink_that_is_replaced_gives_back_what_its_backend_does_not_take() {
     assert!(seen.refusals.is_empty(), "{:?}", seen.refusals);
     scene.process.logged(SOON, &["Backend is out"]).await;
     let is_replaying = |metrics: &Metrics| {
-        0 < metrics.sum("gophership_ledger_sink_records", &[("line", "in_flight")])
+        0 < metrics.sum("gophership_ledger_sink_records", &[("bucket", "in_flight")])
     };
     scene.process.measured(SOON, "replayed requests wait for the backend", is_replaying).await;
     let begun = Instant::now();

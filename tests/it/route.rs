@@ -160,7 +160,7 @@ impl Scene {
 
 fn is_out(metrics: &Metrics) -> bool {
     let circuit = [("kind", "circuit"), ("place", "errors")];
-    metrics.sum("gophership_somatic_pressure_permille", &circuit) > 0
+    metrics.pressure(&circuit) > 0.0
 }
 
 /// Scenario: requests of all signals, with records for one, two and three outputs.

@@ -58,7 +58,7 @@ fn segments(dir: &Path) -> Vec<PathBuf> {
 }
 
 fn lost(metrics: &Metrics) -> i64 {
-    metrics.sum("gophership_vault_lost_records", &[])
+    metrics.sum("gophership_vault_lost_requests_total", &[])
 }
 
 /// Scenario: 30 requests in the vault; `kill -9`, every segment is deleted.

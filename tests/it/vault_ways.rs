@@ -183,7 +183,7 @@ sinks:
         client.send(&traffic.padded(Signal::Logs, 4, 250 << 10)).await.unwrap();
     }
     let is_told = |metrics: &crate::harness::Metrics| {
-        let requests = metrics.sum("gophership_vault_dropped_records", &[]);
+        let requests = metrics.sum("gophership_vault_dropped_requests_total", &[]);
         0 < requests && metrics.books("logs").count("dropped") == requests * 4
     };
     process.measured(SOON, "ledger and vault agree about what was dropped", is_told).await;
@@ -266,7 +266,7 @@ async fn strict_does_not_start_over_acknowledged_loss() {
     site.env.clear();
     let mut process = site.start().await;
     let is_all = |metrics: &crate::harness::Metrics| {
-        let lost = metrics.sum("gophership_vault_lost_records", &[]);
+        let lost = metrics.sum("gophership_vault_lost_requests_total", &[]);
         let books = metrics.books("logs");
         0 < lost && books.count("delivered") == 35 - lost && books.count("vaulted") == 0
     };

@@ -289,7 +289,7 @@ fn pressure_table(status: &proto::StatusResponse, out: &mut String) -> std::fmt:
     }
     pressures.sort_by_key(|pressure| std::cmp::Reverse(pressure.permille));
     writeln!(out)?;
-    let mut rows = vec![["SENSE", "PLACE", "PRESSURE"].map(String::from).to_vec()];
+    let mut rows = vec![["KIND", "PLACE", "PRESSURE"].map(String::from).to_vec()];
     for pressure in pressures {
         let percent = format!("{:.1}%", percent(pressure.permille));
         rows.push(vec![pressure.kind.clone(), pressure.place.clone(), percent]);

@@ -19,6 +19,7 @@ use gophership_vault::Throttle;
 use gophership_vault::VaultError;
 use gophership_vault::WhenFull;
 use gophership_vault::Writer;
+use prometheus::IntCounter;
 use tokio::time::MissedTickBehavior;
 
 use crate::component::BuildError;
@@ -234,6 +235,11 @@ impl Sink for RawVault {
     }
 }
 
+/// Brings a counter up to a sum that is kept elsewhere.
+fn raise(counter: &IntCounter, sum: u64) {
+    counter.inc_by(sum.saturating_sub(counter.get()));
+}
+
 impl RawVault {
     fn report(&mut self) {
         let stats = self.writer.stats();
@@ -245,13 +251,13 @@ impl RawVault {
         self.metrics.used_bytes.set(gauge(stats.used_bytes));
         self.metrics.staged_bytes.set(gauge(stats.staged_bytes));
         self.metrics.backlog.set(gauge(stats.backlog.records));
-        self.metrics.corrupt.set(gauge(stats.corrupt_records));
-        self.metrics.dropped.set(gauge(stats.dropped_records));
-        self.metrics.lost.set(gauge(stats.lost_records));
+        raise(&self.metrics.corrupt, stats.corrupt_records);
+        raise(&self.metrics.dropped, stats.dropped_records);
+        raise(&self.metrics.lost, stats.lost_records);
         self.metrics.quarantined.set(gauge(stats.quarantined_segments));
         self.metrics.suspect.set(gauge(stats.suspect_segments));
         self.metrics.unread.set(gauge(stats.unread_segments));
-        self.metrics.commit_micros.set(gauge(stats.commit_latency_micros()));
+        self.metrics.commit_seconds.set(stats.commit_latency.as_secs_f64());
         self.metrics.max_bytes.set(gauge(stats.max_bytes));
         self.metrics.full.set(i64::from(stats.is_full));
         self.metrics.failed.set(i64::from(stats.has_failed));

@@ -91,7 +91,7 @@ fn metrics_table() -> String {
     for gauge in [&metrics.edge_batches, &metrics.edge_bytes] {
         gauge.with_label_values(&["backend"]).set(1);
     }
-    metrics.somatic.pressure.with_label_values(&["edge", "backend"]).set(1);
+    metrics.somatic.pressure.with_label_values(&["edge", "backend"]).set(1.0);
     metrics.somatic.transitions.with_label_values(&["green", "red", "edge"]).inc();
     metrics.somatic.reaction.with_label_values(&["red"]).observe(1.0);
     metrics.somatic.stalled.with_label_values(&["otlp"]).set(1);

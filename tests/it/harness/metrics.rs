@@ -12,17 +12,34 @@ impl Metrics {
         Self(text)
     }
 
-    /// The sum of a metric over all series that have these labels.
+    /// The sum of a metric of whole numbers over all series that have these labels.
     pub(crate) fn sum(&self, name: &str, labels: &[(&str, &str)]) -> i64 {
-        let has_labels = |series: &str| {
+        self.values(name, labels).map(|value| value.parse::<i64>().unwrap()).sum()
+    }
+
+    /// The sum of a metric in seconds, or of ratios.
+    pub(crate) fn real_sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        self.values(name, labels).map(|value| value.parse::<f64>().unwrap()).sum()
+    }
+
+    fn values<'a>(
+        &'a self,
+        name: &'a str,
+        labels: &'a [(&str, &str)],
+    ) -> impl Iterator<Item = &'a str> {
+        let has_labels = move |series: &str| {
             labels.iter().all(|(label, value)| series.contains(&format!("{label}=\"{value}\"")))
         };
-        let of_line = |line: &str| {
+        let of_line = move |line: &'a str| {
             let (series, value) = line.rsplit_once(' ')?;
-            let is_it = series.split('{').next() == Some(name) && has_labels(series);
-            is_it.then(|| value.parse::<i64>().unwrap())
+            (series.split('{').next() == Some(name) && has_labels(series)).then_some(value)
         };
-        self.0.lines().filter(|line| !line.starts_with('#')).filter_map(of_line).sum()
+        self.0.lines().filter(|line| !line.starts_with('#')).filter_map(of_line)
+    }
+
+    /// The sum of the pressures with these labels; 1 is the limit of one.
+    pub(crate) fn pressure(&self, labels: &[(&str, &str)]) -> f64 {
+        self.real_sum("gophership_somatic_pressure_ratio", labels)
     }
 
     /// 0 green, 1 yellow, 2 red.

@@ -31,7 +31,7 @@ const DRAINED_WITHIN: Duration = Duration::from_secs(30);
 /// Disks of the long tier that are filled at the same time.
 const DISKS: u64 = 4;
 /// A full disk is sensed as so full; the last segments of it the vault does not use.
-const SENSED_PERMILLE: i64 = 850;
+const SENSED_MIN: f64 = 0.85;
 /// Refusals that make a disk full, not only slow.
 const REFUSALS: usize = 4;
 
@@ -151,9 +151,9 @@ impl Cycle<'_> {
         }
         tokio::time::sleep(self.hold).await;
         let place = [("kind", "disk"), ("place", "vault")];
-        let sensed = process.metrics().await.sum("gophership_somatic_pressure_permille", &place);
-        if sensed < SENSED_PERMILLE {
-            violations.push(format!("the full disk is sensed as {sensed} of 1000"));
+        let sensed = process.metrics().await.pressure(&place);
+        if sensed < SENSED_MIN {
+            violations.push(format!("the full disk is sensed as {sensed:.3} of 1"));
         }
         let is_restarted = random.u8(0..3) == 0;
         let load = if is_restarted {

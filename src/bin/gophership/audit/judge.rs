@@ -93,7 +93,7 @@ fn find_losses(verdict: &mut AuditVerdict, look: &Look) {
             verdict.findings.push(format!(
                 "vault {}: {} acknowledged requests were lost while a server used the vault, \
                  because their files disappeared. The log says when, and \
-                 `gophership_vault_lost_records` counts them.",
+                 `gophership_vault_lost_requests_total` counts them.",
                 name.display(),
                 mark.lost_requests
             ));

@@ -375,7 +375,7 @@ async fn watch_vaults(address: SocketAddr, fullness: Arc<Mutex<Fullness>>) {
             let mut fullness = fullness.lock().unwrap_or_else(PoisonError::into_inner);
             fullness.look(0 < total("gophership_vault_full"), begun, Instant::now());
             fullness.used_max = fullness.used_max.max(total("gophership_vault_used_bytes"));
-            fullness.corrupt = total("gophership_vault_corrupt_records");
+            fullness.corrupt = total("gophership_vault_corrupt_requests_total");
         }
         tokio::time::sleep(WATCH_EVERY).await;
     }

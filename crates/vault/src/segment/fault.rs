@@ -3,7 +3,7 @@
 use crate::segment::id::SegmentId;
 
 /// What kind of damage was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum FaultKind {
@@ -25,6 +25,44 @@ pub enum FaultKind {
     TornTail,
     /// Records are missing between two segments.
     Hole,
+}
+
+impl FaultKind {
+    /// The name in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SegmentHeader => "segment_header",
+            Self::Footer => "footer",
+            Self::RecordHeader => "record_header",
+            Self::Body => "body",
+            Self::Padding => "padding",
+            Self::Unreadable => "unreadable",
+            Self::Tail => "tail",
+            Self::TornTail => "torn_tail",
+            Self::Hole => "missing",
+        }
+    }
+
+    /// What it means, in one sentence.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::SegmentHeader => "the header block is damaged; all records are still readable",
+            Self::Footer => "the footer is damaged; all records are still readable",
+            Self::RecordHeader => {
+                "bytes between records are damaged; records in this range are lost"
+            }
+            Self::Body => "the bytes of a record are damaged; this record is lost",
+            Self::Padding => "unused bytes are not zero; no record is lost",
+            Self::Unreadable => "the disk cannot read these bytes; records in this range are lost",
+            Self::Tail => {
+                "the end of the segment is damaged or cut off; acknowledged records are lost"
+            }
+            Self::TornTail => "a crash left an incomplete end; no acknowledged record is lost",
+            Self::Hole => "a segment is missing that some cursor had not passed",
+        }
+    }
 }
 
 /// One damaged range of a segment.

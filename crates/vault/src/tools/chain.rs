@@ -7,6 +7,7 @@ use crate::format::BLOCK_BYTES;
 use crate::format::SegmentHeader;
 use crate::format::Trailer;
 use crate::segment::examine::Examined;
+use crate::segment::fault::FaultKind;
 use crate::segment::id::SegmentId;
 use crate::tools::finding::Finding;
 use crate::tools::finding::FindingKind;
@@ -57,7 +58,7 @@ pub(crate) fn check(kept: &mut [ChainedSegment], passed: &Passed) {
                 let seen = before.iter().map(|kept| kept.last_seq).max().unwrap_or(0);
                 let lost = passed.lost_in(seen + 1, header.prev_last_seq);
                 if lost.is_some() {
-                    push(one, FindingKind::Missing, 0, 0, lost);
+                    push(one, FindingKind::Fault(FaultKind::Hole), 0, 0, lost);
                     if let Some(finding) = one.findings.last_mut() {
                         finding.segment = Some(header.prev_segment);
                     }

@@ -9,24 +9,8 @@ use crate::segment::fault::FaultKind;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum FindingKind {
-    /// The header block of a segment.
-    SegmentHeader,
-    /// The footer of a sealed segment.
-    Footer,
-    /// Bytes between records that hold no valid record header.
-    RecordHeader,
-    /// The body of one record.
-    Body,
-    /// Bytes that must be zero.
-    Padding,
-    /// Bytes that the disk cannot read.
-    Unreadable,
-    /// The end of a segment, with acknowledged records in it.
-    Tail,
-    /// An end that was never completed nor acknowledged, left by a crash.
-    TornTail,
-    /// A segment that others refer to is not there.
-    Missing,
+    /// A damaged range of a segment, or records that are missing between two.
+    Fault(FaultKind),
     /// The index of a sealed segment.
     Index,
     /// The footer's counts and seqs are not those of its records.
@@ -54,15 +38,7 @@ impl FindingKind {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::SegmentHeader => "segment_header",
-            Self::Footer => "footer",
-            Self::RecordHeader => "record_header",
-            Self::Body => "body",
-            Self::Padding => "padding",
-            Self::Unreadable => "unreadable",
-            Self::Tail => "tail",
-            Self::TornTail => "torn_tail",
-            Self::Missing => "missing",
+            Self::Fault(kind) => kind.name(),
             Self::Index => "index",
             Self::Facts => "facts",
             Self::SegmentCrc => "segment_crc",
@@ -80,19 +56,7 @@ impl FindingKind {
     #[must_use]
     pub const fn meaning(self) -> &'static str {
         match self {
-            Self::SegmentHeader => "the header block is damaged; all records are still readable",
-            Self::Footer => "the footer is damaged; all records are still readable",
-            Self::RecordHeader => {
-                "bytes between records are damaged; records in this range are lost"
-            }
-            Self::Body => "the bytes of a record are damaged; this record is lost",
-            Self::Padding => "unused bytes are not zero; no record is lost",
-            Self::Unreadable => "the disk cannot read these bytes; records in this range are lost",
-            Self::Tail => {
-                "the end of the segment is damaged or cut off; acknowledged records are lost"
-            }
-            Self::TornTail => "a crash left an incomplete end; no acknowledged record is lost",
-            Self::Missing => "a segment is missing that some cursor had not passed",
+            Self::Fault(kind) => kind.meaning(),
             Self::Index => "the index is damaged; no record is lost, but seeking is slower",
             Self::Facts => {
                 "the footer does not match the records: the segment was written wrongly or altered"
@@ -135,24 +99,8 @@ pub struct Finding {
 
 impl Finding {
     pub(crate) fn of_fault(fault: &Fault, path: PathBuf) -> Self {
-        let kind = fault.kind.into();
+        let kind = FindingKind::Fault(fault.kind);
         let segment = Some(fault.segment.get());
         Self { segment, kind, path, start: fault.start, end: fault.end, lost: fault.lost }
-    }
-}
-
-impl From<FaultKind> for FindingKind {
-    fn from(kind: FaultKind) -> Self {
-        match kind {
-            FaultKind::SegmentHeader => Self::SegmentHeader,
-            FaultKind::Footer => Self::Footer,
-            FaultKind::RecordHeader => Self::RecordHeader,
-            FaultKind::Body => Self::Body,
-            FaultKind::Padding => Self::Padding,
-            FaultKind::Unreadable => Self::Unreadable,
-            FaultKind::Tail => Self::Tail,
-            FaultKind::TornTail => Self::TornTail,
-            FaultKind::Hole => Self::Missing,
-        }
     }
 }

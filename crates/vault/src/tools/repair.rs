@@ -322,16 +322,10 @@ fn is_after(next: &Examined, prev_digest: [u8; 32]) -> bool {
     next.trailer.prev_digest == prev_digest
 }
 
+/// What was found, if it is to be told in a quarantine report.
 fn fault(segment: id::SegmentId, finding: &Finding) -> Option<Fault> {
-    let kind = match finding.kind {
-        FindingKind::SegmentHeader => FaultKind::SegmentHeader,
-        FindingKind::RecordHeader => FaultKind::RecordHeader,
-        FindingKind::Body => FaultKind::Body,
-        FindingKind::Padding => FaultKind::Padding,
-        FindingKind::Unreadable => FaultKind::Unreadable,
-        FindingKind::Tail => FaultKind::Tail,
-        _ => return None,
-    };
+    let FindingKind::Fault(kind) = finding.kind else { return None };
+    let is_told = !matches!(kind, FaultKind::Footer | FaultKind::TornTail | FaultKind::Hole);
     let (start, end, lost) = (finding.start, finding.end, finding.lost);
-    Some(Fault { segment, kind, start, end, lost })
+    is_told.then_some(Fault { segment, kind, start, end, lost })
 }

@@ -50,7 +50,7 @@ pub(crate) fn walk(
     let scanner = Scanner::new(file, candidate.id, trailer.vault_id, end, before)?;
     let sums = findings.check_records(scanner, trailer);
     if header.is_none() {
-        findings.push(FindingKind::SegmentHeader, 0, BLOCK_BYTES, None);
+        findings.push(FindingKind::Fault(FaultKind::SegmentHeader), 0, BLOCK_BYTES, None);
     }
     let is_sound = findings.found.iter().all(|finding| finding.kind == FindingKind::Index);
     let digests = tee.finish();
@@ -87,7 +87,12 @@ impl Findings<'_> {
                         sums::note_record(&mut sums, &mut index, &record.header, record.offset);
                     } else {
                         let fault = scanner.body_fault(&record);
-                        self.push(FindingKind::Body, fault.start, fault.end, fault.lost);
+                        self.push(
+                            FindingKind::Fault(FaultKind::Body),
+                            fault.start,
+                            fault.end,
+                            fault.lost,
+                        );
                     }
                 }
                 ScanItem::Watermark(_) => {}
@@ -102,7 +107,12 @@ impl Findings<'_> {
                         let lost = seen < trailer.last_seq;
                         let lost = lost.then_some((seen + 1, trailer.last_seq));
                         let fault = scanner.tail_fault(FaultKind::Tail, lost);
-                        self.push(FindingKind::Tail, fault.start, fault.end, fault.lost);
+                        self.push(
+                            FindingKind::Fault(FaultKind::Tail),
+                            fault.start,
+                            fault.end,
+                            fault.lost,
+                        );
                     }
                     return sums;
                 }
@@ -123,7 +133,7 @@ impl Findings<'_> {
             self.push(FindingKind::Facts, footer_start, self.candidate.bytes, None);
         }
         let kind = match digests {
-            None => FindingKind::Unreadable,
+            None => FindingKind::Fault(FaultKind::Unreadable),
             Some((crc, _)) if crc != trailer.segment_crc => FindingKind::SegmentCrc,
             Some((_, digest)) if digest != trailer.digest => FindingKind::Digest,
             Some(_) => return,

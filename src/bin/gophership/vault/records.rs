@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
 use gophership_otlp::Signal;
-use gophership_vault::FindingKind;
+use gophership_vault::FaultKind;
 use gophership_vault::OfflineItem;
 use gophership_vault::OfflineReader;
 use gophership_vault::Pacer;
@@ -109,8 +109,7 @@ impl Records {
                     }
                 }
                 Ok(Some(OfflineItem::Fault(fault))) => {
-                    let kind = FindingKind::from(fault.kind);
-                    if kind != FindingKind::TornTail {
+                    if fault.kind != FaultKind::TornTail {
                         self.faults += 1;
                         let lost = fault.lost.map_or_else(String::new, |(first, last)| {
                             if first == last {
@@ -121,7 +120,7 @@ impl Records {
                         let (segment, start, end) = (fault.segment, fault.start, fault.end);
                         complain(&format!(
                             "damaged: segment {segment}, bytes {start}..{end}: {}{lost}",
-                            kind.meaning()
+                            fault.kind.meaning()
                         ));
                     }
                 }

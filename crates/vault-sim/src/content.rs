@@ -87,24 +87,3 @@ impl Content {
         self.len = len;
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bytes_come_back_and_copies_do_not_change_with_the_original() {
-        let mut content = Content::from_bytes(&[7; 5000]);
-        let copy = content.clone();
-        content.write(&[9; 10], 4090);
-        content.set_len(4095);
-        content.set_len(9000);
-        let mut expected = vec![7; 4090];
-        expected.extend([9; 5]);
-        expected.resize(9000, 0);
-        assert_eq!(content.to_bytes(), expected);
-        assert_eq!(copy.to_bytes(), [7; 5000]);
-        assert!(!copy.is_same(&content));
-        assert!(copy.is_same(&Content::from_bytes(&[7; 5000])));
-    }
-}

@@ -11,6 +11,7 @@ mod model;
 mod newest;
 mod outage;
 mod presence;
+mod simulator;
 mod torn;
 mod unreadable;
 

@@ -57,7 +57,8 @@ async fn looking_beside_a_server_under_load_disturbs_nothing() {
     let dir = site.dir().join("data/vault");
     let path = dir.display().to_string();
     process.hold("red");
-    let shape = Shape { clients: 6, records: 5, padding: 800 };
+    // Small requests: on a busy machine a round takes long, and the tools yield while the vault grows.
+    let shape = Shape { clients: 3, records: 5, padding: 100 };
     let load = Load::start(site.grpc(), shape, &traffic, &oracle);
     load.advance(200, WITHIN).await;
     let mut looks = 0;

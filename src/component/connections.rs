@@ -2,10 +2,10 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::time::Duration;
 use std::time::Instant;
+
+use parking_lot::Mutex;
 
 use crate::component::running::Stop;
 use crate::metrics::ListenerMetrics;
@@ -116,7 +116,7 @@ impl Connections {
     }
 
     fn may_warn(&self) -> bool {
-        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut warned = self.warned.lock();
         let is_time = warned.is_none_or(|at| WARN_EVERY <= at.elapsed());
         if is_time {
             *warned = Some(Instant::now());

@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use gophership_vault::Known;
 use gophership_vault::Log;
 use gophership_vault::SeqSet;
+use parking_lot::Mutex;
+use parking_lot::MutexGuard;
 
 use crate::component::cursors::SinkCursors;
 use crate::component::id::ComponentId;
@@ -44,7 +43,7 @@ impl Inherited {
     /// Whether a request was left by an earlier process and is seen for the first time.
     #[must_use]
     pub fn is_news(&self, seq: u64) -> bool {
-        seq <= self.through && self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(seq)
+        seq <= self.through && self.seen.lock().insert(seq)
     }
 }
 
@@ -156,7 +155,7 @@ impl Vaults {
     }
 
     fn lock(&self) -> MutexGuard<'_, VaultsState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

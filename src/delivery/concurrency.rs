@@ -19,11 +19,10 @@
 //! After each decision a round trip passes until queues are what the new limit makes of them; only
 //! requests that begin then count for the next one.
 
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+use parking_lot::MutexGuard;
 use tokio::time::Instant;
 
 /// What `auto` begins with.
@@ -106,7 +105,7 @@ impl Limit {
 }
 
 fn lock(adaptive: &Mutex<Adaptive>) -> MutexGuard<'_, Adaptive> {
-    adaptive.lock().unwrap_or_else(PoisonError::into_inner)
+    adaptive.lock()
 }
 
 /// What a window has seen so far; round trips in seconds.

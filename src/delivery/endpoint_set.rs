@@ -3,13 +3,12 @@
 //! Of a sink whose endpoints are all out or silent, new requests are told before they come there.
 
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+use parking_lot::MutexGuard;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -295,7 +294,7 @@ impl EndpointSet {
     }
 
     fn lock(&self) -> MutexGuard<'_, EndpointSlots> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+        self.slots.lock()
     }
 }
 

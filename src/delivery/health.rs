@@ -1,10 +1,9 @@
 //! How the backend does: the share of attempts that fail, and how long answers take.
 
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+use parking_lot::MutexGuard;
 use tokio::time::Instant;
 
 use crate::somatic::Gauges;
@@ -75,7 +74,7 @@ impl Health {
     }
 
     fn lock(&self) -> MutexGuard<'_, Averages> {
-        self.averages.lock().unwrap_or_else(PoisonError::into_inner)
+        self.averages.lock()
     }
 }
 

@@ -1,12 +1,11 @@
 //! What backends ask of whoever comes again: [`PutOff`] of one request, and [`Hints`] for what the vault
 //! took over meanwhile.
 
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use gophership_http_client::Answer;
+use parking_lot::Mutex;
+use parking_lot::MutexGuard;
 use tokio::time::Instant;
 
 /// What all endpoints together said to one request: none of them took it.
@@ -68,7 +67,7 @@ impl Hints {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -1,10 +1,9 @@
 //! What the log says of single answers of a sink's backend: not of each.
 
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// At most one warning per this time.
@@ -24,7 +23,7 @@ impl Warner {
     /// Says what happened, unless something was said a moment ago.
     pub(super) fn warn(&self, what: &'static str, endpoint: Option<&str>, reason: &str) {
         let now = Instant::now();
-        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut warned = self.warned.lock();
         if warned.is_none_or(|last| now.duration_since(last) >= WARN_EVERY) {
             *warned = Some(now);
             let endpoint = endpoint.map(tracing::field::display);

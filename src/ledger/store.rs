@@ -9,8 +9,8 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use std::time::Instant;
-use std::time::SystemTime;
 
+use gophership_units::unix_ns;
 use gophership_vault::Known;
 
 use super::Kill;
@@ -133,7 +133,7 @@ struct Books {
 impl Books {
     fn open(data_dir: &Path, vaults: Vec<PathBuf>, deadline: Instant) -> io::Result<Self> {
         let (file, found) = LedgerFile::open(data_dir)?;
-        let now = now_unix_ns();
+        let now = unix_ns();
         let mut snapshot = match found {
             StoredLedger::Snapshot(_, snapshot) => *snapshot,
             StoredLedger::Nothing => {
@@ -249,7 +249,7 @@ impl Books {
     fn write(&mut self, process: LedgerRows, standing: Standing) {
         let snapshot = &mut self.snapshot;
         (snapshot.process, snapshot.standing, snapshot.written_unix_ns) =
-            (process, standing, now_unix_ns());
+            (process, standing, unix_ns());
         let written = self.file.write(snapshot);
         if let Err(error) = &written
             && !self.has_failed
@@ -379,11 +379,6 @@ fn tell(snapshot: &LedgerSnapshot, now_unix_ns: u64) {
             "Did not compare the ledger with the vaults: they are too large to count at start."
         );
     }
-}
-
-fn now_unix_ns() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -11,12 +11,11 @@ use std::fmt::Write as _;
 use std::hash::Hash;
 use std::hash::Hasher;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::time::Duration;
 use std::time::Instant;
 
+use parking_lot::Mutex;
+use parking_lot::MutexGuard;
 use prometheus::IntCounter;
 use tracing::Event;
 use tracing::Level;
@@ -138,7 +137,7 @@ impl RepeatLimit {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Cause, Bucket>> {
-        self.causes.lock().unwrap_or_else(PoisonError::into_inner)
+        self.causes.lock()
     }
 }
 
@@ -223,7 +222,7 @@ mod tests {
         fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
             let mut text = Text(String::new());
             event.record(&mut text);
-            self.0.lock().unwrap().push(text.0);
+            self.0.lock().push(text.0);
         }
     }
 
@@ -241,7 +240,7 @@ mod tests {
                 tracing::debug!("This was asked for.");
             }
         });
-        let lines = counting.0.lock().unwrap().clone();
+        let lines = counting.0.lock().clone();
         let count = |word: &str| lines.iter().filter(|line| line.contains(word)).count();
         // The test may take a second or more on a busy machine, and one more line for each.
         let allowed = BURST as usize..BURST as usize + 30;

@@ -13,13 +13,12 @@ use std::fs::File;
 use std::io;
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::Condvar;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::time::Duration;
 use std::time::Instant;
 
+use parking_lot::Condvar;
+use parking_lot::Mutex;
+use parking_lot::MutexGuard;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::repeat::RepeatLimit;
@@ -104,8 +103,7 @@ impl LogWriter {
             if left.is_zero() {
                 return;
             }
-            let waited = self.queue.changed.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            let _is_late = self.queue.changed.wait_for(&mut state, left);
         }
     }
 
@@ -140,8 +138,7 @@ impl Queue {
     fn next(&self, wait: Duration) -> Option<Vec<u8>> {
         let mut state = self.lock();
         if state.lines.is_empty() {
-            let waited = self.filled.wait_timeout(state, wait);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            let _is_late = self.filled.wait_for(&mut state, wait);
         }
         let line = state.lines.pop_front()?;
         state.bytes -= line.len() + LINE_COST_BYTES;
@@ -198,7 +195,7 @@ impl Queue {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use gophership_units::ns_of;
 use prometheus::proto;
 
 /// Where a request was placed.
@@ -42,7 +43,7 @@ pub(super) struct Times {
 
 impl Times {
     pub(super) fn count(&self, taken: Duration) {
-        let ns = u64::try_from(taken.as_nanos()).unwrap_or(u64::MAX);
+        let ns = ns_of(taken);
         let bucket = BOUNDS_MICROS.partition_point(|bound| u64::from(*bound) * 1_000 < ns);
         self.counts[bucket].fetch_add(1, Ordering::Relaxed);
         self.sum_ns.fetch_add(ns, Ordering::Relaxed);

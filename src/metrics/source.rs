@@ -3,13 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+use parking_lot::MutexGuard;
 use prometheus::Opts;
 use prometheus::core::Collector;
 use prometheus::core::Desc;
@@ -151,7 +150,7 @@ pub(super) struct SourceFamilies {
 
 impl SourceFamilies {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, SourceMetrics>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock()
     }
 
     /// One family: for each source what `metrics` makes of it.

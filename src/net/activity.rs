@@ -17,6 +17,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use atomic_waker::AtomicWaker;
+use gophership_units::ns_of;
 
 /// What the times of all connections are counted from.
 static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -29,11 +30,6 @@ const PREFACE_BYTES: u64 = 24 + 9;
 /// The time on the clock of connections, in nanoseconds; never 0, which stands for "not yet".
 pub(super) fn now_ns() -> u64 {
     ns_of(EPOCH.elapsed()).max(1)
-}
-
-/// A duration in nanoseconds, at most 584 years.
-pub(super) fn ns_of(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// When a time on that clock is.

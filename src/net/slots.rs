@@ -2,19 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+use parking_lot::MutexGuard;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::activity::Activity;
 use super::activity::now_ns;
-use super::activity::ns_of;
 use super::descriptors::DescriptorShare;
 use super::descriptors::Descriptors;
+use gophership_units::ns_of;
 
 /// A connection that has been idle for less than this is not asked to make room: its next request may be
 /// on its way.
@@ -124,7 +123,7 @@ impl ConnectionSlots {
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock()
     }
 }
 

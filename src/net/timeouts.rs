@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::activity::Activity;
 use super::activity::Speaks;
-use super::activity::ns_of;
+use gophership_units::ns_of;
 
 /// A connection that is asked to close while it is idle has so long for it.
 const CLOSE_GRACE: Duration = Duration::from_millis(500);

@@ -2,13 +2,13 @@
 //! their work, which the watchdog reads.
 
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::sync::Weak;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
+
+use parking_lot::Mutex;
+use parking_lot::MutexGuard;
 
 use super::kind::PressureKind;
 use super::reading::Place;
@@ -78,7 +78,7 @@ impl Gauges {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Entry>> {
-        self.numbers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.numbers.lock()
     }
 }
 

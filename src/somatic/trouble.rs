@@ -1,12 +1,12 @@
 //! Why something is out, in words: components tell it, and whoever asks for the status is told.
 
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::sync::Weak;
 use std::time::Duration;
 use std::time::Instant;
+
+use parking_lot::Mutex;
+use parking_lot::MutexGuard;
 
 use super::reading::Place;
 
@@ -22,7 +22,7 @@ struct State {
 type Shared = Arc<Mutex<State>>;
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
+    state.lock()
 }
 
 /// What is wrong at one place, if something is; forgotten when this is dropped.
@@ -71,7 +71,7 @@ impl Troubles {
     #[must_use]
     pub fn register(&self, place: &str) -> Trouble {
         let state = Shared::default();
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock();
         all.retain(|(_, state)| 0 < state.strong_count());
         all.push((place.into(), Arc::downgrade(&state)));
         Trouble(state)
@@ -80,7 +80,7 @@ impl Troubles {
     /// Everything that is out.
     #[must_use]
     pub fn outages(&self) -> Vec<BackendOutage> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.0.lock();
         let outage = |(place, state): &(Place, Weak<Mutex<State>>)| {
             let state = state.upgrade()?;
             let state = lock(&state);

@@ -1,11 +1,11 @@
 //! The published zone, and the operator's override.
 
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::time::Duration;
 use std::time::Instant;
 
+use parking_lot::Mutex;
+use parking_lot::MutexGuard;
 use tokio::sync::Notify;
 use tokio::sync::watch;
 
@@ -165,8 +165,7 @@ impl Somatic {
         Some(transition)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        // The state is a few plain values, consistent after every statement.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
     }
 }

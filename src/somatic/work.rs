@@ -3,12 +3,12 @@
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::Weak;
 use std::sync::atomic::AtomicI64;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
+
+use parking_lot::Mutex;
 
 use super::reading::Place;
 use crate::stripes::Stripes;
@@ -82,7 +82,7 @@ impl WorkProbes {
     ) -> WorkProbe {
         let probe: Arc<Probe> = Arc::new(probe);
         let entry = Entry { place: place.into(), waits, part, probe: Arc::downgrade(&probe) };
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+        self.0.lock().push(entry);
         WorkProbe { _probe: probe }
     }
 
@@ -96,7 +96,7 @@ impl WorkProbes {
 
     /// Adds what every part has to do now.
     pub fn read(&self, work_probes: &mut Vec<WorkSample>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|entry| {
+        self.0.lock().retain(|entry| {
             let Some(probe) = entry.probe.upgrade() else { return false };
             let Entry { place, waits, part, .. } = entry;
             let (place, work) = (Arc::clone(place), probe());

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 use std::time::Instant;
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
 
 use async_trait::async_trait;
 use gophership_otlp::demo::demo_logs;
+use gophership_units::unix_ns;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::MissedTickBehavior;
@@ -142,8 +141,7 @@ impl Source for Demo {
 }
 
 fn request(records: u64, seed: u64, provenance: Provenance) -> Request {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let received_unix_ns = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+    let received_unix_ns = unix_ns();
     let len = usize::try_from(records).unwrap_or(usize::MAX);
     let wire = demo_logs(len, seed, received_unix_ns);
     Request { signal: Signal::Logs, wire, records, received_unix_ns, provenance }

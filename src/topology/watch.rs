@@ -4,11 +4,11 @@
 //! then nobody answers `/readyz` either.
 
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::time::Duration;
 use std::time::Instant;
+
+use parking_lot::Mutex;
+use parking_lot::MutexGuard;
 
 use super::builder::SharedParts;
 use super::wiring::Wiring;
@@ -112,6 +112,6 @@ impl Watch {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }

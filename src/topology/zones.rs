@@ -2,14 +2,12 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::time::Duration;
 use std::time::Instant;
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
 
+use gophership_units::unix_ns;
+use parking_lot::Mutex;
+use parking_lot::MutexGuard;
 use tokio::time::MissedTickBehavior;
 
 use super::builder::SharedParts;
@@ -241,7 +239,7 @@ impl Zones {
     }
 
     fn lock(&self) -> MutexGuard<'_, Senses> {
-        self.sensing.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sensing.lock()
     }
 }
 
@@ -254,6 +252,5 @@ const fn number(zone: Zone) -> i64 {
 }
 
 fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    unix_ns() / 1_000_000
 }

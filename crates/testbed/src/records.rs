@@ -4,10 +4,9 @@
 //! written into it, so a request costs one copy, and whoever gets it can tell whether it was altered.
 
 use std::ops::Range;
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
+use gophership_units::unix_ns;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::AnyValue;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
@@ -83,9 +82,7 @@ struct Content<'a> {
 impl Shapes {
     /// Makes the shapes of a client's records.
     pub(crate) fn new(client: u32) -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = u64::try_from(now.as_nanos()).unwrap_or(0);
-        let wire = demo_logs(SHAPES, client.into(), now);
+        let wire = demo_logs(SHAPES, client.into(), unix_ns());
         let mut request = ExportLogsServiceRequest::decode(wire).unwrap_or_default();
         let mut container = request.resource_logs.pop().unwrap_or_default();
         let mut scoped = container.scope_logs.pop().unwrap_or_default();

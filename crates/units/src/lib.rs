@@ -1,14 +1,17 @@
-//! Quantities as users write them: sizes (`64MiB`), durations (`1m30s`) and shares (`85%`).
+//! Quantities as users write them: sizes (`64MiB`), durations (`1m30s`) and shares (`85%`); and times as numbers.
 //!
 //! Each type reads what it writes, and refuses numbers whose unit would have to be guessed.
 
 mod duration;
 mod share;
 mod size;
+mod time;
 
 pub use duration::HumanDuration;
 pub use share::Share;
 pub use size::ByteSize;
+pub use time::ns_of;
+pub use time::unix_ns;
 
 /// A text that is not a quantity of the wanted kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

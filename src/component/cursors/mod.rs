@@ -17,14 +17,13 @@ mod stale;
 mod tests;
 
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use gophership_vault::CursorHandle;
 use gophership_vault::Log;
 use gophership_vault::VaultError;
+use parking_lot::Mutex;
+use parking_lot::MutexGuard;
 use tokio::sync::Notify;
 
 use crate::component::id::ComponentId;
@@ -251,7 +250,7 @@ impl SinkCursors {
     }
 
     fn lock(&self) -> MutexGuard<'_, Holders> {
-        self.holders.lock().unwrap_or_else(PoisonError::into_inner)
+        self.holders.lock()
     }
 }
 

@@ -1,8 +1,6 @@
 //! The dead-letter store: what can never be delivered, never dropped and never in the way.
 
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,6 +12,7 @@ use gophership_vault::Completion;
 use gophership_vault::Options;
 use gophership_vault::Receipt;
 use gophership_vault::Writer;
+use parking_lot::Mutex;
 
 use super::intake::append;
 use crate::event::Batch;
@@ -81,7 +80,7 @@ impl DeadLetters {
 
     /// Closes the store, if it was ever opened, for ever. Blocks, also for somebody who opens it.
     pub(super) fn close(&self) {
-        let mut open_state = self.0.open_state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open_state = self.0.open_state.lock();
         open_state.is_closed = true;
         if let Some(Err(error)) = self.0.writer.swap(None).map(|writer| writer.close()) {
             tracing::error!(%error, "Cannot close the dead-letter store.");
@@ -104,7 +103,7 @@ impl Store {
     }
 
     fn open(&self) {
-        let mut open_state = self.open_state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open_state = self.open_state.lock();
         let is_too_soon = open_state.failed_at.is_some_and(|at| at.elapsed() < REOPEN_AFTER);
         if open_state.is_closed || is_too_soon || self.writer.load().is_some() {
             return;

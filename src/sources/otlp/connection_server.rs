@@ -4,9 +4,6 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
@@ -21,6 +18,8 @@ use hyper_util::rt::TokioIo;
 use hyper_util::rt::TokioTimer;
 use hyper_util::server::conn::auto;
 use hyper_util::server::conn::auto::Builder;
+use parking_lot::Mutex;
+use parking_lot::MutexGuard;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio_util::task::TaskTracker;
@@ -248,7 +247,7 @@ impl ConnectionServer {
     }
 
     fn lock(&self) -> MutexGuard<'_, u64> {
-        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
+        self.newest.lock()
     }
 }
 

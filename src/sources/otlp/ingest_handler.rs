@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 use std::time::Instant;
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
 
+use gophership_units::unix_ns;
 use http::HeaderMap;
 use hyper::body::Incoming;
 
@@ -164,7 +163,7 @@ impl IngestHandler {
             // Legal, and nothing to keep.
             return Ok(());
         }
-        let received_unix_ns = now_unix_ns();
+        let received_unix_ns = unix_ns();
         let records = summary.records;
         let request = Request { signal, wire, records, received_unix_ns, provenance };
         let _under_way = self.tally.begin();
@@ -177,9 +176,4 @@ impl IngestHandler {
             Refusal::Rejected { reason } => RefusedRequest::Rejected { reason },
         })
     }
-}
-
-fn now_unix_ns() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -10,14 +10,13 @@ use std::future::Future;
 use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::task::Context;
 use std::task::Poll;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::stream::Stream;
 use hyper::rt::Executor;
+use parking_lot::Mutex;
 
 use crate::net::Connection;
 
@@ -30,13 +29,13 @@ pub(super) struct NewStreams(Arc<Mutex<Vec<Exchange>>>);
 
 impl NewStreams {
     fn take(&self) -> Vec<Exchange> {
-        mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        mem::take(&mut *self.0.lock())
     }
 }
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for NewStreams {
     fn execute(&self, exchange: F) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Box::pin(exchange));
+        self.0.lock().push(Box::pin(exchange));
     }
 }
 

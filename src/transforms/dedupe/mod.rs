@@ -10,6 +10,7 @@ use gophership_otlp::RecordView;
 use gophership_otlp::Reviser;
 use gophership_otlp::Revision;
 use gophership_units::HumanDuration;
+use gophership_units::ns_of;
 use prometheus::IntCounter;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -109,7 +110,7 @@ impl TransformConfig for DedupeConfig {
                     parts: self.compare.clone(),
                     ignored: self.ignore_attributes.clone(),
                 },
-                window_ns: u64::try_from(self.window.get().as_nanos()).unwrap_or(u64::MAX),
+                window_ns: ns_of(self.window.get()),
                 seen: Recent::new(keep),
                 batches: 0,
             },

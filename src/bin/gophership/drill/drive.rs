@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -323,7 +322,7 @@ impl<'a> Drill<'a> {
         let mut answers = Vec::new();
         figures.excused = self.oracle.excused_missing();
         figures.hit = self.hit.take();
-        let fullness = self.fullness.lock().unwrap_or_else(PoisonError::into_inner);
+        let fullness = self.fullness.lock();
         figures.full_for = fullness.lasted(Instant::now());
         figures.vault_bytes_max = fullness.used_max;
         figures.found_corrupt = fullness.corrupt;
@@ -372,7 +371,7 @@ async fn watch_vaults(address: SocketAddr, fullness: Arc<Mutex<Fullness>>) {
         let begun = Instant::now();
         if let Some(page) = server::metrics(address).await {
             let total = |name| server::total(&page, name);
-            let mut fullness = fullness.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut fullness = fullness.lock();
             fullness.look(0 < total("gophership_vault_full"), begun, Instant::now());
             fullness.used_max = fullness.used_max.max(total("gophership_vault_used_bytes"));
             fullness.corrupt = total("gophership_vault_corrupt_requests_total");

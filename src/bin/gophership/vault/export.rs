@@ -3,13 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -148,12 +147,12 @@ struct Shared {
 
 impl Shared {
     fn note_taken(&self) {
-        *self.last_taken.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.last_taken.lock() = Instant::now();
     }
 
     /// How long ago the endpoint last gave an answer for good.
     fn idle(&self) -> Duration {
-        self.last_taken.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+        self.last_taken.lock().elapsed()
     }
 }
 

@@ -5,6 +5,7 @@ use std::io;
 use std::io::Write as _;
 use std::path::Path;
 
+use gophership_units::unix_ns;
 use serde_json::Value;
 use serde_json::json;
 
@@ -37,7 +38,7 @@ pub(super) fn run(args: &LsArgs) -> Result<u8, Failure> {
         survey.segments.retain(|segment| segment.id == only);
     }
     let dead = dead_letters(&target.dir)?;
-    let now = when::now_unix_ns();
+    let now = unix_ns();
     table::print(
         args.output,
         || text(&survey, dead.as_ref(), now),

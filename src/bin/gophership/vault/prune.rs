@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::io;
 use std::io::Write as _;
 
+use gophership_units::ns_of;
+use gophership_units::unix_ns;
 use serde_json::Value;
 use serde_json::json;
 
@@ -19,7 +21,6 @@ use super::args::ReleaseArgs;
 use super::needs;
 use super::needs::Needs;
 use super::table;
-use super::when;
 use crate::exit;
 
 pub(super) fn run(args: &PruneArgs) -> Result<u8, Failure> {
@@ -27,8 +28,8 @@ pub(super) fn run(args: &PruneArgs) -> Result<u8, Failure> {
     let dir = target.dir.clone();
     let scope = match args.older_than {
         Some(age) => {
-            let age_ns = u64::try_from(age.get().as_nanos()).unwrap_or(u64::MAX);
-            ClearScope::OlderThan { unix_ns: when::now_unix_ns().saturating_sub(age_ns) }
+            let age_ns = ns_of(age.get());
+            ClearScope::OlderThan { unix_ns: unix_ns().saturating_sub(age_ns) }
         }
         None if args.quarantine => ClearScope::Quarantined { is_any: args.yes_lose_data },
         None => ClearScope::Delivered { is_any: args.yes_lose_data },

@@ -1,10 +1,10 @@
 //! Times and ranges, from text and to text.
 
 use std::str::FromStr;
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
 
 use gophership_units::HumanDuration;
+use gophership_units::ns_of;
+use gophership_units::unix_ns;
 
 const NS: u64 = 1_000_000_000;
 const DAY_SECONDS: u64 = 86_400;
@@ -23,15 +23,9 @@ impl FromStr for Moment {
         let ago: HumanDuration = text.parse().map_err(|_| {
             format!("{text:?} is neither a time like 2026-01-31T12:00:00Z nor a duration like 1h")
         })?;
-        let ago_ns = u64::try_from(ago.get().as_nanos()).unwrap_or(u64::MAX);
-        Ok(Self(now_unix_ns().saturating_sub(ago_ns)))
+        let ago_ns = ns_of(ago.get());
+        Ok(Self(unix_ns().saturating_sub(ago_ns)))
     }
-}
-
-/// The wall clock.
-pub(crate) fn now_unix_ns() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Reads `5..9`, `5..`, `..9` or `5`; both ends are included.
@@ -181,7 +175,7 @@ mod tests {
         ] {
             assert!(text.parse::<Moment>().is_err(), "{text}");
         }
-        assert!("1h".parse::<Moment>().unwrap().0 < now_unix_ns());
+        assert!("1h".parse::<Moment>().unwrap().0 < unix_ns());
     }
 
     #[test]

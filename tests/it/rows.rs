@@ -142,8 +142,8 @@ async fn assert_shown(process: &Process, expected: &Expected) {
     let rows = [
         ("source", "bucket", "one", &expected.one),
         ("source", "bucket", "two", &expected.two),
-        ("sink", "line", "first", &expected.first),
-        ("sink", "line", "second", &expected.second),
+        ("sink", "bucket", "first", &expected.first),
+        ("sink", "bucket", "second", &expected.second),
     ];
     for (side, label, name, row) in rows {
         assert_eq!(status[format!("{side}s")][name]["logs"], some(row), "{name}");

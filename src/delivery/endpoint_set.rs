@@ -53,7 +53,7 @@ pub(super) struct EndpointSet {
 }
 
 impl EndpointSet {
-    /// Makes the fleet of a sink; all endpoints count as there.
+    /// Makes the endpoint set of a sink; all endpoints count as there.
     ///
     /// # Panics
     ///

@@ -104,7 +104,7 @@ impl<C: Transport> Engine<C> {
         let mut deliveries: JoinSet<u64> = JoinSet::new();
         let mut in_flight_bytes: u64 = 0;
         let mut is_open = true;
-        let mut gatherer = Gatherer::new(self.0.limits.together_bytes);
+        let mut gatherer = Gatherer::new(self.0.limits.batch_max_bytes);
         // Whether the next one had to wait for a place.
         let mut has_waited = false;
         // Whether there is a vault behind what it gets.
@@ -157,7 +157,7 @@ impl<C: Transport> Engine<C> {
 }
 
 impl<C: Transport> Shared<C> {
-    /// Settles every batch of a parcel.
+    /// Settles every batch of a batch group.
     async fn deliver(&self, group: BatchGroup) {
         let _under_way = self.tally.begin();
         let _present = self.endpoints.enter(group.is_backed());
@@ -168,7 +168,7 @@ impl<C: Transport> Shared<C> {
         }
     }
 
-    /// Settles a parcel, or returns what is to be sent by itself.
+    /// Settles a batch group, or returns what is to be sent by itself.
     async fn see_through(&self, mut group: BatchGroup) -> Vec<BatchGroup> {
         let mut backoff = Backoff::new(self.limits.retry_min, self.limits.retry_max);
         let Some(first) = group.batches().first() else { return Vec::new() };
@@ -219,9 +219,9 @@ impl<C: Transport> Shared<C> {
         Vec::new()
     }
 
-    /// Whether a parcel that was put off waits here before it is sent again. What has a vault to go to goes
+    /// Whether a batch group that was put off waits here before it is sent again. What has a vault to go to goes
     /// there: whoever sent it waits for an answer, and soon has no room for more. While no endpoint is
-    /// there, the fleet says when to ask.
+    /// there, the endpoint set says when to ask.
     fn stays(&self, group: &mut BatchGroup, backoff: &mut Backoff) -> bool {
         let is_out = self.endpoints.is_out();
         if is_out {
@@ -230,14 +230,14 @@ impl<C: Transport> Shared<C> {
         group.leave_to_vault() && !is_out
     }
 
-    /// Whether a sink that is about to end lets go of a parcel at once: its backend is out, and what came
+    /// Whether a sink that is about to end lets go of a batch group at once: its backend is out, and what came
     /// from a vault is still there, for the next one that delivers it.
     fn gives_back(&self, group: &BatchGroup) -> bool {
         let is_ending = self.is_closing.load(Ordering::Relaxed) && self.endpoints.is_out();
         is_ending && group.is_from(Origin::Vault)
     }
 
-    /// Rejects a parcel, unless it has several batches: each of them is judged alone.
+    /// Rejects a batch group, unless it has several batches: each of them is judged alone.
     fn refused(&self, group: BatchGroup, what: &'static str, reason: &str) -> Vec<BatchGroup> {
         if group.batches().len() > 1 {
             return group.split();
@@ -249,7 +249,7 @@ impl<C: Transport> Shared<C> {
         Vec::new()
     }
 
-    /// Sends a parcel to one endpoint after the other until one answers; `None` when the vault took
+    /// Sends a batch group to one endpoint after the other until one answers; `None` when the vault took
     /// over before, or has to.
     async fn round(&self, group: &mut BatchGroup, is_first: bool) -> Option<Answer> {
         let began = Instant::now();
@@ -284,7 +284,7 @@ impl<C: Transport> Shared<C> {
         }
     }
 
-    /// Sends a parcel once; `None` when the vault took over before there was an answer.
+    /// Sends a batch group once; `None` when the vault took over before there was an answer.
     async fn attempt(
         &self,
         group: &BatchGroup,
@@ -461,7 +461,7 @@ mod tests {
                 balance: Balance::Failover,
                 concurrency: Concurrency::Auto(64),
                 in_flight_bytes: 1 << 20,
-                together_bytes: 0,
+                batch_max_bytes: 0,
                 timeout: Duration::from_millis(200),
                 retry_min: Duration::from_millis(1),
                 retry_max: Duration::from_millis(4),
@@ -503,7 +503,7 @@ mod tests {
             }
         }
 
-        /// Delivers parcels of one batch each, and returns what their sources are told.
+        /// Delivers batch groups of one batch each, and returns what their sources are told.
         async fn deliver(&self, count: usize) -> Vec<Option<Outcome>> {
             let mut outcomes = Vec::new();
             for _ in 0..count {

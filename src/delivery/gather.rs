@@ -40,7 +40,7 @@ impl Gatherer {
         Self { bytes_max, aside: VecDeque::new() }
     }
 
-    /// The next parcel; `None` when the edge is closed and empty. An idle sink sends each batch at once:
+    /// The next batch group; `None` when the edge is closed and empty. An idle sink sends each batch at once:
     /// only when it `has_waited`, those that wait behind it go with it. May be dropped at any time.
     pub(super) async fn next(
         &mut self,
@@ -170,7 +170,7 @@ mod tests {
         Batch::received(&request, None, Ledger::leak())
     }
 
-    /// The sizes of the batches of each parcel.
+    /// The sizes of the batches of each batch group.
     async fn gathered(bytes_max: u64, has_waited: bool, batches: Vec<Batch>) -> Vec<Vec<u64>> {
         let (sender, mut receiver) = edge(EdgeLimits { batches: 2048, bytes: 1 << 20 });
         let routes = std::sync::Arc::<Routes>::default();

@@ -18,7 +18,7 @@ pub struct Limits {
     pub in_flight_bytes: u64,
     /// Of batches that have to wait as many are put into one request as are together so large; 0 for
     /// each by itself.
-    pub together_bytes: u64,
+    pub batch_max_bytes: u64,
     /// What one attempt may take, connecting included.
     pub timeout: Duration,
     /// The longest pause after the first failure.

@@ -3,11 +3,11 @@
 //! judges the answer.
 //!
 //! ```text
-//!           at most `concurrency`        an endpoint that is there
-//!   edge -> deliveries ----------> fleet ------------------------> courier -> answer
-//!               ^                    ^                                          |
-//!               |                    +---- another endpoint, at once ----------+  later
-//!               +--------- backoff, when all have been tried, unless the vault took over
+//!           at most `concurrency`            an endpoint that is there
+//!   edge -> deliveries ----------> endpoint set ----------------------> transport -> answer
+//!               ^                      ^                                               |
+//!               |                      +------ another endpoint, at once --------------+
+//!               +---------- backoff, when all have been tried, unless the vault took over
 //! ```
 
 mod backoff;

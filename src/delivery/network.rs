@@ -332,7 +332,7 @@ impl NetworkOptions<'_> {
                 ConcurrencyOption::Fixed(requests) => Concurrency::Fixed(requests),
             },
             in_flight_bytes: self.in_flight_max.0,
-            together_bytes: self.batch_max_bytes.0,
+            batch_max_bytes: self.batch_max_bytes.0,
             timeout: self.timeout.0,
             retry_min: self.retry.min.0,
             retry_max: self.retry.max.0,

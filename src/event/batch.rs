@@ -19,7 +19,7 @@ use super::sink_ledger::SinkBucket;
 use super::sink_ledger::SinkId;
 use super::sink_set::SinkSet;
 
-/// One request of one signal, with the duty to settle it.
+/// One request of one signal, which must be settled.
 ///
 /// Dropped without being settled it counts as failed: its source takes it back.
 #[derive(Debug)]

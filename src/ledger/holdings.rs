@@ -105,9 +105,9 @@ pub fn count(
         let Some(store) = read(dir, low, Some(&survey), deadline)? else { return Ok(None) };
         holdings.vaulted = store;
     }
-    let burial = dir.join(DEAD_LETTERS);
-    if gophership_vault::is_vault(&burial) {
-        let Some(store) = read(&burial, 0, None, deadline)? else { return Ok(None) };
+    let dead_letter_dir = dir.join(DEAD_LETTERS);
+    if gophership_vault::is_vault(&dead_letter_dir) {
+        let Some(store) = read(&dead_letter_dir, 0, None, deadline)? else { return Ok(None) };
         holdings.dead_letters = store;
     }
     Ok(Some(holdings))

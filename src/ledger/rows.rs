@@ -47,7 +47,7 @@ pub fn at_hand(sink: &LedgerTotals) -> i64 {
     sink.get(SinkBucket::Taken.name()) - gone - sink.get(INTERRUPTED)
 }
 
-/// One sheet of each signal for each source and for each sink.
+/// Totals of each signal for each source and for each sink.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LedgerRows {

@@ -334,7 +334,7 @@ fn settle(totals: &mut LedgerTotals, vaulted: i64, dead_lettered: i64, may_be_le
     totals.add(line, sign * difference);
 }
 
-/// Books what the sinks of a former process had, and what was buried for them unsaid.
+/// Books what the sinks of a former process had, and the dead letters that nobody had booked for them.
 fn interrupt_sinks(rows: &mut LedgerRows, held: Option<&Holdings>, signal: Signal) {
     for (sink, all_totals) in &mut rows.sinks {
         let dead_lettered =

@@ -98,7 +98,7 @@ impl LedgerTotals {
     }
 }
 
-/// One sheet for each signal.
+/// One list of totals for each signal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignalTotals {
     logs: LedgerTotals,
@@ -119,7 +119,7 @@ impl SignalTotals {
         all_totals
     }
 
-    /// The sheet of a signal.
+    /// The totals of a signal.
     #[must_use]
     pub const fn of_signal(&self, signal: Signal) -> &LedgerTotals {
         match signal {
@@ -129,7 +129,7 @@ impl SignalTotals {
         }
     }
 
-    /// The sheet of a signal, to be written.
+    /// The totals of a signal, to be written.
     pub const fn of_mut(&mut self, signal: Signal) -> &mut LedgerTotals {
         match signal {
             Signal::Logs => &mut self.logs,
@@ -144,7 +144,7 @@ impl SignalTotals {
         Signal::ALL.iter().all(|signal| self.of_signal(*signal).imbalance() == 0)
     }
 
-    /// Adds the lines of other sheets.
+    /// Adds the lines of other totals.
     pub(super) fn add(&mut self, other: &Self) {
         for signal in Signal::ALL {
             for (line, records) in &other.of_signal(signal).0 {

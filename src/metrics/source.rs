@@ -52,7 +52,7 @@ impl PivotCause {
     }
 }
 
-/// Why a request was refused at the door.
+/// Why a request was refused before it was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub enum RefusalCause {

@@ -105,7 +105,7 @@ struct WatchedPart {
     is_seen: bool,
 }
 
-/// Watches every part that has duties.
+/// Watches every part that reports its work.
 #[derive(Default)]
 pub struct Watchdog {
     /// Nobody is watched without it.
@@ -114,7 +114,7 @@ pub struct Watchdog {
 }
 
 impl Watchdog {
-    /// Barks after this long from now on; never without it.
+    /// Tells a stall after this long from now on; never without it.
     pub fn configure(&mut self, after: Option<Duration>) {
         self.after = after;
     }
@@ -193,23 +193,23 @@ mod tests {
         Work { waiting, done, refused }
     }
 
-    /// Looks ten times a second for so long at the same work; returns what was barked.
+    /// Looks ten times a second for so long at the same work; returns what it told.
     fn watch(
         timer: &mut StallTimer,
         now: &mut Instant,
         seconds: u64,
         work: Work,
     ) -> Vec<StallEvent> {
-        let mut barks = Vec::new();
+        let mut events = Vec::new();
         for _ in 0..seconds * 10 {
             *now += Duration::from_millis(100);
-            barks.extend(timer.look(*now, work, AFTER));
+            events.extend(timer.look(*now, work, AFTER));
         }
-        barks
+        events
     }
 
     #[test]
-    fn it_barks_once_after_five_seconds_and_tells_the_end() {
+    fn it_tells_a_stall_once_after_five_seconds_and_its_end() {
         let (mut timer, mut now) = (StallTimer::default(), Instant::now());
         let mut see = |seconds, work| watch(&mut timer, &mut now, seconds, work);
         assert!(see(60, work(0, 3, 0)).is_empty(), "idle");
@@ -224,21 +224,21 @@ mod tests {
     #[test]
     fn who_is_refused_and_comes_again_is_work() {
         let (mut timer, mut now) = (StallTimer::default(), Instant::now());
-        let mut barks = Vec::new();
+        let mut events = Vec::new();
         for round in 1..=8 {
-            barks.extend(watch(&mut timer, &mut now, 2, work(0, 0, round)));
+            events.extend(watch(&mut timer, &mut now, 2, work(0, 0, round)));
         }
-        assert_eq!(barks, [StallEvent::Stalled]);
+        assert_eq!(events, [StallEvent::Stalled]);
         assert_eq!(
             watch(&mut timer, &mut now, 10, work(0, 0, 8)),
             [StallEvent::Over],
             "nobody came"
         );
-        let mut barks = Vec::new();
+        let mut events = Vec::new();
         for round in 9..=20 {
-            barks.extend(watch(&mut timer, &mut now, 2, work(0, round, round)));
+            events.extend(watch(&mut timer, &mut now, 2, work(0, round, round)));
         }
-        assert!(barks.is_empty(), "some are refused and some are taken");
+        assert!(events.is_empty(), "some are refused and some are taken");
     }
 
     #[test]
@@ -287,10 +287,10 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens: no bark while idle or moving, every bark has had five watched seconds of
-        /// work without movement before it, and barks and ends alternate.
+        /// Whatever happens: no stall is told while idle or moving; each has had five watched seconds of
+        /// work without movement before it, and stalls and ends alternate.
         #[test]
-        fn it_never_barks_without_a_stall(
+        fn it_tells_nothing_without_a_stall(
             looks in prop::collection::vec((0_u64..3000, 0_u64..3, 0_u8..8, 0_u8..8), 1..200)
         ) {
             let (mut timer, mut now) = (StallTimer::default(), Instant::now());

@@ -90,8 +90,8 @@ impl WorkProbes {
     pub fn count(&self, place: &str, waits: &'static str, part: WorkKind) -> Counted {
         let tally = Arc::<Tally>::default();
         let watched = Arc::clone(&tally);
-        let on_duty = self.register(place, waits, part, move || watched.work());
-        Counted { tally, _on_duty: on_duty }
+        let work_probe = self.register(place, waits, part, move || watched.work());
+        Counted { tally, _work_probe: work_probe }
     }
 
     /// Adds what every part has to do now.
@@ -153,7 +153,7 @@ impl Tally {
 #[must_use]
 pub struct Counted {
     tally: Arc<Tally>,
-    _on_duty: WorkProbe,
+    _work_probe: WorkProbe,
 }
 
 impl Deref for Counted {

@@ -17,7 +17,7 @@ type Owners = BTreeMap<ComponentId, Vec<CursorOwner>>;
 
 impl RunningTopology {
     /// Lets sinks that were renamed keep what is on its way for their former names.
-    pub(super) fn rename_lanes(&self, config: &Config) {
+    pub(super) fn rename_sinks(&self, config: &Config) {
         for (sink, entry) in &config.sinks {
             for former in &entry.formerly {
                 self.shared.sink_set.rename(former.as_str(), sink.as_str());

@@ -155,7 +155,7 @@ impl RunningTopology {
         self.end(&plan.end_first, grace, &mut outcomes).await;
         let late = match blueprint.build(&plan.build_late).await {
             Ok(pieces) => {
-                self.rename_lanes(&config);
+                self.rename_sinks(&config);
                 self.prepare_places(&config).await.map(|()| pieces)
             }
             Err(failed) => Err(failed),

@@ -213,7 +213,7 @@ sinks:
     }
 
     #[test]
-    fn ways_know_whom_they_lead_to_and_what_has_two_ways_is_tangled() {
+    fn routes_know_their_sinks_and_what_has_two_routes_is_multipath() {
         let sink_set = SinkTable::default();
         let (a, b, c) = (sink_set.lane("a"), sink_set.lane("b"), sink_set.lane("c"));
         let table = table("both", &[], &[], &sink_set);

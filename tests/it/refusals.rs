@@ -1,4 +1,4 @@
-//! What each refusal of the backend makes of a request: sent again, reported to its sender, or buried.
+//! What each refusal of the backend makes of a request: sent again, reported to its sender, or a dead letter.
 
 use std::fs;
 use std::sync::mpsc;
@@ -219,7 +219,7 @@ async fn every_http_status_does_what_it_says() {
 
 /// Scenario: the backend refuses for good what is replayed, more than is on its way at once, while the
 /// dead-letter store cannot be opened; then it takes everything, and the store can be opened.
-/// Guarantees: what can neither be delivered nor buried is not sent round and round, and holds nothing
+/// Guarantees: what can neither be delivered nor moved to the dead-letter store is not sent round and round, and holds nothing
 /// up; when there is a way for it again it goes that way.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_dead_letter_store_does_not_take_stops_no_replay() {

@@ -238,7 +238,7 @@ async fn buried(scene: &Scene, expected: &mut Expected) {
         add(row, &[("vaulted", -records), ("dead_lettered", records), ("copies", records)]);
         add(row, &[("filtered", records / 2), ("delivered", records / 2)]);
     }
-    // They are buried as they were stored, with what the filter would have taken out.
+    // They are dead letters as they were stored, with what the filter would have taken out.
     add(&mut expected.first, &[("taken", 9), ("rejected", 9), ("dead_lettered", 18)]);
     add(&mut expected.second, &[("taken", 9), ("delivered", 9)]);
     eventually(SOON, "the second sink has its part", || taken(&scene.other, LOGS) == 36).await;

@@ -105,7 +105,7 @@ impl AppendError {
     }
 }
 
-/// Why a record was refused at the door.
+/// Why a record was refused before it was accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RefusalReason {

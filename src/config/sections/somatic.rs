@@ -86,7 +86,7 @@ impl Default for WatchdogConfig {
 }
 
 impl WatchdogConfig {
-    /// When it barks, if it ever does.
+    /// When it tells a stall, if it ever does.
     #[must_use]
     pub fn after(self) -> Option<Duration> {
         Some(self.after.0).filter(|after| !after.is_zero())

@@ -1,4 +1,4 @@
-//! The courier of the sink: joins batches to a request, and hands it to the client.
+//! The transport of the sink: joins batches to a request, and hands it to the client.
 
 use bytes::Bytes;
 use gophership_http_client::Answer;

@@ -1,6 +1,6 @@
 //! The `otlp` sink: forwards each request at once, over gRPC or HTTP, until a backend has it.
 //!
-//! It is a [`Transport`](crate::delivery::Courier) for the delivery engine, and its options.
+//! It is a [`Transport`](crate::delivery::Transport) for the delivery engine, and its options.
 
 mod client;
 mod options;

@@ -95,7 +95,7 @@ impl Store {
             return;
         }
         let store = Arc::clone(self);
-        // Nobody waits for it but `close`, at the door.
+        // Nobody waits for it but `close`.
         tokio::task::spawn_blocking(move || {
             store.open();
             store.is_opening.store(false, Ordering::Release);

@@ -126,9 +126,10 @@ impl SinkConfig for RawVaultConfig {
         dead_letters.segment_bytes = DEAD_LETTER_SEGMENT_BYTES.min(self.segment_size.0);
         dead_letters.when_full = WhenFull::Refuse;
         let dead_letters = Arc::new(DeadLetters::new(dead_letters, Arc::clone(&context.sink_set)));
-        let burial = Arc::clone(&dead_letters) as Arc<dyn Intake>;
+        let dead_letter_intake = Arc::clone(&dead_letters) as Arc<dyn Intake>;
         let keep_removed = self.keep_for_removed_sinks.0;
-        let inherited = context.vaults.offer(&context.id, &dir, writer.log(), burial, keep_removed);
+        let inherited =
+            context.vaults.offer(&context.id, &dir, writer.log(), dead_letter_intake, keep_removed);
         let ledgers = context.ledgers;
         writer.observe_drops(Arc::new(move |record: &DroppedRecord<'_>| {
             book_dropped(ledgers, record, inherited.is_news(record.seq));
@@ -140,7 +141,7 @@ impl SinkConfig for RawVaultConfig {
         let commits = CommitWatch::new(&context.gauges, context.id.as_str());
         let disk = is_elsewhere.then(|| DiskWatch::new(&context.gauges, context.id.as_str(), dir));
         let watched = Arc::clone(&writer);
-        let on_duty = context.gauges.work_probes.register(
+        let work_probe = context.gauges.work_probes.register(
             context.id.as_str(),
             WAITS,
             WorkKind::Inside,
@@ -158,7 +159,7 @@ impl SinkConfig for RawVaultConfig {
             commits,
             disk,
             memory,
-            on_duty,
+            work_probe,
         }))
     }
 }
@@ -195,7 +196,7 @@ struct RawVault {
     disk: Option<DiskWatch>,
     /// Given back when the vault is closed.
     memory: Grant,
-    on_duty: WorkProbe,
+    work_probe: WorkProbe,
 }
 
 #[async_trait]
@@ -221,7 +222,7 @@ impl Sink for RawVault {
         }
         let log = self.context.vaults.withdraw(&self.context.id);
         self.context.metrics.forget_vault(self.context.id.as_str());
-        let Self { writer, dead_letters, memory, on_duty, context, .. } = *self;
+        let Self { writer, dead_letters, memory, work_probe, context, .. } = *self;
         let closed = tokio::task::spawn_blocking(move || {
             dead_letters.close();
             writer.close()
@@ -230,7 +231,7 @@ impl Sink for RawVault {
         if let Some(log) = log {
             context.vaults.last_word(&log);
         }
-        drop((memory, on_duty));
+        drop((memory, work_probe));
         Ok(closed?)
     }
 }

@@ -1,4 +1,4 @@
-//! Vitals and the flight recorder.
+//! Gauges and the flight recorder.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::somatic::Recorder;
 use crate::somatic::Sensor as _;
 
 #[test]
-fn a_vital_is_read_from_its_first_value_until_it_is_dropped() {
+fn a_gauge_is_read_from_its_first_value_until_it_is_dropped() {
     let gauges = Arc::new(Gauges::default());
     let mut sensor = gauges.sensor();
     let mut read = || {

@@ -1,5 +1,5 @@
 //! Open connections. They outlive the source that accepted them: a source that replaces it on the
-//! same terms takes over its connections, and requests go to the desk in force when they come.
+//! same terms takes over its connections, and requests go to the handler in force when they come.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -78,7 +78,7 @@ pub(super) struct Terms {
     pub(super) timeouts: Timeouts,
 }
 
-/// Where requests are taken: the desk of one source, and who stands at it.
+/// Where requests are taken: the handler of one source, and its requests under way.
 pub(super) struct ActiveHandler {
     handler: Arc<IngestHandler>,
     requests: TaskTracker,
@@ -277,7 +277,7 @@ impl Claim {
         self.connection_server.terms.protocol
     }
 
-    /// Requests come to this desk from now on.
+    /// Requests come to this handler from now on.
     pub(super) fn open(&self, handler: Arc<IngestHandler>) -> Arc<ActiveHandler> {
         let active = Arc::new(ActiveHandler { handler, requests: TaskTracker::new() });
         self.connection_server.active.store(Some(Arc::clone(&active)));

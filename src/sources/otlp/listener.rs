@@ -1,4 +1,4 @@
-//! Listener and TLS: takes connections in, and hands them to the reception.
+//! Listener and TLS: takes connections in, and hands them to the connection server.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    /// Says in the log where the door is.
+    /// Says in the log its address.
     pub(super) fn announce(&self, source: &ComponentId) {
         let address = self.socket.local_addr().map_or_else(|_| String::new(), |at| at.to_string());
         let protocol = match self.claim.protocol() {

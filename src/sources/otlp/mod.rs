@@ -1,15 +1,16 @@
 //! The `otlp` source: OTLP over gRPC (4317) and HTTP (4318), all signals, raw bytes kept.
 //!
 //! ```text
-//!   door      listeners, TLS
-//!   reception connections, kept when a reload replaces the source (knows HTTP, not OTLP)
-//!    |- grpc  unary calls whose messages stay bytes; frame reads them
-//!    |- http  POST /v1/{logs,traces,metrics}, protobuf and JSON
-//!    |   body, inflate, filling: into memory, for which room was taken before
+//!   listener           one address, TLS
 //!    v
-//!   desk      pre-scan, the acceptor; every protocol ends here; drag keeps senders waiting in Yellow
+//!   connection_server  connections, kept when a reload replaces the source (knows HTTP, not OTLP)
+//!    |- grpc           unary calls whose messages stay bytes; frame reads them
+//!    |- http           POST /v1/{logs,traces,metrics}, protobuf and JSON
+//!    |   body, inflate, filling: into memory; admission has taken room for it before
 //!    v
-//!   answer    what the sender is told, for both protocols in one table
+//!   ingest_handler     pre-scan, the acceptor; every protocol ends here; response_delay in Yellow
+//!    v
+//!   answer             what the sender is told, for both protocols in one table
 //! ```
 
 mod admission;

@@ -42,7 +42,7 @@ pub(super) struct LaneRun {
     saver: Saver,
     /// It ends when this is passed.
     until: Option<u64>,
-    _on_duty: WorkProbe,
+    _work_probe: WorkProbe,
 }
 
 impl LaneRun {
@@ -54,7 +54,7 @@ impl LaneRun {
         sender: Arc<Sender>,
     ) -> Self {
         let window = Window::new(config, &context.memory.replay);
-        let on_duty = window.watch(context, metrics);
+        let work_probe = window.watch(context, metrics);
         Self {
             reader,
             sender,
@@ -64,7 +64,7 @@ impl LaneRun {
             zone: context.zone.clone(),
             saver: Saver::new(),
             until: None,
-            _on_duty: on_duty,
+            _work_probe: work_probe,
         }
     }
 

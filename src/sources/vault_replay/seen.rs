@@ -23,7 +23,7 @@ pub(super) struct Seen {
     pub(super) provenance: Provenance,
     /// The sinks that need it; without any, all do.
     pub(super) owed: Vec<String>,
-    /// Whether it is OTLP; what is not can only be buried.
+    /// Whether it is OTLP; what is not can only be a dead letter.
     pub(super) is_readable: bool,
 }
 

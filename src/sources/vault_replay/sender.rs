@@ -75,7 +75,7 @@ pub(super) struct Replayed {
     pub(super) request: Request,
     /// That of the source that took it, whichever process that was in.
     pub(super) ledger: &'static Ledger,
-    /// Whether it is OTLP; what is not can only be buried.
+    /// Whether it is OTLP; what is not can only be a dead letter.
     is_readable: bool,
     /// What the backend said that refused it for good.
     pub(super) reason: Option<Arc<str>>,
@@ -94,7 +94,7 @@ impl Replayed {
 }
 
 impl Sender {
-    /// Sends a request until it is delivered, buried, or the replay stops.
+    /// Sends a request until it is delivered, a dead letter, or the replay stops.
     pub(super) async fn send(self: Arc<Self>, mut replayed: Replayed, permits: Permits) {
         let mut delay = RETRY_MIN;
         while self.may_send().await {

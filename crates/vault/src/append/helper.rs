@@ -92,7 +92,7 @@ impl Helper {
         self.spare_pool.rest_after(began.elapsed())
     }
 
-    /// Decides what is most urgent: an empty depot, then jobs, then further spares, then retention, and
+    /// Decides what is most urgent: an empty spare pool, then jobs, then further spares, then retention, and
     /// reading back while no record waits for the disk.
     fn next_turn(&self, next_tidy: Instant, next_try: Instant, next_read: Instant) -> Turn {
         let mut state = lock(&self.spare_pool.state);

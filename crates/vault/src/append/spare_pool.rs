@@ -1,4 +1,4 @@
-//! The depot: spares and jobs, where the writer thread and the helper meet.
+//! The spare pool: spares and jobs, where the writer thread and the helper meet.
 
 use std::collections::VecDeque;
 use std::sync::Condvar;

@@ -32,7 +32,7 @@ fn refusal(bench: &Bench, id: u64) -> Option<Refused<super::Answer>> {
     offered.err()
 }
 
-/// Appends under new ids until one is refused at the door; returns the reason.
+/// Appends under new ids until one is refused before it was accepted; returns the reason.
 fn until_refused(
     bench: &Bench,
     next_id: &mut u64,

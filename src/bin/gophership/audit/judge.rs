@@ -40,8 +40,13 @@ pub(super) fn judge(look: &Look) -> AuditVerdict {
         judge_equation(&mut verdict, state, signal, totals);
         let of_vaults = held.vaulted.records.of(signal);
         compare_vaults(&mut verdict, look, signal, of_vaults - totals.get("vaulted"));
-        let of_burials = held.dead_letters.records.of(signal);
-        compare_burials(&mut verdict, state, signal, of_burials - totals.get("dead_lettered"));
+        let of_dead_letters = held.dead_letters.records.of(signal);
+        compare_dead_letters(
+            &mut verdict,
+            state,
+            signal,
+            of_dead_letters - totals.get("dead_lettered"),
+        );
         for found in rows::judge(&rows, &held, state, signal) {
             let side = if found.is_note { &mut verdict.notes } else { &mut verdict.findings };
             side.push(found.text);
@@ -162,7 +167,12 @@ fn compare_vaults(verdict: &mut AuditVerdict, look: &Look, signal: Signal, more:
     });
 }
 
-fn compare_burials(verdict: &mut AuditVerdict, state: ProcessState, signal: Signal, more: i64) {
+fn compare_dead_letters(
+    verdict: &mut AuditVerdict,
+    state: ProcessState,
+    signal: Signal,
+    more: i64,
+) {
     match state {
         _ if more == 0 || state == ProcessState::Moving => {}
         _ if more < 0 => verdict.notes.push(format!(

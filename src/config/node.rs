@@ -46,7 +46,7 @@ pub(super) struct Node {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Value {
     /// A mapping, in the order of the text, without duplicate keys.
-    Map(Vec<Entry>),
+    Map(Vec<MapEntry>),
     /// A list.
     Seq(Vec<Node>),
     /// A scalar.
@@ -58,7 +58,7 @@ pub(super) enum Value {
 
 /// One key of a mapping and its value.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Entry {
+pub(super) struct MapEntry {
     pub(super) key: String,
     pub(super) key_mark: Mark,
     pub(super) node: Node,
@@ -111,12 +111,12 @@ impl From<&str> for Step {
 
 impl Node {
     /// Looks up a key of a mapping.
-    pub(super) fn get(&self, key: &str) -> Option<&Entry> {
+    pub(super) fn get(&self, key: &str) -> Option<&MapEntry> {
         self.entries().iter().find(|entry| entry.key == key)
     }
 
     /// Returns the entries of a mapping; none for anything else.
-    pub(super) fn entries(&self) -> &[Entry] {
+    pub(super) fn entries(&self) -> &[MapEntry] {
         match &self.value {
             Value::Map(entries) => entries,
             _ => &[],

@@ -75,9 +75,9 @@ pub struct Activity {
 
 /// A request that is being answered; over when dropped.
 #[derive(Debug)]
-pub struct Request(Arc<Activity>);
+pub struct ActiveRequest(Arc<Activity>);
 
-impl Request {
+impl ActiveRequest {
     /// The connection that it came on.
     #[must_use]
     pub fn activity(&self) -> Arc<Activity> {
@@ -109,11 +109,11 @@ impl Activity {
 
     /// Begins a request: its head is complete.
     #[must_use]
-    pub fn begin(self: &Arc<Self>) -> Request {
+    pub fn begin(self: &Arc<Self>) -> ActiveRequest {
         self.requests.fetch_add(1, Relaxed);
         self.has_served.store(true, Relaxed);
         self.head_ns.store(0, Relaxed);
-        Request(Arc::clone(self))
+        ActiveRequest(Arc::clone(self))
     }
 
     /// When the newest bytes were read.
@@ -238,7 +238,7 @@ impl Activity {
     }
 }
 
-impl Drop for Request {
+impl Drop for ActiveRequest {
     fn drop(&mut self) {
         if self.0.requests.fetch_sub(1, Relaxed) == 1 {
             self.0.idle_ns.store(now_ns(), Relaxed);

@@ -17,8 +17,8 @@ mod tending;
 mod timeouts;
 mod watched;
 
+pub use activity::ActiveRequest;
 pub use activity::Activity;
-pub use activity::Request;
 pub use descriptors::Descriptors;
 pub use descriptors::raise_descriptor_limit;
 pub use slots::ConnectionSlot;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::edit::{Edit, Operation};
-use super::error::{FaultKind, LocatedFault};
+use super::error::{LocatedFault, WireFaultKind};
 use super::patch::{GROWTH, Patches};
 use super::value::{AnyValueView, Value, entry_key, entry_value, put_attribute};
 use super::wire::{Field, Fields, WireType, put_bytes, put_message};
@@ -48,7 +48,7 @@ impl<'x> Attributes<'x> {
             if field.number == number {
                 field.expect(WireType::Len)?;
                 if self.len_max <= self.list.len() {
-                    return Err(LocatedFault { offset: field.start, kind: FaultKind::NoRoom });
+                    return Err(LocatedFault { offset: field.start, kind: WireFaultKind::NoRoom });
                 }
                 self.list.push(Attribute {
                     key: entry_key(self.bytes, &field)?,

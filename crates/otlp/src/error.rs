@@ -16,7 +16,7 @@ pub enum WireError {
         /// The message around it, as in `resource_logs.scope_logs.log_records`.
         path: String,
         /// What is wrong there.
-        fault: FaultKind,
+        fault: WireFaultKind,
     },
 
     /// Messages are nested deeper than the limit.
@@ -84,7 +84,7 @@ pub enum WireError {
 /// What makes bytes malformed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum FaultKind {
+pub enum WireFaultKind {
     /// A value ends behind its message.
     Truncated,
     /// A varint has more than ten bytes or more than 64 bits.
@@ -108,7 +108,7 @@ pub enum FaultKind {
     TooManyPieces,
 }
 
-impl fmt::Display for FaultKind {
+impl fmt::Display for WireFaultKind {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Truncated => "a value ends after the end of its message",
@@ -131,5 +131,5 @@ pub(super) struct LocatedFault {
     /// Where the field starts, in bytes from the start of the request.
     pub(super) offset: usize,
     /// What is wrong there.
-    pub(super) kind: FaultKind,
+    pub(super) kind: WireFaultKind,
 }

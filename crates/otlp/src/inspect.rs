@@ -8,7 +8,7 @@ use opentelemetry_proto::tonic::logs::v1 as logs;
 use opentelemetry_proto::tonic::metrics::v1 as metrics;
 use opentelemetry_proto::tonic::trace::v1 as trace;
 
-use super::error::{FaultKind, LocatedFault, WireError};
+use super::error::{LocatedFault, WireError, WireFaultKind};
 use super::locate::{malformed, path};
 use super::prescan::Summary;
 use super::schema::{FieldSchema, Kind, Message, Presence};
@@ -165,7 +165,11 @@ impl Inspection<'_> {
         let fault = |kind| LocatedFault { offset: field.start, kind };
         if schema.kind.wire_type() == WireType::Fixed64 {
             let is_whole = field.varint.is_multiple_of(8);
-            return if is_whole { Ok(field.varint / 8) } else { Err(fault(FaultKind::Truncated)) };
+            return if is_whole {
+                Ok(field.varint / 8)
+            } else {
+                Err(fault(WireFaultKind::Truncated))
+            };
         }
         let values = &self.bytes[..field.end];
         let (mut at, mut count) = (field.value, 0);

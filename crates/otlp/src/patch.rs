@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::error::{FaultKind, LocatedFault, WireError};
+use super::error::{LocatedFault, WireError, WireFaultKind};
 use super::locate::malformed;
 use super::signal::Signal;
 use super::wire::{Field, put_varint, varint_len};
@@ -142,7 +142,7 @@ impl Patches {
     ) -> Result<Bytes, WireError> {
         let no_room = WireError::NoRoom { room_bytes: self.room };
         let result = match pass {
-            Err(LocatedFault { kind: FaultKind::NoRoom, .. }) => Err(no_room),
+            Err(LocatedFault { kind: WireFaultKind::NoRoom, .. }) => Err(no_room),
             _ if self.is_over => Err(no_room),
             Err(fault) => Err(malformed(signal, source, fault)),
             Ok(()) => self.apply(source).ok_or(no_room),

@@ -11,7 +11,7 @@
 
 use std::ops::Range;
 
-use super::error::{FaultKind, LocatedFault, WireError};
+use super::error::{LocatedFault, WireError, WireFaultKind};
 use super::locate::malformed;
 use super::schema::Message;
 use super::signal::Signal;
@@ -236,7 +236,7 @@ impl<const RECORDS: bool> Scan<'_, RECORDS> {
             match fields.next() {
                 Ok(Some(_)) => {}
                 Ok(None) => {
-                    return LocatedFault { offset: field.start, kind: FaultKind::Truncated };
+                    return LocatedFault { offset: field.start, kind: WireFaultKind::Truncated };
                 }
                 Err(fault) => return fault,
             }
@@ -250,7 +250,7 @@ fn count_piece(pieces: &mut u32, field: &Field) -> Result<(), LocatedFault> {
     if *pieces <= PIECES_MAX {
         return Ok(());
     }
-    Err(LocatedFault { offset: field.start, kind: FaultKind::TooManyPieces })
+    Err(LocatedFault { offset: field.start, kind: WireFaultKind::TooManyPieces })
 }
 
 /// How to step over a field, told by the first byte of its key.

@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::error::{FaultKind, LocatedFault, WireError};
+use super::error::{LocatedFault, WireError, WireFaultKind};
 use super::patch::Patches;
 use super::schema::{Kind, Message};
 use super::signal::Signal;
@@ -121,7 +121,7 @@ impl<R: Rewrite> Pass<'_, R> {
         depth: usize,
     ) -> Result<isize, LocatedFault> {
         if depth > DEPTH_MAX {
-            return Err(LocatedFault { offset: span.start, kind: FaultKind::TooDeep });
+            return Err(LocatedFault { offset: span.start, kind: WireFaultKind::TooDeep });
         }
         let mut delta = 0;
         let mut fields = Fields::new(self.bytes, span);

@@ -13,7 +13,7 @@
 
 use std::ops::Range;
 
-use super::error::{FaultKind, LocatedFault};
+use super::error::{LocatedFault, WireFaultKind};
 
 /// Groups may nest this deep; the typed decoder gives up at the same depth.
 pub(super) const GROUP_DEPTH_MAX: usize = 100;
@@ -58,7 +58,7 @@ impl Field {
         if self.wire_type == wire_type {
             Ok(())
         } else {
-            Err(LocatedFault { offset: self.start, kind: FaultKind::UnexpectedWireType })
+            Err(LocatedFault { offset: self.start, kind: WireFaultKind::UnexpectedWireType })
         }
     }
 }
@@ -107,7 +107,12 @@ impl<'a> Fields<'a> {
 /// Reads what follows a key.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "the pre-scan takes twice as long without it")]
-fn read_value(bytes: &[u8], start: usize, key: u64, key_end: usize) -> Result<Field, FaultKind> {
+fn read_value(
+    bytes: &[u8],
+    start: usize,
+    key: u64,
+    key_end: usize,
+) -> Result<Field, WireFaultKind> {
     let number = field_number(key)?;
     let field = |wire_type, value, end, varint| {
         Ok(Field { number, wire_type, start, key_end, value, end, varint })
@@ -125,31 +130,31 @@ fn read_value(bytes: &[u8], start: usize, key: u64, key_end: usize) -> Result<Fi
                 Ok(count) if count <= bytes.len() - value => {
                     field(WireType::Len, value, value + count, len)
                 }
-                _ => Err(FaultKind::Truncated),
+                _ => Err(WireFaultKind::Truncated),
             }
         }
         3 => {
             let end = skip_group(bytes, key_end, number)?;
             field(WireType::Group, key_end, end, 0)
         }
-        4 => Err(FaultKind::UnbalancedGroup),
+        4 => Err(WireFaultKind::UnbalancedGroup),
         5 if left >= 4 => field(WireType::Fixed32, key_end, key_end + 4, 0),
-        1 | 5 => Err(FaultKind::Truncated),
-        _ => Err(FaultKind::InvalidWireType),
+        1 | 5 => Err(WireFaultKind::Truncated),
+        _ => Err(WireFaultKind::InvalidWireType),
     }
 }
 
 #[inline]
-fn field_number(key: u64) -> Result<u32, FaultKind> {
-    let key = u32::try_from(key).map_err(|_| FaultKind::InvalidKey)?;
-    if key >> 3 == 0 { Err(FaultKind::InvalidKey) } else { Ok(key >> 3) }
+fn field_number(key: u64) -> Result<u32, WireFaultKind> {
+    let key = u32::try_from(key).map_err(|_| WireFaultKind::InvalidKey)?;
+    if key >> 3 == 0 { Err(WireFaultKind::InvalidKey) } else { Ok(key >> 3) }
 }
 
 /// Reads a varint, returns it and the position behind it. One and two bytes, the lengths of most
 /// things, are read without a loop.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "the pre-scan takes twice as long without it")]
-pub(super) fn varint(bytes: &[u8], at: usize) -> Result<(u64, usize), FaultKind> {
+pub(super) fn varint(bytes: &[u8], at: usize) -> Result<(u64, usize), WireFaultKind> {
     match bytes.get(at..) {
         Some(&[byte, ..]) if byte < 0x80 => Ok((u64::from(byte), at + 1)),
         Some(&[low, high, ..]) if high < 0x80 => {
@@ -160,25 +165,25 @@ pub(super) fn varint(bytes: &[u8], at: usize) -> Result<(u64, usize), FaultKind>
 }
 
 #[inline(never)]
-fn varint_slow(bytes: &[u8], at: usize) -> Result<(u64, usize), FaultKind> {
+fn varint_slow(bytes: &[u8], at: usize) -> Result<(u64, usize), WireFaultKind> {
     let mut value = 0;
     for (idx, &byte) in bytes[at..].iter().take(10).enumerate() {
         // The tenth byte holds the last bit of 64; more would be a number too large.
         if idx == 9 && byte > 1 {
-            return Err(FaultKind::InvalidVarint);
+            return Err(WireFaultKind::InvalidVarint);
         }
         value |= u64::from(byte & 0x7f) << (7 * idx);
         if byte < 0x80 {
             return Ok((value, at + idx + 1));
         }
     }
-    Err(FaultKind::Truncated)
+    Err(WireFaultKind::Truncated)
 }
 
 /// Finds the end of the group `number` whose content starts at `at`; returns the position behind
 /// its end key. Nested groups are held on a stack of fixed size, not by recursion.
 #[cold]
-fn skip_group(bytes: &[u8], mut at: usize, number: u32) -> Result<usize, FaultKind> {
+fn skip_group(bytes: &[u8], mut at: usize, number: u32) -> Result<usize, WireFaultKind> {
     let mut open = [0; GROUP_DEPTH_MAX];
     open[0] = number;
     let mut depth = 1;
@@ -186,13 +191,13 @@ fn skip_group(bytes: &[u8], mut at: usize, number: u32) -> Result<usize, FaultKi
         let (key, key_end) = varint(bytes, at)?;
         let number = field_number(key)?;
         match key & 7 {
-            3 if depth == GROUP_DEPTH_MAX => return Err(FaultKind::GroupTooDeep),
+            3 if depth == GROUP_DEPTH_MAX => return Err(WireFaultKind::GroupTooDeep),
             3 => {
                 open[depth] = number;
                 depth += 1;
                 at = key_end;
             }
-            4 if open[depth - 1] != number => return Err(FaultKind::UnbalancedGroup),
+            4 if open[depth - 1] != number => return Err(WireFaultKind::UnbalancedGroup),
             4 => {
                 depth -= 1;
                 at = key_end;
@@ -298,7 +303,7 @@ mod tests {
         Ok(found)
     }
 
-    fn fault(bytes: &[u8]) -> (usize, FaultKind) {
+    fn fault(bytes: &[u8]) -> (usize, WireFaultKind) {
         let fault = fields(bytes).unwrap_err();
         (fault.offset, fault.kind)
     }
@@ -320,9 +325,9 @@ mod tests {
         bytes.extend([0x81, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x00, 7]);
         assert_eq!(fields(&bytes).unwrap(), [(1, WireType::Len, 20..21)]);
         bytes[9] = 0x02;
-        assert_eq!(fault(&bytes), (0, FaultKind::InvalidVarint));
+        assert_eq!(fault(&bytes), (0, WireFaultKind::InvalidVarint));
         bytes[9] = 0x01;
-        assert_eq!(fault(&bytes), (0, FaultKind::InvalidKey));
+        assert_eq!(fault(&bytes), (0, WireFaultKind::InvalidKey));
     }
 
     #[test]
@@ -334,20 +339,20 @@ mod tests {
         let kinds = fields(&bytes).unwrap().into_iter().map(|field| field.1).collect::<Vec<_>>();
         let all = "[Varint, Fixed64, Len, Fixed32, Group]";
         assert_eq!(format!("{kinds:?}"), all);
-        assert_eq!(fault(&[0x2b, 0x33, 0x2c, 0x34]), (0, FaultKind::UnbalancedGroup));
-        assert_eq!(fault(&[0x08, 1, 0x2c]), (2, FaultKind::UnbalancedGroup));
-        assert_eq!(fault(&[0x2b, 0x08, 1]), (0, FaultKind::Truncated));
-        assert_eq!(fault(&[0x2b; 101]), (0, FaultKind::GroupTooDeep));
+        assert_eq!(fault(&[0x2b, 0x33, 0x2c, 0x34]), (0, WireFaultKind::UnbalancedGroup));
+        assert_eq!(fault(&[0x08, 1, 0x2c]), (2, WireFaultKind::UnbalancedGroup));
+        assert_eq!(fault(&[0x2b, 0x08, 1]), (0, WireFaultKind::Truncated));
+        assert_eq!(fault(&[0x2b; 101]), (0, WireFaultKind::GroupTooDeep));
     }
 
     #[test]
     fn what_is_not_a_field_is_a_fault_at_its_key() {
-        assert_eq!(fault(&[0x08, 1, 0x00, 1]), (2, FaultKind::InvalidKey));
-        assert_eq!(fault(&[0x08, 1, 0x0a, 2, 1]), (2, FaultKind::Truncated));
-        assert_eq!(fault(&[0x0f]), (0, FaultKind::InvalidWireType));
-        assert_eq!(fault(&[0x09, 1, 2, 3]), (0, FaultKind::Truncated));
-        assert_eq!(fault(&[0x0d, 1, 2, 3]), (0, FaultKind::Truncated));
-        assert_eq!(fault(&[0x08]), (0, FaultKind::Truncated));
+        assert_eq!(fault(&[0x08, 1, 0x00, 1]), (2, WireFaultKind::InvalidKey));
+        assert_eq!(fault(&[0x08, 1, 0x0a, 2, 1]), (2, WireFaultKind::Truncated));
+        assert_eq!(fault(&[0x0f]), (0, WireFaultKind::InvalidWireType));
+        assert_eq!(fault(&[0x09, 1, 2, 3]), (0, WireFaultKind::Truncated));
+        assert_eq!(fault(&[0x0d, 1, 2, 3]), (0, WireFaultKind::Truncated));
+        assert_eq!(fault(&[0x08]), (0, WireFaultKind::Truncated));
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub use record_oracle::BackendTally;
 pub use record_oracle::ClientTally;
 pub use record_oracle::RecordOracle;
 pub use recording::RecordingBackend;
-pub use records::Found;
+pub use records::FoundRecord;
 pub use records::Intact;
 pub use records::find;
 pub use request_oracle::Audit;

@@ -46,7 +46,7 @@ struct Shape {
 
 /// A record that was found in a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found<'a> {
+pub struct FoundRecord<'a> {
     /// Whose record it is.
     pub client: u32,
     /// Which of that client's records.
@@ -131,7 +131,7 @@ impl Shapes {
     }
 
     /// Whether a record is as it was sent, or what must be of it.
-    pub(crate) fn is_intact(&self, found: &Found<'_>, intact: Intact) -> bool {
+    pub(crate) fn is_intact(&self, found: &FoundRecord<'_>, intact: Intact) -> bool {
         let Shape { bytes, number_at } = self.shape(found.seq);
         let (before, after) = (..*number_at, number_at + MARKER.len()..);
         let is_same = found.bytes.len() == bytes.len()
@@ -151,7 +151,7 @@ impl Shapes {
 }
 
 /// Finds the records of a logs request; returns how many have no number, or `None` if it cannot be read.
-pub fn find<'a>(wire: &'a [u8], mut visit: impl FnMut(Found<'a>)) -> Option<u64> {
+pub fn find<'a>(wire: &'a [u8], mut visit: impl FnMut(FoundRecord<'a>)) -> Option<u64> {
     let mut strangers = 0;
     for field in Fields(wire) {
         let (1, container) = field? else { continue };
@@ -161,7 +161,7 @@ pub fn find<'a>(wire: &'a [u8], mut visit: impl FnMut(Found<'a>)) -> Option<u64>
                 let (2, bytes) = field? else { continue };
                 match read(bytes)? {
                     (Some((client, seq)), content) => {
-                        visit(Found { client, seq, bytes, content });
+                        visit(FoundRecord { client, seq, bytes, content });
                     }
                     (None, _) => strangers += 1,
                 }
@@ -244,7 +244,7 @@ impl<'a> Fields<'a> {
 mod tests {
     use super::*;
 
-    fn found(wire: &[u8]) -> Vec<Found<'_>> {
+    fn found(wire: &[u8]) -> Vec<FoundRecord<'_>> {
         let mut all = Vec::new();
         assert_eq!(find(wire, |found| all.push(found)), Some(0));
         all

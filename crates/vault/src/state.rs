@@ -13,7 +13,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// The state an append looks at before anything else.
 #[derive(Debug, Default)]
-pub(super) struct Gauges {
+pub(super) struct VaultGauges {
     /// No new records: `close` was called.
     pub(super) is_closing: AtomicBool,
     /// The writer thread has ended; whoever still queues must take it back.

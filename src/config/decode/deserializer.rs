@@ -19,7 +19,7 @@ use crate::config::decode::stand_in::StandInItems;
 use crate::config::decode::stand_in::stand_in_text;
 use crate::config::decode::trace::Trace;
 use crate::config::decode::trace::Trail;
-use crate::config::node::Entry;
+use crate::config::node::MapEntry;
 use crate::config::node::Node;
 use crate::config::node::Plain;
 use crate::config::node::Value;
@@ -277,8 +277,8 @@ fn variants_list(variants: &[&str]) -> String {
 /// The entries of a mapping.
 struct Entries<'a> {
     tree: TreeDeserializer<'a>,
-    remaining: std::slice::Iter<'a, Entry>,
-    current: Option<&'a Entry>,
+    remaining: std::slice::Iter<'a, MapEntry>,
+    current: Option<&'a MapEntry>,
 }
 
 impl<'de> MapAccess<'de> for Entries<'_> {
@@ -338,7 +338,7 @@ struct Choice<'a> {
     tree: TreeDeserializer<'a>,
     name: &'a str,
     /// The content; a stand-in has none and pretends.
-    entry: Option<&'a Entry>,
+    entry: Option<&'a MapEntry>,
 }
 
 impl Choice<'_> {

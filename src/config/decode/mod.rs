@@ -24,7 +24,7 @@ use crate::config::decode::tagged::Tagged;
 use crate::config::decode::trace::Trace;
 use crate::config::decode::trace::Trail;
 use crate::config::diagnosis::nearest;
-use crate::config::node::Entry;
+use crate::config::node::MapEntry;
 use crate::config::node::Node;
 use crate::config::node::Step;
 use crate::config::node::Value;
@@ -135,7 +135,7 @@ fn repair(root: &mut Node, failure: &Failure) -> bool {
                     return stand_in(root, path);
                 }
                 let node = Node { mark: *mark, value: Value::StandIn(0) };
-                entries.push(Entry { key: (*field).to_owned(), key_mark: *mark, node });
+                entries.push(MapEntry { key: (*field).to_owned(), key_mark: *mark, node });
                 true
             }
             _ => stand_in(root, path),

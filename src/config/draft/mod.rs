@@ -24,7 +24,7 @@ use crate::config::document::Config;
 use crate::config::document::SinkEntry;
 use crate::config::document::SourceEntry;
 use crate::config::document::TransformEntry;
-use crate::config::node::Entry;
+use crate::config::node::MapEntry;
 use crate::config::node::Node;
 use crate::config::node::Step;
 use crate::config::node::Value;
@@ -92,7 +92,7 @@ impl<'n> Draft<'n> {
         }
     }
 
-    fn decode_section(&mut self, section: Section, entry: &'n Entry, findings: &mut Findings) {
+    fn decode_section(&mut self, section: Section, entry: &'n MapEntry, findings: &mut Findings) {
         match &entry.node.value {
             Value::Map(components) => {
                 for component in components {
@@ -157,7 +157,7 @@ fn output(name: &str, ports: &HashMap<&str, Vec<Arc<str>>>) -> Option<OutputId> 
 fn decode_component<'n>(
     root: &Node,
     section: Section,
-    entry: &'n Entry,
+    entry: &'n MapEntry,
     findings: &mut Findings,
 ) -> Piece<'n> {
     let id = entry.key.as_str();
@@ -184,7 +184,7 @@ fn decode_component<'n>(
     };
     piece.kind = find_kind(&piece, findings);
     let shared_names = shared_options(section);
-    let (shared, rest): (Vec<Entry>, Vec<Entry>) = entries
+    let (shared, rest): (Vec<MapEntry>, Vec<MapEntry>) = entries
         .iter()
         .filter(|entry| entry.key != TYPE)
         .cloned()

@@ -12,7 +12,7 @@ use crate::component::SourceConfig;
 use crate::component::TransformConfig;
 use crate::config::diagnosis::Finding;
 use crate::config::diagnosis::Problem;
-use crate::config::node::Entry;
+use crate::config::node::MapEntry;
 use crate::config::node::Mark;
 use crate::config::node::Node;
 use crate::config::node::Step;
@@ -23,7 +23,7 @@ use crate::config::sections::SharedOptions;
 pub(in crate::config) struct Piece<'n> {
     pub(in crate::config) section: Section,
     pub(in crate::config) id: &'n str,
-    pub(in crate::config) entry: &'n Entry,
+    pub(in crate::config) entry: &'n MapEntry,
     /// The `type:`, if it names a component.
     pub(in crate::config) kind: Option<&'static str>,
     /// The shared options; `None` if they could not be decoded, so that what it reads is unknown.

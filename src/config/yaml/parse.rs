@@ -26,7 +26,7 @@ use saphyr_parser::StrInput;
 use saphyr_parser::Tag;
 
 use crate::config::diagnosis::Problem;
-use crate::config::node::Entry;
+use crate::config::node::MapEntry;
 use crate::config::node::Mark;
 use crate::config::node::Node;
 use crate::config::node::Plain;
@@ -35,7 +35,7 @@ use crate::config::node::Value;
 use crate::config::yaml::merge::merge;
 use crate::config::yaml::scalar::meaning;
 use crate::config::yaml::syntax::DEPTH_MAX;
-use crate::config::yaml::syntax::Found;
+use crate::config::yaml::syntax::SyntaxFault;
 use crate::config::yaml::syntax::check_characters;
 use crate::config::yaml::syntax::found;
 use crate::config::yaml::syntax::mark_of;
@@ -73,7 +73,7 @@ pub(in crate::config) fn parse(text: &str) -> Result<(Node, Vec<Duplicate>), (Ma
     read(text).map_err(|(mark, message)| (mark, Problem::Syntax { message }))
 }
 
-fn read(text: &str) -> Result<(Node, Vec<Duplicate>), Found> {
+fn read(text: &str) -> Result<(Node, Vec<Duplicate>), SyntaxFault> {
     check_characters(text)?;
     let mut reader = Reader::new(text);
     let mut root = reader.document()?;
@@ -111,7 +111,7 @@ impl<'t> Reader<'t> {
     }
 
     /// Takes the next event with its place.
-    fn next(&mut self) -> Result<(Event<'t>, Mark), Found> {
+    fn next(&mut self) -> Result<(Event<'t>, Mark), SyntaxFault> {
         match self.parser.next_event() {
             Some(Ok((event, span))) => Ok((event, mark_of(span.start))),
             Some(Err(error)) => Err(found(self.text, &error, self.open.last().copied())),
@@ -120,7 +120,7 @@ impl<'t> Reader<'t> {
     }
 
     /// Reads the only document.
-    fn document(&mut self) -> Result<Node, Found> {
+    fn document(&mut self) -> Result<Node, SyntaxFault> {
         loop {
             match self.next()? {
                 (Event::DocumentStart(_), _) => break,
@@ -146,7 +146,7 @@ impl<'t> Reader<'t> {
     }
 
     /// Reads the value that begins with an event.
-    fn node(&mut self, event: Event<'t>, mark: Mark) -> Result<Node, Found> {
+    fn node(&mut self, event: Event<'t>, mark: Mark) -> Result<Node, SyntaxFault> {
         let (anchor, node) = match event {
             Event::Alias(anchor) => {
                 // The parser knows the anchor, so a value that is not there has not ended.
@@ -180,8 +180,8 @@ impl<'t> Reader<'t> {
         &mut self,
         mark: Mark,
         tag: Option<&Tag>,
-        read: impl FnOnce(&mut Self) -> Result<(Option<Mark>, Value), Found>,
-    ) -> Result<Node, Found> {
+        read: impl FnOnce(&mut Self) -> Result<(Option<Mark>, Value), SyntaxFault>,
+    ) -> Result<Node, SyntaxFault> {
         check_tag(mark, tag)?;
         self.count(mark, 0)?;
         if DEPTH_MAX <= self.open.len() {
@@ -193,7 +193,7 @@ impl<'t> Reader<'t> {
         Ok(Node { mark: first.unwrap_or(mark), value })
     }
 
-    fn list(&mut self) -> Result<(Option<Mark>, Value), Found> {
+    fn list(&mut self) -> Result<(Option<Mark>, Value), SyntaxFault> {
         let mut items: Vec<Node> = Vec::new();
         loop {
             match self.next()? {
@@ -204,8 +204,8 @@ impl<'t> Reader<'t> {
         Ok((items.first().map(|item| item.mark), Value::Seq(items)))
     }
 
-    fn mapping(&mut self) -> Result<(Option<Mark>, Value), Found> {
-        let mut entries: Vec<Entry> = Vec::new();
+    fn mapping(&mut self) -> Result<(Option<Mark>, Value), SyntaxFault> {
+        let mut entries: Vec<MapEntry> = Vec::new();
         let mut seen: HashMap<String, Mark> = HashMap::new();
         while let Some((key, key_mark)) = self.key()? {
             let (event, mark) = self.next()?;
@@ -214,14 +214,14 @@ impl<'t> Reader<'t> {
                 self.duplicates.push(Duplicate { key, mark: key_mark, first });
             } else {
                 seen.insert(key.clone(), key_mark);
-                entries.push(Entry { key, key_mark, node });
+                entries.push(MapEntry { key, key_mark, node });
             }
         }
         Ok((entries.first().map(|entry| entry.key_mark), Value::Map(entries)))
     }
 
     /// Reads a key; `None` where the mapping ends instead.
-    fn key(&mut self) -> Result<Option<(String, Mark)>, Found> {
+    fn key(&mut self) -> Result<Option<(String, Mark)>, SyntaxFault> {
         let (event, mark) = self.next()?;
         let key = match event {
             Event::MappingEnd => return Ok(None),
@@ -242,7 +242,7 @@ impl<'t> Reader<'t> {
     }
 
     /// Counts a value of so many bytes.
-    fn count(&mut self, mark: Mark, bytes: usize) -> Result<(), Found> {
+    fn count(&mut self, mark: Mark, bytes: usize) -> Result<(), SyntaxFault> {
         self.nodes_len += 1;
         self.values_bytes = self.values_bytes.saturating_add(bytes);
         if NODES_MAX < self.nodes_len {
@@ -261,7 +261,7 @@ impl<'t> Reader<'t> {
     }
 
     /// Counts a copy with all values in it; it stands inside so many others.
-    fn count_copy(&mut self, mark: Mark, node: &Node, depth: usize) -> Result<(), Found> {
+    fn count_copy(&mut self, mark: Mark, node: &Node, depth: usize) -> Result<(), SyntaxFault> {
         self.count(mark, node.text().map_or(0, str::len))?;
         match &node.value {
             Value::Seq(_) | Value::Map(_) if DEPTH_MAX <= depth => Err((mark, too_deep())),
@@ -277,7 +277,12 @@ impl<'t> Reader<'t> {
 }
 
 /// Makes the value that a scalar stands for.
-fn scalar(mark: Mark, text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Node, Found> {
+fn scalar(
+    mark: Mark,
+    text: &str,
+    style: ScalarStyle,
+    tag: Option<&Tag>,
+) -> Result<Node, SyntaxFault> {
     check_tag(mark, tag)?;
     let plain = meaning(text, style, tag).map_err(|message| (mark, message))?;
     let text = if plain == Plain::Null { String::new() } else { text.to_owned() };
@@ -285,7 +290,7 @@ fn scalar(mark: Mark, text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Resu
 }
 
 /// Refuses tags other than YAML's own.
-fn check_tag(mark: Mark, tag: Option<&Tag>) -> Result<(), Found> {
+fn check_tag(mark: Mark, tag: Option<&Tag>) -> Result<(), SyntaxFault> {
     if tag.is_none_or(Tag::is_yaml_core_schema) {
         return Ok(());
     }

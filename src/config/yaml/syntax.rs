@@ -38,7 +38,7 @@ const WORDS: &[(&str, &str)] = &[
 const UNCLOSED: &str = "a bracket above is not closed, or this line inside it is not indented";
 
 /// A problem of the text in words, and its place.
-pub(super) type Found = (Mark, String);
+pub(super) type SyntaxFault = (Mark, String);
 
 /// Turns a place of the parser into ours.
 pub(super) fn mark_of(marker: Marker) -> Mark {
@@ -56,7 +56,7 @@ pub(super) fn too_deep() -> String {
 /// # Errors
 ///
 /// The place of the first of them.
-pub(super) fn check_characters(text: &str) -> Result<(), Found> {
+pub(super) fn check_characters(text: &str) -> Result<(), SyntaxFault> {
     let is_allowed = |c: char| {
         matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}')
             || ('\u{a0}'..='\u{fffd}').contains(&c)
@@ -71,7 +71,7 @@ pub(super) fn check_characters(text: &str) -> Result<(), Found> {
 }
 
 /// Turns the parser's error into words; `open` is where the list or mapping begins that has not ended.
-pub(super) fn found(text: &str, error: &ScanError, open: Option<Mark>) -> Found {
+pub(super) fn found(text: &str, error: &ScanError, open: Option<Mark>) -> SyntaxFault {
     let mark = mark_of(*error.marker());
     let info = error.info();
     if let Some(mark) = tab_in_front(text, mark, info.contains("tab")) {

@@ -13,13 +13,13 @@ use crate::delivery::Transport;
 use crate::event::Batch;
 
 /// Sends single requests to the endpoints of one sink.
-pub(super) struct Client {
+pub(super) struct OtlpTransport {
     otlp: OtlpClient,
     endpoints: Vec<Uri>,
     headers: Headers,
 }
 
-impl Client {
+impl OtlpTransport {
     /// Makes a client; connects when the first request is sent.
     pub(super) fn new(
         config: &OtlpSinkConfig,
@@ -36,7 +36,7 @@ impl Client {
     }
 }
 
-impl Transport for Client {
+impl Transport for OtlpTransport {
     async fn send(&self, endpoint_idx: usize, batches: &[Batch]) -> Answer {
         let endpoint = self.endpoints.get(endpoint_idx);
         let (Some(endpoint), Some(first)) = (endpoint, batches.first()) else {

@@ -32,7 +32,7 @@ use crate::delivery::RetryConfig;
 use crate::delivery::defaults;
 use crate::tls::ClientTls;
 
-use client::Client;
+use client::OtlpTransport;
 
 /// Forwards requests to an OTLP backend.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -149,7 +149,7 @@ impl SinkConfig for OtlpSinkConfig {
     async fn build(&self, context: &Context) -> Result<Box<dyn Sink>, BuildError> {
         let network = self.network();
         network.build(context, |connect, endpoints, headers| {
-            Client::new(self, connect, endpoints, headers)
+            OtlpTransport::new(self, connect, endpoints, headers)
         })
     }
 }

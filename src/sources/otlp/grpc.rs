@@ -52,7 +52,7 @@ pub(super) fn is_grpc<B>(request: &Request<B>) -> bool {
 pub(super) async fn answer(
     handler: Arc<IngestHandler>,
     request: Request<Incoming>,
-    during: net::Request,
+    during: net::ActiveRequest,
     share: Arc<ConnectionShare>,
 ) -> Result<Response<Body>, Infallible> {
     if let Some(refused) = not_grpc(&request) {
@@ -92,7 +92,7 @@ fn not_grpc(request: &Request<Incoming>) -> Option<RefusedRequest> {
 async fn take(
     handler: &IngestHandler,
     request: Request<Incoming>,
-    during: &net::Request,
+    during: &net::ActiveRequest,
     share: &ConnectionShare,
 ) -> Result<(), RefusedRequest> {
     let checked = check(&request);

@@ -47,7 +47,7 @@ const JSON_GROWTH_MAX: u64 = 4;
 pub(super) async fn answer(
     handler: Arc<IngestHandler>,
     request: Request<Incoming>,
-    during: net::Request,
+    during: net::ActiveRequest,
     share: Arc<ConnectionShare>,
 ) -> Result<Response<Body>, Infallible> {
     let (head, incoming) = request.into_parts();

@@ -68,7 +68,7 @@ impl IngestHandler {
     }
 
     /// The body of a request, to be read after [`IngestHandler::before_reading`].
-    pub(super) fn body(&self, incoming: Incoming, during: &net::Request) -> Body {
+    pub(super) fn body(&self, incoming: Incoming, during: &net::ActiveRequest) -> Body {
         Body::new(incoming, self.limits.read_idle, during.activity())
     }
 

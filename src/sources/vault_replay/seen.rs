@@ -14,7 +14,7 @@ use crate::event::Signal;
 const SIGNAL_HEADER: &str = "gophership-signal";
 
 /// What is known of a stored record.
-pub(super) struct Seen {
+pub(super) struct SeenRequest {
     /// Logs, where it is unknown.
     pub(super) signal: Signal,
     pub(super) records: u64,
@@ -27,7 +27,7 @@ pub(super) struct Seen {
     pub(super) is_readable: bool,
 }
 
-impl Seen {
+impl SeenRequest {
     /// Looks at a record; one that an earlier process left is booked when it is first seen.
     pub(super) fn new(
         record: &StoredRecord,

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::cursor_group::CursorGroup;
 use super::dead_letter_log::DeadLetterLog;
-use super::seen::Seen;
+use super::seen::SeenRequest;
 use super::window::Permits;
 use crate::component::ComponentId;
 use crate::component::StaleCursor;
@@ -157,8 +157,8 @@ impl Sender {
 
     /// Makes sense of a stored request, if the sink needs it.
     pub(super) fn understand(&self, record: StoredRecord) -> Option<Replayed> {
-        let seen = Seen::new(&record, self.ledgers, &self.vault.inherited);
-        let Seen { signal, records, ledger, provenance, owed, is_readable } = seen;
+        let seen = SeenRequest::new(&record, self.ledgers, &self.vault.inherited);
+        let SeenRequest { signal, records, ledger, provenance, owed, is_readable } = seen;
         if !self.is_needed(&owed) {
             self.group.ack(&self.cursor, record.seq, ledger, (signal, records));
             return None;

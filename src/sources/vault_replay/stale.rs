@@ -22,7 +22,7 @@ use super::blocking;
 use super::lane::read_chunk;
 use super::pace::LOOK_AROUND_EVERY;
 use super::saver::REPEATED_MAX;
-use super::seen::Seen;
+use super::seen::SeenRequest;
 use crate::component::Heir;
 use crate::component::RunError;
 use crate::component::StaleCursor;
@@ -55,7 +55,7 @@ struct Needed {
 }
 
 impl Needed {
-    fn add(&mut self, seen: &Seen) {
+    fn add(&mut self, seen: &SeenRequest) {
         self.requests += 1;
         self.records += seen.records;
     }
@@ -109,7 +109,7 @@ impl StaleKeeper {
         stop: &Stop,
     ) -> Result<Option<(Reader, Needed)>, RunError> {
         let mut needed = Needed::default();
-        let each = |cursor: &CursorHandle, seq, seen: &Seen| {
+        let each = |cursor: &CursorHandle, seq, seen: &SeenRequest| {
             if stale.is_owed(&seen.owed) && stale.heir == Heir::Nobody {
                 needed.add(seen);
             } else {
@@ -173,7 +173,7 @@ impl StaleKeeper {
         stop: &Stop,
     ) -> Result<Option<Needed>, RunError> {
         let mut dropped = Needed::default();
-        let each = |cursor: &CursorHandle, seq, seen: &Seen| {
+        let each = |cursor: &CursorHandle, seq, seen: &SeenRequest| {
             let (is_loss, booked) = (stale.is_owed(&seen.owed), (seen.signal, seen.records));
             let cursors = &self.vault.cursors;
             let is_given_up = cursors.give_up(cursor, seq, seen.ledger, booked, is_loss);
@@ -193,7 +193,7 @@ impl StaleKeeper {
         mut reader: Reader,
         stale: &StaleCursor,
         stop: &Stop,
-        mut each: impl FnMut(&CursorHandle, u64, &Seen) -> bool,
+        mut each: impl FnMut(&CursorHandle, u64, &SeenRequest) -> bool,
     ) -> Result<Option<Reader>, RunError> {
         let cursor = reader.handle();
         loop {
@@ -201,7 +201,7 @@ impl StaleKeeper {
             let (back, chunk) = blocking(move || save_and_read(reader)).await?;
             reader = back;
             for record in chunk.iter().filter(|record| record.seq <= stale.until) {
-                let seen = Seen::new(record, self.ledgers, &self.vault.inherited);
+                let seen = SeenRequest::new(record, self.ledgers, &self.vault.inherited);
                 if !each(&cursor, record.seq, &seen) {
                     return Ok(None);
                 }

@@ -6,7 +6,7 @@ use super::super::decode::{Decoded, decode};
 use super::super::demo::{demo_logs, demo_metrics, demo_traces};
 use super::super::edit::{Edit, Level, Operation};
 use super::super::editor::Editor;
-use super::super::error::{FaultKind, WireError};
+use super::super::error::{WireError, WireFaultKind};
 use super::super::inspect::{DecodeLimits, inspect};
 use super::super::prescan::{prescan, prescan_envelope};
 use super::super::retain::retain;
@@ -242,18 +242,21 @@ fn faults_come_with_their_place() {
     let in_record = "resource_logs.scope_logs.log_records".to_owned();
     assert_eq!(
         fault(Signal::Logs, &log(&[0x10, 9, 0x1a, 5, b'a'])),
-        (8, in_record.clone(), FaultKind::Truncated)
+        (8, in_record.clone(), WireFaultKind::Truncated)
     );
     assert_eq!(
         fault(Signal::Logs, &log(&[0x12, 0])),
-        (6, in_record.clone(), FaultKind::UnexpectedWireType)
+        (6, in_record.clone(), WireFaultKind::UnexpectedWireType)
     );
-    assert_eq!(fault(Signal::Logs, &log(&[0x00, 0])), (6, in_record, FaultKind::InvalidKey));
+    assert_eq!(fault(Signal::Logs, &log(&[0x00, 0])), (6, in_record, WireFaultKind::InvalidKey));
     assert_eq!(
         fault(Signal::Traces, &around(&[0x0c])),
-        (4, "resource_spans.scope_spans".to_owned(), FaultKind::UnbalancedGroup)
+        (4, "resource_spans.scope_spans".to_owned(), WireFaultKind::UnbalancedGroup)
     );
-    assert_eq!(fault(Signal::Logs, &[0x0a, 5]), (0, "request".to_owned(), FaultKind::Truncated));
+    assert_eq!(
+        fault(Signal::Logs, &[0x0a, 5]),
+        (0, "request".to_owned(), WireFaultKind::Truncated)
+    );
     let deep = log(&[0x32, 6, 0x12, 4, 0x2a, 2, 0x0a, 9]);
     let error = inspect(Signal::Logs, &deep, &WIDE).unwrap_err().to_string();
     let path = "resource_logs.scope_logs.log_records.attributes.value.array_value";
@@ -279,7 +282,7 @@ fn a_message_in_too_many_pieces_is_malformed() {
             prescan_envelope(signal, &request(1_000)).unwrap();
             let error = prescan(signal, &request(1_001)).unwrap_err();
             let WireError::Malformed { offset, fault, .. } = error else { panic!("{error}") };
-            assert_eq!((offset, fault), (request(1_000).len(), FaultKind::TooManyPieces));
+            assert_eq!((offset, fault), (request(1_000).len(), WireFaultKind::TooManyPieces));
         }
     }
 }

@@ -10,7 +10,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use proptest::prelude::*;
 
 use super::super::decode::{Decoded, decode};
-use super::super::error::{FaultKind, WireError};
+use super::super::error::{WireError, WireFaultKind};
 use super::super::rewrite::{Fate, Position, Rewrite, Rewriter};
 use super::super::signal::Signal;
 use super::super::wire::{put_bytes, put_message};
@@ -280,7 +280,7 @@ fn values_are_reached_as_deep_as_decoders_go_and_deeper_ones_are_refused() {
         Rewriter::default().apply(Signal::Logs, &deep, &mut rewrite, usize::MAX).unwrap();
     assert_eq!(rewritten.split(|byte| *byte == b'T').count(), 2);
     let refused = Rewriter::default().apply(Signal::Logs, &request(60), &mut rewrite, usize::MAX);
-    assert!(matches!(refused, Err(WireError::Malformed { fault: FaultKind::TooDeep, .. })));
+    assert!(matches!(refused, Err(WireError::Malformed { fault: WireFaultKind::TooDeep, .. })));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::thread::Thread;
 
 use crate::append::group::CommitGroup;
 use crate::append::group::FLIGHTS_MAX;
-use crate::append::group::Load;
+use crate::append::group::GroupLoad;
 use crate::append::worker_thread::WorkerThread;
 use crate::append::worker_thread::prefer;
 use crate::fs::File;
@@ -36,13 +36,13 @@ pub(crate) struct Flight<C> {
 pub(super) struct DiskOrder {
     pub(super) segment: SegmentId,
     pub(super) file: Arc<dyn File>,
-    pub(super) load: Load,
+    pub(super) load: GroupLoad,
     pub(super) is_synced: bool,
 }
 
 /// What became of an order.
 pub(super) struct Landed {
-    pub(super) load: Load,
+    pub(super) load: GroupLoad,
     pub(super) result: io::Result<()>,
 }
 

@@ -67,7 +67,7 @@ impl<C> CommitGroup<C> {
 }
 
 /// A group in a buffer of its own, ready to be written.
-pub(crate) struct Load {
+pub(crate) struct GroupLoad {
     pub(crate) buffer: AlignedBuffer,
     /// Bytes before it are on disk already.
     start: usize,
@@ -76,7 +76,7 @@ pub(crate) struct Load {
     offset: u64,
 }
 
-impl Load {
+impl GroupLoad {
     pub(crate) fn write(&self, file: &dyn File) -> io::Result<()> {
         file.write_at(&self.buffer[self.start..self.filled], self.offset)
     }
@@ -147,12 +147,12 @@ impl GroupBuffer {
 
     /// Takes the group with its buffer, to be written elsewhere; the next one is put together in another
     /// buffer.
-    pub(crate) fn detach(&mut self) -> io::Result<Load> {
+    pub(crate) fn detach(&mut self) -> io::Result<GroupLoad> {
         let (start, filled, offset) = (self.start, self.filled, self.offset);
         let buffer = self.buffer.take().ok_or_else(digest_thread_ended)?;
         (self.start, self.filled) = (0, 0);
         self.buffer = Some(self.digester.take_empty()?);
-        Ok(Load { buffer, start, filled, offset })
+        Ok(GroupLoad { buffer, start, filled, offset })
     }
 
     /// Takes back a buffer that was detached, with as many bytes of the segment in it as are on disk.

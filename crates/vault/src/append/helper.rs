@@ -20,7 +20,7 @@ use crate::segment::id::SegmentState;
 use crate::segment::seal;
 use crate::segment::seal::SealError;
 use crate::segment::seal::SealJob;
-use crate::state::Gauges;
+use crate::state::VaultGauges;
 use crate::state::lock;
 use crate::throttle::PAUSED_FOR;
 
@@ -34,7 +34,7 @@ pub(crate) struct Helper {
     pub(crate) options: Options,
     pub(crate) log: Arc<Log>,
     pub(crate) spare_pool: Arc<SparePool>,
-    pub(crate) gauges: Arc<Gauges>,
+    pub(crate) gauges: Arc<VaultGauges>,
     /// Number of the next spare.
     pub(crate) next_segment: u64,
     /// Digest of the segment sealed last; the next one includes it.

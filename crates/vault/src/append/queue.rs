@@ -8,7 +8,7 @@ use crossbeam_queue::ArrayQueue;
 use crate::append::record::Completion;
 use crate::append::staging::StagedRecord;
 use crate::error::AppendError;
-use crate::state::Gauges;
+use crate::state::VaultGauges;
 
 /// Records that may wait for the writer thread, whatever their size.
 pub(crate) const QUEUE_RECORDS_MAX: usize = 4096;
@@ -22,7 +22,7 @@ pub(crate) struct Staged<C> {
 /// What callers and the writer thread share.
 pub(crate) struct Shared<C> {
     pub(crate) queue: ArrayQueue<Staged<C>>,
-    pub(crate) gauges: Arc<Gauges>,
+    pub(crate) gauges: Arc<VaultGauges>,
 }
 
 impl<C: Completion> Shared<C> {

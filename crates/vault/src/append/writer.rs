@@ -30,7 +30,7 @@ use crate::options::WhenFull;
 use crate::recover::directory;
 use crate::recover::recovery;
 use crate::recover::report::RecoveryReport;
-use crate::state::Gauges;
+use crate::state::VaultGauges;
 use crate::state::lock;
 use crate::system::SystemFileSystem;
 use crate::throttle::Throttle;
@@ -79,7 +79,7 @@ impl<C: Completion> Writer<C> {
         let lock_file = directory::lock_directory(&**files, &options.dir)?;
         let lock_file: HeldLock = Arc::new(Mutex::new(Some(lock_file)));
         let recovered = recovery::recover(files, &options.dir, &options.known)?;
-        let gauges = Arc::new(Gauges::default());
+        let gauges = Arc::new(VaultGauges::default());
         let log = recovered.log.with_limit(options.max_bytes);
         let log = Arc::new(log.with_read_patience(options.read_patience));
         if options.when_full == WhenFull::DropOldest {
@@ -201,7 +201,7 @@ impl<C: Completion> Writer<C> {
         }
     }
 
-    pub(crate) fn gauges(&self) -> &Gauges {
+    pub(crate) fn gauges(&self) -> &VaultGauges {
         &self.shared.gauges
     }
 

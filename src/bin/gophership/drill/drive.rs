@@ -29,7 +29,7 @@ use super::plan::Plan;
 use super::server;
 use super::server::Resident;
 use super::server::Server;
-use super::site::Site;
+use super::site::Workspace;
 use super::verdict::Figures;
 use super::verdict::SinkDelays;
 use super::verdict::time;
@@ -55,7 +55,7 @@ const RUNS_MAX: usize = 5;
 /// A drill under way; dropped, everything it started ends.
 pub(super) struct Drill<'a> {
     args: &'a DrillArgs,
-    site: &'a Site,
+    site: &'a Workspace,
     oracle: Arc<RecordOracle>,
     server: Server,
     mode: watch::Sender<Mode>,
@@ -82,7 +82,7 @@ impl<'a> Drill<'a> {
     pub(super) async fn start(
         args: &'a DrillArgs,
         plan: &Plan,
-        site: &'a Site,
+        site: &'a Workspace,
         listening: Vec<Backend>,
     ) -> Result<Self, Failure> {
         let route = |idx: usize| &plan.entries[idx % plan.entries.len()];

@@ -37,8 +37,8 @@ use crate::vault::print;
 
 use drive::Drill;
 use report::Report;
-use site::Site;
-use verdict::Limits;
+use site::Workspace;
+use verdict::DrillLimits;
 
 pub(crate) use args::DrillArgs;
 
@@ -155,7 +155,8 @@ async fn drill(
     let bound: std::io::Result<Vec<Backend>> = plan.sinks.iter().map(|_| Backend::bind()).collect();
     let backends = bound.map_err(|error| Failure::io(format!("cannot listen: {error}")))?;
     let addresses: Vec<_> = backends.iter().map(Backend::address).collect();
-    let mut site = Site::new(config, plan, &addresses, args.fill_vault).map_err(Failure::io)?;
+    let mut site =
+        Workspace::new(config, plan, &addresses, args.fill_vault).map_err(Failure::io)?;
     let work = async {
         let drill = Drill::start(args, plan, &site, backends).await?;
         drill.run().await
@@ -177,7 +178,7 @@ async fn drill(
     };
     // A client whose server was killed comes again after a second, which says nothing of the sinks.
     let compares = plan.has_staying() && !args.is_killed();
-    let limits = Limits {
+    let limits = DrillLimits {
         lost: args.lost_max,
         refused: args.refused_max,
         memory: args.memory_max(),

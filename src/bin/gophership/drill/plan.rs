@@ -13,7 +13,7 @@ const TAKE_OUT: [&str; 5] = ["filter", "route", "sample", "throttle", "dedupe"];
 
 /// A listener and where its records go.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(super) struct EntryPoint {
     pub(super) source: String,
     pub(super) protocol: Protocol,
     /// Indices into [`Plan::sinks`].
@@ -23,7 +23,7 @@ pub(super) struct Entry {
 /// The ways of records, and what is to be said about them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Plan {
-    pub(super) entries: Vec<Entry>,
+    pub(super) entries: Vec<EntryPoint>,
     /// The `otlp` sinks.
     pub(super) sinks: Vec<String>,
     /// Of each, whether its backend is out.
@@ -104,7 +104,7 @@ pub(super) fn plan(config: &Config) -> Result<Plan, String> {
             options if options["grpc"].is_null() && options["http"].is_object() => Protocol::Http,
             _ => Protocol::Grpc,
         };
-        plan.entries.push(Entry { source, protocol, sinks });
+        plan.entries.push(EntryPoint { source, protocol, sinks });
     }
     if plan.entries.is_empty() {
         return Err("no `otlp` source leads to an `otlp` sink".to_owned());
@@ -192,7 +192,7 @@ mod tests {
             ",
         )
         .unwrap();
-        let entry = |source: &str, protocol, sinks: &[usize]| Entry {
+        let entry = |source: &str, protocol, sinks: &[usize]| EntryPoint {
             source: source.to_owned(),
             protocol,
             sinks: sinks.to_vec(),

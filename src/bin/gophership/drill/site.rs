@@ -28,7 +28,7 @@ const PORTS: u16 = 20_000;
 const SOCKET_PATH_BYTES_MAX: usize = 100;
 
 /// A directory that is removed with everything in it, unless it is kept.
-pub(super) struct Site {
+pub(super) struct Workspace {
     pub(super) dir: PathBuf,
     pub(super) metrics: SocketAddr,
     /// Of each entry of the plan.
@@ -37,7 +37,7 @@ pub(super) struct Site {
     socket: PathBuf,
 }
 
-impl Site {
+impl Workspace {
     /// Makes the directory on the file system of the data, or, where that is not allowed, among the
     /// system's temporary files, and writes the copy into it.
     pub(super) fn new(
@@ -121,7 +121,7 @@ impl Site {
         if let Some(what) = copy::difference(config, &copied) {
             return Err(format!("the copy of the configuration differs in {what}"));
         }
-        let address = |entry: &super::plan::Entry| {
+        let address = |entry: &super::plan::EntryPoint| {
             let protocol = match entry.protocol {
                 Protocol::Grpc => "grpc",
                 Protocol::Http => "http",
@@ -135,7 +135,7 @@ impl Site {
     }
 }
 
-impl Drop for Site {
+impl Drop for Workspace {
     fn drop(&mut self) {
         if self.is_kept {
             return;

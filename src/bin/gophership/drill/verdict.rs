@@ -76,7 +76,7 @@ pub(super) struct Figures {
 
 /// What has to hold.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub(super) struct DrillLimits {
     pub(super) lost: u64,
     pub(super) refused: u64,
     /// Refusals of a full vault are excused, and what clients drop is not judged.
@@ -121,7 +121,7 @@ impl Figures {
     }
 
     /// Judges the figures.
-    pub(super) fn judge(&self, limits: &Limits) -> Vec<Requirement> {
+    pub(super) fn judge(&self, limits: &DrillLimits) -> Vec<Requirement> {
         let count = |name, most: u64, measured: u64| Requirement {
             name,
             limit: format!("at most {most}"),
@@ -180,7 +180,7 @@ impl Figures {
     }
 
     /// What is asked of the vault alone.
-    fn judge_vault(&self, limits: &Limits) -> Vec<Requirement> {
+    fn judge_vault(&self, limits: &DrillLimits) -> Vec<Requirement> {
         let least = |name, least: u64, measured: u64, unit: &str| Requirement {
             name,
             limit: format!("at least {least}{unit}"),
@@ -258,7 +258,7 @@ pub(super) fn megabytes(bytes: u64) -> String {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits {
+    const LIMITS: DrillLimits = DrillLimits {
         lost: 0,
         refused: 0,
         memory: 45_000_000,
@@ -320,7 +320,7 @@ mod tests {
 
     #[test]
     fn a_vault_that_may_be_full_excuses_what_it_must_and_no_more() {
-        let limits = Limits { may_fill: true, must_fill: true, backlog_times: 20, ..LIMITS };
+        let limits = DrillLimits { may_fill: true, must_fill: true, backlog_times: 20, ..LIMITS };
         let failing = |change: &dyn Fn(&mut Figures)| {
             let mut figures = Figures {
                 offered: 2000,

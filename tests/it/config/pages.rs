@@ -12,14 +12,16 @@ use gophership::metrics::Metrics;
 use super::examples::examples;
 use crate::golden;
 
-const METRICS_SOURCES: [&str; 9] = [
+const METRICS_SOURCES: [&str; 11] = [
     include_str!("../../../src/metrics/mod.rs"),
     include_str!("../../../src/metrics/delivery.rs"),
     include_str!("../../../src/metrics/ledger.rs"),
+    include_str!("../../../src/metrics/listener.rs"),
     include_str!("../../../src/metrics/log.rs"),
     include_str!("../../../src/metrics/memory.rs"),
     include_str!("../../../src/metrics/source.rs"),
     include_str!("../../../src/metrics/sink.rs"),
+    include_str!("../../../src/metrics/somatic.rs"),
     include_str!("../../../src/metrics/transform.rs"),
     include_str!("../../../src/metrics/vault.rs"),
 ];

@@ -99,15 +99,7 @@ impl<C: Completion> Committer<C> {
 
     /// Ends the active segment and hands it over for sealing.
     pub(crate) fn retire_active(&mut self) {
-        let Some(active) = self.take_active() else { return };
-        self.tell_room();
-        let id = active.id;
-        self.log.update(id, |info| info.state = SegmentState::Closed);
-        self.predecessor = Predecessor {
-            segment: id.get(),
-            last_seq: self.next_seq - 1,
-            crc: active.segment_crc(),
-        };
+        let Some(active) = self.close_active() else { return };
         if active.has_records() {
             let digested = self.buffer.end_segment();
             self.shared.gauges.unsealed_segments.fetch_add(1, Ordering::AcqRel);
@@ -125,8 +117,14 @@ impl<C: Completion> Committer<C> {
         }
         // What is on its way goes there too, and counts with the rest.
         self.land_all();
-        let Some(active) = self.take_active() else { return };
+        let Some(active) = self.close_active() else { return };
         self.buffer.abandon_segment();
+        self.spare_pool.push(Job::Gone(active.id));
+    }
+
+    /// Takes the segment in use out of use; the next one is written after it.
+    fn close_active(&mut self) -> Option<ActiveSegment> {
+        let active = self.take_active()?;
         self.tell_room();
         let id = active.id;
         self.log.update(id, |info| info.state = SegmentState::Closed);
@@ -135,7 +133,7 @@ impl<C: Completion> Committer<C> {
             last_seq: self.next_seq - 1,
             crc: active.segment_crc(),
         };
-        self.spare_pool.push(Job::Gone(id));
+        Some(active)
     }
 
     pub(crate) fn take_active(&mut self) -> Option<ActiveSegment> {

@@ -47,14 +47,6 @@ pub struct Stats {
     pub lost_records: u64,
 }
 
-impl Stats {
-    /// Returns the duration of the last commit in whole microseconds.
-    #[must_use]
-    pub fn commit_latency_micros(&self) -> u64 {
-        u64::try_from(self.commit_latency.as_micros()).unwrap_or(u64::MAX)
-    }
-}
-
 impl<C: Completion> Writer<C> {
     /// Returns the bytes that were accepted and not yet written, and the commit groups written since
     /// open. Takes no lock.

@@ -44,20 +44,17 @@ impl<'x> Attributes<'x> {
     /// Adds the attributes of the message at `span`, which holds them as field `number`.
     pub(super) fn load(&mut self, span: Range<usize>, number: u32) -> Result<(), LocatedFault> {
         let mut fields = Fields::new(self.bytes, span);
-        while let Some(field) = fields.next()? {
-            if field.number == number {
-                field.expect(WireType::Len)?;
-                if self.len_max <= self.list.len() {
-                    return Err(LocatedFault { offset: field.start, kind: WireFaultKind::NoRoom });
-                }
-                self.list.push(Attribute {
-                    key: entry_key(self.bytes, &field)?,
-                    source: Some(field),
-                    value: None,
-                    is_renamed: false,
-                    is_removed: false,
-                });
+        while let Some(field) = fields.next_message(number)? {
+            if self.len_max <= self.list.len() {
+                return Err(LocatedFault { offset: field.start, kind: WireFaultKind::NoRoom });
             }
+            self.list.push(Attribute {
+                key: entry_key(self.bytes, &field)?,
+                source: Some(field),
+                value: None,
+                is_renamed: false,
+                is_removed: false,
+            });
         }
         Ok(())
     }

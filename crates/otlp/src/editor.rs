@@ -82,56 +82,30 @@ struct Pass<'x> {
 
 impl<'x> Pass<'x> {
     fn request(&mut self) -> Result<(), LocatedFault> {
-        let mut fields = Fields::new(self.bytes, 0..self.bytes.len());
-        while let Some(field) = fields.next()? {
-            if field.number == 1 {
-                field.expect(WireType::Len)?;
-                let slot = self.patches.open(&field);
-                let delta = self.resource_container(field.span())?;
-                self.patches.close(&slot, &field, delta);
-            }
-        }
-        Ok(())
+        self.each(0..self.bytes.len(), 1, Self::resource_container).map(drop)
     }
 
     fn resource_container(&mut self, span: Range<usize>) -> Result<isize, LocatedFault> {
         let editor = self.editor;
-        let mut delta = self.header(span.clone(), &editor.resource, 1)?;
+        let delta = self.header(span.clone(), &editor.resource, 1)?;
         if editor.scope.is_empty() && editor.record.is_empty() {
             return Ok(delta);
         }
-        let mut fields = Fields::new(self.bytes, span);
-        while let Some(field) = fields.next()? {
-            if field.number == 2 {
-                field.expect(WireType::Len)?;
-                let slot = self.patches.open(&field);
-                let inner = self.scope_container(field.span())?;
-                delta += self.patches.close(&slot, &field, inner);
-            }
-        }
-        Ok(delta)
+        Ok(delta + self.each(span, 2, Self::scope_container)?)
     }
 
     fn scope_container(&mut self, span: Range<usize>) -> Result<isize, LocatedFault> {
         let editor = self.editor;
-        let mut delta = self.header(span.clone(), &editor.scope, 3)?;
+        let delta = self.header(span.clone(), &editor.scope, 3)?;
         if editor.record.is_empty() {
             return Ok(delta);
         }
-        let mut fields = Fields::new(self.bytes, span);
-        while let Some(field) = fields.next()? {
-            if field.number == 2 {
-                field.expect(WireType::Len)?;
-                let slot = self.patches.open(&field);
-                let inner = match self.signal {
-                    Signal::Logs => self.record(field.span(), 6)?,
-                    Signal::Traces => self.record(field.span(), 9)?,
-                    Signal::Metrics => self.metric(field.span())?,
-                };
-                delta += self.patches.close(&slot, &field, inner);
-            }
-        }
-        Ok(delta)
+        let records = match self.signal {
+            Signal::Logs => self.each(span, 2, |pass, record| pass.record(record, 6)),
+            Signal::Traces => self.each(span, 2, |pass, record| pass.record(record, 9)),
+            Signal::Metrics => self.each(span, 2, Self::metric),
+        };
+        Ok(delta + records?)
     }
 
     fn metric(&mut self, span: Range<usize>) -> Result<isize, LocatedFault> {
@@ -140,20 +114,37 @@ impl<'x> Pass<'x> {
         while let Some(data) = fields.next()? {
             let Some(number) = point_attributes(data.number) else { continue };
             data.expect(WireType::Len)?;
-            let slot = self.patches.open(&data);
-            let mut inner = 0;
-            let mut points = Fields::new(self.bytes, data.span());
-            while let Some(point) = points.next()? {
-                if point.number == 1 {
-                    point.expect(WireType::Len)?;
-                    let slot = self.patches.open(&point);
-                    let grown = self.record(point.span(), number)?;
-                    inner += self.patches.close(&slot, &point, grown);
-                }
-            }
-            delta += self.patches.close(&slot, &data, inner);
+            delta += self.inside(&data, |pass, span| {
+                pass.each(span, 1, |pass, point| pass.record(point, number))
+            })?;
         }
         Ok(delta)
+    }
+
+    /// Goes into each message that is field `number` of the one at `span`.
+    fn each(
+        &mut self,
+        span: Range<usize>,
+        number: u32,
+        mut visit: impl FnMut(&mut Self, Range<usize>) -> Result<isize, LocatedFault>,
+    ) -> Result<isize, LocatedFault> {
+        let mut delta = 0;
+        let mut fields = Fields::new(self.bytes, span);
+        while let Some(field) = fields.next_message(number)? {
+            delta += self.inside(&field, &mut visit)?;
+        }
+        Ok(delta)
+    }
+
+    /// Goes into a message and keeps its length right.
+    fn inside(
+        &mut self,
+        field: &Field,
+        visit: impl FnOnce(&mut Self, Range<usize>) -> Result<isize, LocatedFault>,
+    ) -> Result<isize, LocatedFault> {
+        let slot = self.patches.open(field);
+        let delta = visit(self, field.span())?;
+        Ok(self.patches.close(&slot, field, delta))
     }
 
     /// Edits a log record, span or data point whose attributes are field `number`.
@@ -181,12 +172,9 @@ impl<'x> Pass<'x> {
         self.attributes.clear();
         self.fragments.clear();
         let mut fields = Fields::new(self.bytes, span.clone());
-        while let Some(field) = fields.next()? {
-            if field.number == 1 {
-                field.expect(WireType::Len)?;
-                self.attributes.load(field.span(), number)?;
-                self.fragments.push(field);
-            }
+        while let Some(field) = fields.next_message(1)? {
+            self.attributes.load(field.span(), number)?;
+            self.fragments.push(field);
         }
         for edit in edits {
             self.attributes.apply(edit)?;

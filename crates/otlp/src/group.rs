@@ -87,10 +87,7 @@ impl<K: FnMut(&ResourceView<'_>) -> u64> Pass<'_, K> {
     fn only_key(&mut self) -> Result<Option<u64>, LocatedFault> {
         let mut only = None;
         let mut fields = Fields::new(self.bytes, 0..self.bytes.len());
-        while let Some(field) = fields.next()? {
-            if field.number != 1 {
-                continue;
-            }
+        while let Some(field) = fields.next_message(1)? {
             let key = self.key_of(&field)?;
             if *only.get_or_insert(key) != key {
                 return Ok(None);

@@ -6,7 +6,7 @@ use super::error::{LocatedFault, WireError};
 use super::locate::malformed;
 use super::part::data;
 use super::signal::Signal;
-use super::wire::{Fields, WireType};
+use super::wire::Fields;
 
 /// The fields that lead from a request through its resources and scopes to records or metrics.
 const WAY: [u32; 3] = [1, 2, 2];
@@ -30,11 +30,7 @@ fn count(
     let Some((number, rest)) = way.split_first() else { return Ok(0) };
     let mut leaves = 0;
     let mut fields = Fields::new(bytes, span);
-    while let Some(field) = fields.next()? {
-        if field.number != *number {
-            continue;
-        }
-        field.expect(WireType::Len)?;
+    while let Some(field) = fields.next_message(*number)? {
         leaves += match signal {
             _ if !rest.is_empty() => count(signal, bytes, field.span(), rest)?,
             Signal::Metrics => data(bytes, &field)?.points.max(1),

@@ -75,12 +75,9 @@ struct Scan<'a, const RECORDS: bool> {
 impl<const RECORDS: bool> Scan<'_, RECORDS> {
     fn request(&mut self) -> Result<(), LocatedFault> {
         let mut fields = Fields::new(self.bytes, 0..self.bytes.len());
-        while let Some(field) = fields.next()? {
-            if field.number == 1 {
-                field.expect(WireType::Len)?;
-                self.summary.resources += 1;
-                self.resource_container(field.span())?;
-            }
+        while let Some(field) = fields.next_message(1)? {
+            self.summary.resources += 1;
+            self.resource_container(field.span())?;
         }
         Ok(())
     }

@@ -204,11 +204,8 @@ impl<K: FnMut(&RecordView<'_>) -> Revision> Pass<'_, K> {
     fn trace_state(&mut self, span: Range<usize>, state: &str) -> Result<isize, LocatedFault> {
         let mut place = span.end..span.end;
         let mut fields = Fields::new(self.bytes, span);
-        while let Some(field) = fields.next()? {
-            if field.number == 3 {
-                field.expect(WireType::Len)?;
-                place = field.start..field.end;
-            }
+        while let Some(field) = fields.next_message(3)? {
+            place = field.start..field.end;
         }
         Ok(self.patches.replace(place, |out| put_bytes(out, 3, state.as_bytes())))
     }
@@ -238,11 +235,8 @@ impl<K: FnMut(&RecordView<'_>) -> Revision> Pass<'_, K> {
     ) -> Result<Count, LocatedFault> {
         let mut count = Count::default();
         let mut fields = Fields::new(self.bytes, span);
-        while let Some(field) = fields.next()? {
-            if field.number == number {
-                field.expect(WireType::Len)?;
-                count.add(visit(self, &field)?);
-            }
+        while let Some(field) = fields.next_message(number)? {
+            count.add(visit(self, &field)?);
         }
         Ok(count)
     }
@@ -255,11 +249,8 @@ pub(super) fn pieces(
     pieces: &mut Vec<Field>,
 ) -> Result<(), LocatedFault> {
     let mut fields = Fields::new(bytes, span);
-    while let Some(field) = fields.next()? {
-        if field.number == 1 {
-            field.expect(WireType::Len)?;
-            pieces.push(field);
-        }
+    while let Some(field) = fields.next_message(1)? {
+        pieces.push(field);
     }
     Ok(())
 }

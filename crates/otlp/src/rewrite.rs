@@ -182,11 +182,8 @@ impl<R: Rewrite> Pass<'_, R> {
     fn replace_value(&mut self, span: Range<usize>) -> Result<isize, LocatedFault> {
         let mut shown = None;
         let mut pieces = Fields::new(self.bytes, span.clone());
-        while let Some(piece) = pieces.next()? {
-            if piece.number == 2 {
-                piece.expect(WireType::Len)?;
-                shown = self.shown(piece.span())?.or(shown);
-            }
+        while let Some(piece) = pieces.next_message(2)? {
+            shown = self.shown(piece.span())?.or(shown);
         }
         let Rewriter { patches, text, number } = &mut *self.rewriter;
         text.clear();
@@ -198,15 +195,13 @@ impl<R: Rewrite> Pass<'_, R> {
         let mut delta = 0;
         let mut is_written = false;
         let mut fields = Fields::new(self.bytes, span);
-        while let Some(field) = fields.next()? {
-            if field.number == 2 {
-                let is_first = !std::mem::replace(&mut is_written, true);
-                delta += patches.replace(field.start..field.end, |out| {
-                    if is_first {
-                        put_message(out, 2, |out| put_bytes(out, 1, text));
-                    }
-                });
-            }
+        while let Some(field) = fields.next_message(2)? {
+            let is_first = !std::mem::replace(&mut is_written, true);
+            delta += patches.replace(field.start..field.end, |out| {
+                if is_first {
+                    put_message(out, 2, |out| put_bytes(out, 1, text));
+                }
+            });
         }
         Ok(delta)
     }

@@ -102,6 +102,22 @@ impl<'a> Fields<'a> {
             Err(kind) => Err(LocatedFault { offset: start, kind }),
         }
     }
+
+    /// The next field with this number, which is a message or bytes; others are passed over.
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "retaining by an attribute takes 1.6 times as long without it"
+    )]
+    pub(super) fn next_message(&mut self, number: u32) -> Result<Option<Field>, LocatedFault> {
+        while let Some(field) = self.next()? {
+            if field.number == number {
+                field.expect(WireType::Len)?;
+                return Ok(Some(field));
+            }
+        }
+        Ok(None)
+    }
 }
 
 /// Reads what follows a key.

@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use gophership_vault::{
-    AppendError, Completion, Compression, Durability, NewRecord, Options, Reader, Receipt,
+    AppendError, Completion, Durability, NewRecord, Options, Reader, Receipt, RecordCompression,
     Throttle, VerifyOptions, Writer, verify,
 };
 use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
@@ -33,8 +33,8 @@ fn main() {
     let dir = tempfile::tempdir_in(place).unwrap();
     let requests = requests();
     written(dir.path(), &requests);
-    synced(dir.path(), &requests, Compression::None);
-    synced(dir.path(), &requests, Compression::Lz4);
+    synced(dir.path(), &requests, RecordCompression::None);
+    synced(dir.path(), &requests, RecordCompression::Lz4);
     latency(dir.path(), &requests);
     reading(dir.path(), &requests);
 }
@@ -112,7 +112,12 @@ impl Completion for Done {
     }
 }
 
-fn open(dir: &Path, name: &str, durability: Durability, compression: Compression) -> Writer<Done> {
+fn open(
+    dir: &Path,
+    name: &str,
+    durability: Durability,
+    compression: RecordCompression,
+) -> Writer<Done> {
     let mut options = Options::new(dir.join(name));
     options.max_bytes = 32 << 30;
     options.durability = durability;
@@ -145,7 +150,7 @@ fn written(dir: &Path, requests: &[Bytes]) {
     const COUNT: usize = 400;
     let bytes = COUNT * REQUEST_BYTES;
     let (mut ours, mut bare, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-    let writer = open(dir, "written", Durability::Written, Compression::Lz4);
+    let writer = open(dir, "written", Durability::Written, RecordCompression::Lz4);
     for _ in 0..ROUNDS {
         let mut loop_ = Bare::new(&dir.join("bare"), bytes as u64);
         let started = Instant::now();
@@ -171,7 +176,7 @@ fn written(dir: &Path, requests: &[Bytes]) {
 }
 
 /// Sixteen senders at level `synced` beside the device's own rate for commits of that size.
-fn synced(dir: &Path, requests: &[Bytes], compression: Compression) {
+fn synced(dir: &Path, requests: &[Bytes], compression: RecordCompression) {
     const WITHIN: Duration = Duration::from_secs(2);
     let (mut ours, mut bare, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     let (mut compressor, mut limit_ratios) = (Vec::new(), Vec::new());
@@ -215,8 +220,8 @@ fn synced(dir: &Path, requests: &[Bytes], compression: Compression) {
         }
         let bare_rate = rate(count * group_bytes, started.elapsed());
         let compressor_rate = match compression {
-            Compression::Lz4 => compressor_alone(requests),
-            Compression::None | Compression::Auto => f64::INFINITY,
+            RecordCompression::Lz4 => compressor_alone(requests),
+            RecordCompression::None | RecordCompression::Auto => f64::INFINITY,
         };
         ratios.push(our_rate / bare_rate);
         limit_ratios.push(our_rate / bare_rate.min(compressor_rate));
@@ -233,7 +238,7 @@ fn synced(dir: &Path, requests: &[Bytes], compression: Compression) {
         median(bare),
         median(ratios)
     );
-    if compression == Compression::Lz4 {
+    if compression == RecordCompression::Lz4 {
         println!(
             "        LZ4 alone on all cores {:.0} MB/s stored, ratio to the slower of it and the device {:.2}",
             median(compressor),
@@ -270,7 +275,7 @@ fn compressor_alone(requests: &[Bytes]) -> f64 {
 /// Time from an append to its answer, one at a time and sixteen at a time.
 fn latency(dir: &Path, requests: &[Bytes]) {
     for (level, durability) in [("written", Durability::Written), ("synced", Durability::Synced)] {
-        let writer = open(dir, &format!("latency-{level}"), durability, Compression::Lz4);
+        let writer = open(dir, &format!("latency-{level}"), durability, RecordCompression::Lz4);
         for (bytes, senders) in [(16 << 10, 1), (250 << 10, 1), (16 << 10, SENDERS)] {
             let mut waits: Vec<u64> = std::thread::scope(|scope| {
                 let work = |sender: usize| {
@@ -306,7 +311,7 @@ fn latency(dir: &Path, requests: &[Bytes]) {
 /// Verification and replay of what was written above.
 fn reading(dir: &Path, requests: &[Bytes]) {
     const COUNT: usize = 8000;
-    let writer = open(dir, "reading", Durability::Written, Compression::Lz4);
+    let writer = open(dir, "reading", Durability::Written, RecordCompression::Lz4);
     let (to, answers) = mpsc::channel();
     for idx in 0..COUNT {
         append(&writer, &requests[idx % requests.len()], Done(to.clone()));

@@ -63,8 +63,8 @@ pub use sections::TestCase;
 pub use sections::TestRecord;
 pub use sections::Watermarks;
 
-use diagnosis::Finding;
 use diagnosis::Findings;
+use diagnosis::LocatedProblem;
 use diagnosis::Secrets;
 use draft::Draft;
 use node::Mark;
@@ -103,7 +103,7 @@ pub fn load_file(
     let file_name = path.display().to_string();
     let fail = |mark: Mark, problem: Problem, text: &str| {
         let mut findings = Findings::default();
-        findings.add(|| Finding::new(mark, String::new(), problem));
+        findings.add(|| LocatedProblem::new(mark, String::new(), problem));
         Err(findings.into_errors(&file_name, text))
     };
     let bytes = match yaml::read(path) {
@@ -131,7 +131,7 @@ fn load_into(
     let (mut root, duplicates) = match yaml::parse(text) {
         Ok(parsed) => parsed,
         Err((mark, problem)) => {
-            findings.add(|| Finding::new(mark, String::new(), problem));
+            findings.add(|| LocatedProblem::new(mark, String::new(), problem));
             return None;
         }
     };
@@ -140,7 +140,7 @@ fn load_into(
         findings.add(|| {
             let path = root.path_of_key(first).unwrap_or_default();
             let problem = Problem::DuplicateKey { key, first_line: first.line };
-            Finding::new(mark, node::display_path(&path), problem)
+            LocatedProblem::new(mark, node::display_path(&path), problem)
                 .with_help("remove or rename one of them; YAML would silently use only one")
         });
     }

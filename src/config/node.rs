@@ -39,12 +39,12 @@ pub(super) fn lines(text: &str) -> Vec<&str> {
 pub(super) struct Node {
     /// Where the value begins, or the first thing in it; one that is absent stands at the `:` in front.
     pub(super) mark: Mark,
-    pub(super) value: Value,
+    pub(super) value: NodeValue,
 }
 
 /// What a [`Node`] holds.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Value {
+pub(super) enum NodeValue {
     /// A mapping, in the order of the text, without duplicate keys.
     Map(Vec<MapEntry>),
     /// A list.
@@ -118,7 +118,7 @@ impl Node {
     /// Returns the entries of a mapping; none for anything else.
     pub(super) fn entries(&self) -> &[MapEntry] {
         match &self.value {
-            Value::Map(entries) => entries,
+            NodeValue::Map(entries) => entries,
             _ => &[],
         }
     }
@@ -126,7 +126,7 @@ impl Node {
     /// Returns the text of a scalar.
     pub(super) fn text(&self) -> Option<&str> {
         match &self.value {
-            Value::Scalar(scalar) => Some(&scalar.text),
+            NodeValue::Scalar(scalar) => Some(&scalar.text),
             _ => None,
         }
     }
@@ -134,33 +134,33 @@ impl Node {
     /// Returns the text of a scalar as messages may show it: before interpolation.
     pub(super) fn shown_text(&self) -> Option<&str> {
         match &self.value {
-            Value::Scalar(scalar) => Some(scalar.template.as_deref().unwrap_or(&scalar.text)),
+            NodeValue::Scalar(scalar) => Some(scalar.template.as_deref().unwrap_or(&scalar.text)),
             _ => None,
         }
     }
 
     /// Whether the value is absent, like that of `sources:` at the end of a line.
     pub(super) fn is_null(&self) -> bool {
-        matches!(&self.value, Value::Scalar(Scalar { plain: Plain::Null, .. }))
+        matches!(&self.value, NodeValue::Scalar(Scalar { plain: Plain::Null, .. }))
     }
 
     /// Whether this value or one inside it was already reported.
     pub(super) fn holds_stand_in(&self) -> bool {
         match &self.value {
-            Value::StandIn(_) => true,
-            Value::Scalar(_) => false,
-            Value::Seq(items) => items.iter().any(Self::holds_stand_in),
-            Value::Map(entries) => entries.iter().any(|entry| entry.node.holds_stand_in()),
+            NodeValue::StandIn(_) => true,
+            NodeValue::Scalar(_) => false,
+            NodeValue::Seq(items) => items.iter().any(Self::holds_stand_in),
+            NodeValue::Map(entries) => entries.iter().any(|entry| entry.node.holds_stand_in()),
         }
     }
 
     /// Follows one step down.
     pub(super) fn child_mut(&mut self, step: &Step) -> Option<&mut Self> {
         match (&mut self.value, step) {
-            (Value::Map(entries), Step::Key(key)) => {
+            (NodeValue::Map(entries), Step::Key(key)) => {
                 entries.iter_mut().find(|entry| entry.key == *key).map(|entry| &mut entry.node)
             }
-            (Value::Seq(items), Step::Index(index)) => items.get_mut(*index),
+            (NodeValue::Seq(items), Step::Index(index)) => items.get_mut(*index),
             _ => None,
         }
     }
@@ -175,7 +175,7 @@ impl Node {
         path.iter().try_fold(self, |node, step| match step {
             Step::Key(key) => node.get(key).map(|entry| &entry.node),
             Step::Index(index) => match &node.value {
-                Value::Seq(items) => items.get(*index),
+                NodeValue::Seq(items) => items.get(*index),
                 _ => None,
             },
         })
@@ -186,7 +186,9 @@ impl Node {
     /// the place of this value itself.
     pub(super) fn value_mark(&self, path: &[Step], own: Mark) -> Mark {
         match self.descend(path) {
-            Some(node) if matches!(node.value, Value::Scalar(_)) && !node.is_null() => node.mark,
+            Some(node) if matches!(node.value, NodeValue::Scalar(_)) && !node.is_null() => {
+                node.mark
+            }
             _ => self.key_mark(path, own),
         }
     }
@@ -197,10 +199,10 @@ impl Node {
         let mut mark = own;
         for step in path {
             let next = match (&node.value, step) {
-                (Value::Map(_), Step::Key(key)) => {
+                (NodeValue::Map(_), Step::Key(key)) => {
                     node.get(key).map(|entry| (entry.key_mark, &entry.node))
                 }
-                (Value::Seq(items), Step::Index(index)) => {
+                (NodeValue::Seq(items), Step::Index(index)) => {
                     items.get(*index).map(|item| (item.mark, item))
                 }
                 _ => None,
@@ -225,18 +227,18 @@ impl Node {
                 path.pop();
             };
             match &node.value {
-                Value::Scalar(scalar) if wanted(&scalar.text) => found.push(path.clone()),
-                Value::Map(entries) => {
+                NodeValue::Scalar(scalar) if wanted(&scalar.text) => found.push(path.clone()),
+                NodeValue::Map(entries) => {
                     for entry in entries {
                         inside(Step::Key(entry.key.clone()), &entry.node);
                     }
                 }
-                Value::Seq(items) => {
+                NodeValue::Seq(items) => {
                     for (index, item) in items.iter().enumerate() {
                         inside(Step::Index(index), item);
                     }
                 }
-                Value::Scalar(_) | Value::StandIn(_) => {}
+                NodeValue::Scalar(_) | NodeValue::StandIn(_) => {}
             }
         }
 
@@ -252,15 +254,15 @@ impl Node {
             Some(std::iter::once(step).chain(path).collect())
         };
         match &self.value {
-            Value::Map(entries) => entries.iter().find_map(|entry| {
+            NodeValue::Map(entries) => entries.iter().find_map(|entry| {
                 let step = Step::Key(entry.key.clone());
                 if entry.key_mark == mark { Some(vec![step]) } else { inside(step, &entry.node) }
             }),
-            Value::Seq(items) => {
+            NodeValue::Seq(items) => {
                 let mut items = items.iter().enumerate();
                 items.find_map(|(index, item)| inside(Step::Index(index), item))
             }
-            Value::Scalar(_) | Value::StandIn(_) => None,
+            NodeValue::Scalar(_) | NodeValue::StandIn(_) => None,
         }
     }
 
@@ -284,7 +286,7 @@ impl Node {
                 .max_by_key(|key| key.len())
                 .or_else(|| rest.split(['.', '[']).next())
                 .unwrap_or(rest);
-            let is_list = node.is_some_and(|node| matches!(node.value, Value::Seq(_)));
+            let is_list = node.is_some_and(|node| matches!(node.value, NodeValue::Seq(_)));
             let index = key.parse().ok().filter(|_| is_list);
             steps.push(index.map_or_else(|| Step::from(key), Step::Index));
             let tail = rest.strip_prefix(key).unwrap_or_default();

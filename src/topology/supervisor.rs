@@ -133,18 +133,18 @@ impl Supervisor {
         })
     }
 
-    fn trouble(&self, is_sink: bool) -> Trouble {
+    fn trouble(&self, is_sink: bool) -> FailureState {
         let SharedParts { metrics, gauges, .. } = &self.blueprint.shared;
         let circuit = is_sink.then(|| gauges.register(PressureKind::Circuit, self.id.as_str()));
         let failed = metrics.failed.with_label_values(&[self.id.as_str()]);
-        Trouble { delay: Delay::new(), last_tries: LAST_TRIES, is_out: false, circuit, failed }
+        FailureState { delay: Delay::new(), last_tries: LAST_TRIES, is_out: false, circuit, failed }
     }
 
     /// Waits for a run to end; returns whether that was the end, or else waits a while.
     async fn has_ended(
         &self,
         mut run: JoinHandle<Result<(), RunError>>,
-        trouble: &mut Trouble,
+        trouble: &mut FailureState,
         input: Option<&EdgeReceiver>,
     ) -> bool {
         let guard = AbortOnDrop(run.abort_handle());
@@ -191,7 +191,7 @@ impl Supervisor {
     async fn is_hopeless(
         &self,
         error: &BuildError,
-        trouble: &mut Trouble,
+        trouble: &mut FailureState,
         input: Option<&EdgeReceiver>,
     ) -> bool {
         tracing::error!(
@@ -203,7 +203,7 @@ impl Supervisor {
 
     /// Waits before the next attempt; returns whether there is to be none: it was stopped, or it is to
     /// end and has failed often enough.
-    async fn pause(&self, trouble: &mut Trouble, input: Option<&EdgeReceiver>) -> bool {
+    async fn pause(&self, trouble: &mut FailureState, input: Option<&EdgeReceiver>) -> bool {
         let is_to_end = || self.ending.is_cancelled() || input.is_some_and(EdgeReceiver::is_closed);
         let closed = async {
             match input {
@@ -232,7 +232,7 @@ impl Supervisor {
 }
 
 /// What is known of a component that fails.
-struct Trouble {
+struct FailureState {
     delay: Delay,
     /// Attempts that are left when it is to end.
     last_tries: u32,
@@ -242,7 +242,7 @@ struct Trouble {
     failed: IntGauge,
 }
 
-impl Trouble {
+impl FailureState {
     fn begin(&mut self) {
         self.is_out = true;
         self.failed.set(1);
@@ -256,7 +256,7 @@ impl Trouble {
     }
 }
 
-impl Drop for Trouble {
+impl Drop for FailureState {
     fn drop(&mut self) {
         self.failed.set(0);
     }

@@ -64,7 +64,7 @@ use tokio::sync::Notify;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::Parcel;
+use crate::harness::NumberedRequest;
 use crate::harness::Traffic;
 use crate::heap::arm;
 use crate::heap::disarm;
@@ -85,7 +85,7 @@ fn acceptor(table: RouteTable, ledger: &'static Ledger, metrics: &Metrics) -> Ac
 }
 
 /// What the source does with the bytes of a frame.
-fn request(parcel: &Parcel) -> Request {
+fn request(parcel: &NumberedRequest) -> Request {
     static ORIGIN: LazyLock<Provenance> = LazyLock::new(|| Provenance::forever("otlp"));
     let summary = gophership_otlp::prescan(parcel.signal, &parcel.wire).unwrap();
     let (wire, provenance) = (parcel.wire.clone(), ORIGIN.clone());
@@ -94,7 +94,11 @@ fn request(parcel: &Parcel) -> Request {
 }
 
 /// Takes one request into an edge, delivers it, and takes the answer.
-async fn through_the_edge(acceptor: &Acceptor, receiver: &mut EdgeReceiver, parcel: &Parcel) {
+async fn through_the_edge(
+    acceptor: &Acceptor,
+    receiver: &mut EdgeReceiver,
+    parcel: &NumberedRequest,
+) {
     let mut accepted = pin!(acceptor.accept(request(parcel), Instant::now()));
     let mut context = Context::from_waker(Waker::noop());
     assert!(accepted.as_mut().poll(&mut context).is_pending(), "it waits for its delivery");
@@ -103,7 +107,7 @@ async fn through_the_edge(acceptor: &Acceptor, receiver: &mut EdgeReceiver, parc
 }
 
 /// Returns what so many operations allocate.
-async fn allocations_into_an_edge(parcels: &[Parcel]) -> u64 {
+async fn allocations_into_an_edge(parcels: &[NumberedRequest]) -> u64 {
     let (ledgers, metrics) = (Ledgers::leak(), Metrics::new());
     let (sender, mut receiver) =
         edge::edge_of(ledgers.sink("sink"), EdgeLimits { batches: 1024, bytes: 32 << 20 });
@@ -177,7 +181,7 @@ fn transforms_that_change_nothing_allocate_nothing() {
     for (id, entry) in &config.transforms {
         let context = build_context(id, std::path::Path::new("none"), ledgers);
         let mut transform = entry.config.build(&context).unwrap();
-        let mut through = |parcel: &Parcel| {
+        let mut through = |parcel: &NumberedRequest| {
             let batch = Batch::received(&request(parcel), None, ledgers.source("otlp"));
             let batch = transform.apply(batch).unwrap();
             let is_same = batch.wire().as_ptr() == parcel.wire.as_ptr();
@@ -196,7 +200,7 @@ fn transforms_that_change_nothing_allocate_nothing() {
 }
 
 /// Returns what so many operations allocate.
-async fn allocations_into_the_vault(parcels: &[Parcel]) -> u64 {
+async fn allocations_into_the_vault(parcels: &[NumberedRequest]) -> u64 {
     let dir = tempfile::tempdir().unwrap();
     let (ledgers, metrics) = (Ledgers::leak(), Metrics::new());
     let pivot =
@@ -216,7 +220,7 @@ async fn allocations_into_the_vault(parcels: &[Parcel]) -> u64 {
 }
 
 /// Requests of each signal, from one record to some tens of kilobytes.
-fn parcels() -> Vec<Parcel> {
+fn parcels() -> Vec<NumberedRequest> {
     let traffic = Traffic::default();
     let of = |(idx, records): (usize, &u64)| traffic.padded(Signal::ALL[idx % 3], *records, 40);
     [1, 10, 10, 1, 100, 10, 1, 10, 100].iter().enumerate().map(of).collect()

@@ -11,11 +11,11 @@ use tonic::Code;
 
 use crate::harness::Backend;
 use crate::harness::GrpcClient;
-use crate::harness::Load;
 use crate::harness::Mode;
 use crate::harness::Oracle;
 use crate::harness::Shape;
 use crate::harness::Site;
+use crate::harness::SteadyLoad;
 use crate::harness::Traffic;
 use crate::harness::eventually;
 use crate::ledger::EVEN_TO_TWO;
@@ -242,7 +242,7 @@ async fn killed_under_load_it_balances_and_claims_nothing_that_was_not() {
             backend.set(Mode::Gone);
         }
         let shape = Shape { clients: 12, records: 5, padding: 200 };
-        let load = Load::start(site.grpc(), shape, &traffic, &oracle);
+        let load = SteadyLoad::start(site.grpc(), shape, &traffic, &oracle);
         load.advance(300, SOON).await;
         process.kill();
         load.stop().await;

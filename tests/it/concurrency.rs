@@ -5,12 +5,12 @@ use std::time::Duration;
 use std::time::Instant;
 
 use crate::harness::Backend;
-use crate::harness::Load;
 use crate::harness::Metrics;
 use crate::harness::Mode;
 use crate::harness::Oracle;
 use crate::harness::Shape;
 use crate::harness::Site;
+use crate::harness::SteadyLoad;
 use crate::harness::Traffic;
 use crate::harness::eventually_async;
 use crate::harness::report;
@@ -52,7 +52,7 @@ async fn the_limit_follows_what_the_backend_can_do() {
     let process = site.start().await;
     let (traffic, oracle) = (Arc::<Traffic>::default(), Arc::<Oracle>::default());
     let shape = Shape { clients: CLIENTS, records: 1, padding: 0 };
-    let load = Load::start(site.grpc(), shape, &traffic, &oracle);
+    let load = SteadyLoad::start(site.grpc(), shape, &traffic, &oracle);
     for workers in [12_u32, 3, 12] {
         backend.set(Mode::Serve(workers as usize, SERVICE));
         let best = f64::from(workers) / SERVICE.as_secs_f64();
@@ -81,7 +81,7 @@ async fn a_distant_backend_gets_more_at_a_time() {
     let process = site.start().await;
     let (traffic, oracle) = (Arc::<Traffic>::default(), Arc::<Oracle>::default());
     let shape = Shape { clients: CLIENTS, records: 1, padding: 0 };
-    let load = Load::start(site.grpc(), shape, &traffic, &oracle);
+    let load = SteadyLoad::start(site.grpc(), shape, &traffic, &oracle);
     let sixteen = 16.0 / away.as_secs_f64();
     eventually_async(SOON, "half as much again is delivered", async || {
         let rate = rate(&backend).await;

@@ -17,7 +17,7 @@ use crate::harness::GrpcClient;
 use crate::harness::HttpAnswer;
 use crate::harness::HttpClient;
 use crate::harness::Mode;
-use crate::harness::Parcel;
+use crate::harness::NumberedRequest;
 use crate::harness::Process;
 use crate::harness::Site;
 use crate::harness::Traffic;
@@ -56,7 +56,7 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 
 /// Sends each signal over gRPC and HTTP, in every encoding and compression; returns what was sent,
 /// each with whether its bytes stay as they are.
-async fn send_everything(site: &Site) -> Vec<(Parcel, bool)> {
+async fn send_everything(site: &Site) -> Vec<(NumberedRequest, bool)> {
     let traffic = Traffic::default();
     let mut sent = Vec::new();
     for signal in Signal::ALL {

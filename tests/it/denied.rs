@@ -8,15 +8,15 @@ use gophership_otlp::Signal;
 use tonic::Code;
 
 use crate::harness::Backend;
+use crate::harness::BackendRefusal;
 use crate::harness::GrpcClient;
-use crate::harness::Load;
 use crate::harness::Metrics;
 use crate::harness::Mode;
+use crate::harness::NumberedRequest;
 use crate::harness::Oracle;
-use crate::harness::Parcel;
-use crate::harness::Refusal;
 use crate::harness::Shape;
 use crate::harness::Site;
+use crate::harness::SteadyLoad;
 use crate::harness::Traffic;
 use crate::harness::eventually;
 
@@ -62,7 +62,7 @@ async fn a_token_that_expires_and_is_renewed_costs_nothing() {
         let process = site.start().await;
         let (traffic, oracle) =
             (std::sync::Arc::<Traffic>::default(), std::sync::Arc::<Oracle>::default());
-        let load = Load::start(site.grpc(), Shape::default(), &traffic, &oracle);
+        let load = SteadyLoad::start(site.grpc(), Shape::default(), &traffic, &oracle);
         load.advance(20, SOON).await;
 
         backend.set(Mode::Knows("second"));
@@ -95,8 +95,8 @@ async fn a_token_that_expires_and_is_renewed_costs_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backlog_outlives_every_refusal_that_is_not_its_fault() {
     for (protocol, refusals) in [
-        ("grpc", [16, 7, 12, 13, 2, 5].map(|code| Refusal::new(code, 500))),
-        ("http", [401, 403, 404, 500, 501, 405].map(|status| Refusal::new(2, status))),
+        ("grpc", [16, 7, 12, 13, 2, 5].map(|code| BackendRefusal::new(code, 500))),
+        ("http", [401, 403, 404, 500, 501, 405].map(|status| BackendRefusal::new(2, status))),
     ] {
         let backend = Backend::start().await;
         let site = site(&backend, protocol, "");
@@ -136,7 +136,7 @@ sinks:
     let site = Site::new(backend.address(), yaml);
     let _process = site.start().await;
     let (client, traffic) = (GrpcClient::new(site.grpc()), Traffic::default());
-    backend.set(Mode::Refuse(Refusal::new(16, 401)));
+    backend.set(Mode::Refuse(BackendRefusal::new(16, 401)));
     let parcel = traffic.request(Signal::Logs, 1);
     let status = client.send(&parcel).await.expect_err("nobody has it");
     assert_eq!(status.code(), Code::Unavailable, "{status}");
@@ -153,8 +153,8 @@ async fn what_alone_is_refused_ends_and_holds_up_nothing() {
     let site = site(&backend, "grpc", "");
     let process = site.start().await;
     let (client, traffic) = (GrpcClient::new(site.grpc()), Traffic::default());
-    backend.set(Mode::RefuseOneOf(10, Refusal::new(13, 500)));
-    let is_refused = |parcel: &Parcel| parcel.fingerprint.as_bytes()[0].is_multiple_of(10);
+    backend.set(Mode::RefuseOneOf(10, BackendRefusal::new(13, 500)));
+    let is_refused = |parcel: &NumberedRequest| parcel.fingerprint.as_bytes()[0].is_multiple_of(10);
     let mut refused = 0;
     for _ in 0..400 {
         let parcel = traffic.request(Signal::Logs, 1);
@@ -195,7 +195,7 @@ async fn each_request_ends_in_one_place() {
     for _ in 0..120 {
         client.send(&traffic.request(Signal::Logs, 1)).await.unwrap();
     }
-    backend.set(Mode::RefuseEvery(3, Refusal::new(3, 400)));
+    backend.set(Mode::RefuseEvery(3, BackendRefusal::new(3, 400)));
     process.hold("auto");
     let is_over = |metrics: &Metrics| {
         let books = metrics.books("logs");
@@ -217,7 +217,7 @@ async fn a_sink_can_be_told_what_codes_mean() {
     let site = site(&backend, "grpc", more);
     let _process = site.start().await;
     let (client, traffic) = (GrpcClient::new(site.grpc()), Traffic::default());
-    backend.set(Mode::Refuse(Refusal::new(13, 500)));
+    backend.set(Mode::Refuse(BackendRefusal::new(13, 500)));
     let status = client.send(&traffic.request(Signal::Logs, 1)).await.expect_err("final");
     assert_eq!(status.code(), Code::InvalidArgument, "{status}");
     backend.set(Mode::Reject);

@@ -9,7 +9,7 @@ use crate::harness::Backend;
 use crate::harness::GrpcClient;
 use crate::harness::Metrics;
 use crate::harness::Mode;
-use crate::harness::Parcel;
+use crate::harness::NumberedRequest;
 use crate::harness::Process;
 use crate::harness::Site;
 use crate::harness::Traffic;
@@ -37,7 +37,7 @@ struct Scene {
     process: Process,
     client: GrpcClient,
     traffic: Traffic,
-    sent: Vec<Parcel>,
+    sent: Vec<NumberedRequest>,
     _site: Site,
 }
 

@@ -13,8 +13,8 @@ use crate::harness::Books;
 use crate::harness::GrpcClient;
 use crate::harness::Metrics;
 use crate::harness::Mode;
+use crate::harness::NumberedRequest;
 use crate::harness::Oracle;
-use crate::harness::Parcel;
 use crate::harness::Site;
 use crate::harness::Traffic;
 use crate::harness::eventually_async;
@@ -53,7 +53,7 @@ impl Pair {
     }
 
     /// Sends some requests, one after the other; returns them, and how long the longest took.
-    async fn send(&self, count: u64) -> (Vec<Parcel>, Duration) {
+    async fn send(&self, count: u64) -> (Vec<NumberedRequest>, Duration) {
         let (mut sent, mut longest) = (Vec::new(), Duration::ZERO);
         for _ in 0..count {
             let parcel = self.traffic.request(Signal::Logs, 1);

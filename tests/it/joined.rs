@@ -12,12 +12,12 @@ use tokio::task::JoinSet;
 use crate::harness::Backend;
 use crate::harness::Books;
 use crate::harness::GrpcClient;
-use crate::harness::Load;
 use crate::harness::Metrics;
 use crate::harness::Mode;
 use crate::harness::Oracle;
 use crate::harness::Shape;
 use crate::harness::Site;
+use crate::harness::SteadyLoad;
 use crate::harness::Traffic;
 use crate::harness::eventually;
 
@@ -129,7 +129,7 @@ async fn an_outage_and_a_stop_lose_nothing_that_is_held() {
     let mut process = site.start().await;
     let (traffic, oracle) = (Arc::<Traffic>::default(), Arc::<Oracle>::default());
     let shape = Shape { clients: 6, ..Shape::default() };
-    let load = Load::start(site.grpc(), shape, &traffic, &oracle);
+    let load = SteadyLoad::start(site.grpc(), shape, &traffic, &oracle);
     load.advance(60, SOON).await;
     backend.set(Mode::Unavailable);
     load.advance(60, SOON).await;
@@ -144,7 +144,7 @@ async fn an_outage_and_a_stop_lose_nothing_that_is_held() {
         assert_eq!(books.imbalance(), 0, "{signal}: {books:?}");
     }
 
-    let load = Load::start(site.grpc(), shape, &traffic, &oracle);
+    let load = SteadyLoad::start(site.grpc(), shape, &traffic, &oracle);
     load.advance(30, SOON).await;
     let log = process.stop(SOON).await;
     load.stop().await;
@@ -165,7 +165,7 @@ async fn what_is_held_when_zone_or_options_change_is_sent_on() {
     let process = site.start().await;
     let (traffic, oracle) = (Arc::<Traffic>::default(), Arc::<Oracle>::default());
     let shape = Shape { clients: 6, ..Shape::default() };
-    let load = Load::start(site.grpc(), shape, &traffic, &oracle);
+    let load = SteadyLoad::start(site.grpc(), shape, &traffic, &oracle);
     for number in 1..=4 {
         load.advance(12, SOON).await;
         process.hold("red");

@@ -6,12 +6,12 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use crate::harness::Backend;
-use crate::harness::Load;
 use crate::harness::Mode;
 use crate::harness::Oracle;
 use crate::harness::Process;
 use crate::harness::Shape;
 use crate::harness::Site;
+use crate::harness::SteadyLoad;
 use crate::harness::Traffic;
 use crate::harness::report;
 use crate::harness::seed;
@@ -75,7 +75,7 @@ impl Torture {
             Pressure::Red => process.hold("red"),
         }
         let shape = Shape { clients: 12, records: 5, padding: 200 };
-        let load = Load::start(self.site.grpc(), shape, &self.traffic, &self.oracle);
+        let load = SteadyLoad::start(self.site.grpc(), shape, &self.traffic, &self.oracle);
         let moment = Duration::from_micros(self.random.u64(5_000..=500_000));
         tokio::time::sleep(moment).await;
         process.kill();

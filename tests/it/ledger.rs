@@ -10,7 +10,7 @@ use crate::harness::Books;
 use crate::harness::GrpcClient;
 use crate::harness::Metrics;
 use crate::harness::Mode;
-use crate::harness::Parcel;
+use crate::harness::NumberedRequest;
 use crate::harness::Process;
 use crate::harness::Site;
 use crate::harness::Traffic;
@@ -143,7 +143,7 @@ impl Scene {
     }
 
     /// A request of a single record with an odd number.
-    fn odd(&self, signal: Signal) -> Parcel {
+    fn odd(&self, signal: Signal) -> NumberedRequest {
         loop {
             let parcel = self.traffic.request(signal, 1);
             if parcel.numbers[0] % 2 == 1 {
@@ -293,7 +293,7 @@ async fn without_a_vault_every_refusal_has_its_reason() {
     let process = site.start().await;
     let traffic = Traffic::default();
     let mut requests = Vec::new();
-    let mut send = |address, parcel: Parcel| {
+    let mut send = |address, parcel: NumberedRequest| {
         let client = GrpcClient::new(address);
         requests.push(tokio::spawn(async move { client.send(&parcel).await }));
     };

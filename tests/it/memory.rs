@@ -339,7 +339,7 @@ async fn messages_are_read_in_any_pieces_and_nothing_else_is() {
     let scene = Scene::new("200ms", "10s").await;
     let mut raw = Raw::connect(scene.site.grpc()).await;
     let traffic = Traffic::default();
-    let ok = |parcel: &crate::harness::Parcel| {
+    let ok = |parcel: &crate::harness::NumberedRequest| {
         let len = parcel.wire.len();
         message(0, len, &parcel.wire)
     };

@@ -7,12 +7,12 @@ use gophership_otlp::Signal;
 
 use crate::harness::Backend;
 use crate::harness::GrpcClient;
-use crate::harness::Load;
 use crate::harness::Metrics;
 use crate::harness::Mode;
 use crate::harness::Oracle;
 use crate::harness::Shape;
 use crate::harness::Site;
+use crate::harness::SteadyLoad;
 use crate::harness::Traffic;
 use crate::harness::eventually_async;
 
@@ -54,7 +54,7 @@ async fn nobody_waits_for_a_backend_that_is_out() {
         let process = site.start().await;
         let (traffic, oracle) =
             (std::sync::Arc::<Traffic>::default(), std::sync::Arc::<Oracle>::default());
-        let load = Load::start(site.grpc(), Shape::default(), &traffic, &oracle);
+        let load = SteadyLoad::start(site.grpc(), Shape::default(), &traffic, &oracle);
         load.advance(20, SOON).await;
         backend.set(mode);
         process.measured(SOON, "the backend is out", is_out).await;

@@ -13,13 +13,13 @@ use tonic_types::StatusExt;
 use crate::harness::Backend;
 use crate::harness::GrpcClient;
 use crate::harness::HttpClient;
-use crate::harness::Load;
 use crate::harness::Metrics;
 use crate::harness::Mode;
 use crate::harness::Oracle;
 use crate::harness::Process;
 use crate::harness::Shape;
 use crate::harness::Site;
+use crate::harness::SteadyLoad;
 use crate::harness::Traffic;
 use crate::harness::eventually_async;
 
@@ -90,9 +90,9 @@ impl Scene {
         Self { backend, site, process, traffic: Arc::default(), oracle: Arc::default() }
     }
 
-    fn load(&self, clients: usize) -> Load {
+    fn load(&self, clients: usize) -> SteadyLoad {
         let shape = Shape { clients, records: RECORDS.unsigned_abs(), padding: 50 };
-        Load::start(self.site.grpc(), shape, &self.traffic, &self.oracle)
+        SteadyLoad::start(self.site.grpc(), shape, &self.traffic, &self.oracle)
     }
 
     /// The trouble is over: everything is delivered, the books agree with the backend, and the

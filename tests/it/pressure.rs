@@ -11,13 +11,13 @@ use tokio::net::TcpStream;
 
 use crate::harness::Backend;
 use crate::harness::GrpcClient;
-use crate::harness::Load;
 use crate::harness::Metrics;
 use crate::harness::Mode;
 use crate::harness::Oracle;
 use crate::harness::Process;
 use crate::harness::Shape;
 use crate::harness::Site;
+use crate::harness::SteadyLoad;
 use crate::harness::Traffic;
 use crate::harness::eventually_async;
 
@@ -151,7 +151,7 @@ async fn a_queue_without_its_part_of_the_budget_turns_the_zone_too() {
     let oracle = Arc::new(Oracle::default());
     // 64 senders of 50 KB: more than the 1.28 MB of both queues, and more than the sink has under way.
     let shape = Shape { clients: 64, records: 1, padding: 50_000 };
-    let load = Load::start(site.grpc(), shape, &traffic, &oracle);
+    let load = SteadyLoad::start(site.grpc(), shape, &traffic, &oracle);
     process.logged(SOON, &["to=red", "the edge of"]).await;
     load.advance(20, SOON).await;
     backend.set(Mode::Accept);

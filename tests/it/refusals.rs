@@ -14,12 +14,12 @@ use gophership_vault::Writer;
 use tonic::Code;
 
 use crate::harness::Backend;
+use crate::harness::BackendRefusal;
 use crate::harness::Books;
 use crate::harness::GrpcClient;
 use crate::harness::Metrics;
 use crate::harness::Mode;
 use crate::harness::Process;
-use crate::harness::Refusal;
 use crate::harness::Site;
 use crate::harness::Traffic;
 use crate::harness::eventually;
@@ -55,11 +55,13 @@ enum Fate {
 const AT_ONCE: Fate = Fate::Again(Duration::ZERO);
 
 /// Every gRPC code, and one that is none.
-fn codes() -> Vec<(Refusal, Fate)> {
+fn codes() -> Vec<(BackendRefusal, Fate)> {
     let never = [3, 6];
     let fate = |code| if never.contains(&code) { Fate::Never } else { AT_ONCE };
-    let mut table: Vec<_> = (1..=17).map(|code| (Refusal::new(code, 500), fate(code))).collect();
-    let hinted = |code, delay| Refusal { retry_info: Some(delay), ..Refusal::new(code, 500) };
+    let mut table: Vec<_> =
+        (1..=17).map(|code| (BackendRefusal::new(code, 500), fate(code))).collect();
+    let hinted =
+        |code, delay| BackendRefusal { retry_info: Some(delay), ..BackendRefusal::new(code, 500) };
     table.extend([
         (hinted(8, Some(HINT)), Fate::Again(HINT)),
         (hinted(8, Some(Duration::ZERO)), AT_ONCE),
@@ -73,7 +75,7 @@ fn codes() -> Vec<(Refusal, Fate)> {
 }
 
 /// Every status that OTLP names, and some of each class.
-fn statuses() -> Vec<(Refusal, Fate)> {
+fn statuses() -> Vec<(BackendRefusal, Fate)> {
     let never = [400, 413, 422];
     let of = [
         301, 302, 304, 307, 308, 400, 401, 403, 404, 405, 408, 409, 413, 415, 418, 422, 425, 429,
@@ -81,8 +83,9 @@ fn statuses() -> Vec<(Refusal, Fate)> {
     ];
     let fate = |status| if never.contains(&status) { Fate::Never } else { AT_ONCE };
     let mut table: Vec<_> =
-        of.into_iter().map(|status| (Refusal::new(2, status), fate(status))).collect();
-    let hinted = |status, hint| Refusal { retry_after: Some(hint), ..Refusal::new(2, status) };
+        of.into_iter().map(|status| (BackendRefusal::new(2, status), fate(status))).collect();
+    let hinted =
+        |status, hint| BackendRefusal { retry_after: Some(hint), ..BackendRefusal::new(2, status) };
     table.extend([
         (hinted(429, "1"), Fate::Again(HINT)),
         (hinted(503, "1"), Fate::Again(HINT)),
@@ -109,7 +112,7 @@ struct Scene {
 }
 
 impl Scene {
-    async fn play(&mut self, refusal: Refusal, fate: Fate) {
+    async fn play(&mut self, refusal: BackendRefusal, fate: Fate) {
         let before = self.backend.attempts();
         let parcel = self.traffic.request(Signal::Logs, RECORDS);
         self.backend.set(Mode::Refuse(refusal));
@@ -143,7 +146,7 @@ impl Scene {
     }
 
     /// The same for a request that its sender has its OK for.
-    async fn replay(&mut self, refusal: Refusal) {
+    async fn replay(&mut self, refusal: BackendRefusal) {
         self.process.hold("red");
         self.client.send(&self.traffic.request(Signal::Logs, RECORDS)).await.unwrap();
         let before = self.backend.attempts();
@@ -172,7 +175,7 @@ fn says_why(text: &str) -> bool {
     text.contains(": no") || text.contains("304")
 }
 
-async fn check(protocol: &str, table: Vec<(Refusal, Fate)>) {
+async fn check(protocol: &str, table: Vec<(BackendRefusal, Fate)>) {
     let backend = Backend::start().await;
     let site = Site::new(backend.address(), &YAML.replace("$PROTOCOL", protocol));
     let process = site.start().await;
@@ -183,7 +186,7 @@ async fn check(protocol: &str, table: Vec<(Refusal, Fate)>) {
     for (refusal, fate) in &table {
         scene.play(*refusal, *fate).await;
     }
-    let never: Vec<Refusal> = table
+    let never: Vec<BackendRefusal> = table
         .iter()
         .filter(|(_, fate)| *fate == Fate::Never)
         .map(|(refusal, _)| *refusal)

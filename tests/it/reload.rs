@@ -11,13 +11,13 @@ use rustix::process::Signal as ProcessSignal;
 
 use crate::harness::Backend;
 use crate::harness::GrpcClient;
-use crate::harness::Load;
 use crate::harness::Metrics;
 use crate::harness::Mode;
 use crate::harness::Oracle;
 use crate::harness::Process;
 use crate::harness::Shape;
 use crate::harness::Site;
+use crate::harness::SteadyLoad;
 use crate::harness::Traffic;
 use crate::harness::eventually;
 use crate::harness::free_address;
@@ -93,9 +93,9 @@ impl Scene {
         Self { backend, site, process, traffic: Arc::default(), oracle: Arc::default() }
     }
 
-    fn load(&self) -> Load {
+    fn load(&self) -> SteadyLoad {
         let shape = Shape { clients: 3, records: 3, padding: 20 };
-        Load::start(self.site.grpc(), shape, &self.traffic, &self.oracle)
+        SteadyLoad::start(self.site.grpc(), shape, &self.traffic, &self.oracle)
     }
 
     async fn nothing_is_lost(&self) {

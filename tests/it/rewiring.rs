@@ -10,13 +10,13 @@ use rustix::process::Signal as ProcessSignal;
 
 use crate::harness::Backend;
 use crate::harness::GrpcClient;
-use crate::harness::Load;
 use crate::harness::Metrics;
 use crate::harness::Mode;
 use crate::harness::Oracle;
 use crate::harness::Process;
 use crate::harness::Shape;
 use crate::harness::Site;
+use crate::harness::SteadyLoad;
 use crate::harness::Traffic;
 use crate::harness::eventually;
 
@@ -138,11 +138,11 @@ async fn a_sink_that_is_added_gets_all_that_is_acknowledged_from_then_on() {
         scene.backends[1].set(Mode::Gone);
         let before: Arc<Oracle> = Arc::default();
         let shape = Shape { clients: 6, records: 1, padding: 10 };
-        let load = Load::start(scene.site.grpc(), shape, &scene.traffic, &before);
+        let load = SteadyLoad::start(scene.site.grpc(), shape, &scene.traffic, &before);
         load.advance(50, SOON).await;
         scene.reload(&process, Options { sinks: &both, ..only }).await;
         let after: Arc<Oracle> = Arc::default();
-        let more = Load::start(scene.site.grpc(), shape, &scene.traffic, &after);
+        let more = SteadyLoad::start(scene.site.grpc(), shape, &scene.traffic, &after);
         load.stop().await;
         more.advance(300, SOON).await;
         assert!(more.stop().await.refusals.is_empty());

@@ -12,14 +12,14 @@ use rustix::process::Signal as ProcessSignal;
 use crate::harness::Backend;
 use crate::harness::Books;
 use crate::harness::GrpcClient;
-use crate::harness::Load;
 use crate::harness::Metrics;
 use crate::harness::Mode;
+use crate::harness::NumberedRequest;
 use crate::harness::Oracle;
-use crate::harness::Parcel;
 use crate::harness::Process;
 use crate::harness::Shape;
 use crate::harness::Site;
+use crate::harness::SteadyLoad;
 use crate::harness::Traffic;
 use crate::harness::eventually;
 use crate::harness::eventually_async;
@@ -95,7 +95,7 @@ impl Scene {
     }
 
     /// Sends a request of so many records.
-    async fn send(&self, signal: Signal, records: u64) -> Parcel {
+    async fn send(&self, signal: Signal, records: u64) -> NumberedRequest {
         let parcel = self.traffic.request(signal, records);
         self.oracle.sends(&parcel);
         self.client.send(&parcel).await.unwrap();
@@ -313,7 +313,8 @@ async fn nothing_acknowledged_is_lost_by_a_kill() {
     let mut process = scene.site.start().await;
     for round in 0..4 {
         scene.backends[0].set(if round % 2 == 0 { Mode::Gone } else { Mode::Accept });
-        let load = Load::start(scene.site.grpc(), Shape::default(), &scene.traffic, &scene.oracle);
+        let load =
+            SteadyLoad::start(scene.site.grpc(), Shape::default(), &scene.traffic, &scene.oracle);
         load.advance(40, SOON).await;
         process.kill();
         load.stop().await;
@@ -334,7 +335,7 @@ async fn an_output_that_is_renamed_loses_nothing() {
     let scene = Scene::new(options).await;
     let process = scene.site.start().await;
     let shape = Shape { clients: 6, ..Shape::default() };
-    let load = Load::start(scene.site.grpc(), shape, &scene.traffic, &scene.oracle);
+    let load = SteadyLoad::start(scene.site.grpc(), shape, &scene.traffic, &scene.oracle);
     for (number, errors) in (1..).zip(["problems", "failures", "errors"]) {
         load.advance(30, SOON).await;
         scene.site.configure(&scene.yaml(Options { errors, ..options }));

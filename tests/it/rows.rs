@@ -15,12 +15,12 @@ use crate::audit::taken;
 use crate::golden;
 use crate::harness::Backend;
 use crate::harness::GrpcClient;
-use crate::harness::Load;
 use crate::harness::Mode;
 use crate::harness::Oracle;
 use crate::harness::Process;
 use crate::harness::Shape;
 use crate::harness::Site;
+use crate::harness::SteadyLoad;
 use crate::harness::Traffic;
 use crate::harness::eventually;
 
@@ -293,7 +293,7 @@ async fn killed_under_load_every_row_balances() {
         }
         let shape = Shape { clients: 6, records: 5, padding: 200 };
         let loads = [scene.site.grpc(), scene.site.http()]
-            .map(|address| Load::start(address, shape, &traffic, &oracle));
+            .map(|address| SteadyLoad::start(address, shape, &traffic, &oracle));
         for load in &loads {
             load.advance(150, SOON).await;
         }

@@ -9,12 +9,12 @@ use rustix::process::Signal as ProcessSignal;
 
 use crate::harness::Backend;
 use crate::harness::GrpcClient;
-use crate::harness::Load;
 use crate::harness::Metrics;
 use crate::harness::Mode;
 use crate::harness::Oracle;
 use crate::harness::Shape;
 use crate::harness::Site;
+use crate::harness::SteadyLoad;
 use crate::harness::Traffic;
 use crate::harness::eventually;
 
@@ -43,7 +43,7 @@ async fn stops_without_loss(ack: &str, mode: Mode) {
     let site = Site::new(backend.address(), &YAML.replace("$ACK", ack));
     let mut process = site.start().await;
     let (traffic, oracle) = (Arc::<Traffic>::default(), Arc::<Oracle>::default());
-    let load = Load::start(site.grpc(), Shape::default(), &traffic, &oracle);
+    let load = SteadyLoad::start(site.grpc(), Shape::default(), &traffic, &oracle);
     load.advance(30, SOON).await;
     backend.set(mode);
     load.advance(10, SOON).await;

@@ -15,7 +15,7 @@ use rustix::process::Signal as ProcessSignal;
 use crate::harness::Backend;
 use crate::harness::GrpcClient;
 use crate::harness::Metrics;
-use crate::harness::Parcel;
+use crate::harness::NumberedRequest;
 use crate::harness::Process;
 use crate::harness::Site;
 use crate::harness::Traffic;
@@ -82,7 +82,7 @@ struct Chain {
     site: Site,
     protocol: &'static str,
     traffic: Traffic,
-    sent: Vec<Parcel>,
+    sent: Vec<NumberedRequest>,
     _gateway: (Process, Site),
 }
 
@@ -123,7 +123,7 @@ impl Chain {
 
     /// All that was sent arrives, once each, with the bytes that were sent.
     async fn arrives(&self) {
-        let has = |parcel: &Parcel| self.backend.has(&parcel.fingerprint) == 1;
+        let has = |parcel: &NumberedRequest| self.backend.has(&parcel.fingerprint) == 1;
         eventually(SOON, "all arrives once", || self.sent.iter().all(has)).await;
     }
 }

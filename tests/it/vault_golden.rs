@@ -16,13 +16,13 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use gophership_vault::AppendError;
-use gophership_vault::Compression;
 use gophership_vault::NewRecord;
 use gophership_vault::OfflineItem;
 use gophership_vault::OfflineReader;
 use gophership_vault::Options;
 use gophership_vault::Reader;
 use gophership_vault::Receipt;
+use gophership_vault::RecordCompression;
 use gophership_vault::StoredRecord;
 use gophership_vault::Writer;
 
@@ -32,7 +32,7 @@ type Answer = Box<dyn FnOnce(Result<Receipt, AppendError>) + Send>;
 struct Fixture {
     name: &'static str,
     records: u64,
-    compression: Compression,
+    compression: RecordCompression,
     attrs_len: Option<usize>,
     /// Acknowledged in cursor `sink` and saved: 1 to this, and the one after the next.
     acknowledged: u64,
@@ -45,7 +45,7 @@ struct Fixture {
 const PLAIN: Fixture = Fixture {
     name: "sealed",
     records: 14,
-    compression: Compression::Lz4,
+    compression: RecordCompression::Lz4,
     attrs_len: None,
     acknowledged: 0,
     is_open: false,
@@ -54,14 +54,14 @@ const PLAIN: Fixture = Fixture {
 
 const FIXTURES: [Fixture; 6] = [
     PLAIN,
-    Fixture { name: "raw", records: 8, compression: Compression::None, ..PLAIN },
+    Fixture { name: "raw", records: 8, compression: RecordCompression::None, ..PLAIN },
     Fixture { name: "large-attrs", records: 1, attrs_len: Some(65_535), ..PLAIN },
     Fixture { name: "cursors", records: 12, acknowledged: 5, ..PLAIN },
     Fixture { name: "open-tail", records: 6, is_open: true, ..PLAIN },
     Fixture {
         name: "quarantine",
         records: 10,
-        compression: Compression::None,
+        compression: RecordCompression::None,
         is_quarantined: true,
         ..PLAIN
     },

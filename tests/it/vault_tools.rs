@@ -20,7 +20,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::golden;
-use crate::harness::Parcel;
+use crate::harness::NumberedRequest;
 use crate::harness::Traffic;
 use crate::tool::begin;
 use crate::tool::tool;
@@ -54,7 +54,7 @@ fn options(dir: &Path) -> Options {
 
 /// A vault of so many requests of all signals, in several sealed segments, with a cursor `sink` that
 /// has acknowledged the first ones.
-pub(crate) fn make(dir: &Path, requests: u64, acknowledged: u64) -> Vec<Parcel> {
+pub(crate) fn make(dir: &Path, requests: u64, acknowledged: u64) -> Vec<NumberedRequest> {
     let traffic = Traffic::default();
     let (writer, _) = Writer::<Answer>::open(options(dir)).unwrap();
     let mut reader = Reader::open(&writer.log(), "sink").unwrap();

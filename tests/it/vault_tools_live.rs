@@ -9,11 +9,11 @@ use std::time::Duration;
 use gophership_otlp::Signal;
 
 use crate::harness::Backend;
-use crate::harness::Load;
 use crate::harness::Mode;
 use crate::harness::Oracle;
 use crate::harness::Shape;
 use crate::harness::Site;
+use crate::harness::SteadyLoad;
 use crate::harness::Traffic;
 use crate::harness::eventually;
 use crate::tool::begin;
@@ -59,7 +59,7 @@ async fn looking_beside_a_server_under_load_disturbs_nothing() {
     process.hold("red");
     // Small requests: on a busy machine a round takes long, and the tools yield while the vault grows.
     let shape = Shape { clients: 3, records: 5, padding: 100 };
-    let load = Load::start(site.grpc(), shape, &traffic, &oracle);
+    let load = SteadyLoad::start(site.grpc(), shape, &traffic, &oracle);
     load.advance(200, WITHIN).await;
     let mut looks = 0;
     for zone in ["red", "auto"] {
@@ -106,7 +106,7 @@ async fn a_hold_works_beside_a_running_server() {
     let path = dir.display().to_string();
     process.hold("red");
     let shape = Shape { clients: 4, records: 5, padding: 4000 };
-    let load = Load::start(site.grpc(), shape, &traffic, &oracle);
+    let load = SteadyLoad::start(site.grpc(), shape, &traffic, &oracle);
     eventually(WITHIN, "four segments are sealed", || 4 <= sealed(&dir).len()).await;
     load.stop().await;
     let first = sealed(&dir)[0].clone();

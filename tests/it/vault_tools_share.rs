@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::harness::Backend;
-use crate::harness::Load;
 use crate::harness::Mode;
 use crate::harness::Oracle;
 use crate::harness::Process;
 use crate::harness::Shape;
 use crate::harness::Site;
+use crate::harness::SteadyLoad;
 use crate::harness::Traffic;
 use crate::tool::begin;
 use crate::tool::interrupt;
@@ -40,7 +40,7 @@ async fn red_server() -> (Site, Process, String) {
     let process = site.start().await;
     process.hold("red");
     let (traffic, oracle) = (Arc::new(Traffic::default()), Arc::new(Oracle::default()));
-    let load = Load::start(
+    let load = SteadyLoad::start(
         site.grpc(),
         Shape { clients: 4, records: 5, padding: 4000 },
         &traffic,

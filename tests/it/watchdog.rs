@@ -10,13 +10,13 @@ use serde_json::Value;
 
 use crate::harness::Backend;
 use crate::harness::GrpcClient;
-use crate::harness::Load;
 use crate::harness::Metrics;
 use crate::harness::Mode;
 use crate::harness::Oracle;
 use crate::harness::Process;
 use crate::harness::Shape;
 use crate::harness::Site;
+use crate::harness::SteadyLoad;
 use crate::harness::Traffic;
 use crate::harness::eventually_async;
 use crate::harness::get;
@@ -125,7 +125,7 @@ async fn a_source_that_refuses_everything_is_not_ready() {
     let oracle = Arc::new(Oracle::default());
     // Requests of 1 MiB each.
     let shape = Shape { clients: 4, records: 1, padding: 1 << 20 };
-    let load = Load::start(site.grpc(), shape, &traffic, &oracle);
+    let load = SteadyLoad::start(site.grpc(), shape, &traffic, &oracle);
     eventually_async(SOON, "it is not ready", async || readiness(&site).await.0 == 503).await;
     backend.set(Mode::Accept);
     becomes_ready(&site).await;
@@ -142,7 +142,7 @@ async fn an_outage_that_the_vault_bears_keeps_nobody_from_sending() {
     let site = Site::new(backend.address(), WITH_VAULT);
     let process = site.start().await;
     let (traffic, oracle) = (Arc::new(Traffic::default()), Arc::new(Oracle::default()));
-    let load = Load::start(site.grpc(), Shape::default(), &traffic, &oracle);
+    let load = SteadyLoad::start(site.grpc(), Shape::default(), &traffic, &oracle);
     load.advance(20, SOON).await;
     assert_eq!(process.count_in_log("Component makes no progress"), 0, "it moves");
     backend.set(Mode::Hang);
@@ -176,7 +176,7 @@ async fn an_idle_process_and_a_busy_one_are_no_stall() {
     backend.set(Mode::Slow(Duration::from_millis(100)));
     tokio::time::sleep(Duration::from_millis(1500)).await;
     let (traffic, oracle) = (Arc::new(Traffic::default()), Arc::new(Oracle::default()));
-    let load = Load::start(site.grpc(), Shape::default(), &traffic, &oracle);
+    let load = SteadyLoad::start(site.grpc(), Shape::default(), &traffic, &oracle);
     tokio::time::sleep(Duration::from_millis(1500)).await;
     assert_eq!(readiness(&site).await.0, 200);
     load.stop().await;

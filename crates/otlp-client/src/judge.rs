@@ -82,8 +82,8 @@ pub fn of_http(status: http::StatusCode, hint: Option<Duration>) -> Answer {
 #[must_use]
 pub fn because(answer: Answer, content_type: &str, body: &[u8]) -> Answer {
     let said = match media_type(content_type) {
-        PROTOBUF => Refusal::decode(body).map(|status| status.message).ok(),
-        JSON => serde_json::from_slice(body).map(|status: Refusal| status.message).ok(),
+        PROTOBUF => StatusMessage::decode(body).map(|status| status.message).ok(),
+        JSON => serde_json::from_slice(body).map(|status: StatusMessage| status.message).ok(),
         _ => None,
     };
     let said = said.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned());
@@ -124,7 +124,7 @@ pub fn of_http_response(content_type: &str, body: &[u8]) -> Answer {
 /// What is read of a `google.rpc.Status`. Its details, of which a few megabytes can hold millions, are
 /// passed over.
 #[derive(Clone, PartialEq, Message, serde::Deserialize)]
-struct Refusal {
+struct StatusMessage {
     #[prost(string, tag = "2")]
     message: String,
 }

@@ -6,7 +6,7 @@ use super::edit::{Edit, Operation};
 use super::error::{LocatedFault, WireFaultKind};
 use super::patch::{GROWTH, Patches};
 use super::value::{AnyValueView, Value, entry_key, entry_value, put_attribute};
-use super::wire::{Field, Fields, WireType, put_bytes, put_message};
+use super::wire::{Field, Fields, put_bytes, put_message};
 
 /// One attribute.
 #[derive(Debug)]

@@ -67,8 +67,8 @@ pub fn inspect(signal: Signal, bytes: &[u8], limits: &DecodeLimits) -> Result<Su
     let request = Message::request(signal);
     if let Err(refusal) = inspection.message(request, 0..bytes.len(), 0) {
         return Err(match refusal {
-            Refusal::LocatedFault(fault) => malformed(signal, bytes, fault),
-            Refusal::TooDeep { offset } => WireError::TooDeep {
+            InspectFault::LocatedFault(fault) => malformed(signal, bytes, fault),
+            InspectFault::TooDeep { offset } => WireError::TooDeep {
                 offset,
                 path: path(signal, bytes, offset),
                 depth_max: inspection.depth_max,
@@ -83,12 +83,12 @@ pub fn inspect(signal: Signal, bytes: &[u8], limits: &DecodeLimits) -> Result<Su
     Ok(inspection.summary)
 }
 
-enum Refusal {
+enum InspectFault {
     LocatedFault(LocatedFault),
     TooDeep { offset: usize },
 }
 
-impl From<LocatedFault> for Refusal {
+impl From<LocatedFault> for InspectFault {
     fn from(fault: LocatedFault) -> Self {
         Self::LocatedFault(fault)
     }
@@ -103,7 +103,12 @@ struct Inspection<'a> {
 }
 
 impl Inspection<'_> {
-    fn message(&mut self, message: Message, span: Range<usize>, depth: u32) -> Result<(), Refusal> {
+    fn message(
+        &mut self,
+        message: Message,
+        span: Range<usize>,
+        depth: u32,
+    ) -> Result<(), InspectFault> {
         let records_before = self.summary.records;
         let mut alternative = 0;
         let mut counts = [0_u32; FIELDS_MAX];
@@ -130,7 +135,12 @@ impl Inspection<'_> {
     }
 
     /// Checks one known field; returns how many values it holds.
-    fn value(&mut self, schema: &FieldSchema, field: &Field, depth: u32) -> Result<u64, Refusal> {
+    fn value(
+        &mut self,
+        schema: &FieldSchema,
+        field: &Field,
+        depth: u32,
+    ) -> Result<u64, InspectFault> {
         if field.wire_type == WireType::Len && schema.may_be_packed() {
             return Ok(self.packed(schema, field)?);
         }
@@ -138,7 +148,7 @@ impl Inspection<'_> {
         match schema.kind {
             Kind::Message(inner) => {
                 if depth + 1 > self.depth_max {
-                    return Err(Refusal::TooDeep { offset: field.start });
+                    return Err(InspectFault::TooDeep { offset: field.start });
                 }
                 match inner {
                     Message::ResourceLogs | Message::ResourceSpans | Message::ResourceMetrics => {
@@ -180,11 +190,11 @@ impl Inspection<'_> {
         Ok(count)
     }
 
-    fn unknown(&self, field: &Field, depth: u32) -> Result<(), Refusal> {
+    fn unknown(&self, field: &Field, depth: u32) -> Result<(), InspectFault> {
         if field.wire_type == WireType::Group {
             let levels = u32::try_from(group_depth(self.bytes, field)).unwrap_or(u32::MAX);
             if levels > self.depth_max - depth {
-                return Err(Refusal::TooDeep { offset: field.start });
+                return Err(InspectFault::TooDeep { offset: field.start });
             }
         }
         Ok(())

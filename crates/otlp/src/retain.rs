@@ -9,7 +9,7 @@ use super::error::{LocatedFault, WireError};
 use super::patch::Patches;
 use super::signal::Signal;
 use super::view::RecordView;
-use super::wire::{Field, Fields, WireType, put_bytes};
+use super::wire::{Field, Fields, put_bytes};
 use crate::scratch;
 
 /// A request after records were dropped.

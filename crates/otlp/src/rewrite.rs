@@ -16,7 +16,7 @@ use super::patch::Patches;
 use super::schema::{Kind, Message};
 use super::signal::Signal;
 use super::value::{double, entry_key};
-use super::wire::{Field, Fields, WireType, put_bytes, put_message};
+use super::wire::{Field, Fields, put_bytes, put_message};
 use crate::scratch;
 
 /// Messages may nest this deep; the typed decoder gives up at the same depth.

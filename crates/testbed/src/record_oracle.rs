@@ -14,7 +14,7 @@ use http::HeaderMap;
 use tokio::time::Instant;
 
 use crate::arrived::Arrived;
-use crate::backend::Recorder;
+use crate::backend::RequestRecorder;
 use crate::bits::Bits;
 use crate::delay::Delays;
 use crate::delay::Sends;
@@ -30,7 +30,7 @@ const REASONS_MAX: usize = 8;
 
 /// An answer other than OK, or none.
 #[derive(Clone, Copy, Debug)]
-pub struct Refusal {
+pub struct RefusedAttempt {
     /// When the attempt was begun.
     pub begun: Instant,
     /// When its answer came, or nobody waited for one any more.
@@ -61,7 +61,7 @@ pub struct ClientTally {
     /// Why, each with how often.
     pub reasons: BTreeMap<String, u64>,
     /// And when.
-    pub refusals: Vec<Refusal>,
+    pub refusals: Vec<RefusedAttempt>,
     /// Attempts whose connection broke or could not be made.
     pub unanswered: u64,
 }
@@ -171,7 +171,7 @@ impl RecordOracle {
 
     /// Who notes what a backend takes.
     #[must_use]
-    pub fn recorder(self: &Arc<Self>, sink: usize) -> Arc<dyn Recorder> {
+    pub fn recorder(self: &Arc<Self>, sink: usize) -> Arc<dyn RequestRecorder> {
         Arc::new(Keeper { sink, oracle: Arc::clone(self) })
     }
 
@@ -311,7 +311,7 @@ struct Keeper {
     oracle: Arc<RecordOracle>,
 }
 
-impl Recorder for Keeper {
+impl RequestRecorder for Keeper {
     fn taken(&self, signal: Signal, wire: Bytes, _: HeaderMap) {
         if signal == Signal::Logs {
             self.oracle.take(self.sink, &wire);

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::backend::Backend;
 use crate::backend::Mode;
-use crate::backend::Recorder;
+use crate::backend::RequestRecorder;
 use crate::backend::Work;
 use crate::lock;
 use crate::traffic::Fingerprint;
@@ -36,7 +36,7 @@ struct Taken {
 #[derive(Default)]
 struct Recording(Mutex<Taken>);
 
-impl Recorder for Recording {
+impl RequestRecorder for Recording {
     fn taken(&self, signal: Signal, wire: Bytes, headers: HeaderMap) {
         let Some(numbers) = numbers(signal, &wire) else { return self.unreadable() };
         let mut taken = lock(&self.0);

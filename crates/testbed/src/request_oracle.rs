@@ -15,7 +15,7 @@ use crate::bits::Bits;
 use crate::lock;
 use crate::recording::RecordingBackend;
 use crate::traffic::Fingerprint;
-use crate::traffic::Parcel;
+use crate::traffic::NumberedRequest;
 
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -49,7 +49,7 @@ pub struct Audit {
 
 impl RequestOracle {
     /// Notes a request before it is sent.
-    pub fn sends(&self, parcel: &Parcel) {
+    pub fn sends(&self, parcel: &NumberedRequest) {
         let sent = &mut *lock(&self.0);
         let number = u32::try_from(sent.records.len()).unwrap_or(u32::MAX);
         sent.numbers.insert(parcel.fingerprint, number);
@@ -61,7 +61,7 @@ impl RequestOracle {
     /// # Panics
     ///
     /// When it was not noted before.
-    pub fn acknowledged(&self, parcel: &Parcel) {
+    pub fn acknowledged(&self, parcel: &NumberedRequest) {
         let sent = &mut *lock(&self.0);
         let number = sent.numbers.get(&parcel.fingerprint).expect("it was noted before");
         sent.acknowledged.insert(*number);

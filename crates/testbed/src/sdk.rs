@@ -21,7 +21,7 @@ use crate::queue::EXPORT_LEN_MAX;
 use crate::queue::Queue;
 use crate::queue::Schedule;
 use crate::record_oracle::RecordOracle;
-use crate::record_oracle::Refusal;
+use crate::record_oracle::RefusedAttempt;
 
 /// Records wait so long for an export that is not full.
 const SCHEDULE_DELAY: Duration = Duration::from_secs(1);
@@ -117,7 +117,7 @@ impl Workload for Sdk {
             return Next::Retry(None);
         }
         tally.answer(phase, took);
-        let mut refused = |is_final| tally.refusals.push(Refusal { begun, ended, is_final });
+        let mut refused = |is_final| tally.refusals.push(RefusedAttempt { begun, ended, is_final });
         match reply.map(|reply| reply.answer) {
             Some(Answer::Delivered { rejected: 0, .. }) => {
                 for seq in seqs.iter().cloned().flatten() {

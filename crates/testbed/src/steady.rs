@@ -23,7 +23,7 @@ use crate::client::Next;
 use crate::client::Workload;
 use crate::lock;
 use crate::request_oracle::RequestOracle;
-use crate::traffic::Parcel;
+use crate::traffic::NumberedRequest;
 use crate::traffic::Traffic;
 
 /// After a refusal a client waits this long, as a polite one does.
@@ -48,7 +48,7 @@ impl Default for Shape {
 }
 
 /// Clients at work.
-pub struct Load {
+pub struct SteadyLoad {
     shared: Arc<Shared>,
     clients: JoinSet<()>,
 }
@@ -75,7 +75,7 @@ pub struct Seen {
     pub connections: u64,
 }
 
-impl Load {
+impl SteadyLoad {
     /// Starts clients.
     #[must_use]
     pub fn start(
@@ -153,9 +153,9 @@ struct Steady {
 }
 
 impl Workload for Steady {
-    type Content = Parcel;
+    type Content = NumberedRequest;
 
-    async fn next(&mut self) -> Option<Export<Parcel>> {
+    async fn next(&mut self) -> Option<Export<NumberedRequest>> {
         if std::mem::take(&mut self.was_refused) {
             tokio::time::sleep(AFTER_REFUSAL).await;
         }
@@ -167,7 +167,7 @@ impl Workload for Steady {
         Some(Export { signal: self.signal, wire: parcel.wire.clone(), content: parcel })
     }
 
-    fn seen(&mut self, parcel: &Parcel, reply: Option<Reply>, begun: Instant) -> Next {
+    fn seen(&mut self, parcel: &NumberedRequest, reply: Option<Reply>, begun: Instant) -> Next {
         let late =
             || Reply { code: None, answer: Answer::unanswered("no answer within the timeout") };
         let reply = reply.unwrap_or_else(late);
@@ -183,5 +183,5 @@ impl Workload for Steady {
         Next::Over
     }
 
-    fn given_up(&mut self, _: &Parcel) {}
+    fn given_up(&mut self, _: &NumberedRequest) {}
 }

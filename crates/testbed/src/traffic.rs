@@ -38,7 +38,7 @@ pub type Fingerprint = blake3::Hash;
 
 /// One request.
 #[derive(Clone, Debug)]
-pub struct Parcel {
+pub struct NumberedRequest {
     /// What its records are.
     pub signal: Signal,
     /// Its bytes.
@@ -56,13 +56,13 @@ pub struct Traffic(AtomicU64);
 impl Traffic {
     /// A request of so many records.
     #[must_use]
-    pub fn request(&self, signal: Signal, records: u64) -> Parcel {
+    pub fn request(&self, signal: Signal, records: u64) -> NumberedRequest {
         self.padded(signal, records, 0)
     }
 
     /// A request whose records each carry so many bytes that do not compress.
     #[must_use]
-    pub fn padded(&self, signal: Signal, records: u64, padding: usize) -> Parcel {
+    pub fn padded(&self, signal: Signal, records: u64, padding: usize) -> NumberedRequest {
         let first = self.0.fetch_add(records, Ordering::Relaxed);
         let numbers: Vec<u64> = (first..first + records).collect();
         let padding = noise(first, padding);
@@ -72,7 +72,7 @@ impl Traffic {
             Signal::Metrics => points(&numbers, &padding).encode_to_vec(),
         };
         let wire = Bytes::from(wire);
-        Parcel { signal, fingerprint: blake3::hash(&wire), wire, numbers }
+        NumberedRequest { signal, fingerprint: blake3::hash(&wire), wire, numbers }
     }
 }
 

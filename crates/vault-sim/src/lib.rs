@@ -42,7 +42,7 @@ pub use disk::Op;
 pub use playback::Playback;
 pub use playback::Recording;
 pub use trouble::Call;
-pub use trouble::Trouble;
+pub use trouble::InjectedFault;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -53,7 +53,7 @@ struct Armed {
     /// Any changing call when there is none.
     call: Option<Call>,
     left: u64,
-    trouble: Trouble,
+    trouble: InjectedFault,
 }
 
 #[derive(Debug, Default)]
@@ -87,7 +87,7 @@ impl State {
     }
 
     /// Counts a call; tells the trouble that was armed for it.
-    fn meet(&mut self, call: Call) -> io::Result<Option<Trouble>> {
+    fn meet(&mut self, call: Call) -> io::Result<Option<InjectedFault>> {
         self.check_power()?;
         let is_change = call != Call::Read;
         self.calls += u64::from(is_change);
@@ -98,10 +98,10 @@ impl State {
         let due = self.armed.iter().find(|armed| armed.left == 0).map(|armed| armed.trouble);
         let Some(trouble) = due else {
             let broken = self.broken.as_ref().filter(|(calls, _)| calls.contains(&call));
-            return Ok(broken.map(|(_, errno)| Trouble::Errno(*errno)));
+            return Ok(broken.map(|(_, errno)| InjectedFault::Errno(*errno)));
         };
         self.armed.retain(|armed| 0 < armed.left);
-        self.is_off = trouble == Trouble::PowerCut;
+        self.is_off = trouble == InjectedFault::PowerCut;
         Ok(Some(trouble))
     }
 
@@ -256,12 +256,12 @@ impl SimFileSystem {
     }
 
     /// Arms trouble at the n-th changing call from now on, counted from 1.
-    pub fn arm(&self, at: u64, trouble: Trouble) {
+    pub fn arm(&self, at: u64, trouble: InjectedFault) {
         lock(&self.state).armed.push(Armed { call: None, left: at.max(1), trouble });
     }
 
     /// Arms trouble at the n-th call of a kind from now on, counted from 1.
-    pub fn arm_call(&self, call: Call, at: u64, trouble: Trouble) {
+    pub fn arm_call(&self, call: Call, at: u64, trouble: InjectedFault) {
         lock(&self.state).armed.push(Armed { call: Some(call), left: at.max(1), trouble });
     }
 

@@ -27,7 +27,7 @@ pub enum Call {
 
 /// What happens at the chosen call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trouble {
+pub enum InjectedFault {
     /// This one call fails: a write is half done, a sync loses what it should have kept.
     FailOnce,
     /// This one call finds no space; a write is half done.
@@ -38,7 +38,7 @@ pub enum Trouble {
     PowerCut,
 }
 
-impl Trouble {
+impl InjectedFault {
     pub(super) fn error(self) -> io::Error {
         match self {
             Self::NoSpace => io::ErrorKind::StorageFull.into(),

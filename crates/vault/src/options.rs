@@ -21,7 +21,7 @@ pub enum Durability {
 
 /// How payloads are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Compression {
+pub enum RecordCompression {
     /// As they came.
     None,
     /// One LZ4 block for each record, unless it saves less than a sixteenth.
@@ -71,7 +71,7 @@ pub struct Options {
     /// What an append's `Ok` promises. Default `Synced`.
     pub durability: Durability,
     /// How payloads are stored. Default `Lz4`.
-    pub compression: Compression,
+    pub compression: RecordCompression,
     /// Limit of all bytes waiting for the writer thread. Default 16 MiB, at least 256 KiB. One record
     /// larger than a quarter of it may stand beside it, alone of its kind.
     pub staging_bytes: u64,
@@ -110,7 +110,7 @@ impl Options {
             segment_bytes: 64 << 20,
             segment_age_max: Duration::from_mins(1),
             durability: Durability::default(),
-            compression: Compression::default(),
+            compression: RecordCompression::default(),
             staging_bytes: 16 << 20,
             group_bytes_max: 1 << 20,
             record_bytes_max: 64 << 20,

@@ -1,16 +1,16 @@
 //! From a decoder's complaint to a problem a writer of YAML understands.
 
 use crate::config::decode::failure::Failure;
-use crate::config::decode::failure::Fault;
-use crate::config::diagnosis::Finding;
+use crate::config::decode::failure::FailureKind;
+use crate::config::diagnosis::LocatedProblem;
 use crate::config::diagnosis::Problem;
 use crate::config::diagnosis::nearest;
 use crate::config::node::Mark;
 use crate::config::node::Node;
+use crate::config::node::NodeValue;
 use crate::config::node::Plain;
 use crate::config::node::Scalar;
 use crate::config::node::Step;
-use crate::config::node::Value;
 use crate::config::node::display_path;
 
 /// Turns a failure inside the value at `base` into a finding; `more_names` are options of that
@@ -20,37 +20,34 @@ pub(in crate::config) fn describe(
     base: &[Step],
     more_names: &[&str],
     failure: Failure,
-) -> Finding {
+) -> LocatedProblem {
     let is_direct = failure.path.len() == 1;
     let mut path: Vec<Step> = base.iter().cloned().chain(failure.path).collect();
     let mark = mark_of(root, &path, &failure.fault);
     let at = root.descend(&path);
     match failure.fault {
-        Fault::Custom { message } => {
+        FailureKind::Custom { message } => {
             let problem = custom(message, at);
-            Finding::new(mark, display_path(&path), problem)
+            LocatedProblem::new(mark, display_path(&path), problem)
         }
-        Fault::Mismatch { expected, found } => {
+        FailureKind::Mismatch { expected, found } => {
             let help = mismatch_help(&expected, at);
             let problem = Problem::WrongType { expected, found };
-            let mut finding = Finding::new(mark, display_path(&path), problem);
+            let mut finding = LocatedProblem::new(mark, display_path(&path), problem);
             finding.help = help;
             finding
         }
-        Fault::UnknownVariant { variant, expected } => {
+        FailureKind::UnknownVariant { variant, expected } => {
             let near = nearest(&variant, expected.iter().copied());
             let message = format!("`{variant}` is not a valid value");
-            Finding::new(mark, display_path(&path), Problem::InvalidValue { message }).with_names(
-                near,
-                "valid values",
-                expected,
-            )
+            LocatedProblem::new(mark, display_path(&path), Problem::InvalidValue { message })
+                .with_names(near, "valid values", expected)
         }
-        Fault::UnknownField { field, expected } => {
+        FailureKind::UnknownField { field, expected } => {
             let mut names: Vec<&str> = if is_direct { more_names.to_vec() } else { Vec::new() };
             names.extend(expected);
             let near = nearest(&field, names.iter().copied());
-            let finding = Finding::new(
+            let finding = LocatedProblem::new(
                 mark,
                 display_path(&path),
                 Problem::UnknownOption { name: field.clone() },
@@ -61,16 +58,16 @@ pub(in crate::config) fn describe(
             }
             finding
         }
-        Fault::MissingField { field } => {
+        FailureKind::MissingField { field } => {
             let owner = display_path(&path);
             path.push(Step::from(field));
             let problem = Problem::MissingOption { name: field.to_owned() };
-            Finding::new(mark, display_path(&path), problem)
+            LocatedProblem::new(mark, display_path(&path), problem)
                 .with_help(format!("add `{field}: ...` under `{owner}`"))
         }
-        Fault::DuplicateField { field } => {
+        FailureKind::DuplicateField { field } => {
             let message = format!("the option `{field}` is given twice");
-            Finding::new(mark, display_path(&path), Problem::InvalidValue { message })
+            LocatedProblem::new(mark, display_path(&path), Problem::InvalidValue { message })
         }
     }
 }
@@ -90,13 +87,13 @@ fn custom(message: String, at: Option<&Node>) -> Problem {
 fn mismatch_help(expected: &str, at: Option<&Node>) -> Option<String> {
     let node = at?;
     match &node.value {
-        Value::Scalar(scalar) if scalar.plain == Plain::Null => {
+        NodeValue::Scalar(scalar) if scalar.plain == Plain::Null => {
             Some("write a value after the colon".to_owned())
         }
-        Value::Scalar(scalar) if expected == "a list" => {
+        NodeValue::Scalar(scalar) if expected == "a list" => {
             Some(format!("write a list, in brackets: [{}]", shown(scalar)))
         }
-        Value::Scalar(scalar) if scalar.plain == Plain::Text => {
+        NodeValue::Scalar(scalar) if scalar.plain == Plain::Text => {
             let is_number = expected.contains("number") && scalar.text.parse::<f64>().is_ok();
             let is_bool = expected.starts_with("`true`") && scalar.text.parse::<bool>().is_ok();
             (is_number || is_bool).then(|| format!("leave out the quotes: {}", shown(scalar)))
@@ -108,10 +105,10 @@ fn mismatch_help(expected: &str, at: Option<&Node>) -> Option<String> {
 /// Says what stands at a place of the document.
 pub(in crate::config) fn found_in(node: &Node) -> String {
     match &node.value {
-        Value::Map(_) => "a mapping".to_owned(),
-        Value::Seq(_) => "a list".to_owned(),
-        Value::StandIn(_) => "a value".to_owned(),
-        Value::Scalar(scalar) => match scalar.plain {
+        NodeValue::Map(_) => "a mapping".to_owned(),
+        NodeValue::Seq(_) => "a list".to_owned(),
+        NodeValue::StandIn(_) => "a value".to_owned(),
+        NodeValue::Scalar(scalar) => match scalar.plain {
             Plain::Null => "nothing".to_owned(),
             Plain::Bool(_) => format!("`{}`", scalar.text),
             Plain::Unsigned(_) | Plain::Signed(_) | Plain::Float(_) => {
@@ -133,13 +130,13 @@ fn shown(scalar: &Scalar) -> String {
 }
 
 /// Returns the place a failure is shown at.
-fn mark_of(root: &Node, path: &[Step], fault: &Fault) -> Mark {
+fn mark_of(root: &Node, path: &[Step], fault: &FailureKind) -> Mark {
     match fault {
-        Fault::UnknownField { .. } | Fault::MissingField { .. } | Fault::DuplicateField { .. } => {
-            root.key_mark(path, Mark::START)
-        }
+        FailureKind::UnknownField { .. }
+        | FailureKind::MissingField { .. }
+        | FailureKind::DuplicateField { .. } => root.key_mark(path, Mark::START),
         // The name of a choice with content is a key.
-        Fault::UnknownVariant { variant, .. }
+        FailureKind::UnknownVariant { variant, .. }
             if path.last() == Some(&Step::Key(variant.clone()))
                 && root.descend(path).and_then(Node::text) != Some(variant) =>
         {

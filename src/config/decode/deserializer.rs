@@ -10,7 +10,7 @@ use serde::de::Unexpected;
 use serde::de::VariantAccess;
 use serde::de::Visitor;
 
-use crate::config::decode::failure::Fault;
+use crate::config::decode::failure::FailureKind;
 use crate::config::decode::name::Name;
 use crate::config::decode::scalar::Wanted;
 use crate::config::decode::scalar::visit_scalar;
@@ -21,8 +21,8 @@ use crate::config::decode::trace::Trace;
 use crate::config::decode::trace::Trail;
 use crate::config::node::MapEntry;
 use crate::config::node::Node;
+use crate::config::node::NodeValue;
 use crate::config::node::Plain;
-use crate::config::node::Value;
 
 /// Presents a node to serde.
 #[derive(Debug, Clone, Copy)]
@@ -39,16 +39,20 @@ impl<'a> TreeDeserializer<'a> {
     }
 
     /// Lets the visitor see the value, as the wanted type if it can be that.
-    fn visit<'de, V: Visitor<'de>>(self, wanted: Wanted, visitor: V) -> Result<V::Value, Fault> {
+    fn visit<'de, V: Visitor<'de>>(
+        self,
+        wanted: Wanted,
+        visitor: V,
+    ) -> Result<V::Value, FailureKind> {
         let result = match &self.node.value {
-            Value::Map(entries) => {
+            NodeValue::Map(entries) => {
                 visitor.visit_map(Entries { tree: self, remaining: entries.iter(), current: None })
             }
-            Value::Seq(items) => {
+            NodeValue::Seq(items) => {
                 visitor.visit_seq(Items { tree: self, remaining: items.iter(), next_idx: 0 })
             }
-            Value::Scalar(scalar) => visit_scalar(scalar, wanted, visitor),
-            Value::StandIn(text_idx) => match wanted {
+            NodeValue::Scalar(scalar) => visit_scalar(scalar, wanted, visitor),
+            NodeValue::StandIn(text_idx) => match wanted {
                 Wanted::Bool => visitor.visit_bool(false),
                 Wanted::Integer => visitor.visit_u64(1),
                 Wanted::Float => visitor.visit_f64(1.0),
@@ -63,7 +67,7 @@ impl<'a> TreeDeserializer<'a> {
         self,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, FailureKind> {
         let is_stand_in = self.is_stand_in();
         if !is_stand_in && !self.node.is_null() {
             return self.visit(Wanted::Anything, visitor);
@@ -74,7 +78,11 @@ impl<'a> TreeDeserializer<'a> {
     }
 
     /// Lets the visitor see a list.
-    fn visit_list<'de, V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Fault> {
+    fn visit_list<'de, V: Visitor<'de>>(
+        self,
+        len: usize,
+        visitor: V,
+    ) -> Result<V::Value, FailureKind> {
         if self.is_stand_in() {
             let items = StandInItems { tree: self, remaining_len: len };
             return self.trace.watch(self.trail, visitor.visit_seq(items));
@@ -97,78 +105,78 @@ impl<'a> TreeDeserializer<'a> {
 
     /// Whether this value was reported already.
     const fn is_stand_in(self) -> bool {
-        matches!(self.node.value, Value::StandIn(_))
+        matches!(self.node.value, NodeValue::StandIn(_))
     }
 }
 
 impl<'de> Deserializer<'de> for TreeDeserializer<'_> {
-    type Error = Fault;
+    type Error = FailureKind;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
         self.visit(Wanted::Anything, visitor)
     }
 
-    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
         self.visit(Wanted::Bool, visitor)
     }
 
-    fn deserialize_i8<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_i8<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
         self.visit(Wanted::Integer, visitor)
     }
 
-    fn deserialize_i16<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_i16<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
         self.visit(Wanted::Integer, visitor)
     }
 
-    fn deserialize_i32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_i32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
         self.visit(Wanted::Integer, visitor)
     }
 
-    fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
         self.visit(Wanted::Integer, visitor)
     }
 
-    fn deserialize_u8<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_u8<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
         self.visit(Wanted::Integer, visitor)
     }
 
-    fn deserialize_u16<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_u16<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
         self.visit(Wanted::Integer, visitor)
     }
 
-    fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
         self.visit(Wanted::Integer, visitor)
     }
 
-    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
         self.visit(Wanted::Integer, visitor)
     }
 
-    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
         self.visit(Wanted::Float, visitor)
     }
 
-    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
         self.visit(Wanted::Float, visitor)
     }
 
-    fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
         self.visit(Wanted::Text, visitor)
     }
 
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
         self.visit(Wanted::Text, visitor)
     }
 
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
         self.visit(Wanted::Text, visitor)
     }
 
-    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
         self.visit(Wanted::Text, visitor)
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
         if self.is_stand_in() || self.node.is_null() {
             self.trace.watch(self.trail, visitor.visit_none())
         } else {
@@ -176,7 +184,7 @@ impl<'de> Deserializer<'de> for TreeDeserializer<'_> {
         }
     }
 
-    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
         if self.is_stand_in() {
             visitor.visit_unit()
         } else {
@@ -188,7 +196,7 @@ impl<'de> Deserializer<'de> for TreeDeserializer<'_> {
         self,
         _: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, FailureKind> {
         self.deserialize_unit(visitor)
     }
 
@@ -196,15 +204,19 @@ impl<'de> Deserializer<'de> for TreeDeserializer<'_> {
         self,
         _: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, FailureKind> {
         self.trace.watch(self.trail, visitor.visit_newtype_struct(self))
     }
 
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
         self.visit_list(0, visitor)
     }
 
-    fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_tuple<V: Visitor<'de>>(
+        self,
+        len: usize,
+        visitor: V,
+    ) -> Result<V::Value, FailureKind> {
         self.visit_list(len, visitor)
     }
 
@@ -213,11 +225,11 @@ impl<'de> Deserializer<'de> for TreeDeserializer<'_> {
         _: &'static str,
         len: usize,
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, FailureKind> {
         self.visit_list(len, visitor)
     }
 
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
         self.visit_mapping(&[], visitor)
     }
 
@@ -226,7 +238,7 @@ impl<'de> Deserializer<'de> for TreeDeserializer<'_> {
         _: &'static str,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, FailureKind> {
         self.visit_mapping(fields, visitor)
     }
 
@@ -235,34 +247,34 @@ impl<'de> Deserializer<'de> for TreeDeserializer<'_> {
         _: &'static str,
         variants: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, FailureKind> {
         let result = match &self.node.value {
-            Value::StandIn(_) => {
+            NodeValue::StandIn(_) => {
                 let name = variants.first().copied().unwrap_or("");
                 visitor.visit_enum(Choice { tree: self, name, entry: None })
             }
-            Value::Scalar(scalar) if scalar.plain != Plain::Null => {
+            NodeValue::Scalar(scalar) if scalar.plain != Plain::Null => {
                 visitor.visit_enum(Choice { tree: self, name: &scalar.text, entry: None })
             }
-            Value::Map(entries) if entries.len() == 1 => {
+            NodeValue::Map(entries) if entries.len() == 1 => {
                 let entry = entries.first();
                 let name = entry.map_or("", |entry| entry.key.as_str());
                 visitor.visit_enum(Choice { tree: self, name, entry })
             }
-            Value::Map(_) => {
-                Err(Fault::invalid_type(Unexpected::Map, &variants_list(variants).as_str()))
+            NodeValue::Map(_) => {
+                Err(FailureKind::invalid_type(Unexpected::Map, &variants_list(variants).as_str()))
             }
-            Value::Seq(_) => {
-                Err(Fault::invalid_type(Unexpected::Seq, &variants_list(variants).as_str()))
+            NodeValue::Seq(_) => {
+                Err(FailureKind::invalid_type(Unexpected::Seq, &variants_list(variants).as_str()))
             }
-            Value::Scalar(_) => {
-                Err(Fault::invalid_type(Unexpected::Unit, &variants_list(variants).as_str()))
+            NodeValue::Scalar(_) => {
+                Err(FailureKind::invalid_type(Unexpected::Unit, &variants_list(variants).as_str()))
             }
         };
         self.trace.watch(self.trail, result)
     }
 
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
         visitor.visit_unit()
     }
 
@@ -282,12 +294,12 @@ struct Entries<'a> {
 }
 
 impl<'de> MapAccess<'de> for Entries<'_> {
-    type Error = Fault;
+    type Error = FailureKind;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(
         &mut self,
         seed: K,
-    ) -> Result<Option<K::Value>, Fault> {
+    ) -> Result<Option<K::Value>, FailureKind> {
         self.current = self.remaining.next();
         let Some(entry) = self.current else { return Ok(None) };
         let trail = Trail::Key(self.tree.trail, &entry.key);
@@ -295,8 +307,12 @@ impl<'de> MapAccess<'de> for Entries<'_> {
         seed.deserialize(key).map(Some)
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {
-        let entry = self.current.ok_or_else(|| Fault::custom("a value was read before its key"))?;
+    fn next_value_seed<V: DeserializeSeed<'de>>(
+        &mut self,
+        seed: V,
+    ) -> Result<V::Value, FailureKind> {
+        let entry =
+            self.current.ok_or_else(|| FailureKind::custom("a value was read before its key"))?;
         let trail = Trail::Key(self.tree.trail, &entry.key);
         let tree = self.tree.at(&entry.node, &trail);
         self.tree.trace.watch(&trail, seed.deserialize(tree))
@@ -315,12 +331,12 @@ struct Items<'a> {
 }
 
 impl<'de> SeqAccess<'de> for Items<'_> {
-    type Error = Fault;
+    type Error = FailureKind;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(
         &mut self,
         seed: T,
-    ) -> Result<Option<T::Value>, Fault> {
+    ) -> Result<Option<T::Value>, FailureKind> {
         let Some(node) = self.remaining.next() else { return Ok(None) };
         let trail = Trail::Index(self.tree.trail, self.next_idx);
         self.next_idx += 1;
@@ -345,15 +361,15 @@ impl Choice<'_> {
     /// Hands the content to `read`.
     fn content<T>(
         self,
-        read: impl FnOnce(TreeDeserializer<'_>) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
+        read: impl FnOnce(TreeDeserializer<'_>) -> Result<T, FailureKind>,
+    ) -> Result<T, FailureKind> {
         match self.entry {
             Some(entry) => {
                 let trail = Trail::Key(self.tree.trail, &entry.key);
                 read(self.tree.at(&entry.node, &trail))
             }
             None if self.tree.is_stand_in() => read(self.tree),
-            None => Err(Fault::invalid_type(
+            None => Err(FailureKind::invalid_type(
                 Unexpected::UnitVariant,
                 &format!("`{}:` with options under it", self.name).as_str(),
             )),
@@ -362,30 +378,40 @@ impl Choice<'_> {
 }
 
 impl<'de> EnumAccess<'de> for Choice<'_> {
-    type Error = Fault;
+    type Error = FailureKind;
     type Variant = Self;
 
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Fault> {
+    fn variant_seed<V: DeserializeSeed<'de>>(
+        self,
+        seed: V,
+    ) -> Result<(V::Value, Self), FailureKind> {
         Ok((seed.deserialize(self.tree.name(self.name))?, self))
     }
 }
 
 impl<'de> VariantAccess<'de> for Choice<'_> {
-    type Error = Fault;
+    type Error = FailureKind;
 
-    fn unit_variant(self) -> Result<(), Fault> {
+    fn unit_variant(self) -> Result<(), FailureKind> {
         if self.entry.is_none() {
             return Ok(());
         }
         let expected = format!("`{}` alone", self.name);
-        Err(Fault::invalid_type(Unexpected::Map, &expected.as_str()))
+        Err(FailureKind::invalid_type(Unexpected::Map, &expected.as_str()))
     }
 
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Fault> {
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(
+        self,
+        seed: T,
+    ) -> Result<T::Value, FailureKind> {
         self.content(|tree| seed.deserialize(tree))
     }
 
-    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Fault> {
+    fn tuple_variant<V: Visitor<'de>>(
+        self,
+        len: usize,
+        visitor: V,
+    ) -> Result<V::Value, FailureKind> {
         self.content(|tree| tree.deserialize_tuple(len, visitor))
     }
 
@@ -393,7 +419,7 @@ impl<'de> VariantAccess<'de> for Choice<'_> {
         self,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, FailureKind> {
         self.content(|tree| tree.deserialize_struct("", fields, visitor))
     }
 }

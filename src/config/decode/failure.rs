@@ -11,12 +11,12 @@ use crate::config::node::Step;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) path: Vec<Step>,
-    pub(crate) fault: Fault,
+    pub(crate) fault: FailureKind,
 }
 
 /// The kinds of complaints serde knows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Fault {
+pub(crate) enum FailureKind {
     #[error("{message}")]
     Custom { message: String },
     #[error("expected {expected}, found {found}")]
@@ -31,7 +31,7 @@ pub(crate) enum Fault {
     DuplicateField { field: &'static str },
 }
 
-impl Fault {
+impl FailureKind {
     /// Replaces a value where messages quote it.
     pub(super) fn without_secret(self, value: &str, template: &str) -> Self {
         let hide = |message: String| {
@@ -52,7 +52,7 @@ impl Fault {
     }
 }
 
-impl serde::de::Error for Fault {
+impl serde::de::Error for FailureKind {
     fn custom<T: fmt::Display>(message: T) -> Self {
         Self::Custom { message: message.to_string() }
     }

@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 
 use crate::config::decode::deserializer::TreeDeserializer;
 use crate::config::decode::failure::Failure;
-use crate::config::decode::failure::Fault;
+use crate::config::decode::failure::FailureKind;
 use crate::config::decode::stand_in::STAND_IN_TEXTS;
 use crate::config::decode::tagged::Tagged;
 use crate::config::decode::trace::Trace;
@@ -26,8 +26,8 @@ use crate::config::decode::trace::Trail;
 use crate::config::diagnosis::nearest;
 use crate::config::node::MapEntry;
 use crate::config::node::Node;
+use crate::config::node::NodeValue;
 use crate::config::node::Step;
-use crate::config::node::Value;
 
 pub(super) use describe::describe;
 pub(super) use describe::found_in;
@@ -83,7 +83,7 @@ pub(super) fn decode<T: DeserializeOwned>(node: &Node, form: Form<'_>) -> Result
 /// Shows a value from the environment as the text before interpolation: it may be a secret.
 fn without_secret(root: &Node, failure: Failure) -> Failure {
     let Failure { path, mut fault } = failure;
-    if let Some(Node { value: Value::Scalar(scalar), .. }) = root.descend(&path)
+    if let Some(Node { value: NodeValue::Scalar(scalar), .. }) = root.descend(&path)
         && let Some(template) = &scalar.template
     {
         fault = fault.without_secret(&scalar.text, template);
@@ -96,9 +96,9 @@ fn is_consequence(node: &Node, failure: &Failure, known: &[Failure]) -> bool {
     let at = node.descend(&failure.path);
     match &failure.fault {
         // A misspelt option is absent under its right name.
-        Fault::MissingField { field } => {
+        FailureKind::MissingField { field } => {
             let explains = |other: &Failure| match (&other.fault, other.path.split_last()) {
-                (Fault::UnknownField { field: written, expected }, Some((_, parent))) => {
+                (FailureKind::UnknownField { field: written, expected }, Some((_, parent))) => {
                     *parent == failure.path
                         && nearest(written, expected.iter().copied()) == Some(*field)
                 }
@@ -106,7 +106,7 @@ fn is_consequence(node: &Node, failure: &Failure, known: &[Failure]) -> bool {
             };
             known.iter().any(explains) || at.is_some_and(is_stand_in)
         }
-        Fault::UnknownField { .. } => false,
+        FailureKind::UnknownField { .. } => false,
         // A value may be refused for what a stand-in inside it pretends.
         _ => at.is_some_and(Node::holds_stand_in),
     }
@@ -114,7 +114,7 @@ fn is_consequence(node: &Node, failure: &Failure, known: &[Failure]) -> bool {
 
 /// Whether the value itself is a stand-in.
 fn is_stand_in(node: &Node) -> bool {
-    matches!(node.value, Value::StandIn(_))
+    matches!(node.value, NodeValue::StandIn(_))
 }
 
 /// Changes the tree so that the next decoding gets past the failure; `false` if nothing is left to
@@ -122,19 +122,19 @@ fn is_stand_in(node: &Node) -> bool {
 fn repair(root: &mut Node, failure: &Failure) -> bool {
     let path = failure.path.as_slice();
     match (&failure.fault, path.split_last()) {
-        (Fault::UnknownField { .. }, Some((Step::Key(key), parent))) => {
-            if let Some(Node { value: Value::Map(entries), .. }) = root.descend_mut(parent) {
+        (FailureKind::UnknownField { .. }, Some((Step::Key(key), parent))) => {
+            if let Some(Node { value: NodeValue::Map(entries), .. }) = root.descend_mut(parent) {
                 entries.retain(|entry| entry.key != *key);
                 return true;
             }
             stand_in(root, path)
         }
-        (Fault::MissingField { field }, _) => match root.descend_mut(path) {
-            Some(Node { value: Value::Map(entries), mark }) => {
+        (FailureKind::MissingField { field }, _) => match root.descend_mut(path) {
+            Some(Node { value: NodeValue::Map(entries), mark }) => {
                 if entries.iter().any(|entry| entry.key == *field) {
                     return stand_in(root, path);
                 }
-                let node = Node { mark: *mark, value: Value::StandIn(0) };
+                let node = Node { mark: *mark, value: NodeValue::StandIn(0) };
                 entries.push(MapEntry { key: (*field).to_owned(), key_mark: *mark, node });
                 true
             }
@@ -149,16 +149,16 @@ fn repair(root: &mut Node, failure: &Failure) -> bool {
 fn stand_in(root: &mut Node, path: &[Step]) -> bool {
     let Some(node) = root.descend_mut(path) else { return false };
     match &mut node.value {
-        Value::StandIn(text_idx) if *text_idx + 1 < STAND_IN_TEXTS.len() => {
+        NodeValue::StandIn(text_idx) if *text_idx + 1 < STAND_IN_TEXTS.len() => {
             *text_idx += 1;
             true
         }
-        Value::StandIn(_) => match path.split_last() {
+        NodeValue::StandIn(_) => match path.split_last() {
             Some((_, parent)) => stand_in(root, parent),
             None => false,
         },
         value => {
-            *value = Value::StandIn(0);
+            *value = NodeValue::StandIn(0);
             true
         }
     }

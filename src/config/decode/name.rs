@@ -8,7 +8,7 @@ use serde::de::Unexpected;
 use serde::de::VariantAccess;
 use serde::de::Visitor;
 
-use crate::config::decode::failure::Fault;
+use crate::config::decode::failure::FailureKind;
 use crate::config::decode::trace::Trace;
 use crate::config::decode::trace::Trail;
 
@@ -22,13 +22,13 @@ pub(super) struct Name<'a> {
 }
 
 impl<'de> Deserializer<'de> for Name<'_> {
-    type Error = Fault;
+    type Error = FailureKind;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
         self.trace.watch(self.trail, visitor.visit_str(self.text))
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
         visitor.visit_some(self)
     }
 
@@ -36,7 +36,7 @@ impl<'de> Deserializer<'de> for Name<'_> {
         self,
         _: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, FailureKind> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -45,7 +45,7 @@ impl<'de> Deserializer<'de> for Name<'_> {
         _: &'static str,
         _: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, FailureKind> {
         visitor.visit_enum(self)
     }
 
@@ -56,35 +56,38 @@ impl<'de> Deserializer<'de> for Name<'_> {
 }
 
 impl<'de> EnumAccess<'de> for Name<'_> {
-    type Error = Fault;
+    type Error = FailureKind;
     type Variant = Self;
 
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Fault> {
+    fn variant_seed<V: DeserializeSeed<'de>>(
+        self,
+        seed: V,
+    ) -> Result<(V::Value, Self), FailureKind> {
         Ok((seed.deserialize(self)?, self))
     }
 }
 
 /// A name alone has no content.
 impl<'de> VariantAccess<'de> for Name<'_> {
-    type Error = Fault;
+    type Error = FailureKind;
 
-    fn unit_variant(self) -> Result<(), Fault> {
+    fn unit_variant(self) -> Result<(), FailureKind> {
         Ok(())
     }
 
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, _: T) -> Result<T::Value, Fault> {
-        Err(Fault::invalid_type(Unexpected::UnitVariant, &"a name with a value"))
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, _: T) -> Result<T::Value, FailureKind> {
+        Err(FailureKind::invalid_type(Unexpected::UnitVariant, &"a name with a value"))
     }
 
-    fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, Fault> {
-        Err(Fault::invalid_type(Unexpected::UnitVariant, &"a name with a value"))
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, FailureKind> {
+        Err(FailureKind::invalid_type(Unexpected::UnitVariant, &"a name with a value"))
     }
 
     fn struct_variant<V: Visitor<'de>>(
         self,
         _: &'static [&'static str],
         _: V,
-    ) -> Result<V::Value, Fault> {
-        Err(Fault::invalid_type(Unexpected::UnitVariant, &"a name with a value"))
+    ) -> Result<V::Value, FailureKind> {
+        Err(FailureKind::invalid_type(Unexpected::UnitVariant, &"a name with a value"))
     }
 }

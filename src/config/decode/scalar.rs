@@ -2,7 +2,7 @@
 
 use serde::de::Visitor;
 
-use crate::config::decode::failure::Fault;
+use crate::config::decode::failure::FailureKind;
 use crate::config::node::Plain;
 use crate::config::node::Scalar;
 
@@ -22,7 +22,7 @@ pub(super) fn visit_scalar<'de, V: Visitor<'de>>(
     scalar: &Scalar,
     wanted: Wanted,
     visitor: V,
-) -> Result<V::Value, Fault> {
+) -> Result<V::Value, FailureKind> {
     let text = scalar.text.as_str();
     let is_loose = scalar.template.is_some() && scalar.plain == Plain::Text;
     let plain = match wanted {

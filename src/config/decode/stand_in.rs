@@ -5,7 +5,7 @@ use serde::de::Deserializer;
 use serde::de::MapAccess;
 use serde::de::SeqAccess;
 
-use crate::config::decode::failure::Fault;
+use crate::config::decode::failure::FailureKind;
 use crate::config::decode::name::Name;
 
 /// The texts a stand-in tries, one decoding after the other: one of them pleases most parsers.
@@ -23,13 +23,13 @@ pub(super) struct StandInItems<D> {
     pub(super) remaining_len: usize,
 }
 
-impl<'de, D: Deserializer<'de, Error = Fault> + Copy> SeqAccess<'de> for StandInItems<D> {
-    type Error = Fault;
+impl<'de, D: Deserializer<'de, Error = FailureKind> + Copy> SeqAccess<'de> for StandInItems<D> {
+    type Error = FailureKind;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(
         &mut self,
         seed: T,
-    ) -> Result<Option<T::Value>, Fault> {
+    ) -> Result<Option<T::Value>, FailureKind> {
         let Some(remaining_len) = self.remaining_len.checked_sub(1) else { return Ok(None) };
         self.remaining_len = remaining_len;
         seed.deserialize(self.tree).map(Some)
@@ -44,18 +44,23 @@ pub(super) struct StandInFields<'a, D> {
     pub(super) fields: std::slice::Iter<'static, &'static str>,
 }
 
-impl<'de, D: Deserializer<'de, Error = Fault> + Copy> MapAccess<'de> for StandInFields<'_, D> {
-    type Error = Fault;
+impl<'de, D: Deserializer<'de, Error = FailureKind> + Copy> MapAccess<'de>
+    for StandInFields<'_, D>
+{
+    type Error = FailureKind;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(
         &mut self,
         seed: K,
-    ) -> Result<Option<K::Value>, Fault> {
+    ) -> Result<Option<K::Value>, FailureKind> {
         let Some(field) = self.fields.next() else { return Ok(None) };
         seed.deserialize(Name { text: field, ..self.name }).map(Some)
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {
+    fn next_value_seed<V: DeserializeSeed<'de>>(
+        &mut self,
+        seed: V,
+    ) -> Result<V::Value, FailureKind> {
         seed.deserialize(self.tree)
     }
 }

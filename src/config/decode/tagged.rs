@@ -6,7 +6,7 @@ use serde::de::MapAccess;
 use serde::de::Visitor;
 
 use crate::config::decode::deserializer::TreeDeserializer;
-use crate::config::decode::failure::Fault;
+use crate::config::decode::failure::FailureKind;
 
 /// Presents `{listen: ...}` as `{otlp: {listen: ...}}`, the form in which typetag reads a trait
 /// object without buffering it.
@@ -16,9 +16,9 @@ pub(super) struct Tagged<'a> {
 }
 
 impl<'de> Deserializer<'de> for Tagged<'_> {
-    type Error = Fault;
+    type Error = FailureKind;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
         visitor.visit_map(TaggedEntry { tag: Some(self.tag), tree: self.tree })
     }
 
@@ -36,17 +36,20 @@ struct TaggedEntry<'a> {
 }
 
 impl<'de> MapAccess<'de> for TaggedEntry<'_> {
-    type Error = Fault;
+    type Error = FailureKind;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(
         &mut self,
         seed: K,
-    ) -> Result<Option<K::Value>, Fault> {
+    ) -> Result<Option<K::Value>, FailureKind> {
         let Some(tag) = self.tag.take() else { return Ok(None) };
         seed.deserialize(self.tree.name(tag)).map(Some)
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {
+    fn next_value_seed<V: DeserializeSeed<'de>>(
+        &mut self,
+        seed: V,
+    ) -> Result<V::Value, FailureKind> {
         seed.deserialize(self.tree)
     }
 }

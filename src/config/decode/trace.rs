@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use crate::config::decode::failure::Failure;
-use crate::config::decode::failure::Fault;
+use crate::config::decode::failure::FailureKind;
 use crate::config::node::Step;
 
 /// The way from the root to a value, kept on the stack while decoding.
@@ -52,7 +52,11 @@ impl Trace {
 
     /// Notes the place of a failure, unless one further in is noted already. A success clears the
     /// note: the visitor got over the failure inside, as those of optional forms do.
-    pub(super) fn watch<T>(&self, trail: &Trail<'_>, result: Result<T, Fault>) -> Result<T, Fault> {
+    pub(super) fn watch<T>(
+        &self,
+        trail: &Trail<'_>,
+        result: Result<T, FailureKind>,
+    ) -> Result<T, FailureKind> {
         let mut failure = self.failure.borrow_mut();
         match &result {
             Ok(_) => *failure = None,

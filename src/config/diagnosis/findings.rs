@@ -6,14 +6,14 @@ use crate::config::diagnosis::error::ConfigError;
 use crate::config::diagnosis::error::ConfigErrors;
 use crate::config::diagnosis::error::PROBLEMS_MAX;
 use crate::config::diagnosis::hide::Secrets;
-use crate::config::diagnosis::problem::Finding;
+use crate::config::diagnosis::problem::LocatedProblem;
 use crate::config::diagnosis::problem::Problem;
 use crate::config::node::lines;
 
 /// Collects problems up to a limit and counts the rest.
 #[derive(Debug, Default)]
 pub(in crate::config) struct Findings {
-    found: Vec<Finding>,
+    found: Vec<LocatedProblem>,
     omitted_len: usize,
     is_touched: bool,
     secrets: Secrets,
@@ -22,7 +22,7 @@ pub(in crate::config) struct Findings {
 impl Findings {
     /// Adds a problem. Beyond the limit it is only counted and not even made: looking for the
     /// nearest of ten thousand names takes its time.
-    pub(in crate::config) fn add(&mut self, make: impl FnOnce() -> Finding) {
+    pub(in crate::config) fn add(&mut self, make: impl FnOnce() -> LocatedProblem) {
         if self.found.len() < PROBLEMS_MAX {
             self.found.push(make());
         } else {
@@ -61,7 +61,8 @@ impl Findings {
 
     /// Returns the names that unknown inputs most likely mean.
     pub(in crate::config) fn meant_inputs(&self) -> impl Iterator<Item = &str> {
-        let is_input = |finding: &&Finding| matches!(finding.problem, Problem::UnknownInput { .. });
+        let is_input =
+            |finding: &&LocatedProblem| matches!(finding.problem, Problem::UnknownInput { .. });
         self.found.iter().filter(is_input).filter_map(|finding| finding.nearest.as_deref())
     }
 

@@ -5,7 +5,7 @@
 //! columns stay what they are.
 
 use crate::config::node::Node;
-use crate::config::node::Value;
+use crate::config::node::NodeValue;
 
 /// Words in names of options whose line is not shown when it is not known what stands in it.
 const WORDS: [&str; 8] =
@@ -56,7 +56,7 @@ impl Secrets {
 
 fn visit(node: &Node, texts: &mut Vec<String>) {
     match &node.value {
-        Value::Map(entries) => {
+        NodeValue::Map(entries) => {
             let is_redact = node.get("type").is_some_and(|it| it.node.text() == Some("redact"));
             for entry in entries {
                 match entry.key.as_str() {
@@ -66,18 +66,18 @@ fn visit(node: &Node, texts: &mut Vec<String>) {
                 }
             }
         }
-        Value::Seq(items) => items.iter().for_each(|item| visit(item, texts)),
-        Value::Scalar(_) | Value::StandIn(_) => {}
+        NodeValue::Seq(items) => items.iter().for_each(|item| visit(item, texts)),
+        NodeValue::Scalar(_) | NodeValue::StandIn(_) => {}
     }
 }
 
 /// All scalars of a node.
 fn collect(node: &Node, texts: &mut Vec<String>) {
     match &node.value {
-        Value::Map(entries) => entries.iter().for_each(|entry| collect(&entry.node, texts)),
-        Value::Seq(items) => items.iter().for_each(|item| collect(item, texts)),
-        Value::Scalar(scalar) => texts.push(scalar.text.clone()),
-        Value::StandIn(_) => {}
+        NodeValue::Map(entries) => entries.iter().for_each(|entry| collect(&entry.node, texts)),
+        NodeValue::Seq(items) => items.iter().for_each(|item| collect(item, texts)),
+        NodeValue::Scalar(scalar) => texts.push(scalar.text.clone()),
+        NodeValue::StandIn(_) => {}
     }
 }
 

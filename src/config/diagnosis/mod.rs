@@ -1,7 +1,7 @@
 //! What is wrong with a document: problems with their places, collected and shown without secrets.
 //!
 //! ```text
-//!  Problem --place--> Finding --Findings--> ConfigErrors, each with its line of the text
+//!  Problem --place--> LocatedProblem --Findings--> ConfigErrors, each with its line of the text
 //! ```
 
 mod error;
@@ -16,5 +16,5 @@ pub(super) use error::PROBLEMS_MAX;
 pub(super) use findings::Findings;
 pub(super) use hide::Secrets;
 pub(super) use nearest::nearest;
-pub(super) use problem::Finding;
+pub(super) use problem::LocatedProblem;
 pub use problem::Problem;

@@ -231,7 +231,7 @@ pub enum Problem {
 
 /// A problem at a path, before the text around it is known.
 #[derive(Debug)]
-pub(in crate::config) struct Finding {
+pub(in crate::config) struct LocatedProblem {
     pub(in crate::config) mark: Mark,
     pub(in crate::config) path: String,
     pub(in crate::config) problem: Problem,
@@ -239,7 +239,7 @@ pub(in crate::config) struct Finding {
     pub(in crate::config) help: Option<String>,
 }
 
-impl Finding {
+impl LocatedProblem {
     /// Makes a finding without remedy.
     pub(in crate::config) fn new(mark: Mark, path: String, problem: Problem) -> Self {
         Self { mark, path, problem, nearest: None, help: None }

@@ -16,8 +16,8 @@ use crate::config::decode::Form;
 use crate::config::decode::decode;
 use crate::config::decode::describe;
 use crate::config::decode::found_in;
-use crate::config::diagnosis::Finding;
 use crate::config::diagnosis::Findings;
+use crate::config::diagnosis::LocatedProblem;
 use crate::config::diagnosis::Problem;
 use crate::config::diagnosis::nearest;
 use crate::config::document::Config;
@@ -26,8 +26,8 @@ use crate::config::document::SourceEntry;
 use crate::config::document::TransformEntry;
 use crate::config::node::MapEntry;
 use crate::config::node::Node;
+use crate::config::node::NodeValue;
 use crate::config::node::Step;
-use crate::config::node::Value;
 use crate::config::node::display_path;
 use crate::config::sections::Settings;
 use crate::config::sections::SharedOptions;
@@ -50,17 +50,17 @@ impl<'n> Draft<'n> {
     /// Decodes all that can be decoded of a document.
     pub(super) fn decode(root: &'n Node, findings: &mut Findings) -> Self {
         let mut draft = Self { root, settings: None, pieces: Vec::new() };
-        let Value::Map(entries) = &root.value else {
+        let NodeValue::Map(entries) = &root.value else {
             let problem = Problem::WrongType {
                 expected: "a mapping with `sources` and `sinks`".to_owned(),
                 found: found_in(root),
             };
-            findings.add(|| Finding::new(root.mark, String::new(), problem));
+            findings.add(|| LocatedProblem::new(root.mark, String::new(), problem));
             return draft;
         };
         let is_section = |key: &str| Section::ALL.iter().any(|section| section.key() == key);
         let settings = entries.iter().filter(|entry| !is_section(&entry.key)).cloned().collect();
-        let settings = Node { mark: root.mark, value: Value::Map(settings) };
+        let settings = Node { mark: root.mark, value: NodeValue::Map(settings) };
         let section_keys = Section::ALL.map(Section::key);
         draft.settings = decode_into(findings, root, &settings, &[], &section_keys, Form::Whole);
         if let Some(settings) = &draft.settings {
@@ -94,20 +94,20 @@ impl<'n> Draft<'n> {
 
     fn decode_section(&mut self, section: Section, entry: &'n MapEntry, findings: &mut Findings) {
         match &entry.node.value {
-            Value::Map(components) => {
+            NodeValue::Map(components) => {
                 for component in components {
                     let piece = decode_component(self.root, section, component, findings);
                     self.pieces.push(piece);
                 }
             }
-            Value::StandIn(_) => {}
+            NodeValue::StandIn(_) => {}
             _ if entry.node.is_null() => {}
             _ => findings.add(|| {
                 let problem = Problem::WrongType {
                     expected: format!("a mapping from ids to {section}s"),
                     found: found_in(&entry.node),
                 };
-                Finding::new(entry.node.mark, section.key().to_owned(), problem)
+                LocatedProblem::new(entry.node.mark, section.key().to_owned(), problem)
                     .with_help(format!("give each {section} a name: `name: {{ type: ... }}`"))
             }),
         }
@@ -166,14 +166,14 @@ fn decode_component<'n>(
     if let Err(IdError { name, reason }) = id.parse::<ComponentId>() {
         findings.add(|| {
             let problem = Problem::BadId { name, reason };
-            Finding::new(entry.key_mark, display_path(&path), problem)
+            LocatedProblem::new(entry.key_mark, display_path(&path), problem)
                 .with_help("ids look like `otlp`, `to_backend` or `eu-west.1`")
         });
     }
     let is_null = entry.node.is_null();
     let entries = match &entry.node.value {
-        Value::Map(entries) => entries.as_slice(),
-        Value::StandIn(_) => return piece,
+        NodeValue::Map(entries) => entries.as_slice(),
+        NodeValue::StandIn(_) => return piece,
         _ if is_null => &[],
         _ => {
             let expected = "a mapping with a `type`".to_owned();
@@ -189,14 +189,14 @@ fn decode_component<'n>(
         .filter(|entry| entry.key != TYPE)
         .cloned()
         .partition(|entry| shared_names.contains(&entry.key.as_str()));
-    let shared = Node { mark: entry.node.mark, value: Value::Map(shared) };
+    let shared = Node { mark: entry.node.mark, value: NodeValue::Map(shared) };
     piece.shared = decode_into(findings, root, &shared, &path, &[], Form::Whole);
     if let Some(shared) = &piece.shared {
         option_problems::add(findings, root, &path, shared.buffer.problems(), None);
     }
     let Some(kind) = piece.kind else { return piece };
     let names: Vec<&str> = [TYPE].iter().chain(shared_names).copied().collect();
-    let rest = Node { mark: entry.node.mark, value: Value::Map(rest) };
+    let rest = Node { mark: entry.node.mark, value: NodeValue::Map(rest) };
     let form = Form::Tagged(kind);
     let unknown = |findings: &Findings| findings.means("inputs", &display_path(&path));
     piece.config = match section {
@@ -231,8 +231,8 @@ fn find_kind(piece: &Piece<'_>, findings: &mut Findings) -> Option<&'static str>
         return None;
     };
     let written = match &type_entry.node.value {
-        Value::StandIn(_) => return None,
-        Value::Scalar(scalar) if !type_entry.node.is_null() => scalar.text.as_str(),
+        NodeValue::StandIn(_) => return None,
+        NodeValue::Scalar(scalar) if !type_entry.node.is_null() => scalar.text.as_str(),
         _ => {
             findings.add(|| {
                 let expected = format!("the name of a {section} type");

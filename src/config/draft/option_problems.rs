@@ -3,13 +3,13 @@
 use serde_json::Value as Json;
 
 use crate::component::OptionProblem;
-use crate::config::diagnosis::Finding;
 use crate::config::diagnosis::Findings;
+use crate::config::diagnosis::LocatedProblem;
 use crate::config::diagnosis::Problem;
 use crate::config::node::Mark;
 use crate::config::node::Node;
+use crate::config::node::NodeValue;
 use crate::config::node::Step;
-use crate::config::node::Value;
 use crate::config::node::display_path;
 
 /// Adds problems that components found in their own options; `values` are all their options.
@@ -26,20 +26,20 @@ pub(super) fn add(
             let whole: Vec<Step> = path.iter().chain(&inside).cloned().collect();
             let at = root.descend(&whole);
             let (message, help) = match at {
-                Some(Node { value: Value::Scalar(scalar), .. }) => {
+                Some(Node { value: NodeValue::Scalar(scalar), .. }) => {
                     (scalar.without_secret(message), help.filter(|_| scalar.template.is_none()))
                 }
                 _ => (message, help),
             };
             let problem = Problem::InvalidValue { message: with_subject(message, path, &inside) };
             let mark = root.value_mark(&whole, Mark::START);
-            let finding = Finding::new(mark, display_path(&whole), problem);
+            let finding = LocatedProblem::new(mark, display_path(&whole), problem);
             let default = values.and_then(|values| value_at(values, &inside));
             match default.filter(|_| at.is_none()) {
                 Some(default) => {
                     finding.with_help(format!("it is not set; its default is {default}"))
                 }
-                None => Finding { help, ..finding },
+                None => LocatedProblem { help, ..finding },
             }
         });
     }

@@ -10,7 +10,7 @@ use crate::component::SinkConfig;
 use crate::component::Site;
 use crate::component::SourceConfig;
 use crate::component::TransformConfig;
-use crate::config::diagnosis::Finding;
+use crate::config::diagnosis::LocatedProblem;
 use crate::config::diagnosis::Problem;
 use crate::config::node::MapEntry;
 use crate::config::node::Mark;
@@ -128,8 +128,8 @@ impl Piece<'_> {
     }
 
     /// Makes a finding about the component or something in it.
-    pub(in crate::config) fn finding(&self, inside: &[Step], problem: Problem) -> Finding {
-        Finding::new(self.mark(inside), display_path(&self.path(inside)), problem)
+    pub(in crate::config) fn finding(&self, inside: &[Step], problem: Problem) -> LocatedProblem {
+        LocatedProblem::new(self.mark(inside), display_path(&self.path(inside)), problem)
     }
 
     /// Returns the place of something in the component.

@@ -2,7 +2,7 @@
 
 use crate::config::node::Mark;
 use crate::config::node::Node;
-use crate::config::node::Value;
+use crate::config::node::NodeValue;
 use crate::config::tests::EXAMPLE;
 use crate::config::tests::load;
 use crate::config::tests::problems;
@@ -17,19 +17,19 @@ fn at(text: &str, mark: Mark) -> String {
 /// Asserts that every key and scalar stands where its mark says.
 fn check(text: &str, node: &Node) {
     match &node.value {
-        Value::Map(entries) => {
+        NodeValue::Map(entries) => {
             for entry in entries {
                 let found = at(text, entry.key_mark);
                 assert!(found.trim_start_matches(['"', '\'']).starts_with(&entry.key), "{found}");
                 check(text, &entry.node);
             }
         }
-        Value::Seq(items) => items.iter().for_each(|item| check(text, item)),
-        Value::Scalar(scalar) => {
+        NodeValue::Seq(items) => items.iter().for_each(|item| check(text, item)),
+        NodeValue::Scalar(scalar) => {
             let found = at(text, node.mark);
             assert!(found.trim_start_matches(['"', '\'']).starts_with(&scalar.text), "{found}");
         }
-        Value::StandIn(_) => unreachable!("the parser makes none"),
+        NodeValue::StandIn(_) => unreachable!("the parser makes none"),
     }
 }
 
@@ -45,7 +45,7 @@ fn every_key_and_scalar_knows_its_place() {
 fn what_is_empty_stands_where_it_is_written_and_what_is_absent_at_its_colon() {
     let text = "a: {}\nb: [c, [], ]\nd:\ne: |\n  f\n";
     let (root, _) = parse(text).unwrap();
-    let Value::Seq(items) = &root.entries()[1].node.value else { panic!("{root:?}") };
+    let NodeValue::Seq(items) = &root.entries()[1].node.value else { panic!("{root:?}") };
     let mut marks: Vec<Mark> = root.entries().iter().map(|entry| entry.node.mark).collect();
     marks.push(items[1].mark);
     let places: Vec<(u32, u32)> = marks.iter().map(|mark| (mark.line, mark.column)).collect();

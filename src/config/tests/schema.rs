@@ -10,7 +10,7 @@ use crate::component::list;
 use crate::config::decode::Form;
 use crate::config::decode::decode;
 use crate::config::decode::failure::Failure;
-use crate::config::decode::failure::Fault;
+use crate::config::decode::failure::FailureKind;
 use crate::config::schema;
 use crate::config::yaml::parse;
 
@@ -19,7 +19,7 @@ fn typetag_names<T: serde::de::DeserializeOwned>() -> Vec<&'static str> {
     let (empty, _) = parse("{}").unwrap();
     let failures = decode::<T>(&empty, Form::Tagged("no such type")).map(|_| ()).unwrap_err();
     match &failures[0] {
-        Failure { fault: Fault::UnknownVariant { expected, .. }, .. } => expected.to_vec(),
+        Failure { fault: FailureKind::UnknownVariant { expected, .. }, .. } => expected.to_vec(),
         other => panic!("{other:?}"),
     }
 }

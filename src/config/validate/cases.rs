@@ -1,8 +1,8 @@
 //! The transforms and outputs that cases for `gophership test` name.
 
 use crate::component::Section;
-use crate::config::diagnosis::Finding;
 use crate::config::diagnosis::Findings;
+use crate::config::diagnosis::LocatedProblem;
 use crate::config::diagnosis::Problem;
 use crate::config::diagnosis::nearest;
 use crate::config::draft::Draft;
@@ -46,8 +46,8 @@ pub(super) fn check(plan: &Plan<'_>, draft: &Draft<'_>, findings: &mut Findings)
     }
 }
 
-fn finding(draft: &Draft<'_>, path: &[Step], problem: Problem) -> Finding {
-    Finding::new(draft.root.value_mark(path, Mark::START), display_path(path), problem)
+fn finding(draft: &Draft<'_>, path: &[Step], problem: Problem) -> LocatedProblem {
+    LocatedProblem::new(draft.root.value_mark(path, Mark::START), display_path(path), problem)
 }
 
 /// The name at a path as messages may show it.
@@ -56,7 +56,7 @@ fn shown<'a>(draft: &'a Draft<'_>, path: &[Step], name: &'a str) -> &'a str {
 }
 
 /// Makes the finding of a name that is no transform's.
-fn unknown(plan: &Plan<'_>, draft: &Draft<'_>, path: &[Step], name: &str) -> Finding {
+fn unknown(plan: &Plan<'_>, draft: &Draft<'_>, path: &[Step], name: &str) -> LocatedProblem {
     let message = format!("there is no transform `{}`", shown(draft, path, name));
     let transforms = plan.pieces.iter().filter(|piece| piece.section == Section::Transform);
     let known: Vec<&str> = transforms.map(|piece| piece.id).collect();

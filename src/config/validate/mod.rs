@@ -15,8 +15,8 @@ use std::collections::HashSet;
 use crate::component::ComponentId;
 use crate::component::OutputId;
 use crate::component::Section;
-use crate::config::diagnosis::Finding;
 use crate::config::diagnosis::Findings;
+use crate::config::diagnosis::LocatedProblem;
 use crate::config::diagnosis::Problem;
 use crate::config::draft::Draft;
 use crate::config::draft::Piece;
@@ -71,7 +71,7 @@ impl<'d> Plan<'d> {
                 let other_line = first.entry.key_mark.line;
                 let problem = Problem::DuplicateId { id, other: first.section, other_line };
                 let path = display_path(&piece.path(&[]));
-                Finding::new(piece.entry.key_mark, path, problem)
+                LocatedProblem::new(piece.entry.key_mark, path, problem)
                     .with_help("ids must be unique over all sections: rename one of them")
             });
         }
@@ -153,7 +153,7 @@ fn sections(draft: &Draft<'_>, findings: &mut Findings) {
         findings.add(|| {
             let mark = draft.root.key_mark(&[Step::from(key)], Mark::START);
             let path = if entry.is_some() { key.to_owned() } else { String::new() };
-            Finding::new(mark, path, Problem::EmptySection { section })
+            LocatedProblem::new(mark, path, Problem::EmptySection { section })
                 .with_help(format!("add one under `{key}:`"))
         });
     }

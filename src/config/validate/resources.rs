@@ -9,8 +9,8 @@ use std::path::PathBuf;
 
 use crate::component::Resource;
 use crate::component::Site;
-use crate::config::diagnosis::Finding;
 use crate::config::diagnosis::Findings;
+use crate::config::diagnosis::LocatedProblem;
 use crate::config::diagnosis::Problem;
 use crate::config::draft::AnyConfig;
 use crate::config::node::Mark;
@@ -109,7 +109,7 @@ fn ports(claims: &[Claim], findings: &mut Findings) {
                     other: first.0.path.clone(),
                     other_address: first.1,
                 };
-                Finding::new(second.0.mark, second.0.path.clone(), problem)
+                LocatedProblem::new(second.0.mark, second.0.path.clone(), problem)
                     .with_help("change the port of one of them")
             }),
             None => earlier.push((claim, address)),
@@ -163,7 +163,7 @@ fn paths(claims: &[Claim], findings: &mut Findings) {
                     other: first.0.path.clone(),
                     other_path: shown_path(first),
                 };
-                Finding::new(second.0.mark, second.0.path.clone(), problem)
+                LocatedProblem::new(second.0.mark, second.0.path.clone(), problem)
                     .with_help("give each component its own directory")
             });
         }

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use crate::component::OutputId;
 use crate::component::Section;
-use crate::config::diagnosis::Finding;
 use crate::config::diagnosis::Findings;
+use crate::config::diagnosis::LocatedProblem;
 use crate::config::diagnosis::Problem;
 use crate::config::diagnosis::nearest;
 use crate::config::draft::AnyConfig;
@@ -84,10 +84,10 @@ fn inputs(plan: &Plan<'_>, piece: &Piece<'_>, findings: &mut Findings) {
 
 /// Adds the outputs of a transform to a finding, and the one that was meant.
 pub(super) fn with_outputs(
-    finding: Finding,
+    finding: LocatedProblem,
     transform: &Piece<'_>,
     written: Option<&str>,
-) -> Finding {
+) -> LocatedProblem {
     let names = names(transform);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let port = written.and_then(OutputId::split).map(|(_, port)| port);
@@ -132,7 +132,7 @@ fn outputs(plan: &Plan<'_>, piece: &Piece<'_>, findings: &mut Findings) {
 }
 
 /// Makes the finding of a component that reads nothing.
-fn no_inputs(plan: &Plan<'_>, piece: &Piece<'_>) -> Finding {
+fn no_inputs(plan: &Plan<'_>, piece: &Piece<'_>) -> LocatedProblem {
     const SHOWN_LEN_MAX: usize = 20;
     let is_given = piece.entry.node.get("inputs").is_some();
     let at = if is_given { vec![Step::from("inputs")] } else { Vec::new() };

@@ -5,14 +5,14 @@
 //! anything but `{` stands for itself. As in a shell, the default of `:-` is also taken when the
 //! variable is set but empty.
 
-use crate::config::diagnosis::Finding;
+use crate::config::diagnosis::LocatedProblem;
 use crate::config::diagnosis::Problem;
 use crate::config::node::Mark;
 use crate::config::node::Node;
+use crate::config::node::NodeValue;
 use crate::config::node::Plain;
 use crate::config::node::Scalar;
 use crate::config::node::Step;
-use crate::config::node::Value;
 use crate::config::node::display_path;
 use crate::config::node::lines;
 
@@ -27,7 +27,7 @@ pub(in crate::config) fn interpolate(
     root: &mut Node,
     text: &str,
     environment: &Environment<'_>,
-) -> Vec<Finding> {
+) -> Vec<LocatedProblem> {
     let mut findings = Vec::new();
     let lines = lines(text);
     let mut walk = Walk { lines: &lines, environment, path: Vec::new(), findings: &mut findings };
@@ -40,27 +40,29 @@ struct Walk<'w> {
     lines: &'w [&'w str],
     environment: &'w Environment<'w>,
     path: Vec<Step>,
-    findings: &'w mut Vec<Finding>,
+    findings: &'w mut Vec<LocatedProblem>,
 }
 
 impl Walk<'_> {
     fn visit(&mut self, node: &mut Node) {
         match &mut node.value {
-            Value::Map(entries) => {
+            NodeValue::Map(entries) => {
                 for entry in entries {
                     self.path.push(Step::Key(entry.key.clone()));
                     self.visit(&mut entry.node);
                     self.path.pop();
                 }
             }
-            Value::Seq(items) => {
+            NodeValue::Seq(items) => {
                 for (index, item) in items.iter_mut().enumerate() {
                     self.path.push(Step::Index(index));
                     self.visit(item);
                     self.path.pop();
                 }
             }
-            Value::Scalar(scalar) if scalar.plain == Plain::Text && scalar.text.contains('$') => {
+            NodeValue::Scalar(scalar)
+                if scalar.plain == Plain::Text && scalar.text.contains('$') =>
+            {
                 let (value, problems) = expand(&scalar.text, self.environment);
                 if problems.is_empty() {
                     let template = std::mem::take(&mut scalar.text);
@@ -68,10 +70,10 @@ impl Walk<'_> {
                     *scalar = Scalar { text: value, plain: Plain::Text, template };
                 } else {
                     self.report(node.mark, problems);
-                    node.value = Value::StandIn(0);
+                    node.value = NodeValue::StandIn(0);
                 }
             }
-            Value::Scalar(_) | Value::StandIn(_) => {}
+            NodeValue::Scalar(_) | NodeValue::StandIn(_) => {}
         }
     }
 
@@ -85,7 +87,7 @@ impl Walk<'_> {
                 _ => "write `${NAME}` or `${NAME:-default}`; `$$` is a literal dollar".to_owned(),
             };
             self.findings
-                .push(Finding::new(mark, display_path(&self.path), problem).with_help(help));
+                .push(LocatedProblem::new(mark, display_path(&self.path), problem).with_help(help));
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::config::node::Mark;
 use crate::config::node::Node;
-use crate::config::node::Value;
+use crate::config::node::NodeValue;
 
 /// Resolves merge keys: entries of the mapping itself win over merged ones.
 ///
@@ -13,24 +13,24 @@ use crate::config::node::Value;
 /// The place of a merge key whose value is no mapping and no list of some.
 pub(super) fn merge(node: &mut Node) -> Result<(), Mark> {
     match &mut node.value {
-        Value::Seq(items) => items.iter_mut().try_for_each(merge),
-        Value::Map(entries) => {
+        NodeValue::Seq(items) => items.iter_mut().try_for_each(merge),
+        NodeValue::Map(entries) => {
             entries.iter_mut().try_for_each(|entry| merge(&mut entry.node))?;
             let Some(position) = entries.iter().position(|entry| entry.key == "<<") else {
                 return Ok(());
             };
             let merged = entries.remove(position);
             let sources = match merged.node.value {
-                Value::Seq(items) => items,
+                NodeValue::Seq(items) => items,
                 _ => vec![merged.node],
             };
             let mut seen: HashSet<String> = entries.iter().map(|entry| entry.key.clone()).collect();
             for source in sources {
-                let Value::Map(added) = source.value else { return Err(merged.key_mark) };
+                let NodeValue::Map(added) = source.value else { return Err(merged.key_mark) };
                 entries.extend(added.into_iter().filter(|entry| seen.insert(entry.key.clone())));
             }
             Ok(())
         }
-        Value::Scalar(_) | Value::StandIn(_) => Ok(()),
+        NodeValue::Scalar(_) | NodeValue::StandIn(_) => Ok(()),
     }
 }

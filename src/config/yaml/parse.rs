@@ -29,9 +29,9 @@ use crate::config::diagnosis::Problem;
 use crate::config::node::MapEntry;
 use crate::config::node::Mark;
 use crate::config::node::Node;
+use crate::config::node::NodeValue;
 use crate::config::node::Plain;
 use crate::config::node::Scalar;
-use crate::config::node::Value;
 use crate::config::yaml::merge::merge;
 use crate::config::yaml::scalar::meaning;
 use crate::config::yaml::syntax::DEPTH_MAX;
@@ -79,7 +79,7 @@ fn read(text: &str) -> Result<(Node, Vec<Duplicate>), SyntaxFault> {
     let mut root = reader.document()?;
     merge(&mut root).map_err(|mark| (mark, "`<<` can merge only mappings".to_owned()))?;
     if root.is_null() {
-        root.value = Value::Map(Vec::new());
+        root.value = NodeValue::Map(Vec::new());
     }
     Ok((root, reader.duplicates))
 }
@@ -125,7 +125,7 @@ impl<'t> Reader<'t> {
             match self.next()? {
                 (Event::DocumentStart(_), _) => break,
                 (Event::StreamEnd, mark) => {
-                    return Ok(Node { mark, value: Value::Map(Vec::new()) });
+                    return Ok(Node { mark, value: NodeValue::Map(Vec::new()) });
                 }
                 _ => {}
             }
@@ -180,7 +180,7 @@ impl<'t> Reader<'t> {
         &mut self,
         mark: Mark,
         tag: Option<&Tag>,
-        read: impl FnOnce(&mut Self) -> Result<(Option<Mark>, Value), SyntaxFault>,
+        read: impl FnOnce(&mut Self) -> Result<(Option<Mark>, NodeValue), SyntaxFault>,
     ) -> Result<Node, SyntaxFault> {
         check_tag(mark, tag)?;
         self.count(mark, 0)?;
@@ -193,7 +193,7 @@ impl<'t> Reader<'t> {
         Ok(Node { mark: first.unwrap_or(mark), value })
     }
 
-    fn list(&mut self) -> Result<(Option<Mark>, Value), SyntaxFault> {
+    fn list(&mut self) -> Result<(Option<Mark>, NodeValue), SyntaxFault> {
         let mut items: Vec<Node> = Vec::new();
         loop {
             match self.next()? {
@@ -201,10 +201,10 @@ impl<'t> Reader<'t> {
                 (event, mark) => items.push(self.node(event, mark)?),
             }
         }
-        Ok((items.first().map(|item| item.mark), Value::Seq(items)))
+        Ok((items.first().map(|item| item.mark), NodeValue::Seq(items)))
     }
 
-    fn mapping(&mut self) -> Result<(Option<Mark>, Value), SyntaxFault> {
+    fn mapping(&mut self) -> Result<(Option<Mark>, NodeValue), SyntaxFault> {
         let mut entries: Vec<MapEntry> = Vec::new();
         let mut seen: HashMap<String, Mark> = HashMap::new();
         while let Some((key, key_mark)) = self.key()? {
@@ -217,7 +217,7 @@ impl<'t> Reader<'t> {
                 entries.push(MapEntry { key, key_mark, node });
             }
         }
-        Ok((entries.first().map(|entry| entry.key_mark), Value::Map(entries)))
+        Ok((entries.first().map(|entry| entry.key_mark), NodeValue::Map(entries)))
     }
 
     /// Reads a key; `None` where the mapping ends instead.
@@ -230,8 +230,8 @@ impl<'t> Reader<'t> {
             Event::SequenceStart(..) => return Err((mark, no_key("sequence"))),
             Event::MappingStart(..) => return Err((mark, no_key("map"))),
             event => match self.node(event, mark)?.value {
-                Value::Scalar(scalar) => scalar.text,
-                Value::Seq(_) => return Err((mark, no_key("sequence"))),
+                NodeValue::Scalar(scalar) => scalar.text,
+                NodeValue::Seq(_) => return Err((mark, no_key("sequence"))),
                 _ => return Err((mark, no_key("map"))),
             },
         };
@@ -264,14 +264,14 @@ impl<'t> Reader<'t> {
     fn count_copy(&mut self, mark: Mark, node: &Node, depth: usize) -> Result<(), SyntaxFault> {
         self.count(mark, node.text().map_or(0, str::len))?;
         match &node.value {
-            Value::Seq(_) | Value::Map(_) if DEPTH_MAX <= depth => Err((mark, too_deep())),
-            Value::Seq(items) => {
+            NodeValue::Seq(_) | NodeValue::Map(_) if DEPTH_MAX <= depth => Err((mark, too_deep())),
+            NodeValue::Seq(items) => {
                 items.iter().try_for_each(|item| self.count_copy(mark, item, depth + 1))
             }
-            Value::Map(entries) => {
+            NodeValue::Map(entries) => {
                 entries.iter().try_for_each(|it| self.count_copy(mark, &it.node, depth + 1))
             }
-            Value::Scalar(_) | Value::StandIn(_) => Ok(()),
+            NodeValue::Scalar(_) | NodeValue::StandIn(_) => Ok(()),
         }
     }
 }
@@ -286,7 +286,7 @@ fn scalar(
     check_tag(mark, tag)?;
     let plain = meaning(text, style, tag).map_err(|message| (mark, message))?;
     let text = if plain == Plain::Null { String::new() } else { text.to_owned() };
-    Ok(Node { mark, value: Value::Scalar(Scalar { text, plain, template: None }) })
+    Ok(Node { mark, value: NodeValue::Scalar(Scalar { text, plain, template: None }) })
 }
 
 /// Refuses tags other than YAML's own.

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use gophership_units::ByteSize;
 use gophership_units::HumanDuration;
-use gophership_vault::Compression;
 use gophership_vault::Durability;
 use gophership_vault::Options;
+use gophership_vault::RecordCompression;
 use gophership_vault::WhenFull;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -151,9 +151,9 @@ impl RawVaultConfig {
             DurabilityOption::Synced => Durability::Synced,
         };
         options.compression = match self.compression {
-            CompressionOption::Auto => Compression::Auto,
-            CompressionOption::Lz4 => Compression::Lz4,
-            CompressionOption::None => Compression::None,
+            CompressionOption::Auto => RecordCompression::Auto,
+            CompressionOption::Lz4 => RecordCompression::Lz4,
+            CompressionOption::None => RecordCompression::None,
         };
         options
     }

@@ -24,7 +24,7 @@ use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
 use tonic::transport::Endpoint;
 
-use super::Parcel;
+use super::NumberedRequest;
 
 /// As SDKs do.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -63,7 +63,7 @@ impl GrpcClient {
     }
 
     /// Sends a request; OK means that it is acknowledged.
-    pub(crate) async fn send(&self, parcel: &Parcel) -> Result<Bytes, Status> {
+    pub(crate) async fn send(&self, parcel: &NumberedRequest) -> Result<Bytes, Status> {
         self.send_to(parcel.signal.grpc_path(), parcel.wire.clone()).await
     }
 

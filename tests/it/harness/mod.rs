@@ -11,14 +11,14 @@ mod site;
 use std::time::Duration;
 use std::time::Instant;
 
+pub(crate) use gophership_testbed::BackendRefusal;
 pub(crate) use gophership_testbed::Broken;
-pub(crate) use gophership_testbed::Load;
 pub(crate) use gophership_testbed::Mode;
-pub(crate) use gophership_testbed::Parcel;
+pub(crate) use gophership_testbed::NumberedRequest;
 pub(crate) use gophership_testbed::RecordingBackend as Backend;
-pub(crate) use gophership_testbed::Refusal;
 pub(crate) use gophership_testbed::RequestOracle as Oracle;
 pub(crate) use gophership_testbed::Shape;
+pub(crate) use gophership_testbed::SteadyLoad;
 pub(crate) use gophership_testbed::Traffic;
 
 #[allow(unused_imports, reason = "the integration tests need it, the torture does not")]

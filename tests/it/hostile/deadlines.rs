@@ -17,7 +17,7 @@ use super::SOON;
 use super::Scene;
 use crate::harness::Metrics;
 use crate::harness::Mode;
-use crate::harness::Parcel;
+use crate::harness::NumberedRequest;
 
 const YAML: &str = r#"
 sources:
@@ -29,7 +29,7 @@ sinks:
 "#;
 
 /// Sends a request that waits for so long, and returns the status of the server and when it came.
-async fn send(scene: &Scene, timeout: &str, parcel: &Parcel) -> (String, Duration) {
+async fn send(scene: &Scene, timeout: &str, parcel: &NumberedRequest) -> (String, Duration) {
     let stream = TcpStream::connect(scene.site.grpc()).await.unwrap();
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))

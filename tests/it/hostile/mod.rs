@@ -39,12 +39,12 @@ use rustix::process::Resource;
 use rustix::process::Rlimit;
 
 use crate::harness::Backend;
-use crate::harness::Load;
 use crate::harness::Metrics;
 use crate::harness::Oracle;
 use crate::harness::Process;
 use crate::harness::Shape;
 use crate::harness::Site;
+use crate::harness::SteadyLoad;
 use crate::harness::Traffic;
 use crate::harness::eventually_async;
 
@@ -93,13 +93,13 @@ impl Scene {
     }
 
     /// Senders that go on until they are told to stop.
-    fn senders(&self) -> Load {
+    fn senders(&self) -> SteadyLoad {
         let shape = Shape { clients: 3, records: 5, padding: 100 };
-        Load::start(self.site.grpc(), shape, &self.traffic, &self.oracle)
+        SteadyLoad::start(self.site.grpc(), shape, &self.traffic, &self.oracle)
     }
 
     /// They stop: none was refused or had to wait for long, and all that they sent has arrived.
-    async fn senders_are_well(&self, senders: Load) {
+    async fn senders_are_well(&self, senders: SteadyLoad) {
         senders.advance(20, SOON).await;
         let seen = senders.stop().await;
         assert!(seen.refusals.is_empty(), "{:?}", seen.refusals.first());

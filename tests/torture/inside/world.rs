@@ -15,8 +15,8 @@ use gophership_vault::RefusalReason;
 use gophership_vault::StoredRecord;
 use gophership_vault::Writer;
 use gophership_vault_sim::Call;
+use gophership_vault_sim::InjectedFault;
 use gophership_vault_sim::SimFileSystem;
-use gophership_vault_sim::Trouble;
 
 use super::bench;
 use super::bench::Bench;
@@ -115,13 +115,13 @@ impl World {
                     _ => Ok(()),
                 }
             }
-            Step::FailSync { at } => self.arm(Call::Sync, at, Trouble::FailOnce),
+            Step::FailSync { at } => self.arm(Call::Sync, at, InjectedFault::FailOnce),
             Step::SlowSyncs { micros } => {
                 self.files.set_sync_pause(Duration::from_micros(micros));
                 Ok(())
             }
-            Step::FailWrite { at } => self.arm(Call::Write, at, Trouble::FailOnce),
-            Step::NoSpace { at } => self.arm(Call::Allocate, at, Trouble::NoSpace),
+            Step::FailWrite { at } => self.arm(Call::Write, at, InjectedFault::FailOnce),
+            Step::NoSpace { at } => self.arm(Call::Allocate, at, InjectedFault::NoSpace),
             Step::DiskFull => {
                 self.files.set_capacity(Some(self.files.used_bytes()));
                 self.is_full = true;
@@ -141,7 +141,7 @@ impl World {
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "a step among steps")]
-    fn arm(&mut self, call: Call, at: u64, trouble: Trouble) -> Result<(), String> {
+    fn arm(&mut self, call: Call, at: u64, trouble: InjectedFault) -> Result<(), String> {
         self.files.arm_call(call, at, trouble);
         self.troubles += 1;
         Ok(())

@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use fastrand::Rng;
 
-use crate::harness::Load;
 use crate::harness::Mode;
 use crate::harness::Process;
 use crate::harness::Shape;
+use crate::harness::SteadyLoad;
 use crate::options::Tier;
 use crate::suite::Run;
 use crate::suite::Suite;
@@ -216,7 +216,7 @@ impl Cycle<'_> {
 }
 
 /// Waits until so many requests in a row were refused that the disk is full.
-async fn refused(load: &Load, within: Duration) -> bool {
+async fn refused(load: &SteadyLoad, within: Duration) -> bool {
     let deadline = Instant::now() + within;
     while Instant::now() < deadline {
         let (refused, acknowledged) = (load.refused(), load.acknowledged());
@@ -229,7 +229,7 @@ async fn refused(load: &Load, within: Duration) -> bool {
 }
 
 /// How long it takes until a request is acknowledged.
-async fn takes_again(load: &Load, before: u64, since: Instant) -> Option<Duration> {
+async fn takes_again(load: &SteadyLoad, before: u64, since: Instant) -> Option<Duration> {
     while since.elapsed() < 5 * TAKES_WITHIN {
         if before + 1 < load.acknowledged() {
             return Some(since.elapsed());

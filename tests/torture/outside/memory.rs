@@ -24,7 +24,7 @@ use tonic::Code;
 
 use crate::harness::GrpcClient;
 use crate::harness::Mode;
-use crate::harness::Parcel;
+use crate::harness::NumberedRequest;
 use crate::harness::Traffic;
 use crate::options::Tier;
 use crate::suite::Run;
@@ -179,7 +179,7 @@ fn fillers() -> Vec<Bytes> {
 }
 
 /// A request with one record and a filler: messages one after the other are one message.
-fn enlarged(traffic: &Traffic, filler: &Bytes) -> Parcel {
+fn enlarged(traffic: &Traffic, filler: &Bytes) -> NumberedRequest {
     let mut parcel = traffic.request(Signal::Logs, 1);
     parcel.wire = [&parcel.wire[..], filler].concat().into();
     parcel.fingerprint = blake3::hash(&parcel.wire);

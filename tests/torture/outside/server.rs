@@ -15,11 +15,11 @@ use gophership_otlp_client::judge;
 use tonic::Status;
 
 use crate::harness::Backend;
-use crate::harness::Load;
 use crate::harness::Oracle;
 use crate::harness::Process;
 use crate::harness::Shape;
 use crate::harness::Site;
+use crate::harness::SteadyLoad;
 use crate::harness::Traffic;
 use crate::suite::Run;
 
@@ -53,8 +53,8 @@ impl Scene {
         process
     }
 
-    pub(super) fn load(&self, shape: Shape) -> Load {
-        Load::start(self.site.grpc(), shape, &self.traffic, &self.oracle)
+    pub(super) fn load(&self, shape: Shape) -> SteadyLoad {
+        SteadyLoad::start(self.site.grpc(), shape, &self.traffic, &self.oracle)
     }
 
     /// Waits until everything acknowledged was delivered, and says what is not as it must be.

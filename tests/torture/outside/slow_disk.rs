@@ -3,10 +3,10 @@
 use std::time::Duration;
 use std::time::Instant;
 
-use crate::harness::Load;
 use crate::harness::Mode;
 use crate::harness::Process;
 use crate::harness::Shape;
+use crate::harness::SteadyLoad;
 use crate::options::Tier;
 use crate::suite::Run;
 use crate::suite::Suite;
@@ -199,7 +199,7 @@ async fn is_red(process: &Process, within: Duration) -> Option<Duration> {
 }
 
 /// The most memory, and the longest time without an answer to anybody.
-async fn watch(process: &Process, load: &Load, until: Instant) -> (u64, Duration) {
+async fn watch(process: &Process, load: &SteadyLoad, until: Instant) -> (u64, Duration) {
     let (mut most_bytes, mut longest) = (0, Duration::ZERO);
     let (mut since, mut known) = (Instant::now(), 0);
     while Instant::now() < until {

@@ -34,16 +34,16 @@ use tokio::time::Instant;
 use crate::lock;
 use responses::Response;
 
+pub use mode::BackendRefusal;
 pub use mode::Broken;
 pub use mode::Mode;
-pub use mode::Refusal;
 
 /// The largest request, as it comes and after decompression; those of clients are far smaller.
 const REQUEST_BYTES_MAX: usize = 64 << 20;
 const BACKLOG: u32 = 1024;
 
 /// Who is told what a backend gets.
-pub trait Recorder: Send + Sync + 'static {
+pub trait RequestRecorder: Send + Sync + 'static {
     /// It took a request.
     fn taken(&self, signal: Signal, wire: Bytes, headers: HeaderMap);
 
@@ -91,7 +91,7 @@ impl Backend {
     /// When it cannot be gone and keep its port.
     pub async fn serve(
         self,
-        recorder: Arc<dyn Recorder>,
+        recorder: Arc<dyn RequestRecorder>,
         mut mode: watch::Receiver<Mode>,
     ) -> io::Result<()> {
         let Self { address, mut listener, work } = self;
@@ -200,7 +200,7 @@ impl Work {
 
 /// One request on its way through a backend.
 struct Service {
-    recorder: Arc<dyn Recorder>,
+    recorder: Arc<dyn RequestRecorder>,
     mode: watch::Receiver<Mode>,
     work: Arc<Work>,
 }
@@ -215,12 +215,12 @@ impl Service {
         };
         let is_path = |signal: &Signal| signal.grpc_path() == path || signal.http_path() == path;
         let Some(signal) = Signal::ALL.into_iter().find(is_path) else {
-            return responses::refusal(Refusal::new(12, 404), false);
+            return responses::refusal(BackendRefusal::new(12, 404), false);
         };
         let is_grpc = path == signal.grpc_path();
         let body = match Limited::new(body, REQUEST_BYTES_MAX).collect().await {
             Ok(body) => body.to_bytes(),
-            Err(_) => return responses::refusal(Refusal::UNAVAILABLE, is_grpc),
+            Err(_) => return responses::refusal(BackendRefusal::UNAVAILABLE, is_grpc),
         };
         let attempt = self.work.attempts.fetch_add(1, Ordering::SeqCst);
         let mode = self.wait().await;
@@ -287,7 +287,7 @@ mod tests {
         turned_away: AtomicU64,
     }
 
-    impl Recorder for Count {
+    impl RequestRecorder for Count {
         fn taken(&self, _: Signal, _: Bytes, _: HeaderMap) {
             self.taken.fetch_add(1, Ordering::SeqCst);
         }

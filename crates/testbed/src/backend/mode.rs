@@ -20,11 +20,11 @@ pub enum Mode {
     /// Says never: `INVALID_ARGUMENT`, 400.
     Reject,
     /// Says this.
-    Refuse(Refusal),
+    Refuse(BackendRefusal),
     /// Says this to one request of so many, always to the same ones, and takes the others.
-    RefuseOneOf(u8, Refusal),
+    RefuseOneOf(u8, BackendRefusal),
     /// Says this to every so many-th request that comes, and takes the others.
-    RefuseEvery(u64, Refusal),
+    RefuseEvery(u64, BackendRefusal),
     /// Takes whoever has this token, and does not know anybody else: `UNAUTHENTICATED`, 401.
     Knows(&'static str),
     /// Answers as something between us and a backend does, or one that is broken.
@@ -46,7 +46,7 @@ impl Mode {
         attempt: u64,
         is_moved: bool,
         headers: &HeaderMap,
-    ) -> Option<Refusal> {
+    ) -> Option<BackendRefusal> {
         match self {
             Self::Accept
             | Self::Slow(_)
@@ -59,17 +59,19 @@ impl Mode {
                 let is_known = headers.get("authorization").is_some_and(|value| {
                     value.as_bytes().strip_prefix(b"Bearer ") == Some(token.as_bytes())
                 });
-                (!is_known).then_some(Refusal::new(16, 401))
+                (!is_known).then_some(BackendRefusal::new(16, 401))
             }
-            Self::Moved => (!is_moved).then_some(Refusal::new(2, 308)),
-            Self::Unavailable | Self::Hang | Self::Stall | Self::Gone => Some(Refusal::UNAVAILABLE),
-            Self::Reject => Some(Refusal::new(3, 400)),
+            Self::Moved => (!is_moved).then_some(BackendRefusal::new(2, 308)),
+            Self::Unavailable | Self::Hang | Self::Stall | Self::Gone => {
+                Some(BackendRefusal::UNAVAILABLE)
+            }
+            Self::Reject => Some(BackendRefusal::new(3, 400)),
             Self::Refuse(refusal) => Some(refusal),
         }
     }
 
     /// What a request is refused with for what is in it.
-    pub(super) fn refusal_of(self, wire: &[u8]) -> Option<Refusal> {
+    pub(super) fn refusal_of(self, wire: &[u8]) -> Option<BackendRefusal> {
         let Self::RefuseOneOf(of, refusal) = self else { return None };
         blake3::hash(wire).as_bytes()[0].is_multiple_of(of).then_some(refusal)
     }
@@ -103,7 +105,7 @@ pub enum Broken {
 
 /// A refusal in both protocols.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct BackendRefusal {
     /// The number of the gRPC code.
     pub code: i32,
     /// The `RetryInfo` beside it, and the delay in that.
@@ -114,7 +116,7 @@ pub struct Refusal {
     pub retry_after: Option<&'static str>,
 }
 
-impl Refusal {
+impl BackendRefusal {
     /// It cannot now.
     pub const UNAVAILABLE: Self = Self::new(14, 503);
 

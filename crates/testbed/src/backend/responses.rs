@@ -21,8 +21,8 @@ use tonic::Status;
 use tonic_types::ErrorDetails;
 use tonic_types::StatusExt;
 
+use super::mode::BackendRefusal;
 use super::mode::Broken;
-use super::mode::Refusal;
 
 pub(super) type Response = http::Response<UnsyncBoxBody<Bytes, Infallible>>;
 
@@ -62,7 +62,7 @@ fn with_body(content_type: &'static str, body: impl Into<Bytes>) -> Response {
     response
 }
 
-pub(super) fn refusal(refusal: Refusal, is_grpc: bool) -> Response {
+pub(super) fn refusal(refusal: BackendRefusal, is_grpc: bool) -> Response {
     if is_grpc {
         return grpc_refusal(refusal);
     }
@@ -82,7 +82,7 @@ pub(super) fn refusal(refusal: Refusal, is_grpc: bool) -> Response {
 }
 
 /// The status alone.
-fn grpc_refusal(refusal: Refusal) -> Response {
+fn grpc_refusal(refusal: BackendRefusal) -> Response {
     let code = Code::from_i32(refusal.code);
     let status = match refusal.retry_info {
         None => Status::new(code, "no"),

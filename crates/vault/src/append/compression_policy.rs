@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::OnceLock;
 
-use crate::options::Compression;
+use crate::options::RecordCompression;
 
 /// From here on room is worth more than processors.
 const SPARED_BELOW_PERMILLE: u32 = 500;
@@ -13,12 +13,12 @@ pub type AreShort = dyn Fn() -> bool + Send + Sync;
 
 /// Decides it for one vault.
 pub(crate) struct CompressionPolicy {
-    compression: Compression,
+    compression: RecordCompression,
     are_short: OnceLock<Arc<AreShort>>,
 }
 
 impl CompressionPolicy {
-    pub(crate) fn new(compression: Compression) -> Self {
+    pub(crate) fn new(compression: RecordCompression) -> Self {
         Self { compression, are_short: OnceLock::new() }
     }
 
@@ -36,9 +36,9 @@ impl CompressionPolicy {
     ) -> bool {
         let are_short = || self.are_short.get().is_some_and(|are_short| are_short());
         match self.compression {
-            Compression::None => false,
-            Compression::Lz4 => true,
-            Compression::Auto => {
+            RecordCompression::None => false,
+            RecordCompression::Lz4 => true,
+            RecordCompression::Auto => {
                 !(disk_keeps_up && are_short() && fill_permille() < SPARED_BELOW_PERMILLE)
             }
         }
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn auto_leaves_compression_out_while_only_processors_are_short() {
-        let compression_policy = CompressionPolicy::new(Compression::Auto);
+        let compression_policy = CompressionPolicy::new(RecordCompression::Auto);
         assert!(compression_policy.compresses(|| 0, true), "nobody says that processors are short");
         let are_short = Arc::new(AtomicBool::new(true));
         let asked = Arc::clone(&are_short);
@@ -71,7 +71,9 @@ mod tests {
 
     #[test]
     fn who_says_how_gets_it_always() {
-        for (compression, expected) in [(Compression::None, false), (Compression::Lz4, true)] {
+        for (compression, expected) in
+            [(RecordCompression::None, false), (RecordCompression::Lz4, true)]
+        {
             let compression_policy = CompressionPolicy::new(compression);
             compression_policy.ask(Arc::new(|| true));
             assert_eq!(compression_policy.compresses(|| 0, true), expected);

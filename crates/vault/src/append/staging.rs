@@ -23,7 +23,7 @@ use crate::append::slabs::Chain;
 use crate::append::slabs::Slabs;
 use crate::format;
 use crate::format::Codec;
-use crate::options::Compression;
+use crate::options::RecordCompression;
 
 /// Payloads up to this size, and to a quarter of the slabs, are staged without allocating.
 const SLAB_RECORD_BYTES_MAX: usize = 1 << 20;
@@ -106,7 +106,7 @@ impl Staging {
     /// # Errors
     ///
     /// The system has no address space for them.
-    pub(crate) fn new(staging_bytes: u64, compression: Compression) -> io::Result<Arc<Self>> {
+    pub(crate) fn new(staging_bytes: u64, compression: RecordCompression) -> io::Result<Arc<Self>> {
         let own_bytes_max = staging_bytes / 4;
         let slabs = Slabs::new(staging_bytes - own_bytes_max)?;
         let slab_record_bytes_max = SLAB_RECORD_BYTES_MAX.min(slabs.capacity() / 4);
@@ -320,10 +320,10 @@ fn is_worth_it(stored_len: usize, raw_len: usize) -> bool {
 }
 
 /// One scratch for each thread that can run at once, and some for threads that lost their turn.
-fn scratch_count(compression: Compression) -> usize {
+fn scratch_count(compression: RecordCompression) -> usize {
     match compression {
-        Compression::None => 1,
-        Compression::Lz4 | Compression::Auto => {
+        RecordCompression::None => 1,
+        RecordCompression::Lz4 | RecordCompression::Auto => {
             std::thread::available_parallelism().map_or(4, |n| n.get() + 2)
         }
     }
@@ -367,7 +367,7 @@ mod tests {
 
     #[test]
     fn attributes_and_payload_of_any_length_are_staged_in_order() {
-        let staging = Staging::new(1 << 20, Compression::None).unwrap();
+        let staging = Staging::new(1 << 20, RecordCompression::None).unwrap();
         for attrs_len in [0, 1, 8191, 8192, 8193, 20_000] {
             for payload_len in [0, 1, 8192, 16_384, 50_000] {
                 let attrs = vec![7; attrs_len];
@@ -388,7 +388,7 @@ mod tests {
 
     #[test]
     fn what_is_shared_is_not_copied_as_long_as_there_is_room_for_it() {
-        let staging = Staging::new(1 << 20, Compression::None).unwrap();
+        let staging = Staging::new(1 << 20, RecordCompression::None).unwrap();
         let payload = Bytes::from(vec![7_u8; 150 << 10]);
         let record =
             NewRecord { signal: 1, received_unix_ns: 0, attrs: b"note", payload: &payload };
@@ -420,7 +420,7 @@ mod tests {
     #[test]
     fn who_finds_no_room_pays_for_no_checksum() {
         for (payload_len, what) in [(100 << 10, "slabs"), (4 << 20, "memory of its own")] {
-            let staging = Staging::new(1 << 20, Compression::Lz4).unwrap();
+            let staging = Staging::new(1 << 20, RecordCompression::Lz4).unwrap();
             let payload: Vec<u8> = (0..payload_len).map(|_| fastrand::u8(..)).collect();
             let mut held = Vec::new();
             while let Some(record) = stage(&staging, &[], &payload) {
@@ -440,7 +440,7 @@ mod tests {
 
     #[test]
     fn a_full_area_refuses_and_recovers() {
-        let staging = Staging::new(256 << 10, Compression::None).unwrap();
+        let staging = Staging::new(256 << 10, RecordCompression::None).unwrap();
         let payload = vec![1; 40_000];
         let held: Vec<_> = (0..).map_while(|_| stage(&staging, &[], &payload)).collect();
         assert_eq!(held.len(), 4);

@@ -159,7 +159,7 @@ impl<C: Completion> Writer<C> {
         self.log.observe_drops(observer);
     }
 
-    /// Names who is asked, at each append, whether processors are short: with `Compression::Auto`
+    /// Names who is asked, at each append, whether processors are short: with `RecordCompression::Auto`
     /// payloads are then stored as they came. A second call has no effect.
     pub fn spare_processors(&self, are_short: Arc<AreShort>) {
         self.staging.compression_policy.ask(are_short);

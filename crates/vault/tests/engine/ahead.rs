@@ -8,8 +8,8 @@ use std::time::Duration;
 use gophership_vault::Durability;
 use gophership_vault::Options;
 use gophership_vault_sim::Call;
+use gophership_vault_sim::InjectedFault;
 use gophership_vault_sim::SimFileSystem;
-use gophership_vault_sim::Trouble;
 
 use super::Bench;
 use super::check_identical;
@@ -85,7 +85,7 @@ fn groups_behind_a_failed_one_are_written_again_in_order() {
             let files = slow_disk();
             let (bench, _) = Bench::open_sim(&files, options(Durability::Synced));
             wait_until("spares", || 2 <= spares(&files));
-            files.arm_call(call, at, Trouble::FailOnce);
+            files.arm_call(call, at, InjectedFault::FailOnce);
             let appended = records();
             let stored = append_at_once(&bench, &appended);
             let what = format!("{call:?} {at}");

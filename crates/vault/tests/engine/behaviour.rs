@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use gophership_vault::Compression;
 use gophership_vault::Durability;
 use gophership_vault::OfflineItem;
 use gophership_vault::OfflineReader;
 use gophership_vault::Options;
 use gophership_vault::Reader;
+use gophership_vault::RecordCompression;
 use gophership_vault::RefusalReason;
 use gophership_vault::SegmentState;
 use gophership_vault::VaultError;
@@ -38,7 +38,7 @@ fn with_each_file_system(test: impl Fn(&Path)) {
 fn records_of_every_size_come_back_bit_identical() {
     with_each_file_system(|dir| {
         for durability in [Durability::Memory, Durability::Written, Durability::Synced] {
-            for compression in [Compression::None, Compression::Lz4] {
+            for compression in [RecordCompression::None, RecordCompression::Lz4] {
                 let dir = dir.join(format!("{durability:?}-{compression:?}"));
                 let options = Options { durability, compression, ..small_options(&dir) };
                 let (bench, _) = Bench::open(options);

@@ -9,8 +9,8 @@ use gophership_vault::Durability;
 use gophership_vault::Options;
 use gophership_vault::Reader;
 use gophership_vault::Writer;
+use gophership_vault_sim::InjectedFault;
 use gophership_vault_sim::SimFileSystem;
-use gophership_vault_sim::Trouble;
 
 use super::Answer;
 use super::Bench;
@@ -141,7 +141,7 @@ fn a_power_cut_at_any_call_loses_nothing_acknowledged() {
     assert!(60 < calls, "the workload touches the disk");
     for at in 1..=calls + 2 {
         let files = SimFileSystem::default();
-        files.arm(at, Trouble::PowerCut);
+        files.arm(at, InjectedFault::PowerCut);
         let mut appended = BTreeMap::new();
         let acknowledged = workload(&files, &mut appended);
         appended.insert(5000, b"after".to_vec());
@@ -163,7 +163,7 @@ fn a_failing_call_loses_nothing_acknowledged() {
     };
     for at in 1..=calls {
         let files = SimFileSystem::default();
-        files.arm(at, Trouble::FailOnce);
+        files.arm(at, InjectedFault::FailOnce);
         let mut appended = BTreeMap::new();
         let acknowledged = workload(&files, &mut appended);
         appended.insert(5000, b"after".to_vec());
@@ -191,7 +191,7 @@ fn a_power_cut_during_recovery_changes_nothing() {
     let acknowledged: BTreeSet<u64> = (1..=20).collect();
     for at in 1..=12 {
         let crashed = files.after_power_cut(at);
-        crashed.arm(at, Trouble::PowerCut);
+        crashed.arm(at, InjectedFault::PowerCut);
         drop(Writer::<Answer>::open_on(&crashed.shared(), sim_options()));
         let again = crashed.after_power_cut(at + 1);
         check_survivors(&again, &acknowledged, &appended, &format!("recovery call {at}"));

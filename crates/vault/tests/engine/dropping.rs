@@ -7,8 +7,8 @@ use gophership_vault::DroppedRecord;
 use gophership_vault::Options;
 use gophership_vault::Reader;
 use gophership_vault::WhenFull;
+use gophership_vault_sim::InjectedFault;
 use gophership_vault_sim::SimFileSystem;
-use gophership_vault_sim::Trouble;
 
 use super::Bench;
 use super::payload;
@@ -87,7 +87,7 @@ fn a_power_cut_at_any_call_tells_the_dropped_from_the_lost() {
     for cut_at in (1..400).step_by(3) {
         let files = SimFileSystem::default();
         let (bench, _) = Bench::open_sim(&files, dropping());
-        files.arm(cut_at, Trouble::PowerCut);
+        files.arm(cut_at, InjectedFault::PowerCut);
         for id in 1..=60 {
             if !bench.offer(id * 2, &payload(id * 2, 9000)) || bench.answer().1.is_err() {
                 break;

@@ -74,10 +74,13 @@ pub enum WireError {
     },
 
     /// The JSON form is not JSON, or not OTLP.
-    #[error("cannot read the JSON request")]
+    #[error("cannot read the JSON request{}{path}: {reason}", if path.is_empty() { "" } else { " at " })]
     Json {
+        /// The value that was being read, such as `resourceLogs[0].scopeLogs[0].logRecords[2].traceId`;
+        /// empty outside of all.
+        path: String,
         /// What is wrong, with line and column.
-        source: serde_json::Error,
+        reason: serde_json::Error,
     },
 }
 

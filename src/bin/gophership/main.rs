@@ -145,6 +145,8 @@ fn test(path: &Path, name: Option<&str>) -> ExitCode {
     };
     let report = test::run(&config, path, name);
     match print(&report.text) {
+        // Nothing proves nothing.
+        Ok(()) if report.ran == 0 => exit::FAILED.into(),
         Ok(()) if report.failed == 0 => ExitCode::SUCCESS,
         Ok(()) => exit::FAILED.into(),
         Err(_) => exit::IO.into(),

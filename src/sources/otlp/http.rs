@@ -129,7 +129,7 @@ async fn from_json(
     let Received { wire: json, mut held } = received;
     let json_bytes = json.len() as u64;
     let mut bytes_max = json_bytes.min(limit);
-    let unescaped_bytes = if json.contains(&b'\\') { json_bytes } else { 0 };
+    let unescaped_bytes = unescaped_bytes(&json);
     room.grow(&mut held, bytes_max + unescaped_bytes).await?;
     loop {
         let (back, converted) = convert(signal, json.clone(), held, bytes_max).await?;
@@ -150,6 +150,18 @@ async fn from_json(
             }
             Err(error) => return Err(RefusedRequest::Invalid(error.to_string())),
         }
+    }
+}
+
+/// What reading texts with escapes takes: a copy of the longest, and one of all where halves of surrogate
+/// pairs may have to be replaced.
+fn unescaped_bytes(json: &[u8]) -> u64 {
+    let json_bytes = json.len() as u64;
+    let is_surrogate = |escape: &[u8]| matches!(escape, [b'\\', b'u', b'd' | b'D']);
+    match json.contains(&b'\\') {
+        true if json.windows(3).any(is_surrogate) => json_bytes.saturating_mul(2),
+        true => json_bytes,
+        false => 0,
     }
 }
 

@@ -2,12 +2,14 @@
 //!
 //! Both directions follow the schema table and go straight from one form to the other; nothing is
 //! decoded in between. The OTLP mapping differs from the general one of protobuf: trace and span
-//! ids are hexadecimal, enumerations are numbers, keys are lowerCamelCase only, and unknown keys
-//! are ignored.
+//! ids are hexadecimal, enumerations are written as numbers, keys are lowerCamelCase only, and unknown
+//! keys are ignored.
 //!
 //! Source: opentelemetry-proto, docs/specification.md, "JSON Protobuf Encoding".
 
 mod measure;
+mod mend;
+mod place;
 mod read;
 mod stream;
 mod text;

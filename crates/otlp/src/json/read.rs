@@ -1,12 +1,17 @@
 //! From JSON to the wire.
 //!
-//! Liberal as the mapping asks for: numbers may be strings and 64-bit numbers may be numbers, null
-//! is the same as nothing, unknown keys are ignored.
+//! Liberal as the mapping asks for, and a little beyond: numbers may be strings and 64-bit numbers may be
+//! numbers, enumerations may be names, null is the same as nothing, unknown keys are ignored, and half a
+//! character is U+FFFD.
 
 use std::cell::Cell;
 use std::fmt;
 
 use bytes::Bytes;
+use opentelemetry_proto::tonic::logs::v1::SeverityNumber;
+use opentelemetry_proto::tonic::metrics::v1::AggregationTemporality;
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::super::error::WireError;
@@ -14,6 +19,8 @@ use super::super::inspect::DecodeLimits;
 use super::super::schema::{FieldSchema, Kind, Message, Presence};
 use super::super::signal::Signal;
 use super::super::wire::{WireType, put_bytes, put_key, put_message, put_varint};
+use super::mend::mended;
+use super::place;
 use super::text::{read_base64, read_hex};
 
 /// Converts a request from its JSON form to the wire form.
@@ -31,6 +38,30 @@ pub fn json_to_wire(
     body: &[u8],
     limits: &DecodeLimits,
 ) -> Result<Bytes, WireError> {
+    let error = match convert(signal, body, limits) {
+        Err(Failure::Json(error)) => error,
+        Err(Failure::TooLarge(error)) => return Err(error),
+        Ok(wire) => return Ok(wire),
+    };
+    // Looked for only now: it is rare, and looking takes time.
+    let again = mended(body).map(|mended| convert(signal, &mended, limits));
+    let reason = match again {
+        Some(Ok(wire)) => return Ok(wire),
+        Some(Err(Failure::TooLarge(error))) => return Err(error),
+        Some(Err(Failure::Json(reason))) => reason,
+        None => error,
+    };
+    let path = place::path(body, reason.line(), reason.column());
+    Err(WireError::Json { path, reason })
+}
+
+/// Why a conversion failed.
+enum Failure {
+    TooLarge(WireError),
+    Json(serde_json::Error),
+}
+
+fn convert(signal: Signal, body: &[u8], limits: &DecodeLimits) -> Result<Bytes, Failure> {
     let limit = Limit { bytes: limits.decoded_bytes_max, refused: Cell::new(None) };
     // As much as the result may have, or as `body` has: no doubling, which would double the memory too.
     let capacity = usize::try_from(limit.bytes).unwrap_or(usize::MAX).min(body.len());
@@ -49,9 +80,10 @@ pub fn json_to_wire(
             Ok(out.into())
         }
         (Err(_), Some(decoded_bytes)) => {
-            Err(WireError::TooLarge { decoded_bytes, limit_bytes: limit.bytes })
+            let limit_bytes = limit.bytes;
+            Err(Failure::TooLarge(WireError::TooLarge { decoded_bytes, limit_bytes }))
         }
-        (Err(source), None) => Err(WireError::Json { source }),
+        (Err(reason), None) => Err(Failure::Json(reason)),
     }
 }
 
@@ -238,6 +270,17 @@ impl FieldReader<'_> {
     }
 }
 
+/// The number behind a name of an enumeration, which the general mapping of protobuf has instead.
+fn enumerated(field: &str, name: &str) -> Option<i32> {
+    Some(match field {
+        "severityNumber" => SeverityNumber::from_str_name(name)? as i32,
+        "kind" => SpanKind::from_str_name(name)? as i32,
+        "code" => StatusCode::from_str_name(name)? as i32,
+        "aggregationTemporality" => AggregationTemporality::from_str_name(name)? as i32,
+        _ => return None,
+    })
+}
+
 #[expect(clippy::cast_precision_loss, reason = "JSON numbers read as the nearest double")]
 fn nearest_double(value: i128) -> f64 {
     value as f64
@@ -313,6 +356,12 @@ impl<'de> Visitor<'de> for FieldReader<'_> {
                 None => return Err(self.refuse(text)),
             },
             Kind::Bool | Kind::Message(_) => return Err(self.refuse(text)),
+            Kind::Int32 if text.starts_with(|first: char| first.is_ascii_uppercase()) => {
+                return match enumerated(self.field.json, text) {
+                    Some(value) => self.put_integer(value.into()),
+                    None => Err(self.refuse(text)),
+                };
+            }
             _ => match (text.parse::<i128>(), text.parse::<f64>()) {
                 (Ok(value), _) => return self.put_integer(value),
                 (Err(_), Ok(value)) => return self.put_double(value),

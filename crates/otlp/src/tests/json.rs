@@ -29,8 +29,7 @@ fn from_json(signal: Signal, json: &str) -> Decoded {
 }
 
 fn refusal(signal: Signal, json: &str) -> String {
-    let error = json_to_wire(signal, json.as_bytes(), &WIDE).unwrap_err();
-    std::error::Error::source(&error).unwrap().to_string()
+    json_to_wire(signal, json.as_bytes(), &WIDE).unwrap_err().to_string()
 }
 
 /// Reads one log record from its JSON form.
@@ -229,7 +228,9 @@ fn what_is_not_otlp_is_refused_with_its_place() {
         refusal(Signal::Traces, &json)
     };
     assert!(span(r#"{"traceId":"xyz"}"#).contains("xyz is not of type Id in traceId"));
-    assert!(span(r#"{"kind":"SPAN_KIND_SERVER"}"#).contains("is not of type Int32 in kind"));
+    assert!(
+        span(r#"{"kind":"SPAN_KIND_OF"}"#).contains("SPAN_KIND_OF is not of type Int32 in kind")
+    );
     assert!(
         span(r#"{"attributes":[{"key":"a","value":{"bytesValue":"*"}}]}"#)
             .contains("of type Bytes")
@@ -322,4 +323,66 @@ fn text_that_is_not_utf8_is_known_before_anything_is_written() {
     let wire = around(&message(|out| put_bytes(out, 2, &record)));
     let error = JsonLine::of(Signal::Logs, &wire, &WIDE).unwrap_err();
     assert!(matches!(error, WireError::NotUtf8 { .. }), "{error}");
+}
+
+#[test]
+fn half_a_character_is_replaced_and_the_rest_of_the_batch_is_kept() {
+    let json = r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[
+        {"body":{"stringValue":"cut \ud83d"}}, {"body":{"stringValue":"whole \ud83d\ude00"}}]}]}]}"#;
+    let wire = json_to_wire(Signal::Logs, json.as_bytes(), &WIDE).unwrap();
+    let text = to_json(Signal::Logs, &wire);
+    assert!(text.contains("\"cut \u{fffd}\"") && text.contains("\"whole \u{1f600}\""), "{text}");
+}
+
+#[test]
+fn enumerations_may_be_names() {
+    for (signal, named, numbered) in [
+        (
+            Signal::Logs,
+            r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"severityNumber":"SEVERITY_NUMBER_WARN2"}]}]}]}"#,
+            r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"severityNumber":14}]}]}]}"#,
+        ),
+        (
+            Signal::Traces,
+            r#"{"resourceSpans":[{"scopeSpans":[{"spans":[
+                {"kind":"SPAN_KIND_SERVER","status":{"code":"STATUS_CODE_ERROR"}}]}]}]}"#,
+            r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"kind":2,"status":{"code":2}}]}]}]}"#,
+        ),
+        (
+            Signal::Metrics,
+            r#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[
+                {"sum":{"aggregationTemporality":"AGGREGATION_TEMPORALITY_CUMULATIVE"}}]}]}]}"#,
+            r#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"sum":{"aggregationTemporality":2}}]}]}]}"#,
+        ),
+    ] {
+        let wire = |json: &str| json_to_wire(signal, json.as_bytes(), &WIDE).unwrap();
+        assert_eq!(wire(named), wire(numbered));
+    }
+    let wrong = r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"severityNumber":"WARN"}]}]}]}"#;
+    assert!(json_to_wire(Signal::Logs, wrong.as_bytes(), &WIDE).is_err());
+}
+
+#[test]
+fn a_mistake_is_named_with_its_path_its_place_and_its_reason() {
+    for (json, parts) in [
+        (
+            r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{}, {"traceId":"xyz"}]}]}]}"#,
+            [
+                "at resourceLogs[0].scopeLogs[0].logRecords[1].traceId",
+                "xyz is not of type Id",
+                "column 66",
+            ],
+        ),
+        (
+            r#"{"resourceLogs":[{"scopeLogs":{}}]}"#,
+            ["at resourceLogs[0].scopeLogs", "scopeLogs is not an array", "line 1"],
+        ),
+        (r#"{"resourceLogs":[}"#, ["at resourceLogs[0]", "expected value", "column 18"]),
+        ("nonsense", ["the JSON request: ", "expected ident", "column 2"]),
+    ] {
+        let error = json_to_wire(Signal::Logs, json.as_bytes(), &WIDE).unwrap_err().to_string();
+        for part in parts {
+            assert!(error.contains(part), "{error}: {part}");
+        }
+    }
 }

@@ -24,13 +24,15 @@ pub(crate) struct TestReport {
     pub(crate) text: String,
     /// Cases that failed.
     pub(crate) failed: usize,
+    /// Cases that ran.
+    pub(crate) ran: usize,
 }
 
 /// Runs all cases, or those whose name contains `only`.
 pub(crate) fn run(config: &Config, path: &Path, only: Option<&str>) -> TestReport {
     let is_wanted = |case: &&TestCase| only.is_none_or(|only| case.name.contains(only));
     let cases: Vec<&TestCase> = config.tests.iter().filter(is_wanted).collect();
-    let mut report = TestReport { text: String::new(), failed: 0 };
+    let mut report = TestReport { text: String::new(), failed: 0, ran: cases.len() };
     let mut details = String::new();
     for case in &cases {
         let lines = failures(config, case);
@@ -46,6 +48,12 @@ pub(crate) fn run(config: &Config, path: &Path, only: Option<&str>) -> TestRepor
         }
     }
     report.text.push_str(&details);
+    if let (true, Some(only)) = (cases.is_empty(), only) {
+        let _written = writeln!(report.text, "No test case matches `{only}`. There are:");
+        for case in &config.tests {
+            let _written = writeln!(report.text, "  {}", case.name);
+        }
+    }
     let (len, failed) = (cases.len(), report.failed);
     let _written = writeln!(report.text, "\n{}: {len} cases, {failed} failed", path.display());
     report
@@ -88,10 +96,8 @@ fn outcome(config: &Config, case: &TestCase) -> Result<Vec<Value>, String> {
         let at = u64::try_from(input.at.get().as_nanos()).unwrap_or(0);
         let unix_ns = record::START_UNIX_NS.saturating_add(at);
         let json = record::request(input, number, unix_ns).to_string();
-        let wire =
-            gophership_otlp::json_to_wire(signal, json.as_bytes(), &LIMITS).map_err(|error| {
-                format!("input {}: {}", number + 1, gophership_http_client::chain(&error))
-            })?;
+        let wire = gophership_otlp::json_to_wire(signal, json.as_bytes(), &LIMITS)
+            .map_err(|error| format!("input {}: {error}", number + 1))?;
         let provenance = Provenance::forever("test");
         let request = Request { signal, wire, records: 1, received_unix_ns: unix_ns, provenance };
         let batch = Batch::received(&request, None, shared.ledgers.source("test"));

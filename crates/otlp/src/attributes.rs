@@ -78,7 +78,7 @@ impl<'x> Attributes<'x> {
             }
             Operation::Lookup { from, table, if_absent, default } => {
                 let found = match self.find(from.as_bytes(), 0) {
-                    Some(idx) => self.view(idx)?.as_str().and_then(|text| table.get(text)),
+                    Some(idx) => self.view(idx)?.to_text().and_then(|text| table.get(&*text)),
                     None => None,
                 };
                 match found.or(default.as_ref()) {

@@ -34,7 +34,8 @@ pub enum Operation {
     },
     /// Removes it.
     Delete,
-    /// Gives it the value that the text of another attribute stands for.
+    /// Gives it the value that another attribute stands for: its text, or its number, true or false as
+    /// text.
     Lookup {
         /// The other attribute, of the same level.
         from: String,

@@ -14,7 +14,8 @@ use crate::component::option_types::level::AttributeLevel;
 pub struct Condition {
     /// The signal of the record.
     signal: Option<SignalName>,
-    /// Log records below this severity. A record without severity does not match.
+    /// Log records below this severity. A record without a severity number has that of its severity
+    /// text, such as `INFO`; one without either does not match.
     severity_below: Option<Severity>,
     /// Log records of this severity or above.
     severity_at_least: Option<Severity>,
@@ -22,7 +23,7 @@ pub struct Condition {
     attribute: Option<String>,
     /// The level of the attribute.
     on: AttributeLevel,
-    /// The attribute has this value; numbers and booleans are compared as text.
+    /// The attribute has this value. Numbers are compared as numbers, booleans as text.
     equals: Option<String>,
     /// The attribute has one of these values.
     one_of: Vec<String>,
@@ -73,6 +74,25 @@ impl Severity {
     }
 }
 
+impl Severity {
+    /// The severity that a text begins with the name of, in any case, as `INFO`, `info2` and `Warning` do.
+    fn named(text: &str) -> Option<Self> {
+        let names = [
+            ("trace", Self::Trace),
+            ("debug", Self::Debug),
+            ("info", Self::Info),
+            ("warn", Self::Warn),
+            ("err", Self::Error),
+            ("fatal", Self::Fatal),
+            ("crit", Self::Fatal),
+        ];
+        let begins = |name: &str| {
+            text.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
+        };
+        names.into_iter().find(|(name, _)| begins(name)).map(|(_, severity)| severity)
+    }
+}
+
 impl SignalName {
     /// The same, as the wire view calls it.
     #[must_use]
@@ -120,6 +140,13 @@ impl Condition {
         (!self.tests_severity() && self.attribute.is_none()).then_some(true)
     }
 
+    /// Whether it says nothing about records of a signal: it is about severities, which only log records
+    /// have, and names no signal.
+    #[must_use]
+    pub fn is_silent_about(&self, signal: Signal) -> bool {
+        signal != Signal::Logs && self.signal.is_none() && self.tests_severity()
+    }
+
     fn tests_severity(&self) -> bool {
         self.severity_below.is_some() || self.severity_at_least.is_some()
     }
@@ -132,7 +159,10 @@ impl Condition {
         if !self.tests_severity() {
             return true;
         }
-        let number = record.severity_number();
+        let number = match record.severity_number() {
+            0 => Severity::named(record.severity_text()).map_or(0, Severity::number),
+            number => number,
+        };
         signal == Signal::Logs
             && number > 0
             && self.severity_below.is_none_or(|bound| number < bound.number())
@@ -148,9 +178,25 @@ impl Condition {
         if !self.tests_value() {
             return true;
         }
-        let Some(text) = value.and_then(AnyValueView::to_text) else { return false };
-        self.equals.as_ref().is_none_or(|wanted| *wanted == text)
+        let Some(value) = value else { return false };
+        let Some(text) = value.to_text() else { return false };
+        let is_equal = |wanted: &String| *wanted == text || is_same_number(value, wanted);
+        self.equals.as_ref().is_none_or(is_equal)
             && self.prefix.as_ref().is_none_or(|prefix| text.starts_with(prefix.as_str()))
-            && (self.one_of.is_empty() || self.one_of.iter().any(|wanted| *wanted == text))
+            && (self.one_of.is_empty() || self.one_of.iter().any(is_equal))
+    }
+}
+
+/// Whether a value is a number, and the text is the same one: `200`, `200.0` and `2e2` are.
+#[expect(clippy::cast_precision_loss, reason = "whole numbers are compared as they are first")]
+#[expect(clippy::float_cmp, reason = "the same number is meant, not one nearby")]
+fn is_same_number(value: AnyValueView<'_>, text: &str) -> bool {
+    match value {
+        AnyValueView::Int(number) => match text.parse::<i64>() {
+            Ok(wanted) => wanted == number,
+            Err(_) => text.parse::<f64>().is_ok_and(|wanted| wanted == number as f64),
+        },
+        AnyValueView::Double(number) => text.parse::<f64>().is_ok_and(|wanted| wanted == number),
+        _ => false,
     }
 }

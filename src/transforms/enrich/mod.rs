@@ -35,7 +35,8 @@ use rule::Rule;
 /// Sets, renames and deletes attributes.
 ///
 /// Each key is the name of an attribute. Each value is an action; a plain value sets the attribute.
-/// `resource` comes first, then `scope`, then `record`; within one, in the order of the names.
+/// `resource` comes first, then `scope`, then `record`; within one, in the order of the names, and
+/// renames last, all at once: `a: {rename: b}` and `b: {rename: a}` swap the two.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct EnrichConfig {
@@ -69,11 +70,15 @@ impl EnrichConfig {
         let mut tables: BTreeMap<PathBuf, Arc<Table>> = BTreeMap::new();
         let mut edits = Vec::new();
         for (_, level, rules) in self.levels() {
+            let mut renames = Vec::new();
             for (key, rule) in rules {
                 let operation = match rule.action() {
                     Action::Set(value) => Operation::Set(value.into()),
                     Action::SetIfAbsent(value) => Operation::SetIfAbsent(value.into()),
-                    Action::Rename(to) => Operation::Rename { to },
+                    Action::Rename(to) => {
+                        renames.push((key.as_str(), to));
+                        continue;
+                    }
                     Action::Delete(_) => Operation::Delete,
                     Action::Lookup(lookup) => {
                         let table = match tables.get(&lookup.table) {
@@ -91,9 +96,42 @@ impl EnrichConfig {
                 };
                 edits.push(Edit { level, key: key.clone(), operation });
             }
+            edits.extend(together(level, &renames));
         }
         Ok(edits)
     }
+}
+
+/// Renames that happen at once, as edits that happen one after the other: by way of names that nobody has,
+/// where one attribute gets the name that another one gives up.
+fn together(level: Level, renames: &[(&str, String)]) -> Vec<Edit> {
+    let rename = |key: &str, to: &str| Edit {
+        level,
+        key: key.to_owned(),
+        operation: Operation::Rename { to: to.to_owned() },
+    };
+    let is_given_up = |name: &String| renames.iter().any(|(from, _)| from == name);
+    if !renames.iter().any(|(_, to)| is_given_up(to)) {
+        return renames.iter().map(|(from, to)| rename(from, to)).collect();
+    }
+    let between = |idx: usize| format!("\0gophership.renamed.{idx}");
+    let away = renames.iter().enumerate().map(|(idx, (from, _))| rename(from, &between(idx)));
+    let back = renames.iter().enumerate().map(|(idx, (_, to))| rename(&between(idx), to));
+    away.chain(back).collect()
+}
+
+/// An attribute before this one that is renamed to the same name.
+fn rivals<'r>(key: &str, rule: &Rule, rules: &'r BTreeMap<String, Rule>) -> Option<&'r str> {
+    let target = |rule: &Rule| match rule.action() {
+        Action::Rename(to) => Some(to),
+        _ => None,
+    };
+    let to = target(rule)?;
+    let before = rules.iter().take_while(|(name, _)| name.as_str() != key);
+    before
+        .filter(|(_, rule)| target(rule).as_ref() == Some(&to))
+        .map(|(name, _)| name.as_str())
+        .next()
 }
 
 #[typetag::serde(name = "enrich")]
@@ -115,6 +153,9 @@ impl TransformConfig for EnrichConfig {
                     problems.push(OptionProblem::new(section, "an attribute needs a name"));
                 }
                 if let Some(reason) = rule.problem(key) {
+                    problems.push(OptionProblem::new(path, reason));
+                } else if let Some(other) = rivals(key, rule, rules) {
+                    let reason = format!("`{other}` is renamed to the same name");
                     problems.push(OptionProblem::new(path, reason));
                 }
             }
@@ -145,5 +186,84 @@ impl Transform for Enrich {
             other => other.map(|bytes| Retained { bytes, kept, dropped }),
         };
         Ok(settle(&self.id, "enriched", batch, left))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use gophership_otlp::DecodeLimits;
+    use gophership_otlp::Signal;
+    use gophership_otlp::json_to_wire;
+    use gophership_otlp::wire_to_json;
+    use serde_json::json;
+
+    use super::*;
+
+    /// What becomes of the attributes of a record.
+    fn enriched(rules: &serde_json::Value, attributes: &[(&str, serde_json::Value)]) -> String {
+        let config: EnrichConfig = serde_json::from_value(json!({ "record": rules })).unwrap();
+        assert!(config.problems().is_empty());
+        let attributes: Vec<serde_json::Value> =
+            attributes.iter().map(|(key, value)| json!({"key": key, "value": value})).collect();
+        let record = json!({ "attributes": attributes });
+        let body = json!({"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]}).to_string();
+        let limits = DecodeLimits::default();
+        let wire = json_to_wire(Signal::Logs, body.as_bytes(), &limits).unwrap();
+        let editor = Editor::new(config.edits().unwrap());
+        let wire = editor.apply(Signal::Logs, &wire, usize::MAX).unwrap();
+        let mut out = Vec::new();
+        wire_to_json(Signal::Logs, &wire, &limits, &mut out).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        let list = &json["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0]["attributes"];
+        let shown = |entry: &serde_json::Value| {
+            let value = entry["value"].as_object().unwrap().values().next().unwrap();
+            format!("{}={}", entry["key"].as_str().unwrap(), value.as_str().unwrap())
+        };
+        list.as_array().unwrap().iter().map(shown).collect::<Vec<_>>().join(" ")
+    }
+
+    fn text(value: &str) -> serde_json::Value {
+        json!({ "stringValue": value })
+    }
+
+    #[test]
+    fn renames_happen_at_once() {
+        let list = [("a", text("1")), ("b", text("2")), ("c", text("3"))];
+        let rename = |to: &str| json!({ "rename": to });
+        let swap = json!({ "a": rename("b"), "b": rename("a") });
+        assert_eq!(enriched(&swap, &list), "b=1 a=2 c=3");
+        assert_eq!(enriched(&swap, &list[..1]), "b=1");
+        let chain = json!({ "a": rename("b"), "b": rename("c") });
+        assert_eq!(enriched(&chain, &list), "b=1 c=2");
+        let back = json!({ "b": rename("a"), "c": rename("b"), "a": {"delete": true} });
+        assert_eq!(enriched(&back, &list), "a=2 b=3");
+        let fallback = json!({ "a": rename("z"), "z": {"set_if_absent": "none"} });
+        assert_eq!(enriched(&fallback, &list[..1]), "z=1");
+        assert_eq!(enriched(&fallback, &[]), "z=none");
+    }
+
+    #[test]
+    fn two_attributes_cannot_get_one_name() {
+        let rules = json!({ "a": {"rename": "c"}, "b": {"rename": "c"} });
+        let config: EnrichConfig = serde_json::from_value(json!({ "record": rules })).unwrap();
+        let problems = config.problems();
+        assert_eq!(problems.len(), 1);
+        assert!(problems[0].message.contains("`a` is renamed to the same name"));
+    }
+
+    #[test]
+    fn numbers_are_looked_up_as_text_and_a_table_has_a_key_once() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"code,meaning\n200,ok\ntrue,yes\n").unwrap();
+        let lookup = json!({ "m": {"lookup": {"table": file.path(), "key": "code"}} });
+        let list = |value: serde_json::Value| [("code", value)];
+        let found = |value| enriched(&lookup, &list(value));
+        assert_eq!(found(text("200")), "code=200 m=ok");
+        assert_eq!(found(json!({"intValue": "200"})), "code=200 m=ok");
+        file.write_all(b"200,again\n").unwrap();
+        let error = gophership_http_client::chain(&table::load(file.path()).unwrap_err());
+        assert!(error.contains("line 4 has a key that is there twice: 200"), "{error}");
     }
 }

@@ -41,10 +41,10 @@ pub(super) enum Action {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Lookup {
-    /// CSV file with a header line; the first column is the key, the second the value. GopherShip
-    /// reads it at start, and at a reload that changes this component.
+    /// CSV file with a header line; the first column is the key, the second the value. No key may be
+    /// there twice. GopherShip reads it at start, and at a reload that changes this component.
     pub(super) table: PathBuf,
-    /// The attribute whose value is the key.
+    /// The attribute whose value is the key; numbers and booleans are looked up as text.
     pub(super) key: String,
     /// Set the attribute only if it is absent.
     #[serde(default)]

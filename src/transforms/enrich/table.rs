@@ -37,7 +37,12 @@ fn read(path: &Path) -> io::Result<Table> {
             let line = row.position().map_or(0, csv::Position::line);
             return Err(io::Error::other(format!("line {line} has no second column")));
         };
-        table.insert(key.to_owned(), Value::String(value.to_owned()));
+        if table.insert(key.to_owned(), Value::String(value.to_owned())).is_some() {
+            let line = row.position().map_or(0, csv::Position::line);
+            return Err(io::Error::other(format!(
+                "line {line} has a key that is there twice: {key}"
+            )));
+        }
     }
     Ok(table)
 }

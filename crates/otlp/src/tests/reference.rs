@@ -112,6 +112,9 @@ fn edit_list(list: &mut Vec<KeyValue>, edits: &[Edit], level: Level) {
                 let entry = list.iter().find(|entry| entry.key == *from);
                 let text = match entry.and_then(|entry| entry.value.clone()?.value) {
                     Some(Typed::StringValue(text)) => Some(text),
+                    Some(Typed::IntValue(value)) => Some(value.to_string()),
+                    Some(Typed::DoubleValue(value)) => Some(value.to_string()),
+                    Some(Typed::BoolValue(value)) => Some(value.to_string()),
                     _ => None,
                 };
                 let value = text.and_then(|text| table.get(&text)).or(default.as_ref()).cloned();

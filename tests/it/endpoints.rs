@@ -230,6 +230,7 @@ async fn tokens_from_files_are_followed() {
             backend.last_header("x-api-key").as_deref() == Some(key)
                 && backend.last_header("authorization") == Some(format!("Bearer {token}"))
                 && backend.last_header("x-tenant").as_deref() == Some("blue")
+                && backend.last_header("user-agent").is_some_and(|it| it.starts_with("GopherShip/"))
         };
         assert!(sends("key-one", "secret-one").await, "{protocol}");
         rotate(&site, "token", "secret-two");

@@ -218,4 +218,7 @@ fn cases_of_a_configuration_run_from_the_command_line() {
     assert!(out.contains("ok      a record that says the same"), "{out}");
     let (code, out) = run(&["-c", path, "minute later"]);
     assert_eq!((code, out.contains("1 cases, 0 failed")), (Some(0), true), "{out}");
+    let (code, out) = run(&["-c", path, "nosuch"]);
+    assert_eq!(code, Some(1), "{out}");
+    assert!(out.contains("No test case matches `nosuch`. There are:\n  "), "{out}");
 }

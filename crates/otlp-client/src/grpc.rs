@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::HeaderMap;
 use http::Uri;
+use http::header::USER_AGENT;
 use http::uri::PathAndQuery;
 use tonic::Code;
 use tonic::client::Grpc;
@@ -42,6 +43,7 @@ pub(super) async fn send(
     }
     let mut request = tonic::Request::new(wire);
     request.metadata_mut().as_mut().extend(headers.clone());
+    request.metadata_mut().as_mut().entry(USER_AGENT).or_insert(crate::USER_AGENT_TEXT);
     let path = PathAndQuery::from_static(signal.grpc_path());
     let result = grpc.unary::<Bytes, Bytes, _>(request, path, RawCodec).await;
     match (said.get(), result) {

@@ -12,6 +12,7 @@ use http::Uri;
 use http::header::CONTENT_ENCODING;
 use http::header::CONTENT_TYPE;
 use http::header::RETRY_AFTER;
+use http::header::USER_AGENT;
 use http_body_util::BodyExt;
 use http_body_util::Full;
 use http_body_util::Limited;
@@ -107,6 +108,7 @@ fn request(
     *request.method_mut() = Method::POST;
     *request.uri_mut() = uri.clone();
     request.headers_mut().extend(headers.clone());
+    request.headers_mut().entry(USER_AGENT).or_insert(crate::USER_AGENT_TEXT);
     let protobuf = HeaderValue::from_static("application/x-protobuf");
     request.headers_mut().insert(CONTENT_TYPE, protobuf);
     if let Some(encoding) = encoding {

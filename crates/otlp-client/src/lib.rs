@@ -14,6 +14,7 @@ mod http;
 pub mod judge;
 
 use ::http::HeaderMap;
+use ::http::HeaderValue;
 use ::http::Uri;
 use bytes::Bytes;
 use schemars::JsonSchema;
@@ -31,6 +32,11 @@ use gophership_otlp::Signal;
 pub use codec::RawCodec;
 pub use codes::CodeOption;
 pub use codes::Codes;
+
+/// What requests say about their sender, unless their headers say it. Source: opentelemetry-specification,
+/// protocol/exporter.md, "User Agent".
+const USER_AGENT_TEXT: HeaderValue =
+    HeaderValue::from_static(concat!("GopherShip/", env!("CARGO_PKG_VERSION")));
 
 /// The protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

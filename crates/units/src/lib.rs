@@ -1,17 +1,23 @@
-//! Quantities as users write them: sizes (`64MiB`), durations (`1m30s`) and shares (`85%`); and times as numbers.
+//! Quantities as users write them: sizes (`64MiB`), durations (`1m30s`) and shares (`85%`); times as numbers;
+//! and texts that are not shown.
 //!
-//! Each type reads what it writes, and refuses numbers whose unit would have to be guessed.
+//! Each quantity reads what it writes, and refuses numbers whose unit would have to be guessed.
 
 mod duration;
+mod secret;
 mod share;
 mod size;
 mod time;
+mod timestamp;
 
 pub use duration::HumanDuration;
+pub use secret::Secret;
 pub use share::Share;
 pub use size::ByteSize;
 pub use time::ns_of;
 pub use time::unix_ns;
+pub use timestamp::parse_timestamp;
+pub use timestamp::show_timestamp;
 
 /// A text that is not a quantity of the wanted kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

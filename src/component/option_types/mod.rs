@@ -3,11 +3,10 @@
 mod condition;
 mod level;
 mod pivot;
-mod secret;
 
 pub use condition::Condition;
 pub use condition::Severity;
 pub use condition::SignalName;
+pub use gophership_units::Secret;
 pub use level::AttributeLevel;
 pub use pivot::PivotOption;
-pub use secret::Secret;

@@ -352,11 +352,27 @@ impl CursorHandle {
         lock(&self.cursor.acks).contains(seq)
     }
 
+    /// Whether records `first..=last` are acknowledged, all of them.
+    #[must_use]
+    pub fn covers(&self, first: u64, last: u64) -> bool {
+        lock(&self.cursor.acks).covers(first, last)
+    }
+
     /// Returns the seq up to which everything is acknowledged.
     #[must_use]
     pub fn low(&self) -> u64 {
         lock(&self.cursor.acks).low()
     }
+}
+
+/// How the names of cursors end that follow a copy of the vault, such as an archive.
+pub const COPY_SUFFIX: &str = ".COPY";
+
+/// Whether a cursor follows a copy of the vault: what it has not passed is kept for it, but nobody waits for
+/// its delivery.
+#[must_use]
+pub fn is_copy_cursor(name: &str) -> bool {
+    name.ends_with(COPY_SUFFIX)
 }
 
 /// Checks a cursor's name: 1 to 64 of `a-z A-Z 0-9 . _ -`, not starting with a dot, not a `.tmp`.

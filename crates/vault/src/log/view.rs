@@ -18,6 +18,7 @@ use crate::fs::File;
 use crate::fs::FileSystem;
 use crate::log::cursor::Cursor;
 use crate::log::cursor::CursorHandle;
+use crate::log::cursor::is_copy_cursor;
 use crate::log::dropped::Dropped;
 use crate::log::trouble::ReadTrouble;
 use crate::segment::fault::Fault;
@@ -248,12 +249,13 @@ impl Log {
         (state.segments.len(), state.segments.values().filter(is_aside).count())
     }
 
-    /// Returns the backlog of the slowest cursor, or nothing when no cursor exists.
+    /// Returns the backlog of the slowest cursor that waits for delivery, or nothing when none exists.
     #[must_use]
     pub fn backlog(&self) -> Backlog {
         let state = lock(&self.state);
         let durable = self.durable_seq();
-        let backlogs = state.cursors.values().map(|cursor| backlog(&state, cursor, durable));
+        let waiting = state.cursors.iter().filter(|(name, _)| !is_copy_cursor(name));
+        let backlogs = waiting.map(|(_, cursor)| backlog(&state, cursor, durable));
         backlogs.max_by_key(|backlog| backlog.records).unwrap_or_default()
     }
 

@@ -157,6 +157,20 @@ impl Scanner {
         self.for_body(record, |piece| body.extend_from_slice(piece))
     }
 
+    /// Checks a record's stored bytes and keeps the attributes in front of them.
+    pub(crate) fn read_attrs(
+        &mut self,
+        record: &Located,
+        attrs: &mut Vec<u8>,
+    ) -> Result<(), BadBody> {
+        attrs.clear();
+        let len = usize::from(record.header.attrs_len);
+        self.for_body(record, |piece| {
+            let left = len.saturating_sub(attrs.len()).min(piece.len());
+            attrs.extend_from_slice(&piece[..left]);
+        })
+    }
+
     /// Checks a record's stored bytes without keeping them.
     pub(crate) fn check_body(&mut self, record: &Located) -> Result<(), BadBody> {
         self.for_body(record, |_| ())

@@ -8,6 +8,7 @@ pub(crate) mod offline;
 pub(crate) mod passed;
 pub(crate) mod path;
 pub(crate) mod repair;
+pub(crate) mod sealed;
 pub(crate) mod survey;
 pub(crate) mod verify;
 pub(crate) mod walk;

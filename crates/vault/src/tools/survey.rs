@@ -19,6 +19,7 @@ use crate::log::cursor;
 use crate::log::cursor::Acks;
 use crate::log::cursor::CURSOR_DIR;
 use crate::log::cursor::Cursor;
+use crate::log::cursor::is_copy_cursor;
 use crate::log::holds;
 use crate::log::holds::Hold;
 use crate::recover::directory;
@@ -178,16 +179,22 @@ impl Survey {
         Ok(Self { dir: dir.to_path_buf(), vault_id, writer, segments, cursors, holds, passed })
     }
 
-    /// The cursors that have not passed a record.
+    /// The cursors, but those of copies, that have not passed a record.
     pub fn behind(&self, seq: u64) -> impl Iterator<Item = &CursorSurvey> {
-        let is_behind = move |idx: &usize| !self.passed.covers_for(*idx, seq, seq);
-        (0..self.cursors.len()).filter(is_behind).filter_map(|idx| self.cursors.get(idx))
+        let is_behind = move |(idx, _): &(usize, _)| !self.passed.covers_for(*idx, seq, seq);
+        self.waiting().filter(is_behind).map(|(_, cursor)| cursor)
     }
 
-    /// Whether every cursor has passed a record; never without a cursor.
+    /// Whether every cursor, but those of copies, has passed a record; never without such a cursor.
     #[must_use]
     pub fn is_passed(&self, seq: u64) -> bool {
-        self.passed.covers(seq, seq)
+        self.waiting().next().is_some() && self.behind(seq).next().is_none()
+    }
+
+    /// The cursors that wait for a delivery, with their places in the list.
+    fn waiting(&self) -> impl Iterator<Item = (usize, &CursorSurvey)> {
+        let is_waiting = |(_, cursor): &(_, &CursorSurvey)| !is_copy_cursor(&cursor.name);
+        self.cursors.iter().enumerate().filter(is_waiting)
     }
 }
 

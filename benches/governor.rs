@@ -1,7 +1,7 @@
 //! `cargo bench --bench governor`: what ingest pays for background work while both processors are busy.
 //!
 //! A server with clients that saturate the machine, in turns: with a vault full of requests to replay
-//! and sealed segments to read back, while `gophership vault verify` and `export` go through that vault
+//! and sealed segments to read back and to archive in a bucket, while `gophership vault verify` and `export` go through that vault
 //! again and again, and with nothing but ingest. The zone is held green, in which background work may do
 //! most. It fails when the median over the rounds of the ratio of both 99th percentiles is 1.2 or more.
 #![expect(
@@ -42,6 +42,7 @@ use gophership_control::proto::Zone;
 use gophership_otlp::Signal;
 use gophership_otlp::demo::demo_logs;
 use gophership_otlp_client::RawCodec;
+use gophership_s3_sim::S3Server;
 
 const ROUNDS: usize = 7;
 const RECORDS: usize = 100;
@@ -66,7 +67,7 @@ fn main() {
     let request = demo_logs(RECORDS, 7, 1_700_000_000_000_000_000);
     println!("{} bytes each, {} clients, p99 in ms", request.len(), CONNECTIONS * STREAMS);
     println!(
-        "{:>5} {:>10} {:>10} {:>7} {:>11} {:>11} {:>12} {:>14} {:>14}",
+        "{:>5} {:>10} {:>10} {:>7} {:>11} {:>11} {:>12} {:>13} {:>14} {:>14}",
         "round",
         "with work",
         "without",
@@ -74,6 +75,7 @@ fn main() {
         "with req/s",
         "without",
         "replayed/s",
+        "archived MB/s",
         "verified MB/s",
         "exported MB/s"
     );
@@ -83,12 +85,14 @@ fn main() {
         let (with, without) = runtime.block_on(turn(&server, &request));
         let ratio = with.p99_ms / without.p99_ms;
         println!(
-            "{round:>5} {:>10.2} {:>10.2} {ratio:>7.2} {:>11.0} {:>11.0} {:>12.0} {:>14.1} {:>14.1}",
+            "{round:>5} {:>10.2} {:>10.2} {ratio:>7.2} {:>11.0} {:>11.0} {:>12.0} {:>13.1} {:>14.1} \
+             {:>14.1}",
             with.p99_ms,
             without.p99_ms,
             with.per_second,
             without.per_second,
             with.replayed,
+            with.archived,
             with.verified,
             with.exported
         );
@@ -105,6 +109,8 @@ struct Figure {
     per_second: f64,
     /// Requests that were replayed in a second.
     replayed: f64,
+    /// Megabytes of segments that were archived in a second.
+    archived: f64,
     /// Megabytes that the tools read in a second.
     verified: f64,
     exported: f64,
@@ -124,10 +130,12 @@ async fn turn(server: &Server, request: &Bytes) -> (Figure, Figure) {
     with.verified = verify.stop() as f64 / begun.elapsed().as_secs_f64() / 1e6;
     with.exported = export.stop() as f64 / begun.elapsed().as_secs_f64() / 1e6;
     assert!(0 < server.metric("vault_backlog_requests"), "there was work to the end");
-    let done = [with.replayed, with.verified, with.exported];
+    let done = [with.replayed, with.archived, with.verified, with.exported];
     assert!(done.iter().all(|done| 0.0 < *done), "some of it was done: {done:?}");
     let is_drained = || {
-        server.metric("vault_backlog_requests") == 0 && server.metric("vault_unread_segments") == 0
+        ["vault_backlog_requests", "vault_unread_segments", "s3_lag_segments"]
+            .iter()
+            .all(|name| server.metric(name) == 0)
     };
     until(DRAINED_WITHIN, "the vault is drained", is_drained).await;
     (with, measure(server, request).await)
@@ -137,9 +145,11 @@ async fn measure(server: &Server, request: &Bytes) -> Figure {
     let load = Load::start(server.address, request).await;
     tokio::time::sleep(WARM_UP).await;
     load.phase.store(MEASURING, Ordering::Relaxed);
+    let archived_before = server.metric("s3_raw_bytes_total");
     let (before, begun) = (server.metric("vault_replayed_total"), Instant::now());
     tokio::time::sleep(MEASURED).await;
     let replayed = server.metric("vault_replayed_total") - before;
+    let archived = server.metric("s3_raw_bytes_total") - archived_before;
     let took = begun.elapsed().as_secs_f64();
     let mut latencies = load.stop().await;
     latencies.sort_unstable();
@@ -148,6 +158,7 @@ async fn measure(server: &Server, request: &Bytes) -> Figure {
         p99_ms: p99.as_secs_f64() * 1000.0,
         per_second: latencies.len() as f64 / took,
         replayed: replayed as f64 / took,
+        archived: archived as f64 / took / 1e6,
         verified: 0.0,
         exported: 0.0,
     }
@@ -271,14 +282,19 @@ struct Server {
     address: SocketAddr,
     metrics: SocketAddr,
     dir: tempfile::TempDir,
+    /// Where it archives; its work is on the same processors.
+    _bucket: S3Server,
 }
 
 impl Server {
     fn start() -> Self {
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let bucket = S3Server::start(&dir.path().join("bucket")).unwrap();
+        bucket.create_bucket("archive").unwrap();
         let mut process = Command::new(std::env::current_exe().unwrap())
             .arg("--serve")
             .arg(dir.path())
+            .envs(bucket.environment())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -286,7 +302,7 @@ impl Server {
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let (address, metrics) = line.trim().split_once(' ').unwrap();
         let (address, metrics) = (address.parse().unwrap(), metrics.parse().unwrap());
-        Self { process, address, metrics, dir }
+        Self { process, address, metrics, dir, _bucket: bucket }
     }
 
     /// One figure, over all its labels.
@@ -342,6 +358,7 @@ sinks:
   hole: {{ type: blackhole, inputs: [otlp] }}
   replayed: {{ type: blackhole, inputs: [replay] }}
   vault: {{ type: raw_vault, max_size: 8GiB, segment_size: 16MiB, durability: written }}
+  archive: {{ type: s3, vault: vault, bucket: {{ name: archive, path_style: true }} }}
 control: {{ socket: "{dir}/control.sock" }}
 metrics: {{ listen: "{metrics}" }}
 "#,

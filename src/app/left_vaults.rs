@@ -78,5 +78,7 @@ fn find(data_dir: &Path, wanted: &[PathBuf], known: Vec<PathBuf>) -> Vec<LeftVau
 fn undelivered(dir: &Path) -> Result<u64, VaultError> {
     let survey = Survey::take(dir)?;
     let all = survey.segments.iter().map(|segment| segment.records).sum();
-    Ok(survey.cursors.iter().map(|cursor| cursor.backlog_records).max().unwrap_or(all))
+    let waiting =
+        survey.cursors.iter().filter(|cursor| !gophership_vault::is_copy_cursor(&cursor.name));
+    Ok(waiting.map(|cursor| cursor.backlog_records).max().unwrap_or(all))
 }

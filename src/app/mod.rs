@@ -213,7 +213,7 @@ impl App {
         Ok(app)
     }
 
-    /// Runs until a signal ends it: `SIGHUP` reloads, `SIGTERM` and `SIGINT` drain.
+    /// Runs until a signal or the last of its sources ends it: `SIGHUP` reloads, `SIGTERM` and `SIGINT` drain.
     pub async fn run(mut self, signals: &Signals) -> Ended {
         let config = Arc::clone(self.topology.config());
         let data_dir = config.data_dir.display();
@@ -224,6 +224,7 @@ impl App {
                 biased;
                 () = signals.stop() => break,
                 () = signals.reload() => self.reload().await,
+                () = self.topology.sources_ended() => break,
             }
         }
         let within = self.topology.config().shutdown.grace.0 + END_WITHIN;

@@ -37,6 +37,7 @@ pub use cursors::CursorOwner;
 pub use cursors::Heir;
 pub use cursors::SinkCursors;
 pub use cursors::StaleCursor;
+pub use cursors::copy_cursor_name;
 pub use error::BuildError;
 pub use error::RunError;
 pub use id::ComponentId;

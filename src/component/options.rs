@@ -165,6 +165,11 @@ pub trait SinkConfig: Debug + Send + Sync {
         false
     }
 
+    /// Returns the vault whose segments the sink copies, if it copies one. Such a sink has no inputs.
+    fn copies(&self) -> Option<&str> {
+        None
+    }
+
     /// Whether the sink is a vault that is to be replayed even if nobody says so.
     fn is_replayed_by_default(&self) -> bool {
         false

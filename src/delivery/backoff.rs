@@ -6,25 +6,27 @@ use std::time::Duration;
 ///
 /// Full jitter: requests that failed together come back apart, however many they are.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Backoff {
+pub struct Backoff {
     min: Duration,
     max: Duration,
     next: Duration,
 }
 
 impl Backoff {
-    pub(super) const fn new(min: Duration, max: Duration) -> Self {
+    /// Begins with spans of `min`, which double up to `max`.
+    #[must_use]
+    pub const fn new(min: Duration, max: Duration) -> Self {
         Self { min, max, next: min }
     }
 
     /// Begins anew.
-    pub(super) const fn reset(&mut self) {
+    pub const fn reset(&mut self) {
         self.next = self.min;
     }
 
     /// The next pause, for a `chance` from 0 to less than 1; never 0. What the backend asked for
     /// comes before it, so that those who were told the same come apart too.
-    pub(super) fn pause(&mut self, after: Option<Duration>, chance: f64) -> Duration {
+    pub fn pause(&mut self, after: Option<Duration>, chance: f64) -> Duration {
         let pause = self.next.mul_f64(1.0 - chance).max(Duration::from_micros(1));
         self.next = self.next.saturating_mul(2).min(self.max);
         after.unwrap_or_default() + pause

@@ -16,7 +16,7 @@ const NEWEST: f64 = 0.2;
 const FORGET_AFTER: Duration = Duration::from_secs(10);
 
 /// Running averages over attempts, shown to the controller.
-pub(super) struct Health {
+pub struct Health {
     errors: PressureGauge,
     latency: PressureGauge,
     averages: Mutex<Averages>,
@@ -40,7 +40,9 @@ impl Averages {
 }
 
 impl Health {
-    pub(super) fn new(gauges: &Gauges, sink: &str) -> Self {
+    /// Registers the gauges of a sink.
+    #[must_use]
+    pub fn new(gauges: &Gauges, sink: &str) -> Self {
         Self {
             errors: gauges.register(PressureKind::SinkErrors, sink),
             latency: gauges.register(PressureKind::SinkLatency, sink),
@@ -49,7 +51,7 @@ impl Health {
     }
 
     /// Counts an attempt that ends now, and what it was given of time.
-    pub(super) fn count(&self, is_error: bool, started: Instant, limit: Duration) {
+    pub fn count(&self, is_error: bool, started: Instant, limit: Duration) {
         self.count_at(Instant::now(), is_error, started, limit);
     }
 
@@ -63,7 +65,7 @@ impl Health {
     }
 
     /// Forgets averages that are too old to say anything.
-    pub(super) fn age(&self, now: Instant) {
+    pub fn age(&self, now: Instant) {
         let mut averages = self.lock();
         let is_old = |last: Instant| FORGET_AFTER <= now.saturating_duration_since(last);
         if averages.last.is_some_and(is_old) {

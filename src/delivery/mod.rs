@@ -32,6 +32,7 @@ mod stall_detector;
 mod transport;
 mod warner;
 
+pub use backoff::Backoff;
 pub use concurrency::Concurrency;
 pub use endpoint::Endpoint;
 pub use endpoint::EndpointError;
@@ -42,6 +43,7 @@ pub use headers::HeaderFault;
 pub use headers::HeaderSources;
 pub use headers::Headers;
 pub use headers::is_credential;
+pub use health::Health;
 pub use limits::Limits;
 pub use network::KeepaliveConfig;
 pub use network::NetworkOptions;

@@ -10,6 +10,7 @@ use gophership_vault::Selection;
 use gophership_vault::StoredRecord;
 use gophership_vault::Survey;
 use gophership_vault::VaultError;
+use gophership_vault::is_copy_cursor;
 
 use crate::event::Note;
 use crate::event::Signal;
@@ -101,7 +102,8 @@ pub fn count(
     if gophership_vault::is_vault(dir) {
         let survey = Survey::take_knowing(dir, cursors)?;
         // What every cursor has passed need not be read.
-        let low = survey.cursors.iter().map(|cursor| cursor.low_seq).min().unwrap_or(0);
+        let waiting = survey.cursors.iter().filter(|cursor| !is_copy_cursor(&cursor.name));
+        let low = waiting.map(|cursor| cursor.low_seq).min().unwrap_or(0);
         let Some(store) = read(dir, low, Some(&survey), deadline)? else { return Ok(None) };
         holdings.vaulted = store;
     }

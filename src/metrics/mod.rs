@@ -8,6 +8,7 @@ mod listener;
 mod log;
 mod memory;
 mod placement;
+mod s3;
 mod sink;
 mod somatic;
 mod source;
@@ -30,6 +31,7 @@ use prometheus::TextEncoder;
 use delivery::DeliveryFamilies;
 use listener::ListenerFamilies;
 use memory::MemoryFamilies;
+use s3::S3Families;
 use sink::SinkFamilies;
 use source::SourceFamilies;
 use transform::TransformFamilies;
@@ -43,6 +45,7 @@ pub use listener::ListenerMetrics;
 pub use log::LogMetrics;
 pub use memory::MemoryMetrics;
 pub use placement::PlacedIn;
+pub use s3::S3Metrics;
 pub use sink::FileMetrics;
 pub use sink::SinkMetrics;
 pub use somatic::SomaticMetrics;
@@ -77,6 +80,7 @@ pub struct Metrics {
     deliveries: DeliveryFamilies,
     listeners: ListenerFamilies,
     memory: MemoryFamilies,
+    s3: S3Families,
     sources: SourceFamilies,
     sinks: SinkFamilies,
     transforms: TransformFamilies,
@@ -158,6 +162,7 @@ impl Metrics {
             deliveries: b.deliveries(),
             listeners: b.listeners(),
             memory: b.memory(),
+            s3: b.s3(),
             sources: b.sources(),
             sinks: b.sinks(),
             transforms: b.transforms(),

@@ -20,6 +20,8 @@ pub struct MemoryLimits {
     pub vault: u64,
     /// Requests on their way out of a vault.
     pub replay: u64,
+    /// What is compressed and uploaded by `s3` sinks.
+    pub s3: u64,
 }
 
 /// The shares of a process and its pool.
@@ -35,6 +37,8 @@ pub struct Memory {
     pub vault: Arc<Budget>,
     /// Requests on their way out of a vault.
     pub replay: Arc<Budget>,
+    /// What is compressed and uploaded by `s3` sinks.
+    pub s3: Arc<Budget>,
     /// Where buffers come from.
     pub pool: Arc<Pool>,
     /// Memory is short: idle memory goes back to the system now.
@@ -49,6 +53,7 @@ impl MemoryLimits {
         processing: u64::MAX,
         vault: u64::MAX,
         replay: u64::MAX,
+        s3: u64::MAX,
     };
 
     /// The pool keeps an eighth of what requests may use: enough for the steady state, and little
@@ -68,6 +73,7 @@ impl Memory {
             processing: Budget::new("processing", limits.processing),
             vault: Budget::new("vault", limits.vault),
             replay: Budget::new("replay", limits.replay),
+            s3: Budget::new("s3", limits.s3),
             pool: Pool::new(limits.idle_bytes()),
             short: Notify::new(),
         })
@@ -75,13 +81,13 @@ impl Memory {
 
     /// The shares, in the order in which they are shown.
     pub fn each(&self) -> impl Iterator<Item = &Arc<Budget>> {
-        let Self { ingest, edges, processing, vault, replay, .. } = self;
-        [ingest, edges, processing, vault, replay].into_iter()
+        let Self { ingest, edges, processing, vault, replay, s3, .. } = self;
+        [ingest, edges, processing, vault, replay, s3].into_iter()
     }
 
     /// The shares whose fill is pressure, with how full they are in thousandths. The others are not:
     /// edges are sensed each for itself, what is processed is done in a moment, staging is taken once for as
-    /// long as a vault is open, and replay fills its share whenever there is something to replay.
+    /// long as a vault is open, as is that of `s3`, and replay fills its share whenever there is something to replay.
     pub fn pressing(&self) -> impl Iterator<Item = (&'static str, u32)> {
         [&self.ingest].into_iter().map(|share| (share.name(), share.permille()))
     }
@@ -95,6 +101,7 @@ impl Memory {
             processing: self.processing.limit(),
             vault: self.vault.limit(),
             replay: self.replay.limit(),
+            s3: self.s3.limit(),
         }
     }
 
@@ -105,6 +112,7 @@ impl Memory {
         self.processing.set_limit(limits.processing);
         self.vault.set_limit(limits.vault);
         self.replay.set_limit(limits.replay);
+        self.s3.set_limit(limits.s3);
         self.pool.set_idle_max(limits.idle_bytes());
     }
 }

@@ -319,11 +319,12 @@ fn four_threads_share_a_pool() {
 
 #[test]
 fn the_shares_are_changed_together_and_told_in_order() {
-    let limits = MemoryLimits { ingest: 50, edges: 40, processing: 35, vault: 30, replay: 20 };
+    let limits =
+        MemoryLimits { ingest: 50, edges: 40, processing: 35, vault: 30, replay: 20, s3: 10 };
     let memory = Memory::new(&limits);
     let half = memory.ingest.try_take(25).unwrap();
     let told: Vec<_> = memory.each().map(|share| (share.name(), share.permille())).collect();
-    let others = ["edges", "processing", "vault", "replay"].map(|name| (name, 0));
+    let others = ["edges", "processing", "vault", "replay", "s3"].map(|name| (name, 0));
     assert_eq!(told, [&[("ingest", 500)][..], &others].concat());
     assert_eq!(memory.pressing().collect::<Vec<_>>(), [("ingest", 500)]);
     memory.set_limits(&MemoryLimits { ingest: 25, ..limits });

@@ -5,3 +5,4 @@ mod console;
 mod file;
 mod otlp;
 mod raw_vault;
+mod s3;

@@ -2,4 +2,5 @@
 
 mod demo;
 mod otlp;
+mod s3_replay;
 mod vault_replay;

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use gophership_vault::Log;
+use gophership_vault::is_copy_cursor;
+
 use super::builder::PieceError;
 use super::graph::Graph;
 use super::running::RunningTopology;
@@ -10,7 +13,9 @@ use crate::component::BuildError;
 use crate::component::ComponentId;
 use crate::component::CursorOwner;
 use crate::component::SinkCursors;
+use crate::component::copy_cursor_name;
 use crate::config::Config;
+use crate::config::SinkEntry;
 
 /// Which sinks each vault is to be replayed to.
 type Owners = BTreeMap<ComponentId, Vec<CursorOwner>>;
@@ -54,13 +59,33 @@ impl RunningTopology {
         Ok(())
     }
 
-    /// Tells the vaults that sinks which left have handed back all they had.
-    pub(super) fn settle_places(&self) {
+    /// Tells the vaults that sinks which left have handed back all they had, and lets go of what only copies
+    /// needed that are no longer made.
+    pub(super) async fn settle_places(&self) {
+        for (vault, copies) in self.copies() {
+            let Some(handle) = self.shared.vaults.find(vault.as_str()) else { continue };
+            let forget = move || forget_copies(&vault, &handle.log, &copies);
+            if let Err(panic) = tokio::task::spawn_blocking(forget).await {
+                tracing::error!(%panic, "Cannot let go of the cursors of former archives.");
+            }
+        }
         for vault in self.owners(&self.config).keys() {
             if let Some(cursors) = self.cursors(vault) {
                 cursors.settle();
             }
         }
+    }
+
+    /// The vaults, each with the names of the cursors of those who copy it.
+    fn copies(&self) -> BTreeMap<ComponentId, Vec<String>> {
+        let sinks = &self.config.sinks;
+        let vaults = sinks.iter().filter(|(_, sink)| sink.config.is_vault());
+        let copies = |vault: &ComponentId| {
+            let is_copy = |sink: &SinkEntry| sink.config.copies() == Some(vault.as_str());
+            let found = sinks.iter().filter(|(_, sink)| is_copy(sink));
+            found.map(|(id, _)| copy_cursor_name(id)).collect()
+        };
+        vaults.map(|(vault, _)| (vault.clone(), copies(vault))).collect()
     }
 
     fn cursors(&self, vault: &ComponentId) -> Option<Arc<SinkCursors>> {
@@ -86,5 +111,20 @@ impl RunningTopology {
             owners.entry(vault).or_default().extend(sinks.map(|(sink, _)| owner(sink)));
         }
         owners
+    }
+}
+
+/// Removes the cursors of copies that are no longer made, so that they hold nothing back.
+fn forget_copies(vault: &ComponentId, log: &Log, copies: &[String]) {
+    let is_former = |name: &String| is_copy_cursor(name) && !copies.contains(name);
+    for name in log.cursors().into_iter().filter(is_former) {
+        match log.remove_cursor(&name) {
+            Ok(()) => tracing::warn!(
+                %vault, cursor = name,
+                "A sink that archived this vault is no longer in the configuration. The vault no longer \
+                 keeps segments for it."
+            ),
+            Err(error) => tracing::error!(%vault, cursor = name, %error, "Cannot remove a cursor."),
+        }
     }
 }

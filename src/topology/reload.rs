@@ -185,7 +185,7 @@ impl RunningTopology {
         self.shared.listeners.retain(&sockets(&config));
         stop_sources(&old, &ending);
         finish_all(ending, Instant::now() + grace, &mut outcomes).await;
-        self.settle_places();
+        self.settle_places().await;
         Ok(ReloadReport { outcomes })
     }
 
@@ -235,7 +235,7 @@ impl RunningTopology {
                     connected.outlets.clone(),
                 );
                 self.start(&blueprint, connected);
-                self.settle_places();
+                self.settle_places().await;
                 ReloadError::Piece(failed)
             }
             Err(restore) => ReloadError::Lost { failed, restore },

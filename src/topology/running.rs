@@ -34,6 +34,9 @@ use crate::flow::edge;
 /// After its deadline a component that was told to give up has this long to do so.
 const GIVE_UP_WITHIN: Duration = Duration::from_secs(1);
 
+/// How often it looks whether every source has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
 /// What became of a component in a reload or shutdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ComponentOutcome {
@@ -103,6 +106,21 @@ impl RunningTopology {
     #[must_use]
     pub const fn shared(&self) -> &SharedParts {
         &self.shared
+    }
+
+    /// Waits until every source has ended by itself, because its work is done. Most never do.
+    pub async fn sources_ended(&self) {
+        let has_ended = |id: &ComponentId| {
+            self.components.get(id).is_some_and(|running| running.task.is_finished())
+        };
+        loop {
+            let mut sources = self.config.sources.keys().peekable();
+            if sources.peek().is_some() && sources.all(has_ended) {
+                tracing::info!("Every source has ended, so GopherShip ends too.");
+                return;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 
     pub(super) fn blueprint(&self, config: &Arc<Config>) -> Blueprint {

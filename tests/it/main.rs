@@ -41,11 +41,14 @@
 //! | `vault_golden` | vaults of format version 1 are readable for ever |
 //! | `vault_ways` | notes beside requests, newest first, limited replay, dropping, the yellow mark, `--strict` |
 //! | `vault_tools`, `_mend`, `_live` | `gophership vault` sees, finds, mends and exports what is there, also under load |
+//! | `vault_archive` | `gophership vault` reads an archive in a bucket as it reads the vault that it is of |
+//! | `s3_replay` | an archive comes back through the pipeline once, on however many hosts, also when one is killed |
 //! | `vault_tools_share` | `gophership vault` gives way to the server beside |
 //! | `transforms` | each transform in the running process does what it says, and the books balance |
 //! | `joined` | what `batch` joins or divides arrives once, and its senders are told, in an outage and at a stop too |
 //! | `route` | every sink gets exactly what is routed there, while another is out, full, replayed, killed or renamed |
 //! | `together` | what has to wait for a backend travels in one request, every record once |
+//! | `s3_archive`, `s3_objects` | segments of a vault, and requests, are in a bucket once: after kills, outages, reloads, refusals |
 //! | `codegen` | committed code is what its generator makes |
 //!
 //! They share `harness` (the process, a recording backend, clients, the oracle), `bare`, `golden` and `tool`.
@@ -90,6 +93,9 @@ mod rewiring_pipeline;
 mod rewiring_random;
 mod route;
 mod rows;
+mod s3_archive;
+mod s3_objects;
+mod s3_replay;
 mod secrets;
 mod shutdown;
 mod silent;
@@ -101,6 +107,7 @@ mod together;
 mod tool;
 mod transforms;
 mod trickle;
+mod vault_archive;
 mod vault_golden;
 mod vault_gone;
 mod vault_tools;

@@ -55,7 +55,16 @@ fn options(dir: &Path) -> Options {
 /// A vault of so many requests of all signals, in several sealed segments, with a cursor `sink` that
 /// has acknowledged the first ones.
 pub(crate) fn make(dir: &Path, requests: u64, acknowledged: u64) -> Vec<NumberedRequest> {
-    let traffic = Traffic::default();
+    make_of(&Traffic::default(), dir, requests, acknowledged)
+}
+
+/// The same, of traffic that other vaults have parts of.
+pub(crate) fn make_of(
+    traffic: &Traffic,
+    dir: &Path,
+    requests: u64,
+    acknowledged: u64,
+) -> Vec<NumberedRequest> {
     let (writer, _) = Writer::<Answer>::open(options(dir)).unwrap();
     let mut reader = Reader::open(&writer.log(), "sink").unwrap();
     let mut parcels = Vec::new();

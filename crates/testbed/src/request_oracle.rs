@@ -67,6 +67,13 @@ impl RequestOracle {
         sent.acknowledged.insert(*number);
     }
 
+    /// The records of all requests that were answered with OK.
+    pub fn acknowledged_records(&self) -> BTreeSet<u64> {
+        let sent = lock(&self.0);
+        let acknowledged = (0..).zip(&sent.records).filter(|(idx, _)| sent.acknowledged.has(*idx));
+        acknowledged.flat_map(|(_, numbers)| numbers.iter().copied()).collect()
+    }
+
     /// Compares what was sent with what the backend has.
     pub fn audit(&self, backend: &RecordingBackend) -> Audit {
         let sent = &*lock(&self.0);

@@ -38,6 +38,7 @@ use name::BETWEEN;
 use name::is_made_by;
 
 pub use name::CursorOwner;
+pub use name::copy_cursor_name;
 pub use stale::Heir;
 pub use stale::StaleCursor;
 

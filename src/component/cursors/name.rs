@@ -1,5 +1,7 @@
 //! How the cursors of sinks are called: by the replay that reads them, and the sink.
 
+use gophership_vault::COPY_SUFFIX;
+
 use crate::component::id::ComponentId;
 
 /// Between the id of the replay and that of the sink; no id has capitals.
@@ -75,6 +77,14 @@ fn prefix(replay: &ComponentId) -> String {
     format!("{}{BETWEEN}", fitting(replay.as_str(), REPLAY_LEN_MAX))
 }
 
+/// The name of the cursor of a sink that copies a vault.
+#[must_use]
+pub fn copy_cursor_name(sink: &ComponentId) -> String {
+    const BEFORE: &str = "s3-";
+    let room = NAME_LEN_MAX - BEFORE.len() - COPY_SUFFIX.len();
+    format!("{BEFORE}{}{COPY_SUFFIX}", fitting(sink.as_str(), room))
+}
+
 /// A text, or a fingerprint of it where it is longer than there is room.
 fn fitting(text: &str, room: usize) -> String {
     if text.len() <= room { text.to_owned() } else { fingerprint(text) }
@@ -109,6 +119,15 @@ mod tests {
         assert_ne!(cursor_name(&longest, "x"), cursor_name(&longest, "y"));
         assert!(cursor_name(&longest, &long).starts_with(&prefix(&longest)));
         assert!(cursor_name(&longest, &long).len() <= NAME_LEN_MAX);
+    }
+
+    #[test]
+    fn the_cursor_of_a_copy_fits_and_says_that_it_is_one() {
+        let name = |id: &str| copy_cursor_name(&id.parse().unwrap());
+        assert_eq!(name("archive"), "s3-archive.COPY");
+        let long = "x".repeat(64);
+        assert!(name(&long).len() <= NAME_LEN_MAX && name(&long) != name(&"y".repeat(64)));
+        assert!(gophership_vault::is_copy_cursor(&name(&long)));
     }
 
     #[test]

@@ -60,7 +60,7 @@ fn visit(node: &Node, texts: &mut Vec<String>) {
             let is_redact = node.get("type").is_some_and(|it| it.node.text() == Some("redact"));
             for entry in entries {
                 match entry.key.as_str() {
-                    "headers" => collect(&entry.node, texts),
+                    "headers" | "credentials" => collect(&entry.node, texts),
                     "key" if is_redact => collect(&entry.node, texts),
                     _ => visit(&entry.node, texts),
                 }

@@ -116,6 +116,14 @@ impl Piece<'_> {
         }
     }
 
+    /// Returns the vault that the component copies.
+    pub(in crate::config) fn copies(&self) -> Option<&str> {
+        match &self.config {
+            Some(AnyConfig::Sink(config)) => config.copies(),
+            _ => None,
+        }
+    }
+
     /// Whether the component is a vault.
     pub(in crate::config) fn is_vault(&self) -> bool {
         matches!(&self.config, Some(AnyConfig::Sink(config)) if config.is_vault())

@@ -26,7 +26,7 @@ pub(in crate::config) const fn shared_options(section: Section) -> &'static [&'s
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct SharedOptions {
     /// The sources and transforms to read from. For one output of a transform with several, write
-    /// `transform.output`. Only a vault may omit this.
+    /// `transform.output`. Only a vault, and a sink that copies one, may omit this.
     // Read as texts: what names no component is told later, with the name that was meant.
     #[schemars(with = "Vec<OutputId>")]
     pub(in crate::config) inputs: Option<Vec<String>>,

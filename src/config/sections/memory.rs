@@ -12,6 +12,8 @@ use crate::pool::MemoryLimits;
 /// Below this the smallest staging area and one ordinary request do not fit beside each other.
 const BUDGET_BYTES_MIN: u64 = 16 << 20;
 const BUDGET_BYTES_MAX: u64 = 1 << 50;
+/// What `s3` sinks get of the budget at most, unless it is said.
+const S3_PERMILLE_MAX: u16 = 125;
 
 /// The memory that requests may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -41,6 +43,9 @@ pub struct MemoryShares {
     pub vault: Share,
     /// Requests that are being replayed from vaults.
     pub replay: Share,
+    /// Buffers of `s3` sinks, which compress and upload. By default 12.5%, or what the other shares
+    /// leave if that is less. Without an `s3` sink nothing of it is used.
+    pub s3: Option<Share>,
 }
 
 impl Default for MemoryConfig {
@@ -57,19 +62,29 @@ impl Default for MemoryShares {
             processing: Share::percent(5),
             vault: Share::percent(10),
             replay: Share::percent(5),
+            s3: None,
         }
     }
 }
 
 impl MemoryShares {
-    const fn each(&self) -> [(&'static str, Share); 5] {
-        [
+    /// Those that are given, or have a default of their own.
+    fn each(&self) -> impl Iterator<Item = (&'static str, Share)> {
+        let always = [
             ("ingest", self.ingest),
             ("edges", self.edges),
             ("processing", self.processing),
             ("vault", self.vault),
             ("replay", self.replay),
-        ]
+        ];
+        always.into_iter().chain(self.s3.map(|share| ("s3", share)))
+    }
+
+    /// The share of `s3` in thousandths: as given, or of what the others leave.
+    fn s3_permille(&self) -> u16 {
+        let sum: u32 = self.each().map(|(_, share)| u32::from(share.permille())).sum();
+        let left = u16::try_from(1000_u32.saturating_sub(sum)).unwrap_or(0);
+        self.s3.map_or(left.min(S3_PERMILLE_MAX), Share::permille)
     }
 }
 
@@ -77,17 +92,19 @@ impl MemoryConfig {
     /// Returns the shares in bytes.
     #[must_use]
     pub fn limits(&self) -> MemoryLimits {
-        let part = |share: Share| {
-            let bytes = u128::from(self.budget.bytes()) * u128::from(share.permille()) / 1000;
+        let permille = |permille: u16| {
+            let bytes = u128::from(self.budget.bytes()) * u128::from(permille) / 1000;
             u64::try_from(bytes).unwrap_or(u64::MAX)
         };
-        let MemoryShares { ingest, edges, processing, vault, replay } = self.shares;
+        let part = |share: Share| permille(share.permille());
+        let MemoryShares { ingest, edges, processing, vault, replay, .. } = self.shares;
         MemoryLimits {
             ingest: part(ingest),
             edges: part(edges),
             processing: part(processing),
             vault: part(vault),
             replay: part(replay),
+            s3: permille(self.shares.s3_permille()),
         }
     }
 
@@ -99,14 +116,13 @@ impl MemoryConfig {
             let message = format!("must be from {least} to {most}");
             problems.push(OptionProblem::new("somatic.memory.budget", message));
         }
-        let shares = self.shares.each();
-        let sum: u32 = shares.iter().map(|(_, share)| u32::from(share.permille())).sum();
+        let sum: u32 = self.shares.each().map(|(_, share)| u32::from(share.permille())).sum();
         if 1000 < sum {
             let sum = format!("{}.{}%", sum / 10, sum % 10);
             let message = format!("the shares add up to {sum}; the limit is 100%");
             problems.push(OptionProblem::new("somatic.memory.shares", message));
         }
-        for (name, share) in shares {
+        for (name, share) in self.shares.each() {
             if share.permille() == 0 {
                 let path = format!("somatic.memory.shares.{name}");
                 problems.push(OptionProblem::new(path, "must be more than 0%"));
@@ -128,6 +144,11 @@ mod tests {
             [limits.ingest, limits.edges, limits.processing, limits.vault, limits.replay].map(mib),
             [102, 76, 12, 25, 12]
         );
+        assert_eq!(mib(limits.s3), 25, "the rest");
+        let full = MemoryShares { ingest: Share::percent(50), ..MemoryShares::default() };
+        let full = MemoryConfig { shares: full, ..MemoryConfig::default() };
+        assert_eq!(full.limits().s3, 0);
+        assert!(full.problems().is_empty(), "nobody needs it");
         assert!(MemoryConfig::default().problems().is_empty());
     }
 }

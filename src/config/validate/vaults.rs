@@ -14,7 +14,9 @@ use crate::config::validate::Plan;
 pub(super) fn check(plan: &Plan<'_>, findings: &mut Findings) {
     let mut used: HashSet<&str> = HashSet::new();
     for piece in plan.pieces {
-        for (key, name) in [("pivot", piece.pivot()), ("vault", piece.replays())] {
+        let names =
+            [("pivot", piece.pivot()), ("vault", piece.replays()), ("vault", piece.copies())];
+        for (key, name) in names {
             if let Some(name) = name {
                 used.insert(name);
                 reference(plan, piece, key, name, findings);

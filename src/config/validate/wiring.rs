@@ -32,7 +32,13 @@ fn inputs(plan: &Plan<'_>, piece: &Piece<'_>, findings: &mut Findings) {
     if piece.section == Section::Source {
         return;
     }
-    let may_be_free = piece.config.is_none() || piece.is_vault() || piece.replays().is_some();
+    let is_copy = piece.copies().is_some();
+    if is_copy && !piece.inputs().is_empty() {
+        let message = "a sink that copies a vault has no inputs: remove `inputs` or `vault`";
+        let problem = Problem::InvalidValue { message: message.to_owned() };
+        findings.add(|| piece.finding(&[Step::from("inputs")], problem));
+    }
+    let may_be_free = piece.config.is_none() || piece.is_vault() || is_copy;
     let may_be_free = may_be_free && piece.section == Section::Sink;
     if piece.shared.is_some() && piece.inputs().is_empty() && !may_be_free {
         findings.add(|| no_inputs(plan, piece));

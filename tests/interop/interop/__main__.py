@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+from interop.bucket import bucket_scenarios
 from interop.lab import Tools
 from interop.sabotage import MODES
 from interop.scenarios import all_scenarios
@@ -22,7 +23,7 @@ def main() -> int:
     options = _options()
     scenarios = [
         scenario
-        for scenario in all_scenarios()
+        for scenario in [*all_scenarios(), *bucket_scenarios()]
         if all(word.lower() in scenario.name.lower() for word in options.only)
     ]
     if options.list:

@@ -12,13 +12,14 @@ use gophership::metrics::Metrics;
 use super::examples::examples;
 use crate::golden;
 
-const METRICS_SOURCES: [&str; 11] = [
+const METRICS_SOURCES: [&str; 12] = [
     include_str!("../../../src/metrics/mod.rs"),
     include_str!("../../../src/metrics/delivery.rs"),
     include_str!("../../../src/metrics/ledger.rs"),
     include_str!("../../../src/metrics/listener.rs"),
     include_str!("../../../src/metrics/log.rs"),
     include_str!("../../../src/metrics/memory.rs"),
+    include_str!("../../../src/metrics/s3.rs"),
     include_str!("../../../src/metrics/source.rs"),
     include_str!("../../../src/metrics/sink.rs"),
     include_str!("../../../src/metrics/somatic.rs"),
@@ -65,6 +66,16 @@ fn registered() -> Vec<&'static str> {
     names
 }
 
+/// Shows the metrics of an `s3` sink with all their labels.
+fn touch_s3(metrics: &Metrics) {
+    let s3 = metrics.s3("archive");
+    s3.request("put", "done");
+    s3.failure("server");
+    s3.skip("gone");
+    s3.alarm("different", 1);
+    s3.lag_seconds(1.0);
+}
+
 /// One row per metric, with everything in it that can be seen from outside.
 fn metrics_table() -> String {
     let metrics = Metrics::new();
@@ -75,6 +86,7 @@ fn metrics_table() -> String {
     metrics.memory("ingest").limit.set(1);
     metrics.sink("backend").requests.inc();
     metrics.sink_file("file").reopened.inc();
+    touch_s3(&metrics);
     metrics.delivery("backend").limit.set(1);
     metrics.delivery("backend").in_flight.set(1);
     metrics.endpoint("backend", "http://host:4317").answered.inc();

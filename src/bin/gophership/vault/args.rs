@@ -11,6 +11,7 @@ use gophership_otlp::Signal;
 use gophership_units::ByteSize;
 use gophership_units::HumanDuration;
 
+use super::place::ReadPlace;
 use super::place::VaultPlace;
 use super::turn::Manners;
 use super::when::Moment;
@@ -19,7 +20,9 @@ use super::when::Moment;
 #[derive(Debug, Subcommand)]
 pub(crate) enum VaultCommand {
     /// List the contents of a vault.
-    #[command(after_help = "Example: gophership vault ls /var/lib/gophership/vault")]
+    #[command(
+        after_help = "Examples: gophership vault ls /var/lib/gophership/vault\n          gophership vault ls s3://bucket/prefix"
+    )]
     Ls(LsArgs),
     /// Verify every checksum and the chain of digests.
     ///
@@ -64,7 +67,7 @@ pub(crate) enum OutputFormat {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct LsArgs {
     #[command(flatten)]
-    pub(crate) place: VaultPlace,
+    pub(crate) place: ReadPlace,
     /// The output format.
     #[arg(short, long, value_enum, default_value = "table")]
     pub(crate) output: OutputFormat,
@@ -79,7 +82,7 @@ pub(crate) struct LsArgs {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct VerifyArgs {
     #[command(flatten)]
-    pub(crate) place: VaultPlace,
+    pub(crate) place: ReadPlace,
     /// The output format.
     #[arg(short, long, value_enum, default_value = "table")]
     pub(crate) output: OutputFormat,
@@ -149,7 +152,7 @@ pub(crate) enum FileFormat {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct CatArgs {
     #[command(flatten)]
-    pub(crate) place: VaultPlace,
+    pub(crate) place: ReadPlace,
     #[command(flatten)]
     pub(crate) filter: Filter,
     /// The output format.
@@ -172,7 +175,7 @@ pub(crate) enum ExportProtocol {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ExportArgs {
     #[command(flatten)]
-    pub(crate) place: VaultPlace,
+    pub(crate) place: ReadPlace,
     #[command(flatten)]
     pub(crate) filter: Filter,
     /// An empty or new directory, or an endpoint like `https://backend:4317`.

@@ -18,6 +18,7 @@ use gophership_vault::SurveyState;
 use gophership_vault::WriterPresence;
 
 use super::Failure;
+use super::archive_ls;
 use super::args::Filter;
 use super::args::LsArgs;
 use super::args::OutputFormat;
@@ -32,6 +33,9 @@ pub(super) fn run(args: &LsArgs) -> Result<u8, Failure> {
     let target = args.place.find(args.deadletter)?;
     if args.records {
         return list_records(&target, args.output);
+    }
+    if let Some(archive) = &target.archive {
+        return archive_ls::run(archive, args.output);
     }
     let mut survey = Survey::take(&target.dir)?;
     if let Some(only) = target.segment {

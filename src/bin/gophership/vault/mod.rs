@@ -1,6 +1,10 @@
-//! `gophership vault`: looks into vaults, gets data out, mends them and makes room. Offline, and safe
+//! `gophership vault`: looks into vaults and archives, gets data out, mends them and makes room. Offline, and safe
 //! beside a running server.
 
+mod archive;
+mod archive_ls;
+mod archive_reader;
+mod archive_verify;
 mod args;
 mod cat;
 mod endpoint;

@@ -12,6 +12,9 @@ use gophership::config::Config;
 use gophership_vault::SegmentId;
 
 use super::Failure;
+use super::archive::ArchiveTarget;
+use super::archive::S3Args;
+use super::archive::is_url;
 use crate::exit;
 
 /// Folder of the dead letters, a vault of its own.
@@ -20,7 +23,8 @@ pub(super) const DEAD_LETTERS: &str = "deadletter";
 /// Which vault.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct VaultPlace {
-    /// The vault's directory (the one with `vault_id`), or one of its segments.
+    /// The vault's directory (the one with `vault_id`), or one of its segments; for `ls`, `verify`,
+    /// `cat` and `export` also an archive: `s3://BUCKET/PREFIX`.
     #[arg(value_name = "PATH")]
     pub(crate) path: Option<PathBuf>,
     /// Find the vault in this configuration instead of by PATH.
@@ -31,9 +35,47 @@ pub(crate) struct VaultPlace {
     pub(crate) vault: Option<String>,
 }
 
+/// Which vault or archive, for commands that read.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ReadPlace {
+    #[command(flatten)]
+    vault: VaultPlace,
+    #[command(flatten)]
+    s3: S3Args,
+}
+
+impl ReadPlace {
+    /// Finds the vault, or the archive if PATH begins with `s3://`.
+    pub(super) fn find(&self, is_deadletter: bool) -> Result<VaultTarget, Failure> {
+        let Some(url) = self.vault.path.as_ref().filter(|path| is_url(path)) else {
+            return self.vault.find(is_deadletter);
+        };
+        if is_deadletter {
+            return Err(Failure::usage("an archive has no dead letters: leave out --deadletter"));
+        }
+        let archive = ArchiveTarget::open(url, &self.s3)?;
+        let dir = archive.folder().to_owned();
+        Ok(VaultTarget {
+            path: dir.clone(),
+            dir,
+            segment: None,
+            socket: None,
+            data_dir: None,
+            archive: Some(archive),
+        })
+    }
+
+    /// As [`VaultPlace::load`].
+    pub(super) fn load(&self) -> Result<Option<Config>, Failure> {
+        self.vault.load()
+    }
+}
+
 /// A vault, or one segment of it.
 #[derive(Debug)]
 pub(super) struct VaultTarget {
+    /// The archive instead, if it is one; the folder is then where its segments are restored.
+    pub(super) archive: Option<ArchiveTarget>,
     pub(super) dir: PathBuf,
     pub(super) segment: Option<SegmentId>,
     /// What was asked for: the directory or the segment's file.
@@ -47,6 +89,11 @@ pub(super) struct VaultTarget {
 impl VaultPlace {
     /// Finds the vault by its path, or in the configuration.
     pub(super) fn find(&self, is_deadletter: bool) -> Result<VaultTarget, Failure> {
+        if self.path.as_ref().is_some_and(|path| is_url(path)) {
+            return Err(Failure::usage(
+                "this command changes a vault; an archive can only be read (ls, verify, cat, export)",
+            ));
+        }
         let (path, socket, data_dir) = match &self.path {
             Some(path) => (path.clone(), None, None),
             None => self.configured()?,
@@ -63,9 +110,16 @@ impl VaultPlace {
             }
             (true, None) => {
                 let dir = dir.join(DEAD_LETTERS);
-                VaultTarget { path: dir.clone(), dir, segment: None, socket, data_dir }
+                VaultTarget {
+                    path: dir.clone(),
+                    dir,
+                    segment: None,
+                    socket,
+                    data_dir,
+                    archive: None,
+                }
             }
-            (false, segment) => VaultTarget { dir, segment, path, socket, data_dir },
+            (false, segment) => VaultTarget { dir, segment, path, socket, data_dir, archive: None },
         };
         if gophership_vault::is_vault(&target.dir) {
             return Ok(target);

@@ -12,8 +12,10 @@ use gophership_vault::Pacer;
 use gophership_vault::Selection;
 use gophership_vault::StoredRecord;
 use gophership_vault::Throttle;
+use gophership_vault::VaultError;
 
 use super::Failure;
+use super::archive_reader::ArchiveReader;
 use super::args::Filter;
 use super::exit;
 use super::place::VaultTarget;
@@ -24,12 +26,50 @@ use crate::complain;
 /// Segments that cannot be opened before it is given up.
 const ERRORS_MAX: u64 = 1000;
 
+/// The next request or damage, nothing at the end, or a segment that cannot be opened.
+type NextItem = Result<Option<OfflineItem>, VaultError>;
+
 /// Number of a segment, and an offset in it.
 pub(super) type Spot = (u64, u64);
 
+/// Where requests come from.
+enum RecordReader {
+    Vault(Box<OfflineReader>),
+    Archive(Box<ArchiveReader>),
+}
+
+impl RecordReader {
+    /// The next request or damage; draws progress.
+    fn next(&mut self, progress: &mut Progress) -> Result<NextItem, Failure> {
+        match self {
+            Self::Vault(reader) => {
+                let (done, left) = reader.progress_bytes();
+                progress.show(done, done + left);
+                Ok(reader.next())
+            }
+            Self::Archive(reader) => reader.next(progress).map(Ok),
+        }
+    }
+
+    fn place(&self) -> Spot {
+        match self {
+            Self::Vault(reader) => reader.place(),
+            Self::Archive(reader) => reader.place(),
+        }
+    }
+
+    /// Damage that no item tells of.
+    fn faults(&self) -> u64 {
+        match self {
+            Self::Vault(_) => 0,
+            Self::Archive(reader) => reader.faults(),
+        }
+    }
+}
+
 /// Reads what a filter selects.
 pub(super) struct Records {
-    reader: OfflineReader,
+    reader: RecordReader,
     filter: Filter,
     taken: u64,
     faults: u64,
@@ -44,7 +84,11 @@ impl Records {
     pub(super) fn open(target: &VaultTarget, filter: &Filter) -> Result<Self, Failure> {
         let selection =
             Selection { segments: filter.segment, seqs: filter.seq, cursor: filter.cursor.clone() };
-        let reader = OfflineReader::open_selected(&target.path, &selection)?;
+        let reader = if let Some(archive) = &target.archive {
+            RecordReader::Archive(Box::new(ArchiveReader::open(archive, filter)?))
+        } else {
+            RecordReader::Vault(Box::new(OfflineReader::open_selected(&target.path, &selection)?))
+        };
         let (filter, pacer) = (filter.clone(), Pacer::default());
         let is_interrupted = Arc::default();
         let (taken, faults, through) = (0, 0, None);
@@ -97,9 +141,7 @@ impl Records {
                 return Ok(None);
             }
             self.pacer.rest(|| self.is_interrupted.load(Ordering::Acquire));
-            let (done, left) = self.reader.progress_bytes();
-            progress.show(done, done + left);
-            match self.reader.next() {
+            match self.reader.next(progress)? {
                 Ok(None) => return Ok(None),
                 Ok(Some(OfflineItem::Record(record))) => {
                     if self.filter.wants(&record) {
@@ -148,7 +190,7 @@ impl Records {
 
     /// The exit code: whether anything was damaged.
     pub(super) fn code(&self) -> u8 {
-        if self.faults == 0 { 0 } else { exit::FAULTS }
+        if self.faults + self.reader.faults() == 0 { 0 } else { exit::FAULTS }
     }
 }
 

@@ -18,6 +18,7 @@ use gophership_vault::Verification;
 use gophership_vault::VerifyOptions;
 
 use super::Failure;
+use super::archive_verify;
 use super::args::VerifyArgs;
 use super::exit;
 use super::place::VaultTarget;
@@ -29,6 +30,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 pub(super) fn run(args: &VerifyArgs) -> Result<u8, Failure> {
     let target = args.place.find(args.deadletter)?;
+    if let Some(archive) = &target.archive {
+        return archive_verify::run(archive, args);
+    }
     let throttle = args.manners.throttle(&target)?;
     let done = verify(&target, args.jobs, args.quiet, throttle)?;
     table::print(args.output, || text(&done), || document(&done))?;

@@ -1,0 +1,290 @@
+//! The `s3_replay` source: an archive comes back through the pipeline, once, on however many hosts.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Duration;
+use std::time::Instant;
+
+use gophership_otlp::Signal;
+use gophership_s3_sim::Fault;
+use gophership_s3_sim::RequestKind;
+use gophership_s3_sim::S3Server;
+use gophership_s3_sim::Which;
+use tempfile::TempDir;
+
+use crate::harness::Backend;
+use crate::harness::NumberedRequest;
+use crate::harness::Process;
+use crate::harness::Site;
+use crate::harness::Traffic;
+use crate::harness::eventually;
+use crate::harness::report;
+use crate::vault_archive::BUCKET;
+use crate::vault_archive::PREFIX;
+use crate::vault_archive::archive;
+use crate::vault_archive::server;
+use crate::vault_tools::make_of;
+
+const DONE_WITHIN: Duration = Duration::from_mins(1);
+
+/// An archive of two vaults, and a backend.
+struct Fixture {
+    _folder: TempDir,
+    server: S3Server,
+    backend: Backend,
+    parcels: Vec<NumberedRequest>,
+    segments: usize,
+}
+
+impl Fixture {
+    async fn new(requests: u64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let server = server(folder.path());
+        let (mut parcels, mut segments) = (Vec::new(), 0);
+        let traffic = Traffic::default();
+        for node in ["node-a", "node-b"] {
+            let vault = folder.path().join(node);
+            std::fs::create_dir(&vault).unwrap();
+            parcels.extend(make_of(&traffic, &vault, requests / 2, 0));
+            segments += archive(&server, &vault, node).len();
+        }
+        let backend = Backend::start().await;
+        Self { _folder: folder, server, backend, parcels, segments }
+    }
+
+    /// A host that takes part, with more options.
+    fn host(&self, options: &str) -> Site {
+        self.host_with_lease("5s", options)
+    }
+
+    fn host_with_lease(&self, lease: &str, options: &str) -> Site {
+        let yaml = format!(
+            r#"
+sources:
+  archive:
+    type: s3_replay
+    bucket: {{ name: {BUCKET}, path_style: true, attempt_timeout: 2s }}
+    prefix: {PREFIX}
+    lease: {lease}
+{options}
+sinks:
+  backend:
+    type: otlp
+    inputs: [archive]
+    endpoint: "http://$BACKEND"
+    retry: {{ min: 20ms, max: 200ms }}
+"#
+        );
+        let mut site = Site::new(self.backend.address(), &yaml);
+        site.env = self.server.environment();
+        site
+    }
+
+    /// How often each request of the archive arrived; other bytes are a failure.
+    fn arrivals(&self) -> Vec<u64> {
+        let mut arrived = self.backend.fingerprints();
+        let times: Vec<u64> = self
+            .parcels
+            .iter()
+            .map(|parcel| arrived.remove(&parcel.fingerprint).unwrap_or(0))
+            .collect();
+        assert!(arrived.is_empty() && self.backend.unreadable() == 0, "bytes were altered");
+        times
+    }
+}
+
+/// Runs a host to its end; returns its log.
+async fn run(site: &Site) -> String {
+    ended(&mut Process::spawn(site)).await
+}
+
+async fn ended(process: &mut Process) -> String {
+    let status = process.exit(DONE_WITHIN).await;
+    assert!(status.success(), "{status}:\n{}", process.log());
+    process.log()
+}
+
+/// A field of the summary.
+fn summary(log: &str, field: &str) -> u64 {
+    let line = log.lines().find(|line| line.contains("The replay is complete.")).expect(log);
+    let value = line.split(&format!("{field}=")).nth(1);
+    let value = value.unwrap_or_else(|| panic!("{field} is not in {line}"));
+    let digits: String = value.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().expect(line)
+}
+
+fn left_in(site: &Site) -> usize {
+    let folder = site.dir().join("data/s3_replay/archive");
+    let is_segment = |path: &Path| !path.ends_with("owner");
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| is_segment(path)).count()
+}
+
+/// Scenario: one host replays an archive; then the same again, and once more under another name.
+/// Guarantees: every request arrives exactly once, with its bytes, and the process ends with 0 and a
+/// summary; what is done is not done again, except under another name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_archive_comes_back_once() {
+    let fixture = Fixture::new(120).await;
+    let site = fixture.host("");
+    let log = run(&site).await;
+    assert_eq!(fixture.arrivals(), vec![1; 120]);
+    assert_eq!(summary(&log, "segments"), fixture.segments as u64, "{log}");
+    assert_eq!((summary(&log, "requests"), summary(&log, "records")), (120, 360), "{log}");
+    assert_eq!(left_in(&site), 0, "restored segments are removed");
+
+    let log = run(&fixture.host("")).await;
+    assert_eq!(fixture.arrivals(), vec![1; 120]);
+    assert_eq!(
+        (summary(&log, "segments"), summary(&log, "by_others")),
+        (0, fixture.segments as u64)
+    );
+
+    run(&fixture.host("    replay_id: again")).await;
+    assert_eq!(fixture.arrivals(), vec![2; 120]);
+}
+
+/// Waits until `count` more requests than `before` have arrived; how long it took from the first of them.
+async fn arriving(fixture: &Fixture, before: u64, count: u64) -> Duration {
+    eventually(DONE_WITHIN, "the first arrived", || before < fixture.backend.requests()).await;
+    let began = Instant::now();
+    eventually(DONE_WITHIN, "all arrived", || before + count <= fixture.backend.requests()).await;
+    began.elapsed()
+}
+
+/// Scenario: one host replays an archive at a limited rate, and then two hosts do so together.
+/// Guarantees: every request arrives exactly once, both have taken part, and it takes them much less time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hosts_share_an_archive() {
+    let fixture = Fixture::new(360).await;
+    let host = fixture.host("    rate: 200\n    replay_id: alone");
+    let mut process = Process::spawn(&host);
+    let alone = arriving(&fixture, 0, 360).await;
+    ended(&mut process).await;
+    let hosts = [fixture.host("    rate: 200"), fixture.host("    rate: 200")];
+    let mut processes = hosts.each_ref().map(Process::spawn);
+    let together = arriving(&fixture, 360, 360).await;
+    let [one, two] = &mut processes;
+    let logs = [ended(one).await, ended(two).await];
+    report(&format!("one host: {alone:?}, two hosts: {together:?}"));
+    assert_eq!(fixture.arrivals(), vec![2; 360], "once alone and once together");
+    let shares = logs.each_ref().map(|log| summary(log, "segments"));
+    assert_eq!(shares.iter().sum::<u64>(), fixture.segments as u64);
+    assert!(shares.iter().all(|share| 0 < *share), "{shares:?}");
+    assert!(together.mul_f64(1.4) < alone, "{together:?} is not much shorter than {alone:?}");
+}
+
+/// Scenario: one of two hosts is killed in the middle of its segments.
+/// Guarantees: the other takes them over when the lease is over; every request arrives at least once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_is_killed_is_replaced() {
+    let fixture = Fixture::new(120).await;
+    let slow = fixture.host("    rate: 30");
+    let mut killed = Process::spawn(&slow);
+    eventually(DONE_WITHIN, "some requests arrived", || 5 <= fixture.backend.requests()).await;
+    killed.kill();
+    assert!(fixture.arrivals().contains(&0), "it was in the middle");
+    let log = run(&fixture.host("")).await;
+    let arrivals = fixture.arrivals();
+    assert!(arrivals.iter().all(|times| (1..=2).contains(times)), "{arrivals:?}");
+    assert_eq!(summary(&log, "segments") + summary(&log, "by_others"), fixture.segments as u64);
+}
+
+/// Scenario: a host is killed in the middle of its segments, and started again with the same `data_dir`.
+/// Guarantees: it goes on at once, long before its leases are over; nothing is missing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_was_killed_takes_its_own_segments_back() {
+    let fixture = Fixture::new(120).await;
+    let host = fixture.host_with_lease("10m", "    rate: 60");
+    let mut killed = Process::spawn(&host);
+    eventually(DONE_WITHIN, "some requests arrived", || 5 <= fixture.backend.requests()).await;
+    killed.kill();
+    assert!(fixture.arrivals().contains(&0), "it was in the middle");
+    run(&host).await;
+    let arrivals = fixture.arrivals();
+    assert!(arrivals.iter().all(|times| (1..=2).contains(times)), "{arrivals:?}");
+    assert_eq!(left_in(&host), 0, "what the first run left is removed");
+}
+
+/// Scenario: a host is stopped in the middle of its segments, and another is started.
+/// Guarantees: the first ends with 0 and gives its segments back at once; nothing is missing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_is_stopped_gives_back_its_segments() {
+    let fixture = Fixture::new(120).await;
+    let slow = fixture.host_with_lease("10m", "    rate: 30");
+    let mut stopped = Process::start(&slow).await;
+    eventually(DONE_WITHIN, "some requests arrived", || 5 <= fixture.backend.requests()).await;
+    stopped.stop(DONE_WITHIN).await;
+    assert!(fixture.arrivals().contains(&0), "it was in the middle");
+    run(&fixture.host("")).await;
+    let arrivals = fixture.arrivals();
+    assert!(arrivals.iter().all(|times| (1..=2).contains(times)), "{arrivals:?}");
+}
+
+/// Scenario: only some signals of one node in some time are selected.
+/// Guarantees: exactly those requests arrive.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_selection_is_kept_to() {
+    let fixture = Fixture::new(120).await;
+    let selection = "    nodes: [node-b]\n    signals: [logs]\n    since: 2026-01-01T00:00:12Z\n    \
+                     until: 2026-01-01T00:00:42Z";
+    let log = run(&fixture.host(selection)).await;
+    let arrivals = fixture.arrivals();
+    let expected: Vec<u64> = (0..120_u64)
+        .map(|idx| {
+            let (node, number) = (idx / 60, idx % 60);
+            let is_logs = Signal::ALL[usize::try_from(number % 3).unwrap()] == Signal::Logs;
+            u64::from(node == 1 && is_logs && (12..42).contains(&number))
+        })
+        .collect();
+    assert_eq!(arrivals, expected);
+    assert_eq!(summary(&log, "requests"), 10, "{log}");
+}
+
+/// Scenario: every kind of request to the bucket fails now and then, and the backend for a second.
+/// Guarantees: every request arrives exactly once all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bucket_that_fails_loses_and_repeats_nothing() {
+    let fixture = Fixture::new(120).await;
+    let faults = fixture.server.faults();
+    for fault in [Fault::SLOW_DOWN, Fault::INTERNAL_ERROR, Fault::Close] {
+        faults.next(RequestKind::List, 1, fault);
+        faults.next(Which::from(RequestKind::Get).with("/manifest/"), 1, fault);
+        faults.next(Which::from(RequestKind::Put).with("/claims/"), 1, fault);
+    }
+    faults.next(Which::from(RequestKind::Put).with("/claims/"), 2, Fault::AnswerLost);
+    faults.next(Which::from(RequestKind::Get).with("/seg/"), 1, Fault::TruncatedBody);
+    faults.next(Which::from(RequestKind::Get).with("/seg/"), 1, Fault::StallBody);
+    let log = run(&fixture.host("")).await;
+    assert_eq!(fixture.arrivals(), vec![1; 120], "{log}");
+    assert_eq!(faults.injected(), 13);
+}
+
+/// Scenario: an object of the archive is gone.
+/// Guarantees: the log says so, the others arrive, and the summary counts it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_segment_that_is_gone_does_not_hold_up_the_others() {
+    let fixture = Fixture::new(120).await;
+    let objects = fixture.server.objects(BUCKET).unwrap();
+    let gone = objects.keys().find(|key| key.contains("/seg/")).unwrap();
+    std::fs::remove_file(fixture.server.object_path(BUCKET, gone)).unwrap();
+    let log = run(&fixture.host("")).await;
+    assert_eq!(summary(&log, "unusable"), 1, "{log}");
+    assert!(log.contains("Cannot replay the segment; it is skipped."), "{log}");
+    let arrivals = fixture.arrivals();
+    assert!(arrivals.iter().all(|times| *times <= 1));
+    assert!(60 < arrivals.iter().sum::<u64>());
+}
+
+/// Scenario: a host follows; another segment is archived later.
+/// Guarantees: the process goes on, and ends when it is told to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_follows_does_not_end() {
+    let fixture = Fixture::new(60).await;
+    let host = fixture.host("    follow: true");
+    let mut process = Process::start(&host).await;
+    let all: HashMap<_, _> = fixture.parcels.iter().map(|it| (it.fingerprint, 1)).collect();
+    eventually(DONE_WITHIN, "all arrived", || fixture.backend.fingerprints() == all).await;
+    assert!(!process.has_ended());
+    process.stop(DONE_WITHIN).await;
+}

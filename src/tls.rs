@@ -1,4 +1,4 @@
-//! TLS 1.3, both ways: what listeners present, and what outgoing connections trust.
+//! TLS 1.3, both ways: what listeners present and ask for, and what outgoing connections trust.
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -10,8 +10,10 @@ use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
+use rustls::pki_types::CertificateRevocationListDer;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::server::NoServerSessionStorage;
 use rustls::server::WebPkiClientVerifier;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -30,11 +32,13 @@ pub enum TlsError {
         /// Why.
         source: rustls::pki_types::pem::Error,
     },
-    /// A file holds no certificate.
-    #[error("{path} contains no certificate")]
+    /// A file holds nothing of the kind.
+    #[error("{path} contains no {what}")]
     Empty {
         /// The file.
         path: PathBuf,
+        /// What was looked for.
+        what: &'static str,
     },
     /// The key does not fit, or the library refuses the certificates.
     #[error("cannot use the certificates: {0}")]
@@ -78,6 +82,52 @@ impl ServerTls {
         let mut config = builder.with_single_cert(certificates(&self.cert)?, key(&self.key)?)?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Arc::new(config))
+    }
+}
+
+/// TLS of the management service. TLS 1.3 only; each client must present a certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MutualTls {
+    /// PEM file with the certificate chain of the server.
+    cert: PathBuf,
+    /// PEM file with the private key of the server.
+    key: PathBuf,
+    /// PEM file with the CA certificates that client certificates must descend from.
+    client_ca: PathBuf,
+    /// PEM file with certificate revocation lists, one for each CA of the chain. GopherShip refuses
+    /// revoked clients, and clients whose CA has no list in the file.
+    #[serde(default)]
+    crl: Option<PathBuf>,
+}
+
+impl MutualTls {
+    /// Reads the files and makes the configuration of a listener. It resumes no sessions: each
+    /// connection proves its certificate.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError`] that names the file at fault.
+    pub fn load(&self) -> Result<Arc<ServerConfig>, TlsError> {
+        let roots = Arc::new(roots(&self.client_ca)?);
+        let mut verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
+        if let Some(path) = &self.crl {
+            verifier = verifier.with_crls(revocation_lists(path)?);
+        }
+        let mut config = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(VERSIONS)?
+            .with_client_cert_verifier(verifier.build()?)
+            .with_single_cert(certificates(&self.cert)?, key(&self.key)?)?;
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        Ok(Arc::new(config))
+    }
+
+    /// The files that it reads.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let all = [Some(&self.cert), Some(&self.key), Some(&self.client_ca), self.crl.as_ref()];
+        all.into_iter().flatten().map(PathBuf::as_path)
     }
 }
 
@@ -136,9 +186,19 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let certificates: Vec<_> =
         CertificateDer::pem_file_iter(path).map_err(pem)?.collect::<Result<_, _>>().map_err(pem)?;
     if certificates.is_empty() {
-        return Err(TlsError::Empty { path: path.to_owned() });
+        return Err(TlsError::Empty { path: path.to_owned(), what: "certificate" });
     }
     Ok(certificates)
+}
+
+fn revocation_lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
+    let pem = |source| TlsError::Pem { path: path.to_owned(), source };
+    let lists = CertificateRevocationListDer::pem_file_iter(path).map_err(pem)?;
+    let lists: Vec<_> = lists.collect::<Result<_, _>>().map_err(pem)?;
+    if lists.is_empty() {
+        return Err(TlsError::Empty { path: path.to_owned(), what: "certificate revocation list" });
+    }
+    Ok(lists)
 }
 
 fn key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {

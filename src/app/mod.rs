@@ -3,6 +3,9 @@
 mod descriptors;
 mod ledger;
 mod left_vaults;
+mod management;
+mod orders;
+mod places;
 mod sensors;
 mod signals;
 mod source;
@@ -15,16 +18,17 @@ pub use source::DEFAULT_CONFIG;
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+
+use management::Management;
+use orders::OrderBook;
+use places::create_dir;
+use places::open_control;
 
 use crate::component::ComponentId;
 use crate::component::OnLoss;
@@ -32,11 +36,11 @@ use crate::component::Stop;
 use crate::config::Config;
 use crate::config::ConfigErrors;
 use crate::control::ControlService;
-use crate::control::ControlSocket;
 use crate::control::LeftVault;
-use crate::control::Scrape;
+use crate::control::RemoteError;
 use crate::flow::Pulse;
 use crate::ledger::LedgerStore;
+use crate::logs::LogFilter;
 use crate::metrics::Metrics;
 use crate::pool::Memory;
 use crate::somatic::MemoryBudget;
@@ -66,6 +70,9 @@ pub enum StartError {
     /// A component could not be built.
     #[error("{0}")]
     Build(#[from] Box<ReloadError>),
+    /// The control port cannot be opened.
+    #[error("{0}")]
+    Control(RemoteError),
     /// The operating system refused something.
     #[error("cannot {operation} {what}: {source}")]
     Io {
@@ -97,6 +104,7 @@ pub async fn serve(
     source: ConfigSource,
     on_loss: OnLoss,
     metrics: Arc<Metrics>,
+    log_filter: LogFilter,
     signals: &Signals,
 ) -> Result<Ended, StartError> {
     let config = Arc::new(source.load()?);
@@ -106,7 +114,7 @@ pub async fn serve(
         tokio::time::sleep(grace).await;
     };
     let app = tokio::select! {
-        app = App::start_with(source, config, on_loss, metrics) => app?,
+        app = App::start_with(source, config, on_loss, metrics, log_filter) => app?,
         () = too_late => return Ok(Ended::CutShort),
     };
     Ok(app.run(signals).await)
@@ -118,22 +126,16 @@ pub struct App {
     topology: RunningTopology,
     service: ControlService,
     config: watch::Sender<(u64, Arc<Config>)>,
-    ready: Arc<AtomicBool>,
     /// What the process may use; more than that is pressure.
     process_memory: MemoryBudget,
     /// Ends the zone driver, the control socket and the scrape listener.
     stop: Stop,
-    scrape: Option<ScrapeServer>,
+    management: Management,
     books: LedgerStore,
     left_vaults: watch::Sender<Vec<LeftVault>>,
+    orders: OrderBook,
     /// How many file descriptors the process may have.
     descriptor_limit: u64,
-}
-
-struct ScrapeServer {
-    configured: SocketAddr,
-    stop: Stop,
-    task: JoinHandle<()>,
 }
 
 impl App {
@@ -144,7 +146,7 @@ impl App {
     /// [`StartError`]; whatever had started is stopped.
     pub async fn start(source: ConfigSource, on_loss: OnLoss) -> Result<Self, StartError> {
         let config = Arc::new(source.load()?);
-        Self::start_with(source, config, on_loss, Metrics::new()).await
+        Self::start_with(source, config, on_loss, Metrics::new(), LogFilter::fixed()).await
     }
 
     async fn start_with(
@@ -152,6 +154,7 @@ impl App {
         config: Arc<Config>,
         on_loss: OnLoss,
         metrics: Arc<Metrics>,
+        log_filter: LogFilter,
     ) -> Result<Self, StartError> {
         let descriptor_limit = descriptors::raise();
         create_dir(&config.data_dir)?;
@@ -164,9 +167,7 @@ impl App {
         let SharedParts { ledgers, gauges, wiring, vaults, .. } = shared.clone();
         let pulse = Pulse::new(config.somatic.check_every.get(), red_permille, somatic.alarm());
         let topology = RunningTopology::empty(shared, pulse);
-        let control_path = config.control_socket();
-        let control = ControlSocket::bind(&control_path)
-            .map_err(refused("listen on", control_path.display()))?;
+        let (control_path, control, audit) = open_control(&config)?;
 
         let books = ledger::keep_books(&config, ledgers, &vaults).await?;
         let flights = FlightDir::new(config.data_dir.join("flight"));
@@ -176,9 +177,9 @@ impl App {
         let zones = Zones::new(Arc::clone(&somatic), topology.shared(), sensors, flights);
         let (sender, news) = watch::channel((0, Arc::clone(topology.config())));
         let (left_vaults, left) = watch::channel(Vec::new());
-        let started = Instant::now();
+        let (book, orders, last_reload) = OrderBook::new();
         let service = ControlService {
-            started,
+            started: Instant::now(),
             config: news,
             zones: zones.clone(),
             wiring,
@@ -186,20 +187,24 @@ impl App {
             metrics,
             memory,
             left_vaults: left,
+            ready: Arc::default(),
+            last_reload,
+            orders,
+            log_filter,
+            audit,
         };
-        let ready = Arc::new(AtomicBool::new(false));
-        let scrape = None;
+        let management = Management::new(service.clone(), control_path)?;
         let mut app = Self {
             source,
             topology,
             service,
             config: sender,
-            ready,
             process_memory,
             stop,
-            scrape,
+            management,
             books,
             left_vaults,
+            orders: book,
             descriptor_limit,
         };
         if let Err(error) = app.put_in_force(config).await {
@@ -208,8 +213,8 @@ impl App {
         }
         zones.drive(app.stop.clone()).map_err(refused("start", "the thread of the zone"))?;
         tokio::spawn(Arc::clone(&app.service.memory).tend(app.stop.clone()));
-        tokio::spawn(control.serve(app.service.clone(), app.stop.clone()));
-        app.ready.store(true, Ordering::Release);
+        app.management.serve(control, app.stop.clone());
+        app.service.ready.store(true, Ordering::Release);
         Ok(app)
     }
 
@@ -223,7 +228,8 @@ impl App {
             tokio::select! {
                 biased;
                 () = signals.stop() => break,
-                () = signals.reload() => self.reload().await,
+                () = signals.reload() => drop(self.reload().await),
+                order = self.orders.next() => self.carry_out(order).await,
                 () = self.topology.sources_ended() => break,
             }
         }
@@ -234,22 +240,32 @@ impl App {
         }
     }
 
-    /// Reads the configuration again and puts it in force; an invalid one changes nothing.
-    pub async fn reload(&mut self) {
-        match self.try_reload().await {
+    /// Reads the configuration again and puts it in force; an invalid one changes nothing. Returns the
+    /// settings that changed and what became of the components.
+    ///
+    /// # Errors
+    ///
+    /// Why the old configuration is still in force; the log says so too.
+    pub async fn reload(&mut self) -> Result<(Vec<String>, Vec<Outcome>), String> {
+        let before = Arc::clone(self.topology.config());
+        let result = self.try_reload().await.map_err(|error| error.to_string());
+        self.orders.note_reload(result.as_ref().err().cloned());
+        self.topology.shared().reopen_files();
+        match result {
             Ok(outcomes) => {
                 self.service.metrics.reloads.with_label_values(&["ok"]).inc();
                 log_outcomes(&outcomes);
                 tracing::info!("Reloaded the configuration.");
+                Ok((orders::changed_settings(&before, self.topology.config()), outcomes))
             }
             Err(error) => {
                 self.service.metrics.reloads.with_label_values(&["failed"]).inc();
                 tracing::error!(
                     "Cannot reload the configuration; GopherShip keeps the old one. {error}"
                 );
+                Err(error)
             }
         }
-        self.topology.shared().reopen_files();
     }
 
     async fn try_reload(&mut self) -> Result<Vec<Outcome>, StartError> {
@@ -261,7 +277,7 @@ impl App {
 
     /// Puts a configuration in force; a first start is the same as a reload.
     async fn put_in_force(&mut self, config: Arc<Config>) -> Result<Vec<Outcome>, StartError> {
-        let scrape = self.bind_scrape(config.metrics.listen).await?;
+        let prepared = self.management.prepare(&config).await?;
         let grace = config.shutdown.grace.0.min(RELOAD_GRACE_MAX);
         self.books.know(vault_dirs(&config));
         let before = Arc::clone(self.topology.config());
@@ -279,12 +295,11 @@ impl App {
         }
         self.service.zones.configure(&config.somatic);
         self.process_memory.set(Some(config.memory_bytes_max()));
-        let listen = config.metrics.listen;
         self.config.send_modify(|(generation, current)| {
             *generation += 1;
-            *current = config;
+            *current = Arc::clone(&config);
         });
-        self.follow_scrape(listen, scrape).await;
+        self.management.follow(&config, prepared).await;
         Ok(report.outcomes)
     }
 
@@ -294,6 +309,7 @@ impl App {
         let changes = [
             ("data_dir", old.data_dir != new.data_dir),
             ("control.socket", old.control_socket() != new.control_socket()),
+            ("control.audit", old.control.audit != new.control.audit),
             ("somatic.check_every", old.somatic.check_every != new.somatic.check_every),
         ];
         for (option, is_changed) in changes {
@@ -303,35 +319,9 @@ impl App {
         }
     }
 
-    /// Binds the listener for metrics, unless it listens there already.
-    async fn bind_scrape(&self, wanted: Option<SocketAddr>) -> Result<Option<Scrape>, StartError> {
-        match wanted {
-            Some(address) if self.scrape.as_ref().is_none_or(|old| old.configured != address) => {
-                Scrape::bind(address).await.map(Some).map_err(refused("listen on", address))
-            }
-            _ => Ok(None),
-        }
-    }
-
-    /// Serves metrics where the configuration in force says.
-    async fn follow_scrape(&mut self, wanted: Option<SocketAddr>, bound: Option<Scrape>) {
-        if self.scrape.as_ref().map(|scrape| scrape.configured) == wanted {
-            return;
-        }
-        let next = wanted.zip(bound).map(|(configured, scrape)| {
-            let stop = Stop::new();
-            let ready = Arc::clone(&self.ready);
-            let task = tokio::spawn(scrape.serve(self.service.clone(), ready, stop.clone()));
-            ScrapeServer { configured, stop, task }
-        });
-        if let Some(old) = std::mem::replace(&mut self.scrape, next) {
-            old.end().await;
-        }
-    }
-
     /// Takes nothing new, delivers or keeps what there is, and says what became of it.
     pub async fn shut_down(self) {
-        self.ready.store(false, Ordering::Release);
+        self.service.ready.store(false, Ordering::Release);
         let grace = self.topology.config().shutdown.grace.0;
         tracing::info!(?grace, "GopherShip is stopping.");
         self.topology.shared().brake.release();
@@ -344,9 +334,7 @@ impl App {
             .any(|(id, outcome)| *outcome == ComponentOutcome::CutShort && is_vault(id));
         log_outcomes(&outcomes);
         self.stop.cancel();
-        if let Some(scrape) = self.scrape {
-            scrape.end().await;
-        }
+        self.management.end().await;
         if is_cut_short {
             // It may go on to store what it has, after the last word of the books.
             ledger::leave_books(self.books).await;
@@ -358,14 +346,7 @@ impl App {
     }
 }
 
-impl ScrapeServer {
-    async fn end(self) {
-        self.stop.cancel();
-        // It only stops listening; a panic in it has been logged.
-        let _ended = self.task.await;
-    }
-}
-
+/// A component, and what became of it.
 type Outcome = (ComponentId, ComponentOutcome);
 
 /// A vault that is never replayed only fills; that may be meant, and may be a slip.
@@ -385,10 +366,6 @@ fn log_outcomes(outcomes: &[Outcome]) {
             tracing::info!(%component, %outcome, "Component");
         }
     }
-}
-
-fn create_dir(path: &Path) -> Result<(), StartError> {
-    std::fs::create_dir_all(path).map_err(refused("create the directory", path.display()))
 }
 
 fn refused(

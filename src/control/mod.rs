@@ -1,13 +1,46 @@
-//! The management plane: a unix socket for `gs-ctl` and vault tools, and HTTP for metrics and health.
+//! The management plane: a unix socket and a port with mutual TLS for `gs-ctl`, and HTTP for metrics and
+//! health.
 //!
 //! It reads snapshots and gives commands; nothing in the data plane knows who asks.
+//!
+//! ```text
+//!   socket, remote    who connects: a user of this host, or the owner of a certificate
+//!    `- connection    HTTP/2 with limits
+//!        `- gate      let in or refused, by method and role (`access`), before the message is read
+//!            `- service, status, vaults, probe    the answers; a change goes into the audit log (`audit`)
+//!   scrape            `/metrics`, `/healthz`, `/readyz`
+//! ```
 
+mod access;
+mod audit;
+mod certificate_names;
+mod certificates;
 mod clients;
+mod connection;
+mod gate;
+mod orders;
+mod probe;
+mod remote;
 mod scrape;
 mod service;
 mod socket;
+mod state;
+mod status;
+mod vaults;
+mod zone_events;
 
+pub use access::Access;
+pub use audit::AuditLog;
+pub use gate::Gate;
+pub use orders::ORDERS_MAX;
+pub use orders::Order;
+pub use orders::Orders;
+pub use orders::Reloaded;
+pub use remote::ControlPort;
+pub use remote::PortCertificates;
+pub use remote::RemoteError;
 pub use scrape::Scrape;
-pub use service::ControlService;
-pub use service::LeftVault;
 pub use socket::ControlSocket;
+pub use state::ControlService;
+pub use state::LastReload;
+pub use state::LeftVault;

@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
@@ -25,7 +24,7 @@ use hyper_util::rt::TokioTimer;
 use tokio::net::TcpListener;
 
 use super::clients;
-use super::service::ControlService;
+use super::state::ControlService;
 use crate::component::Stop;
 use crate::net::PlainConnection;
 
@@ -53,8 +52,8 @@ impl Scrape {
         self.listener.local_addr()
     }
 
-    /// Answers until stopped; `ready` is what `/readyz` says.
-    pub async fn serve(self, service: ControlService, ready: Arc<AtomicBool>, stop: Stop) {
+    /// Answers until stopped.
+    pub async fn serve(self, service: ControlService, stop: Stop) {
         let connections = clients::connections("metrics", &service.metrics);
         while let Some((stream, _peer)) = connections.accept(|| self.listener.accept(), &stop).await
         {
@@ -63,11 +62,11 @@ impl Scrape {
                 () = stop.cancelled() => return,
             };
             let Some(admitted) = admitted else { continue };
-            let (service, ready, stop) = (service.clone(), Arc::clone(&ready), stop.clone());
+            let (service, stop) = (service.clone(), stop.clone());
             tokio::spawn(async move {
                 let activity = Arc::clone(admitted.activity());
                 let service = service_fn(|request| {
-                    let answer = answer(&service, &ready, &request);
+                    let answer = answer(&service, &request);
                     clients::counted(&activity, std::future::ready(Ok::<_, Infallible>(answer)))
                 });
                 let connect = |stream| {
@@ -77,17 +76,14 @@ impl Scrape {
                         .serve_connection(TokioIo::new(stream), service);
                     PlainConnection::new(connection, http1::Connection::graceful_shutdown)
                 };
-                clients::serve(stream, admitted, connect, stop).await;
+                clients::serve(stream, admitted, connect, stop, None).await;
             });
         }
     }
 }
 
-fn answer(
-    service: &ControlService,
-    ready: &AtomicBool,
-    request: &Request<Incoming>,
-) -> Response<Full<Bytes>> {
+fn answer(service: &ControlService, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    let is_ready = service.ready.load(Ordering::Acquire);
     if request.version() == Version::HTTP_11 && !request.headers().contains_key(HOST) {
         return text(StatusCode::BAD_REQUEST, "HTTP/1.1 needs a Host header\n".to_owned());
     }
@@ -100,13 +96,13 @@ fn answer(
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
         },
         "/healthz" => text(StatusCode::OK, "alive\n".to_owned()),
-        "/readyz" if ready.load(Ordering::Acquire) && service.zones.is_intake_stuck() => {
+        "/readyz" if is_ready && service.zones.is_intake_stuck() => {
             let stalls = service.zones.stalls();
             let lines: Vec<String> = stalls.iter().map(ToString::to_string).collect();
             let body = format!("stalled\n{}\n", lines.join("\n"));
             text(StatusCode::SERVICE_UNAVAILABLE, body)
         }
-        "/readyz" if ready.load(Ordering::Acquire) => {
+        "/readyz" if is_ready => {
             text(StatusCode::OK, format!("ready, zone {}\n", service.zones.report().zone))
         }
         "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "starting or stopping\n".to_owned()),

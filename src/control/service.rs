@@ -1,278 +1,32 @@
-//! The answers to `gs-ctl`.
+//! The methods of the control service: each checks its request, and notes a change in the audit log.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::io;
 use std::time::Duration;
-use std::time::Instant;
 
 use gophership_control::proto;
 use gophership_control::proto::control_server::Control;
-use tokio::sync::watch;
+use tokio::sync::oneshot;
 use tonic::Request;
 use tonic::Response;
 use tonic::Status;
 
-use crate::config::Config;
-use crate::event::Bucket;
-use crate::event::Ledgers;
-use crate::event::Signal;
-use crate::event::SinkBucket;
-use crate::metrics::Metrics;
-use crate::pool::Memory;
-use crate::somatic::BackendOutage;
+use super::access::Caller;
+use super::audit::Change;
+use super::orders::Order;
+use super::orders::Reloaded;
+use super::state::ControlService;
+use super::status::wire_zone;
+use super::vaults;
+use super::zone_events;
+use super::zone_events::ZoneEvents;
 use crate::somatic::OverrideCommand;
-use crate::somatic::Pressure;
-use crate::somatic::Stall;
 use crate::somatic::Zone;
-use crate::somatic::ZoneHold;
-use crate::topology::Wiring;
-use crate::topology::Zones;
+use crate::topology::FlightRecord;
 
 /// The longest reason of an override, in bytes.
 const REASON_LEN_MAX: usize = 1024;
-
-/// What is running, as the management plane sees it.
-#[derive(Clone)]
-pub struct ControlService {
-    /// Since when.
-    pub started: Instant,
-    /// The configuration in force, and how many there have been.
-    pub config: watch::Receiver<(u64, Arc<Config>)>,
-    /// The zone.
-    pub zones: Zones,
-    /// The wiring.
-    pub wiring: Arc<Wiring>,
-    /// The books.
-    pub ledgers: &'static Ledgers,
-    /// The figures.
-    pub metrics: Arc<Metrics>,
-    /// The memory.
-    pub memory: Arc<Memory>,
-    /// Vaults that the configuration does not name.
-    pub left_vaults: watch::Receiver<Vec<LeftVault>>,
-}
-
-/// A directory that is no vault of the configuration and holds requests that nobody delivers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeftVault {
-    /// Its directory.
-    pub dir: PathBuf,
-    /// Requests that are not delivered.
-    pub requests: u64,
-}
-
-impl ControlService {
-    /// Returns what the process is doing now.
-    #[must_use]
-    pub fn status(&self) -> proto::StatusResponse {
-        let report = self.zones.report();
-        let (generation, config) = self.config.borrow().clone();
-        proto::StatusResponse {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            uptime_seconds: self.started.elapsed().as_secs(),
-            zone: wire_zone(Some(report.zone)),
-            zone_reason: report.reason,
-            zone_seconds: report.since.elapsed().as_secs(),
-            sensed: wire_zone(Some(report.sensed)),
-            held: wire_zone(report.held.as_ref().map(|lease| lease.zone)),
-            held_seconds_left: report.held.as_ref().and_then(seconds_left),
-            held_reason: report.held.map(|lease| lease.reason).unwrap_or_default(),
-            observing: report.is_observing,
-            pressures: self.pressures(),
-            generation,
-            components: self.components(&config),
-            ledger: self.ledger(),
-            sources: self.source_rows(),
-            sinks: self.sink_rows(),
-            vaults: self.vaults(&config),
-            left_vaults: self.left_vaults(),
-            stalls: self.stalls(),
-            outages: self.outages(),
-            stuck: self.zones.is_intake_stuck(),
-            background_millionths: self.zones.background_millionths(),
-        }
-    }
-
-    fn left_vaults(&self) -> Vec<proto::LeftVault> {
-        let wire = |left: &LeftVault| proto::LeftVault {
-            dir: left.dir.display().to_string(),
-            requests: left.requests,
-        };
-        self.left_vaults.borrow().iter().map(wire).collect()
-    }
-
-    fn stalls(&self) -> Vec<proto::Stall> {
-        let wire = |stall: Stall| proto::Stall {
-            component: stall.place.to_string(),
-            waits: stall.waits.to_owned(),
-            waiting: stall.waiting,
-            seconds: stall.lasts.as_secs(),
-        };
-        self.zones.stalls().into_iter().map(wire).collect()
-    }
-
-    fn outages(&self) -> Vec<proto::Outage> {
-        let wire = |outage: BackendOutage| proto::Outage {
-            place: outage.place.to_string(),
-            seconds: outage.lasts.as_secs(),
-            reason: outage.reason,
-        };
-        self.zones.outages().into_iter().map(wire).collect()
-    }
-
-    fn pressures(&self) -> Vec<proto::Pressure> {
-        let wire = |pressure: Pressure| proto::Pressure {
-            kind: pressure.kind.name().to_owned(),
-            place: pressure.place.to_string(),
-            permille: pressure.permille,
-        };
-        self.zones.pressures().into_iter().map(wire).collect()
-    }
-
-    fn components(&self, config: &Config) -> Vec<proto::Component> {
-        let edges = self.wiring.edges();
-        let component = |id: &str, section: &str, kind: &str| {
-            let edge = edges.iter().find(|edge| edge.id.as_str() == id);
-            proto::Component {
-                id: id.to_owned(),
-                section: section.to_owned(),
-                r#type: kind.to_owned(),
-                edge_batches: edge.map_or(0, |edge| edge.batches),
-                edge_bytes: edge.map_or(0, |edge| edge.bytes),
-                edge_permille: edge.map_or(0, |edge| edge.occupancy_permille),
-            }
-        };
-        let sources =
-            config.sources.iter().map(|(id, e)| component(id.as_str(), "source", &e.kind));
-        let transforms =
-            config.transforms.iter().map(|(id, e)| component(id.as_str(), "transform", &e.kind));
-        let sinks = config.sinks.iter().map(|(id, e)| component(id.as_str(), "sink", &e.kind));
-        sources.chain(transforms).chain(sinks).collect()
-    }
-
-    fn ledger(&self) -> Vec<proto::Bucket> {
-        let bucket = |signal: Signal, bucket: Bucket| proto::Bucket {
-            signal: signal.name().to_owned(),
-            bucket: bucket.name().to_owned(),
-            records: self.ledgers.count(signal, bucket),
-        };
-        let of = |signal: &Signal| Bucket::ALL.map(|name| bucket(*signal, name));
-        Signal::ALL.iter().flat_map(of).collect()
-    }
-
-    fn source_rows(&self) -> Vec<proto::LedgerRow> {
-        let mut rows = Vec::new();
-        self.each_source_line(|id, signal, line, records| {
-            row(&mut rows, id, signal, line, records);
-        });
-        rows
-    }
-
-    fn sink_rows(&self) -> Vec<proto::LedgerRow> {
-        let mut rows = Vec::new();
-        self.each_sink_line(|id, signal, line, records| row(&mut rows, id, signal, line, records));
-        rows
-    }
-
-    /// Hands on what is booked for each source, line by line.
-    fn each_source_line(&self, mut take: impl FnMut(&str, Signal, &'static str, i64)) {
-        for (id, ledger) in self.ledgers.sources() {
-            for (signal, bucket) in pairs(&Bucket::ALL) {
-                take(id, signal, bucket.name(), ledger.count(signal, bucket));
-            }
-        }
-    }
-
-    /// Hands on what is booked for each sink, line by line, and what it has now.
-    fn each_sink_line(&self, mut take: impl FnMut(&str, Signal, &'static str, i64)) {
-        for (id, sink_ledger) in self.ledgers.sinks() {
-            for (signal, bucket) in pairs(&SinkBucket::ALL) {
-                take(id, signal, bucket.name(), sink_ledger.count(signal, bucket));
-            }
-            for signal in Signal::ALL {
-                take(id, signal, Bucket::InFlight.name(), sink_ledger.in_flight(signal));
-            }
-        }
-    }
-
-    fn vaults(&self, config: &Config) -> Vec<proto::Vault> {
-        let vaults = config.sinks.iter().filter(|(_, sink)| sink.config.is_vault());
-        let size = |value: i64| u64::try_from(value).unwrap_or(0);
-        vaults
-            .map(|(id, _)| {
-                let metrics = self.metrics.vault(id.as_str());
-                proto::Vault {
-                    id: id.to_string(),
-                    used_bytes: size(metrics.used_bytes.get()),
-                    backlog_requests: size(metrics.backlog.get()),
-                    failed: metrics.failed.get() != 0,
-                    full: metrics.full.get() != 0,
-                }
-            })
-            .collect()
-    }
-
-    /// Brings the figures that are only counted elsewhere up to date, and renders all of them.
-    ///
-    /// # Errors
-    ///
-    /// When a metric family is malformed.
-    pub fn render_metrics(&self) -> Result<String, prometheus::Error> {
-        for signal in Signal::ALL {
-            for bucket in Bucket::ALL {
-                let gauge =
-                    self.metrics.ledger.total.with_label_values(&[signal.name(), bucket.name()]);
-                gauge.set(self.ledgers.count(signal, bucket));
-            }
-        }
-        let (of_source, of_sink) = (&self.metrics.ledger.sources, &self.metrics.ledger.sinks);
-        self.each_source_line(|id, signal, line, records| {
-            of_source.with_label_values(&[id, signal.name(), line]).set(records);
-        });
-        self.each_sink_line(|id, signal, line, records| {
-            of_sink.with_label_values(&[id, signal.name(), line]).set(records);
-        });
-        self.metrics.somatic.pressure.reset();
-        for Pressure { kind, place, permille } in self.zones.pressures() {
-            let gauge = self.metrics.somatic.pressure.with_label_values(&[kind.name(), &*place]);
-            gauge.set(f64::from(permille) / 1e3);
-        }
-        let share = f64::from(self.zones.background_millionths()) / 1e6;
-        self.metrics.somatic.background.set(share);
-        self.metrics.edge_batches.reset();
-        self.metrics.edge_bytes.reset();
-        let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-        let mut edge_bytes = 0;
-        for edge in self.wiring.edges() {
-            edge_bytes += edge.bytes;
-            let id = edge.id.as_str();
-            self.metrics.edge_batches.with_label_values(&[id]).set(gauge(edge.batches));
-            self.metrics.edge_bytes.with_label_values(&[id]).set(gauge(edge.bytes));
-        }
-        for share in self.memory.each() {
-            let metrics = self.metrics.memory(share.name());
-            metrics.used.set(gauge(share.used()));
-            metrics.limit.set(gauge(share.limit()));
-        }
-        // Edges count for themselves, within their parts of the share.
-        self.metrics.memory(self.memory.edges.name()).used.set(gauge(edge_bytes));
-        self.metrics.memory_idle.set(gauge(self.memory.pool.idle_bytes()));
-        self.metrics.render()
-    }
-}
-
-/// Every line of every signal.
-fn pairs<T: Copy>(lines: &[T]) -> impl Iterator<Item = (Signal, T)> {
-    Signal::ALL.into_iter().flat_map(|signal| lines.iter().map(move |line| (signal, *line)))
-}
-
-/// Adds a line that is not zero.
-fn row(rows: &mut Vec<proto::LedgerRow>, id: &str, signal: Signal, line: &str, records: i64) {
-    if records != 0 {
-        let (id, signal) = (id.to_owned(), signal.name().to_owned());
-        rows.push(proto::LedgerRow { id, signal, line: line.to_owned(), records });
-    }
-}
+/// The longest filter of the log, in bytes.
+const FILTER_LEN_MAX: usize = 1024;
 
 #[tonic::async_trait]
 impl Control for ControlService {
@@ -280,17 +34,203 @@ impl Control for ControlService {
         &self,
         _request: Request<proto::StatusRequest>,
     ) -> Result<Response<proto::StatusResponse>, Status> {
-        Ok(Response::new(Self::status(self)))
+        Ok(Response::new(self.status_now()))
     }
 
     async fn r#override(
         &self,
         request: Request<proto::OverrideRequest>,
     ) -> Result<Response<proto::OverrideResponse>, Status> {
-        let proto::OverrideRequest { zone, ttl_seconds, reason } = request.into_inner();
-        if REASON_LEN_MAX < reason.len() {
-            return Err(Status::invalid_argument("the reason is longer than 1024 bytes"));
+        let caller = Caller::of(&request)?;
+        let request = request.into_inner();
+        let (detail, reason) = (override_detail(&request), request.reason.clone());
+        let result = self.hold(request);
+        let said = |answer: &proto::OverrideResponse| format!("zone {}", zone_name(answer.zone));
+        self.note(&caller, "Override", &detail, &reason, outcome(&result, said)).await;
+        result.map(Response::new)
+    }
+
+    async fn share(
+        &self,
+        _request: Request<proto::ShareRequest>,
+    ) -> Result<Response<proto::ShareResponse>, Status> {
+        let millionths = self.zones.background_millionths();
+        Ok(Response::new(proto::ShareResponse { millionths }))
+    }
+
+    type WatchStream = ZoneEvents;
+
+    async fn watch(
+        &self,
+        _request: Request<proto::WatchRequest>,
+    ) -> Result<Response<ZoneEvents>, Status> {
+        Ok(Response::new(zone_events::of(&self.zones)))
+    }
+
+    async fn reload(
+        &self,
+        request: Request<proto::ReloadRequest>,
+    ) -> Result<Response<proto::ReloadResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let proto::ReloadRequest { wait, reason } = request.into_inner();
+        let result = match check_reason(&reason) {
+            Ok(()) => self.order_reload(false, wait).await,
+            Err(status) => Err(status),
+        };
+        let said = |answer: &proto::ReloadResponse| match (answer.done, answer.error.as_str()) {
+            (false, _) => "ordered".to_owned(),
+            (true, "") => format!("configuration generation {}", answer.generation),
+            (true, error) => format!("failed: {error}"),
+        };
+        self.note(&caller, "Reload", "", &reason, outcome(&result, said)).await;
+        result.map(Response::new)
+    }
+
+    async fn diff_config(
+        &self,
+        _request: Request<proto::DiffConfigRequest>,
+    ) -> Result<Response<proto::ReloadResponse>, Status> {
+        self.order_reload(true, true).await.map(Response::new)
+    }
+
+    async fn show_config(
+        &self,
+        _request: Request<proto::ShowConfigRequest>,
+    ) -> Result<Response<proto::ShowConfigResponse>, Status> {
+        let (generation, config) = self.config.borrow().clone();
+        let json = config.shown().to_string();
+        Ok(Response::new(proto::ShowConfigResponse { generation, json }))
+    }
+
+    async fn set_log_level(
+        &self,
+        request: Request<proto::SetLogLevelRequest>,
+    ) -> Result<Response<proto::SetLogLevelResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let proto::SetLogLevelRequest { filter, reason } = request.into_inner();
+        let result = check_reason(&reason).and_then(|()| self.set_log_filter(&filter));
+        let said = |answer: &proto::SetLogLevelResponse| format!("before: {}", answer.before);
+        let detail = format!("filter={filter}");
+        self.note(&caller, "SetLogLevel", &detail, &reason, outcome(&result, said)).await;
+        result.map(Response::new)
+    }
+
+    async fn pause_replay(
+        &self,
+        request: Request<proto::PauseReplayRequest>,
+    ) -> Result<Response<proto::PauseReplayResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let proto::PauseReplayRequest { paused, reason } = request.into_inner();
+        let result = check_reason(&reason).map(|()| {
+            self.zones.pause_replay(paused);
+            proto::PauseReplayResponse { paused }
+        });
+        let said = |answer: &proto::PauseReplayResponse| {
+            let said = if answer.paused { "paused" } else { "going on" };
+            said.to_owned()
+        };
+        let detail = format!("paused={paused}");
+        self.note(&caller, "PauseReplay", &detail, &reason, outcome(&result, said)).await;
+        result.map(Response::new)
+    }
+
+    async fn list_vaults(
+        &self,
+        _request: Request<proto::ListVaultsRequest>,
+    ) -> Result<Response<proto::ListVaultsResponse>, Status> {
+        let dirs = vaults::dirs(&self.config.borrow().1);
+        let read = move || dirs.into_iter().map(|(id, dir)| vaults::content(id, &dir)).collect();
+        let vaults = tokio::task::spawn_blocking(read).await;
+        let vaults = vaults.map_err(|error| Status::internal(error.to_string()))?;
+        Ok(Response::new(proto::ListVaultsResponse { vaults }))
+    }
+
+    async fn list_flights(
+        &self,
+        _request: Request<proto::ListFlightsRequest>,
+    ) -> Result<Response<proto::ListFlightsResponse>, Status> {
+        let dir = self.zones.flights();
+        let records = read_flights(move || dir.list()).await?;
+        let wire = |record: FlightRecord| {
+            let FlightRecord { name, bytes, unix_ms } = record;
+            proto::Flight { name, bytes, unix_ms }
+        };
+        let flights = records.into_iter().map(wire).collect();
+        Ok(Response::new(proto::ListFlightsResponse { flights }))
+    }
+
+    async fn show_flight(
+        &self,
+        request: Request<proto::ShowFlightRequest>,
+    ) -> Result<Response<proto::ShowFlightResponse>, Status> {
+        let name = request.into_inner().name;
+        let jsonl = if name.is_empty() {
+            self.zones.flight_now()
+        } else {
+            let dir = self.zones.flights();
+            read_flights(move || dir.read(&name)).await?
+        };
+        Ok(Response::new(proto::ShowFlightResponse { jsonl }))
+    }
+}
+
+impl ControlService {
+    /// Notes a change in the audit log.
+    async fn note(
+        &self,
+        caller: &Caller,
+        action: &str,
+        detail: &str,
+        reason: &str,
+        outcome: String,
+    ) {
+        let outcome = outcome.as_str();
+        self.audit.change(caller, Change { action, detail, reason, outcome }).await;
+    }
+
+    /// Lets the process reload, or say what a reload would change.
+    async fn order_reload(
+        &self,
+        is_dry_run: bool,
+        wait: bool,
+    ) -> Result<proto::ReloadResponse, Status> {
+        let (reply, answer) = oneshot::channel();
+        let ordered = self.orders.try_send(Order::Reload { is_dry_run, reply });
+        ordered.map_err(|_| Status::resource_exhausted("too many reloads wait already"))?;
+        let mut response = proto::ReloadResponse::default();
+        if !wait {
+            response.generation = self.config.borrow().0;
+            return Ok(response);
         }
+        let stopping = |_| Status::unavailable("GopherShip is stopping");
+        response.done = true;
+        match answer.await.map_err(stopping)? {
+            Ok(Reloaded { generation, components, settings }) => {
+                let change = |(id, outcome)| proto::ComponentChange { id, outcome };
+                response.generation = generation;
+                response.components = components.into_iter().map(change).collect();
+                response.settings = settings;
+            }
+            Err(error) => {
+                response.generation = self.config.borrow().0;
+                response.error = error;
+            }
+        }
+        Ok(response)
+    }
+
+    fn set_log_filter(&self, filter: &str) -> Result<proto::SetLogLevelResponse, Status> {
+        if filter.is_empty() || FILTER_LEN_MAX < filter.len() {
+            return Err(Status::invalid_argument("the filter must have 1 to 1024 bytes"));
+        }
+        let before = self.log_filter.set(filter).map_err(Status::invalid_argument)?;
+        Ok(proto::SetLogLevelResponse { before })
+    }
+
+    /// Holds a zone, or follows the sensors again; in force when it returns.
+    fn hold(&self, request: proto::OverrideRequest) -> Result<proto::OverrideResponse, Status> {
+        let proto::OverrideRequest { zone, ttl_seconds, reason } = request;
+        check_reason(&reason)?;
         let hold = |zone| {
             let ttl = ttl_seconds.map(Duration::from_secs);
             OverrideCommand::Hold { zone, ttl, reason }
@@ -304,28 +244,53 @@ impl Control for ControlService {
         };
         let report = self.zones.command(command);
         let zone = wire_zone(Some(report.zone));
-        Ok(Response::new(proto::OverrideResponse { zone, reason: report.reason }))
-    }
-
-    async fn share(
-        &self,
-        _request: Request<proto::ShareRequest>,
-    ) -> Result<Response<proto::ShareResponse>, Status> {
-        let millionths = self.zones.background_millionths();
-        Ok(Response::new(proto::ShareResponse { millionths }))
+        Ok(proto::OverrideResponse { zone, reason: report.reason })
     }
 }
 
-fn seconds_left(lease: &ZoneHold) -> Option<u64> {
-    lease.until.map(|until| until.saturating_duration_since(Instant::now()).as_secs())
+/// Reads files of the flight recorder beside the workers.
+async fn read_flights<T: Send + 'static>(
+    read: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, Status> {
+    let read = tokio::task::spawn_blocking(read).await;
+    let read = read.map_err(|error| Status::internal(error.to_string()))?;
+    read.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Status::not_found("there is no such record"),
+        _ => Status::internal(format!("cannot read the flight recorder: {error}")),
+    })
 }
 
-fn wire_zone(zone: Option<Zone>) -> i32 {
-    let zone = match zone {
-        None => proto::Zone::Unspecified,
-        Some(Zone::Green) => proto::Zone::Green,
-        Some(Zone::Yellow) => proto::Zone::Yellow,
-        Some(Zone::Red) => proto::Zone::Red,
+fn check_reason(reason: &str) -> Result<(), Status> {
+    if REASON_LEN_MAX < reason.len() {
+        return Err(Status::invalid_argument("the reason is longer than 1024 bytes"));
+    }
+    Ok(())
+}
+
+/// What came of a change, for the audit log.
+fn outcome<T>(result: &Result<T, Status>, said: impl FnOnce(&T) -> String) -> String {
+    match result {
+        Ok(answer) => said(answer),
+        Err(status) => format!("refused: {}", status.message()),
+    }
+}
+
+fn override_detail(request: &proto::OverrideRequest) -> String {
+    let zone = match proto::Zone::try_from(request.zone) {
+        Ok(proto::Zone::Unspecified) => "auto",
+        _ => zone_name(request.zone),
     };
-    zone as i32
+    match request.ttl_seconds {
+        Some(ttl) => format!("zone={zone} ttl={ttl}s"),
+        None => format!("zone={zone}"),
+    }
+}
+
+fn zone_name(zone: i32) -> &'static str {
+    match proto::Zone::try_from(zone) {
+        Ok(proto::Zone::Green) => "green",
+        Ok(proto::Zone::Yellow) => "yellow",
+        Ok(proto::Zone::Red) => "red",
+        Ok(proto::Zone::Unspecified) | Err(_) => "unknown",
+    }
 }

@@ -1,28 +1,33 @@
-//! The unix socket: mode 0600, and only its owner or root is heard, checked before a byte is read.
+//! The unix socket: for root, the user that runs the process and users that a rule names, checked before a
+//! byte is read.
 
 use std::fs;
+use std::fs::DirBuilder;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use gophership_control::proto::control_server::ControlServer;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioExecutor;
-use hyper_util::rt::TokioIo;
-use hyper_util::server::conn::auto;
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::UnixListener;
 use tokio::net::UnixStream;
 
+use super::access::Access;
+use super::access::Identity;
+use super::access::Peer;
 use super::clients;
-use super::service::ControlService;
-use crate::component::Admitted;
+use super::connection;
+use super::gate::Gate;
 use crate::component::Stop;
-use crate::net::PlainConnection;
+use crate::config::SOCKET_PATH_LEN_MAX;
+use crate::metrics::Metrics;
+
+/// For us alone; root may always.
+const OWN_MODE: u32 = 0o600;
+/// For everybody, because a rule names users: each connection is checked.
+const CHECKED_MODE: u32 = 0o666;
 
 /// The listening socket; its file is removed when it is dropped.
 pub struct ControlSocket {
@@ -37,6 +42,17 @@ impl ControlSocket {
     ///
     /// When the path cannot be bound, is not a socket, or another process answers on it.
     pub fn bind(path: &Path) -> io::Result<Self> {
+        let len = path.as_os_str().len();
+        if SOCKET_PATH_LEN_MAX < len {
+            let message = format!(
+                "the path has {len} bytes and the system allows {SOCKET_PATH_LEN_MAX}; set \
+                 control.socket to a shorter one"
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
+            DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        }
         if let Ok(metadata) = fs::symlink_metadata(path) {
             if !metadata.file_type().is_socket() {
                 let message = "the path exists and is not a socket";
@@ -51,23 +67,35 @@ impl ControlSocket {
         }
         // Until the mode is set nobody can be accepted, and then the peer is checked anyway.
         let listener = UnixListener::bind(path)?;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+        fs::set_permissions(path, fs::Permissions::from_mode(OWN_MODE))?;
         Ok(Self { listener, path: path.to_owned() })
     }
 
+    /// Lets users connect that a rule names.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses another mode of the file.
+    pub fn open_to(path: &Path, access: &Access) -> io::Result<()> {
+        let mode = if access.has_users() { CHECKED_MODE } else { OWN_MODE };
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))
+    }
+
     /// Answers until stopped.
-    pub async fn serve(self, service: ControlService, stop: Stop) {
-        let connections = clients::connections("control", &service.metrics);
+    pub async fn serve(self, gate: Arc<Gate>, metrics: Arc<Metrics>, stop: Stop) {
+        let connections = clients::connections("control", &metrics);
         while let Some((stream, _)) = connections.accept(|| self.listener.accept(), &stop).await {
-            if !is_allowed(&stream) {
-                continue;
-            }
+            let Some(peer) = known_peer(&stream, &gate) else { continue };
             let admitted = tokio::select! {
                 admitted = connections.admit() => admitted,
                 () = stop.cancelled() => return,
             };
-            if let Some(admitted) = admitted {
-                tokio::spawn(answer(stream, admitted, service.clone(), stop.clone()));
+            match admitted {
+                Some(admitted) => {
+                    let (gate, stop) = (Arc::clone(&gate), stop.clone());
+                    tokio::spawn(connection::serve(stream, admitted, peer, gate, stop, None));
+                }
+                None => gate.audit.refuse(&peer, "connect", "too many connections"),
             }
         }
     }
@@ -80,35 +108,24 @@ impl Drop for ControlSocket {
     }
 }
 
-/// Whether the peer is root or runs as we do (`SO_PEERCRED`).
-fn is_allowed(stream: &UnixStream) -> bool {
-    let own = rustix::process::geteuid().as_raw();
-    match stream.peer_cred() {
-        Ok(peer) if peer.uid() == own || peer.uid() == 0 => true,
-        Ok(peer) => {
-            tracing::warn!(
-                uid = peer.uid(), pid = ?peer.pid(),
-                "Refused a control connection of another user."
-            );
-            false
-        }
+/// The peer as the system knows it (`SO_PEERCRED`), if it has a role.
+fn known_peer(stream: &UnixStream, gate: &Gate) -> Option<Peer> {
+    let credentials = match stream.peer_cred() {
+        Ok(credentials) => credentials,
         Err(error) => {
-            tracing::warn!(%error, "Refused a control connection: the user is unknown.");
-            false
+            let outcome = format!("the system does not know the user: {error}");
+            gate.audit.refuse_unknown("the socket", "connect", &outcome);
+            return None;
         }
-    }
-}
-
-async fn answer(stream: UnixStream, admitted: Admitted, service: ControlService, stop: Stop) {
-    let activity = Arc::clone(admitted.activity());
-    let control = TowerToHyperService::new(ControlServer::new(service));
-    let service = service_fn(move |request| {
-        clients::counted(&activity, hyper::service::Service::call(&control, request))
-    });
-    let builder = Builder::new(TokioExecutor::new()).http2_only();
-    let connect = |stream| {
-        let connection = builder.serve_connection(TokioIo::new(stream), service);
-        PlainConnection::new(connection, auto::Connection::graceful_shutdown)
     };
-    clients::serve(stream, admitted, connect, stop).await;
+    let (uid, pid) = (credentials.uid(), credentials.pid());
+    let from = pid.map_or_else(|| "an unknown process".to_owned(), |pid| format!("process {pid}"));
+    let peer = Peer { identity: Identity::User { uid }, from };
+    if gate.access.role(&peer.identity).is_none() {
+        let outcome = "the user has no role; only root, the user that runs GopherShip and users of \
+                       control.roles may connect";
+        gate.audit.refuse(&peer, "connect", outcome);
+        return None;
+    }
+    Some(peer)
 }

@@ -3,9 +3,11 @@
 //!
 //! Whoever logs never waits for whoever reads the log, and no error of standard error reaches it.
 
+mod filter;
 mod repeat;
 mod writer;
 
+pub use filter::LogFilter;
 pub use repeat::RepeatLimit;
 pub use writer::Line;
 pub use writer::LogWriter;

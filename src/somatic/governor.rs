@@ -42,11 +42,17 @@ pub struct Governor {
     /// The share, in millionths.
     share: AtomicU32,
     are_processors_short: AtomicBool,
+    /// An operator has paused all replays.
+    is_replay_paused: AtomicBool,
 }
 
 impl Default for Governor {
     fn default() -> Self {
-        Self { share: AtomicU32::new(Self::ALL), are_processors_short: AtomicBool::new(false) }
+        Self {
+            share: AtomicU32::new(Self::ALL),
+            are_processors_short: AtomicBool::new(false),
+            is_replay_paused: AtomicBool::new(false),
+        }
     }
 }
 
@@ -65,6 +71,17 @@ impl Governor {
     #[must_use]
     pub fn are_processors_short(&self) -> bool {
         self.are_processors_short.load(Ordering::Relaxed)
+    }
+
+    /// Pauses all replays, or lets them go on.
+    pub fn pause_replay(&self, is_paused: bool) {
+        self.is_replay_paused.store(is_paused, Ordering::Relaxed);
+    }
+
+    /// Whether an operator has paused all replays.
+    #[must_use]
+    pub fn is_replay_paused(&self) -> bool {
+        self.is_replay_paused.load(Ordering::Relaxed)
     }
 
     /// How long to rest after so much work; `None` means until the zone changes.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -9,6 +10,10 @@ use std::sync::atomic::Ordering;
 
 /// Older files are deleted.
 const FILES_MAX: usize = 16;
+/// More files in the folder are not looked at; those are not ours.
+const LISTED_MAX: usize = 4096;
+/// Two minutes take a tenth of it.
+const RECORD_BYTES_MAX: u64 = 2 << 20;
 
 /// Where the files go.
 #[derive(Debug)]
@@ -23,6 +28,43 @@ impl FlightDir {
     #[must_use]
     pub const fn new(path: PathBuf) -> Self {
         Self { path, is_busy: AtomicBool::new(false) }
+    }
+
+    /// The records that there are, oldest first: each with its name, its bytes and when Red began.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be read.
+    pub fn list(&self) -> io::Result<Vec<FlightRecord>> {
+        let mut records = Vec::new();
+        let entries = match fs::read_dir(&self.path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(records),
+            Err(error) => return Err(error),
+        };
+        for entry in entries.take(LISTED_MAX) {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if let Some(unix_ms) = unix_ms_of(&name) {
+                records.push(FlightRecord { name, bytes: entry.metadata()?.len(), unix_ms });
+            }
+        }
+        records.sort_by_key(|record| record.unix_ms);
+        Ok(records)
+    }
+
+    /// Reads a record, at most 2 MiB of it.
+    ///
+    /// # Errors
+    ///
+    /// When there is no record of this name, or it cannot be read.
+    pub fn read(&self, name: &str) -> io::Result<String> {
+        if unix_ms_of(name).is_none() {
+            return Err(io::Error::from(io::ErrorKind::NotFound));
+        }
+        let mut text = String::new();
+        fs::File::open(self.path.join(name))?.take(RECORD_BYTES_MAX).read_to_string(&mut text)?;
+        Ok(text)
     }
 
     fn write(&self, unix_ms: u64, record: &str) -> io::Result<PathBuf> {
@@ -44,6 +86,24 @@ impl FlightDir {
         }
         Ok(path)
     }
+}
+
+/// A file of the flight recorder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlightRecord {
+    /// Its name in the folder.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+    /// When Red began, in milliseconds since 1970.
+    pub unix_ms: u64,
+}
+
+/// When Red began, as the name of a record says; `None` for other names.
+fn unix_ms_of(name: &str) -> Option<u64> {
+    let digits = name.strip_prefix("red-")?.strip_suffix(".jsonl")?;
+    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number { digits.parse().ok() } else { None }
 }
 
 /// Writes a record in the background.
@@ -83,5 +143,11 @@ mod tests {
         names.sort();
         assert_eq!(names.len(), FILES_MAX + 1);
         assert_eq!((&*names[0], &*names[1]), ("notes.txt", "red-0000000000006.jsonl"));
+        let listed = flights.list().unwrap();
+        assert_eq!((listed.len(), listed[0].unix_ms, listed[0].bytes), (FILES_MAX, 6, 3));
+        assert_eq!(flights.read(&listed[0].name).unwrap(), "{}\n");
+        for name in ["notes.txt", "../flight/red-0000000000006.jsonl", "red-/../x.jsonl", ""] {
+            assert!(flights.read(name).is_err(), "{name}");
+        }
     }
 }

@@ -19,6 +19,7 @@ mod zones;
 
 pub use builder::{Blueprint, BuiltComponents, PieceError, SharedParts};
 pub use flight::FlightDir;
+pub use flight::FlightRecord;
 pub use graph::Graph;
 pub use reload::{ReloadError, ReloadReport};
 pub use running::{ComponentOutcome, RunningTopology};

@@ -35,6 +35,7 @@ use crate::somatic::Transition;
 use crate::somatic::Weights;
 use crate::somatic::Zone;
 use crate::somatic::ZoneReport;
+use crate::somatic::ZoneWatch;
 
 /// How often is looked when nobody raises the alarm.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -147,6 +148,35 @@ impl Zones {
     #[must_use]
     pub fn report(&self) -> ZoneReport {
         self.somatic.report()
+    }
+
+    /// Follows the zone in force.
+    #[must_use]
+    pub fn watch(&self) -> ZoneWatch {
+        self.somatic.watch()
+    }
+
+    /// Pauses all replays, or lets them go on; they follow within their next request.
+    pub fn pause_replay(&self, is_paused: bool) {
+        self.governor.pause_replay(is_paused);
+    }
+
+    /// Whether an operator has paused all replays.
+    #[must_use]
+    pub fn is_replay_paused(&self) -> bool {
+        self.governor.is_replay_paused()
+    }
+
+    /// The records of the flight recorder.
+    #[must_use]
+    pub fn flights(&self) -> Arc<FlightDir> {
+        Arc::clone(&self.flights)
+    }
+
+    /// What the flight recorder has of the last two minutes.
+    #[must_use]
+    pub fn flight_now(&self) -> String {
+        self.lock().recorder.render()
     }
 
     /// The share of the time that background work has, in millionths.

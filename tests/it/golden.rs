@@ -17,3 +17,14 @@ pub(crate) fn check(path: &str, actual: &str) {
         "{path} is not what it should be; UPDATE_GOLDEN=1 rewrites it. It should be:\n{actual}"
     );
 }
+
+/// As [`check`], of a file that is no text.
+pub(crate) fn check_bytes(path: &str, actual: &[u8]) {
+    let full = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&full, actual).unwrap();
+        return;
+    }
+    let expected = fs::read(&full).unwrap_or_default();
+    assert!(expected == actual, "{path} is not what it should be; UPDATE_GOLDEN=1 rewrites it");
+}

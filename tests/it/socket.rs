@@ -13,10 +13,14 @@ use std::process::Command;
 use std::process::Output;
 use std::time::Duration;
 
+use rustix::process::Signal as ProcessSignal;
 use rustix::process::geteuid;
 
 use crate::harness::Backend;
 use crate::harness::Site;
+use crate::harness::audit_lines;
+use crate::harness::eventually;
+use crate::harness::gs_ctl;
 use crate::harness::report;
 
 const SOON: Duration = Duration::from_secs(10);
@@ -78,7 +82,7 @@ fn talk_as_somebody_else(dir: &Path, socket: &Path) -> Output {
 }
 
 /// Scenario: the socket as it is made.
-/// Guarantees: mode 0600; its owner is answered.
+/// Guarantees: mode 0600, in a directory of mode 0700; its owner is answered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_socket_is_for_its_owner() {
     let backend = Backend::start().await;
@@ -86,13 +90,15 @@ async fn the_socket_is_for_its_owner() {
     let process = site.start().await;
     let mode = fs::metadata(site.socket()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600, "{mode:o}");
+    let mode = fs::metadata(site.dir().join("data")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700, "{mode:o}");
     assert_eq!(bytes_answered(&site.socket()), Ok(9));
     assert!(process.control(&["status"]).status.success());
 }
 
 /// Scenario: another user talks to the socket, first as it is, then with every file permission.
 /// Guarantees: refused by the system, then by the check of the peer before a byte is answered, with a
-/// line in the log that names the user; the owner is answered still. Needs root to become another
+/// line in the audit log that names the user; the owner is answered still; a rule lets the user in. Needs root to become another
 /// user, and is skipped without.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_of_another_user_is_refused_before_it_is_answered() {
@@ -113,10 +119,53 @@ async fn a_peer_of_another_user_is_refused_before_it_is_answered() {
     let output = talk_as_somebody_else(site.dir(), &site.socket());
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(said.contains("<<Ok(0)>>"), "{output:?}");
-    process
-        .logged(SOON, &["WARN", "Refused a control connection of another user.", "uid=65534"])
-        .await;
+    process.logged(SOON, &["WARN", "Audit: refusal.", "uid 65534", "the user has no role"]).await;
     assert_eq!(bytes_answered(&site.socket()), Ok(9));
+    let refused = || audit_lines(site.dir(), "refusal");
+    eventually(SOON, "the refusal is audited", || refused().len() == 1).await;
+    let refused = refused();
+    assert_eq!(refused[0]["who"], "uid 65534");
+    assert!(refused[0]["from"].as_str().unwrap().starts_with("process "), "{refused:?}");
+
+    site.configure(&format!("{YAML}\ncontrol: {{ roles: [{{ role: viewer, uid: 65534 }}] }}"));
+    process.signal(ProcessSignal::HUP);
+    process.logged(SOON, &["Reloaded the configuration."]).await;
+    let mode = fs::metadata(site.socket()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o666, "{mode:o}");
+    let output = talk_as_somebody_else(site.dir(), &site.socket());
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("<<Ok(9)>>"), "{output:?}");
+}
+
+/// Scenario: a data directory whose path is longer than the address of a socket, with and without a socket
+/// elsewhere.
+/// Guarantees: the error names the option; with the option the process starts and is reached.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_path_that_is_too_long_is_told_and_the_socket_may_be_elsewhere() {
+    let backend = Backend::start().await;
+    let site = Site::new(backend.address(), YAML);
+    let text = fs::read_to_string(site.config()).unwrap();
+    let long = site.dir().join("d".repeat(110)).display().to_string();
+    let text = text.replace(&site.dir().join("data").display().to_string(), &long);
+    fs::write(site.config(), &text).unwrap();
+    let tried = Command::new(env!("CARGO_BIN_EXE_gophership"))
+        .arg("--config")
+        .arg(site.config())
+        .output()
+        .unwrap();
+    assert_eq!(tried.status.code(), Some(78), "{tried:?}");
+    let said = String::from_utf8_lossy(&tried.stderr).into_owned();
+    assert!(said.contains("control.socket") && said.contains("allows 107"), "{said}");
+
+    let socket = site.dir().join("run/s.sock");
+    let control = format!("\ncontrol: {{ socket: {} }}\n", socket.display());
+    fs::write(site.config(), format!("{text}{control}")).unwrap();
+    let _process = site.start().await;
+    let output =
+        Command::new(gs_ctl()).arg("--socket").arg(&socket).arg("status").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let mode = fs::metadata(socket.parent().unwrap()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700, "{mode:o}");
 }
 
 /// Scenario: a second process on the same data directory, and a socket file left by a killed one.

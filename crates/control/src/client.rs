@@ -1,12 +1,17 @@
-//! The other end of the control socket: how `gs-ctl` and the vault tools talk to a running process.
+//! The other end of the service: how `gs-ctl` and the vault tools talk to a running process.
 
 use std::io;
 use std::path::Path;
-use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use http::Uri;
 use hyper_util::rt::TokioIo;
+use tokio::io::AsyncBufReadExt;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
+use tokio::io::BufReader;
 use tokio::net::UnixStream;
 use tonic::Code;
 use tonic::Status;
@@ -15,27 +20,39 @@ use tonic::transport::Endpoint;
 
 use crate::proto;
 use crate::proto::control_client::ControlClient;
+use crate::remote::Remote;
+use crate::remote::RemoteError;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nobody listens.
     #[error(
-        "cannot reach GopherShip on {path}: {source}; is GopherShip running, and is --socket \
+        "cannot reach GopherShip on {place}: {source}; is GopherShip running, and is {option} \
          correct?"
     )]
     Unreachable {
-        /// The socket.
-        path: PathBuf,
+        /// The socket or the address.
+        place: String,
+        /// The option that names it.
+        option: &'static str,
         /// What the system said.
         source: io::Error,
     },
-    /// The socket is not ours.
-    #[error("not allowed to use {path}: only root and the user that runs GopherShip may use it")]
+    /// The socket is not ours, or the certificates are not trusted.
+    #[error("not allowed to use {place}: {reason}")]
     Forbidden {
-        /// The socket.
-        path: PathBuf,
+        /// The socket or the address.
+        place: String,
+        /// Who may use it, or what is wrong with whose certificate.
+        reason: String,
     },
+    /// The role does not allow it.
+    #[error("not allowed: {0}")]
+    Denied(String),
+    /// The files for a connection cannot be used.
+    #[error("{0}")]
+    Remote(#[from] RemoteError),
     /// It took too long.
     #[error("GopherShip did not answer within {seconds} s")]
     Late {
@@ -52,32 +69,78 @@ pub enum ClientError {
 
 /// Talks to one process.
 pub struct Client {
+    channel: Channel,
     control: ControlClient<Channel>,
-    path: PathBuf,
+    place: Place,
     timeout: Duration,
 }
+
+/// Where the process is, for errors.
+#[derive(Clone)]
+struct Place {
+    name: String,
+    option: &'static str,
+}
+
+const SOCKET_OWNERS: &str =
+    "only root, the user that runs GopherShip and users of control.roles may use it";
 
 impl Client {
     /// Connects to the socket at `path`; each answer is waited for as long as `timeout`.
     ///
     /// # Errors
     ///
-    /// [`ClientError::Unreachable`] and [`ClientError::Forbidden`].
+    /// [`ClientError::Unreachable`], [`ClientError::Forbidden`] and [`ClientError::Late`].
     pub async fn connect(path: &Path, timeout: Duration) -> Result<Self, ClientError> {
-        let path = path.to_owned();
-        // Connected here first, for an error that says what is wrong with the socket.
-        let first = UnixStream::connect(&path).await;
-        drop(first.map_err(|source| unreachable(&path, source))?);
-        let target = path.clone();
+        let place = Place { name: path.display().to_string(), option: "--socket" };
+        let connect = async {
+            let stream = UnixStream::connect(path).await.map_err(|error| place.fault(error))?;
+            // It hangs up without a word on users that have no role.
+            let forbidden = |_| place.forbidden(SOCKET_OWNERS.to_owned());
+            greeted(stream).await.map_err(forbidden)
+        };
+        let stream = within(timeout, connect).await?;
+        Self::over(stream, place.clone(), timeout).await
+    }
+
+    /// Connects to a control port; each answer is waited for as long as `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Remote`], [`ClientError::Unreachable`], [`ClientError::Forbidden`] and
+    /// [`ClientError::Late`].
+    pub async fn connect_to(remote: &Remote, timeout: Duration) -> Result<Self, ClientError> {
+        let place = Place { name: remote.to_string(), option: "--endpoint" };
+        let handshake = remote.load()?;
+        let connect = async {
+            let stream = handshake.connect().await.map_err(|error| place.fault(error))?;
+            greeted(stream).await.map_err(|error| place.fault(error))
+        };
+        let stream = within(timeout, connect).await?;
+        Self::over(stream, place.clone(), timeout).await
+    }
+
+    async fn over<S>(stream: S, place: Place, timeout: Duration) -> Result<Self, ClientError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        // There is one connection; a client that loses it says so.
+        let stream = Arc::new(Mutex::new(Some(stream)));
         let connector = tower::service_fn(move |_: Uri| {
-            let target = target.clone();
-            async move { UnixStream::connect(target).await.map(TokioIo::new) }
+            let stream = stream.lock().ok().and_then(|mut stream| stream.take());
+            let lost = || io::Error::other("GopherShip closed the connection");
+            std::future::ready(stream.map(TokioIo::new).ok_or_else(lost))
         });
         let endpoint = Endpoint::from_static("http://gophership").timeout(timeout);
         let channel = endpoint.connect_with_connector(connector).await;
-        let channel =
-            channel.map_err(|error| unreachable(&path, io::Error::other(error.to_string())))?;
-        Ok(Self { control: ControlClient::new(channel), path, timeout })
+        let channel = channel.map_err(|error| place.fault(io::Error::other(error.to_string())))?;
+        Ok(Self { control: ControlClient::new(channel.clone()), channel, place, timeout })
+    }
+
+    /// The connection, for services beside this one, such as health and reflection.
+    #[must_use]
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
     }
 
     /// Asks one question: `client.call(async |control| control.status(request).await)`.
@@ -124,22 +187,60 @@ impl Client {
         answer.map(|answer| answer.millionths)
     }
 
-    fn error(&self, status: &Status) -> ClientError {
+    /// What a status means for whoever asked.
+    #[must_use]
+    pub fn error(&self, status: &Status) -> ClientError {
         match status.code() {
             Code::DeadlineExceeded | Code::Cancelled => {
                 ClientError::Late { seconds: self.timeout.as_secs() }
             }
-            // It hangs up without a word on peers that it does not trust.
-            Code::Unknown | Code::Unavailable => ClientError::Forbidden { path: self.path.clone() },
+            Code::Unknown | Code::Unavailable => {
+                self.place.fault(io::Error::other(status.message().to_owned()))
+            }
+            Code::PermissionDenied => ClientError::Denied(status.message().to_owned()),
             _ => ClientError::Refused(status.message().to_owned()),
         }
     }
 }
 
-fn unreachable(path: &Path, source: io::Error) -> ClientError {
-    let path = path.to_owned();
-    if source.kind() == io::ErrorKind::PermissionDenied {
-        return ClientError::Forbidden { path };
+impl Place {
+    /// What an error on the way to it means.
+    fn fault(&self, source: io::Error) -> ClientError {
+        if source.kind() == io::ErrorKind::PermissionDenied {
+            return self.forbidden(SOCKET_OWNERS.to_owned());
+        }
+        let tls = source.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+        match tls {
+            Some(rustls::Error::AlertReceived(alert)) => self.forbidden(format!(
+                "GopherShip refused the client certificate ({alert:?}); the file audit.log in its \
+                 data_dir says why"
+            )),
+            Some(error) => self.forbidden(format!("{error}; does --ca fit the server?")),
+            None => {
+                let Self { name: place, option } = self.clone();
+                ClientError::Unreachable { place, option, source }
+            }
+        }
     }
-    ClientError::Unreachable { path, source }
+
+    fn forbidden(&self, reason: String) -> ClientError {
+        ClientError::Forbidden { place: self.name.clone(), reason }
+    }
+}
+
+/// Waits for the first byte, which the server sends as soon as it has accepted the client.
+async fn greeted<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> io::Result<BufReader<S>> {
+    let mut stream = BufReader::new(stream);
+    if stream.fill_buf().await?.is_empty() {
+        return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+    }
+    Ok(stream)
+}
+
+async fn within<T>(
+    timeout: Duration,
+    connect: impl Future<Output = Result<T, ClientError>>,
+) -> Result<T, ClientError> {
+    let late = |_| ClientError::Late { seconds: timeout.as_secs() };
+    tokio::time::timeout(timeout, connect).await.map_err(late)?
 }

@@ -4,6 +4,7 @@
 //! committed, and a test compares them.
 
 mod client;
+mod remote;
 #[rustfmt::skip]
 #[allow(
     clippy::pedantic,
@@ -15,5 +16,10 @@ mod client;
 )]
 pub mod proto;
 
+/// The protocol in the form that reflection serves: the `FileDescriptorSet` of `control.proto`.
+pub const DESCRIPTORS: &[u8] = include_bytes!("descriptors.bin");
+
 pub use client::Client;
 pub use client::ClientError;
+pub use remote::Remote;
+pub use remote::RemoteError;

@@ -59,9 +59,208 @@ pub struct StatusResponse {
     /// What is out, and why.
     #[prost(message, repeated, tag = "21")]
     pub outages: ::prost::alloc::vec::Vec<Outage>,
+    /// The process takes requests: it has started, and is not stopping.
+    #[prost(bool, tag = "22")]
+    pub ready: bool,
+    /// The memory budget by share.
+    #[prost(message, repeated, tag = "23")]
+    pub memory: ::prost::alloc::vec::Vec<MemoryShare>,
+    /// The outcome of the last reload; not set before the first one.
+    #[prost(message, optional, tag = "24")]
+    pub last_reload: ::core::option::Option<LastReload>,
+    /// An operator has paused all replays.
+    #[prost(bool, tag = "25")]
+    pub replay_paused: bool,
+    /// Which lines are logged.
+    #[prost(string, tag = "26")]
+    pub log_filter: ::prost::alloc::string::String,
     /// Directories that are no vaults of the configuration and hold requests that nobody delivers.
     #[prost(message, repeated, tag = "30")]
     pub left_vaults: ::prost::alloc::vec::Vec<LeftVault>,
+}
+/// A share of the memory budget.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MemoryShare {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub used_bytes: u64,
+    #[prost(uint64, tag = "3")]
+    pub limit_bytes: u64,
+}
+/// What became of a reload.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LastReload {
+    #[prost(bool, tag = "1")]
+    pub ok: bool,
+    #[prost(uint64, tag = "2")]
+    pub seconds_ago: u64,
+    /// Why it failed.
+    #[prost(string, tag = "3")]
+    pub error: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchRequest {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchResponse {
+    /// When, in milliseconds since 1970.
+    #[prost(uint64, tag = "1")]
+    pub unix_ms: u64,
+    #[prost(enumeration = "Zone", tag = "2")]
+    pub zone: i32,
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+    /// The zone held by the operator; unspecified if none.
+    #[prost(enumeration = "Zone", tag = "4")]
+    pub held: i32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReloadRequest {
+    /// Answer when the reload is over; without it, when it is ordered.
+    #[prost(bool, tag = "1")]
+    pub wait: bool,
+    /// Why, for the audit log.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DiffConfigRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ReloadResponse {
+    /// The reload is over; otherwise it is only ordered.
+    #[prost(bool, tag = "1")]
+    pub done: bool,
+    /// The number of the configuration in force.
+    #[prost(uint64, tag = "2")]
+    pub generation: u64,
+    /// Each component, and what became of it or would.
+    #[prost(message, repeated, tag = "3")]
+    pub components: ::prost::alloc::vec::Vec<ComponentChange>,
+    /// The keys of the document, apart from components, whose values differ.
+    #[prost(string, repeated, tag = "4")]
+    pub settings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Why it failed; the configuration in force is the old one then.
+    #[prost(string, tag = "5")]
+    pub error: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ComponentChange {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub outcome: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ShowConfigRequest {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ShowConfigResponse {
+    #[prost(uint64, tag = "1")]
+    pub generation: u64,
+    /// The document as JSON.
+    #[prost(string, tag = "2")]
+    pub json: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetLogLevelRequest {
+    /// A level such as debug, or a filter such as info,h2=debug.
+    #[prost(string, tag = "1")]
+    pub filter: ::prost::alloc::string::String,
+    /// Why, for the audit log.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetLogLevelResponse {
+    /// The filter before.
+    #[prost(string, tag = "1")]
+    pub before: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PauseReplayRequest {
+    #[prost(bool, tag = "1")]
+    pub paused: bool,
+    /// Why, for the audit log.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PauseReplayResponse {
+    #[prost(bool, tag = "1")]
+    pub paused: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListVaultsRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListVaultsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub vaults: ::prost::alloc::vec::Vec<VaultContent>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct VaultContent {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub dir: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub segments: u64,
+    #[prost(uint64, tag = "4")]
+    pub requests: u64,
+    /// On disk, and before compression.
+    #[prost(uint64, tag = "5")]
+    pub file_bytes: u64,
+    #[prost(uint64, tag = "6")]
+    pub raw_bytes: u64,
+    /// When the oldest and the newest request were received, in milliseconds since 1970; 0 without requests.
+    #[prost(uint64, tag = "7")]
+    pub oldest_unix_ms: u64,
+    #[prost(uint64, tag = "8")]
+    pub newest_unix_ms: u64,
+    /// Who still has to read how many requests.
+    #[prost(message, repeated, tag = "9")]
+    pub cursors: ::prost::alloc::vec::Vec<VaultCursor>,
+    /// The names of holds, which keep requests from being deleted.
+    #[prost(string, repeated, tag = "10")]
+    pub holds: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Why it cannot be read.
+    #[prost(string, tag = "11")]
+    pub error: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VaultCursor {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub backlog_requests: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListFlightsRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListFlightsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub flights: ::prost::alloc::vec::Vec<Flight>,
+}
+/// The readings of two minutes before Red began.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Flight {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub bytes: u64,
+    /// When Red began, in milliseconds since 1970.
+    #[prost(uint64, tag = "3")]
+    pub unix_ms: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ShowFlightRequest {
+    /// A record; empty means: the last two minutes.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ShowFlightResponse {
+    /// A JSON object per line.
+    #[prost(string, tag = "1")]
+    pub jsonl: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ShareRequest {}
@@ -166,6 +365,15 @@ pub struct Vault {
     /// No room on its disk or in max_size.
     #[prost(bool, tag = "5")]
     pub full: bool,
+    #[prost(uint64, tag = "6")]
+    pub max_bytes: u64,
+    /// Requests since the start of the process.
+    #[prost(uint64, tag = "7")]
+    pub replayed_requests: u64,
+    #[prost(uint64, tag = "8")]
+    pub dead_lettered_requests: u64,
+    #[prost(uint64, tag = "9")]
+    pub lost_requests: u64,
 }
 /// A vault that the configuration does not name.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -375,6 +583,225 @@ pub mod control_client {
                 .insert(GrpcMethod::new("gophership.control.v1.Control", "Share"));
             self.inner.unary(req, path, codec).await
         }
+        /// Tells the zone now, and every change of it from then on.
+        pub async fn watch(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::WatchResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/gophership.control.v1.Control/Watch",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("gophership.control.v1.Control", "Watch"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// Reads the configuration again and puts it in force.
+        pub async fn reload(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReloadRequest>,
+        ) -> std::result::Result<tonic::Response<super::ReloadResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/gophership.control.v1.Control/Reload",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("gophership.control.v1.Control", "Reload"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Returns what a reload would change.
+        pub async fn diff_config(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DiffConfigRequest>,
+        ) -> std::result::Result<tonic::Response<super::ReloadResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/gophership.control.v1.Control/DiffConfig",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("gophership.control.v1.Control", "DiffConfig"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Returns the configuration in force, without secrets.
+        pub async fn show_config(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ShowConfigRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ShowConfigResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/gophership.control.v1.Control/ShowConfig",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("gophership.control.v1.Control", "ShowConfig"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Changes which lines are logged, until the process ends.
+        pub async fn set_log_level(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SetLogLevelRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetLogLevelResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/gophership.control.v1.Control/SetLogLevel",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("gophership.control.v1.Control", "SetLogLevel"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Pauses all replays, or lets them go on.
+        pub async fn pause_replay(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PauseReplayRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PauseReplayResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/gophership.control.v1.Control/PauseReplay",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("gophership.control.v1.Control", "PauseReplay"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Returns what each vault holds.
+        pub async fn list_vaults(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListVaultsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListVaultsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/gophership.control.v1.Control/ListVaults",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("gophership.control.v1.Control", "ListVaults"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Returns which records of the flight recorder there are.
+        pub async fn list_flights(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListFlightsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListFlightsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/gophership.control.v1.Control/ListFlights",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("gophership.control.v1.Control", "ListFlights"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Returns a record of the flight recorder, or what it has now.
+        pub async fn show_flight(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ShowFlightRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ShowFlightResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/gophership.control.v1.Control/ShowFlight",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("gophership.control.v1.Control", "ShowFlight"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -408,6 +835,75 @@ pub mod control_server {
             &self,
             request: tonic::Request<super::ShareRequest>,
         ) -> std::result::Result<tonic::Response<super::ShareResponse>, tonic::Status>;
+        /// Server streaming response type for the Watch method.
+        type WatchStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::WatchResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Tells the zone now, and every change of it from then on.
+        async fn watch(
+            &self,
+            request: tonic::Request<super::WatchRequest>,
+        ) -> std::result::Result<tonic::Response<Self::WatchStream>, tonic::Status>;
+        /// Reads the configuration again and puts it in force.
+        async fn reload(
+            &self,
+            request: tonic::Request<super::ReloadRequest>,
+        ) -> std::result::Result<tonic::Response<super::ReloadResponse>, tonic::Status>;
+        /// Returns what a reload would change.
+        async fn diff_config(
+            &self,
+            request: tonic::Request<super::DiffConfigRequest>,
+        ) -> std::result::Result<tonic::Response<super::ReloadResponse>, tonic::Status>;
+        /// Returns the configuration in force, without secrets.
+        async fn show_config(
+            &self,
+            request: tonic::Request<super::ShowConfigRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ShowConfigResponse>,
+            tonic::Status,
+        >;
+        /// Changes which lines are logged, until the process ends.
+        async fn set_log_level(
+            &self,
+            request: tonic::Request<super::SetLogLevelRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetLogLevelResponse>,
+            tonic::Status,
+        >;
+        /// Pauses all replays, or lets them go on.
+        async fn pause_replay(
+            &self,
+            request: tonic::Request<super::PauseReplayRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PauseReplayResponse>,
+            tonic::Status,
+        >;
+        /// Returns what each vault holds.
+        async fn list_vaults(
+            &self,
+            request: tonic::Request<super::ListVaultsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListVaultsResponse>,
+            tonic::Status,
+        >;
+        /// Returns which records of the flight recorder there are.
+        async fn list_flights(
+            &self,
+            request: tonic::Request<super::ListFlightsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListFlightsResponse>,
+            tonic::Status,
+        >;
+        /// Returns a record of the flight recorder, or what it has now.
+        async fn show_flight(
+            &self,
+            request: tonic::Request<super::ShowFlightRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ShowFlightResponse>,
+            tonic::Status,
+        >;
     }
     #[derive(Debug)]
     pub struct ControlServer<T> {
@@ -599,6 +1095,410 @@ pub mod control_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ShareSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/gophership.control.v1.Control/Watch" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::ServerStreamingService<super::WatchRequest>
+                    for WatchSvc<T> {
+                        type Response = super::WatchResponse;
+                        type ResponseStream = T::WatchStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WatchRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::watch(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/gophership.control.v1.Control/Reload" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReloadSvc<T: Control>(pub Arc<T>);
+                    impl<T: Control> tonic::server::UnaryService<super::ReloadRequest>
+                    for ReloadSvc<T> {
+                        type Response = super::ReloadResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReloadRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::reload(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReloadSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/gophership.control.v1.Control/DiffConfig" => {
+                    #[allow(non_camel_case_types)]
+                    struct DiffConfigSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::UnaryService<super::DiffConfigRequest>
+                    for DiffConfigSvc<T> {
+                        type Response = super::ReloadResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DiffConfigRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::diff_config(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DiffConfigSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/gophership.control.v1.Control/ShowConfig" => {
+                    #[allow(non_camel_case_types)]
+                    struct ShowConfigSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::UnaryService<super::ShowConfigRequest>
+                    for ShowConfigSvc<T> {
+                        type Response = super::ShowConfigResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ShowConfigRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::show_config(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ShowConfigSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/gophership.control.v1.Control/SetLogLevel" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetLogLevelSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::UnaryService<super::SetLogLevelRequest>
+                    for SetLogLevelSvc<T> {
+                        type Response = super::SetLogLevelResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SetLogLevelRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::set_log_level(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetLogLevelSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/gophership.control.v1.Control/PauseReplay" => {
+                    #[allow(non_camel_case_types)]
+                    struct PauseReplaySvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::UnaryService<super::PauseReplayRequest>
+                    for PauseReplaySvc<T> {
+                        type Response = super::PauseReplayResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PauseReplayRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::pause_replay(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PauseReplaySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/gophership.control.v1.Control/ListVaults" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListVaultsSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::UnaryService<super::ListVaultsRequest>
+                    for ListVaultsSvc<T> {
+                        type Response = super::ListVaultsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListVaultsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::list_vaults(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListVaultsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/gophership.control.v1.Control/ListFlights" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListFlightsSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::UnaryService<super::ListFlightsRequest>
+                    for ListFlightsSvc<T> {
+                        type Response = super::ListFlightsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListFlightsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::list_flights(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListFlightsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/gophership.control.v1.Control/ShowFlight" => {
+                    #[allow(non_camel_case_types)]
+                    struct ShowFlightSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::UnaryService<super::ShowFlightRequest>
+                    for ShowFlightSvc<T> {
+                        type Response = super::ShowFlightResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ShowFlightRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::show_flight(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ShowFlightSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

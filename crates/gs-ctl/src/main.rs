@@ -1,172 +1,138 @@
 //! `gs-ctl`: asks a running GopherShip what it does, and tells it what to do.
 
+mod args;
+mod certs;
+mod choice;
+mod contexts;
+mod error;
+mod remote;
 mod render;
+mod target;
 
 use std::io;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use clap::Parser;
-use clap::Subcommand;
-use clap::ValueEnum;
+use clap::ArgMatches;
+use clap::CommandFactory;
+use clap::FromArgMatches;
 
-use gophership_control::Client;
-use gophership_control::ClientError;
-use gophership_control::proto;
-use gophership_units::HumanDuration;
+use args::CertsCommand;
+use args::Command;
+use args::ContextCommand;
+use args::CtlArgs;
+use certs::Order;
+use contexts::Contexts;
+use error::CtlError;
+use target::Target;
 
 /// Exit codes as in sysexits.h.
 mod exit {
+    pub(super) const FAILED: u8 = 1;
     pub(super) const USAGE: u8 = 64;
     pub(super) const UNAVAILABLE: u8 = 69;
     pub(super) const IO: u8 = 74;
     pub(super) const TEMPORARY: u8 = 75;
     pub(super) const NO_PERMISSION: u8 = 77;
-}
-
-/// Manage a running GopherShip through its control socket.
-#[derive(Debug, Parser)]
-#[command(version)]
-struct Args {
-    /// The control socket of GopherShip.
-    #[arg(
-        long,
-        global = true,
-        value_name = "PATH",
-        env = "GOPHERSHIP_CONTROL_SOCKET",
-        default_value = "gophership-data/control.sock"
-    )]
-    socket: PathBuf,
-    /// The output format.
-    #[arg(
-        short,
-        long,
-        global = true,
-        value_enum,
-        env = "GOPHERSHIP_OUTPUT",
-        default_value = "table"
-    )]
-    output: Format,
-    /// Seconds to wait for the answer.
-    #[arg(
-        long,
-        global = true,
-        value_name = "SECONDS",
-        env = "GOPHERSHIP_TIMEOUT",
-        default_value_t = 5
-    )]
-    timeout: u64,
-    #[command(subcommand)]
-    command: Command,
-}
-
-/// The command.
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Show zone, components, vaults and the ledger.
-    Status,
-    /// Override the zone until `--ttl` is over or `--zone auto` is given. Sensors are ignored
-    /// meanwhile.
-    Override {
-        /// The zone.
-        #[arg(long, value_enum, env = "GOPHERSHIP_ZONE")]
-        zone: ZoneArg,
-        /// How long the override lasts, such as 90s, 15m or 2h; by default it has no end.
-        #[arg(long, value_name = "DURATION", env = "GOPHERSHIP_TTL")]
-        ttl: Option<HumanDuration>,
-        /// The reason, shown in the log and in `gs-ctl status`.
-        #[arg(long, value_name = "TEXT", env = "GOPHERSHIP_REASON", default_value = "")]
-        reason: String,
-    },
-}
-
-/// A zone, or `auto`.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum ZoneArg {
-    /// The full pipeline.
-    Green,
-    /// Optional work is skipped.
-    Yellow,
-    /// All requests go to the vault.
-    Red,
-    /// Follow the sensors again.
-    Auto,
-}
-
-/// How an answer is printed.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    /// Text for people.
-    Table,
-    /// JSON for scripts.
-    Json,
-    /// YAML.
-    Yaml,
+    pub(super) const CONFIG: u8 = 78;
 }
 
 fn main() -> ExitCode {
-    let args = match Args::try_parse() {
-        Ok(args) => args,
+    let parsed = CtlArgs::command().try_get_matches();
+    let parsed = parsed.and_then(|matches| {
+        let args = CtlArgs::from_arg_matches(&matches)?;
+        Ok((args, matches))
+    });
+    let (args, matches) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => {
             let code = if error.use_stderr() { exit::USAGE } else { 0 };
-            return if error.print().is_ok() { code.into() } else { exit::IO.into() };
+            return match error.print() {
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => exit::IO.into(),
+                _ => code.into(),
+            };
         }
     };
-    match answer(&args) {
-        Ok(text) => match print(&text) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-            Err(_) => exit::IO.into(),
-        },
+    match run(&args, &matches) {
+        Ok(code) => code.into(),
+        // Whoever read it has seen enough, as in `gs-ctl status | head`.
+        Err(CtlError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             // If standard error is closed there is nobody to tell.
             let _unheard = writeln!(io::stderr().lock(), "error: {error}");
-            exit_code(&error).into()
+            error.code().into()
         }
     }
 }
 
-const fn exit_code(error: &ClientError) -> u8 {
-    match error {
-        ClientError::Unreachable { .. } => exit::UNAVAILABLE,
-        ClientError::Forbidden { .. } => exit::NO_PERMISSION,
-        ClientError::Late { .. } => exit::TEMPORARY,
-        ClientError::Refused(_) | ClientError::Local(_) => exit::IO,
-    }
-}
-
-fn answer(args: &Args) -> Result<String, ClientError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(ClientError::Local)?;
-    runtime.block_on(async {
-        let timeout = Duration::from_secs(args.timeout.max(1));
-        let mut client = Client::connect(&args.socket, timeout).await?;
-        match &args.command {
-            Command::Status => Ok(render::status(&client.status().await?, args.output)),
-            Command::Override { zone, ttl, reason } => {
-                let zone = match zone {
-                    ZoneArg::Green => proto::Zone::Green,
-                    ZoneArg::Yellow => proto::Zone::Yellow,
-                    ZoneArg::Red => proto::Zone::Red,
-                    ZoneArg::Auto => proto::Zone::Unspecified,
-                };
-                // A hold of less than a second is one of a second, not one without end.
-                let ttl_seconds = ttl.map(|ttl| ttl.0.as_millis().div_ceil(1000));
-                let ttl_seconds = ttl_seconds.map(|ttl| u64::try_from(ttl).unwrap_or(u64::MAX));
-                let reason = reason.clone();
-                let request = proto::OverrideRequest { zone: zone.into(), ttl_seconds, reason };
-                Ok(render::zone(&client.hold(request).await?, args.output))
-            }
+/// Carries the command out, and returns the exit code.
+fn run(args: &CtlArgs, matches: &ArgMatches) -> Result<u8, CtlError> {
+    match &args.command {
+        Command::Context { command } => context(command, args, matches)?,
+        Command::Certs { command } => certificates(command, args)?,
+        Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(*shell, &mut CtlArgs::command(), "gs-ctl", &mut text);
+            print(&text)?;
         }
-    })
+        Command::Man { dir } => man(dir)?,
+        _ => return remote::run(args, &choice::target(&args.global, matches)?),
+    }
+    Ok(0)
 }
 
-fn print(text: &str) -> io::Result<()> {
+fn context(command: &ContextCommand, args: &CtlArgs, matches: &ArgMatches) -> Result<(), CtlError> {
+    let path = contexts::path().ok_or_else(|| {
+        CtlError::Usage("there is no place for contexts: set GS_CONFIG or HOME".to_owned())
+    })?;
+    let mut contexts = Contexts::read(&path)?;
+    match command {
+        ContextCommand::Ls => {}
+        ContextCommand::Use { name } => {
+            contexts.get(name, &path)?;
+            contexts.current = Some(name.clone());
+        }
+        ContextCommand::Set { name } => {
+            let target = Target::named(&args.global.target, matches, false)?.ok_or_else(|| {
+                CtlError::Usage("give --socket, or --endpoint, --ca, --cert and --key".to_owned())
+            })?;
+            contexts.contexts.insert(name.clone(), target.absolute());
+            contexts.current.get_or_insert_with(|| name.clone());
+        }
+        ContextCommand::Rm { name } => {
+            contexts.get(name, &path)?;
+            contexts.contexts.remove(name);
+            contexts.current = contexts.current.filter(|current| current != name);
+        }
+    }
+    if !matches!(command, ContextCommand::Ls) {
+        contexts.write(&path)?;
+    }
+    print(render::contexts(&contexts, args.global.output).as_bytes())
+}
+
+fn certificates(command: &CertsCommand, args: &CtlArgs) -> Result<(), CtlError> {
+    let CertsCommand::Init { dir, host, client, days, force } = command;
+    let order = Order { dir, hosts: host, clients: client, days: *days, force: *force };
+    let made = certs::init(&order)?;
+    print(render::certificates(&made, args.global.output).as_bytes())
+}
+
+fn man(dir: &Path) -> Result<(), CtlError> {
+    let write = || {
+        std::fs::create_dir_all(dir)?;
+        clap_mangen::generate_to(CtlArgs::command(), dir)
+    };
+    write().map_err(|source| CtlError::Write { path: dir.to_owned(), source })
+}
+
+/// Writes to standard output.
+fn print(text: &[u8]) -> Result<(), CtlError> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()
+    out.write_all(text)?;
+    out.flush()?;
+    Ok(())
 }

@@ -18,6 +18,7 @@ pub use time::ns_of;
 pub use time::unix_ns;
 pub use timestamp::parse_timestamp;
 pub use timestamp::show_timestamp;
+pub use timestamp::utc_text;
 
 /// A text that is not a quantity of the wanted kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -6,9 +6,12 @@ const DAY_SECONDS: u64 = 86_400;
 /// Writes a time in UTC, with milliseconds; `-` when there is none.
 #[must_use]
 pub fn show_timestamp(unix_ns: u64) -> String {
-    if unix_ns == 0 {
-        return "-".to_owned();
-    }
+    if unix_ns == 0 { "-".to_owned() } else { utc_text(unix_ns) }
+}
+
+/// Writes a time in UTC, with milliseconds, such as `2026-01-31T12:00:00.000Z`.
+#[must_use]
+pub fn utc_text(unix_ns: u64) -> String {
     let (days, seconds) = (unix_ns / NS / DAY_SECONDS, unix_ns / NS % DAY_SECONDS);
     let (year, month, day) = civil(days);
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);

@@ -8,11 +8,13 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gophership::logs::LogFilter;
 use gophership::logs::LogWriter;
 use gophership::logs::RepeatLimit;
 use gophership::metrics::Metrics;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::reload::Handle;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::args::LogFormat;
@@ -23,17 +25,25 @@ const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 
 /// The log of the process. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Logging(LogWriter);
+pub(crate) struct Logging {
+    writer: LogWriter,
+    filter: LogFilter,
+}
 
 impl Logging {
     /// Says something that no filter leaves out.
     pub(crate) fn say(&self, text: &str) {
-        self.0.put(text);
+        self.writer.put(text);
+    }
+
+    /// Which lines are logged.
+    pub(crate) fn filter(&self) -> LogFilter {
+        self.filter.clone()
     }
 
     /// Waits until everything is written, at most for a time: perhaps nobody reads it.
     pub(crate) fn flush(&self, within: Duration) {
-        self.0.flush(within);
+        self.writer.flush(within);
     }
 }
 
@@ -71,19 +81,31 @@ pub(crate) fn start(args: &RunArgs, metrics: &Metrics) -> Result<Logging, String
         .with_env_filter(filter)
         .log_internal_errors(false)
         .with_writer(writer.clone());
-    let started = match args.log_format {
+    let (filter, started) = match args.log_format {
         LogFormat::Text => {
             let is_terminal = std::io::stderr().is_terminal();
-            let builder = builder.with_ansi(is_terminal).with_target(false);
-            builder.finish().with(limit.layer()).try_init()
+            let builder = builder.with_ansi(is_terminal).with_target(false).with_filter_reloading();
+            let filter = changeable(&args.log, builder.reload_handle());
+            (filter, builder.finish().with(limit.layer()).try_init())
         }
         LogFormat::Json => {
-            builder.json().flatten_event(true).finish().with(limit.layer()).try_init()
+            let builder = builder.json().flatten_event(true).with_filter_reloading();
+            let filter = changeable(&args.log, builder.reload_handle());
+            (filter, builder.finish().with(limit.layer()).try_init())
         }
     };
     started.map_err(|error| error.to_string())?;
     std::panic::set_hook(Box::new(|panic| {
         tracing::error!(%panic, "Panic.");
     }));
-    Ok(Logging(writer))
+    Ok(Logging { writer, filter })
+}
+
+/// The filter in force, which a command may change.
+fn changeable<S: 'static>(text: &str, handle: Handle<EnvFilter, S>) -> LogFilter {
+    LogFilter::new(text, move |text| {
+        let filter = EnvFilter::try_new(text)
+            .map_err(|error| format!("{text:?} is not a filter: {error}"))?;
+        handle.reload(filter).map_err(|error| error.to_string())
+    })
 }

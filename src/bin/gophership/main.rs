@@ -28,6 +28,7 @@ use gophership::app::StartError;
 use gophership::component;
 use gophership::component::OnLoss;
 use gophership::config;
+use gophership::logs::LogFilter;
 use gophership::metrics::Metrics;
 
 use args::Args;
@@ -177,7 +178,8 @@ fn run(args: &RunArgs) -> ExitCode {
     if let Err(code) = check_readable(&source) {
         return code;
     }
-    let ended = signals.and_then(|signals| serve(args, source, metrics, &signals));
+    let filter = log.filter();
+    let ended = signals.and_then(|signals| serve(args, source, metrics, filter, &signals));
     let (text, code) = match ended {
         Ok(Ended::Drained) => (String::new(), 0),
         Ok(Ended::CutShort) => end_at_once(&log),
@@ -196,6 +198,7 @@ fn serve(
     args: &RunArgs,
     source: ConfigSource,
     metrics: Arc<Metrics>,
+    filter: LogFilter,
     signals: &Signals,
 ) -> Result<Ended, StartError> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
@@ -209,7 +212,7 @@ fn serve(
         source,
     })?;
     let on_loss = if args.strict { OnLoss::Refuse } else { OnLoss::Start };
-    let ended = runtime.block_on(app::serve(source, on_loss, metrics, signals));
+    let ended = runtime.block_on(app::serve(source, on_loss, metrics, filter, signals));
     // All that was to be seen through has been, or has had its time: a thread that hangs in a system
     // call (a pipe that nobody reads, a disk that does not answer) is left behind.
     runtime.shutdown_timeout(LEFT_BEHIND_AFTER);

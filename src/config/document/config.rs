@@ -10,6 +10,7 @@ use crate::component::SourceConfig;
 use crate::component::TransformConfig;
 use crate::config::diagnosis::ConfigError;
 use crate::config::sections::BufferConfig;
+use crate::config::sections::CONTROL_SOCKET;
 use crate::config::sections::ControlConfig;
 use crate::config::sections::MetricsConfig;
 use crate::config::sections::Settings;
@@ -18,14 +19,11 @@ use crate::config::sections::SomaticConfig;
 use crate::config::sections::TestCase;
 use crate::somatic::Zone;
 
-/// The control socket in `data_dir`, unless the document names another one.
-pub const CONTROL_SOCKET: &str = "control.sock";
-
 /// The program itself, with its threads and what its allocator keeps: some 50 MiB.
 const PROGRAM_BYTES: u64 = 64 << 20;
 /// The program itself: its runtime, standard streams, listeners, files it reads now and then, and 64
-/// connections each to the metrics listener and to the control socket.
-const PROGRAM_DESCRIPTORS: u64 = 160;
+/// connections each to the metrics listener, to the control socket and to `control.listen`.
+const PROGRAM_DESCRIPTORS: u64 = 224;
 
 /// A whole configuration. One that was loaded is valid: its inputs exist, it has no circles and
 /// nothing is claimed twice. The default has no components, as before the first start.

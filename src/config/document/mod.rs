@@ -3,9 +3,9 @@
 mod config;
 mod diff;
 mod replay;
+mod show;
 mod transform_chain;
 
-pub use config::CONTROL_SOCKET;
 pub use config::Config;
 pub use config::SinkEntry;
 pub use config::SourceEntry;

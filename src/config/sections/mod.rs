@@ -2,6 +2,7 @@
 //! components of a section share.
 
 mod common;
+mod control;
 mod memory;
 mod settings;
 mod somatic;
@@ -10,10 +11,15 @@ mod testing;
 pub(super) use common::SharedOptions;
 pub(super) use common::TYPE;
 pub(super) use common::shared_options;
+pub use control::AuditConfig;
+pub use control::ControlConfig;
+pub use control::Role;
+pub use control::RoleRule;
+pub use control::SOCKET_PATH_LEN_MAX;
 pub use memory::MemoryConfig;
 pub use memory::MemoryShares;
 pub use settings::BufferConfig;
-pub use settings::ControlConfig;
+pub use settings::CONTROL_SOCKET;
 pub use settings::MetricsConfig;
 pub(super) use settings::Settings;
 pub use settings::ShutdownConfig;

@@ -14,9 +14,13 @@ use serde::Serialize;
 use serde::Serializer;
 
 use crate::component::OptionProblem;
+use crate::config::sections::control::ControlConfig;
 use crate::config::sections::somatic::SomaticConfig;
 use crate::config::sections::testing::TestCase;
 use crate::flow::edge::BATCHES_MAX;
+
+/// The control socket in `data_dir`, unless the document names another one.
+pub const CONTROL_SOCKET: &str = "control.sock";
 
 /// The limits of the queue in front of a component.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -73,6 +77,7 @@ impl Settings {
     /// Returns what is wrong beyond types; paths are relative to the document.
     pub(in crate::config) fn problems(&self) -> Vec<OptionProblem> {
         let mut problems = self.somatic.problems();
+        problems.extend(self.control.problems(&self.data_dir.0.join(CONTROL_SOCKET)));
         if self.data_dir.0.as_os_str().is_empty() {
             problems.push(OptionProblem::new("data_dir", "the path is empty"));
         }
@@ -92,14 +97,6 @@ impl Default for DataDir {
     fn default() -> Self {
         Self(PathBuf::from("./gophership-data"))
     }
-}
-
-/// The management service.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct ControlConfig {
-    /// The unix socket for `gs-ctl`; by default `control.sock` in `data_dir`.
-    pub socket: Option<PathBuf>,
 }
 
 /// Metrics and health over HTTP.

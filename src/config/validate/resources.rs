@@ -73,12 +73,14 @@ fn own_claims(root: &Node, settings: &Settings) -> Vec<Claim> {
     };
     let listen =
         settings.metrics.listen.map(|address| claim("metrics", "listen", Resource::Tcp(address)));
+    let control =
+        settings.control.listen.map(|address| claim("control", "listen", Resource::Tcp(address)));
     let socket = settings
         .control
         .socket
         .clone()
         .map(|path| claim("control", "socket", Resource::File(path)));
-    listen.into_iter().chain(socket).collect()
+    listen.into_iter().chain(control).chain(socket).collect()
 }
 
 /// Finds the option that names a resource, the one after `earlier_len` others that do.

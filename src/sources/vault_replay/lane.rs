@@ -21,7 +21,6 @@ use crate::metrics::VaultMetrics;
 use crate::somatic::Counted;
 use crate::somatic::WorkKind;
 use crate::somatic::WorkProbe;
-use crate::somatic::Zone;
 use crate::somatic::ZoneWatch;
 
 /// What is read at once: a hop to another thread costs as much as reading some small requests.
@@ -89,11 +88,17 @@ impl LaneRun {
                 () = stop.cancelled() => break,
                 () = self.pace.wait(zone) => {}
             }
-            if *self.zone.borrow() == Zone::Red {
+            let zone = *self.zone.borrow();
+            if self.pace.is_paused(zone) {
                 continue;
             }
             if chunk.is_empty() {
                 (self, chunk) = self.read().await?;
+                // It may have waited long for something to read.
+                let zone = *self.zone.borrow();
+                if self.pace.is_paused(zone) {
+                    continue;
+                }
             }
             let Some(record) = chunk.pop_front() else { continue };
             if !self.hand_on(record, &stop).await {

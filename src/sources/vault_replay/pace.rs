@@ -33,9 +33,14 @@ impl Pace {
         Self { rate: config.rate, bytes_per_second, governor, next: now, began: now }
     }
 
+    /// Whether nothing is to be sent: in Red, or because an operator says so.
+    pub(super) fn is_paused(&self, zone: Zone) -> bool {
+        zone == Zone::Red || self.governor.is_replay_paused()
+    }
+
     /// Waits for the turn of the next request.
     pub(super) async fn wait(&mut self, zone: Zone) {
-        if zone == Zone::Red {
+        if self.is_paused(zone) {
             tokio::time::sleep(LOOK_AROUND_EVERY).await;
         } else if Instant::now() < self.next {
             // Only then: even a sleep that is over takes until the next tick of the timer, a

@@ -50,16 +50,18 @@ impl Window {
         }
     }
 
-    /// Shows the watchdog what is on its way; in Red nothing is meant to move.
+    /// Shows the watchdog what is on its way; in Red, and while an operator pauses replays, nothing is meant
+    /// to move.
     pub(super) fn watch(&self, context: &Context, metrics: &VaultMetrics) -> WorkProbe {
         let (requests, all) = (Arc::clone(&self.requests), self.requests.available_permits());
         let (zone, metrics) = (context.zone.clone(), metrics.clone());
+        let governor = Arc::clone(&context.governor);
         context.gauges.work_probes.register(
             context.id.as_str(),
             WAITS,
             WorkKind::Inside,
             move || {
-                let is_paused = *zone.borrow() == Zone::Red;
+                let is_paused = *zone.borrow() == Zone::Red || governor.is_replay_paused();
                 let under_way = if is_paused { 0 } else { all - requests.available_permits() };
                 let done = metrics.replayed.get() + metrics.dead_lettered.get();
                 Work { waiting: under_way as u64, done, refused: 0 }

@@ -1,6 +1,7 @@
 //! What behaviour tests share: the real process on a site of its own, and the testbed around it, with a
 //! recording backend and clients that say anything.
 
+mod audit;
 mod client;
 pub(crate) mod json;
 mod metrics;
@@ -21,6 +22,8 @@ pub(crate) use gophership_testbed::Shape;
 pub(crate) use gophership_testbed::SteadyLoad;
 pub(crate) use gophership_testbed::Traffic;
 
+#[allow(unused_imports, reason = "the integration tests need it, the torture does not")]
+pub(crate) use audit::audit_lines;
 #[allow(unused_imports, reason = "the integration tests need it, the torture does not")]
 pub(crate) use client::GrpcClient;
 pub(crate) use client::HttpAnswer;

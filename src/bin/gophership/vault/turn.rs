@@ -76,7 +76,7 @@ fn follow(socket: PathBuf) -> Result<Throttle, ClientError> {
     let client = runtime.block_on(async {
         let mut client = Client::connect(&socket, ANSWER_WITHIN).await?;
         governor.follow(client.share().await?);
-        Ok(client)
+        Ok::<_, ClientError>(client)
     })?;
     let theirs = Arc::clone(&governor);
     let run = move || runtime.block_on(keep_asking(&theirs, &socket, client));

@@ -1,13 +1,17 @@
-//! Answers as tables, JSON and YAML.
+//! The status of a process, and its ledger.
 
 use std::fmt::Write;
 
+use gophership_control::proto;
 use serde_json::Value;
 use serde_json::json;
 
-use gophership_control::proto;
-
-use crate::Format;
+use super::document;
+use super::line;
+use super::percent;
+use super::table;
+use super::zone_name;
+use crate::args::Format;
 
 /// Less is not worth a line in the table.
 const SHOWN_PERMILLE: u32 = 10;
@@ -28,31 +32,39 @@ pub(crate) fn status(status: &proto::StatusResponse, format: Format) -> String {
     }
 }
 
-/// Renders the answer to an override.
-pub(crate) fn zone(answer: &proto::OverrideResponse, format: Format) -> String {
+/// Renders the ledger alone.
+pub(crate) fn ledger(status: &proto::StatusResponse, format: Format) -> String {
     match format {
-        Format::Table => format!("zone {} ({})\n", zone_name(answer.zone), answer.reason),
+        Format::Table => {
+            let mut text = String::new();
+            // Writing to a string cannot fail.
+            let _written = ledger_table(status, &mut text);
+            text
+        }
+        Format::Json | Format::Yaml => document(&ledger_value(status), format),
+    }
+}
+
+/// Renders whether the process is ready.
+pub(crate) fn health(status: &proto::StatusResponse, format: Format) -> String {
+    let zone = zone_name(status.zone);
+    match format {
+        Format::Table if is_ready(status) => format!("ready, zone {zone}\n"),
+        Format::Table => {
+            let mut text = "NOT READY\n".to_owned();
+            // Writing to a string cannot fail.
+            let _written = troubles(status, &mut text);
+            text
+        }
         Format::Json | Format::Yaml => {
-            document(&json!({ "zone": zone_name(answer.zone), "reason": answer.reason }), format)
+            document(&json!({ "ready": is_ready(status), "zone": zone }), format)
         }
     }
 }
 
-fn document(value: &Value, format: Format) -> String {
-    let text = match format {
-        Format::Yaml => serde_yaml::to_string(value).unwrap_or_default(),
-        Format::Table | Format::Json => format!("{value:#}"),
-    };
-    format!("{}\n", text.trim_end())
-}
-
-fn zone_name(zone: i32) -> &'static str {
-    match proto::Zone::try_from(zone) {
-        Ok(proto::Zone::Green) => "green",
-        Ok(proto::Zone::Yellow) => "yellow",
-        Ok(proto::Zone::Red) => "red",
-        Ok(proto::Zone::Unspecified) | Err(_) => "none",
-    }
+/// Whether the process serves requests as it should.
+pub(crate) const fn is_ready(status: &proto::StatusResponse) -> bool {
+    status.ready && !status.stuck
 }
 
 /// A list of one JSON value for each item.
@@ -70,11 +82,6 @@ fn by_id(rows: &[proto::LedgerRow]) -> Value {
 }
 
 fn status_value(status: &proto::StatusResponse) -> Value {
-    let mut ledger = serde_json::Map::new();
-    for row in &status.ledger {
-        let signal = ledger.entry(row.signal.clone()).or_insert_with(|| json!({}));
-        signal[row.bucket.as_str()] = json!(row.records);
-    }
     let components = list(&status.components, |component| {
         json!({
             "id": component.id,
@@ -85,15 +92,6 @@ fn status_value(status: &proto::StatusResponse) -> Value {
                 "bytes": component.edge_bytes,
                 "occupancy_percent": percent(component.edge_permille),
             },
-        })
-    });
-    let vaults = list(&status.vaults, |vault| {
-        json!({
-            "id": vault.id,
-            "used_bytes": vault.used_bytes,
-            "backlog_requests": vault.backlog_requests,
-            "failed": vault.failed,
-            "full": vault.full,
         })
     });
     let left_vaults =
@@ -115,6 +113,7 @@ fn status_value(status: &proto::StatusResponse) -> Value {
     });
     json!({
         "version": status.version,
+        "ready": is_ready(status),
         "uptime_seconds": status.uptime_seconds,
         "zone": zone_name(status.zone),
         "zone_reason": status.zone_reason,
@@ -129,14 +128,59 @@ fn status_value(status: &proto::StatusResponse) -> Value {
         "stuck": status.stuck,
         "stalls": stalls,
         "outages": list(&status.outages, outage_value),
+        "replay_paused": status.replay_paused,
+        "log_filter": status.log_filter,
         "generation": status.generation,
+        "last_reload": status.last_reload.as_ref().map(reload_value),
+        "memory": list(&status.memory, |share| {
+            json!({
+                "share": share.name,
+                "used_bytes": share.used_bytes,
+                "limit_bytes": share.limit_bytes,
+            })
+        }),
         "components": components,
-        "vaults": vaults,
+        "vaults": list(&status.vaults, vault_value),
         "left_vaults": left_vaults,
-        "ledger": ledger,
+        "ledger": totals(status),
         "sources": by_id(&status.sources),
         "sinks": by_id(&status.sinks),
     })
+}
+
+fn ledger_value(status: &proto::StatusResponse) -> Value {
+    json!({
+        "ledger": totals(status),
+        "sources": by_id(&status.sources),
+        "sinks": by_id(&status.sinks),
+    })
+}
+
+/// The ledger by signal and bucket.
+fn totals(status: &proto::StatusResponse) -> Value {
+    let mut ledger = json!({});
+    for row in &status.ledger {
+        ledger[row.signal.as_str()][row.bucket.as_str()] = json!(row.records);
+    }
+    ledger
+}
+
+fn vault_value(vault: &proto::Vault) -> Value {
+    json!({
+        "id": vault.id,
+        "used_bytes": vault.used_bytes,
+        "backlog_requests": vault.backlog_requests,
+        "failed": vault.failed,
+        "full": vault.full,
+        "max_bytes": vault.max_bytes,
+        "replayed_requests": vault.replayed_requests,
+        "dead_lettered_requests": vault.dead_lettered_requests,
+        "lost_requests": vault.lost_requests,
+    })
+}
+
+fn reload_value(reload: &proto::LastReload) -> Value {
+    json!({ "ok": reload.ok, "seconds_ago": reload.seconds_ago, "error": reload.error })
 }
 
 fn outage_value(outage: &proto::Outage) -> Value {
@@ -147,48 +191,36 @@ fn outage_value(outage: &proto::Outage) -> Value {
 fn troubles(status: &proto::StatusResponse, out: &mut String) -> std::fmt::Result {
     for stall in &status.stalls {
         let proto::Stall { component, waits, waiting, seconds } = stall;
-        writeln!(out, "{component} makes no progress for {seconds} s: {waiting} {waits}")?;
+        let text = format!("{component} makes no progress for {seconds} s: {waiting} {waits}");
+        line(&text, out)?;
     }
     for proto::LeftVault { dir, requests } in &status.left_vaults {
-        writeln!(
-            out,
+        let text = format!(
             "the configuration does not contain the vault {dir}, which has {requests} undelivered \
              requests"
-        )?;
+        );
+        line(&text, out)?;
     }
-    for outage in &status.outages {
-        // A backend says what it likes, and this goes to a terminal.
-        let reason = outage.reason.replace(char::is_control, " ");
-        writeln!(out, "{} is out for {} s: {reason}", outage.place, outage.seconds)?;
+    for proto::Outage { place, seconds, reason } in &status.outages {
+        line(&format!("{place} is out for {seconds} s: {reason}"), out)?;
     }
     Ok(())
 }
 
 fn status_table(status: &proto::StatusResponse, out: &mut String) -> std::fmt::Result {
-    let held = hold(status);
-    writeln!(out, "gophership {}, up {} s", status.version, status.uptime_seconds)?;
-    writeln!(
-        out,
-        "zone {} for {} s: {}{held}",
-        zone_name(status.zone),
-        status.zone_seconds,
-        status.zone_reason
-    )?;
-    if status.observing {
-        writeln!(out, "mode observe: the sensors ask for {}", zone_name(status.sensed))?;
-    }
-    match status.background_millionths {
-        NEARLY_ALL.. => {}
-        0 => writeln!(out, "background work is paused")?,
-        share => {
-            writeln!(out, "background work runs at {:.0}% speed", f64::from(share) / 10_000.0)?;
-        }
-    }
-    if status.stuck {
-        writeln!(out, "NOT READY: a source does not answer its senders")?;
-    }
+    headline(status, out)?;
     troubles(status, out)?;
-    writeln!(out, "configuration generation {}\n", status.generation)?;
+    let reload = match &status.last_reload {
+        None => String::new(),
+        Some(reload) if reload.ok => format!(", reloaded {} s ago", reload.seconds_ago),
+        Some(reload) => {
+            format!("; the reload {} s ago FAILED: {}", reload.seconds_ago, reload.error)
+        }
+    };
+    for text in format!("configuration generation {}{reload}", status.generation).lines() {
+        line(text, out)?;
+    }
+    writeln!(out)?;
 
     let header = ["COMPONENT", "SECTION", "TYPE", "WAITING", "BYTES", "FULL"].map(String::from);
     let mut rows = vec![header.to_vec()];
@@ -202,25 +234,82 @@ fn status_table(status: &proto::StatusResponse, out: &mut String) -> std::fmt::R
             format!("{:.1}%", percent(component.edge_permille)),
         ]);
     }
-    table(&rows, out)?;
-
-    if !status.vaults.is_empty() {
-        writeln!(out)?;
-        let mut rows = vec![["VAULT", "USED BYTES", "BACKLOG", "STATE"].map(String::from).to_vec()];
-        for vault in &status.vaults {
-            rows.push(vec![
-                vault.id.clone(),
-                vault.used_bytes.to_string(),
-                vault.backlog_requests.to_string(),
-                vault_state(vault).to_owned(),
-            ]);
-        }
-        table(&rows, out)?;
-    }
-
+    table(&rows, 1, out)?;
+    vault_table(status, out)?;
+    memory_table(status, out)?;
     pressure_table(status, out)?;
-
     writeln!(out)?;
+    ledger_table(status, out)
+}
+
+/// The process, its zone, and what is unusual about it.
+fn headline(status: &proto::StatusResponse, out: &mut String) -> std::fmt::Result {
+    let held = hold(status);
+    writeln!(out, "gophership {}, up {} s", status.version, status.uptime_seconds)?;
+    let zone = format!(
+        "zone {} for {} s: {}{held}",
+        zone_name(status.zone),
+        status.zone_seconds,
+        status.zone_reason
+    );
+    line(&zone, out)?;
+    if status.observing {
+        writeln!(out, "mode observe: the sensors ask for {}", zone_name(status.sensed))?;
+    }
+    match status.background_millionths {
+        NEARLY_ALL.. => {}
+        0 => writeln!(out, "background work is paused")?,
+        share => {
+            writeln!(out, "background work runs at {:.0}% speed", f64::from(share) / 10_000.0)?;
+        }
+    }
+    if status.replay_paused {
+        writeln!(out, "replays are paused by an operator")?;
+    }
+    if status.stuck {
+        writeln!(out, "NOT READY: a source does not answer its senders")?;
+    } else if !status.ready {
+        writeln!(out, "NOT READY: GopherShip is starting or stopping")?;
+    }
+    Ok(())
+}
+
+fn vault_table(status: &proto::StatusResponse, out: &mut String) -> std::fmt::Result {
+    if status.vaults.is_empty() {
+        return Ok(());
+    }
+    writeln!(out)?;
+    let head = ["VAULT", "USED BYTES", "MAX BYTES", "BACKLOG", "REPLAYED", "STATE"];
+    let mut rows = vec![head.map(String::from).to_vec()];
+    for vault in &status.vaults {
+        rows.push(vec![
+            vault.id.clone(),
+            vault.used_bytes.to_string(),
+            vault.max_bytes.to_string(),
+            vault.backlog_requests.to_string(),
+            vault.replayed_requests.to_string(),
+            vault_state(vault).to_owned(),
+        ]);
+    }
+    table(&rows, 1, out)
+}
+
+/// The shares of the memory budget of which something is used.
+fn memory_table(status: &proto::StatusResponse, out: &mut String) -> std::fmt::Result {
+    let used: Vec<_> = status.memory.iter().filter(|share| share.used_bytes != 0).collect();
+    if used.is_empty() {
+        return Ok(());
+    }
+    writeln!(out)?;
+    let mut rows = vec![["MEMORY", "USED BYTES", "LIMIT BYTES"].map(String::from).to_vec()];
+    for share in used {
+        let (used, limit) = (share.used_bytes.to_string(), share.limit_bytes.to_string());
+        rows.push(vec![share.name.clone(), used, limit]);
+    }
+    table(&rows, 1, out)
+}
+
+fn ledger_table(status: &proto::StatusResponse, out: &mut String) -> std::fmt::Result {
     let mut rows = vec![["LEDGER", "SIGNAL", "RECORDS"].map(String::from).to_vec()];
     for row in status.ledger.iter().filter(|row| row.records != 0) {
         rows.push(vec![row.bucket.clone(), row.signal.clone(), row.records.to_string()]);
@@ -228,7 +317,7 @@ fn status_table(status: &proto::StatusResponse, out: &mut String) -> std::fmt::R
     if rows.len() == 1 {
         return writeln!(out, "no records yet");
     }
-    table(&rows, out)?;
+    table(&rows, 1, out)?;
     ledger_rows("SOURCE", &status.sources, out)?;
     ledger_rows("SINK", &status.sinks, out)
 }
@@ -263,11 +352,7 @@ fn ledger_rows(head: &str, rows: &[proto::LedgerRow], out: &mut String) -> std::
         cells.push(own.into_iter().chain(heads.iter().map(records)).collect());
     }
     writeln!(out)?;
-    table(&cells, out)
-}
-
-fn percent(permille: u32) -> f64 {
-    f64::from(permille) / 10.0
+    table(&cells, 2, out)
 }
 
 /// The operator's hold in words, if there is one.
@@ -294,7 +379,7 @@ fn pressure_table(status: &proto::StatusResponse, out: &mut String) -> std::fmt:
         let percent = format!("{:.1}%", percent(pressure.permille));
         rows.push(vec![pressure.kind.clone(), pressure.place.clone(), percent]);
     }
-    table(&rows, out)
+    table(&rows, 1, out)
 }
 
 fn vault_state(vault: &proto::Vault) -> &'static str {
@@ -303,21 +388,4 @@ fn vault_state(vault: &proto::Vault) -> &'static str {
         (false, true) => "FULL",
         (false, false) => "ok",
     }
-}
-
-/// Writes rows in columns as wide as their widest cell.
-fn table(rows: &[Vec<String>], out: &mut String) -> std::fmt::Result {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    for row in rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
-            write!(line, "{cell:<width$}  ")?;
-        }
-        writeln!(out, "{}", line.trim_end())?;
-    }
-    Ok(())
 }

@@ -1,0 +1,181 @@
+//! Answers as tables of at most 80 columns, as JSON, and as YAML.
+
+mod flight;
+mod local;
+mod process;
+mod status;
+
+use std::fmt::Write;
+
+use gophership_control::proto;
+use serde_json::Value;
+use serde_json::json;
+
+pub(crate) use flight::flight;
+pub(crate) use flight::flights;
+pub(crate) use local::certificates;
+pub(crate) use local::contexts;
+pub(crate) use process::config;
+pub(crate) use process::difference;
+pub(crate) use process::event;
+pub(crate) use process::log_filter;
+pub(crate) use process::paused;
+pub(crate) use process::reload;
+pub(crate) use process::replay;
+pub(crate) use process::vaults;
+pub(crate) use status::health;
+pub(crate) use status::is_ready;
+pub(crate) use status::ledger;
+pub(crate) use status::status;
+
+use crate::args::Format;
+
+/// The width of a terminal that everybody has.
+const WIDTH: usize = 80;
+/// A cell of a table is cut to this many characters; JSON and YAML have the whole.
+const CELL_LEN_MAX: usize = 34;
+
+/// Renders the answer to an override.
+pub(crate) fn zone(answer: &proto::OverrideResponse, format: Format) -> String {
+    match format {
+        Format::Table => format!("zone {} ({})\n", zone_name(answer.zone), answer.reason),
+        Format::Json | Format::Yaml => {
+            document(&json!({ "zone": zone_name(answer.zone), "reason": answer.reason }), format)
+        }
+    }
+}
+
+/// Renders a value for scripts.
+fn document(value: &Value, format: Format) -> String {
+    let text = match format {
+        Format::Yaml => serde_yaml::to_string(value).unwrap_or_default(),
+        Format::Table | Format::Json => format!("{value:#}"),
+    };
+    format!("{}\n", text.trim_end())
+}
+
+fn zone_name(zone: i32) -> &'static str {
+    match proto::Zone::try_from(zone) {
+        Ok(proto::Zone::Green) => "green",
+        Ok(proto::Zone::Yellow) => "yellow",
+        Ok(proto::Zone::Red) => "red",
+        Ok(proto::Zone::Unspecified) | Err(_) => "none",
+    }
+}
+
+fn percent(permille: u32) -> f64 {
+    f64::from(permille) / 10.0
+}
+
+/// Writes a sentence; what does not fit goes on, indented, in the next line.
+fn line(text: &str, out: &mut String) -> std::fmt::Result {
+    let mut width = 0;
+    for word in text.split(' ').flat_map(pieces) {
+        // What another program says goes to a terminal.
+        let word = word.replace(char::is_control, " ");
+        let len = word.chars().count();
+        if width != 0 && WIDTH < width + 1 + len {
+            write!(out, "\n  ")?;
+            width = 2;
+        } else if width != 0 {
+            write!(out, " ")?;
+            width += 1;
+        }
+        write!(out, "{word}")?;
+        width += len;
+    }
+    writeln!(out)
+}
+
+/// A word, in pieces that fit a line.
+fn pieces(word: &str) -> Vec<&str> {
+    let mut rest = word;
+    let mut pieces = Vec::new();
+    while let Some((at, _)) = rest.char_indices().nth(WIDTH - 2) {
+        let (piece, after) = rest.split_at_checked(at).unwrap_or((rest, ""));
+        pieces.push(piece);
+        rest = after;
+    }
+    pieces.push(rest);
+    pieces
+}
+
+/// A cell that is not too wide for a table.
+fn cell(text: &str) -> String {
+    let text = text.replace(char::is_control, " ");
+    let len = text.chars().count();
+    if len <= CELL_LEN_MAX {
+        return text;
+    }
+    // Names differ at both ends.
+    let half = CELL_LEN_MAX / 2 - 1;
+    let head: String = text.chars().take(half).collect();
+    let tail: String = text.chars().skip(len - half).collect();
+    format!("{head}..{tail}")
+}
+
+/// Writes rows in columns as wide as their widest cell. Columns that do not fit stand in further tables
+/// below, each of which begins with the first `keys` columns.
+fn table(rows: &[Vec<String>], keys: usize, out: &mut String) -> std::fmt::Result {
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|text| cell(text)).collect()).collect();
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|text| text.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let keys_width: usize = widths.iter().take(keys).map(|width| width + 2).sum();
+    let mut next = keys.min(columns);
+    let mut is_first = true;
+    while is_first || next < columns {
+        let mut used = keys_width;
+        let mut shown: Vec<usize> = (0..keys.min(columns)).collect();
+        while let Some(width) = widths.get(next) {
+            // One at least, so that it ends.
+            if keys < shown.len() && WIDTH < used + width {
+                break;
+            }
+            shown.push(next);
+            used += width + 2;
+            next += 1;
+        }
+        if !is_first {
+            writeln!(out)?;
+        }
+        is_first = false;
+        for row in &rows {
+            let mut line = String::new();
+            for column in &shown {
+                let (text, width) = (row.get(*column).map_or("", String::as_str), widths[*column]);
+                write!(line, "{text:<width$}  ")?;
+            }
+            writeln!(out, "{}", line.trim_end())?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod golden;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_wide_goes_on_below_and_nothing_is_wider_than_a_terminal() {
+        let head: Vec<String> = (0..12).map(|column| format!("COLUMN {column}")).collect();
+        let row: Vec<String> = (0..12).map(|column| format!("{column}").repeat(20)).collect();
+        let mut out = String::new();
+        table(&[head, row], 1, &mut out).unwrap();
+        assert!(out.lines().all(|line| line.len() <= WIDTH), "{out}");
+        assert!((0..12).all(|column| out.contains(&format!("COLUMN {column}"))), "{out}");
+        let mut out = String::new();
+        let words = format!("a {} \u{1b}[31m {}", "b".repeat(300), "c d ".repeat(60));
+        line(&words, &mut out).unwrap();
+        assert!(out.lines().all(|line| line.len() <= WIDTH), "{out}");
+        assert!(!out.contains('\u{1b}'));
+        assert_eq!(cell(&"x".repeat(100)).len(), CELL_LEN_MAX);
+    }
+}

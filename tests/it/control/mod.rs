@@ -1,0 +1,9 @@
+//! The control port: mutual TLS, roles, the audit log, and what stands beside the service.
+
+mod authority;
+mod commands;
+mod page;
+mod port;
+mod refused;
+mod renewed;
+mod roles;

@@ -1,7 +1,7 @@
 //! An S3 server on loopback that fails as told, for tests of whoever embeds the client of a bucket.
 //!
 //! A real one behind faults: `s3s` speaks the protocol and checks signatures, `s3s-fs` keeps objects as
-//! files, [`store`] is as strict as AWS where `s3s-fs` is not, and [`Faults`] says which request fails
+//! files, `store.rs` is as strict as AWS where `s3s-fs` is not, and [`Faults`] says which request fails
 //! and how. A bucket is a folder.
 //!
 //! ```text

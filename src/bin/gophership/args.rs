@@ -33,7 +33,7 @@ pub(crate) struct RunArgs {
     pub(crate) config: Option<PathBuf>,
     /// The log level: error, warn, info, debug, trace, or a filter like
     /// `info,gophership::flow=debug`.
-    #[arg(long, value_parser = crate::logging::filter_text, value_name = "FILTER", env = "GOPHERSHIP_LOG", default_value = "info")]
+    #[arg(long, value_parser = crate::log_filter::checked, value_name = "FILTER", env = "GOPHERSHIP_LOG", default_value = "info")]
     pub(crate) log: String,
     /// The log format.
     #[arg(long, value_enum, env = "GOPHERSHIP_LOG_FORMAT", default_value = "text")]

@@ -4,6 +4,7 @@ mod args;
 mod audit;
 mod drill;
 mod graph;
+mod log_filter;
 mod logging;
 mod stages;
 mod test;

@@ -10,6 +10,7 @@ use serde::de::Unexpected;
 use serde::de::VariantAccess;
 use serde::de::Visitor;
 
+use crate::config::decode::failure::Decoded;
 use crate::config::decode::failure::FailureKind;
 use crate::config::decode::name::Name;
 use crate::config::decode::scalar::Wanted;
@@ -39,11 +40,7 @@ impl<'a> TreeDeserializer<'a> {
     }
 
     /// Lets the visitor see the value, as the wanted type if it can be that.
-    fn visit<'de, V: Visitor<'de>>(
-        self,
-        wanted: Wanted,
-        visitor: V,
-    ) -> Result<V::Value, FailureKind> {
+    fn visit<'de, V: Visitor<'de>>(self, wanted: Wanted, visitor: V) -> Decoded<V::Value> {
         let result = match &self.node.value {
             NodeValue::Map(entries) => {
                 visitor.visit_map(Entries { tree: self, remaining: entries.iter(), current: None })
@@ -67,7 +64,7 @@ impl<'a> TreeDeserializer<'a> {
         self,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, FailureKind> {
+    ) -> Decoded<V::Value> {
         let is_stand_in = self.is_stand_in();
         if !is_stand_in && !self.node.is_null() {
             return self.visit(Wanted::Anything, visitor);
@@ -78,11 +75,7 @@ impl<'a> TreeDeserializer<'a> {
     }
 
     /// Lets the visitor see a list.
-    fn visit_list<'de, V: Visitor<'de>>(
-        self,
-        len: usize,
-        visitor: V,
-    ) -> Result<V::Value, FailureKind> {
+    fn visit_list<'de, V: Visitor<'de>>(self, len: usize, visitor: V) -> Decoded<V::Value> {
         if self.is_stand_in() {
             let items = StandInItems { tree: self, remaining_len: len };
             return self.trace.watch(self.trail, visitor.visit_seq(items));
@@ -112,71 +105,71 @@ impl<'a> TreeDeserializer<'a> {
 impl<'de> Deserializer<'de> for TreeDeserializer<'_> {
     type Error = FailureKind;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
         self.visit(Wanted::Anything, visitor)
     }
 
-    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
         self.visit(Wanted::Bool, visitor)
     }
 
-    fn deserialize_i8<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
+    fn deserialize_i8<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
         self.visit(Wanted::Integer, visitor)
     }
 
-    fn deserialize_i16<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
+    fn deserialize_i16<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
         self.visit(Wanted::Integer, visitor)
     }
 
-    fn deserialize_i32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
+    fn deserialize_i32<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
         self.visit(Wanted::Integer, visitor)
     }
 
-    fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
+    fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
         self.visit(Wanted::Integer, visitor)
     }
 
-    fn deserialize_u8<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
+    fn deserialize_u8<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
         self.visit(Wanted::Integer, visitor)
     }
 
-    fn deserialize_u16<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
+    fn deserialize_u16<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
         self.visit(Wanted::Integer, visitor)
     }
 
-    fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
+    fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
         self.visit(Wanted::Integer, visitor)
     }
 
-    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
+    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
         self.visit(Wanted::Integer, visitor)
     }
 
-    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
+    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
         self.visit(Wanted::Float, visitor)
     }
 
-    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
         self.visit(Wanted::Float, visitor)
     }
 
-    fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
+    fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
         self.visit(Wanted::Text, visitor)
     }
 
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
         self.visit(Wanted::Text, visitor)
     }
 
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
         self.visit(Wanted::Text, visitor)
     }
 
-    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
         self.visit(Wanted::Text, visitor)
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
         if self.is_stand_in() || self.node.is_null() {
             self.trace.watch(self.trail, visitor.visit_none())
         } else {
@@ -184,7 +177,7 @@ impl<'de> Deserializer<'de> for TreeDeserializer<'_> {
         }
     }
 
-    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
         if self.is_stand_in() {
             visitor.visit_unit()
         } else {
@@ -196,7 +189,7 @@ impl<'de> Deserializer<'de> for TreeDeserializer<'_> {
         self,
         _: &'static str,
         visitor: V,
-    ) -> Result<V::Value, FailureKind> {
+    ) -> Decoded<V::Value> {
         self.deserialize_unit(visitor)
     }
 
@@ -204,19 +197,15 @@ impl<'de> Deserializer<'de> for TreeDeserializer<'_> {
         self,
         _: &'static str,
         visitor: V,
-    ) -> Result<V::Value, FailureKind> {
+    ) -> Decoded<V::Value> {
         self.trace.watch(self.trail, visitor.visit_newtype_struct(self))
     }
 
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
         self.visit_list(0, visitor)
     }
 
-    fn deserialize_tuple<V: Visitor<'de>>(
-        self,
-        len: usize,
-        visitor: V,
-    ) -> Result<V::Value, FailureKind> {
+    fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Decoded<V::Value> {
         self.visit_list(len, visitor)
     }
 
@@ -225,11 +214,11 @@ impl<'de> Deserializer<'de> for TreeDeserializer<'_> {
         _: &'static str,
         len: usize,
         visitor: V,
-    ) -> Result<V::Value, FailureKind> {
+    ) -> Decoded<V::Value> {
         self.visit_list(len, visitor)
     }
 
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
         self.visit_mapping(&[], visitor)
     }
 
@@ -238,7 +227,7 @@ impl<'de> Deserializer<'de> for TreeDeserializer<'_> {
         _: &'static str,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, FailureKind> {
+    ) -> Decoded<V::Value> {
         self.visit_mapping(fields, visitor)
     }
 
@@ -247,7 +236,7 @@ impl<'de> Deserializer<'de> for TreeDeserializer<'_> {
         _: &'static str,
         variants: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, FailureKind> {
+    ) -> Decoded<V::Value> {
         let result = match &self.node.value {
             NodeValue::StandIn(_) => {
                 let name = variants.first().copied().unwrap_or("");
@@ -274,7 +263,7 @@ impl<'de> Deserializer<'de> for TreeDeserializer<'_> {
         self.trace.watch(self.trail, result)
     }
 
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FailureKind> {
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
         visitor.visit_unit()
     }
 
@@ -296,10 +285,7 @@ struct Entries<'a> {
 impl<'de> MapAccess<'de> for Entries<'_> {
     type Error = FailureKind;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, FailureKind> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Decoded<Option<K::Value>> {
         self.current = self.remaining.next();
         let Some(entry) = self.current else { return Ok(None) };
         let trail = Trail::Key(self.tree.trail, &entry.key);
@@ -307,10 +293,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
         seed.deserialize(key).map(Some)
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(
-        &mut self,
-        seed: V,
-    ) -> Result<V::Value, FailureKind> {
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Decoded<V::Value> {
         let entry =
             self.current.ok_or_else(|| FailureKind::custom("a value was read before its key"))?;
         let trail = Trail::Key(self.tree.trail, &entry.key);
@@ -333,10 +316,7 @@ struct Items<'a> {
 impl<'de> SeqAccess<'de> for Items<'_> {
     type Error = FailureKind;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(
-        &mut self,
-        seed: T,
-    ) -> Result<Option<T::Value>, FailureKind> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Decoded<Option<T::Value>> {
         let Some(node) = self.remaining.next() else { return Ok(None) };
         let trail = Trail::Index(self.tree.trail, self.next_idx);
         self.next_idx += 1;
@@ -359,10 +339,7 @@ struct Choice<'a> {
 
 impl Choice<'_> {
     /// Hands the content to `read`.
-    fn content<T>(
-        self,
-        read: impl FnOnce(TreeDeserializer<'_>) -> Result<T, FailureKind>,
-    ) -> Result<T, FailureKind> {
+    fn content<T>(self, read: impl FnOnce(TreeDeserializer<'_>) -> Decoded<T>) -> Decoded<T> {
         match self.entry {
             Some(entry) => {
                 let trail = Trail::Key(self.tree.trail, &entry.key);
@@ -381,10 +358,7 @@ impl<'de> EnumAccess<'de> for Choice<'_> {
     type Error = FailureKind;
     type Variant = Self;
 
-    fn variant_seed<V: DeserializeSeed<'de>>(
-        self,
-        seed: V,
-    ) -> Result<(V::Value, Self), FailureKind> {
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Decoded<(V::Value, Self)> {
         Ok((seed.deserialize(self.tree.name(self.name))?, self))
     }
 }
@@ -392,7 +366,7 @@ impl<'de> EnumAccess<'de> for Choice<'_> {
 impl<'de> VariantAccess<'de> for Choice<'_> {
     type Error = FailureKind;
 
-    fn unit_variant(self) -> Result<(), FailureKind> {
+    fn unit_variant(self) -> Decoded<()> {
         if self.entry.is_none() {
             return Ok(());
         }
@@ -400,18 +374,11 @@ impl<'de> VariantAccess<'de> for Choice<'_> {
         Err(FailureKind::invalid_type(Unexpected::Map, &expected.as_str()))
     }
 
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(
-        self,
-        seed: T,
-    ) -> Result<T::Value, FailureKind> {
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Decoded<T::Value> {
         self.content(|tree| seed.deserialize(tree))
     }
 
-    fn tuple_variant<V: Visitor<'de>>(
-        self,
-        len: usize,
-        visitor: V,
-    ) -> Result<V::Value, FailureKind> {
+    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Decoded<V::Value> {
         self.content(|tree| tree.deserialize_tuple(len, visitor))
     }
 
@@ -419,7 +386,7 @@ impl<'de> VariantAccess<'de> for Choice<'_> {
         self,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, FailureKind> {
+    ) -> Decoded<V::Value> {
         self.content(|tree| tree.deserialize_struct("", fields, visitor))
     }
 }

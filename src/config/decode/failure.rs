@@ -14,6 +14,9 @@ pub(crate) struct Failure {
     pub(crate) fault: FailureKind,
 }
 
+/// What a decoder made, or its complaint.
+pub(crate) type Decoded<T> = Result<T, FailureKind>;
+
 /// The kinds of complaints serde knows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FailureKind {

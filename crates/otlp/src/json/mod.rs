@@ -7,6 +7,7 @@
 //!
 //! Source: opentelemetry-proto, docs/specification.md, "JSON Protobuf Encoding".
 
+mod enumerations;
 mod measure;
 mod mend;
 mod place;

@@ -8,10 +8,6 @@ use std::cell::Cell;
 use std::fmt;
 
 use bytes::Bytes;
-use opentelemetry_proto::tonic::logs::v1::SeverityNumber;
-use opentelemetry_proto::tonic::metrics::v1::AggregationTemporality;
-use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
-use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::super::error::WireError;
@@ -19,6 +15,7 @@ use super::super::inspect::DecodeLimits;
 use super::super::schema::{FieldSchema, Kind, Message, Presence};
 use super::super::signal::Signal;
 use super::super::wire::{WireType, put_bytes, put_key, put_message, put_varint};
+use super::enumerations::enumerated;
 use super::mend::mended;
 use super::place;
 use super::text::{read_base64, read_hex};
@@ -268,17 +265,6 @@ impl FieldReader<'_> {
             None => Err(self.refuse(value)),
         }
     }
-}
-
-/// The number behind a name of an enumeration, which the general mapping of protobuf has instead.
-fn enumerated(field: &str, name: &str) -> Option<i32> {
-    Some(match field {
-        "severityNumber" => SeverityNumber::from_str_name(name)? as i32,
-        "kind" => SpanKind::from_str_name(name)? as i32,
-        "code" => StatusCode::from_str_name(name)? as i32,
-        "aggregationTemporality" => AggregationTemporality::from_str_name(name)? as i32,
-        _ => return None,
-    })
 }
 
 #[expect(clippy::cast_precision_loss, reason = "JSON numbers read as the nearest double")]

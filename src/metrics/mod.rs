@@ -47,6 +47,7 @@ pub use memory::MemoryMetrics;
 pub use placement::PlacedIn;
 pub use s3::S3Metrics;
 pub use sink::FileMetrics;
+pub use sink::SinkBacklogMetrics;
 pub use sink::SinkMetrics;
 pub use somatic::SomaticMetrics;
 pub use source::PivotCause;

@@ -1,7 +1,13 @@
 //! The figures of a sink.
 
+use std::time::Duration;
+
+use prometheus::Gauge;
+use prometheus::GaugeVec;
 use prometheus::IntCounter;
 use prometheus::IntCounterVec;
+use prometheus::IntGauge;
+use prometheus::IntGaugeVec;
 
 use crate::metrics::Builder;
 use crate::metrics::Metrics;
@@ -32,7 +38,28 @@ pub struct FileMetrics {
     pub removed_bytes: IntCounter,
 }
 
+/// What a vault keeps for one sink.
+#[derive(Clone)]
+pub struct SinkBacklogMetrics {
+    requests: IntGauge,
+    bytes: IntGauge,
+    seconds: Gauge,
+}
+
+impl SinkBacklogMetrics {
+    /// Shows how many requests and bytes wait, and for how long the oldest has.
+    pub fn set(&self, requests: u64, bytes: u64, age: Duration) {
+        let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        self.requests.set(gauge(requests));
+        self.bytes.set(gauge(bytes));
+        self.seconds.set(age.as_secs_f64());
+    }
+}
+
 pub(super) struct SinkFamilies {
+    backlog_requests: IntGaugeVec,
+    backlog_bytes: IntGaugeVec,
+    backlog_seconds: GaugeVec,
     reopened: IntCounterVec,
     removed_bytes: IntCounterVec,
     requests: IntCounterVec,
@@ -46,7 +73,21 @@ pub(super) struct SinkFamilies {
 impl Builder {
     pub(super) fn sinks(&self) -> SinkFamilies {
         let counter = |name: &str, help: &str| self.counter(name, &["sink"], help);
+        let gauge = |name: &str, help: &str| self.gauge(name, &["sink"], help);
         SinkFamilies {
+            backlog_requests: gauge(
+                "sink_backlog_requests",
+                "Requests that the vault keeps for a sink, at most.",
+            ),
+            backlog_bytes: gauge(
+                "sink_backlog_bytes",
+                "Bytes on disk of the requests that the vault keeps for a sink.",
+            ),
+            backlog_seconds: self.real_gauge(
+                "sink_backlog_seconds",
+                &["sink"],
+                "For how long the vault has kept requests for a sink without a break.",
+            ),
             reopened: counter(
                 "sink_files_reopened_total",
                 "Files that a sink created again because they were moved or removed.",
@@ -76,6 +117,26 @@ impl Metrics {
             reopened: self.sinks.reopened.with_label_values(&[id]),
             removed_bytes: self.sinks.removed_bytes.with_label_values(&[id]),
         }
+    }
+
+    /// The figures of what a vault keeps for a sink.
+    #[must_use]
+    pub fn sink_backlog(&self, id: &str) -> SinkBacklogMetrics {
+        let families = &self.sinks;
+        SinkBacklogMetrics {
+            requests: families.backlog_requests.with_label_values(&[id]),
+            bytes: families.backlog_bytes.with_label_values(&[id]),
+            seconds: families.backlog_seconds.with_label_values(&[id]),
+        }
+    }
+
+    /// Takes away the figures of what a vault keeps for a sink that is gone.
+    pub fn forget_sink_backlog(&self, id: &str) {
+        let families = &self.sinks;
+        // One that is not there need not be taken away.
+        let _removed = families.backlog_requests.remove_label_values(&[id]);
+        let _removed = families.backlog_bytes.remove_label_values(&[id]);
+        let _removed = families.backlog_seconds.remove_label_values(&[id]);
     }
 
     /// The counters of a sink.

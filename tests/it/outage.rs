@@ -88,6 +88,46 @@ async fn nobody_waits_for_a_backend_that_is_out() {
     }
 }
 
+/// Scenario: a backend is out for seconds while 20 requests come, and is back.
+/// Guarantees: one line says that the vault keeps requests for the sink, one that all are delivered, with how
+/// many; in between the metrics say how many wait and for how long.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_vault_keeps_is_told_when_it_begins_and_when_it_is_over() {
+    const KEEPS: &str = "The vault keeps requests that the sink does not take now";
+    const IS_OVER: &str = "The vault has delivered everything that it kept for the sink";
+    let sink = [("sink", "backend")];
+    let backend = Backend::start().await;
+    let site = Site::new(backend.address(), YAML);
+    let process = site.start().await;
+    let (client, traffic, oracle) =
+        (GrpcClient::new(site.grpc()), Traffic::default(), std::sync::Arc::<Oracle>::default());
+    backend.set(Mode::Unavailable);
+    for _ in 0..20 {
+        let request = traffic.request(Signal::Logs, 5);
+        oracle.sends(&request);
+        client.send(&request).await.unwrap();
+        oracle.acknowledged(&request);
+    }
+    let waits = |metrics: &Metrics| {
+        metrics.sum("gophership_sink_backlog_requests", &sink) == 20
+            && 0 < metrics.sum("gophership_sink_backlog_bytes", &sink)
+            && 1.0 < metrics.real_sum("gophership_sink_backlog_seconds", &sink)
+    };
+    process.measured(SOON, "20 requests wait", waits).await;
+    process.logged(SOON, &[KEEPS, "sink=backend", "vault=vault", "requests=20"]).await;
+    assert_eq!(process.count_in_log(IS_OVER), 0);
+
+    backend.set(Mode::Accept);
+    oracle.settle(&backend, SOON).await.assert_kept(&"out for seconds");
+    process.logged(SOON, &[IS_OVER, "sink=backend", "requests=20", "records=100"]).await;
+    let is_over = |metrics: &Metrics| {
+        metrics.sum("gophership_sink_backlog_requests", &sink) == 0
+            && metrics.real_sum("gophership_sink_backlog_seconds", &sink) == 0.0
+    };
+    process.measured(SOON, "nothing waits", is_over).await;
+    assert_eq!((process.count_in_log(KEEPS), process.count_in_log(IS_OVER)), (1, 1));
+}
+
 /// Scenario: of two backends one was never there.
 /// Guarantees: the other one gets every request at once; its requests do not wait for the vault.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -14,6 +14,7 @@
 mod cursor_group;
 mod dead_letter;
 mod dead_letter_log;
+mod debt;
 mod lane;
 mod pace;
 mod rate;
@@ -57,6 +58,8 @@ use crate::metrics::VaultMetrics;
 use cursor_group::CursorGroup;
 use cursor_group::CursorReader;
 use dead_letter_log::DeadLetterLog;
+use debt::Debts;
+use debt::Delivered;
 use lane::LaneRun;
 use rate::Rate;
 use sender::Sender;
@@ -173,11 +176,13 @@ struct VaultReplay {
 #[async_trait]
 impl Source for VaultReplay {
     async fn run(self: Box<Self>, output: Output, stop: Stop) -> Result<(), RunError> {
+        let mut debts = Debts::new(&self.config.vault, &self.vault.log, &self.context.metrics);
         while !stop.is_cancelled() {
             let sinks = self.sinks();
             let halt = stop.child_token();
             let stale = self.stale(&sinks);
-            let (group, mut sink_set) = self.start(&sinks, &stale, &output, &halt).await?;
+            let (group, mut sink_set) =
+                self.start(&sinks, &stale, &output, &halt, &mut debts).await?;
             let mut look = tokio::time::interval(LOOK_EVERY);
             let began = Instant::now();
             let is_over = || {
@@ -196,7 +201,12 @@ impl Source for VaultReplay {
                             break ended;
                         }
                     }
-                    _ = look.tick() => if is_over() { break Ok(()) },
+                    _ = look.tick() => {
+                        debts.look(*self.context.zone.borrow(), Instant::now());
+                        if is_over() {
+                            break Ok(());
+                        }
+                    }
                     () = self.vault.cursors.changed() => if is_over() { break Ok(()) },
                 }
             };
@@ -231,6 +241,7 @@ impl VaultReplay {
         stale: &[StaleCursor],
         output: &Output,
         halt: &Stop,
+        debts: &mut Debts,
     ) -> Result<(Arc<CursorGroup>, JoinSet<Result<(), RunError>>), RunError> {
         let (vault, replay) = (self.vault.clone(), self.context.id.clone());
         let (order, ledgers) = (self.config.order.into(), self.context.ledgers);
@@ -238,13 +249,17 @@ impl VaultReplay {
         let (group, members) =
             blocking(move || CursorGroup::open(&vault, &replay, &wanted, order, ledgers)).await?;
         let mut sink_set = JoinSet::new();
+        debts.keep(|sink| sinks.iter().any(|(there, _)| there == sink));
         for member in members {
-            sink_set.spawn(self.lane(member, None, &group, output, halt).run(halt.clone()));
+            let delivered = debts.watch(&member.name, member.reader.handle());
+            let lane = self.lane(member, None, &group, output, halt, delivered);
+            sink_set.spawn(lane.run(halt.clone()));
         }
         for stale in stale {
             if matches!(stale.heir, Heir::Sink { .. }) {
                 let Some(heir) = self.heir(stale, sinks).await? else { continue };
-                let lane = self.lane(heir, Some(stale.clone()), &group, output, halt);
+                let delivered = Arc::default();
+                let lane = self.lane(heir, Some(stale.clone()), &group, output, halt, delivered);
                 let (cursors, name) = (Arc::clone(&self.vault.cursors), stale.name.clone());
                 let halt = halt.clone();
                 sink_set.spawn(async move {
@@ -297,6 +312,7 @@ impl VaultReplay {
         group: &Arc<CursorGroup>,
         output: &Output,
         halt: &Stop,
+        delivered: Arc<Delivered>,
     ) -> LaneRun {
         let CursorReader { lane, name, sink, reader } = member;
         let until = former.as_ref().map(|former| former.until);
@@ -319,6 +335,7 @@ impl VaultReplay {
             former,
             waiting: Arc::new(Semaphore::new(dead_letter::WAITING_MAX)),
             dead_letter_log,
+            delivered,
         });
         let run = LaneRun::new(&self.config, &self.context, &self.metrics, reader, sender);
         match until {

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::cursor_group::CursorGroup;
 use super::dead_letter_log::DeadLetterLog;
+use super::debt::Delivered;
 use super::seen::SeenRequest;
 use super::window::Permits;
 use crate::component::ComponentId;
@@ -67,6 +68,8 @@ pub(super) struct Sender {
     pub(super) waiting: Arc<Semaphore>,
     /// What the log says of those that ended there.
     pub(super) dead_letter_log: DeadLetterLog,
+    /// What it has delivered.
+    pub(super) delivered: Arc<Delivered>,
 }
 
 /// A stored request with its meaning.
@@ -101,6 +104,7 @@ impl Sender {
             match self.attempt(&mut replayed).await {
                 Some(Outcome::Delivered) => {
                     self.metrics.replayed.inc();
+                    self.delivered.count(&replayed);
                     self.ack(&replayed);
                     break;
                 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use gophership::event::Bucket;
 use gophership::event::Signal;
@@ -85,6 +86,7 @@ fn metrics_table() -> String {
     metrics.memory("ingest").used.set(1);
     metrics.memory("ingest").limit.set(1);
     metrics.sink("backend").requests.inc();
+    metrics.sink_backlog("backend").set(1, 1, Duration::from_secs(1));
     metrics.sink_file("file").reopened.inc();
     touch_s3(&metrics);
     metrics.delivery("backend").limit.set(1);

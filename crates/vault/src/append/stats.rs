@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::append::record::Completion;
 use crate::append::writer::Writer;
-use crate::log::view::Backlog;
+use crate::log::backlog::Backlog;
 use crate::state::lock;
 
 /// Numbers about a vault, read without stopping it.

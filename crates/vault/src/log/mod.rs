@@ -1,5 +1,6 @@
 //! All segments together: what is durable, who has read how far, what stays and what goes.
 
+pub(crate) mod backlog;
 pub(crate) mod cursor;
 pub(crate) mod dropped;
 mod dropping;

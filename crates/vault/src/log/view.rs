@@ -18,7 +18,6 @@ use crate::fs::File;
 use crate::fs::FileSystem;
 use crate::log::cursor::Cursor;
 use crate::log::cursor::CursorHandle;
-use crate::log::cursor::is_copy_cursor;
 use crate::log::dropped::Dropped;
 use crate::log::trouble::ReadTrouble;
 use crate::segment::fault::Fault;
@@ -55,15 +54,6 @@ pub struct SegmentInfo {
     pub segment_crc: Option<u32>,
     /// BLAKE3 of the predecessor's digest and bytes `0..data_end`; known once sealed.
     pub digest: Option<[u8; 32]>,
-}
-
-/// What a cursor, or the slowest cursor, has not acknowledged.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Backlog {
-    /// Durable records not acknowledged.
-    pub records: u64,
-    /// Their bytes on disk, estimated from the segments they lie in.
-    pub stored_bytes: u64,
 }
 
 /// A segment and the damage found in it.
@@ -249,16 +239,6 @@ impl Log {
         (state.segments.len(), state.segments.values().filter(is_aside).count())
     }
 
-    /// Returns the backlog of the slowest cursor that waits for delivery, or nothing when none exists.
-    #[must_use]
-    pub fn backlog(&self) -> Backlog {
-        let state = lock(&self.state);
-        let durable = self.durable_seq();
-        let waiting = state.cursors.iter().filter(|(name, _)| !is_copy_cursor(name));
-        let backlogs = waiting.map(|(_, cursor)| backlog(&state, cursor, durable));
-        backlogs.max_by_key(|backlog| backlog.records).unwrap_or_default()
-    }
-
     /// Forgets a cursor durably; what only it held back may be deleted.
     ///
     /// # Errors
@@ -285,11 +265,6 @@ impl Log {
     pub fn cursor(&self, name: &str) -> Option<CursorHandle> {
         let cursor = lock(&self.state).cursors.get(name).cloned();
         cursor.map(|cursor| CursorHandle { cursor })
-    }
-
-    /// Returns the backlog of one cursor.
-    pub(crate) fn backlog_of(&self, cursor: &Cursor) -> Backlog {
-        backlog(&lock(&self.state), cursor, self.durable_seq())
     }
 
     /// Waits until a seq is durable, the log is closed or the time is over; returns the first.
@@ -380,21 +355,4 @@ impl Log {
             listed.faults.push(fault);
         }
     }
-}
-
-fn backlog(state: &LogState, cursor: &Cursor, durable_seq: u64) -> Backlog {
-    let acks = lock(&cursor.acks);
-    let mut stored_bytes = 0;
-    for listed in state.segments.values() {
-        let info = &listed.info;
-        let count = (info.last_seq + 1).saturating_sub(info.first_seq);
-        if count == 0 {
-            continue;
-        }
-        let left = count - acks.count_in(info.first_seq, info.last_seq);
-        let share = u128::from(info.stored_bytes) * u128::from(left) / u128::from(count);
-        stored_bytes += u64::try_from(share).unwrap_or(info.stored_bytes);
-    }
-    let records = durable_seq.saturating_sub(acks.low()).saturating_sub(acks.above().len());
-    Backlog { records, stored_bytes: if records == 0 { 0 } else { stored_bytes } }
 }

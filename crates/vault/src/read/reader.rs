@@ -6,12 +6,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::error::VaultError;
+use crate::log::backlog::Backlog;
 use crate::log::cursor;
 use crate::log::cursor::CURSOR_DIR;
 use crate::log::cursor::Cursor;
 use crate::log::cursor::CursorHandle;
 use crate::log::cursor::OUTSTANDING_MAX;
-use crate::log::view::Backlog;
 use crate::log::view::Log;
 use crate::log::view::TailView;
 use crate::read::span::Span;

@@ -1,0 +1,57 @@
+//! What waits for delivery: the records that a cursor has not acknowledged.
+
+use crate::log::cursor::Cursor;
+use crate::log::cursor::CursorHandle;
+use crate::log::cursor::is_copy_cursor;
+use crate::log::view::Log;
+use crate::log::view::LogState;
+use crate::state::lock;
+
+/// What a cursor, or the slowest cursor, has not acknowledged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Durable records not acknowledged.
+    pub records: u64,
+    /// Their bytes on disk, estimated from the segments they lie in.
+    pub stored_bytes: u64,
+}
+
+impl Log {
+    /// Returns the backlog of the slowest cursor that waits for delivery, or nothing when none exists.
+    #[must_use]
+    pub fn backlog(&self) -> Backlog {
+        let state = lock(&self.state);
+        let durable = self.durable_seq();
+        let waiting = state.cursors.iter().filter(|(name, _)| !is_copy_cursor(name));
+        let backlogs = waiting.map(|(_, cursor)| backlog(&state, cursor, durable));
+        backlogs.max_by_key(|backlog| backlog.records).unwrap_or_default()
+    }
+
+    /// Returns the backlog of one cursor of this log.
+    #[must_use]
+    pub fn backlog_behind(&self, cursor: &CursorHandle) -> Backlog {
+        self.backlog_of(&cursor.cursor)
+    }
+
+    /// Returns the backlog of one cursor.
+    pub(crate) fn backlog_of(&self, cursor: &Cursor) -> Backlog {
+        backlog(&lock(&self.state), cursor, self.durable_seq())
+    }
+}
+
+fn backlog(state: &LogState, cursor: &Cursor, durable_seq: u64) -> Backlog {
+    let acks = lock(&cursor.acks);
+    let mut stored_bytes = 0;
+    for listed in state.segments.values() {
+        let info = &listed.info;
+        let count = (info.last_seq + 1).saturating_sub(info.first_seq);
+        if count == 0 {
+            continue;
+        }
+        let left = count - acks.count_in(info.first_seq, info.last_seq);
+        let share = u128::from(info.stored_bytes) * u128::from(left) / u128::from(count);
+        stored_bytes += u64::try_from(share).unwrap_or(info.stored_bytes);
+    }
+    let records = durable_seq.saturating_sub(acks.low()).saturating_sub(acks.above().len());
+    Backlog { records, stored_bytes: if records == 0 { 0 } else { stored_bytes } }
+}

@@ -1,0 +1,225 @@
+//! What a vault keeps for each sink, as the log and the metrics tell it: one line when requests of a sink
+//! begin to wait in the vault, and one when all of them are delivered.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use gophership_units::ByteSize;
+use gophership_units::HumanDuration;
+use gophership_vault::Backlog;
+use gophership_vault::CursorHandle;
+use gophership_vault::Log;
+use tokio::time::Instant;
+
+use super::sender::Replayed;
+use crate::metrics::Metrics;
+use crate::metrics::SinkBacklogMetrics;
+use crate::somatic::Zone;
+
+/// Requests that wait for less are not told: an edge that was full for a moment is no news.
+const TOLD_AFTER: Duration = Duration::from_secs(1);
+
+/// What was delivered to one sink from the vault.
+#[derive(Debug, Default)]
+pub(super) struct Delivered {
+    requests: AtomicU64,
+    records: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// The sums of [`Delivered`] at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Totals {
+    requests: u64,
+    records: u64,
+    bytes: u64,
+}
+
+impl Delivered {
+    pub(super) fn count(&self, replayed: &Replayed) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.records.fetch_add(replayed.records(), Ordering::Relaxed);
+        self.bytes.fetch_add(replayed.len() as u64, Ordering::Relaxed);
+    }
+
+    fn totals(&self) -> Totals {
+        Totals {
+            requests: self.requests.load(Ordering::Relaxed),
+            records: self.records.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Since when requests wait, and whether that was told. Pure.
+#[derive(Debug, Default)]
+struct Debt {
+    since: Option<(Instant, Totals)>,
+    is_told: bool,
+}
+
+/// What is to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum News {
+    /// Requests wait for longer than a moment.
+    Begun,
+    /// Nothing waits any more: for how long something did, and what was delivered meanwhile.
+    Over(Duration, Totals),
+}
+
+impl Debt {
+    fn look(&mut self, now: Instant, is_waiting: bool, totals: Totals) -> Option<News> {
+        if !is_waiting {
+            let (since, before) = self.since.take()?;
+            let delivered = Totals {
+                requests: totals.requests.saturating_sub(before.requests),
+                records: totals.records.saturating_sub(before.records),
+                bytes: totals.bytes.saturating_sub(before.bytes),
+            };
+            return std::mem::take(&mut self.is_told).then_some(News::Over(now - since, delivered));
+        }
+        let (since, _) = *self.since.get_or_insert((now, totals));
+        if self.is_told || now - since < TOLD_AFTER {
+            return None;
+        }
+        self.is_told = true;
+        Some(News::Begun)
+    }
+
+    /// For how long requests have waited.
+    fn age(&self, now: Instant) -> Duration {
+        self.since.map_or(Duration::ZERO, |(since, _)| now - since)
+    }
+}
+
+/// One sink and its place in the vault.
+struct Watched {
+    cursor: CursorHandle,
+    delivered: Arc<Delivered>,
+    metrics: SinkBacklogMetrics,
+    debt: Debt,
+}
+
+/// The debts of one vault, by sink. They outlive the readers, which end when sinks come and go.
+pub(super) struct Debts {
+    vault: String,
+    log: Arc<Log>,
+    metrics: Arc<Metrics>,
+    by_sink: BTreeMap<String, Watched>,
+}
+
+impl Debts {
+    pub(super) fn new(vault: &str, log: &Arc<Log>, metrics: &Arc<Metrics>) -> Self {
+        let by_sink = BTreeMap::new();
+        Self {
+            vault: vault.to_owned(),
+            log: Arc::clone(log),
+            metrics: Arc::clone(metrics),
+            by_sink,
+        }
+    }
+
+    /// Watches the place of a sink; returns where what is delivered to it is counted.
+    pub(super) fn watch(&mut self, sink: &str, cursor: CursorHandle) -> Arc<Delivered> {
+        if let Some(watched) = self.by_sink.get_mut(sink) {
+            watched.cursor = cursor;
+            return Arc::clone(&watched.delivered);
+        }
+        let delivered = Arc::<Delivered>::default();
+        let metrics = self.metrics.sink_backlog(sink);
+        let of_sink =
+            Watched { cursor, delivered: Arc::clone(&delivered), metrics, debt: Debt::default() };
+        self.by_sink.insert(sink.to_owned(), of_sink);
+        delivered
+    }
+
+    /// Forgets sinks that are gone.
+    pub(super) fn keep(&mut self, is_there: impl Fn(&str) -> bool) {
+        let metrics = &self.metrics;
+        self.by_sink.retain(|sink, _| {
+            let stays = is_there(sink);
+            if !stays {
+                metrics.forget_sink_backlog(sink);
+            }
+            stays
+        });
+    }
+
+    /// Tells what is new.
+    pub(super) fn look(&mut self, zone: Zone, now: Instant) {
+        for (sink, watched) in &mut self.by_sink {
+            let backlog = self.log.backlog_behind(&watched.cursor);
+            let news = watched.debt.look(now, 0 < backlog.records, watched.delivered.totals());
+            watched.metrics.set(backlog.records, backlog.stored_bytes, watched.debt.age(now));
+            match news {
+                Some(News::Begun) => begun(&self.vault, sink, backlog, zone),
+                Some(News::Over(took, delivered)) => over(&self.vault, sink, took, delivered),
+                None => {}
+            }
+        }
+    }
+}
+
+fn begun(vault: &str, sink: &str, backlog: Backlog, zone: Zone) {
+    tracing::warn!(
+        %sink,
+        %vault,
+        requests = backlog.records,
+        stored = %ByteSize(backlog.stored_bytes),
+        %zone,
+        "The vault keeps requests that the sink does not take now; senders get OK, and the vault delivers \
+         them when the sink takes them."
+    );
+}
+
+fn over(vault: &str, sink: &str, took: Duration, delivered: Totals) {
+    // Nobody reads nanoseconds.
+    let took = Duration::from_millis(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+    tracing::info!(
+        %sink,
+        %vault,
+        after = %HumanDuration(took),
+        requests = delivered.requests,
+        records = delivered.records,
+        bytes = delivered.bytes,
+        "The vault has delivered everything that it kept for the sink."
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn totals(requests: u64) -> Totals {
+        Totals { requests, records: 10 * requests, bytes: 100 * requests }
+    }
+
+    #[test]
+    fn a_debt_is_told_when_it_lasts_and_when_it_is_over() {
+        let (mut debt, start) = (Debt::default(), Instant::now());
+        let at = |ms| start + Duration::from_millis(ms);
+        assert_eq!(debt.look(at(0), false, totals(5)), None);
+        assert_eq!(debt.look(at(500), true, totals(5)), None);
+        assert_eq!(debt.look(at(1000), true, totals(5)), None);
+        assert_eq!(debt.look(at(1500), true, totals(6)), Some(News::Begun));
+        assert_eq!(debt.look(at(2000), true, totals(7)), None);
+        assert_eq!(debt.age(at(2000)), Duration::from_millis(1500));
+        let over = News::Over(Duration::from_secs(2), totals(3));
+        assert_eq!(debt.look(at(2500), false, totals(8)), Some(over));
+        assert_eq!(debt.look(at(3000), false, totals(8)), None);
+        assert_eq!(debt.age(at(3000)), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_moment_is_not_told() {
+        let (mut debt, start) = (Debt::default(), Instant::now());
+        let at = |ms| start + Duration::from_millis(ms);
+        for round in 0..5 {
+            assert_eq!(debt.look(at(1000 * round), true, totals(round)), None);
+            assert_eq!(debt.look(at(1000 * round + 500), false, totals(round)), None);
+        }
+    }
+}

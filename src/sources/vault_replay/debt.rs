@@ -14,7 +14,6 @@ use gophership_vault::CursorHandle;
 use gophership_vault::Log;
 use tokio::time::Instant;
 
-use super::sender::Replayed;
 use crate::metrics::Metrics;
 use crate::metrics::SinkBacklogMetrics;
 use crate::somatic::Zone;
@@ -39,10 +38,10 @@ struct Totals {
 }
 
 impl Delivered {
-    pub(super) fn count(&self, replayed: &Replayed) {
+    pub(super) fn count(&self, records: u64, bytes: usize) {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        self.records.fetch_add(replayed.records(), Ordering::Relaxed);
-        self.bytes.fetch_add(replayed.len() as u64, Ordering::Relaxed);
+        self.records.fetch_add(records, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     fn totals(&self) -> Totals {

@@ -104,7 +104,7 @@ impl Sender {
             match self.attempt(&mut replayed).await {
                 Some(Outcome::Delivered) => {
                     self.metrics.replayed.inc();
-                    self.delivered.count(&replayed);
+                    self.delivered.count(replayed.records(), replayed.len());
                     self.ack(&replayed);
                     break;
                 }

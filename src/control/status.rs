@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::event::Bucket;
 use crate::event::Signal;
 use crate::event::SinkBucket;
+use crate::metrics::ReplayState;
 use crate::pool::Budget;
 use crate::somatic::BackendOutage;
 use crate::somatic::Pressure;
@@ -44,6 +45,8 @@ impl ControlService {
             sinks: self.sink_rows(),
             vaults: self.vaults(&config),
             left_vaults: self.left_vaults(),
+            s3_sinks: self.s3_sinks(&config),
+            s3_replays: self.s3_replays(&config),
             stalls: self.stalls(),
             outages: self.outages(),
             stuck: self.zones.is_intake_stuck(),
@@ -191,6 +194,44 @@ impl ControlService {
                 }
             })
             .collect()
+    }
+
+    fn s3_sinks(&self, config: &Config) -> Vec<proto::S3Sink> {
+        let size = |value: i64| u64::try_from(value).unwrap_or(0);
+        let sinks = config.sinks.iter().filter(|(_, sink)| sink.kind == "s3");
+        let wire = |id: &str| {
+            let metrics = self.metrics.s3(id);
+            let alarms = metrics.alarms().into_iter();
+            proto::S3Sink {
+                id: id.to_owned(),
+                waiting_segments: size(metrics.lag_segments.get()),
+                waiting_bytes: size(metrics.lag_bytes.get()),
+                oldest_seconds: metrics.oldest_age().as_secs(),
+                archived_segments: metrics.segments.get(),
+                alarms: alarms.map(|(reason, count)| proto::S3Alarm { reason, count }).collect(),
+                out: metrics.is_out.get() != 0,
+            }
+        };
+        sinks.map(|(id, _)| wire(id.as_str())).collect()
+    }
+
+    fn s3_replays(&self, config: &Config) -> Vec<proto::S3Replay> {
+        let sources = config.sources.iter().filter(|(_, source)| source.kind == "s3_replay");
+        let wire = |id: &str| {
+            let metrics = self.metrics.s3_replay(id);
+            let of = |state| metrics.segments(state);
+            proto::S3Replay {
+                id: id.to_owned(),
+                segments: ReplayState::ALL.map(of).into_iter().sum(),
+                claimed_segments: of(ReplayState::Claimed),
+                done_segments: of(ReplayState::Done),
+                segments_by_others: of(ReplayState::ByOthers),
+                unusable_segments: of(ReplayState::Unusable),
+                delivered_requests: metrics.delivered.get(),
+                rejected_requests: metrics.rejected.get(),
+            }
+        };
+        sources.map(|(id, _)| wire(id.as_str())).collect()
     }
 
     /// Brings the figures that are only counted elsewhere up to date, and renders all of them.

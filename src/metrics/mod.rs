@@ -9,6 +9,7 @@ mod log;
 mod memory;
 mod placement;
 mod s3;
+mod s3_replay;
 mod sink;
 mod somatic;
 mod source;
@@ -32,6 +33,7 @@ use delivery::DeliveryFamilies;
 use listener::ListenerFamilies;
 use memory::MemoryFamilies;
 use s3::S3Families;
+use s3_replay::S3ReplayFamilies;
 use sink::SinkFamilies;
 use source::SourceFamilies;
 use transform::TransformFamilies;
@@ -46,6 +48,8 @@ pub use log::LogMetrics;
 pub use memory::MemoryMetrics;
 pub use placement::PlacedIn;
 pub use s3::S3Metrics;
+pub use s3_replay::ReplayState;
+pub use s3_replay::S3ReplayMetrics;
 pub use sink::FileMetrics;
 pub use sink::SinkBacklogMetrics;
 pub use sink::SinkMetrics;
@@ -82,6 +86,7 @@ pub struct Metrics {
     listeners: ListenerFamilies,
     memory: MemoryFamilies,
     s3: S3Families,
+    s3_replays: S3ReplayFamilies,
     sources: SourceFamilies,
     sinks: SinkFamilies,
     transforms: TransformFamilies,
@@ -164,6 +169,7 @@ impl Metrics {
             listeners: b.listeners(),
             memory: b.memory(),
             s3: b.s3(),
+            s3_replays: b.s3_replays(),
             sources: b.sources(),
             sinks: b.sinks(),
             transforms: b.transforms(),

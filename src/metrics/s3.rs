@@ -1,10 +1,16 @@
 //! The figures of a sink that writes to a bucket.
 
+use std::time::Duration;
+
 use prometheus::GaugeVec;
 use prometheus::IntCounter;
 use prometheus::IntCounterVec;
 use prometheus::IntGauge;
 use prometheus::IntGaugeVec;
+use prometheus::core::Collector;
+use prometheus::proto::LabelPair;
+use prometheus::proto::Metric;
+use prometheus::proto::MetricFamily;
 
 use crate::metrics::Builder;
 use crate::metrics::Metrics;
@@ -65,9 +71,33 @@ impl S3Metrics {
         self.alarms.with_label_values(&[self.id.as_str(), reason]).set(count);
     }
 
+    /// Returns what an operator must look at now: reasons, and how many things for each.
+    #[must_use]
+    pub fn alarms(&self) -> Vec<(String, u64)> {
+        let families = self.alarms.collect();
+        let count = |reason: &str| {
+            let count = self.alarms.with_label_values(&[self.id.as_str(), reason]).get();
+            u64::try_from(count).unwrap_or(0)
+        };
+        let metrics = families.iter().flat_map(MetricFamily::get_metric);
+        metrics
+            .filter(|metric| label(metric, "sink") == Some(self.id.as_str()))
+            .filter_map(|metric| label(metric, "reason"))
+            .map(|reason| (reason.to_owned(), count(reason)))
+            .filter(|(_, count)| 0 < *count)
+            .collect()
+    }
+
     /// Sets the age of the oldest segment that is not in the bucket.
     pub fn lag_seconds(&self, seconds: f64) {
         self.lag_seconds.with_label_values(&[self.id.as_str()]).set(seconds);
+    }
+
+    /// Returns the age of the oldest segment that is not in the bucket.
+    #[must_use]
+    pub fn oldest_age(&self) -> Duration {
+        let seconds = self.lag_seconds.with_label_values(&[self.id.as_str()]).get();
+        Duration::try_from_secs_f64(seconds).unwrap_or_default()
     }
 }
 
@@ -177,4 +207,9 @@ impl Metrics {
         }
         let _removed = families.lag_seconds.remove_label_values(&[id]);
     }
+}
+
+/// The value of a label of a metric.
+fn label<'a>(metric: &'a Metric, name: &str) -> Option<&'a str> {
+    metric.get_label().iter().find(|label| label.name() == name).map(LabelPair::value)
 }

@@ -15,10 +15,14 @@ use gophership_s3_sim::S3Server;
 use gophership_vault::OfflineItem;
 use gophership_vault::OfflineReader;
 use rustix::process::Signal as ProcessSignal;
+use serde_json::Value;
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::harness::Backend;
 use crate::harness::GrpcClient;
+use crate::harness::Metrics;
+use crate::harness::Process;
 use crate::harness::Site;
 use crate::harness::Traffic;
 use crate::harness::eventually;
@@ -212,5 +216,62 @@ async fn the_archive_survives_a_reload_of_its_vault() {
     };
     let sent = sorted(sent);
     eventually(SOON, "all are archived, once", || sorted(rig.restored("gophership")) == sent).await;
+    process.stop(SOON).await;
+}
+
+/// What `gs-ctl status` says of the sink, and the metrics say the same.
+async fn status_of_sink(process: &Process) -> Value {
+    let output = process.control(&["status", "-o", "json"]);
+    let status: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let (sink, metrics) = (status["s3_sinks"][0].clone(), process.metrics().await);
+    assert_eq!(sink["id"], "archive");
+    for (key, name) in [
+        ("waiting_segments", "gophership_s3_lag_segments"),
+        ("waiting_bytes", "gophership_s3_lag_bytes"),
+        ("archived_segments", "gophership_s3_segments_total"),
+    ] {
+        let said = metrics.sum(name, &[("sink", "archive")]);
+        assert_eq!(said, sink[key].as_i64().unwrap(), "{key} in {sink}");
+    }
+    let is_out = metrics.sum("gophership_s3_out", &[("sink", "archive")]) == 1;
+    assert_eq!(is_out, sink["out"].as_bool().unwrap());
+    for (reason, count) in sink["alarms"].as_object().unwrap() {
+        let labels = [("sink", "archive"), ("reason", reason.as_str())];
+        assert_eq!(metrics.sum("gophership_s3_alarms", &labels), count.as_i64().unwrap());
+    }
+    let age = metrics.real_sum("gophership_s3_lag_seconds", &[("sink", "archive")]);
+    assert!(sink["oldest_seconds"].as_f64().unwrap() <= age, "{sink}, but {age} s");
+    sink
+}
+
+/// Scenario: the bucket refuses everything while a segment waits, and is back.
+/// Guarantees: `gs-ctl status` shows what waits, the alarm and the open circuit, then what is archived, as the
+/// metrics do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_status_shows_what_waits_for_the_bucket_and_why() {
+    let rig = Rig::new(&YAML.replace("$ARCHIVE", ARCHIVE)).await;
+    rig.server.faults().always(RequestKind::Put, Fault::ACCESS_DENIED);
+    let mut process = rig.site.start().await;
+    let grpc = GrpcClient::new(rig.site.grpc());
+    grpc.send(&Traffic::default().request(Signal::Logs, 5)).await.unwrap();
+    let archive = [("sink", "archive")];
+    let is_behind = |it: &Metrics| {
+        let of = |name: &str| it.sum(name, &archive);
+        of("gophership_s3_lag_segments") == 1 && of("gophership_s3_out") == 1
+    };
+    process.measured(SOON, "a segment waits, and the circuit is open", is_behind).await;
+    let sink = status_of_sink(&process).await;
+    assert_eq!(sink["alarms"], json!({ "denied": 1 }), "{sink}");
+    assert_eq!((&sink["waiting_segments"], &sink["out"]), (&json!(1), &json!(true)), "{sink}");
+
+    rig.server.faults().clear();
+    let is_level = |it: &Metrics| {
+        let of = |name: &str| it.sum(name, &archive);
+        of("gophership_s3_segments_total") == 1 && of("gophership_s3_lag_segments") == 0
+    };
+    process.measured(SOON, "the segment is archived", is_level).await;
+    let sink = status_of_sink(&process).await;
+    assert_eq!(sink["alarms"], json!({}), "{sink}");
+    assert_eq!((&sink["archived_segments"], &sink["out"]), (&json!(1), &json!(false)), "{sink}");
     process.stop(SOON).await;
 }

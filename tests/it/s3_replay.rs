@@ -10,9 +10,11 @@ use gophership_s3_sim::Fault;
 use gophership_s3_sim::RequestKind;
 use gophership_s3_sim::S3Server;
 use gophership_s3_sim::Which;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::harness::Backend;
+use crate::harness::Metrics;
 use crate::harness::NumberedRequest;
 use crate::harness::Process;
 use crate::harness::Site;
@@ -287,4 +289,62 @@ async fn a_host_that_follows_does_not_end() {
     eventually(DONE_WITHIN, "all arrived", || fixture.backend.fingerprints() == all).await;
     assert!(!process.has_ended());
     process.stop(DONE_WITHIN).await;
+}
+
+/// What `gs-ctl status` says of the source, and the metrics say the same.
+async fn status_of_source(process: &Process) -> Value {
+    let output = process.control(&["status", "-o", "json"]);
+    let status: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let (source, metrics) = (status["s3_replays"][0].clone(), process.metrics().await);
+    let segments = |state: &str| {
+        let labels = [("source", "archive"), ("state", state)];
+        metrics.sum("gophership_s3_replay_segments", &labels)
+    };
+    let states = ["waiting", "claimed", "done", "by_others", "unusable"];
+    for (key, said) in [
+        ("segments", states.map(segments).into_iter().sum()),
+        ("claimed_segments", segments("claimed")),
+        ("done_segments", segments("done")),
+        ("segments_by_others", segments("by_others")),
+        ("unusable_segments", segments("unusable")),
+        ("delivered_requests", metrics.sum("gophership_s3_replay_requests_total", &[])),
+        ("rejected_requests", metrics.sum("gophership_s3_replay_rejected_total", &[])),
+    ] {
+        assert_eq!(said, source[key].as_i64().unwrap(), "{key} in {source}");
+    }
+    source
+}
+
+/// Scenario: a host follows an archive; another one joins it when everything is delivered.
+/// Guarantees: `gs-ctl status` shows what each has done of how many segments, as the metrics do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_status_shows_how_far_a_replay_is() {
+    let fixture = Fixture::new(60).await;
+    let all = i64::try_from(fixture.segments).unwrap();
+    let hosts = ["    follow: true\n    rate: 90", "    follow: true"].map(|it| fixture.host(it));
+    let mut ends = Vec::new();
+    for (host, state) in hosts.iter().zip(["done", "by_others"]) {
+        let mut process = Process::start(host).await;
+        let segments = |it: &Metrics, state: &str| {
+            it.sum("gophership_s3_replay_segments", &[("source", "archive"), ("state", state)])
+        };
+        if state == "done" {
+            process.measured(DONE_WITHIN, "it has one", |it| 1 <= segments(it, "claimed")).await;
+        }
+        process.measured(DONE_WITHIN, "all are done", |it| segments(it, state) == all).await;
+        ends.push(status_of_source(&process).await);
+        process.stop(DONE_WITHIN).await;
+    }
+    let fields = |end: &Value| {
+        [
+            "segments",
+            "claimed_segments",
+            "done_segments",
+            "segments_by_others",
+            "delivered_requests",
+        ]
+        .map(|key| end[key].as_i64().unwrap())
+    };
+    assert_eq!(fields(&ends[0]), [all, 0, all, 0, 60]);
+    assert_eq!(fields(&ends[1]), [all, 0, 0, all, 0]);
 }

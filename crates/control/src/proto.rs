@@ -77,6 +77,12 @@ pub struct StatusResponse {
     /// Directories that are no vaults of the configuration and hold requests that nobody delivers.
     #[prost(message, repeated, tag = "30")]
     pub left_vaults: ::prost::alloc::vec::Vec<LeftVault>,
+    /// What each `s3` sink has brought to its bucket, and what waits.
+    #[prost(message, repeated, tag = "31")]
+    pub s3_sinks: ::prost::alloc::vec::Vec<S3Sink>,
+    /// How far each `s3_replay` source is.
+    #[prost(message, repeated, tag = "32")]
+    pub s3_replays: ::prost::alloc::vec::Vec<S3Replay>,
 }
 /// A share of the memory budget.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -382,6 +388,64 @@ pub struct LeftVault {
     pub dir: ::prost::alloc::string::String,
     #[prost(uint64, tag = "2")]
     pub requests: u64,
+}
+/// A sink that writes to a bucket.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct S3Sink {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// Sealed segments that are not in the bucket, of the vault or the spool, and their bytes on the local disk.
+    #[prost(uint64, tag = "2")]
+    pub waiting_segments: u64,
+    #[prost(uint64, tag = "3")]
+    pub waiting_bytes: u64,
+    /// The age of the oldest of them.
+    #[prost(uint64, tag = "4")]
+    pub oldest_seconds: u64,
+    /// Segments that are complete in the bucket, since the start of the process.
+    #[prost(uint64, tag = "5")]
+    pub archived_segments: u64,
+    #[prost(message, repeated, tag = "6")]
+    pub alarms: ::prost::alloc::vec::Vec<S3Alarm>,
+    /// Its circuit is open: requests to the bucket fail, and one at a time asks.
+    #[prost(bool, tag = "7")]
+    pub out: bool,
+}
+/// What an operator must look at.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct S3Alarm {
+    /// credentials, denied, no_such_bucket or invalid, while the bucket refuses requests; or different.
+    #[prost(string, tag = "1")]
+    pub reason: ::prost::alloc::string::String,
+    /// 1, or the number of segments whose key holds something else.
+    #[prost(uint64, tag = "2")]
+    pub count: u64,
+}
+/// A replay from a bucket, as this host knows it. Segments are in one state each.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct S3Replay {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// Of the selection.
+    #[prost(uint64, tag = "2")]
+    pub segments: u64,
+    /// This host replays them now.
+    #[prost(uint64, tag = "3")]
+    pub claimed_segments: u64,
+    /// This host has delivered them.
+    #[prost(uint64, tag = "4")]
+    pub done_segments: u64,
+    /// Other hosts have.
+    #[prost(uint64, tag = "5")]
+    pub segments_by_others: u64,
+    /// Their objects are damaged or gone.
+    #[prost(uint64, tag = "6")]
+    pub unusable_segments: u64,
+    /// Requests since the start of the process: accepted by every sink, and never accepted by one.
+    #[prost(uint64, tag = "7")]
+    pub delivered_requests: u64,
+    #[prost(uint64, tag = "8")]
+    pub rejected_requests: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct OverrideRequest {

@@ -20,6 +20,7 @@ use crate::event::Request;
 use crate::event::SinkSet;
 use crate::event::ack;
 use crate::flow::Output;
+use crate::metrics::S3ReplayMetrics;
 use crate::metrics::SourceMetrics;
 use crate::pool::FairPermit;
 use crate::pool::Portion;
@@ -61,6 +62,7 @@ pub(super) struct Delivery {
     stop: Stop,
     ledger: &'static Ledger,
     metrics: SourceMetrics,
+    figures: S3ReplayMetrics,
     requests: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
     bytes_permits: u32,
@@ -98,6 +100,7 @@ impl Delivery {
             stop,
             ledger: context.ledgers.source(id),
             metrics: context.metrics.source(id),
+            figures: context.metrics.s3_replay(id),
             requests,
             bytes: Arc::new(Semaphore::new(bytes_permits as usize)),
             bytes_permits,
@@ -132,6 +135,11 @@ impl Delivery {
         }
     }
 
+    /// Counts a request that will never be delivered.
+    pub(super) fn rejected(&self) {
+        self.figures.rejected.inc();
+    }
+
     /// Rests after work on a segment, as pressure demands.
     pub(super) async fn rest_after(&self, worked: Duration) {
         let rest = self.context.governor.rest_after(worked).unwrap_or_default();
@@ -154,11 +162,13 @@ impl Delivery {
                 // What a vault took is safe there.
                 Some(Outcome::Delivered | Outcome::Vaulted) => {
                     self.metrics.accept();
+                    self.figures.delivered.inc();
                     self.done.fetch_add(1, Ordering::Relaxed);
                     drop(room);
                     return Delivered::Yes;
                 }
                 Some(Outcome::Rejected) => {
+                    self.rejected();
                     self.done.fetch_add(1, Ordering::Relaxed);
                     return Delivered::Rejected;
                 }

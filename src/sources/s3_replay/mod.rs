@@ -11,6 +11,7 @@
 
 mod delivery;
 mod options;
+mod progress;
 mod replay;
 mod segment;
 
@@ -38,6 +39,7 @@ use crate::flow::Output;
 
 use delivery::Delivery;
 use options::S3ReplayConfig;
+use progress::Progress;
 use replay::Replay;
 
 /// Each request to the bucket is made so often before the segment is put off.
@@ -144,7 +146,13 @@ impl Source for S3Replay {
     async fn run(self: Box<Self>, output: Output, stop: Stop) -> Result<(), RunError> {
         let Self { config, context, archive, claims, owner, folder } = *self;
         let delivery = Arc::new(Delivery::new(&config, &context, output, stop.clone()));
-        let replay = Replay { config, archive, claims, owner, folder, delivery, stop };
-        Arc::new(replay).run().await
+        let progress = Progress::new(context.metrics.s3_replay(context.id.as_str()));
+        let replay = Replay { config, archive, claims, owner, folder, delivery, progress, stop };
+        let replay = Arc::new(replay);
+        let ended = Arc::clone(&replay).run().await;
+        if replay.stop.is_cancelled() {
+            replay.progress.forget();
+        }
+        ended
     }
 }

@@ -18,11 +18,14 @@ use tokio::time::Instant;
 
 use super::delivery::Delivery;
 use super::options::S3ReplayConfig;
+use super::progress::Progress;
+use super::progress::key;
 use super::segment::Counts;
 use super::segment::SegmentEnd;
 use super::segment::SegmentReplay;
 use crate::component::RunError;
 use crate::component::Stop;
+use crate::metrics::ReplayState;
 
 /// What another host has is asked for again after this long at most: it may be done sooner.
 const AGAIN_MAX: Duration = Duration::from_secs(2);
@@ -40,6 +43,7 @@ pub(super) struct Replay {
     pub(super) owner: String,
     pub(super) folder: PathBuf,
     pub(super) delivery: Arc<Delivery>,
+    pub(super) progress: Progress,
     pub(super) stop: Stop,
 }
 
@@ -62,6 +66,19 @@ enum Attempt {
     Stopped,
 }
 
+impl Attempt {
+    /// What is known of the segment afterwards.
+    fn state(&self) -> ReplayState {
+        match self {
+            Self::Done(_) => ReplayState::Done,
+            Self::DoneByOther => ReplayState::ByOthers,
+            Self::Later(_) | Self::Stopped => ReplayState::Waiting,
+            Self::Failed(error) if error.is_retryable() => ReplayState::Waiting,
+            Self::Failed(_) => ReplayState::Unusable,
+        }
+    }
+}
+
 impl Replay {
     /// Runs until everything is delivered, or for ever if it follows, or until stopped.
     ///
@@ -72,6 +89,7 @@ impl Replay {
         let mut totals = Totals::default();
         while !self.stop.is_cancelled() {
             let Some(manifests) = self.find().await? else { break };
+            self.progress.found(&manifests.iter().map(key).collect::<Vec<_>>());
             self.replay_all(manifests, &mut totals).await;
             if self.stop.is_cancelled() {
                 break;
@@ -145,6 +163,7 @@ impl Replay {
                             continue;
                         }
                     };
+                    self.progress.set(key(&manifest), attempt.state());
                     if let Some(again) = Self::book(&manifest, attempt, totals) {
                         later.push((Instant::now() + again, manifest));
                     }
@@ -219,6 +238,7 @@ impl Replay {
             Ok(ClaimAnswer::Done) => return Attempt::DoneByOther,
             Err(error) => return Attempt::Failed(error),
         };
+        self.progress.set(key(&manifest), ReplayState::Claimed);
         let halt = self.stop.child_token();
         let folder = format!("{}-{}", vault_id_text(manifest.vault_id), manifest.segment);
         let segment = SegmentReplay {

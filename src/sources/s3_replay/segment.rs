@@ -168,6 +168,7 @@ impl SegmentReplay {
             signal.and_then(|signal| gophership_otlp::prescan(signal, &record.payload).ok());
         let (Some(signal), Some(summary)) = (signal, scanned) else {
             counts.rejected += 1;
+            self.delivery.rejected();
             return None;
         };
         let provenance = Provenance::of_note(&record.attrs);

@@ -9,11 +9,12 @@ use gophership::event::Bucket;
 use gophership::event::Signal;
 use gophership::event::SinkBucket;
 use gophership::metrics::Metrics;
+use gophership::metrics::ReplayState;
 
 use super::examples::examples;
 use crate::golden;
 
-const METRICS_SOURCES: [&str; 12] = [
+const METRICS_SOURCES: [&str; 13] = [
     include_str!("../../../src/metrics/mod.rs"),
     include_str!("../../../src/metrics/delivery.rs"),
     include_str!("../../../src/metrics/ledger.rs"),
@@ -21,6 +22,7 @@ const METRICS_SOURCES: [&str; 12] = [
     include_str!("../../../src/metrics/log.rs"),
     include_str!("../../../src/metrics/memory.rs"),
     include_str!("../../../src/metrics/s3.rs"),
+    include_str!("../../../src/metrics/s3_replay.rs"),
     include_str!("../../../src/metrics/source.rs"),
     include_str!("../../../src/metrics/sink.rs"),
     include_str!("../../../src/metrics/somatic.rs"),
@@ -67,7 +69,7 @@ fn registered() -> Vec<&'static str> {
     names
 }
 
-/// Shows the metrics of an `s3` sink with all their labels.
+/// Shows the metrics of an `s3` sink and an `s3_replay` source with all their labels.
 fn touch_s3(metrics: &Metrics) {
     let s3 = metrics.s3("archive");
     s3.request("put", "done");
@@ -75,6 +77,17 @@ fn touch_s3(metrics: &Metrics) {
     s3.skip("gone");
     s3.alarm("different", 1);
     s3.lag_seconds(1.0);
+    metrics.s3_replay("archive").set_segments(ReplayState::Done, 1);
+}
+
+/// Shows the metrics of other sinks with all their labels.
+fn touch_sinks(metrics: &Metrics) {
+    metrics.sink("backend").requests.inc();
+    metrics.sink_backlog("backend").set(1, 1, Duration::from_secs(1));
+    metrics.sink_file("file").reopened.inc();
+    metrics.delivery("backend").limit.set(1);
+    metrics.delivery("backend").in_flight.set(1);
+    metrics.endpoint("backend", "http://host:4317").answered.inc();
 }
 
 /// One row per metric, with everything in it that can be seen from outside.
@@ -85,13 +98,8 @@ fn metrics_table() -> String {
     vault.replayed.inc();
     metrics.memory("ingest").used.set(1);
     metrics.memory("ingest").limit.set(1);
-    metrics.sink("backend").requests.inc();
-    metrics.sink_backlog("backend").set(1, 1, Duration::from_secs(1));
-    metrics.sink_file("file").reopened.inc();
+    touch_sinks(&metrics);
     touch_s3(&metrics);
-    metrics.delivery("backend").limit.set(1);
-    metrics.delivery("backend").in_flight.set(1);
-    metrics.endpoint("backend", "http://host:4317").answered.inc();
     metrics.redacted("redact", "email").inc();
     metrics.is_shed("enrich").set(1);
     metrics.shed_records("enrich").inc();

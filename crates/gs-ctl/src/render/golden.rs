@@ -93,6 +93,33 @@ fn stuck() -> proto::StatusResponse {
     }
 }
 
+/// An archive whose bucket refuses requests.
+fn archive_behind() -> proto::S3Sink {
+    let alarm = |reason: &str, count| proto::S3Alarm { reason: reason.to_owned(), count };
+    proto::S3Sink {
+        id: LONG.to_owned(),
+        waiting_segments: 12,
+        waiting_bytes: 805_306_368,
+        oldest_seconds: 1_260,
+        archived_segments: 4_096,
+        alarms: vec![alarm("credentials", 1), alarm("different", 2)],
+        out: true,
+    }
+}
+
+fn replay_at_work() -> proto::S3Replay {
+    proto::S3Replay {
+        id: "archive".to_owned(),
+        segments: 500,
+        claimed_segments: 2,
+        done_segments: 120,
+        segments_by_others: 117,
+        unusable_segments: 1,
+        delivered_requests: 9_876_543,
+        rejected_requests: 3,
+    }
+}
+
 /// A process in trouble of every kind.
 fn troubled() -> proto::StatusResponse {
     proto::StatusResponse {
@@ -120,6 +147,8 @@ fn troubled() -> proto::StatusResponse {
             replayed_requests: 7,
             ..proto::Vault::default()
         }],
+        s3_sinks: vec![archive_behind()],
+        s3_replays: vec![replay_at_work()],
         pressures: vec![proto::Pressure {
             kind: "process_memory".to_owned(),
             place: "process".to_owned(),

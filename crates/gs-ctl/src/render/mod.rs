@@ -3,6 +3,7 @@
 mod flight;
 mod local;
 mod process;
+mod s3;
 mod status;
 
 use std::fmt::Write;

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::document;
 use super::line;
 use super::percent;
+use super::s3;
 use super::table;
 use super::zone_name;
 use crate::args::Format;
@@ -142,6 +143,8 @@ fn status_value(status: &proto::StatusResponse) -> Value {
         "components": components,
         "vaults": list(&status.vaults, vault_value),
         "left_vaults": left_vaults,
+        "s3_sinks": list(&status.s3_sinks, s3::sink_value),
+        "s3_replays": list(&status.s3_replays, s3::replay_value),
         "ledger": totals(status),
         "sources": by_id(&status.sources),
         "sinks": by_id(&status.sinks),
@@ -236,6 +239,8 @@ fn status_table(status: &proto::StatusResponse, out: &mut String) -> std::fmt::R
     }
     table(&rows, 1, out)?;
     vault_table(status, out)?;
+    s3::sinks_table(&status.s3_sinks, out)?;
+    s3::replays_table(&status.s3_replays, out)?;
     memory_table(status, out)?;
     pressure_table(status, out)?;
     writeln!(out)?;

@@ -3,6 +3,7 @@
 //! | file | what is done | needs |
 //! |---|---|---|
 //! | `killed` | the server is killed, or asked to end, under load | |
+//! | `bucket` | requests and segments go to a bucket that fails, and come back | |
 //! | `spill` | the server is asked to end with its memory full | |
 //! | `at_call` | a process is killed at a chosen system call | strace |
 //! | `power` | the power of ext4 and XFS is cut | root, loop devices, `mkfs.ext4`, `mkfs.xfs` |
@@ -23,6 +24,7 @@
 
 mod at_call;
 mod bombs;
+mod bucket;
 mod buffered;
 mod burst;
 mod cgroup;
@@ -58,6 +60,9 @@ pub(crate) fn suites() -> Vec<Suite> {
         at_call::SUITE,
         power::SUITE,
         killed::STOPPED,
+        bucket::KILLED,
+        bucket::OUTAGE,
+        bucket::ROUND_TRIP,
         spill::SUITE,
         full_disk::SUITE,
         start::SUITE,

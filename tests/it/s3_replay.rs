@@ -300,9 +300,9 @@ async fn status_of_source(process: &Process) -> Value {
         let labels = [("source", "archive"), ("state", state)];
         metrics.sum("gophership_s3_replay_segments", &labels)
     };
-    let states = ["waiting", "claimed", "done", "by_others", "unusable"];
+    let names = ["waiting", "claimed", "done", "by_others", "unusable"];
     for (key, said) in [
-        ("segments", states.map(segments).into_iter().sum()),
+        ("segments", names.map(segments).into_iter().sum()),
         ("claimed_segments", segments("claimed")),
         ("done_segments", segments("done")),
         ("segments_by_others", segments("by_others")),

@@ -58,6 +58,7 @@ pub use sections::ControlConfig;
 pub use sections::MemoryConfig;
 pub use sections::MemoryShares;
 pub use sections::MetricsConfig;
+pub use sections::PageMode;
 pub use sections::Role;
 pub use sections::RoleRule;
 pub use sections::SOCKET_PATH_LEN_MAX;

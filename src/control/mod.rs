@@ -8,7 +8,7 @@
 //!    `- connection    HTTP/2 with limits
 //!        `- gate      let in or refused, by method and role (`access`), before the message is read
 //!            `- service, status, vaults, probe    the answers; a change goes into the audit log (`audit`)
-//!   scrape            `/metrics`, `/healthz`, `/readyz`
+//!   scrape            `/metrics`, `/healthz`, `/readyz`, and the page for people (`page`)
 //! ```
 
 mod access;
@@ -19,6 +19,7 @@ mod clients;
 mod connection;
 mod gate;
 mod orders;
+mod page;
 mod probe;
 mod remote;
 mod scrape;

@@ -1,4 +1,4 @@
-//! HTTP for machines: `/metrics`, `/healthz`, `/readyz`.
+//! HTTP for machines, `/metrics`, `/healthz` and `/readyz`, and the page for people.
 
 use std::convert::Infallible;
 use std::io;
@@ -24,6 +24,7 @@ use hyper_util::rt::TokioTimer;
 use tokio::net::TcpListener;
 
 use super::clients;
+use super::page::Page;
 use super::state::ControlService;
 use crate::component::Stop;
 use crate::net::PlainConnection;
@@ -54,19 +55,24 @@ impl Scrape {
 
     /// Answers until stopped.
     pub async fn serve(self, service: ControlService, stop: Stop) {
+        let page = Arc::new(Page::new(service.clone()));
+        tokio::join!(self.accept(service, &page, &stop), page.follow(&stop));
+    }
+
+    async fn accept(self, service: ControlService, page: &Arc<Page>, stop: &Stop) {
         let connections = clients::connections("metrics", &service.metrics);
-        while let Some((stream, _peer)) = connections.accept(|| self.listener.accept(), &stop).await
+        while let Some((stream, _peer)) = connections.accept(|| self.listener.accept(), stop).await
         {
             let admitted = tokio::select! {
                 admitted = connections.admit() => admitted,
                 () = stop.cancelled() => return,
             };
             let Some(admitted) = admitted else { continue };
-            let (service, stop) = (service.clone(), stop.clone());
+            let (service, page, stop) = (service.clone(), Arc::clone(page), stop.clone());
             tokio::spawn(async move {
                 let activity = Arc::clone(admitted.activity());
                 let service = service_fn(|request| {
-                    let answer = answer(&service, &request);
+                    let answer = answer(&service, &page, &request);
                     clients::counted(&activity, std::future::ready(Ok::<_, Infallible>(answer)))
                 });
                 let connect = |stream| {
@@ -82,7 +88,11 @@ impl Scrape {
     }
 }
 
-fn answer(service: &ControlService, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+fn answer(
+    service: &ControlService,
+    page: &Page,
+    request: &Request<Incoming>,
+) -> Response<Full<Bytes>> {
     let is_ready = service.ready.load(Ordering::Acquire);
     if request.version() == Version::HTTP_11 && !request.headers().contains_key(HOST) {
         return text(StatusCode::BAD_REQUEST, "HTTP/1.1 needs a Host header\n".to_owned());
@@ -106,7 +116,9 @@ fn answer(service: &ControlService, request: &Request<Incoming>) -> Response<Ful
             text(StatusCode::OK, format!("ready, zone {}\n", service.zones.report().zone))
         }
         "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "starting or stopping\n".to_owned()),
-        _ => text(StatusCode::NOT_FOUND, "try /metrics, /healthz or /readyz\n".to_owned()),
+        path => page.answer(path).unwrap_or_else(|| {
+            text(StatusCode::NOT_FOUND, "try /metrics, /healthz or /readyz\n".to_owned())
+        }),
     }
 }
 

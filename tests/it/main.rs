@@ -34,7 +34,7 @@
 //! | `allocations` | the hot path and the senses take no memory from the heap |
 //! | `kept` | what is kept between requests is bounded |
 //! | `hostile/` | silent, greedy, flooding, half and malformed clients are bounded, their connections end, and nobody else notices |
-//! | `control/` | the control port lets in who has a valid certificate, and only operators change something |
+//! | `control/` | the control port lets in who has a valid certificate, only operators change something, and the page for people says what the metrics say |
 //! | `socket` | the control socket listens to its owner and to root, to nobody else |
 //! | `config/examples` | every example loads without variables, and runs |
 //! | `config/mutated` | 10,000 hostile configurations give an error or a running graph, never a panic |

@@ -21,6 +21,7 @@ pub use memory::MemoryShares;
 pub use settings::BufferConfig;
 pub use settings::CONTROL_SOCKET;
 pub use settings::MetricsConfig;
+pub use settings::PageMode;
 pub(super) use settings::Settings;
 pub use settings::ShutdownConfig;
 pub use somatic::SomaticConfig;

@@ -107,11 +107,33 @@ pub struct MetricsConfig {
     #[serde(serialize_with = "write_listen", deserialize_with = "read_listen")]
     #[schemars(with = "String")]
     pub listen: Option<SocketAddr>,
+    /// Whether `/` on this address serves a page that shows the process to people, and
+    /// `/status.json` the same figures. The page changes nothing.
+    pub page: PageMode,
 }
 
 impl Default for MetricsConfig {
     fn default() -> Self {
-        Self { listen: Some(SocketAddr::from(([127, 0, 0, 1], 9091))) }
+        Self { listen: Some(SocketAddr::from(([127, 0, 0, 1], 9091))), page: PageMode::On }
+    }
+}
+
+/// Whether there is a page for people.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PageMode {
+    /// `/` and `/status.json` answer.
+    #[default]
+    On,
+    /// Both answer 404.
+    Off,
+}
+
+impl PageMode {
+    /// Whether the page is served.
+    #[must_use]
+    pub fn is_on(self) -> bool {
+        self == Self::On
     }
 }
 

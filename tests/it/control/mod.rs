@@ -1,4 +1,4 @@
-//! The control port: mutual TLS, roles, the audit log, and what stands beside the service.
+//! The control port: mutual TLS, roles, the audit log, and what stands beside the service; the page for people.
 
 mod authority;
 mod commands;
@@ -7,3 +7,4 @@ mod port;
 mod refused;
 mod renewed;
 mod roles;
+mod status_page;

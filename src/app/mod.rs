@@ -222,8 +222,9 @@ impl App {
     pub async fn run(mut self, signals: &Signals) -> Ended {
         let config = Arc::clone(self.topology.config());
         let data_dir = config.data_dir.display();
-        let metrics = config.metrics.listen;
-        tracing::info!(config = %self.source, %data_dir, ?metrics, "GopherShip is ready.");
+        let metrics = config.metrics.listen.map_or_else(|| "off".to_owned(), |it| it.to_string());
+        let version = env!("CARGO_PKG_VERSION");
+        tracing::info!(version, config = %self.source, %data_dir, %metrics, "GopherShip is ready.");
         loop {
             tokio::select! {
                 biased;

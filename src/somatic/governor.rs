@@ -84,6 +84,12 @@ impl Governor {
         self.is_replay_paused.load(Ordering::Relaxed)
     }
 
+    /// Whether replays may send: not in Red, and not while an operator has paused them.
+    #[must_use]
+    pub fn may_replay(&self, zone: Zone) -> bool {
+        zone != Zone::Red && !self.is_replay_paused()
+    }
+
     /// How long to rest after so much work; `None` means until the zone changes.
     #[must_use]
     pub fn rest_after(&self, worked: Duration) -> Option<Duration> {

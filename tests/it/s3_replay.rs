@@ -291,6 +291,26 @@ async fn a_host_that_follows_does_not_end() {
     process.stop(DONE_WITHIN).await;
 }
 
+/// Scenario: an operator pauses replays while an archive is replayed, and lets them go on.
+/// Guarantees: nothing is sent meanwhile; then all of it arrives, exactly once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_that_is_paused_sends_nothing_until_it_may() {
+    let fixture = Fixture::new(120).await;
+    let site = fixture.host("    rate: 60");
+    let mut process = site.start().await;
+    eventually(DONE_WITHIN, "some arrived", || 5 <= fixture.backend.requests()).await;
+    assert!(process.control(&["replay", "pause"]).status.success());
+    // What was on its way arrives.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let before = fixture.backend.requests();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(fixture.backend.requests(), before);
+    assert!(before < 120, "it was not over before");
+    assert!(process.control(&["replay", "resume"]).status.success());
+    ended(&mut process).await;
+    assert!(fixture.arrivals().iter().all(|times| *times == 1));
+}
+
 /// What `gs-ctl status` says of the source, and the metrics say the same.
 async fn status_of_source(process: &Process) -> Value {
     let output = process.control(&["status", "-o", "json"]);

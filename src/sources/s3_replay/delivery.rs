@@ -27,12 +27,13 @@ use crate::pool::Portion;
 use crate::somatic::Work;
 use crate::somatic::WorkKind;
 use crate::somatic::WorkProbe;
-use crate::somatic::Zone;
 
 /// The unit of the window in bytes.
 const PERMIT_BYTES: u64 = 1024;
 /// Live traffic comes first: nothing is added while any edge is as full as this.
 const CALM_PERMILLE: u32 = 250;
+/// How often a source looks that may not send.
+const LOOK_AROUND_EVERY: Duration = Duration::from_millis(200);
 const CALM_CHECK: Duration = Duration::from_millis(5);
 const RETRY_MIN: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(5);
@@ -87,10 +88,11 @@ impl Delivery {
         let done = Arc::new(AtomicU64::new(0));
         let (window, counted) = (Arc::clone(&requests), Arc::clone(&done));
         let (all, zone) = (requests.available_permits(), context.zone.clone());
+        let governor = Arc::clone(&context.governor);
         let work = move || {
-            // In Red nothing is meant to move.
-            let is_paused = *zone.borrow() == Zone::Red;
-            let under_way = if is_paused { 0 } else { all - window.available_permits() };
+            // In Red, and while an operator pauses replays, nothing is meant to move.
+            let may_move = governor.may_replay(*zone.borrow());
+            let under_way = if may_move { all - window.available_permits() } else { 0 };
             Work { waiting: under_way as u64, done: counted.load(Ordering::Relaxed), refused: 0 }
         };
         let probes = &context.gauges.work_probes;
@@ -116,7 +118,7 @@ impl Delivery {
     /// source is stopped, or `halt` says that the segment is no longer its own.
     pub(super) async fn room(&self, request: &Request, halt: &Stop) -> Option<Room> {
         let room = async {
-            self.not_red().await;
+            self.allowed().await;
             self.keep_rate(request.records).await;
             while CALM_PERMILLE
                 <= self.context.topology.occupancy_permille(self.context.id.as_str(), SinkSet::ALL)
@@ -204,10 +206,11 @@ impl Delivery {
         tokio::time::sleep(ARRIVES_WITHIN).await;
     }
 
-    async fn not_red(&self) {
-        let mut zone = self.context.zone.clone();
-        // If nobody tells the zone any more, the process ends.
-        let _is_told = zone.wait_for(|zone| *zone != Zone::Red).await.is_ok();
+    /// Waits out Red, and an operator's pause.
+    async fn allowed(&self) {
+        while !self.context.governor.may_replay(*self.context.zone.borrow()) {
+            tokio::time::sleep(LOOK_AROUND_EVERY).await;
+        }
     }
 
     async fn keep_rate(&self, records: u64) {

@@ -35,7 +35,7 @@ impl Pace {
 
     /// Whether nothing is to be sent: in Red, or because an operator says so.
     pub(super) fn is_paused(&self, zone: Zone) -> bool {
-        zone == Zone::Red || self.governor.is_replay_paused()
+        !self.governor.may_replay(zone)
     }
 
     /// Waits for the turn of the next request.

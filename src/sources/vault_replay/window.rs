@@ -16,7 +16,6 @@ use crate::pool::Portion;
 use crate::somatic::Work;
 use crate::somatic::WorkKind;
 use crate::somatic::WorkProbe;
-use crate::somatic::Zone;
 
 /// The unit of the window in bytes.
 const PERMIT_BYTES: u64 = 1024;
@@ -61,8 +60,8 @@ impl Window {
             WAITS,
             WorkKind::Inside,
             move || {
-                let is_paused = *zone.borrow() == Zone::Red || governor.is_replay_paused();
-                let under_way = if is_paused { 0 } else { all - requests.available_permits() };
+                let may_move = governor.may_replay(*zone.borrow());
+                let under_way = if may_move { all - requests.available_permits() } else { 0 };
                 let done = metrics.replayed.get() + metrics.dead_lettered.get();
                 Work { waiting: under_way as u64, done, refused: 0 }
             },

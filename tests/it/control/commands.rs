@@ -10,6 +10,7 @@ use gophership_otlp::Signal;
 use serde_json::Value;
 
 use super::authority::Authority;
+use super::figures::assert_same_figures;
 use super::port::Port;
 use super::port::SOON;
 use crate::harness::Backend;
@@ -262,22 +263,5 @@ async fn what_the_status_shows_is_what_the_metrics_say() {
     process.measured(SOON, "five wait", waits).await;
     let (status, metrics) = (json(&process, &["status"]), process.metrics().await);
     assert_eq!((status["zone"].as_str(), metrics.zone()), (Some("red"), 2));
-    for (bucket, records) in status["ledger"]["traces"].as_object().unwrap() {
-        let of_it = [("signal", "traces"), ("bucket", bucket.as_str())];
-        assert_eq!(metrics.sum("gophership_ledger_records", &of_it), records.as_i64().unwrap());
-    }
-    let vault = &status["vaults"][0];
-    for (key, name) in [
-        ("backlog_requests", "gophership_vault_backlog_requests"),
-        ("used_bytes", "gophership_vault_used_bytes"),
-        ("max_bytes", "gophership_vault_max_bytes"),
-        ("replayed_requests", "gophership_vault_replayed_total"),
-    ] {
-        assert_eq!(metrics.sum(name, &[]), vault[key].as_i64().unwrap(), "{key}");
-    }
-    for share in status["memory"].as_array().unwrap() {
-        let of_it = [("share", share["share"].as_str().unwrap())];
-        let limit = metrics.sum("gophership_memory_limit_bytes", &of_it);
-        assert_eq!(limit, share["limit_bytes"].as_i64().unwrap(), "{share}");
-    }
+    assert_same_figures(&status, &metrics);
 }

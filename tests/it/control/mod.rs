@@ -2,6 +2,7 @@
 
 mod authority;
 mod commands;
+mod figures;
 mod page;
 mod port;
 mod refused;

@@ -9,6 +9,7 @@ use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
+use super::figures::assert_same_figures;
 use super::port::SOON;
 use crate::harness::Backend;
 use crate::harness::GrpcClient;
@@ -46,30 +47,6 @@ async fn raw(site: &Site, method: &str, path: &str) -> String {
     answer
 }
 
-fn assert_equal(figures: &Value, metrics: &Metrics) {
-    for signal in ["logs", "traces", "metrics"] {
-        for (bucket, records) in figures["ledger"][signal].as_object().unwrap() {
-            let of_it = [("signal", signal), ("bucket", bucket.as_str())];
-            let shown = metrics.sum("gophership_ledger_records", &of_it);
-            assert_eq!(shown, records.as_i64().unwrap(), "{signal} {bucket}");
-        }
-    }
-    let vault = &figures["vaults"][0];
-    for (key, name) in [
-        ("backlog_requests", "gophership_vault_backlog_requests"),
-        ("used_bytes", "gophership_vault_used_bytes"),
-        ("max_bytes", "gophership_vault_max_bytes"),
-        ("replayed_requests", "gophership_vault_replayed_total"),
-    ] {
-        assert_eq!(metrics.sum(name, &[]), vault[key].as_i64().unwrap(), "{key}");
-    }
-    for share in figures["memory"].as_array().unwrap() {
-        let of_it = [("share", share["share"].as_str().unwrap())];
-        let limit = metrics.sum("gophership_memory_limit_bytes", &of_it);
-        assert_eq!(limit, share["limit_bytes"].as_i64().unwrap(), "{share}");
-    }
-}
-
 /// Scenario: some requests are delivered, and some go to the vault in Red while replays are paused; then
 /// replay goes on.
 /// Guarantees: `/status.json` says what `/metrics` says, remembers the zones, has the rates, the links
@@ -97,7 +74,7 @@ async fn the_page_says_what_the_metrics_say() {
     .await;
 
     let (figures, metrics) = (figures(&site).await, process.metrics().await);
-    assert_equal(&figures, &metrics);
+    assert_same_figures(&figures, &metrics);
     assert_eq!((figures["zone"].as_str(), metrics.zone()), (Some("red"), 2));
     assert_eq!(figures["held"], "red");
     assert_eq!(figures["replay_paused"], true);

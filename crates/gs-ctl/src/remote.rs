@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use gophership_control::Client;
 use gophership_control::ClientError;
+use gophership_control::json::is_ready;
 use gophership_control::proto;
 use gophership_units::HumanDuration;
 
@@ -102,7 +103,7 @@ async fn ask(args: &CtlArgs, client: &mut Client) -> Result<u8, CtlError> {
         Command::Health => {
             let status = client.status().await?;
             print(render::health(&status, output).as_bytes())?;
-            return Ok(if render::is_ready(&status) { 0 } else { exit::FAILED });
+            return Ok(if is_ready(&status) { 0 } else { exit::FAILED });
         }
         Command::Override { zone, ttl, reason } => {
             let request = hold(*zone, *ttl, reason);

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use gophership_control::json::is_ready;
+use gophership_control::json::zone_name;
 use gophership_control::proto;
 
 use super::graph;
@@ -16,7 +18,6 @@ use super::markup::permille;
 use super::markup::rate;
 use super::markup::text;
 use super::view::View;
-use super::view::zone_name;
 use crate::event::Bucket;
 use crate::event::Signal;
 
@@ -51,7 +52,7 @@ fn heading(view: &View, out: &mut String) {
     let lasts = duration(status.zone_seconds);
     text(out, format_args!("for {lasts}: {}", status.zone_reason));
     out.push_str("</p>");
-    let ready = if view.is_ready() { "ready" } else { "not ready" };
+    let ready = if is_ready(&view.status) { "ready" } else { "not ready" };
     let (version, up) = (&status.version, duration(status.uptime_seconds));
     let generation = status.generation;
     let line = format!("{ready}; version {version}; up {up}; configuration {generation}");

@@ -71,11 +71,6 @@ impl View {
         rows.fold(0, |sum, row| sum.saturating_add(row.records))
     }
 
-    /// Whether the process serves requests as it should.
-    pub(super) const fn is_ready(&self) -> bool {
-        self.status.ready && !self.status.stuck
-    }
-
     /// What a source receives or a sink delivers, in records a second; `None` for a transform.
     pub(super) fn rate(&self, component: &proto::Component) -> Option<f64> {
         let rates = match component.section.as_str() {
@@ -84,16 +79,6 @@ impl View {
             _ => return None,
         };
         Some(rates.get(&component.id).copied().unwrap_or(0.0))
-    }
-}
-
-/// The name of a zone of the protocol; empty for none.
-pub(super) fn zone_name(zone: i32) -> &'static str {
-    match proto::Zone::try_from(zone) {
-        Ok(proto::Zone::Green) => "green",
-        Ok(proto::Zone::Yellow) => "yellow",
-        Ok(proto::Zone::Red) => "red",
-        Ok(proto::Zone::Unspecified) | Err(_) => "",
     }
 }
 

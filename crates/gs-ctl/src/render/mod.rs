@@ -8,6 +8,7 @@ mod status;
 
 use std::fmt::Write;
 
+use gophership_control::json::zone_name;
 use gophership_control::proto;
 use serde_json::Value;
 use serde_json::json;
@@ -25,7 +26,6 @@ pub(crate) use process::reload;
 pub(crate) use process::replay;
 pub(crate) use process::vaults;
 pub(crate) use status::health;
-pub(crate) use status::is_ready;
 pub(crate) use status::ledger;
 pub(crate) use status::status;
 
@@ -53,19 +53,6 @@ fn document(value: &Value, format: Format) -> String {
         Format::Table | Format::Json => format!("{value:#}"),
     };
     format!("{}\n", text.trim_end())
-}
-
-fn zone_name(zone: i32) -> &'static str {
-    match proto::Zone::try_from(zone) {
-        Ok(proto::Zone::Green) => "green",
-        Ok(proto::Zone::Yellow) => "yellow",
-        Ok(proto::Zone::Red) => "red",
-        Ok(proto::Zone::Unspecified) | Err(_) => "none",
-    }
-}
-
-fn percent(permille: u32) -> f64 {
-    f64::from(permille) / 10.0
 }
 
 /// Writes a sentence; what does not fit goes on, indented, in the next line.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use gophership_control::json::zone_name;
 use gophership_control::proto;
 use gophership_units::utc_text;
 use serde_json::Value;
@@ -10,7 +11,6 @@ use serde_json::json;
 use super::document;
 use super::line;
 use super::table;
-use super::zone_name;
 use crate::args::Format;
 
 /// Renders the configuration in force. It is a document, so the table is YAML.

@@ -2,16 +2,24 @@
 
 use std::fmt::Write;
 
+use gophership_control::json::component;
+use gophership_control::json::is_ready;
+use gophership_control::json::ledger as ledger_by_signal;
+use gophership_control::json::list;
+use gophership_control::json::memory_share;
+use gophership_control::json::percent;
+use gophership_control::json::pressure;
+use gophership_control::json::stall;
+use gophership_control::json::vault;
+use gophership_control::json::zone_name;
 use gophership_control::proto;
 use serde_json::Value;
 use serde_json::json;
 
 use super::document;
 use super::line;
-use super::percent;
 use super::s3;
 use super::table;
-use super::zone_name;
 use crate::args::Format;
 
 /// Less is not worth a line in the table.
@@ -63,16 +71,6 @@ pub(crate) fn health(status: &proto::StatusResponse, format: Format) -> String {
     }
 }
 
-/// Whether the process serves requests as it should.
-pub(crate) const fn is_ready(status: &proto::StatusResponse) -> bool {
-    status.ready && !status.stuck
-}
-
-/// A list of one JSON value for each item.
-fn list<T>(items: &[T], one: impl Fn(&T) -> Value) -> Value {
-    items.iter().map(one).collect()
-}
-
 /// Rows of the ledger: records by id, signal and line.
 fn by_id(rows: &[proto::LedgerRow]) -> Value {
     let mut ids = json!({});
@@ -83,35 +81,8 @@ fn by_id(rows: &[proto::LedgerRow]) -> Value {
 }
 
 fn status_value(status: &proto::StatusResponse) -> Value {
-    let components = list(&status.components, |component| {
-        json!({
-            "id": component.id,
-            "section": component.section,
-            "type": component.r#type,
-            "edge": {
-                "batches": component.edge_batches,
-                "bytes": component.edge_bytes,
-                "occupancy_percent": percent(component.edge_permille),
-            },
-        })
-    });
     let left_vaults =
         list(&status.left_vaults, |left| json!({ "dir": left.dir, "requests": left.requests }));
-    let pressures = list(&status.pressures, |pressure| {
-        json!({
-            "kind": pressure.kind,
-            "place": pressure.place,
-            "percent": percent(pressure.permille),
-        })
-    });
-    let stalls = list(&status.stalls, |stall| {
-        json!({
-            "component": stall.component,
-            "waits": stall.waits,
-            "waiting": stall.waiting,
-            "seconds": stall.seconds,
-        })
-    });
     json!({
         "version": status.version,
         "ready": is_ready(status),
@@ -124,28 +95,22 @@ fn status_value(status: &proto::StatusResponse) -> Value {
         "held": zone_name(status.held),
         "held_reason": status.held_reason,
         "held_seconds_left": status.held_seconds_left,
-        "pressures": pressures,
+        "pressures": list(&status.pressures, pressure),
         "background_percent": f64::from(status.background_millionths) / 10_000.0,
         "stuck": status.stuck,
-        "stalls": stalls,
+        "stalls": list(&status.stalls, stall),
         "outages": list(&status.outages, outage_value),
         "replay_paused": status.replay_paused,
         "log_filter": status.log_filter,
         "generation": status.generation,
         "last_reload": status.last_reload.as_ref().map(reload_value),
-        "memory": list(&status.memory, |share| {
-            json!({
-                "share": share.name,
-                "used_bytes": share.used_bytes,
-                "limit_bytes": share.limit_bytes,
-            })
-        }),
-        "components": components,
-        "vaults": list(&status.vaults, vault_value),
+        "memory": list(&status.memory, memory_share),
+        "components": list(&status.components, component),
+        "vaults": list(&status.vaults, vault),
         "left_vaults": left_vaults,
         "s3_sinks": list(&status.s3_sinks, s3::sink_value),
         "s3_replays": list(&status.s3_replays, s3::replay_value),
-        "ledger": totals(status),
+        "ledger": ledger_by_signal(status),
         "sources": by_id(&status.sources),
         "sinks": by_id(&status.sinks),
     })
@@ -153,32 +118,9 @@ fn status_value(status: &proto::StatusResponse) -> Value {
 
 fn ledger_value(status: &proto::StatusResponse) -> Value {
     json!({
-        "ledger": totals(status),
+        "ledger": ledger_by_signal(status),
         "sources": by_id(&status.sources),
         "sinks": by_id(&status.sinks),
-    })
-}
-
-/// The ledger by signal and bucket.
-fn totals(status: &proto::StatusResponse) -> Value {
-    let mut ledger = json!({});
-    for row in &status.ledger {
-        ledger[row.signal.as_str()][row.bucket.as_str()] = json!(row.records);
-    }
-    ledger
-}
-
-fn vault_value(vault: &proto::Vault) -> Value {
-    json!({
-        "id": vault.id,
-        "used_bytes": vault.used_bytes,
-        "backlog_requests": vault.backlog_requests,
-        "failed": vault.failed,
-        "full": vault.full,
-        "max_bytes": vault.max_bytes,
-        "replayed_requests": vault.replayed_requests,
-        "dead_lettered_requests": vault.dead_lettered_requests,
-        "lost_requests": vault.lost_requests,
     })
 }
 

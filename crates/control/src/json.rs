@@ -1,0 +1,97 @@
+//! The parts of a status as JSON, under the names that users see: `gs-ctl status -o json` and `/status.json`
+//! are made of them.
+
+use serde_json::Value;
+use serde_json::json;
+
+use crate::proto;
+
+/// Returns the name of a zone; `none` if there is no zone.
+#[must_use]
+pub fn zone_name(zone: i32) -> &'static str {
+    match proto::Zone::try_from(zone) {
+        Ok(proto::Zone::Green) => "green",
+        Ok(proto::Zone::Yellow) => "yellow",
+        Ok(proto::Zone::Red) => "red",
+        Ok(proto::Zone::Unspecified) | Err(_) => "none",
+    }
+}
+
+/// Returns thousandths as percent.
+#[must_use]
+pub fn percent(permille: u32) -> f64 {
+    f64::from(permille) / 10.0
+}
+
+/// Whether the process serves requests as it should.
+#[must_use]
+pub const fn is_ready(status: &proto::StatusResponse) -> bool {
+    status.ready && !status.stuck
+}
+
+/// Returns a list of one value for each item.
+pub fn list<T>(items: &[T], one: impl Fn(&T) -> Value) -> Value {
+    items.iter().map(one).collect()
+}
+
+/// Returns a component and the queue in front of it.
+#[must_use]
+pub fn component(component: &proto::Component) -> Value {
+    json!({
+        "id": component.id,
+        "section": component.section,
+        "type": component.r#type,
+        "edge": {
+            "batches": component.edge_batches,
+            "bytes": component.edge_bytes,
+            "occupancy_percent": percent(component.edge_permille),
+        },
+    })
+}
+
+/// Returns a pressure.
+#[must_use]
+pub fn pressure(pressure: &proto::Pressure) -> Value {
+    let proto::Pressure { kind, place, permille } = pressure;
+    json!({ "kind": kind, "place": place, "percent": percent(*permille) })
+}
+
+/// Returns what makes no progress.
+#[must_use]
+pub fn stall(stall: &proto::Stall) -> Value {
+    let proto::Stall { component, waits, waiting, seconds } = stall;
+    json!({ "component": component, "waits": waits, "waiting": waiting, "seconds": seconds })
+}
+
+/// Returns a share of the memory.
+#[must_use]
+pub fn memory_share(share: &proto::MemoryShare) -> Value {
+    let proto::MemoryShare { name, used_bytes, limit_bytes } = share;
+    json!({ "share": name, "used_bytes": used_bytes, "limit_bytes": limit_bytes })
+}
+
+/// Returns a vault.
+#[must_use]
+pub fn vault(vault: &proto::Vault) -> Value {
+    json!({
+        "id": vault.id,
+        "used_bytes": vault.used_bytes,
+        "backlog_requests": vault.backlog_requests,
+        "failed": vault.failed,
+        "full": vault.full,
+        "max_bytes": vault.max_bytes,
+        "replayed_requests": vault.replayed_requests,
+        "dead_lettered_requests": vault.dead_lettered_requests,
+        "lost_requests": vault.lost_requests,
+    })
+}
+
+/// Returns the ledger by signal and bucket.
+#[must_use]
+pub fn ledger(status: &proto::StatusResponse) -> Value {
+    let mut ledger = json!({});
+    for row in &status.ledger {
+        ledger[row.signal.as_str()][row.bucket.as_str()] = json!(row.records);
+    }
+    ledger
+}

@@ -11,6 +11,7 @@ mod debt;
 pub mod edge;
 mod output;
 mod pulse;
+mod rate_limit;
 mod reflex;
 mod table;
 #[cfg(test)]
@@ -20,5 +21,6 @@ pub use accept::{Acceptor, AckLevel, Refusal};
 pub use edge::{EdgeLimits, EdgeReceiver, EdgeSender};
 pub use output::{Output, Routes, TopologyView};
 pub use pulse::Pulse;
+pub use rate_limit::{RateLimit, worth};
 pub use reflex::{Reflex, Switch};
 pub use table::{Full, Intake, Pivot, Placement, Route, RouteTable, Target};

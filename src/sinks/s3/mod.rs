@@ -34,8 +34,6 @@ use gophership_units::ByteSize;
 use gophership_vault::Throttle;
 use gophership_vault::VaultError;
 use gophership_vault::Writer;
-use parking_lot::Mutex;
-use tokio::time::Instant;
 
 use crate::component::BuildError;
 use crate::component::ComponentInfo;
@@ -49,6 +47,7 @@ use crate::component::SinkConfig;
 use crate::component::Site;
 use crate::component::Stop;
 use crate::flow::EdgeReceiver;
+use crate::flow::RateLimit;
 use crate::metrics::S3Metrics;
 use crate::pool::Grant;
 use crate::somatic::Work;
@@ -136,7 +135,7 @@ impl SinkConfig for S3Config {
             governor: Arc::clone(&context.governor),
             look: Look { reads_back: self.verify == VerifyOption::Read },
             part_bytes: self.part_bytes(),
-            rate: self.upload_rate.map(|rate| (rate.0, Mutex::new(Instant::now()))),
+            rate: self.upload_rate.map(|rate| RateLimit::new(rate.0)),
             stop: stop.clone(),
             spool,
             spooled: AtomicU64::new(0),

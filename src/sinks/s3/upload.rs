@@ -21,7 +21,6 @@ use gophership_s3::PutOptions;
 use gophership_s3::PutOutcome;
 use gophership_s3::S3Error;
 use gophership_s3::S3ErrorKind;
-use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::attempts::Attempts;
@@ -29,6 +28,7 @@ use super::look::Look;
 use super::look::SeenManifest;
 use super::look::manifest_digest;
 use crate::component::Stop;
+use crate::flow::RateLimit;
 use crate::metrics::S3Metrics;
 use crate::somatic::Governor;
 
@@ -88,8 +88,8 @@ pub(super) struct Uploader {
     pub(super) governor: Arc<Governor>,
     pub(super) look: Look,
     pub(super) part_bytes: u64,
-    /// Bytes per second, and when they are used up.
-    pub(super) rate: Option<(u64, Mutex<Instant>)>,
+    /// Bytes per second.
+    pub(super) rate: Option<RateLimit>,
     pub(super) stop: Stop,
     /// Where objects are made.
     pub(super) spool: PathBuf,
@@ -278,14 +278,9 @@ impl Uploader {
         while self.governor.share() <= 0.0 {
             tokio::time::sleep(PAUSED_FOR).await;
         }
-        let Some((rate, free_at)) = &self.rate else { return };
-        let begins = {
-            let mut free_at = free_at.lock();
-            let begins = (*free_at).max(Instant::now());
-            *free_at = begins + Duration::from_millis(bytes.saturating_mul(1000) / (*rate).max(1));
-            begins
-        };
-        tokio::time::sleep_until(begins).await;
+        if let Some(rate) = &self.rate {
+            rate.take(bytes).await;
+        }
     }
 
     /// Rests after an upload, so that it has its share of the time.

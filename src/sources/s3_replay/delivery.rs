@@ -5,10 +5,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
 
 use super::options::S3ReplayConfig;
 use crate::component::Context;
@@ -20,6 +18,7 @@ use crate::event::Request;
 use crate::event::SinkSet;
 use crate::event::ack;
 use crate::flow::Output;
+use crate::flow::RateLimit;
 use crate::metrics::S3ReplayMetrics;
 use crate::metrics::SourceMetrics;
 use crate::pool::FairPermit;
@@ -68,8 +67,8 @@ pub(super) struct Delivery {
     bytes: Arc<Semaphore>,
     bytes_permits: u32,
     portion: Portion,
-    /// Records per second, and when the next may be sent.
-    rate: Option<(u32, Mutex<Instant>)>,
+    /// Records per second.
+    rate: Option<RateLimit>,
     done: Arc<AtomicU64>,
     _work_probe: WorkProbe,
 }
@@ -107,7 +106,7 @@ impl Delivery {
             bytes: Arc::new(Semaphore::new(bytes_permits as usize)),
             bytes_permits,
             portion: Portion::of(&context.memory.replay),
-            rate: config.rate.map(|rate| (rate, Mutex::new(Instant::now()))),
+            rate: config.rate.map(|rate| RateLimit::new(rate.into())),
             done,
             _work_probe: work_probe,
             context: context.clone(),
@@ -119,7 +118,9 @@ impl Delivery {
     pub(super) async fn room(&self, request: &Request, halt: &Stop) -> Option<Room> {
         let room = async {
             self.allowed().await;
-            self.keep_rate(request.records).await;
+            if let Some(rate) = &self.rate {
+                rate.take(request.records).await;
+            }
             while CALM_PERMILLE
                 <= self.context.topology.occupancy_permille(self.context.id.as_str(), SinkSet::ALL)
             {
@@ -211,19 +212,5 @@ impl Delivery {
         while !self.context.governor.may_replay(*self.context.zone.borrow()) {
             tokio::time::sleep(LOOK_AROUND_EVERY).await;
         }
-    }
-
-    async fn keep_rate(&self, records: u64) {
-        let Some((rate, next)) = &self.rate else { return };
-        // A request has far fewer records than a number of 32 bits.
-        let records = u32::try_from(records).unwrap_or(u32::MAX);
-        let worth = Duration::from_secs(1).mul_f64(f64::from(records) / f64::from((*rate).max(1)));
-        let at = {
-            let mut next = next.lock();
-            let at = (*next).max(Instant::now());
-            *next = at + worth;
-            at
-        };
-        tokio::time::sleep_until(at).await;
     }
 }

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::Rate;
 use super::VaultReplayConfig;
+use crate::flow::worth;
 use crate::somatic::Governor;
 use crate::somatic::Zone;
 
@@ -15,6 +16,9 @@ use crate::somatic::Zone;
 pub(super) const LOOK_AROUND_EVERY: Duration = Duration::from_millis(200);
 /// From here on a vault is filling up: emptying it is what the zone asks for.
 const FILLING_PERMILLE: u32 = 600;
+
+/// No request is worth more, whatever its size.
+const GAP_MAX: Duration = Duration::from_hours(1);
 
 /// When the next request may be read.
 pub(super) struct Pace {
@@ -67,15 +71,8 @@ impl Pace {
         };
         let by_bytes =
             self.bytes_per_second.map_or(Duration::ZERO, |rate| worth(bytes as u64, rate));
-        by_records.max(by_bytes)
+        by_records.max(by_bytes).min(GAP_MAX)
     }
-}
-
-/// The time that an amount takes at a rate per second, at most an hour.
-fn worth(amount: u64, rate: u64) -> Duration {
-    let nanos = u128::from(amount) * 1_000_000_000 / u128::from(rate.max(1));
-    let hour = Duration::from_hours(1);
-    u64::try_from(nanos).map_or(hour, Duration::from_nanos).min(hour)
 }
 
 #[cfg(test)]

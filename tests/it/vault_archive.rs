@@ -53,13 +53,7 @@ pub(crate) fn archive(server: &S3Server, vault: &Path, node: &str) -> Vec<Manife
             source: "unknown".to_owned(),
         };
         let summary = Summary::of(&segment, meaning).unwrap();
-        let requests = summary.requests;
-        let facts = ObjectFacts {
-            content: gophership_archive::Content::Segment,
-            raw: encoded.raw,
-            object: encoded.object,
-            requests,
-        };
+        let facts = ObjectFacts::of_segment(&encoded, &summary);
         let origin = Origin { node: node.to_owned(), gophership: "0.1.0".to_owned() };
         let manifest = Manifest::new(&segment, &summary, &facts, &origin);
         let key = manifest.segment_key();

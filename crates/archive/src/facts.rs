@@ -1,9 +1,11 @@
 //! What an object in the bucket says of itself, in the headers that were stored with it.
 
+use crate::encode::Encoded;
 use crate::hex::crc_text;
 use crate::hex::digest_text;
 use crate::hex::parse_crc;
 use crate::hex::parse_digest;
+use crate::summary::Summary;
 use crate::sums::Sums;
 
 const FORMAT_KEY: &str = "gs-format";
@@ -50,6 +52,13 @@ pub struct ObjectFacts {
 }
 
 impl ObjectFacts {
+    /// Returns those of the object of a segment.
+    #[must_use]
+    pub const fn of_segment(encoded: &Encoded, summary: &Summary) -> Self {
+        let Encoded { raw, object } = *encoded;
+        Self { content: Content::Segment, raw, object, requests: summary.requests }
+    }
+
     /// Returns the headers, names without `x-amz-meta-`.
     #[must_use]
     pub fn metadata(&self) -> Vec<(String, String)> {

@@ -15,7 +15,6 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use gophership_archive::ArchiveError;
-use gophership_archive::Content;
 use gophership_archive::FrameOptions;
 use gophership_archive::Manifest;
 use gophership_archive::Meaning;
@@ -99,13 +98,7 @@ fn archive(path: &Path, object: &Path) -> (SealedSegment, Manifest) {
     let segment = SealedSegment::open(path).unwrap();
     let summary = Summary::of(&segment, |note| meaning(note.signal, note.attrs)).unwrap();
     let encoded = encode(&segment, object, FrameOptions::default(), go_on).unwrap();
-    let requests = summary.requests;
-    let facts = ObjectFacts {
-        content: Content::Segment,
-        raw: encoded.raw,
-        object: encoded.object,
-        requests,
-    };
+    let facts = ObjectFacts::of_segment(&encoded, &summary);
     let origin = Origin { node: "node-1".to_owned(), gophership: "0.1.0".to_owned() };
     let manifest = Manifest::new(&segment, &summary, &facts, &origin);
     (segment, manifest)

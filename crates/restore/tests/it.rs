@@ -143,13 +143,7 @@ async fn upload(server: &S3Server, path: &Path, node: &str, object: &Path) {
         source: format!("source-{node}"),
     };
     let summary = Summary::of(&segment, meaning).unwrap();
-    let requests = summary.requests;
-    let facts = ObjectFacts {
-        content: gophership_archive::Content::Segment,
-        raw: encoded.raw,
-        object: encoded.object,
-        requests,
-    };
+    let facts = ObjectFacts::of_segment(&encoded, &summary);
     let origin = Origin { node: node.to_owned(), gophership: "0.1.0".to_owned() };
     let manifest = Manifest::new(&segment, &summary, &facts, &origin);
     let (bucket, prefix) = (bucket(server).await, "backup".parse::<Prefix>().unwrap());

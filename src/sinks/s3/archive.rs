@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use gophership_archive::ArchiveError;
-use gophership_archive::Content;
 use gophership_archive::FrameOptions;
 use gophership_archive::Manifest;
 use gophership_archive::Meaning;
@@ -86,9 +85,7 @@ impl SegmentShip {
             };
             let summary = Summary::of(&segment, meaning)?;
             let encoded = encode(&segment, &file, frame, rest)?;
-            let (content, requests) = (Content::Segment, summary.requests);
-            let (raw, object) = (encoded.raw, encoded.object);
-            let facts = ObjectFacts { content, raw, object, requests };
+            let facts = ObjectFacts::of_segment(&encoded, &summary);
             Ok(Spooled { segment, summary, facts })
         };
         let done = tokio::task::spawn_blocking(work).await;

@@ -157,12 +157,15 @@ async fn from_json(
 /// pairs may have to be replaced.
 fn unescaped_bytes(json: &[u8]) -> u64 {
     let json_bytes = json.len() as u64;
-    let is_surrogate = |escape: &[u8]| matches!(escape, [b'\\', b'u', b'd' | b'D']);
-    match json.contains(&b'\\') {
-        true if json.windows(3).any(is_surrogate) => json_bytes.saturating_mul(2),
-        true => json_bytes,
-        false => 0,
+    // Most have none, and that is found out fast.
+    if !json.contains(&b'\\') {
+        return 0;
     }
+    let mut escapes = json.split(|byte| *byte == b'\\').skip(1);
+    if escapes.any(|escape| matches!(escape, [b'u', b'd' | b'D', ..])) {
+        return json_bytes.saturating_mul(2);
+    }
+    json_bytes
 }
 
 /// Converts, on a blocking thread if that takes long. What is held goes along: a sender that leaves

@@ -121,17 +121,11 @@ fn together(level: Level, renames: &[(&str, String)]) -> Vec<Edit> {
 }
 
 /// An attribute before this one that is renamed to the same name.
-fn rivals<'r>(key: &str, rule: &Rule, rules: &'r BTreeMap<String, Rule>) -> Option<&'r str> {
-    let target = |rule: &Rule| match rule.action() {
-        Action::Rename(to) => Some(to),
-        _ => None,
-    };
-    let to = target(rule)?;
-    let before = rules.iter().take_while(|(name, _)| name.as_str() != key);
-    before
-        .filter(|(_, rule)| target(rule).as_ref() == Some(&to))
-        .map(|(name, _)| name.as_str())
-        .next()
+fn rival<'r>(key: &str, rule: &Rule, rules: &'r BTreeMap<String, Rule>) -> Option<&'r str> {
+    let to = rule.new_name()?;
+    let mut before = rules.iter().take_while(|(name, _)| name.as_str() != key);
+    let found = before.find(|(_, other)| other.new_name() == Some(to));
+    found.map(|(name, _)| name.as_str())
 }
 
 #[typetag::serde(name = "enrich")]
@@ -154,7 +148,7 @@ impl TransformConfig for EnrichConfig {
                 }
                 if let Some(reason) = rule.problem(key) {
                     problems.push(OptionProblem::new(path, reason));
-                } else if let Some(other) = rivals(key, rule, rules) {
+                } else if let Some(other) = rival(key, rule, rules) {
                     let reason = format!("`{other}` is renamed to the same name");
                     problems.push(OptionProblem::new(path, reason));
                 }

@@ -84,6 +84,14 @@ impl Rule {
         self.0.clone()
     }
 
+    /// The name that it gives the attribute, if it renames it.
+    pub(super) fn new_name(&self) -> Option<&str> {
+        match &self.0 {
+            Action::Rename(to) => Some(to),
+            _ => None,
+        }
+    }
+
     /// What is wrong with the rule for an attribute, if anything.
     pub(super) fn problem(&self, key: &str) -> Option<String> {
         match &self.0 {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rustls::ClientConfig;
 use rustls::RootCertStore;
-use rustls::crypto::aws_lc_rs;
+use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::ServerName;
@@ -80,11 +80,10 @@ impl Remote {
         for certificate in certificates(&self.ca)? {
             roots.add(certificate).map_err(|error| file(&self.ca, error))?;
         }
-        let mut config =
-            ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-                .with_protocol_versions(&[&rustls::version::TLS13])?
-                .with_root_certificates(roots)
-                .with_client_auth_cert(certificates(&self.cert)?, key(&self.key)?)?;
+        let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .with_root_certificates(roots)
+            .with_client_auth_cert(certificates(&self.cert)?, key(&self.key)?)?;
         config.alpn_protocols = vec![b"h2".to_vec()];
         Ok(Handshake { address, name, connector: TlsConnector::from(Arc::new(config)) })
     }

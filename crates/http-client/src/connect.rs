@@ -22,7 +22,7 @@ use hyper_util::rt::TokioIo;
 use hyper_util::rt::TokioTimer;
 use rustls::ClientConfig;
 use rustls::RootCertStore;
-use rustls::crypto::aws_lc_rs;
+use rustls::crypto::ring;
 use tokio::net::TcpStream;
 use tower::Service;
 
@@ -135,7 +135,7 @@ impl Service<Uri> for Connector {
 }
 
 fn trusting_nobody() -> ClientConfig {
-    let provider = Arc::new(aws_lc_rs::default_provider());
+    let provider = Arc::new(ring::default_provider());
     ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .expect("this provider has ciphers of TLS 1.3")

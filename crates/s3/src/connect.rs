@@ -122,7 +122,7 @@ async fn region(options: &BucketOptions) -> Result<Region, S3Error> {
 async fn http_client(options: &BucketOptions) -> Result<SharedHttpClient, S3Error> {
     let context = tls_context(options).await?;
     let client = Builder::new().build_with_connector_fn(move |settings, components| {
-        let provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc);
+        let provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
         let mut builder = Connector::builder()
             .tls_provider(provider)
             .tls_context(context.clone())

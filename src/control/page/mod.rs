@@ -152,7 +152,7 @@ mod tests {
     fn hash(text: &str) -> String {
         const LETTERS: &[u8; 64] =
             b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-        let suite = rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
+        let suite = rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
         let hasher = suite.tls13().unwrap().common.hash_provider;
         let hash = hasher.hash(text.as_bytes());
         let mut encoded = String::new();

@@ -13,7 +13,7 @@ use rcgen::date_time_ymd;
 use rustls::ClientConfig;
 use rustls::ClientConnection;
 use rustls::RootCertStore;
-use rustls::crypto::aws_lc_rs;
+use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
@@ -58,7 +58,7 @@ fn without_certificate(port: &Port) -> String {
     let mut roots = RootCertStore::empty();
     let ca = CertificateDer::from_pem_file(port.site.dir().join("ca.pem")).unwrap();
     roots.add(ca).unwrap();
-    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
         .with_root_certificates(roots)

@@ -106,12 +106,11 @@ async fn post(site: &Site, certificate: Option<&str>) -> Option<String> {
     let mut roots = RootCertStore::empty();
     let pem = |name: &str| CertificateDer::from_pem_file(dir.join(name)).unwrap();
     roots.add(pem("ca.pem")).unwrap();
-    let builder = ClientConfig::builder_with_provider(Arc::new(
-        rustls::crypto::aws_lc_rs::default_provider(),
-    ))
-    .with_safe_default_protocol_versions()
-    .unwrap()
-    .with_root_certificates(roots);
+    let builder =
+        ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots);
     let config = match certificate {
         None => builder.with_no_client_auth(),
         Some(name) => {

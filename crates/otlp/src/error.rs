@@ -46,15 +46,6 @@ pub enum WireError {
         room_bytes: usize,
     },
 
-    /// A text field is not UTF-8.
-    #[error("text is not UTF-8 at byte {offset} in {path}")]
-    NotUtf8 {
-        /// Where the text starts, in bytes from the start of the request.
-        offset: usize,
-        /// The message around it.
-        path: String,
-    },
-
     /// A message that is there once is given in more pieces than anybody puts together.
     #[error("message has more than {pieces_max} pieces at byte {offset} in {path}")]
     Scattered {

@@ -53,9 +53,3 @@ fn child(
     }
     None
 }
-
-/// The error for text that is not UTF-8.
-#[cold]
-pub(super) fn not_utf8(signal: Signal, bytes: &[u8], offset: usize) -> WireError {
-    WireError::NotUtf8 { offset, path: path(signal, bytes, offset) }
-}

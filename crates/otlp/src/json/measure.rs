@@ -27,8 +27,6 @@ const AROUND_VALUE_BYTES: u64 = 2;
 /// Why a request that was inspected has no JSON form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Obstacle {
-    /// The text that starts there is not UTF-8.
-    NotUtf8 { offset: usize },
     /// The message with this piece has too many of them.
     Scattered { offset: usize },
 }
@@ -84,8 +82,9 @@ impl Measure<'_> {
         }
         let value = &self.bytes[field.span()];
         self.bytes_max += 1 + match schema.kind {
+            // Each byte that is not UTF-8 may become a character of three bytes.
             Kind::Text if std::str::from_utf8(value).is_err() => {
-                return Err(Obstacle::NotUtf8 { offset: field.value });
+                escaped(value) + value.len() as u64 * 2 + AROUND_VALUE_BYTES
             }
             Kind::Text => escaped(value) + AROUND_VALUE_BYTES,
             Kind::Bytes => value.len().div_ceil(3) as u64 * 4 + AROUND_VALUE_BYTES,

@@ -57,7 +57,7 @@ impl<'o, W: Write> Stream<'o, W> {
             Kind::Fixed64 => self.quoted_number(fixed64(bytes, field)),
             Kind::Sfixed64 => self.quoted_number(fixed64(bytes, field).cast_signed()),
             Kind::Double => self.double(f64::from_bits(fixed64(bytes, field))),
-            Kind::Text => self.quoted(value, put_text)?,
+            Kind::Text => self.text(value)?,
             Kind::Bytes => self.quoted(value, put_base64)?,
             Kind::Id => self.quoted(value, put_hex)?,
             // Messages are written where their pieces are known.
@@ -73,6 +73,27 @@ impl<'o, W: Write> Stream<'o, W> {
         }
         self.out.write_all(self.buffer)?;
         self.buffer.clear();
+        Ok(())
+    }
+
+    /// Appends a text, with U+FFFD in place of what is not UTF-8: senders cut texts in the middle of a
+    /// character, and the rest of the request is worth as much as before.
+    fn text(&mut self, value: &[u8]) -> io::Result<()> {
+        if std::str::from_utf8(value).is_ok() {
+            return self.quoted(value, put_text);
+        }
+        self.buffer.push(b'"');
+        for chunk in value.utf8_chunks() {
+            for part in chunk.valid().as_bytes().chunks(PART_BYTES) {
+                put_text(self.buffer, part);
+                self.rest()?;
+            }
+            if !chunk.invalid().is_empty() {
+                self.buffer.extend_from_slice("\u{fffd}".as_bytes());
+                self.rest()?;
+            }
+        }
+        self.buffer.push(b'"');
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::super::error::WireError;
 use super::super::inspect::{DecodeLimits, inspect};
-use super::super::locate::{not_utf8, path};
+use super::super::locate::path;
 use super::super::schema::Message;
 use super::super::signal::Signal;
 use super::measure::{Obstacle, PIECES_MAX, measure};
@@ -27,16 +27,15 @@ pub struct JsonLine<'a> {
 }
 
 impl<'a> JsonLine<'a> {
-    /// Checks that a request has a JSON form, down to the last text.
+    /// Checks that a request has a JSON form. In it, U+FFFD stands for what is not UTF-8 in a text.
     ///
     /// # Errors
     ///
-    /// Those of [`inspect`], [`WireError::NotUtf8`] and [`WireError::Scattered`].
+    /// Those of [`inspect`] and [`WireError::Scattered`].
     pub fn of(signal: Signal, bytes: &'a [u8], limits: &DecodeLimits) -> Result<Self, WireError> {
         inspect(signal, bytes, limits)?;
         match measure(Message::request(signal), bytes) {
             Ok(bytes_max) => Ok(Self { signal, bytes, bytes_max: bytes_max + 1 }),
-            Err(Obstacle::NotUtf8 { offset }) => Err(not_utf8(signal, bytes, offset)),
             Err(Obstacle::Scattered { offset }) => Err(WireError::Scattered {
                 offset,
                 path: path(signal, bytes, offset),

@@ -318,11 +318,20 @@ fn a_message_in_too_many_pieces_is_refused() {
 }
 
 #[test]
-fn text_that_is_not_utf8_is_known_before_anything_is_written() {
+fn what_is_not_utf8_is_replaced_and_the_rest_of_the_batch_is_kept() {
     let record = message(|out| put_message(out, 5, |out| put_bytes(out, 1, b"a\xffb")));
     let wire = around(&message(|out| put_bytes(out, 2, &record)));
-    let error = JsonLine::of(Signal::Logs, &wire, &WIDE).unwrap_err();
-    assert!(matches!(error, WireError::NotUtf8 { .. }), "{error}");
+    assert!(to_json(Signal::Logs, &wire).contains("\"a\u{fffd}b\""));
+    let long = [&b"\xff".repeat(100_000)[..], "\u{1f600}".as_bytes(), b"\xe2\x82"].concat();
+    let record = message(|out| put_message(out, 5, |out| put_bytes(out, 1, &long)));
+    let wire = around(&message(|out| put_bytes(out, 2, &record)));
+    let line = JsonLine::of(Signal::Logs, &wire, &WIDE).unwrap();
+    let mut out = Vec::new();
+    line.write(&mut Vec::new(), &mut out).unwrap();
+    assert!(out.len() as u64 <= line.bytes_max());
+    let text = String::from_utf8(out).unwrap();
+    let replaced = format!("{}\u{1f600}\u{fffd}\"", "\u{fffd}".repeat(100_000));
+    assert!(text.contains(&replaced), "{}", text.len());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use rustls::ClientConfig;
 use rustls::RootCertStore;
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
-use rustls::crypto::aws_lc_rs;
+use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::CertificateRevocationListDer;
 use rustls::pki_types::PrivateKeyDer;
@@ -63,6 +63,16 @@ pub struct ServerTls {
 }
 
 impl ServerTls {
+    /// The options that name files, and the files.
+    pub fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let all = [
+            ("cert", Some(&self.cert)),
+            ("key", Some(&self.key)),
+            ("client_ca", self.client_ca.as_ref()),
+        ];
+        all.into_iter().filter_map(|(option, path)| Some((option, path?.as_path())))
+    }
+
     /// Reads the files and makes the configuration of a listener.
     ///
     /// # Errors
@@ -144,6 +154,12 @@ pub struct ClientTls {
 }
 
 impl ClientTls {
+    /// The options that name files, and the files.
+    pub fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let all = [("ca", &self.ca), ("cert", &self.cert), ("key", &self.key)];
+        all.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?)))
+    }
+
     /// Reads the files and makes the configuration of a connector.
     ///
     /// # Errors
@@ -178,7 +194,7 @@ impl ClientTls {
 }
 
 fn provider() -> Arc<CryptoProvider> {
-    Arc::new(aws_lc_rs::default_provider())
+    Arc::new(ring::default_provider())
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

@@ -1,6 +1,7 @@
 //! The wiring of the process: load, start, follow signals, reload, drain.
 
 mod descriptors;
+mod files;
 mod ledger;
 mod left_vaults;
 mod management;
@@ -25,6 +26,7 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
+use files::FileWatch;
 use management::Management;
 use orders::OrderBook;
 use places::create_dir;
@@ -214,6 +216,7 @@ impl App {
         zones.drive(app.stop.clone()).map_err(refused("start", "the thread of the zone"))?;
         tokio::spawn(Arc::clone(&app.service.memory).tend(app.stop.clone()));
         app.management.serve(control, app.stop.clone());
+        app.service.metrics.config.started(true);
         app.service.ready.store(true, Ordering::Release);
         Ok(app)
     }
@@ -225,13 +228,16 @@ impl App {
         let metrics = config.metrics.listen.map_or_else(|| "off".to_owned(), |it| it.to_string());
         let version = env!("CARGO_PKG_VERSION");
         tracing::info!(version, config = %self.source, %data_dir, %metrics, "GopherShip is ready.");
+        let mut files = FileWatch::new();
         loop {
+            let config = Arc::clone(self.topology.config());
             tokio::select! {
                 biased;
                 () = signals.stop() => break,
                 () = signals.reload() => drop(self.reload().await),
                 order = self.orders.next() => self.carry_out(order).await,
                 () = self.topology.sources_ended() => break,
+                changes = files.changed(&config) => self.follow_files(changes).await,
             }
         }
         let within = self.topology.config().shutdown.grace.0 + END_WITHIN;
@@ -254,13 +260,13 @@ impl App {
         self.topology.shared().reopen_files();
         match result {
             Ok(outcomes) => {
-                self.service.metrics.reloads.with_label_values(&["ok"]).inc();
+                self.service.metrics.config.reloaded(true);
                 log_outcomes(&outcomes);
                 tracing::info!("Reloaded the configuration.");
                 Ok((orders::changed_settings(&before, self.topology.config()), outcomes))
             }
             Err(error) => {
-                self.service.metrics.reloads.with_label_values(&["failed"]).inc();
+                self.service.metrics.config.reloaded(false);
                 tracing::error!(
                     "Cannot reload the configuration; GopherShip keeps the old one. {error}"
                 );

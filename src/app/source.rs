@@ -37,10 +37,16 @@ impl ConfigSource {
     ///
     /// All problems at once, each with its position.
     pub fn load(&self) -> Result<Config, ConfigErrors> {
-        let environment = |name: &str| std::env::var(name).ok();
+        let environment = |name: &str| std::env::var(name).ok().or_else(|| of_system(name));
         match self {
             Self::File(path) => config::load_file(path, &environment),
             Self::Default => config::load_text(DEFAULT_NAME, DEFAULT_CONFIG, &environment),
         }
     }
+}
+
+/// What shells know and do not pass on: bash does not export `HOSTNAME`.
+fn of_system(name: &str) -> Option<String> {
+    let host = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+    (name == "HOSTNAME").then(host).filter(|host| !host.is_empty())
 }

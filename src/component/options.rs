@@ -17,6 +17,7 @@ use async_trait::async_trait;
 
 use crate::component::context::Context;
 use crate::component::error::BuildError;
+use crate::component::files::NamedFile;
 use crate::component::running::Sink;
 use crate::component::running::Source;
 use crate::component::running::Transform;
@@ -108,6 +109,12 @@ pub trait SourceConfig: Debug + Send + Sync {
         0
     }
 
+    /// Returns the files that options name and `build` reads. A reload builds the component anew if one
+    /// of them changed, unless the component follows that one itself.
+    fn files(&self) -> Vec<NamedFile> {
+        Vec::new()
+    }
+
     /// Returns what is wrong with the options beyond their types; pure, without any I/O.
     fn problems(&self) -> Vec<OptionProblem> {
         Vec::new()
@@ -135,6 +142,12 @@ pub trait TransformConfig: Debug + Send + Sync {
     /// past it is told.
     fn protects(&self) -> Option<&'static str> {
         None
+    }
+
+    /// Returns the files that options name and `build` reads. A reload builds the component anew if one
+    /// of them changed, unless the component follows that one itself.
+    fn files(&self) -> Vec<NamedFile> {
+        Vec::new()
     }
 
     /// Returns what is wrong with the options beyond their types; pure, without any I/O.
@@ -183,6 +196,12 @@ pub trait SinkConfig: Debug + Send + Sync {
     /// How many file descriptors it has open at the same time: files and outgoing connections.
     fn descriptors_max(&self) -> u64 {
         4
+    }
+
+    /// Returns the files that options name and `build` reads. A reload builds the component anew if one
+    /// of them changed, unless the component follows that one itself.
+    fn files(&self) -> Vec<NamedFile> {
+        Vec::new()
     }
 
     /// Returns what is wrong with the options beyond their types; pure, without any I/O.

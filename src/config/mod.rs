@@ -44,11 +44,13 @@ pub use diagnosis::ConfigErrors;
 pub use diagnosis::Problem;
 pub use document::Config;
 pub use document::ConfigDiff;
+pub use document::FileChanges;
 pub use document::Leg;
 pub use document::SectionDiff;
 pub use document::SinkEntry;
 pub use document::SourceEntry;
 pub use document::TransformEntry;
+pub use document::UnreadableFile;
 pub use schema::reference;
 pub use schema::schema;
 pub use sections::AuditConfig;
@@ -116,7 +118,11 @@ pub fn load_file(
         Err(problem) => return fail(Mark::START, problem, ""),
     };
     match String::from_utf8(bytes) {
-        Ok(text) => load_text(&file_name, &text, environment),
+        Ok(text) => {
+            let mut config = load_text(&file_name, &text, environment)?;
+            config.look_at_files(path);
+            Ok(config)
+        }
         Err(error) => {
             let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
             let mark = yaml::mark_of_byte(error.as_bytes(), error.utf8_error().valid_up_to());

@@ -1,7 +1,5 @@
 //! The certificates of the control port: read at start, on `SIGHUP`, and when the files change.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +7,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use rustls::ServerConfig;
 
+use crate::component::FileStamp;
 use crate::component::Stop;
 use crate::tls::MutualTls;
 use crate::tls::TlsError;
@@ -16,9 +15,8 @@ use crate::tls::TlsError;
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// What tells that a file is another one: the file behind a link, its length, and when it was changed, its
-/// mode included.
-type Stamp = Option<(u64, u64, u64, i64, i64)>;
+/// Of a file that could not be looked at, none.
+type Stamp = Option<FileStamp>;
 
 /// Certificates in force.
 pub(super) struct LoadedCertificates {
@@ -123,10 +121,5 @@ impl Certificates {
 }
 
 fn stamps(options: &MutualTls) -> Vec<Stamp> {
-    let stamp = |path| {
-        let metadata = fs::metadata(path).ok()?;
-        let file = (metadata.dev(), metadata.ino(), metadata.len());
-        Some((file.0, file.1, file.2, metadata.ctime(), metadata.ctime_nsec()))
-    };
-    options.files().map(stamp).collect()
+    options.files().map(FileStamp::of).collect()
 }

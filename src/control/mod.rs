@@ -21,6 +21,7 @@ mod gate;
 mod orders;
 mod page;
 mod probe;
+mod readiness;
 mod remote;
 mod scrape;
 mod service;

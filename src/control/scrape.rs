@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -93,7 +92,6 @@ fn answer(
     page: &Page,
     request: &Request<Incoming>,
 ) -> Response<Full<Bytes>> {
-    let is_ready = service.ready.load(Ordering::Acquire);
     if request.version() == Version::HTTP_11 && !request.headers().contains_key(HOST) {
         return text(StatusCode::BAD_REQUEST, "HTTP/1.1 needs a Host header\n".to_owned());
     }
@@ -106,16 +104,10 @@ fn answer(
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
         },
         "/healthz" => text(StatusCode::OK, "alive\n".to_owned()),
-        "/readyz" if is_ready && service.zones.is_intake_stuck() => {
-            let stalls = service.zones.stalls();
-            let lines: Vec<String> = stalls.iter().map(ToString::to_string).collect();
-            let body = format!("stalled\n{}\n", lines.join("\n"));
-            text(StatusCode::SERVICE_UNAVAILABLE, body)
+        "/readyz" => {
+            let (status, body) = service.readiness();
+            text(status, body)
         }
-        "/readyz" if is_ready => {
-            text(StatusCode::OK, format!("ready, zone {}\n", service.zones.report().zone))
-        }
-        "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "starting or stopping\n".to_owned()),
         path => page.answer(path).unwrap_or_else(|| {
             text(StatusCode::NOT_FOUND, "try /metrics, /healthz or /readyz\n".to_owned())
         }),

@@ -32,6 +32,7 @@ use super::slots::Balance;
 use super::transport::Transport;
 use crate::component::BuildError;
 use crate::component::Context;
+use crate::component::NamedFile;
 use crate::component::OptionProblem;
 use crate::component::RunError;
 use crate::component::Secret;
@@ -144,6 +145,18 @@ pub struct NetworkOptions<'o> {
 }
 
 impl NetworkOptions<'_> {
+    /// The files that they name.
+    #[must_use]
+    pub fn files(&self) -> Vec<NamedFile> {
+        let header = |(name, path): (&String, &PathBuf)| {
+            NamedFile::followed(format!("headers_from.{name}"), path)
+        };
+        let token = |path| NamedFile::followed("bearer_token_file", path);
+        let tls = self.tls.map_or_else(Vec::new, |tls| NamedFile::all_inside("tls", tls.files()));
+        let followed = self.headers_from.iter().map(header);
+        tls.into_iter().chain(followed).chain(self.bearer_token_file.map(token)).collect()
+    }
+
     /// The endpoints, in their order.
     fn endpoints(&self) -> Result<Vec<Endpoint>, Vec<OptionProblem>> {
         let fault = |option: &str, reason: String| Err(vec![OptionProblem::new(option, reason)]);

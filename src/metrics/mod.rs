@@ -2,6 +2,7 @@
 //!
 //! Names are `gophership_<part>_<what>_<unit>[_total]`; labels have a bounded set of values.
 
+mod config;
 mod delivery;
 mod ledger;
 mod listener;
@@ -39,6 +40,7 @@ use source::SourceFamilies;
 use transform::TransformFamilies;
 use vault::VaultFamilies;
 
+pub use config::ConfigMetrics;
 pub use delivery::DeliveryMetrics;
 pub use delivery::EndpointMetrics;
 pub use delivery::OnItsWay;
@@ -51,6 +53,7 @@ pub use s3::S3Metrics;
 pub use s3_replay::ReplayState;
 pub use s3_replay::S3ReplayMetrics;
 pub use sink::FileMetrics;
+pub use sink::SinkBacklog;
 pub use sink::SinkBacklogMetrics;
 pub use sink::SinkMetrics;
 pub use somatic::SomaticMetrics;
@@ -74,8 +77,8 @@ pub struct Metrics {
     pub restarts: IntCounterVec,
     /// 1 for a component that failed and waits to be started again.
     pub failed: IntGaugeVec,
-    /// Reloads by result.
-    pub reloads: IntCounterVec,
+    /// What runs, and what became of its reloads.
+    pub config: ConfigMetrics,
     /// Requests in directories that are no vaults of the configuration.
     pub vault_left: IntGaugeVec,
     /// Bytes of free buffers that the buffer pool keeps.
@@ -152,11 +155,7 @@ impl Metrics {
                 &["component"],
                 "1 while a component has failed or cannot start, and GopherShip retries.",
             ),
-            reloads: b.counter(
-                "config_reloads_total",
-                &["result"],
-                "Configuration reloads by result.",
-            ),
+            config: b.config(),
             vault_left: b.gauge(
                 "vault_left_requests",
                 &["dir"],

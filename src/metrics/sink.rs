@@ -8,6 +8,7 @@ use prometheus::IntCounter;
 use prometheus::IntCounterVec;
 use prometheus::IntGauge;
 use prometheus::IntGaugeVec;
+use prometheus::core::Collector;
 
 use crate::metrics::Builder;
 use crate::metrics::Metrics;
@@ -54,6 +55,19 @@ impl SinkBacklogMetrics {
         self.bytes.set(gauge(bytes));
         self.seconds.set(age.as_secs_f64());
     }
+}
+
+/// What a vault keeps for one sink, as it was shown last.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SinkBacklog {
+    /// The sink.
+    pub sink: String,
+    /// Requests, at most.
+    pub requests: u64,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// For how long it has kept requests without a break.
+    pub age: Duration,
 }
 
 pub(super) struct SinkFamilies {
@@ -128,6 +142,26 @@ impl Metrics {
             bytes: families.backlog_bytes.with_label_values(&[id]),
             seconds: families.backlog_seconds.with_label_values(&[id]),
         }
+    }
+
+    /// What vaults keep for each sink, as it was shown last.
+    #[must_use]
+    pub fn sink_backlogs(&self) -> Vec<SinkBacklog> {
+        let families = &self.sinks;
+        let count = |value: i64| u64::try_from(value).unwrap_or(0);
+        let ids =
+            families.backlog_requests.collect().into_iter().flat_map(|mut it| it.take_metric());
+        let sinks = ids.filter_map(|metric| Some(metric.get_label().first()?.value().to_owned()));
+        let shown = |sink: String| {
+            let of = &[sink.as_str()];
+            SinkBacklog {
+                requests: count(families.backlog_requests.with_label_values(of).get()),
+                bytes: count(families.backlog_bytes.with_label_values(of).get()),
+                age: Duration::from_secs_f64(families.backlog_seconds.with_label_values(of).get()),
+                sink,
+            }
+        };
+        sinks.map(shown).collect()
     }
 
     /// Takes away the figures of what a vault keeps for a sink that is gone.

@@ -15,6 +15,7 @@ use crate::harness::Site;
 use crate::harness::SteadyLoad;
 use crate::harness::Traffic;
 use crate::harness::eventually_async;
+use crate::harness::get;
 
 const SOON: Duration = Duration::from_secs(20);
 /// Longer than any test: whoever waits for it would be noticed.
@@ -116,6 +117,11 @@ async fn what_the_vault_keeps_is_told_when_it_begins_and_when_it_is_over() {
     process.measured(SOON, "20 requests wait", waits).await;
     process.logged(SOON, &[KEEPS, "sink=backend", "vault=vault", "requests=20"]).await;
     assert_eq!(process.count_in_log(IS_OVER), 0);
+    let ready = async || get(site.metrics(), "/readyz").await.unwrap_or_default();
+    let (status, said) = ready().await;
+    let keeps = "the vault has kept requests for sink backend: 20 requests, ";
+    assert_eq!((status, said.contains(keeps)), (200, true), "{said}");
+    assert!(said.contains("degraded: backend http://"), "{said}");
 
     backend.set(Mode::Accept);
     oracle.settle(&backend, SOON).await.assert_kept(&"out for seconds");
@@ -125,6 +131,10 @@ async fn what_the_vault_keeps_is_told_when_it_begins_and_when_it_is_over() {
             && metrics.real_sum("gophership_sink_backlog_seconds", &sink) == 0.0
     };
     process.measured(SOON, "nothing waits", is_over).await;
+    eventually_async(SOON, "nothing is degraded", async || {
+        ready().await.1 == "ready, zone green\n"
+    })
+    .await;
     assert_eq!((process.count_in_log(KEEPS), process.count_in_log(IS_OVER)), (1, 1));
 }
 

@@ -171,3 +171,37 @@ async fn a_wrong_certificate_is_told_and_costs_nothing() {
         chain.arrives().await;
     }
 }
+
+/// Scenario: the certificate of a sidecar is replaced by a stranger's, its authority by a broken file, and
+/// both by the right ones again; nobody sends a signal, and nobody changes the configuration.
+/// Guarantees: GopherShip uses what is in the files, a broken one changes nothing and is told once, and
+/// everything arrives once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn renewed_certificates_are_used_without_a_signal() {
+    const CHANGED: &str = "Files of the configuration changed; GopherShip reloads it.";
+    let mut chain = Chain::start("grpc", MUTUAL).await;
+    chain.send().await;
+    chain.arrives().await;
+    let dir = chain.site.dir().to_owned();
+    let copy = |from: &str, to: &str| {
+        fs::copy(dir.join(from), dir.join(to)).unwrap();
+    };
+    for file in ["client.pem", "client.key", "ca.pem"] {
+        copy(file, &format!("right-{file}"));
+    }
+    for kind in ["pem", "key"] {
+        copy(&format!("stranger.{kind}"), &format!("client.{kind}"));
+    }
+    chain.sidecar.logged(SOON, &[CHANGED]).await;
+    chain.sidecar.logged(SOON, &["Reloaded the configuration."]).await;
+    chain.send().await;
+    chain.sidecar.logged(SOON, &["gateway", "received fatal alert"]).await;
+
+    fs::write(dir.join("ca.pem"), "broken").unwrap();
+    chain.sidecar.logged(SOON, &["Cannot reload the configuration", "ca.pem"]).await;
+    for file in ["client.pem", "client.key", "ca.pem"] {
+        copy(&format!("right-{file}"), file);
+    }
+    chain.arrives().await;
+    assert_eq!(chain.sidecar.count_in_log("Cannot reload the configuration"), 1);
+}

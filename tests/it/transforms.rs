@@ -202,7 +202,7 @@ fn cases_of_a_configuration_run_from_the_command_line() {
         let output = command.arg("test").args(arguments).output().unwrap();
         (output.status.code(), String::from_utf8(output.stdout).unwrap())
     };
-    let (code, out) = run(&["--config", example]);
+    let (code, out) = run(&[example]);
     assert_eq!(code, Some(0), "{out}");
     assert!(out.contains("2 cases, 0 failed"), "{out}");
 
@@ -216,9 +216,9 @@ fn cases_of_a_configuration_run_from_the_command_line() {
     assert!(out.contains("- trace_state: \"ot=th:8\""), "{out}");
     assert!(out.contains("+ trace_state: \"ot=th:e666\""), "{out}");
     assert!(out.contains("ok      a record that says the same"), "{out}");
-    let (code, out) = run(&["-c", path, "minute later"]);
+    let (code, out) = run(&["-c", path, "--only", "minute later"]);
     assert_eq!((code, out.contains("1 cases, 0 failed")), (Some(0), true), "{out}");
-    let (code, out) = run(&["-c", path, "nosuch"]);
+    let (code, out) = run(&[path, "--only", "nosuch"]);
     assert_eq!(code, Some(1), "{out}");
     assert!(out.contains("No test case matches `nosuch`. There are:\n  "), "{out}");
 }

@@ -54,7 +54,14 @@ pub(crate) struct RunArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the pipeline (the default).
-    Run(RunArgs),
+    Run {
+        /// The configuration file, in place of --config.
+        #[arg(conflicts_with = "config")]
+        path: Option<PathBuf>,
+        /// How to run.
+        #[command(flatten)]
+        run: RunArgs,
+    },
     /// Check configuration files and report every problem.
     Validate {
         /// The files.
@@ -82,11 +89,15 @@ pub(crate) enum Command {
     },
     /// Run the test cases of a configuration (`tests`) through its transforms.
     Test {
-        /// The configuration file.
+        /// The file.
+        #[arg(required_unless_present = "config")]
+        path: Option<PathBuf>,
+        /// The configuration file, as with `run`.
         #[arg(short, long, value_name = "PATH", env = "GOPHERSHIP_CONFIG")]
-        config: PathBuf,
+        config: Option<PathBuf>,
         /// Run only test cases whose name contains this text.
-        name: Option<String>,
+        #[arg(long, value_name = "NAME", env = "GOPHERSHIP_TEST_ONLY")]
+        only: Option<String>,
     },
     /// Print the JSON Schema of the configuration, for editors.
     Schema,

@@ -65,7 +65,10 @@ fn main() -> ExitCode {
     let _refused = Signals::survive_file_size_limit();
     let result = match args.command {
         None => return run(&args.run),
-        Some(Command::Run(run_args)) => return run(&run_args),
+        Some(Command::Run { path, run: mut run_args }) => {
+            run_args.config = path.or(run_args.config);
+            return run(&run_args);
+        }
         Some(Command::Validate { mut paths, config }) => {
             paths.extend(config);
             return validate(&paths);
@@ -74,7 +77,9 @@ fn main() -> ExitCode {
             Ok(config) => print(&graph::render(&config, format)),
             Err(code) => return code,
         },
-        Some(Command::Test { config, name }) => return test(&config, name.as_deref()),
+        Some(Command::Test { path, config, only }) => {
+            return path.or(config).map_or(exit::USAGE.into(), |path| test(&path, only.as_deref()));
+        }
         Some(Command::Schema) => print(&format!("{:#}\n", config::schema())),
         Some(Command::List) => print(&list()),
         Some(Command::DefaultConfig) => print(DEFAULT_CONFIG),
@@ -132,7 +137,18 @@ fn validate(paths: &[PathBuf]) -> ExitCode {
                 for warning in &config.warnings {
                     complain(&warning.render_warning());
                 }
-                complain(&format!("{}: valid", path.display()));
+                let unreadable = config.unreadable_files();
+                for config::UnreadableFile { option, path, error } in &unreadable {
+                    complain(&format!(
+                        "error: cannot read {}, the {option}: {error}",
+                        path.display()
+                    ));
+                }
+                if unreadable.is_empty() {
+                    complain(&format!("{}: valid", path.display()));
+                } else {
+                    worst = exit::CONFIG.into();
+                }
             }
             Err(code) => worst = code,
         }

@@ -2,6 +2,7 @@
 
 mod condition;
 mod level;
+mod listen;
 mod pivot;
 
 pub use condition::Condition;
@@ -9,4 +10,6 @@ pub use condition::Severity;
 pub use condition::SignalName;
 pub use gophership_units::Secret;
 pub use level::AttributeLevel;
+pub use listen::parse_listen;
+pub use listen::read_listen;
 pub use pivot::PivotOption;

@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use serde::Serialize;
 
-/// Says that no vault takes over.
-const OFF: &str = "off";
+/// Says that no vault takes over. Tools that write YAML 1.1, such as Helm, make `false` of `off`.
+const OFF: [&str; 2] = ["off", "false"];
 
 /// An option `pivot`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,7 +15,7 @@ impl PivotOption {
     /// Returns the vault, if one takes over.
     #[must_use]
     pub fn vault(&self) -> Option<&str> {
-        self.0.as_deref().filter(|name| *name != OFF)
+        self.0.as_deref().filter(|name| !OFF.contains(name))
     }
 
     /// Whether the option says nothing.

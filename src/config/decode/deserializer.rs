@@ -24,6 +24,7 @@ use crate::config::node::MapEntry;
 use crate::config::node::Node;
 use crate::config::node::NodeValue;
 use crate::config::node::Plain;
+use crate::config::node::Scalar;
 
 /// Presents a node to serde.
 #[derive(Debug, Clone, Copy)]
@@ -243,7 +244,8 @@ impl<'de> Deserializer<'de> for TreeDeserializer<'_> {
                 visitor.visit_enum(Choice { tree: self, name, entry: None })
             }
             NodeValue::Scalar(scalar) if scalar.plain != Plain::Null => {
-                visitor.visit_enum(Choice { tree: self, name: &scalar.text, entry: None })
+                let name = choice(scalar, variants);
+                visitor.visit_enum(Choice { tree: self, name, entry: None })
             }
             NodeValue::Map(entries) if entries.len() == 1 => {
                 let entry = entries.first();
@@ -268,6 +270,17 @@ impl<'de> Deserializer<'de> for TreeDeserializer<'_> {
     }
 
     serde::forward_to_deserialize_any! { i128 u128 bytes byte_buf }
+}
+
+/// Finds the name that a scalar chooses. Tools that write YAML 1.1, such as Helm, make booleans of `on`
+/// and `off`.
+fn choice<'a>(scalar: &'a Scalar, variants: &'static [&'static str]) -> &'a str {
+    let name = match scalar.plain {
+        Plain::Bool(true) => "on",
+        Plain::Bool(false) => "off",
+        _ => return &scalar.text,
+    };
+    if variants.contains(&name) { name } else { &scalar.text }
 }
 
 /// Says which names a choice has.

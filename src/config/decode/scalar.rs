@@ -18,6 +18,7 @@ pub(super) enum Wanted {
 
 /// Lets the visitor see a scalar. A text that came from the environment becomes a number or
 /// boolean where one is wanted, and everything but an absent value is a text where that is wanted.
+/// The booleans of YAML 1.1 (`on`, `off`, `yes`, `no`) are booleans where one is wanted.
 pub(super) fn visit_scalar<'de, V: Visitor<'de>>(
     scalar: &Scalar,
     wanted: Wanted,
@@ -27,7 +28,10 @@ pub(super) fn visit_scalar<'de, V: Visitor<'de>>(
     let is_loose = scalar.template.is_some() && scalar.plain == Plain::Text;
     let plain = match wanted {
         Wanted::Text if scalar.plain != Plain::Null => Plain::Text,
-        Wanted::Bool if is_loose => text.parse().map_or(Plain::Text, Plain::Bool),
+        Wanted::Bool if scalar.plain == Plain::Text => {
+            let parsed = || text.parse().ok().filter(|_| is_loose);
+            switch(text).or_else(parsed).map_or(Plain::Text, Plain::Bool)
+        }
         Wanted::Integer if is_loose => {
             let signed = || text.parse().map_or(Plain::Text, Plain::Signed);
             text.parse().map_or_else(|_| signed(), Plain::Unsigned)
@@ -42,5 +46,15 @@ pub(super) fn visit_scalar<'de, V: Visitor<'de>>(
         Plain::Signed(value) => visitor.visit_i64(value),
         Plain::Float(value) => visitor.visit_f64(value),
         Plain::Text => visitor.visit_str(text),
+    }
+}
+
+/// Reads what YAML 1.1 calls a boolean beside `true` and `false`.
+fn switch(text: &str) -> Option<bool> {
+    let is = |name: &&str| text.eq_ignore_ascii_case(name);
+    match text {
+        _ if ["on", "yes"].iter().any(is) => Some(true),
+        _ if ["off", "no"].iter().any(is) => Some(false),
+        _ => None,
     }
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::component::ComponentId;
+use crate::component::FileStamp;
+use crate::component::FileStamps;
 use crate::component::OutputId;
 use crate::component::SinkConfig;
 use crate::component::SourceConfig;
@@ -49,6 +51,10 @@ pub struct Config {
     pub tests: Vec<TestCase>,
     /// What is allowed, and should be known to whoever starts it.
     pub warnings: Vec<ConfigError>,
+    /// What the files were like that its components read.
+    pub(super) file_stamps: FileStamps,
+    /// The file that it was loaded from, and what that was like.
+    pub(super) document: Option<(PathBuf, Option<FileStamp>)>,
 }
 
 /// A source and its options.
@@ -130,6 +136,8 @@ impl Config {
             shutdown,
             tests,
             warnings: Vec::new(),
+            file_stamps: FileStamps::new(),
+            document: None,
         }
     }
 

@@ -6,10 +6,12 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use crate::component::ComponentId;
+use crate::component::NamedFile;
 use crate::config::document::config::Config;
 use crate::config::document::config::SinkEntry;
 use crate::config::document::config::SourceEntry;
 use crate::config::document::config::TransformEntry;
+use crate::config::document::files;
 
 /// The difference between the configuration in force and the one to come.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,7 +33,7 @@ pub struct SectionDiff {
     pub added: BTreeSet<ComponentId>,
     /// Only in the old configuration.
     pub removed: BTreeSet<ComponentId>,
-    /// In both, with another type, option or buffer: it is built anew.
+    /// In both, with another type, option or buffer, or with a file that changed: it is built anew.
     pub changed: BTreeSet<ComponentId>,
     /// In both, with other inputs or another `shed_in` alone: other routes are all it takes.
     pub rewired: BTreeSet<ComponentId>,
@@ -48,9 +50,8 @@ impl SectionDiff {
 }
 
 impl ConfigDiff {
-    /// Compares two configurations by their values, after interpolation and defaults.
-    ///
-    /// The contents of files that options name, like certificates, are not looked at.
+    /// Compares two configurations by their values, after interpolation and defaults, and by what the
+    /// files were like that their components read, such as certificates.
     #[must_use]
     pub fn between(old: &Config, new: &Config) -> Self {
         let mut settings = BTreeSet::new();
@@ -65,10 +66,11 @@ impl ConfigDiff {
                 settings.insert(key);
             }
         }
+        let same_files = |files: &[NamedFile]| files::is_same(old, new, files);
         Self {
-            sources: compare(&old.sources, &new.sources),
-            transforms: compare(&old.transforms, &new.transforms),
-            sinks: compare(&old.sinks, &new.sinks),
+            sources: compare(&old.sources, &new.sources, &same_files),
+            transforms: compare(&old.transforms, &new.transforms, &same_files),
+            sinks: compare(&old.sinks, &new.sinks, &same_files),
             settings,
         }
     }
@@ -92,11 +94,18 @@ enum Change {
 /// An entry that can be compared with its predecessor.
 trait Comparable {
     fn change(&self, new: &Self) -> Change;
+
+    /// The files that its options name.
+    fn files(&self) -> Vec<NamedFile>;
 }
 
 impl Comparable for SourceEntry {
     fn change(&self, new: &Self) -> Change {
         change(is_same(&*self.config, &*new.config), true)
+    }
+
+    fn files(&self) -> Vec<NamedFile> {
+        self.config.files()
     }
 }
 
@@ -105,6 +114,10 @@ impl Comparable for TransformEntry {
         let is_same_substance = self.buffer == new.buffer && is_same(&*self.config, &*new.config);
         change(is_same_substance, self.inputs == new.inputs && self.shed_in == new.shed_in)
     }
+
+    fn files(&self) -> Vec<NamedFile> {
+        self.config.files()
+    }
 }
 
 impl Comparable for SinkEntry {
@@ -112,6 +125,10 @@ impl Comparable for SinkEntry {
         let is_same_substance = self.buffer == new.buffer && is_same(&*self.config, &*new.config);
         let is_same_wiring = self.inputs == new.inputs && self.formerly == new.formerly;
         change(is_same_substance, is_same_wiring)
+    }
+
+    fn files(&self) -> Vec<NamedFile> {
+        self.config.files()
     }
 }
 
@@ -136,12 +153,14 @@ fn is_same<C: Serialize + ?Sized>(old: &C, new: &C) -> bool {
 fn compare<E: Comparable>(
     old: &BTreeMap<ComponentId, E>,
     new: &BTreeMap<ComponentId, E>,
+    same_files: &dyn Fn(&[NamedFile]) -> bool,
 ) -> SectionDiff {
     let mut diff = SectionDiff::default();
     for (id, entry) in old {
         let set = match new.get(id).map(|other| entry.change(other)) {
             None => &mut diff.removed,
             Some(Change::Substance) => &mut diff.changed,
+            Some(_) if !same_files(&entry.files()) => &mut diff.changed,
             Some(Change::Wiring) => &mut diff.rewired,
             Some(Change::None) => &mut diff.unchanged,
         };

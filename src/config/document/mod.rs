@@ -2,6 +2,7 @@
 
 mod config;
 mod diff;
+mod files;
 mod replay;
 mod show;
 mod transform_chain;
@@ -12,5 +13,7 @@ pub use config::SourceEntry;
 pub use config::TransformEntry;
 pub use diff::ConfigDiff;
 pub use diff::SectionDiff;
+pub use files::FileChanges;
+pub use files::UnreadableFile;
 pub(super) use replay::add_missing;
 pub use transform_chain::Leg;

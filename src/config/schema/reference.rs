@@ -22,6 +22,7 @@ This page is generated from the program: `gophership schema` prints the same as 
 
 Sizes are written like `64MiB`, durations like `1m30s` and shares like `85%`.
 In any value `${VAR}` and `${VAR:-default}` stand for environment variables, and `$$` for a dollar.
+`${HOSTNAME}` is the name of the host where the environment does not have it.
 Relative paths are relative to the working directory.
 A component has an id of your choice under `sources`, `transforms` or `sinks`, and its `type` \
 says which one it is.

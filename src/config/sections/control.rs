@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::component::OptionProblem;
+use crate::config::sections::listen;
 use crate::tls::MutualTls;
 
 /// What the address of a unix socket can hold, in bytes; the system keeps one for its end.
@@ -31,6 +32,7 @@ pub struct ControlConfig {
     pub socket: Option<PathBuf>,
     /// The TCP address for `gs-ctl` on other hosts, such as `0.0.0.0:9092`; by default GopherShip
     /// does not listen. It requires `tls`.
+    #[serde(deserialize_with = "listen::read_optional")]
     pub listen: Option<SocketAddr>,
     /// The certificates for `listen`. TLS 1.3 only; each client must present a certificate.
     /// GopherShip reads the files again on SIGHUP and when they change, and keeps the old ones if

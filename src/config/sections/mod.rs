@@ -3,6 +3,7 @@
 
 mod common;
 mod control;
+mod listen;
 mod memory;
 mod settings;
 mod somatic;

@@ -1,6 +1,5 @@
 //! The parts of the document that are not components.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -9,12 +8,11 @@ use gophership_units::ByteSize;
 use gophership_units::HumanDuration;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::Deserializer;
 use serde::Serialize;
-use serde::Serializer;
 
 use crate::component::OptionProblem;
 use crate::config::sections::control::ControlConfig;
+use crate::config::sections::listen;
 use crate::config::sections::somatic::SomaticConfig;
 use crate::config::sections::testing::TestCase;
 use crate::flow::edge::BATCHES_MAX;
@@ -104,7 +102,7 @@ impl Default for DataDir {
 #[serde(deny_unknown_fields, default)]
 pub struct MetricsConfig {
     /// The address to listen on, or `off`.
-    #[serde(serialize_with = "write_listen", deserialize_with = "read_listen")]
+    #[serde(serialize_with = "listen::write", deserialize_with = "listen::read")]
     #[schemars(with = "String")]
     pub listen: Option<SocketAddr>,
     /// Whether `/` on this address serves a page that shows the process to people, and
@@ -149,37 +147,4 @@ impl Default for ShutdownConfig {
     fn default() -> Self {
         Self { grace: HumanDuration::seconds(30) }
     }
-}
-
-#[expect(clippy::ref_option, reason = "serde hands the field over by reference")]
-fn write_listen<S: Serializer>(
-    listen: &Option<SocketAddr>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    match listen {
-        Some(address) => serializer.collect_str(address),
-        None => serializer.serialize_str("off"),
-    }
-}
-
-fn read_listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
-    struct AddressOrOff;
-
-    impl serde::de::Visitor<'_> for AddressOrOff {
-        type Value = Option<SocketAddr>;
-
-        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-            formatter.write_str("an address with a port, like 127.0.0.1:9091, or `off`")
-        }
-
-        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
-            if text == "off" {
-                return Ok(None);
-            }
-            let unexpected = serde::de::Unexpected::Str(text);
-            text.parse().map(Some).map_err(|_| E::invalid_value(unexpected, &self))
-        }
-    }
-
-    deserializer.deserialize_str(AddressOrOff)
 }

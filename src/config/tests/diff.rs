@@ -74,3 +74,36 @@ fn the_first_start_adds_everything() {
     assert_eq!(diff.sinks.added.len(), 5);
     assert!(diff.sinks.removed.is_empty() && diff.sinks.unchanged.is_empty());
 }
+
+#[test]
+fn another_file_under_the_same_path_changes_what_reads_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (document, table) = (dir.path().join("gophership.yaml"), dir.path().join("table.csv"));
+    let text = format!(
+        "sources: {{ a: {{ type: demo }} }}
+transforms:
+  e: {{ type: enrich, inputs: [a], record: {{ team: {{ lookup: {{ table: {}, key: id }} }} }} }}
+  f: {{ type: enrich, inputs: [e], record: {{ team: {{ delete: true }} }} }}
+sinks: {{ o: {{ type: blackhole, inputs: [f] }} }}",
+        table.display()
+    );
+    std::fs::write(&document, text).unwrap();
+    let load = || crate::config::load_file(&document, &|_| None).unwrap();
+    let missing = load();
+    let unreadable = missing.unreadable_files();
+    let options = unreadable.iter().map(|file| file.option.as_str()).collect::<Vec<_>>();
+    assert_eq!(options, ["transforms.e.record.team.lookup"]);
+
+    std::fs::write(&table, "key,value\n").unwrap();
+    let (old, same) = (load(), load());
+    assert!(ConfigDiff::between(&old, &same).is_empty());
+    assert!(old.changed_files().files.is_empty() && old.unreadable_files().is_empty());
+    std::fs::write(&table, "key,value\n7,shop\n").unwrap();
+    let new = load();
+    for before in [&missing, &old] {
+        assert_eq!(changes(&ConfigDiff::between(before, &new).transforms), ["~e"]);
+    }
+    let changed = old.changed_files();
+    assert_eq!(changed.files.keys().collect::<Vec<_>>(), [&table]);
+    assert!(changed.is_same_document);
+}

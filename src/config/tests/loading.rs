@@ -70,6 +70,7 @@ sinks:
     assert_eq!(pivot("", &both).unwrap().as_deref(), Some("v"));
     assert_eq!(pivot(", pivot: w", read).unwrap().as_deref(), Some("w"));
     assert_eq!(pivot(", pivot: off", read).unwrap(), None);
+    assert_eq!(pivot(", pivot: false", read).unwrap(), None, "what Helm makes of it");
     assert!(pivot(", pivot: off", one).is_err(), "no component uses the vault");
     let replayed = |inputs: &str| {
         let config = load(&format!(
@@ -114,6 +115,7 @@ sinks:
     let none = told(false, "a b", "t, b a, b, ");
     assert_eq!(inputs("", ""), told(true, "a b v_replay", "t, b a v_replay, b, "));
     assert_eq!(inputs(", replay: off", ""), none);
+    assert_eq!(inputs(", replay: false", ""), none, "what Helm makes of it");
     let apart = "sources: { a: { type: demo, pivot: v }, b: { type: demo, pivot: v } }
 sinks: { x: { type: blackhole, inputs: [a] }, y: { type: blackhole, inputs: [b] }, v: { type: raw_vault } }";
     assert_eq!(load(apart).unwrap().sources.len(), 2, "to each of them comes only a part");
@@ -124,6 +126,24 @@ sinks: { x: { type: blackhole, inputs: [a, r] }, v: { type: raw_vault } }";
     let taken = "sources: { v_replay: { type: demo } }
 sinks: { x: { type: blackhole, inputs: [v_replay] }, v: { type: raw_vault } }";
     assert_eq!(load(taken).unwrap().sources.len(), 1);
+}
+
+#[test]
+fn switches_of_yaml_1_1_are_taken_where_an_option_is_one() {
+    let config = load(
+        "metrics: { listen: false, page: false }
+control: { listen: off }
+sources: { a: { type: demo } }
+transforms: { r: { type: filter, inputs: [a], keep: [{ attribute: answer, equals: no }] } }
+sinks:
+  o: { type: otlp, inputs: [r], endpoint: 'http://127.0.0.1:1', allow_credentials_in_plain_text: Yes }",
+    )
+    .unwrap();
+    assert_eq!((config.metrics.listen, config.control.listen), (None, None));
+    assert!(!config.metrics.page.is_on());
+    let shown = config.shown().to_string();
+    assert!(shown.contains(r#""allow_credentials_in_plain_text":true"#), "{shown}");
+    assert!(shown.contains(r#""no""#), "a text stays one: {shown}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use crate::component::Resource;
 use crate::component::Site;
+use crate::component::parse_listen;
 use crate::config::diagnosis::Findings;
 use crate::config::diagnosis::LocatedProblem;
 use crate::config::diagnosis::Problem;
@@ -86,7 +87,7 @@ fn own_claims(root: &Node, settings: &Settings) -> Vec<Claim> {
 /// Finds the option that names a resource, the one after `earlier_len` others that do.
 fn place_of(node: &Node, resource: &Resource, earlier_len: usize) -> Vec<Step> {
     let names = |text: &str| match resource {
-        Resource::Tcp(address) => text.parse::<SocketAddr>().ok().as_ref() == Some(address),
+        Resource::Tcp(address) => parse_listen(text).as_ref() == Ok(address),
         Resource::Directory(path) | Resource::File(path) => Path::new(text) == path,
     };
     let mut places = node.scalars(&names);

@@ -167,7 +167,8 @@ impl OutputFile {
         let told = match self.rotate() {
             Ok(()) => {
                 self.rotate_after = None;
-                rotation::prune(&self.path, self.rules.keep)
+                real_path(&self.path)
+                    .and_then(|path| rotation::prune(&path, self.rules.keep))
                     .map_err(|error| (error, "Cannot delete old files."))
             }
             Err(error) => {
@@ -183,10 +184,11 @@ impl OutputFile {
 
     fn rotate(&mut self) -> io::Result<()> {
         self.sync()?;
+        let path = real_path(&self.path)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let old = rotation::next_name(&self.path, now)?;
-        fs::rename(&self.path, &old)?;
-        match open(&self.path).and_then(|file| Ok((file.metadata()?, file))) {
+        let old = rotation::next_name(&path, now)?;
+        fs::rename(&path, &old)?;
+        match open(&path).and_then(|file| Ok((file.metadata()?, file))) {
             Ok((metadata, file)) => {
                 self.identity = identity(&metadata);
                 self.is_regular = metadata.is_file();
@@ -195,10 +197,19 @@ impl OutputFile {
                 Ok(())
             }
             Err(error) => {
-                fs::rename(&old, &self.path)?;
+                fs::rename(&old, &path)?;
                 Err(error)
             }
         }
+    }
+}
+
+/// The file behind a link: that one is rotated, where it lies, and the link stays.
+fn real_path(path: &Path) -> io::Result<PathBuf> {
+    if fs::symlink_metadata(path)?.is_symlink() {
+        fs::canonicalize(path)
+    } else {
+        Ok(path.to_owned())
     }
 }
 
@@ -272,6 +283,23 @@ mod tests {
             append(&mut file, line).unwrap();
         }
         assert_eq!(files(&dir.path().join("sub")), ["a23456\nb2\n", "c23456789012345\n", "d\n"]);
+    }
+
+    #[test]
+    fn a_link_stays_and_the_file_behind_it_is_rotated_where_it_lies() {
+        let (dir, disk) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let link = dir.path().join("x.jsonl");
+        std::os::unix::fs::symlink(disk.path().join("x.jsonl"), &link).unwrap();
+        let mut file = OutputFile::open(link.clone(), rules(1, 1)).unwrap();
+        for line in ["a\n", "b\n", "c\n"] {
+            append(&mut file, line).unwrap();
+        }
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(files(disk.path()), ["b\n", "c\n"]);
+        assert_eq!(
+            (files(dir.path()), file.look().unwrap().is_none()),
+            (vec!["c\n".to_owned()], true)
+        );
     }
 
     #[test]

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::component::BuildError;
 use crate::component::ComponentInfo;
 use crate::component::Context;
+use crate::component::NamedFile;
 use crate::component::OptionProblem;
 use crate::component::Secret;
 use crate::component::Section;
@@ -136,6 +137,10 @@ impl SinkConfig for OtlpSinkConfig {
 
     fn descriptors_max(&self) -> u64 {
         self.network().connections_max()
+    }
+
+    fn files(&self) -> Vec<NamedFile> {
+        self.network().files()
     }
 
     fn problems(&self) -> Vec<OptionProblem> {

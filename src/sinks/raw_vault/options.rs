@@ -34,7 +34,7 @@ pub(super) struct RawVaultConfig {
     max_size: ByteSize,
     /// What the vault does when `max_size` or the disk is used up.
     when_full: WhenFullOption,
-    /// The size at which a segment is sealed; a multiple of 4KiB, from 64KiB to 4GiB.
+    /// The size at which a segment is sealed; a multiple of 4KiB, from 1MiB to 4GiB.
     pub(super) segment_size: ByteSize,
     /// The age at which a segment with data is sealed.
     segment_age: HumanDuration,

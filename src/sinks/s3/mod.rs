@@ -38,6 +38,7 @@ use gophership_vault::Writer;
 use crate::component::BuildError;
 use crate::component::ComponentInfo;
 use crate::component::Context;
+use crate::component::NamedFile;
 use crate::component::OptionProblem;
 use crate::component::Resource;
 use crate::component::RunError;
@@ -93,6 +94,11 @@ impl SinkConfig for S3Config {
 
     fn descriptors_max(&self) -> u64 {
         DESCRIPTORS_MAX
+    }
+
+    fn files(&self) -> Vec<NamedFile> {
+        let ca = self.bucket.ca_file.iter();
+        ca.map(|path| NamedFile::new("bucket.ca_file", path)).collect()
     }
 
     fn problems(&self) -> Vec<OptionProblem> {

@@ -27,11 +27,11 @@ mod inflate;
 mod ingest_handler;
 mod limits;
 mod listener;
+mod listener_config;
 mod origin;
 mod response_delay;
 mod streams;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +45,7 @@ use tokio_util::task::TaskTracker;
 use crate::component::BuildError;
 use crate::component::ComponentInfo;
 use crate::component::Context;
+use crate::component::NamedFile;
 use crate::component::OptionProblem;
 use crate::component::PivotOption;
 use crate::component::Resource;
@@ -70,6 +71,7 @@ use connection_server::Terms;
 use ingest_handler::IngestHandler;
 use limits::RequestLimits;
 use listener::Listener;
+use listener_config::ListenerConfig;
 use origin::Origins;
 use response_delay::ResponseDelay;
 
@@ -129,17 +131,6 @@ struct OtlpConfig {
     connection: ConnectionOptions,
     /// The maximum number of concurrent requests per connection.
     streams_max: u32,
-}
-
-/// One listener.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct ListenerConfig {
-    /// Address and port.
-    listen: SocketAddr,
-    /// TLS 1.3; without it the listener speaks plain text.
-    #[serde(default)]
-    tls: Option<ServerTls>,
 }
 
 /// What an OK answer guarantees.
@@ -222,6 +213,12 @@ impl SourceConfig for OtlpConfig {
     fn resources(&self, _site: &Site<'_>) -> Vec<Resource> {
         let (grpc, http) = self.listeners();
         [grpc, http].into_iter().flatten().map(|listener| Resource::Tcp(listener.listen)).collect()
+    }
+
+    fn files(&self) -> Vec<NamedFile> {
+        let (grpc, http) = self.listeners();
+        let listeners = [("grpc.tls", grpc), ("http.tls", http)].into_iter();
+        listeners.flat_map(|(option, listener)| listener_config::files(option, listener)).collect()
     }
 
     fn pivot(&self) -> Option<&str> {

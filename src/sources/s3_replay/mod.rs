@@ -27,6 +27,7 @@ use gophership_s3::Bucket;
 use crate::component::BuildError;
 use crate::component::ComponentInfo;
 use crate::component::Context;
+use crate::component::NamedFile;
 use crate::component::OptionProblem;
 use crate::component::Resource;
 use crate::component::RunError;
@@ -67,6 +68,11 @@ impl SourceConfig for S3ReplayConfig {
 
     fn beside_budget_bytes(&self) -> u64 {
         u64::from(self.concurrency) * RESTORE_BYTES
+    }
+
+    fn files(&self) -> Vec<NamedFile> {
+        let ca = self.bucket.ca_file.iter();
+        ca.map(|path| NamedFile::new("bucket.ca_file", path)).collect()
     }
 
     fn problems(&self) -> Vec<OptionProblem> {

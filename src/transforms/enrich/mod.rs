@@ -22,6 +22,7 @@ use crate::component::BuildError;
 use crate::component::ComponentId;
 use crate::component::ComponentInfo;
 use crate::component::Context;
+use crate::component::NamedFile;
 use crate::component::OptionProblem;
 use crate::component::Section;
 use crate::component::Transform;
@@ -136,6 +137,18 @@ impl TransformConfig for EnrichConfig {
         rules
             .any(|rule| matches!(rule.action(), Action::Delete(_)))
             .then_some("attributes that it deletes")
+    }
+
+    fn files(&self) -> Vec<NamedFile> {
+        let mut files = Vec::new();
+        for (section, _, rules) in self.levels() {
+            for (key, rule) in rules {
+                if let Action::Lookup(lookup) = rule.action() {
+                    files.push(NamedFile::new(format!("{section}.{key}.lookup"), &lookup.table));
+                }
+            }
+        }
+        files
     }
 
     fn problems(&self) -> Vec<OptionProblem> {

@@ -42,7 +42,7 @@ pub(super) enum Action {
 #[serde(deny_unknown_fields)]
 pub(super) struct Lookup {
     /// CSV file with a header line; the first column is the key, the second the value. No key may be
-    /// there twice. GopherShip reads it at start, and at a reload that changes this component.
+    /// there twice. GopherShip reads it again when it changes.
     pub(super) table: PathBuf,
     /// The attribute whose value is the key; numbers and booleans are looked up as text.
     pub(super) key: String,

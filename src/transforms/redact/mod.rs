@@ -23,6 +23,7 @@ use crate::component::BuildError;
 use crate::component::ComponentId;
 use crate::component::ComponentInfo;
 use crate::component::Context;
+use crate::component::NamedFile;
 use crate::component::OptionProblem;
 use crate::component::Secret;
 use crate::component::Section;
@@ -66,8 +67,7 @@ struct RedactConfig {
     /// The secret key for `action: hash`, at least 16 bytes, preferably as `${VARIABLE}`. Keep it
     /// secret: with the key, the value behind a hash can be found by trying all candidates.
     key: Option<Secret>,
-    /// A file with the key, instead of `key`. GopherShip reads it at start, and at a reload that
-    /// changes this component.
+    /// A file with the key, instead of `key`. GopherShip reads it again when it changes.
     key_file: Option<PathBuf>,
 }
 
@@ -195,6 +195,10 @@ impl RedactConfig {
 impl TransformConfig for RedactConfig {
     fn protects(&self) -> Option<&'static str> {
         Some("personal data and secrets")
+    }
+
+    fn files(&self) -> Vec<NamedFile> {
+        self.key_file.iter().map(|path| NamedFile::new("key_file", path)).collect()
     }
 
     fn problems(&self) -> Vec<OptionProblem> {

@@ -14,8 +14,9 @@ use gophership::metrics::ReplayState;
 use super::examples::examples;
 use crate::golden;
 
-const METRICS_SOURCES: [&str; 13] = [
+const METRICS_SOURCES: [&str; 14] = [
     include_str!("../../../src/metrics/mod.rs"),
+    include_str!("../../../src/metrics/config.rs"),
     include_str!("../../../src/metrics/delivery.rs"),
     include_str!("../../../src/metrics/ledger.rs"),
     include_str!("../../../src/metrics/listener.rs"),
@@ -125,7 +126,7 @@ fn metrics_table() -> String {
     vault.kept_for_removed.with_label_values(&["vault", "former"]).set(1);
     metrics.restarts.with_label_values(&["backend"]).inc();
     metrics.failed.with_label_values(&["backend"]).set(1);
-    metrics.reloads.with_label_values(&["ok"]).inc();
+    metrics.config.reloaded(true);
     let text = metrics.render().unwrap();
 
     let mut rows: BTreeMap<&str, [String; 3]> = BTreeMap::new();

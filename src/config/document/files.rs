@@ -1,0 +1,85 @@
+//! The files that the options of a configuration name.
+
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+
+use crate::component::FileStamp;
+use crate::component::FileStamps;
+use crate::component::NamedFile;
+use crate::component::try_open;
+use crate::config::document::config::Config;
+
+/// A file that cannot be read.
+#[derive(Debug)]
+pub struct UnreadableFile {
+    /// The option that names it, from the top of the document.
+    pub option: String,
+    /// The file.
+    pub path: PathBuf,
+    /// Why.
+    pub error: io::Error,
+}
+
+impl Config {
+    /// Remembers what the files are like that components read when they are built, and the document.
+    /// Blocks for as long as the disk takes.
+    pub(in crate::config) fn look_at_files(&mut self, document: &Path) {
+        let paths = self.files().into_iter().filter(|(_, file)| !file.is_followed);
+        let paths = paths.map(|(_, file)| file.path);
+        self.file_stamps = paths.map(|path| (path.clone(), FileStamp::of(&path))).collect();
+        self.document = Some((document.to_owned(), FileStamp::of(document)));
+    }
+
+    /// The files that changed since the configuration was loaded. Blocks for as long as the disk takes.
+    #[must_use]
+    pub fn changed_files(&self) -> FileChanges {
+        let stamps = self.file_stamps.iter();
+        let now = stamps.map(|(path, was)| (path, was, FileStamp::of(path)));
+        let changed = now.filter(|(_, was, is)| *was != is);
+        let document = self.document.as_ref();
+        FileChanges {
+            files: changed.map(|(path, _, is)| (path.clone(), is)).collect(),
+            is_same_document: document.is_none_or(|(path, was)| *was == FileStamp::of(path)),
+        }
+    }
+
+    /// The files that components could not read. Blocks for as long as the disk takes.
+    #[must_use]
+    pub fn unreadable_files(&self) -> Vec<UnreadableFile> {
+        let unreadable = |(option, file): (String, NamedFile)| {
+            let error = try_open(&file.path).err()?;
+            Some(UnreadableFile { option, path: file.path, error })
+        };
+        self.files().into_iter().filter_map(unreadable).collect()
+    }
+
+    /// The files that options name, with the option from the top of the document.
+    fn files(&self) -> Vec<(String, NamedFile)> {
+        let sources = self.sources.iter().map(|(id, it)| ("sources", id, it.config.files()));
+        let transforms =
+            self.transforms.iter().map(|(id, it)| ("transforms", id, it.config.files()));
+        let sinks = self.sinks.iter().map(|(id, it)| ("sinks", id, it.config.files()));
+        let mut all = Vec::new();
+        for (section, id, files) in sources.chain(transforms).chain(sinks) {
+            let named = |file: NamedFile| (format!("{section}.{id}.{}", file.option), file);
+            all.extend(files.into_iter().map(named));
+        }
+        all
+    }
+}
+
+/// What changed since a configuration was loaded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FileChanges {
+    /// The files that changed, and what they are like now.
+    pub files: FileStamps,
+    /// The document itself did not.
+    pub is_same_document: bool,
+}
+
+/// Whether a component would read the same from the files that it names.
+pub(super) fn is_same(old: &Config, new: &Config, files: &[NamedFile]) -> bool {
+    let mut read = files.iter().filter(|file| !file.is_followed);
+    read.all(|file| old.file_stamps.get(&file.path) == new.file_stamps.get(&file.path))
+}

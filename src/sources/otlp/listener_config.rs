@@ -1,0 +1,29 @@
+//! The options of one listener.
+
+use std::net::SocketAddr;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::component::NamedFile;
+use crate::component::read_listen;
+use crate::tls::ServerTls;
+
+/// One listener.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListenerConfig {
+    /// Address and port.
+    #[serde(deserialize_with = "read_listen")]
+    pub(super) listen: SocketAddr,
+    /// TLS 1.3; without it the listener speaks plain text.
+    #[serde(default)]
+    pub(super) tls: Option<ServerTls>,
+}
+
+/// The files that a listener reads, if there is one; `option` holds its TLS options.
+pub(super) fn files(option: &str, listener: Option<ListenerConfig>) -> Vec<NamedFile> {
+    let tls = listener.and_then(|listener| listener.tls);
+    tls.map_or_else(Vec::new, |tls| NamedFile::all_inside(option, tls.files()))
+}

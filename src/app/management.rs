@@ -54,8 +54,9 @@ impl Management {
         Ok(Self { service, gate, access, socket, scrape: None, port: None })
     }
 
-    /// Serves the control socket until `stop`.
+    /// Serves the control socket, and keeps the history, until `stop`.
     pub(super) fn serve(&self, control: ControlSocket, stop: Stop) {
+        tokio::spawn(self.service.clone().keep_history(stop.clone()));
         let metrics = Arc::clone(&self.service.metrics);
         tokio::spawn(control.serve(Arc::clone(&self.gate), metrics, stop));
     }

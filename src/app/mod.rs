@@ -194,6 +194,7 @@ impl App {
             orders,
             log_filter,
             audit,
+            history: Arc::default(),
         };
         let management = Management::new(service.clone(), control_path)?;
         let mut app = Self {

@@ -42,6 +42,7 @@ use std::path::Path;
 pub use diagnosis::ConfigError;
 pub use diagnosis::ConfigErrors;
 pub use diagnosis::Problem;
+pub use diagnosis::nearest;
 pub use document::Config;
 pub use document::ConfigDiff;
 pub use document::FileChanges;

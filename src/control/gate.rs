@@ -32,7 +32,7 @@ use crate::config::Role;
 /// A request has names, numbers and a reason.
 const MESSAGE_BYTES_MAX: usize = 64 << 10;
 
-/// The methods of the service that change nothing. Whatever is not listed is for operators, so a method that
+/// The methods of the service that change nothing and show nothing that senders sent. Whatever is not listed is for operators, so a method that
 /// was forgotten here is refused to viewers.
 const VIEWS: [&str; 8] = [
     "Status",
@@ -91,7 +91,11 @@ impl Gate {
             return self.refuse(&peer, method, "no role: control.roles does not name this client");
         };
         if needed(service, method) > role {
-            return self.refuse(&peer, method, "the role viewer may not change anything");
+            return self.refuse(
+                &peer,
+                method,
+                "the role viewer may not change anything or tap requests",
+            );
         }
         let Some((_, serve)) = self.services.iter().find(|(name, _)| *name == service) else {
             return Status::unimplemented("unknown service").into_http();
@@ -148,8 +152,8 @@ mod tests {
 
     use super::*;
 
-    /// The methods of the service that change something.
-    const CHANGES: [&str; 4] = ["Override", "Reload", "SetLogLevel", "PauseReplay"];
+    /// The methods of the service that change something, or show what senders sent.
+    const CHANGES: [&str; 5] = ["Override", "Reload", "SetLogLevel", "PauseReplay", "Tap"];
 
     #[test]
     fn every_method_of_the_service_is_known_to_view_or_to_change() {

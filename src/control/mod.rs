@@ -7,7 +7,7 @@
 //!   socket, remote    who connects: a user of this host, or the owner of a certificate
 //!    `- connection    HTTP/2 with limits
 //!        `- gate      let in or refused, by method and role (`access`), before the message is read
-//!            `- service, status, vaults, probe    the answers; a change goes into the audit log (`audit`)
+//!            `- service, status, tap, vaults, probe    the answers; a change goes into the audit log (`audit`)
 //!   scrape            `/metrics`, `/healthz`, `/readyz`, and the page for people (`page`)
 //! ```
 
@@ -18,22 +18,28 @@ mod certificates;
 mod clients;
 mod connection;
 mod gate;
+mod history;
+mod live;
 mod orders;
 mod page;
 mod probe;
 mod readiness;
 mod remote;
+mod sampling;
 mod scrape;
 mod service;
 mod socket;
 mod state;
 mod status;
+mod tap;
+mod tap_filter;
 mod vaults;
 mod zone_events;
 
 pub use access::Access;
 pub use audit::AuditLog;
 pub use gate::Gate;
+pub use history::History;
 pub use orders::ORDERS_MAX;
 pub use orders::Order;
 pub use orders::Orders;

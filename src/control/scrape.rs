@@ -55,19 +55,15 @@ impl Scrape {
     /// Answers until stopped.
     pub async fn serve(self, service: ControlService, stop: Stop) {
         let page = Arc::new(Page::new(service.clone()));
-        tokio::join!(self.accept(service, &page, &stop), page.follow(&stop));
-    }
-
-    async fn accept(self, service: ControlService, page: &Arc<Page>, stop: &Stop) {
         let connections = clients::connections("metrics", &service.metrics);
-        while let Some((stream, _peer)) = connections.accept(|| self.listener.accept(), stop).await
+        while let Some((stream, _peer)) = connections.accept(|| self.listener.accept(), &stop).await
         {
             let admitted = tokio::select! {
                 admitted = connections.admit() => admitted,
                 () = stop.cancelled() => return,
             };
             let Some(admitted) = admitted else { continue };
-            let (service, page, stop) = (service.clone(), Arc::clone(page), stop.clone());
+            let (service, page, stop) = (service.clone(), Arc::clone(&page), stop.clone());
             tokio::spawn(async move {
                 let activity = Arc::clone(admitted.activity());
                 let service = service_fn(|request| {

@@ -16,6 +16,8 @@ use super::orders::Order;
 use super::orders::Reloaded;
 use super::state::ControlService;
 use super::status::wire_zone;
+use super::tap;
+use super::tap::TapStream;
 use super::vaults;
 use super::zone_events;
 use super::zone_events::ZoneEvents;
@@ -171,6 +173,20 @@ impl Control for ControlService {
             read_flights(move || dir.read(&name)).await?
         };
         Ok(Response::new(proto::ShowFlightResponse { jsonl }))
+    }
+
+    type TapStream = TapStream;
+
+    async fn tap(
+        &self,
+        request: Request<proto::TapRequest>,
+    ) -> Result<Response<TapStream>, Status> {
+        let caller = Caller::of(&request)?;
+        let request = request.into_inner();
+        let detail = tap::detail(&request);
+        let result = tap::begin(self, request);
+        self.note(&caller, "Tap", &detail, "", outcome(&result, |_| "began".to_owned())).await;
+        result.map(Response::new)
     }
 }
 

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::audit::AuditLog;
+use super::history::History;
 use super::orders::Orders;
 use crate::config::Config;
 use crate::event::Ledgers;
@@ -46,6 +48,8 @@ pub struct ControlService {
     pub log_filter: LogFilter,
     /// Where changes are noted.
     pub audit: AuditLog,
+    /// What was a moment ago.
+    pub history: Arc<Mutex<History>>,
 }
 
 /// A directory that is no vault of the configuration and holds requests that nobody delivers.

@@ -21,9 +21,8 @@ use crate::somatic::Zone;
 use crate::somatic::ZoneHold;
 
 impl ControlService {
-    /// Returns what the process is doing now.
-    #[must_use]
-    pub fn status_now(&self) -> proto::StatusResponse {
+    /// Returns the figures of now, without what follows from those before.
+    pub(super) fn figures(&self) -> proto::StatusResponse {
         let report = self.zones.report();
         let (generation, config) = self.config.borrow().clone();
         proto::StatusResponse {
@@ -56,6 +55,10 @@ impl ControlService {
             replay_paused: self.zones.is_replay_paused(),
             log_filter: self.log_filter.text(),
             last_reload: self.last_reload.borrow().as_ref().map(wire_reload),
+            tasks: tasks(),
+            deliveries: self.deliveries(),
+            imbalance_records: self.imbalance(),
+            ..proto::StatusResponse::default()
         }
     }
 
@@ -120,6 +123,7 @@ impl ControlService {
                 edge_batches: edge.map_or(0, |edge| edge.batches),
                 edge_bytes: edge.map_or(0, |edge| edge.bytes),
                 edge_permille: edge.map_or(0, |edge| edge.occupancy_permille),
+                records_per_second: None,
             }
         };
         let sources =
@@ -191,6 +195,10 @@ impl ControlService {
                     replayed_requests: metrics.replayed.get(),
                     dead_lettered_requests: metrics.dead_lettered.get(),
                     lost_requests: metrics.lost.get(),
+                    segments: size(metrics.segments.get()),
+                    backlog_bytes: size(metrics.backlog_bytes.get()),
+                    oldest_seconds: metrics.oldest_age().as_secs(),
+                    ..proto::Vault::default()
                 }
             })
             .collect()
@@ -261,6 +269,7 @@ impl ControlService {
         }
         let share = f64::from(self.zones.background_millionths()) / 1e6;
         self.metrics.somatic.background.set(share);
+        self.metrics.runtime_tasks.set(i64::try_from(tasks()).unwrap_or(i64::MAX));
         self.metrics.edge_batches.reset();
         self.metrics.edge_bytes.reset();
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
@@ -281,6 +290,12 @@ impl ControlService {
         self.metrics.memory_idle.set(gauge(self.memory.pool.idle_bytes()));
         self.metrics.render()
     }
+}
+
+/// The tasks of the runtime.
+fn tasks() -> u64 {
+    let runtime = tokio::runtime::Handle::try_current();
+    runtime.map_or(0, |runtime| runtime.metrics().num_alive_tasks() as u64)
 }
 
 /// Every line of every signal.

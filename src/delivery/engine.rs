@@ -336,6 +336,7 @@ impl<C: Transport> Shared<C> {
             Answer::Rejected { .. } => {}
         }
         self.health.count(false, began, self.limits.timeout);
+        self.shown.round_trip.observe(began.elapsed().as_secs_f64());
         let (now, in_flight) = (Instant::now(), self.endpoints.in_flight());
         if lease.succeeded() {
             self.limit.begin_anew(now);

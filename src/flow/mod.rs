@@ -14,6 +14,8 @@ mod pulse;
 mod rate_limit;
 mod reflex;
 mod table;
+mod tap;
+mod tapped;
 #[cfg(test)]
 mod tests;
 
@@ -24,3 +26,5 @@ pub use pulse::Pulse;
 pub use rate_limit::{RateLimit, worth};
 pub use reflex::{Reflex, Switch};
 pub use table::{Full, Intake, Pivot, Placement, Route, RouteTable, Target};
+pub use tap::{Sample, TAP_BYTES_MAX, Tap, Taps};
+pub use tapped::TappedIntake;

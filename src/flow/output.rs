@@ -73,12 +73,16 @@ impl Output {
     pub fn try_send(&self, batch: Batch) -> Result<Placement, Full> {
         let table = self.routes.table.load();
         let passing = table.passing(&batch);
+        let passed = table.taps.look(&batch);
         let placed = match &self.reflex {
             Some(reflex) => reflex.place(&table, batch),
             None => table.fan_out(batch).map(|()| Placement::Pipeline),
         };
         if let (Some(passing), Ok(Placement::Pipeline | Placement::Split)) = (passing, &placed) {
             table.count_shed(passing);
+        }
+        if let (Some(passed), Ok(_)) = (passed, &placed) {
+            passed.offer();
         }
         placed
     }

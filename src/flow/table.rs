@@ -7,6 +7,7 @@ use prometheus::IntCounter;
 
 use super::edge::EdgePlace;
 use super::edge::EdgeSender;
+use super::tap::Taps;
 use crate::event::Batch;
 use crate::event::Origin;
 use crate::event::SinkSet;
@@ -54,12 +55,14 @@ pub struct Route {
     pub target: Target,
     /// Whom it comes to from there.
     pub reach: SinkSet,
+    /// Of the sink there, if it is one with an edge.
+    pub taps: Taps,
 }
 
 impl From<Target> for Route {
     /// The only way: it leads to everybody.
     fn from(target: Target) -> Self {
-        Self { target, reach: SinkSet::ALL }
+        Self { target, reach: SinkSet::ALL, taps: Taps::default() }
     }
 }
 
@@ -96,6 +99,8 @@ pub struct RouteTable {
     pub shed: Vec<(SinkSet, IntCounter)>,
     /// Of a transform: the vaults of the sources before it, unless one of them has none that is open.
     pub backing: Vec<Arc<dyn Intake>>,
+    /// Of the component whose output it is.
+    pub taps: Taps,
 }
 
 /// Where a batch was placed.
@@ -121,14 +126,14 @@ impl RouteTable {
     /// the batch fails, and its source gives the vault what they miss.
     pub(super) fn fan_out(&self, batch: Batch) -> Result<(), Full> {
         let Some(mut batch) = self.without_missing(batch)? else { return Ok(()) };
-        if let [Route { target: Target::Edge(edge), reach }] = self.routes.as_slice()
+        if let [route @ Route { target: Target::Edge(edge), reach, .. }] = self.routes.as_slice()
             && reach.meets(batch.sink_set())
         {
             let place = edge.reserve(batch.cost_bytes(), batch.origin());
             let Some(place) = place else { return Err(Full(batch)) };
             // From here on it is for those who are behind now, and whom it misses later can be told.
             batch.narrow(*reach);
-            edge.fill(place, batch);
+            route.fill(edge, place, batch);
             return Ok(());
         }
         let mut places: Places = [None; ROUTES_MAX];
@@ -257,20 +262,20 @@ impl RouteTable {
                 return Err(Full(batch));
             }
         }
-        let mut last: Option<(&EdgeSender, EdgePlace, SinkSet)> = None;
+        let mut last: Option<(&Route, &EdgeSender, EdgePlace)> = None;
         for (place, route) in places.iter().zip(&self.routes) {
             let (Some(place), Target::Edge(edge)) = (*place, &route.target) else { continue };
             if !route.reach.meets(batch.sink_set()) {
                 edge.cancel(place);
-            } else if let Some((edge, place, reach)) = last.replace((edge, place, route.reach)) {
-                edge.fill(place, batch.fork(reach));
+            } else if let Some((route, edge, place)) = last.replace((route, edge, place)) {
+                route.fill(edge, place, batch.fork(route.reach));
             }
         }
         match last {
-            Some((edge, place, reach)) => {
+            Some((route, edge, place)) => {
                 let mut batch = batch;
-                batch.narrow(reach);
-                edge.fill(place, batch);
+                batch.narrow(route.reach);
+                route.fill(edge, place, batch);
             }
             // Only direct targets: each has its copy, the original is one too many.
             None => batch.withdrawn(),
@@ -328,6 +333,14 @@ impl RouteTable {
 }
 
 impl Route {
+    /// Puts a batch into its reserved place in the edge.
+    fn fill(&self, edge: &EdgeSender, place: EdgePlace, batch: Batch) {
+        if let Some(passed) = self.taps.look(&batch) {
+            passed.offer();
+        }
+        edge.fill(place, batch);
+    }
+
     const fn edge(&self) -> Option<&EdgeSender> {
         match &self.target {
             Target::Edge(edge) => Some(edge),

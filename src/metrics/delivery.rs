@@ -1,12 +1,21 @@
 //! The figures of the delivery engine: of a sink, and of each of its endpoints.
 
+use prometheus::Histogram;
+use prometheus::HistogramVec;
 use prometheus::IntCounter;
 use prometheus::IntCounterVec;
 use prometheus::IntGauge;
 use prometheus::IntGaugeVec;
+use prometheus::core::Metric;
 
 use crate::metrics::Builder;
 use crate::metrics::Metrics;
+
+/// The bounds of the round trips, in seconds.
+pub const ROUND_TRIP_BOUNDS: [f64; 20] = [
+    0.000_5, 0.001, 0.002, 0.003, 0.005, 0.007, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.2, 0.3, 0.5,
+    1.0, 2.0, 5.0, 10.0, 30.0,
+];
 
 /// What one sink has on its way.
 #[derive(Clone)]
@@ -15,6 +24,8 @@ pub struct DeliveryMetrics {
     pub limit: IntGauge,
     /// Requests on their way.
     pub in_flight: IntGauge,
+    /// How long the backend takes to answer.
+    pub round_trip: Histogram,
 }
 
 /// One endpoint of a sink.
@@ -33,6 +44,7 @@ pub struct EndpointMetrics {
 pub(super) struct DeliveryFamilies {
     limit: IntGaugeVec,
     in_flight: IntGaugeVec,
+    round_trip: HistogramVec,
     answered: IntCounterVec,
     failures: IntCounterVec,
     out: IntGaugeVec,
@@ -52,6 +64,12 @@ impl Builder {
                 "sink_in_flight_requests",
                 &["sink"],
                 "Requests in flight to a backend.",
+            ),
+            round_trip: self.histogram(
+                "sink_round_trip_seconds",
+                &["sink"],
+                &ROUND_TRIP_BOUNDS,
+                "Time from sending a request until the backend accepts or finally rejects it.",
             ),
             answered: self.counter(
                 "sink_endpoint_answered_total",
@@ -86,6 +104,7 @@ impl Metrics {
         DeliveryMetrics {
             limit: self.deliveries.limit.with_label_values(&[sink]),
             in_flight: self.deliveries.in_flight.with_label_values(&[sink]),
+            round_trip: self.deliveries.round_trip.with_label_values(&[sink]),
         }
     }
 
@@ -103,6 +122,21 @@ impl Metrics {
 }
 
 impl DeliveryMetrics {
+    /// How many answers came within each of [`ROUND_TRIP_BOUNDS`] and not before, and how many later.
+    #[must_use]
+    pub fn round_trips(&self) -> Vec<u64> {
+        let metric = self.round_trip.metric();
+        let histogram = metric.get_histogram();
+        let mut before = 0;
+        let mut counts: Vec<u64> = Vec::with_capacity(ROUND_TRIP_BOUNDS.len() + 1);
+        for bucket in histogram.get_bucket() {
+            counts.push(bucket.cumulative_count().saturating_sub(before));
+            before = bucket.cumulative_count();
+        }
+        counts.push(histogram.get_sample_count().saturating_sub(before));
+        counts
+    }
+
     /// Counts a request as on its way until the guard is dropped.
     #[must_use]
     pub fn on_its_way(&self) -> OnItsWay<'_> {

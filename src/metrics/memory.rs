@@ -34,6 +34,11 @@ impl Builder {
         let help = "Bytes of free buffers that the buffer pool keeps.";
         self.gauge("memory_idle_bytes", &[], help).with_label_values::<&str>(&[])
     }
+
+    pub(super) fn runtime_tasks(&self) -> IntGauge {
+        let help = "Tasks of the asynchronous runtime.";
+        self.gauge("runtime_tasks", &[], help).with_label_values::<&str>(&[])
+    }
 }
 
 impl Metrics {

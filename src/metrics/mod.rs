@@ -44,6 +44,7 @@ pub use config::ConfigMetrics;
 pub use delivery::DeliveryMetrics;
 pub use delivery::EndpointMetrics;
 pub use delivery::OnItsWay;
+pub use delivery::ROUND_TRIP_BOUNDS;
 pub use ledger::LedgerFamilies;
 pub use listener::ListenerMetrics;
 pub use log::LogMetrics;
@@ -83,6 +84,8 @@ pub struct Metrics {
     pub vault_left: IntGaugeVec,
     /// Bytes of free buffers that the buffer pool keeps.
     pub memory_idle: IntGauge,
+    /// Tasks of the runtime.
+    pub runtime_tasks: IntGauge,
     /// What became of log lines.
     pub log: LogMetrics,
     deliveries: DeliveryFamilies,
@@ -163,6 +166,7 @@ impl Metrics {
                  contain.",
             ),
             memory_idle: b.memory_idle(),
+            runtime_tasks: b.runtime_tasks(),
             log: b.log(),
             deliveries: b.deliveries(),
             listeners: b.listeners(),

@@ -1,5 +1,7 @@
 //! The figures of a vault.
 
+use std::time::Duration;
+
 use prometheus::Gauge;
 use prometheus::GaugeVec;
 use prometheus::IntCounter;
@@ -19,6 +21,12 @@ pub struct VaultMetrics {
     pub staged_bytes: IntGauge,
     /// Requests not yet replayed.
     pub backlog: IntGauge,
+    /// Bytes on disk of those.
+    pub backlog_bytes: IntGauge,
+    /// Segments with requests.
+    pub segments: IntGauge,
+    /// The age of the oldest request that is not yet replayed.
+    pub oldest_seconds: Gauge,
     /// Requests replayed and delivered.
     pub replayed: IntCounter,
     /// Requests moved to the dead-letter store.
@@ -51,6 +59,9 @@ pub(super) struct VaultFamilies {
     used_bytes: IntGaugeVec,
     staged_bytes: IntGaugeVec,
     backlog: IntGaugeVec,
+    backlog_bytes: IntGaugeVec,
+    segments: IntGaugeVec,
+    oldest_seconds: GaugeVec,
     corrupt: IntCounterVec,
     lost: IntCounterVec,
     dropped: IntCounterVec,
@@ -74,6 +85,17 @@ impl Builder {
             used_bytes: gauge("vault_used_bytes", "Used bytes of disk."),
             staged_bytes: gauge("vault_staged_bytes", "Bytes that wait for the vault's writer."),
             backlog: gauge("vault_backlog_requests", "Requests that are not yet replayed."),
+            backlog_bytes: gauge(
+                "vault_backlog_bytes",
+                "Bytes on disk of the requests that are not yet replayed, estimated.",
+            ),
+            segments: gauge("vault_segments", "Segments with requests."),
+            oldest_seconds: self.real_gauge(
+                "vault_oldest_seconds",
+                &["vault"],
+                "The age of the oldest request that is not yet replayed, estimated from the segment \
+                 that it is in; 0 if there is none.",
+            ),
             corrupt: counter(
                 "vault_corrupt_requests_total",
                 "Stored requests found corrupt since start.",
@@ -122,6 +144,14 @@ impl Builder {
     }
 }
 
+impl VaultMetrics {
+    /// The age of the oldest request that is not yet replayed.
+    #[must_use]
+    pub fn oldest_age(&self) -> Duration {
+        Duration::try_from_secs_f64(self.oldest_seconds.get()).unwrap_or_default()
+    }
+}
+
 impl Metrics {
     /// Forgets what a vault that is closed had.
     pub fn forget_vault(&self, id: &str) {
@@ -130,6 +160,8 @@ impl Metrics {
             &families.used_bytes,
             &families.staged_bytes,
             &families.backlog,
+            &families.backlog_bytes,
+            &families.segments,
             &families.quarantined,
             &families.suspect,
             &families.unread,
@@ -142,6 +174,7 @@ impl Metrics {
             let _removed = gauge.remove_label_values(&[id]);
         }
         let _removed = families.commit_seconds.remove_label_values(&[id]);
+        let _removed = families.oldest_seconds.remove_label_values(&[id]);
         // What is counted since the vault was opened begins anew when it is opened again.
         for counter in [&families.corrupt, &families.lost, &families.dropped] {
             let _removed = counter.remove_label_values(&[id]);
@@ -156,6 +189,9 @@ impl Metrics {
             used_bytes: families.used_bytes.with_label_values(&[id]),
             staged_bytes: families.staged_bytes.with_label_values(&[id]),
             backlog: families.backlog.with_label_values(&[id]),
+            backlog_bytes: families.backlog_bytes.with_label_values(&[id]),
+            segments: families.segments.with_label_values(&[id]),
+            oldest_seconds: families.oldest_seconds.with_label_values(&[id]),
             corrupt: families.corrupt.with_label_values(&[id]),
             lost: families.lost.with_label_values(&[id]),
             dropped: families.dropped.with_label_values(&[id]),

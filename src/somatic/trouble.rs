@@ -77,6 +77,18 @@ impl Troubles {
         Trouble(state)
     }
 
+    /// Every place that is known, and whether it is out.
+    #[must_use]
+    pub fn places(&self) -> Vec<(Place, bool)> {
+        let all = self.0.lock();
+        let known = |(place, state): &(Place, Weak<Mutex<State>>)| {
+            let state = state.upgrade()?;
+            let is_out = lock(&state).since.is_some();
+            Some((Place::clone(place), is_out))
+        };
+        all.iter().filter_map(known).collect()
+    }
+
     /// Everything that is out.
     #[must_use]
     pub fn outages(&self) -> Vec<BackendOutage> {
@@ -106,6 +118,7 @@ mod tests {
         second.tell(&"\u{fc}".repeat(REASON_BYTES_MAX));
         let outages = troubles.outages();
         assert_eq!((outages.len(), &*outages[0].place), (1, "b"));
+        assert_eq!(troubles.places(), [("a".into(), false), ("b".into(), true)]);
         assert_eq!(outages[0].reason.len(), REASON_BYTES_MAX);
         second.set(false);
         first.set(true);

@@ -7,6 +7,7 @@ use prometheus::IntCounter;
 
 use super::graph::Graph;
 use super::graph::Role;
+use super::taps::TapSet;
 use crate::component::ComponentId;
 use crate::component::OutputId;
 use crate::event::SinkSet;
@@ -15,6 +16,7 @@ use crate::flow::Intake;
 use crate::flow::Pivot;
 use crate::flow::Route;
 use crate::flow::RouteTable;
+use crate::flow::TappedIntake;
 use crate::flow::Target;
 use crate::metrics::Metrics;
 use crate::somatic::Place;
@@ -29,6 +31,7 @@ pub(super) struct RoutePlan<'a> {
     pub(super) out: &'a [Place],
     /// The ways into the components.
     pub(super) inlets: &'a BTreeMap<ComponentId, Target>,
+    pub(super) taps: &'a TapSet,
     pub(super) sink_set: &'a SinkTable,
     pub(super) metrics: &'a Metrics,
 }
@@ -39,8 +42,15 @@ impl RoutePlan<'_> {
         let id = &output.component;
         let destinations = self.graph.destinations(output, self.zone);
         let route = |to: &ComponentId| {
-            let target = self.inlets.get(to)?.clone();
-            Some(Route { target, reach: self.reach(to) })
+            let target = self.inlets.get(to)?;
+            let taps = self.taps.of_sink(self.graph, to);
+            Some(match target {
+                Target::Edge(_) => Route { target: target.clone(), reach: self.reach(to), taps },
+                Target::Direct(vault) => {
+                    let target = Target::Direct(self.tapped(to, vault));
+                    Route { reach: self.reach(to), ..Route::from(target) }
+                }
+            })
         };
         let routes: Vec<Route> = destinations.into_iter().filter_map(route).collect();
         let readers = self.graph.readers(output).iter();
@@ -54,6 +64,7 @@ impl RoutePlan<'_> {
             is_backed: self.graph.is_backed(id),
             shed: self.shed(output),
             backing: self.backing(id),
+            taps: self.taps.of(self.graph, id),
             routes,
         }
     }
@@ -105,22 +116,28 @@ impl RoutePlan<'_> {
     }
 
     fn pivot(&self, id: &ComponentId) -> Option<Pivot> {
-        let Some(Role::Source { pivot: Some(vault), is_journaled, .. }) = self.graph.role(id)
+        let Some(Role::Source { pivot: Some(vault_id), is_journaled, .. }) = self.graph.role(id)
         else {
             return None;
         };
-        match self.inlets.get(vault) {
+        match self.inlets.get(vault_id) {
             Some(Target::Direct(vault)) => {
                 let sinks = self.graph.sinks(id);
                 let (out, there): (Vec<_>, Vec<_>) =
                     sinks.into_iter().partition(|sink| self.is_out(sink));
                 let takes_all = *is_journaled || there.is_empty() && !out.is_empty();
                 let out = self.sink_set_of(out.into_iter());
-                Some(Pivot { vault: vault.clone(), takes_all, out })
+                Some(Pivot { vault: self.tapped(vault_id, vault), takes_all, out })
             }
             // The vault is not open: the pipeline is all there is.
             Some(Target::Edge(_)) | None => None,
         }
+    }
+
+    /// A vault, behind its taps if it has some.
+    fn tapped(&self, id: &ComponentId, vault: &Arc<dyn Intake>) -> Arc<dyn Intake> {
+        let (taps, intake) = (self.taps.of_sink(self.graph, id), Arc::clone(vault));
+        if taps.is_empty() { intake } else { Arc::new(TappedIntake { intake, taps }) }
     }
 
     /// Whether what is for a sink should not wait for it: its backend is out, or it is being replaced.
@@ -188,6 +205,7 @@ sinks:
             zone,
             out: &out,
             inlets: &inlets,
+            taps: &TapSet::default(),
             sink_set,
             metrics: &metrics,
         };

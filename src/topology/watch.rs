@@ -16,6 +16,7 @@ use crate::metrics::Metrics;
 use crate::somatic::BackendOutage;
 use crate::somatic::Gauges;
 use crate::somatic::News;
+use crate::somatic::Place;
 use crate::somatic::Stall;
 use crate::somatic::Watchdog;
 use crate::somatic::WorkKind;
@@ -59,6 +60,11 @@ impl Watch {
     /// What is out, and why.
     pub(super) fn outages(&self) -> Vec<BackendOutage> {
         self.gauges.troubles.outages()
+    }
+
+    /// What can be out, and whether it is.
+    pub(super) fn backends(&self) -> Vec<(Place, bool)> {
+        self.gauges.troubles.places()
     }
 
     /// Whether a way in stands still: what waits inside keeps nobody from sending.

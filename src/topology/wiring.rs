@@ -12,6 +12,9 @@ use parking_lot::MutexGuard;
 use super::graph::Graph;
 use super::graph::Role;
 use super::routes::RoutePlan;
+use super::taps::TapPlace;
+use super::taps::TapRefusal;
+use super::taps::TapSet;
 use crate::component::ComponentId;
 use crate::component::OutputId;
 use crate::event::SinkSet;
@@ -19,6 +22,7 @@ use crate::event::SinkTable;
 use crate::flow::EdgeSender;
 use crate::flow::Routes;
 use crate::flow::Switch;
+use crate::flow::Tap;
 use crate::flow::Target;
 use crate::flow::TopologyView;
 use crate::metrics::Metrics;
@@ -62,6 +66,7 @@ struct State {
     outlets: BTreeMap<OutputId, Arc<Routes>>,
     /// The transforms that are left out now.
     shed: BTreeSet<ComponentId>,
+    taps: TapSet,
 }
 
 impl State {
@@ -86,8 +91,8 @@ impl State {
     }
 
     fn plan<'a>(&'a self, sink_set: &'a SinkTable, metrics: &'a Metrics) -> RoutePlan<'a> {
-        let Self { graph, zone, out, inlets, .. } = self;
-        RoutePlan { graph, zone: *zone, out, inlets, sink_set, metrics }
+        let Self { graph, zone, out, inlets, taps, .. } = self;
+        RoutePlan { graph, zone: *zone, out, inlets, taps, sink_set, metrics }
     }
 
     fn put_tables(&self, sink_set: &SinkTable, metrics: &Metrics) {
@@ -233,6 +238,7 @@ impl Wiring {
         let mut state = self.lock();
         state.relief = relief(&graph);
         state.passed_by = passed_by(&graph);
+        state.taps.follow(&graph);
         state.graph = graph;
         state.inlets.extend(inlets);
         state.outlets.extend(outlets);
@@ -252,6 +258,22 @@ impl Wiring {
     pub(super) fn close_inlet(&self, id: &ComponentId) {
         let mut state = self.lock();
         state.inlets.remove(id);
+        state.put_tables(&self.sink_set, &self.metrics);
+    }
+
+    /// Puts a tap in force.
+    pub(super) fn tap(&self, place: TapPlace, tap: &Arc<Tap>) -> Result<(), TapRefusal> {
+        let mut state = self.lock();
+        let State { taps, graph, .. } = &mut *state;
+        taps.add(graph, place, tap)?;
+        state.put_tables(&self.sink_set, &self.metrics);
+        Ok(())
+    }
+
+    /// Ends a tap.
+    pub(super) fn untap(&self, tap: &Arc<Tap>) {
+        let mut state = self.lock();
+        state.taps.remove(tap);
         state.put_tables(&self.sink_set, &self.metrics);
     }
 

@@ -24,6 +24,7 @@ use crate::somatic::BackendOutage;
 use crate::somatic::Brake;
 use crate::somatic::Governor;
 use crate::somatic::OverrideCommand;
+use crate::somatic::Place;
 use crate::somatic::Pressure;
 use crate::somatic::PressureKind;
 use crate::somatic::Readings;
@@ -201,6 +202,12 @@ impl Zones {
     #[must_use]
     pub fn outages(&self) -> Vec<BackendOutage> {
         self.watch.outages()
+    }
+
+    /// The backends of all sinks, as `sink endpoint`, and whether each is out.
+    #[must_use]
+    pub fn backends(&self) -> Vec<(Place, bool)> {
+        self.watch.backends()
     }
 
     /// Whether a way in stands still.

@@ -23,6 +23,9 @@ use crate::proto::control_client::ControlClient;
 use crate::remote::Remote;
 use crate::remote::RemoteError;
 
+/// The largest answer: a request that `gs-ctl tap` shows has 3 MiB at most.
+const ANSWER_BYTES_MAX: usize = 8 << 20;
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -134,7 +137,9 @@ impl Client {
         let endpoint = Endpoint::from_static("http://gophership").timeout(timeout);
         let channel = endpoint.connect_with_connector(connector).await;
         let channel = channel.map_err(|error| place.fault(io::Error::other(error.to_string())))?;
-        Ok(Self { control: ControlClient::new(channel.clone()), channel, place, timeout })
+        let control = ControlClient::new(channel.clone());
+        let control = control.max_decoding_message_size(ANSWER_BYTES_MAX);
+        Ok(Self { control, channel, place, timeout })
     }
 
     /// The connection, for services beside this one, such as health and reflection.

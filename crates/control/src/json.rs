@@ -46,6 +46,7 @@ pub fn component(component: &proto::Component) -> Value {
             "bytes": component.edge_bytes,
             "occupancy_percent": percent(component.edge_permille),
         },
+        "records_per_second": component.records_per_second,
     })
 }
 
@@ -83,6 +84,44 @@ pub fn vault(vault: &proto::Vault) -> Value {
         "replayed_requests": vault.replayed_requests,
         "dead_lettered_requests": vault.dead_lettered_requests,
         "lost_requests": vault.lost_requests,
+        "segments": vault.segments,
+        "backlog_bytes": vault.backlog_bytes,
+        "oldest_seconds": vault.oldest_seconds,
+        "replayed_requests_per_second": vault.replayed_requests_per_second,
+        "drain_seconds": vault.drain_seconds,
+    })
+}
+
+/// Returns what moves.
+#[must_use]
+pub fn rates(status: &proto::StatusResponse) -> Value {
+    let rates = status.rates.unwrap_or_default();
+    json!({
+        "over_seconds": rates.over_seconds,
+        "received_records_per_second": rates.received,
+        "delivered_records_per_second": rates.delivered,
+        "rejected_records_per_second": rates.rejected,
+    })
+}
+
+/// Returns a time in one zone.
+#[must_use]
+pub fn zone_span(span: &proto::ZoneSpan) -> Value {
+    json!({ "zone": zone_name(span.zone), "seconds": span.seconds })
+}
+
+/// Returns how a sink with a network backend does.
+#[must_use]
+pub fn delivery(delivery: &proto::Delivery) -> Value {
+    let endpoint = |endpoint: &proto::DeliveryEndpoint| json!({ "name": endpoint.name, "circuit": endpoint.circuit });
+    json!({
+        "id": delivery.id,
+        "endpoints": list(&delivery.endpoints, endpoint),
+        "in_flight_requests": delivery.in_flight,
+        "limit_requests": delivery.limit,
+        "answered_last_minute": delivery.answered,
+        "p50_seconds": delivery.p50_seconds,
+        "p99_seconds": delivery.p99_seconds,
     })
 }
 

@@ -4,6 +4,7 @@
 //! committed, and a test compares them.
 
 mod client;
+pub mod filter;
 pub mod json;
 mod remote;
 #[rustfmt::skip]

@@ -83,6 +83,22 @@ pub struct StatusResponse {
     /// How far each `s3_replay` source is.
     #[prost(message, repeated, tag = "32")]
     pub s3_replays: ::prost::alloc::vec::Vec<S3Replay>,
+    /// Tasks of the runtime.
+    #[prost(uint64, tag = "50")]
+    pub tasks: u64,
+    /// The zones of the last 15 minutes, oldest first.
+    #[prost(message, repeated, tag = "51")]
+    pub zone_history: ::prost::alloc::vec::Vec<ZoneSpan>,
+    /// How each sink with a network backend does.
+    #[prost(message, repeated, tag = "52")]
+    pub deliveries: ::prost::alloc::vec::Vec<Delivery>,
+    /// What moves, over all signals.
+    #[prost(message, optional, tag = "53")]
+    pub rates: ::core::option::Option<Rates>,
+    /// By how much origins and destinations in the ledger differ, over all signals; records on their way may be counted
+    /// on one side only for a moment.
+    #[prost(uint64, tag = "54")]
+    pub imbalance_records: u64,
 }
 /// A share of the memory budget.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -315,7 +331,7 @@ pub struct Pressure {
     #[prost(uint32, tag = "3")]
     pub permille: u32,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Component {
     #[prost(string, tag = "1")]
     pub id: ::prost::alloc::string::String,
@@ -333,6 +349,9 @@ pub struct Component {
     /// In thousandths of the tighter limit.
     #[prost(uint32, tag = "6")]
     pub edge_permille: u32,
+    /// What a source receives or a sink delivers; not set for a transform.
+    #[prost(double, optional, tag = "20")]
+    pub records_per_second: ::core::option::Option<f64>,
 }
 /// Records of one signal in one bucket of the ledger.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -358,7 +377,7 @@ pub struct LedgerRow {
     #[prost(int64, tag = "4")]
     pub records: i64,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Vault {
     #[prost(string, tag = "1")]
     pub id: ::prost::alloc::string::String,
@@ -380,6 +399,20 @@ pub struct Vault {
     pub dead_lettered_requests: u64,
     #[prost(uint64, tag = "9")]
     pub lost_requests: u64,
+    /// Segments with requests.
+    #[prost(uint64, tag = "20")]
+    pub segments: u64,
+    /// Bytes on disk of the requests in the backlog, estimated.
+    #[prost(uint64, tag = "21")]
+    pub backlog_bytes: u64,
+    /// The age of the oldest request in the backlog, estimated; 0 without a backlog.
+    #[prost(uint64, tag = "22")]
+    pub oldest_seconds: u64,
+    /// Until the backlog is gone if it goes on as in the last minute; not set unless it shrinks.
+    #[prost(uint64, optional, tag = "23")]
+    pub drain_seconds: ::core::option::Option<u64>,
+    #[prost(double, tag = "24")]
+    pub replayed_requests_per_second: f64,
 }
 /// A vault that the configuration does not name.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -465,6 +498,96 @@ pub struct OverrideResponse {
     pub zone: i32,
     #[prost(string, tag = "2")]
     pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TapRequest {
+    /// A source or transform, of which what it sends on is shown, or a sink, of which what it takes; empty means all
+    /// sources.
+    #[prost(string, tag = "1")]
+    pub component: ::prost::alloc::string::String,
+    /// Which records are shown, such as: severity>=warn and service.name=cart; empty means all.
+    #[prost(string, tag = "2")]
+    pub filter: ::prost::alloc::string::String,
+    /// The stream ends after so many records; 0 means that it does not end.
+    #[prost(uint64, tag = "3")]
+    pub limit_records: u64,
+}
+/// A request that passed, or, without one, how many passed unseen.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TapResponse {
+    /// The component that the request passed.
+    #[prost(string, tag = "1")]
+    pub component: ::prost::alloc::string::String,
+    /// logs, traces or metrics
+    #[prost(string, tag = "2")]
+    pub signal: ::prost::alloc::string::String,
+    /// When the request was received, in milliseconds since 1970.
+    #[prost(uint64, tag = "3")]
+    pub received_unix_ms: u64,
+    /// The request as OTLP protobuf, with the records that are shown.
+    #[prost(bytes = "vec", tag = "4")]
+    pub request: ::prost::alloc::vec::Vec<u8>,
+    /// How many records that are.
+    #[prost(uint64, tag = "5")]
+    pub records: u64,
+    /// Since the stream began: requests that passed and were not looked at, because there was no room or no time.
+    #[prost(uint64, tag = "6")]
+    pub dropped_requests: u64,
+    /// Since the stream began: records that are left out of requests because these have too many.
+    #[prost(uint64, tag = "7")]
+    pub left_out_records: u64,
+}
+/// A time in one zone.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ZoneSpan {
+    #[prost(enumeration = "Zone", tag = "1")]
+    pub zone: i32,
+    #[prost(uint32, tag = "2")]
+    pub seconds: u32,
+}
+/// Records a second.
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct Rates {
+    /// The time that they are the mean of; 0 in the first second of the process.
+    #[prost(double, tag = "1")]
+    pub over_seconds: f64,
+    #[prost(double, tag = "2")]
+    pub received: f64,
+    #[prost(double, tag = "3")]
+    pub delivered: f64,
+    #[prost(double, tag = "4")]
+    pub rejected: f64,
+}
+/// How a sink with a network backend does.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Delivery {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "2")]
+    pub endpoints: ::prost::alloc::vec::Vec<DeliveryEndpoint>,
+    /// Requests in flight, and their limit.
+    #[prost(uint64, tag = "3")]
+    pub in_flight: u64,
+    #[prost(uint64, tag = "4")]
+    pub limit: u64,
+    /// Requests that the backend answered within the last minute.
+    #[prost(uint64, tag = "5")]
+    pub answered: u64,
+    /// How long these answers took: half of them, and 99 of 100, took no longer; not set without answers.
+    #[prost(double, optional, tag = "6")]
+    pub p50_seconds: ::core::option::Option<f64>,
+    #[prost(double, optional, tag = "7")]
+    pub p99_seconds: ::core::option::Option<f64>,
+}
+/// An endpoint of a sink.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeliveryEndpoint {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Its circuit is closed, open (it is out, and a request now and then asks whether it is back), or denied (it is out
+    /// because it refuses all requests).
+    #[prost(string, tag = "2")]
+    pub circuit: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -866,6 +989,31 @@ pub mod control_client {
                 .insert(GrpcMethod::new("gophership.control.v1.Control", "ShowFlight"));
             self.inner.unary(req, path, codec).await
         }
+        /// Shows a sample of the requests that pass a component, from now on.
+        pub async fn tap(
+            &mut self,
+            request: impl tonic::IntoRequest<super::TapRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::TapResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/gophership.control.v1.Control/Tap",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("gophership.control.v1.Control", "Tap"));
+            self.inner.server_streaming(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -968,6 +1116,17 @@ pub mod control_server {
             tonic::Response<super::ShowFlightResponse>,
             tonic::Status,
         >;
+        /// Server streaming response type for the Tap method.
+        type TapStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::TapResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Shows a sample of the requests that pass a component, from now on.
+        async fn tap(
+            &self,
+            request: tonic::Request<super::TapRequest>,
+        ) -> std::result::Result<tonic::Response<Self::TapStream>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct ControlServer<T> {
@@ -1574,6 +1733,52 @@ pub mod control_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/gophership.control.v1.Control/Tap" => {
+                    #[allow(non_camel_case_types)]
+                    struct TapSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::ServerStreamingService<super::TapRequest>
+                    for TapSvc<T> {
+                        type Response = super::TapResponse;
+                        type ResponseStream = T::TapStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::TapRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::tap(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = TapSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

@@ -10,6 +10,9 @@ use clap_complete::Shell;
 
 use gophership_units::HumanDuration;
 
+use crate::args_live::TapArgs;
+use crate::args_live::TapOptions;
+
 /// Manage a running GopherShip, through its control socket or, with a certificate, from another host.
 #[derive(Debug, Parser)]
 #[command(name = "gs-ctl", version, propagate_version = true)]
@@ -81,6 +84,10 @@ pub(crate) enum Command {
         #[arg(long, value_name = "TEXT", env = "GS_REASON", default_value = "")]
         reason: String,
     },
+    /// Show a sample of the requests that pass a component, until interrupted. It needs the role operator.
+    Tap(TapArgs),
+    /// Show a sample of the records that all sources send on, one a line, until interrupted.
+    Tail(TapOptions),
     /// Show the zone and every change of it, until interrupted. With `-o json` each change is a line.
     Watch,
     /// Read the configuration again and put it in force, as SIGHUP does.

@@ -1,12 +1,14 @@
 //! `gs-ctl`: asks a running GopherShip what it does, and tells it what to do.
 
 mod args;
+mod args_live;
 mod certs;
 mod choice;
 mod contexts;
 mod error;
 mod remote;
 mod render;
+mod tap;
 mod target;
 
 use std::io;
@@ -79,7 +81,10 @@ fn run(args: &CtlArgs, matches: &ArgMatches) -> Result<u8, CtlError> {
             print(&text)?;
         }
         Command::Man { dir } => man(dir)?,
-        _ => return remote::run(args, &choice::target(&args.global, matches)?),
+        _ => {
+            remote::check(args)?;
+            return remote::run(args, &choice::target(&args.global, matches)?);
+        }
     }
     Ok(0)
 }

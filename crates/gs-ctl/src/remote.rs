@@ -14,6 +14,7 @@ use crate::args::Command;
 use crate::args::ConfigCommand;
 use crate::args::CtlArgs;
 use crate::args::FlightCommand;
+use crate::args::Format;
 use crate::args::ReplayCommand;
 use crate::args::VaultCommand;
 use crate::args::ZoneArg;
@@ -21,6 +22,7 @@ use crate::error::CtlError;
 use crate::exit;
 use crate::print;
 use crate::render;
+use crate::tap::TapOrder;
 use crate::target::Target;
 
 /// `--watch` asks no more often.
@@ -38,8 +40,30 @@ pub(crate) fn run(args: &CtlArgs, target: &Target) -> Result<u8, CtlError> {
         .map_err(ClientError::Local)?;
     runtime.block_on(async {
         let mut client = target.connect(timeout(args)).await?;
-        ask(args, &mut client).await
+        match tap_order(args) {
+            Some(order) => order.run(&mut client).await,
+            None => ask(args, &mut client).await,
+        }
     })
+}
+
+/// Checks what can be checked before anybody is asked.
+///
+/// # Errors
+///
+/// [`CtlError::Usage`].
+pub(crate) fn check(args: &CtlArgs) -> Result<(), CtlError> {
+    tap_order(args).map_or(Ok(()), |order| order.check())
+}
+
+/// What `tap` and `tail` show.
+fn tap_order(args: &CtlArgs) -> Option<TapOrder<'_>> {
+    let (component, options) = match &args.command {
+        Command::Tap(tap) => (tap.component.as_str(), &tap.options),
+        Command::Tail(options) => ("", options),
+        _ => return None,
+    };
+    Some(TapOrder { component, options, output: args.global.output })
 }
 
 /// How long an answer may take; one that waits for a reload takes longer than others.
@@ -80,16 +104,7 @@ async fn ask(args: &CtlArgs, client: &mut Client) -> Result<u8, CtlError> {
             render::log_filter(&filter, Some(&answer.before), output)
         }
         Command::Replay { command } => return replay(command, args, client).await,
-        Command::Flight { command: FlightCommand::Ls } => {
-            let request = proto::ListFlightsRequest {};
-            let answer = client.call(async |control| control.list_flights(request).await).await?;
-            render::flights(&answer, output)
-        }
-        Command::Flight { command: FlightCommand::Show { name } } => {
-            let request = proto::ShowFlightRequest { name: name.clone().unwrap_or_default() };
-            let answer = client.call(async |control| control.show_flight(request).await).await?;
-            render::flight(&answer, output)
-        }
+        Command::Flight { command } => flight(command, output, client).await?,
         Command::Vault { command: VaultCommand::Ls } => {
             let request = proto::ListVaultsRequest {};
             let answer = client.call(async |control| control.list_vaults(request).await).await?;
@@ -109,8 +124,10 @@ async fn ask(args: &CtlArgs, client: &mut Client) -> Result<u8, CtlError> {
             let request = hold(*zone, *ttl, reason);
             render::zone(&client.hold(request).await?, output)
         }
-        // Those ask nobody, and are carried out before anybody is connected.
-        Command::Context { .. }
+        // Those ask nobody, or ask in their own way, and are carried out before.
+        Command::Tap(_)
+        | Command::Tail(_)
+        | Command::Context { .. }
         | Command::Certs { .. }
         | Command::Completions { .. }
         | Command::Man { .. } => String::new(),
@@ -157,6 +174,25 @@ async fn replay(
     let answer = client.call(async |control| control.pause_replay(request).await).await?;
     print(render::paused(answer, args.global.output).as_bytes())?;
     Ok(0)
+}
+
+async fn flight(
+    command: &FlightCommand,
+    output: Format,
+    client: &mut Client,
+) -> Result<String, CtlError> {
+    match command {
+        FlightCommand::Ls => {
+            let request = proto::ListFlightsRequest {};
+            let answer = client.call(async |control| control.list_flights(request).await).await?;
+            Ok(render::flights(&answer, output))
+        }
+        FlightCommand::Show { name } => {
+            let request = proto::ShowFlightRequest { name: name.clone().unwrap_or_default() };
+            let answer = client.call(async |control| control.show_flight(request).await).await?;
+            Ok(render::flight(&answer, output))
+        }
+    }
 }
 
 /// Shows the zone and every change of it, until it is interrupted or nobody reads it any more.

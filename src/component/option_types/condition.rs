@@ -76,7 +76,8 @@ impl Severity {
 
 impl Severity {
     /// The severity that a text begins with the name of, in any case, as `INFO`, `info2` and `Warning` do.
-    fn named(text: &str) -> Option<Self> {
+    #[must_use]
+    pub fn named(text: &str) -> Option<Self> {
         let names = [
             ("trace", Self::Trace),
             ("debug", Self::Debug),

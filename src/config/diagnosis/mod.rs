@@ -15,6 +15,6 @@ pub use error::ConfigErrors;
 pub(super) use error::PROBLEMS_MAX;
 pub(super) use findings::Findings;
 pub(super) use hide::Secrets;
-pub(super) use nearest::nearest;
+pub use nearest::nearest;
 pub(super) use problem::LocatedProblem;
 pub use problem::Problem;

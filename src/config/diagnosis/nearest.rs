@@ -4,10 +4,8 @@
 ///
 /// Case and `-` against `_` do not count as differences; apart from them about every fourth
 /// character may be wrong, and a name that begins with a candidate, or the other way round, is near.
-pub(in crate::config) fn nearest<'a>(
-    name: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+#[must_use]
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Comparing is quadratic; nobody misspells a name this long.
     const NAME_LEN_MAX: usize = 64;
     if name.len() > NAME_LEN_MAX {

@@ -7,7 +7,6 @@ use gophership_control::json::zone_name;
 use gophership_control::proto;
 
 use super::graph;
-use super::history::ZONE_SECONDS;
 use super::markup::bar;
 use super::markup::bytes;
 use super::markup::duration;
@@ -18,6 +17,7 @@ use super::markup::permille;
 use super::markup::rate;
 use super::markup::text;
 use super::view::View;
+use crate::control::history::ZONE_SECONDS;
 use crate::event::Bucket;
 use crate::event::Signal;
 
@@ -295,7 +295,7 @@ fn ledger(view: &View, out: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::page::history::VaultRates;
+    use crate::control::history::VaultRates;
     use crate::control::page::view::tests::view;
 
     fn rendered(view: &View) -> String {

@@ -19,9 +19,7 @@ pub(super) fn render(view: &View) -> String {
         "zone": json::zone_name(status.zone),
         "zone_reason": status.zone_reason,
         "zone_seconds": status.zone_seconds,
-        "zone_history": view.zones.iter().map(|span| {
-            json!({ "zone": span.zone.name(), "seconds": span.seconds })
-        }).collect::<Value>(),
+        "zone_history": json::list(&status.zone_history, json::zone_span),
         "sensed": json::zone_name(status.sensed),
         "observing": status.observing,
         "held": json::zone_name(status.held),
@@ -34,31 +32,13 @@ pub(super) fn render(view: &View) -> String {
         "replay_paused": status.replay_paused,
         "generation": status.generation,
         "memory": json::list(&status.memory, json::memory_share),
-        "rates": rates(view),
-        "components": components(view),
+        "rates": json::rates(status),
+        "components": json::list(&status.components, json::component),
         "links": links(view),
-        "vaults": vaults(view),
+        "vaults": json::list(&status.vaults, json::vault),
         "ledger": json::ledger(status),
     });
     format!("{document}\n")
-}
-
-fn rates(view: &View) -> Value {
-    let rates = &view.rates;
-    json!({
-        "over_seconds": rates.seconds,
-        "received_records_per_second": rates.received,
-        "delivered_records_per_second": rates.delivered,
-        "rejected_records_per_second": rates.rejected,
-    })
-}
-
-fn components(view: &View) -> Value {
-    json::list(&view.status.components, |component| {
-        let mut value = json::component(component);
-        value["records_per_second"] = json!(view.rate(component));
-        value
-    })
 }
 
 fn links(view: &View) -> Value {
@@ -66,16 +46,6 @@ fn links(view: &View) -> Value {
         json!({ "from": link.from, "output": link.output, "to": link.to, "kind": link.kind.name() })
     });
     links.collect()
-}
-
-fn vaults(view: &View) -> Value {
-    json::list(&view.status.vaults, |vault| {
-        let rates = view.rates.vaults.get(&vault.id).copied().unwrap_or_default();
-        let mut value = json::vault(vault);
-        value["replayed_requests_per_second"] = json!(rates.replayed);
-        value["drain_seconds"] = json!(rates.drain_seconds);
-        value
-    })
 }
 
 #[cfg(test)]

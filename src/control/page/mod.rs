@@ -2,23 +2,18 @@
 //! programs.
 //!
 //! ```text
-//!   history        once a second: the zone for 15 minutes, the figures for half a minute
-//!    `- view       the figures of one moment, with the rates that follow from the history
-//!        |- html, graph    the page, complete without a script
-//!        `- json           the same as JSON
+//!   view       the figures of one moment, with the rates that follow from the history
+//!    |- html, graph    the page, complete without a script
+//!    `- json           the same as JSON
 //! ```
 //!
 //! The page refers to nothing outside of it. Its script only gets the page again and shows the new figures.
 
 mod graph;
-mod history;
 mod html;
 mod json;
 mod markup;
 mod view;
-
-use std::time::Duration;
-use std::time::Instant;
 
 use bytes::Bytes;
 use http::HeaderName;
@@ -26,17 +21,10 @@ use http::HeaderValue;
 use http::Response;
 use http::header;
 use http_body_util::Full;
-use parking_lot::Mutex;
-use tokio::time::MissedTickBehavior;
 
-use history::History;
 use view::View;
 
 use super::state::ControlService;
-use crate::component::Stop;
-
-/// Between two samples of the figures.
-const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 
 const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
@@ -54,31 +42,12 @@ const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName =
 /// Serves the page of one listener.
 pub(super) struct Page {
     service: ControlService,
-    history: Mutex<History>,
 }
 
 impl Page {
-    /// Makes the page, with an empty history.
-    pub(super) fn new(service: ControlService) -> Self {
-        Self { service, history: Mutex::new(History::new(Instant::now())) }
-    }
-
-    /// Keeps the history until stopped. A zone that begins and ends while no worker thread is free may be
-    /// missing from it.
-    pub(super) async fn follow(&self, stop: &Stop) {
-        let mut zone = self.service.zones.watch();
-        let mut tick = tokio::time::interval(SAMPLE_EVERY);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                _ = tick.tick() => self.sample(),
-                Ok(()) = zone.changed() => {
-                    let zone = *zone.borrow_and_update();
-                    self.history.lock().note_zone(Instant::now(), zone);
-                }
-                () = stop.cancelled() => return,
-            }
-        }
+    /// Makes the page.
+    pub(super) const fn new(service: ControlService) -> Self {
+        Self { service }
     }
 
     /// Answers a path of the page; `None` if it has no such path, or is off.
@@ -97,23 +66,10 @@ impl Page {
         self.service.config.borrow().1.metrics.page.is_on()
     }
 
-    fn sample(&self) {
-        let now = Instant::now();
-        if !self.is_on() {
-            // What it would miss it must not tell.
-            *self.history.lock() = History::new(now);
-            return;
-        }
-        let (zone, status) = (self.service.zones.report().zone, self.service.status_now());
-        let mut history = self.history.lock();
-        history.note_zone(now, zone);
-        history.note_figures(now, &status);
-    }
-
     fn view(&self) -> View {
         let (_, config) = self.service.config.borrow().clone();
         let status = self.service.status_now();
-        View::new(status, &config, &self.history.lock())
+        View::new(status, &config, &self.service.history.lock())
     }
 }
 

@@ -2,10 +2,10 @@
 
 use gophership_control::proto;
 
-use super::history::History;
-use super::history::Rates;
-use super::history::ZoneSpan;
 use crate::config::Config;
+use crate::control::history::History;
+use crate::control::history::Rates;
+use crate::control::history::ZoneSpan;
 
 /// The figures of one moment.
 #[derive(Debug)]
@@ -125,6 +125,7 @@ pub(super) mod tests {
             edge_batches: batches,
             edge_bytes: batches * 1024,
             edge_permille: 125,
+            records_per_second: None,
         };
         let status = proto::StatusResponse {
             version: "0.1.0".to_owned(),
@@ -133,6 +134,7 @@ pub(super) mod tests {
             zone: proto::Zone::Yellow.into(),
             zone_reason: "the edge of a&b is 70% full".to_owned(),
             zone_seconds: 61,
+            zone_history: vec![proto::ZoneSpan { zone: proto::Zone::Green.into(), seconds: 30 }],
             components: vec![
                 component("otlp", "source", "otlp", 0),
                 component("replay", "source", "vault_replay", 0),

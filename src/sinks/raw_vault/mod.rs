@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use gophership_units::ByteSize;
+use gophership_units::unix_ns;
 use gophership_vault::DroppedRecord;
 use gophership_vault::Throttle;
 use gophership_vault::VaultError;
@@ -252,6 +253,12 @@ impl RawVault {
         self.metrics.used_bytes.set(gauge(stats.used_bytes));
         self.metrics.staged_bytes.set(gauge(stats.staged_bytes));
         self.metrics.backlog.set(gauge(stats.backlog.records));
+        self.metrics.backlog_bytes.set(gauge(stats.backlog.stored_bytes));
+        self.metrics.segments.set(gauge(stats.segments));
+        let now = unix_ns();
+        let oldest = self.writer.log().oldest_waiting(now);
+        let age = Duration::from_nanos(oldest.map_or(0, |oldest| now.saturating_sub(oldest)));
+        self.metrics.oldest_seconds.set(age.as_secs_f64());
         raise(&self.metrics.corrupt, stats.corrupt_records);
         raise(&self.metrics.dropped, stats.dropped_records);
         raise(&self.metrics.lost, stats.lost_records);

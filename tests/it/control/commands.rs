@@ -10,6 +10,7 @@ use gophership_otlp::Signal;
 use serde_json::Value;
 
 use super::authority::Authority;
+use super::figures::assert_same_deliveries;
 use super::figures::assert_same_figures;
 use super::port::Port;
 use super::port::SOON;
@@ -245,7 +246,8 @@ async fn the_flight_recorder_is_listed_and_shown() {
 }
 
 /// Scenario: a process at rest that has delivered some requests and keeps others.
-/// Guarantees: zone, ledger, vault and memory in `gs-ctl status` are what the metrics say.
+/// Guarantees: zone, ledger, vault, memory, circuits and round trips in `gs-ctl status` are what the metrics say; the
+/// rates, the zone history, the tasks and the age of the oldest request are there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_status_shows_is_what_the_metrics_say() {
     let backend = Backend::start().await;
@@ -261,7 +263,44 @@ async fn what_the_status_shows_is_what_the_metrics_say() {
     }
     let waits = |metrics: &Metrics| metrics.sum("gophership_vault_backlog_requests", &[]) == 5;
     process.measured(SOON, "five wait", waits).await;
+    let is_sampled = || {
+        let status = json(&process, &["status"]);
+        status["deliveries"][0]["answered_last_minute"] == 5
+            && status["rates"]["over_seconds"] != 0.0
+            && status["vaults"][0]["oldest_seconds"] != 0
+    };
+    eventually(SOON, "the history has it", is_sampled).await;
     let (status, metrics) = (json(&process, &["status"]), process.metrics().await);
     assert_eq!((status["zone"].as_str(), metrics.zone()), (Some("red"), 2));
     assert_same_figures(&status, &metrics);
+    assert_same_deliveries(&status, &metrics);
+    assert_eq!(status["ledger_imbalance"], 0);
+    assert!(status["tasks"].as_u64().is_some_and(|tasks| 3 < tasks), "{status}");
+    assert!(0 < metrics.sum("gophership_runtime_tasks", &[]));
+    let zones = status["zone_history"].as_array().unwrap();
+    assert_eq!(zones.last().unwrap()["zone"], "red", "{status}");
+    assert_eq!(status["vaults"][0]["drain_seconds"], Value::Null, "replays are paused");
+
+    process.hold("green");
+    json(&process, &["replay", "resume"]);
+    let is_empty = || json(&process, &["status"])["vaults"][0]["drain_seconds"] == 0;
+    eventually(SOON, "the vault is empty", is_empty).await;
+    assert_eq!(json(&process, &["status"])["vaults"][0]["oldest_seconds"], 0);
+}
+
+/// Scenario: the backend is out.
+/// Guarantees: the status shows an open circuit, as the metrics do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_open_circuit_is_shown() {
+    let nobody = crate::harness::free_address();
+    let site = Site::new(nobody, REPLAYED);
+    let process = site.start().await;
+    let (client, traffic) = (GrpcClient::new(site.grpc()), Traffic::default());
+    let is_open =
+        || json(&process, &["status"])["deliveries"][0]["endpoints"][0]["circuit"] == "open";
+    for _ in 0..20 {
+        client.send(&traffic.request(Signal::Logs, 1)).await.unwrap();
+    }
+    eventually(SOON, "the circuit is open", is_open).await;
+    assert_same_deliveries(&json(&process, &["status"]), &process.metrics().await);
 }

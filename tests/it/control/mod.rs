@@ -9,3 +9,4 @@ mod refused;
 mod renewed;
 mod roles;
 mod status_page;
+mod tap;

@@ -44,6 +44,26 @@ fn component(id: &str, section: &str, kind: &str, batches: u64) -> proto::Compon
         edge_batches: batches,
         edge_bytes: batches * 1000,
         edge_permille: u32::try_from(batches).unwrap(),
+        records_per_second: (section != "transform").then_some(1234.5),
+    }
+}
+
+fn delivery() -> proto::Delivery {
+    let endpoint = |name: &str, circuit: &str| proto::DeliveryEndpoint {
+        name: name.to_owned(),
+        circuit: circuit.to_owned(),
+    };
+    proto::Delivery {
+        id: LONG.to_owned(),
+        endpoints: vec![
+            endpoint("https://gateway-one.example.internal:4317", "closed"),
+            endpoint("https://gateway-two.example.internal:4317", "open"),
+        ],
+        in_flight: 12,
+        limit: 32,
+        answered: 6000,
+        p50_seconds: Some(0.0021),
+        p99_seconds: Some(1.25),
     }
 }
 
@@ -120,6 +140,11 @@ fn replay_at_work() -> proto::S3Replay {
     }
 }
 
+fn zone_history() -> Vec<proto::ZoneSpan> {
+    let span = |zone: proto::Zone, seconds| proto::ZoneSpan { zone: zone.into(), seconds };
+    vec![span(proto::Zone::Green, 3900), span(proto::Zone::Red, 12)]
+}
+
 /// A process in trouble of every kind.
 fn troubled() -> proto::StatusResponse {
     proto::StatusResponse {
@@ -145,8 +170,23 @@ fn troubled() -> proto::StatusResponse {
             backlog_requests: 100,
             max_bytes: 134_217_728,
             replayed_requests: 7,
+            segments: 3,
+            backlog_bytes: 9_000_000,
+            oldest_seconds: 90,
+            drain_seconds: Some(45),
+            replayed_requests_per_second: 2.5,
             ..proto::Vault::default()
         }],
+        tasks: 42,
+        zone_history: zone_history(),
+        deliveries: vec![delivery()],
+        rates: Some(proto::Rates {
+            over_seconds: 10.0,
+            received: 1234.5,
+            delivered: 1000.25,
+            rejected: 0.0,
+        }),
+        imbalance_records: 2,
         s3_sinks: vec![archive_behind()],
         s3_replays: vec![replay_at_work()],
         pressures: vec![proto::Pressure {

@@ -1,8 +1,10 @@
 //! Answers as tables of at most 80 columns, as JSON, and as YAML.
 
+mod deliveries;
 mod flight;
 mod local;
 mod process;
+mod records;
 mod s3;
 mod status;
 
@@ -25,6 +27,7 @@ pub(crate) use process::paused;
 pub(crate) use process::reload;
 pub(crate) use process::replay;
 pub(crate) use process::vaults;
+pub(crate) use records::lines;
 pub(crate) use status::health;
 pub(crate) use status::ledger;
 pub(crate) use status::status;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use gophership_control::json;
 use gophership_control::json::component;
 use gophership_control::json::is_ready;
 use gophership_control::json::ledger as ledger_by_signal;
@@ -16,6 +17,7 @@ use gophership_control::proto;
 use serde_json::Value;
 use serde_json::json;
 
+use super::deliveries;
 use super::document;
 use super::line;
 use super::s3;
@@ -100,6 +102,11 @@ fn status_value(status: &proto::StatusResponse) -> Value {
         "stuck": status.stuck,
         "stalls": list(&status.stalls, stall),
         "outages": list(&status.outages, outage_value),
+        "tasks": status.tasks,
+        "rates": json::rates(status),
+        "zone_history": list(&status.zone_history, json::zone_span),
+        "deliveries": list(&status.deliveries, json::delivery),
+        "ledger_imbalance": status.imbalance_records,
         "replay_paused": status.replay_paused,
         "log_filter": status.log_filter,
         "generation": status.generation,
@@ -180,6 +187,7 @@ fn status_table(status: &proto::StatusResponse, out: &mut String) -> std::fmt::R
         ]);
     }
     table(&rows, 1, out)?;
+    deliveries::table_of(&status.deliveries, out)?;
     vault_table(status, out)?;
     s3::sinks_table(&status.s3_sinks, out)?;
     s3::replays_table(&status.s3_replays, out)?;
@@ -192,7 +200,15 @@ fn status_table(status: &proto::StatusResponse, out: &mut String) -> std::fmt::R
 /// The process, its zone, and what is unusual about it.
 fn headline(status: &proto::StatusResponse, out: &mut String) -> std::fmt::Result {
     let held = hold(status);
-    writeln!(out, "gophership {}, up {} s", status.version, status.uptime_seconds)?;
+    let proto::StatusResponse { version, uptime_seconds, tasks, .. } = status;
+    writeln!(out, "gophership {version}, up {uptime_seconds} s, {tasks} tasks")?;
+    if let Some(rates) = status.rates.filter(|rates| rates.over_seconds != 0.0) {
+        let proto::Rates { received, delivered, rejected, .. } = rates;
+        writeln!(
+            out,
+            "records/s: {received:.1} received, {delivered:.1} delivered, {rejected:.1} rejected"
+        )?;
+    }
     let zone = format!(
         "zone {} for {} s: {}{held}",
         zone_name(status.zone),
@@ -226,7 +242,18 @@ fn vault_table(status: &proto::StatusResponse, out: &mut String) -> std::fmt::Re
         return Ok(());
     }
     writeln!(out)?;
-    let head = ["VAULT", "USED BYTES", "MAX BYTES", "BACKLOG", "REPLAYED", "STATE"];
+    let head = [
+        "VAULT",
+        "USED BYTES",
+        "MAX BYTES",
+        "BACKLOG",
+        "OLDEST",
+        "EMPTY IN",
+        "REPLAYED",
+        "STATE",
+        "SEGMENTS",
+        "BACKLOG BYTES",
+    ];
     let mut rows = vec![head.map(String::from).to_vec()];
     for vault in &status.vaults {
         rows.push(vec![
@@ -234,8 +261,12 @@ fn vault_table(status: &proto::StatusResponse, out: &mut String) -> std::fmt::Re
             vault.used_bytes.to_string(),
             vault.max_bytes.to_string(),
             vault.backlog_requests.to_string(),
+            format!("{} s", vault.oldest_seconds),
+            vault.drain_seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds} s")),
             vault.replayed_requests.to_string(),
             vault_state(vault).to_owned(),
+            vault.segments.to_string(),
+            vault.backlog_bytes.to_string(),
         ]);
     }
     table(&rows, 1, out)
@@ -265,6 +296,15 @@ fn ledger_table(status: &proto::StatusResponse, out: &mut String) -> std::fmt::R
         return writeln!(out, "no records yet");
     }
     table(&rows, 1, out)?;
+    match status.imbalance_records {
+        0 => writeln!(out, "the ledger balances")?,
+        records => {
+            let text = format!(
+                "the ledger is {records} records out of balance; for a moment that is normal under load"
+            );
+            line(&text, out)?;
+        }
+    }
     ledger_rows("SOURCE", &status.sources, out)?;
     ledger_rows("SINK", &status.sinks, out)
 }

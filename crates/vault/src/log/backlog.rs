@@ -27,6 +27,29 @@ impl Log {
         backlogs.max_by_key(|backlog| backlog.records).unwrap_or_default()
     }
 
+    /// Returns when the oldest record was appended that a cursor waits for, in nanoseconds since 1970; `None` without
+    /// a backlog. Estimated: the records of a segment are taken as spread evenly over its time, which ends with the
+    /// next segment, or at `now_unix_ns`.
+    #[must_use]
+    pub fn oldest_waiting(&self, now_unix_ns: u64) -> Option<u64> {
+        let state = lock(&self.state);
+        let durable = self.durable_seq();
+        let waiting = state.cursors.iter().filter(|(name, _)| !is_copy_cursor(name));
+        let first = waiting.map(|(_, cursor)| lock(&cursor.acks).low() + 1).min()?;
+        if durable < first {
+            return None;
+        }
+        let mut segments = state.segments.values().map(|listed| &listed.info);
+        let segment =
+            segments.find(|info| first <= info.last_seq && info.first_seq <= info.last_seq)?;
+        let end = segments.next().map_or(now_unix_ns, |next| next.created_unix_ns);
+        let lasted = u128::from(end.saturating_sub(segment.created_unix_ns));
+        let count = u128::from(segment.last_seq + 1 - segment.first_seq);
+        let before = u128::from(first.saturating_sub(segment.first_seq));
+        let after = u64::try_from(lasted * before / count).unwrap_or(0);
+        Some(segment.created_unix_ns.saturating_add(after).min(now_unix_ns))
+    }
+
     /// Returns the backlog of one cursor of this log.
     #[must_use]
     pub fn backlog_behind(&self, cursor: &CursorHandle) -> Backlog {

@@ -187,6 +187,30 @@ fn retention_waits_for_every_saved_cursor() {
 }
 
 #[test]
+fn the_oldest_waiting_record_lies_in_the_time_of_its_segment() {
+    let dir = tempfile::tempdir().expect("makes a directory");
+    let (bench, _) = Bench::open(small_options(dir.path()));
+    let log = bench.writer.log();
+    assert_eq!(log.oldest_waiting(u64::MAX), None, "nobody waits");
+    let mut reader = Reader::open(&log, "test").expect("opens");
+    assert_eq!(log.oldest_waiting(u64::MAX), None, "there is nothing");
+    for id in 1..=10 {
+        bench.append(id, &payload(id, 10)).expect("is stored");
+    }
+    let created = log.segments()[0].created_unix_ns;
+    assert_eq!(log.oldest_waiting(created + 1000), Some(created));
+    for _ in 0..5 {
+        let record = reader.next().expect("reads").expect("is there");
+        reader.ack(record.seq);
+    }
+    assert_eq!(log.oldest_waiting(created + 1000), Some(created + 500), "half of them are gone");
+    while let Some(record) = reader.next().expect("reads") {
+        reader.ack(record.seq);
+    }
+    assert_eq!(log.oldest_waiting(created + 1000), None);
+}
+
+#[test]
 fn only_unacknowledged_records_come_again() {
     let dir = tempfile::tempdir().expect("makes a directory");
     let (bench, _) = Bench::open(small_options(dir.path()));

@@ -1,4 +1,4 @@
-//! What the page remembers: the zone of each second, and the figures of the last half minute.
+//! What was a moment ago: the zone of each second, and the figures of the last minute.
 
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
@@ -13,14 +13,14 @@ use crate::somatic::Zone;
 
 /// The zone is remembered for 15 minutes.
 pub(super) const ZONE_SECONDS: usize = 15 * 60;
-/// One a second, for half a minute.
-const SAMPLES_MAX: usize = 31;
-/// Rates are the mean of this time; the estimates of vaults use all samples.
+/// One a second, for a minute.
+const SAMPLES_MAX: usize = 61;
+/// Rates are the mean of this time; the estimates of vaults and the round trips use all samples.
 const RATE_OVER: Duration = Duration::from_secs(10);
 
-/// Rings of bounded length.
+/// What the process was a moment ago, in rings of bounded length.
 #[derive(Debug)]
-pub(super) struct History {
+pub struct History {
     began: Instant,
     /// The highest zone of each second; the newest is that of `second`.
     zones: VecDeque<Zone>,
@@ -41,7 +41,12 @@ struct Sample {
     /// Records delivered, by sink.
     sinks: BTreeMap<String, i64>,
     vaults: BTreeMap<String, VaultSample>,
+    /// How long answers took, by sink.
+    round_trips: RoundTrips,
 }
+
+/// Counts of a histogram, by sink: how many answers came within each of the bounds, and how many later.
+pub(super) type RoundTrips = BTreeMap<String, Vec<u64>>;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Totals {
@@ -80,7 +85,8 @@ pub(super) struct Rates {
 pub(super) struct VaultRates {
     /// Requests replayed a second.
     pub(super) replayed: f64,
-    /// When the backlog is gone if it goes on as in the last half minute; `None` unless it shrinks.
+    /// When the backlog is gone if it shrinks on as it has since it was highest in the last minute; `None` unless it
+    /// shrinks.
     pub(super) drain_seconds: Option<u64>,
 }
 
@@ -91,6 +97,12 @@ pub(super) struct ZoneSpan {
     pub(super) zone: Zone,
     /// For how long.
     pub(super) seconds: usize,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self::new(Instant::now())
+    }
 }
 
 impl History {
@@ -128,11 +140,16 @@ impl History {
     }
 
     /// Notes the figures.
-    pub(super) fn note_figures(&mut self, now: Instant, status: &proto::StatusResponse) {
+    pub(super) fn note_figures(
+        &mut self,
+        now: Instant,
+        status: &proto::StatusResponse,
+        round_trips: RoundTrips,
+    ) {
         if self.samples.len() == SAMPLES_MAX {
             self.samples.pop_front();
         }
-        self.samples.push_back(Sample::new(now, status));
+        self.samples.push_back(Sample { round_trips, ..Sample::new(now, status) });
     }
 
     /// The zones of the last 15 minutes, oldest first.
@@ -167,11 +184,13 @@ impl History {
             now.iter().map(one).collect()
         };
         let vault = |(id, now): (&String, &VaultSample)| {
-            let (old, replayed) = (first.vaults.get(id), before.vaults.get(id));
+            let replayed = before.vaults.get(id);
             let replayed =
                 replayed.map_or(0, |before| now.replayed.saturating_sub(before.replayed));
-            let lasted = last.at.duration_since(first.at);
-            let drain_seconds = old.and_then(|old| drain_seconds(old.backlog, now.backlog, lasted));
+            let backlog = |sample: &Sample| sample.vaults.get(id).map_or(0, |old| old.backlog);
+            let highest = self.samples.iter().max_by_key(|sample| backlog(sample)).unwrap_or(first);
+            let lasted = last.at.duration_since(highest.at);
+            let drain_seconds = drain_seconds(backlog(highest), now.backlog, lasted);
             let replayed = rate(0, i64::try_from(replayed).unwrap_or(i64::MAX));
             (id.clone(), VaultRates { replayed, drain_seconds })
         };
@@ -184,6 +203,22 @@ impl History {
             sinks: rates(&before.sinks, &last.sinks),
             vaults: last.vaults.iter().map(vault).collect(),
         }
+    }
+}
+
+impl History {
+    /// How many answers a sink got within the last minute, by how long they took.
+    pub(super) fn round_trips(&self, sink: &str) -> Vec<u64> {
+        let of = |sample: Option<&Sample>| {
+            sample.and_then(|sample| sample.round_trips.get(sink)).cloned()
+        };
+        let mut counts = of(self.samples.back()).unwrap_or_default();
+        // A sink that is new had no answer.
+        let before = of(self.samples.front()).unwrap_or_default();
+        for (count, before) in counts.iter_mut().zip(before) {
+            *count = count.saturating_sub(before);
+        }
+        counts
     }
 }
 
@@ -205,7 +240,8 @@ impl Sample {
         };
         let sources = by_id(&status.sources, Bucket::Received.name());
         let sinks = by_id(&status.sinks, SinkBucket::Delivered.name());
-        Self { at, totals, sources, sinks, vaults: status.vaults.iter().map(vault).collect() }
+        let vaults = status.vaults.iter().map(vault).collect();
+        Self { at, totals, sources, sinks, vaults, round_trips: RoundTrips::new() }
     }
 }
 
@@ -299,7 +335,8 @@ mod tests {
         assert!(history.rates().seconds.abs() < 1e-9);
         for second in 0..60 {
             let status = status(second * 50, 100 - second.unsigned_abs());
-            history.note_figures(after(&history, second.unsigned_abs() * 1000), &status);
+            let at = after(&history, second.unsigned_abs() * 1000);
+            history.note_figures(at, &status, RoundTrips::new());
         }
         let rates = history.rates();
         assert!((rates.seconds - 10.0).abs() < 1e-9);
@@ -309,6 +346,24 @@ mod tests {
         assert!((rates.vaults["vault"].replayed - 1.0).abs() < 1e-9);
         assert_eq!(rates.vaults["vault"].drain_seconds, Some(41));
         assert_eq!(history.samples.len(), SAMPLES_MAX);
+    }
+
+    #[test]
+    fn a_backlog_is_followed_from_its_highest_and_round_trips_are_those_of_a_minute() {
+        let mut history = History::new(Instant::now());
+        for (second, backlog) in [(0, 10), (10, 90), (20, 60)] {
+            let counts = vec![second, 2 * second];
+            let trips = RoundTrips::from([("backend".to_owned(), counts)]);
+            history.note_figures(after(&history, second * 1000), &status(0, backlog), trips);
+        }
+        assert_eq!(history.rates().vaults["vault"].drain_seconds, Some(20));
+        assert_eq!(history.round_trips("backend"), [20, 40]);
+        assert!(history.round_trips("other").is_empty());
+        for second in 21..90 {
+            let trips = RoundTrips::from([("backend".to_owned(), vec![second, 50])]);
+            history.note_figures(after(&history, second * 1000), &status(0, 0), trips);
+        }
+        assert_eq!(history.round_trips("backend"), [60, 0]);
     }
 
     #[test]

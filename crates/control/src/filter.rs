@@ -1,0 +1,267 @@
+//! The filter of a tap: which records are shown.
+//!
+//! ```text
+//! filter    = condition { " and " condition }
+//! condition = field operator value
+//! field     = severity | signal | name | body | an attribute
+//! operator  = "=" | "~" (contains) | ">=" (severity only)
+//! value     = a word, or text in double quotes
+//! ```
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The longest filter, in bytes.
+const TEXT_LEN_MAX: usize = 1024;
+/// The most conditions of a filter.
+const CONDITIONS_MAX: usize = 16;
+/// The operators, the longest first.
+const OPERATORS: [(&str, Operator); 3] =
+    [(">=", Operator::AtLeast), ("=", Operator::Equals), ("~", Operator::Contains)];
+
+/// A filter: a record is shown if it meets all conditions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// The conditions; none means that all records are shown.
+    pub conditions: Vec<Condition>,
+}
+
+/// A condition of a [`Filter`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// What is compared.
+    pub field: Field,
+    /// How.
+    pub operator: Operator,
+    /// With what.
+    pub value: String,
+}
+
+/// What a [`Condition`] looks at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// The severity of a log record.
+    Severity,
+    /// `logs`, `traces` or `metrics`.
+    Signal,
+    /// The name of a span, a metric or an event.
+    Name,
+    /// The body of a log record.
+    Body,
+    /// An attribute of the record, its resource or its scope.
+    Attribute(String),
+}
+
+/// How a [`Condition`] compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operator {
+    /// The same text.
+    Equals,
+    /// The value is a part of the text.
+    Contains,
+    /// The same severity or a higher one.
+    AtLeast,
+}
+
+/// A text that is not a filter.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct FilterError {
+    /// Where in the text, in characters from 1.
+    pub column: usize,
+    /// What is wrong there, with an example of what is right.
+    pub problem: String,
+}
+
+impl fmt::Display for FilterError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "the filter is wrong at character {}: {}", self.column, self.problem)
+    }
+}
+
+impl FromStr for Filter {
+    type Err = FilterError;
+
+    fn from_str(text: &str) -> Result<Self, FilterError> {
+        let mut rest = Rest { text, at: 0 };
+        if TEXT_LEN_MAX < text.len() {
+            return Err(rest.error(format!("it is longer than {TEXT_LEN_MAX} bytes")));
+        }
+        let mut filter = Self::default();
+        rest.skip_spaces();
+        if rest.is_empty() {
+            return Ok(filter);
+        }
+        loop {
+            if filter.conditions.len() == CONDITIONS_MAX {
+                return Err(rest.error(format!("it has more than {CONDITIONS_MAX} conditions")));
+            }
+            filter.conditions.push(rest.condition()?);
+            rest.skip_spaces();
+            if rest.is_empty() {
+                return Ok(filter);
+            }
+            if rest.word() != "and" {
+                return Err(rest.error("write `and` between two conditions"));
+            }
+            rest.take("and".len());
+            rest.skip_spaces();
+        }
+    }
+}
+
+/// What is still to be read.
+struct Rest<'t> {
+    text: &'t str,
+    /// In bytes.
+    at: usize,
+}
+
+impl<'t> Rest<'t> {
+    fn left(&self) -> &'t str {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.left().is_empty()
+    }
+
+    fn take(&mut self, len: usize) {
+        self.at += len;
+    }
+
+    fn skip_spaces(&mut self) {
+        let left = self.left();
+        self.at += left.len() - left.trim_start().len();
+    }
+
+    /// The text up to the next space.
+    fn word(&self) -> &'t str {
+        self.left().split_whitespace().next().unwrap_or_default()
+    }
+
+    fn error(&self, problem: impl Into<String>) -> FilterError {
+        let before = self.text.get(..self.at).unwrap_or_default();
+        FilterError { column: before.chars().count() + 1, problem: problem.into() }
+    }
+
+    fn condition(&mut self) -> Result<Condition, FilterError> {
+        let left = self.left();
+        let end = left.find(['=', '~', '>', '<', '!']).unwrap_or(left.len());
+        let name = left.get(..end).unwrap_or_default();
+        if name.trim().is_empty() || name.trim().contains(char::is_whitespace) {
+            return Err(self.error(
+                "write a condition such as `severity>=warn`, `body~text` or `service.name=cart`",
+            ));
+        }
+        let field = field(name.trim());
+        self.take(end);
+        let of_left = |(text, _): &&(&str, Operator)| self.left().starts_with(text);
+        let Some((text, operator)) = OPERATORS.iter().find(of_left) else {
+            return Err(self.error("write `=` (equals), `~` (contains) or, for severity, `>=`"));
+        };
+        check_operator(&field, *operator).map_err(|problem| self.error(problem))?;
+        self.take(text.len());
+        self.skip_spaces();
+        let start = self.at;
+        let value = self.value()?;
+        let problem = check_value(&field, &value);
+        problem.map_err(|problem| Rest { at: start, ..*self }.error(problem))?;
+        Ok(Condition { field, operator: *operator, value })
+    }
+
+    fn value(&mut self) -> Result<String, FilterError> {
+        if let Some(quoted) = self.left().strip_prefix('"') {
+            let Some((value, _)) = quoted.split_once('"') else {
+                return Err(self.error("the closing `\"` is missing"));
+            };
+            self.take(value.len() + 2);
+            return Ok(value.to_owned());
+        }
+        let word = self.word();
+        if word.is_empty() {
+            return Err(self.error("the value is missing; write `\"\"` for an empty one"));
+        }
+        self.take(word.len());
+        Ok(word.to_owned())
+    }
+}
+
+fn field(name: &str) -> Field {
+    match name {
+        "severity" => Field::Severity,
+        "signal" => Field::Signal,
+        "name" => Field::Name,
+        "body" => Field::Body,
+        _ => Field::Attribute(name.to_owned()),
+    }
+}
+
+fn check_operator(field: &Field, operator: Operator) -> Result<(), &'static str> {
+    match (field, operator) {
+        (Field::Severity, Operator::AtLeast) => Ok(()),
+        (Field::Severity, _) => Err("a severity is compared with `>=`, as in `severity>=warn`"),
+        (_, Operator::AtLeast) => Err("only a severity is compared with `>=`; write `=` or `~`"),
+        (Field::Signal, Operator::Contains) => Err("a signal is compared with `=`"),
+        _ => Ok(()),
+    }
+}
+
+fn check_value(field: &Field, value: &str) -> Result<(), &'static str> {
+    let (known, problem): (&[&str], _) = match field {
+        Field::Severity => (
+            &["trace", "debug", "info", "warn", "error", "fatal"],
+            "a severity is trace, debug, info, warn, error or fatal",
+        ),
+        Field::Signal => (&["logs", "traces", "metrics"], "a signal is logs, traces or metrics"),
+        _ => return Ok(()),
+    };
+    if known.contains(&value) { Ok(()) } else { Err(problem) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn condition(field: Field, operator: Operator, value: &str) -> Condition {
+        Condition { field, operator, value: value.to_owned() }
+    }
+
+    #[test]
+    fn conditions_are_read_with_quotes_and_without() {
+        let filter: Filter =
+            r#" severity>=warn and body~"and  more" and http.status=500 and k = x "#.parse().unwrap();
+        assert_eq!(
+            filter.conditions,
+            [
+                condition(Field::Severity, Operator::AtLeast, "warn"),
+                condition(Field::Body, Operator::Contains, "and  more"),
+                condition(Field::Attribute("http.status".to_owned()), Operator::Equals, "500"),
+                condition(Field::Attribute("k".to_owned()), Operator::Equals, "x"),
+            ]
+        );
+        assert_eq!("  ".parse(), Ok(Filter::default()));
+    }
+
+    #[test]
+    fn an_error_names_the_place() {
+        for (text, column, words) in [
+            ("severity=warn", 9, "`severity>=warn`"),
+            ("severity>=loud", 11, "trace, debug"),
+            ("name=a or name=b", 8, "`and`"),
+            ("name=a and", 11, "such as"),
+            ("name>=a", 5, "only a severity"),
+            ("signal=log", 8, "logs, traces or metrics"),
+            ("body~\"x", 6, "closing"),
+            ("body~", 6, "missing"),
+            ("warn", 1, "such as"),
+            ("x<5", 2, "`=` (equals)"),
+            ("\u{fc}=1 \u{fc}", 5, "`and`"),
+        ] {
+            let error = text.parse::<Filter>().unwrap_err();
+            assert_eq!(error.column, column, "{text}: {error}");
+            assert!(error.problem.contains(words), "{text}: {error}");
+        }
+        assert!("a".repeat(2000).parse::<Filter>().is_err());
+        assert!(vec!["a=b"; 17].join(" and ").parse::<Filter>().is_err());
+    }
+}

@@ -12,6 +12,7 @@ use gophership_units::HumanDuration;
 
 use crate::args_live::TapArgs;
 use crate::args_live::TapOptions;
+use crate::args_live::TopArgs;
 
 /// Manage a running GopherShip, through its control socket or, with a certificate, from another host.
 #[derive(Debug, Parser)]
@@ -88,6 +89,8 @@ pub(crate) enum Command {
     Tap(TapArgs),
     /// Show a sample of the records that all sources send on, one a line, until interrupted.
     Tail(TapOptions),
+    /// Show zone, rates, pressure, memory, vaults and sinks as a live screen.
+    Top(TopArgs),
     /// Show the zone and every change of it, until interrupted. With `-o json` each change is a line.
     Watch,
     /// Read the configuration again and put it in force, as SIGHUP does.

@@ -39,3 +39,11 @@ pub(crate) enum TapFormat {
     /// One line for each record, cut to the width of the terminal.
     Line,
 }
+
+/// What `top` takes.
+#[derive(Debug, Args)]
+pub(crate) struct TopArgs {
+    /// The time between two answers, at least 100ms.
+    #[arg(long, value_name = "DURATION", env = "GS_INTERVAL", default_value = "1s")]
+    pub(crate) interval: HumanDuration,
+}

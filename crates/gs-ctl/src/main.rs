@@ -10,6 +10,7 @@ mod remote;
 mod render;
 mod tap;
 mod target;
+mod top;
 
 use std::io;
 use std::io::Write;

@@ -24,6 +24,7 @@ use crate::print;
 use crate::render;
 use crate::tap::TapOrder;
 use crate::target::Target;
+use crate::top;
 
 /// `--watch` asks no more often.
 const INTERVAL_MIN: Duration = Duration::from_millis(100);
@@ -39,6 +40,9 @@ pub(crate) fn run(args: &CtlArgs, target: &Target) -> Result<u8, CtlError> {
         .build()
         .map_err(ClientError::Local)?;
     runtime.block_on(async {
+        if let Command::Top(top) = &args.command {
+            return top::run(target, timeout(args), top.interval.0.max(INTERVAL_MIN)).await;
+        }
         let mut client = target.connect(timeout(args)).await?;
         match tap_order(args) {
             Some(order) => order.run(&mut client).await,
@@ -127,6 +131,7 @@ async fn ask(args: &CtlArgs, client: &mut Client) -> Result<u8, CtlError> {
         // Those ask nobody, or ask in their own way, and are carried out before.
         Command::Tap(_)
         | Command::Tail(_)
+        | Command::Top(_)
         | Command::Context { .. }
         | Command::Certs { .. }
         | Command::Completions { .. }

@@ -46,6 +46,16 @@ fn a_server_that_is_not_there_is_an_error_that_helps() {
     assert!(said(&output).contains(&free.to_string()) && said(&output).contains("--endpoint"));
 }
 
+/// Scenario: `top` writes to a pipe.
+/// Guarantees: it says what to use instead, with the code for wrong usage, before anybody is asked.
+#[test]
+fn top_needs_a_terminal() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = gs_ctl(dir.path(), &["top"]);
+    assert_eq!(output.status.code(), Some(64), "{}", said(&output));
+    assert!(said(&output).contains("gs-ctl status --watch"), "{}", said(&output));
+}
+
 /// Scenario: a command, a zone and a duration that do not exist; options that do not go together.
 /// Guarantees: each is refused before anybody is asked, with the code for wrong usage.
 #[test]

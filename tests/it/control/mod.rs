@@ -10,3 +10,4 @@ mod renewed;
 mod roles;
 mod status_page;
 mod tap;
+mod top;

@@ -146,7 +146,7 @@ fn zone_history() -> Vec<proto::ZoneSpan> {
 }
 
 /// A process in trouble of every kind.
-fn troubled() -> proto::StatusResponse {
+pub(crate) fn troubled() -> proto::StatusResponse {
     proto::StatusResponse {
         version: "0.1.0".to_owned(),
         uptime_seconds: 4000,
@@ -211,7 +211,7 @@ fn troubled() -> proto::StatusResponse {
 }
 
 /// A process at rest.
-fn calm() -> proto::StatusResponse {
+pub(crate) fn calm() -> proto::StatusResponse {
     proto::StatusResponse {
         version: "0.1.0".to_owned(),
         uptime_seconds: 5,

@@ -15,6 +15,7 @@ use gophership_control::proto;
 use serde_json::Value;
 use serde_json::json;
 
+pub(crate) use deliveries::millis;
 pub(crate) use flight::flight;
 pub(crate) use flight::flights;
 pub(crate) use local::certificates;
@@ -148,7 +149,7 @@ fn table(rows: &[Vec<String>], keys: usize, out: &mut String) -> std::fmt::Resul
 }
 
 #[cfg(test)]
-mod golden;
+pub(crate) mod golden;
 
 #[cfg(test)]
 mod tests {

@@ -16,6 +16,9 @@ use tokio::io::AsyncWrite;
 use super::access::Peer;
 use super::clients;
 use super::gate::Gate;
+use super::unsent::Taking;
+use super::unsent::Unsent;
+use super::unsent::Watching;
 use crate::component::Admitted;
 use crate::component::Stop;
 use crate::net::PlainConnection;
@@ -42,9 +45,15 @@ pub(super) async fn serve<S>(
 {
     let activity = Arc::clone(admitted.activity());
     let peer = Arc::new(peer);
+    let unsent = Arc::<Unsent>::default();
+    let answers = Arc::clone(&unsent);
     let service = service_fn(move |request| {
         let (gate, peer) = (Arc::clone(&gate), Arc::clone(&peer));
-        let answer = async move { Ok::<_, Infallible>(gate.answer(peer, request).await) };
+        let unsent = Arc::clone(&answers);
+        let answer = async move {
+            let answer = gate.answer(peer, request).await;
+            Ok::<_, Infallible>(answer.map(|body| Watching::new(body, &unsent)))
+        };
         clients::counted(&activity, answer)
     });
     let mut builder = Builder::new(TokioExecutor::new()).http2_only();
@@ -58,7 +67,8 @@ pub(super) async fn serve<S>(
         .keep_alive_timeout(KEEPALIVE_WITHIN);
     let connect = |stream| {
         let connection = builder.serve_connection(TokioIo::new(stream), service);
-        PlainConnection::new(connection, auto::Connection::graceful_shutdown)
+        let connection = PlainConnection::new(connection, auto::Connection::graceful_shutdown);
+        Taking { connection, unsent }
     };
     clients::serve(stream, admitted, connect, stop, close).await;
 }

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!   socket, remote    who connects: a user of this host, or the owner of a certificate
-//!    `- connection    HTTP/2 with limits
+//!    `- connection    HTTP/2 with limits; a client that takes no answers is cut off (`unsent`)
 //!        `- gate      let in or refused, by method and role (`access`), before the message is read
 //!            `- service, status, tap, vaults, probe    the answers; a change goes into the audit log (`audit`)
 //!   scrape            `/metrics`, `/healthz`, `/readyz`, and the page for people (`page`)
@@ -33,6 +33,7 @@ mod state;
 mod status;
 mod tap;
 mod tap_filter;
+mod unsent;
 mod vaults;
 mod zone_events;
 

@@ -11,3 +11,4 @@ mod roles;
 mod status_page;
 mod tap;
 mod top;
+mod unread;

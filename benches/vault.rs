@@ -338,6 +338,7 @@ fn reading(dir: &Path, requests: &[Bytes]) {
             segment: None,
             read_bytes: Arc::new(AtomicU64::new(0)),
             throttle: Throttle::default(),
+            is_cancelled: Arc::default(),
         };
         let verification = verify(&dir.join("reading"), &options).unwrap();
         assert!(verification.findings.is_empty());

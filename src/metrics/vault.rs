@@ -35,7 +35,7 @@ pub struct VaultMetrics {
     pub corrupt: IntCounter,
     /// Acknowledged requests that are gone.
     pub lost: IntCounter,
-    /// Requests dropped because the vault was full and was told to.
+    /// Requests dropped because the vault was full and was told to, or by an operator.
     pub dropped: IntCounter,
     /// Segments set aside.
     pub quarantined: IntGauge,
@@ -51,6 +51,10 @@ pub struct VaultMetrics {
     pub full: IntGauge,
     /// Whether the vault cannot write.
     pub failed: IntGauge,
+    /// Holds in force.
+    pub holds: IntGauge,
+    /// Bytes that only holds keep.
+    pub held_bytes: IntGauge,
     /// Requests kept for sinks that are no longer in the configuration, by vault and sink.
     pub kept_for_removed: IntGaugeVec,
 }
@@ -72,6 +76,8 @@ pub(super) struct VaultFamilies {
     max_bytes: IntGaugeVec,
     full: IntGaugeVec,
     failed: IntGaugeVec,
+    holds: IntGaugeVec,
+    held_bytes: IntGaugeVec,
     kept_for_removed: IntGaugeVec,
     replayed: IntCounterVec,
     dead_lettered: IntCounterVec,
@@ -106,7 +112,8 @@ impl Builder {
             ),
             dropped: counter(
                 "vault_dropped_requests_total",
-                "Undelivered requests that a full vault deleted (when_full: drop_oldest).",
+                "Undelivered requests that the vault deleted, because it was full (when_full: \
+                 drop_oldest) or because an operator said so.",
             ),
             quarantined: gauge("vault_quarantined_segments", "Damaged segments in quarantine."),
             suspect: gauge(
@@ -129,6 +136,11 @@ impl Builder {
                 "1 while the vault is full: its disk or max_size is used up.",
             ),
             failed: gauge("vault_failed", "1 while the vault cannot write."),
+            holds: gauge("vault_holds", "Holds that keep segments from being deleted."),
+            held_bytes: gauge(
+                "vault_held_bytes",
+                "Bytes of delivered segments that the vault keeps only because of a hold.",
+            ),
             kept_for_removed: self.gauge(
                 "vault_kept_for_removed_sinks_requests",
                 &["vault", "sink"],
@@ -168,6 +180,8 @@ impl Metrics {
             &families.max_bytes,
             &families.full,
             &families.failed,
+            &families.holds,
+            &families.held_bytes,
         ];
         for gauge in gauges {
             // One that was never set is not there.
@@ -202,6 +216,8 @@ impl Metrics {
             max_bytes: families.max_bytes.with_label_values(&[id]),
             full: families.full.with_label_values(&[id]),
             failed: families.failed.with_label_values(&[id]),
+            holds: families.holds.with_label_values(&[id]),
+            held_bytes: families.held_bytes.with_label_values(&[id]),
             kept_for_removed: families.kept_for_removed.clone(),
             replayed: families.replayed.with_label_values(&[id]),
             dead_lettered: families.dead_lettered.with_label_values(&[id]),

@@ -86,6 +86,7 @@ pub use log::dropped::DroppedRecord;
 pub use log::holds::Hold;
 pub use log::holds::place_hold;
 pub use log::holds::release_hold;
+pub use log::pins::Pin;
 pub use log::view::Log;
 pub use log::view::SegmentInfo;
 pub use options::Durability;

@@ -7,6 +7,8 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
+use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
 
 use rustix::fs::FallocateFlags;
 use rustix::fs::FlockOperation;
@@ -25,6 +27,12 @@ use crate::fs::Lock;
 /// A tool that asks who holds the lock may hold it for an instant.
 const LOCK_ATTEMPTS: u32 = 5;
 const LOCK_PAUSE: Duration = Duration::from_millis(2);
+
+/// The wall clock.
+pub(crate) fn unix_ns() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
 
 /// The operating system's files.
 #[derive(Debug, Clone, Copy, Default)]

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -72,6 +74,26 @@ impl Pacer {
     }
 }
 
+/// A [`Pacer`] whose work can be cancelled from outside.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CancellablePacer {
+    pacer: Pacer,
+    is_cancelled: Arc<AtomicBool>,
+}
+
+impl CancellablePacer {
+    pub(crate) fn new(throttle: Throttle, is_cancelled: Arc<AtomicBool>) -> Self {
+        Self { pacer: Pacer::new(throttle), is_cancelled }
+    }
+
+    /// As [`Pacer::rest`]; returns whether to go on.
+    pub(crate) fn rest(&self) -> bool {
+        let is_cancelled = || self.is_cancelled.load(Ordering::Relaxed);
+        self.pacer.rest(is_cancelled);
+        !is_cancelled()
+    }
+}
+
 fn wait(time: Duration, is_cancelled: impl Fn() -> bool) {
     let until = Instant::now() + time;
     loop {
@@ -87,7 +109,6 @@ fn wait(time: Duration, is_cancelled: impl Fn() -> bool) {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicU32;
-    use std::sync::atomic::Ordering;
 
     use super::*;
 

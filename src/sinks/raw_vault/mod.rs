@@ -269,5 +269,7 @@ impl RawVault {
         self.metrics.max_bytes.set(gauge(stats.max_bytes));
         self.metrics.full.set(i64::from(stats.is_full));
         self.metrics.failed.set(i64::from(stats.has_failed));
+        self.metrics.holds.set(gauge(stats.holds));
+        self.metrics.held_bytes.set(gauge(stats.held_bytes));
     }
 }

@@ -14,8 +14,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
 
 use crate::append::group::GroupBuffer;
 use crate::append::staging::StagedRecord;
@@ -35,6 +33,7 @@ use crate::segment::seal::SealJob;
 use crate::segment::seal::Written;
 use crate::segment::spare::Spare;
 use crate::segment::sums;
+use crate::system::unix_ns;
 
 /// What all records of one commit share.
 #[derive(Debug, Clone, Copy)]
@@ -257,10 +256,4 @@ fn record_header(
         attrs_len: record.attrs_len,
         commit_no: stamp.commit_no,
     }
-}
-
-/// The wall clock, for information only.
-pub(crate) fn unix_ns() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }

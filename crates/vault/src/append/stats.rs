@@ -45,6 +45,10 @@ pub struct Stats {
     pub dropped_records: u64,
     /// Acknowledged records found missing by recovery.
     pub lost_records: u64,
+    /// Holds in force.
+    pub holds: u64,
+    /// Bytes of the segments that nobody needs but a hold keeps.
+    pub held_bytes: u64,
 }
 
 impl<C: Completion> Writer<C> {
@@ -61,6 +65,7 @@ impl<C: Completion> Writer<C> {
     pub fn stats(&self) -> Stats {
         let gauges = self.gauges();
         let (segments, quarantined) = self.log.segments_len();
+        let (holds, held_bytes) = self.log.held();
         Stats {
             used_bytes: self.log.used_bytes(),
             max_bytes: self.options.max_bytes,
@@ -79,6 +84,8 @@ impl<C: Completion> Writer<C> {
             corrupt_records: self.log.corrupt_records.load(Ordering::Relaxed),
             dropped_records: lock(&self.log.dropped).records(),
             lost_records: self.log.lost_records.load(Ordering::Relaxed),
+            holds,
+            held_bytes,
         }
     }
 }

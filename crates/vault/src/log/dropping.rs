@@ -1,9 +1,11 @@
-//! Dropping the oldest segment when a vault is full and its options ask for it.
+//! Dropping segments that somebody still needs: the oldest when a vault is full and its options ask for
+//! it, and those that an operator names.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::error::VaultError;
 use crate::fs::Access;
 use crate::fs::File;
 use crate::log::cursor::Cursor;
@@ -15,6 +17,7 @@ use crate::log::holds;
 use crate::log::holds::Hold;
 use crate::log::view::Log;
 use crate::log::view::SegmentInfo;
+use crate::segment::id::SegmentId;
 use crate::segment::id::SegmentState;
 use crate::segment::scan::ScanItem;
 use crate::segment::scan::Scanner;
@@ -52,12 +55,61 @@ impl Log {
     ///
     /// The system's answer; nothing was deleted then, or it is deleted and not yet synced.
     pub(crate) fn drop_oldest(&self) -> io::Result<bool> {
+        let _choosing = lock(&self.choosing);
         let holds = holds::list(&*self.files, &self.dir)?;
         let Some(victim) = self.oldest_to_drop(&holds) else { return Ok(false) };
+        let wanted = self.wanted(&victim);
+        self.drop_segment(&victim, &wanted)?;
+        tracing::warn!(segment = %victim.id, first_seq = victim.first_seq, last_seq = victim.last_seq,
+            ?wanted, "Vault is full; it dropped its oldest segment.");
+        Ok(true)
+    }
+
+    /// Deletes a sealed segment that is neither the newest nor held nor pinned, whoever needs it; `None` if
+    /// it is none of those. `give_up` lets every cursor pass its records and returns those, in runs, that
+    /// count as dropped: the observer is told of each.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError::Io`]; nothing was deleted then, or it is deleted and not yet synced.
+    pub fn discard(
+        &self,
+        id: SegmentId,
+        give_up: impl FnOnce(&SegmentInfo) -> Vec<(u64, u64)>,
+    ) -> Result<Option<SegmentInfo>, VaultError> {
+        let _choosing = lock(&self.choosing);
+        let holds = self.read_holds()?;
+        let Some(victim) = self.discardable().into_iter().find(|info| info.id == id) else {
+            return Ok(None);
+        };
+        if self.is_pinned(id) || holds.iter().any(|hold| hold.covers(id)) {
+            return Ok(None);
+        }
+        self.prepare_to_drop().map_err(VaultError::io("prepare dropping in", &self.dir))?;
+        let wanted = give_up(&victim);
+        self.drop_segment(&victim, &wanted).map_err(VaultError::io("drop", &victim.path))?;
+        tracing::warn!(segment = %victim.id, first_seq = victim.first_seq, last_seq = victim.last_seq,
+            ?wanted, "An operator dropped a segment.");
+        Ok(Some(victim))
+    }
+
+    /// The sealed segments but the newest, whoever needs them.
+    #[must_use]
+    pub fn discardable(&self) -> Vec<SegmentInfo> {
+        let state = lock(&self.state);
+        let newest = state.segments.values().rev().find(|listed| 0 < listed.info.records);
+        let Some(newest) = newest.map(|listed| listed.info.id) else { return Vec::new() };
+        let is_closed =
+            |info: &&SegmentInfo| info.state == SegmentState::Sealed && info.id < newest;
+        state.segments.values().map(|listed| &listed.info).filter(is_closed).cloned().collect()
+    }
+
+    /// Marks what is dropped with a segment, deletes the segment, and tells the observer.
+    fn drop_segment(&self, victim: &SegmentInfo, wanted: &[(u64, u64)]) -> io::Result<()> {
         // One that cannot be opened goes all the same; nobody can be told what was in it.
         let file = self.files.open(&victim.path, Access::Direct).ok();
         let mut dropped = lock(&self.dropped);
-        let (wanted, observer) = (self.wanted(&victim), dropped.observer.clone());
+        let observer = dropped.observer.clone();
         let through = dropped.through.max(victim.last_seq);
         let records =
             dropped.records + wanted.iter().map(|(first, last)| last - first + 1).sum::<u64>();
@@ -69,20 +121,18 @@ impl Log {
         lock(&self.state).segments.remove(&victim.id);
         match self.files.remove(&victim.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                self.register(victim);
+                self.register(victim.clone());
                 return Err(error);
             }
             _ => {}
         }
         self.used_bytes.fetch_sub(victim.file_bytes, Ordering::AcqRel);
         self.files.sync_dir(victim.path.parent().unwrap_or(&self.dir))?;
-        tracing::warn!(segment = %victim.id, first_seq = victim.first_seq, last_seq = victim.last_seq,
-            ?wanted, "Vault is full; it dropped its oldest segment.");
         if let (Some(observer), Some(file)) = (observer, file) {
             // The file has no name any more; what it held can still be read.
-            self.tell(file.into(), &victim, &wanted, &*observer);
+            self.tell(file.into(), victim, wanted, &*observer);
         }
-        Ok(true)
+        Ok(())
     }
 
     fn oldest_to_drop(&self, holds: &[Hold]) -> Option<SegmentInfo> {

@@ -6,6 +6,7 @@ pub(crate) mod dropped;
 mod dropping;
 pub(crate) mod holds;
 mod patience;
+pub(crate) mod pins;
 mod retention;
 mod succession;
 mod trouble;

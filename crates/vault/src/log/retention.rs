@@ -6,7 +6,7 @@
 //!
 //! Holds stand above that: their folder is read before anything is deleted, and when it cannot be
 //! read nothing is. A copy to an archive needs no rule of its own: it reads through a cursor, and
-//! what that cursor has not passed stays.
+//! what that cursor has not passed stays. What is being read without a cursor is pinned.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,6 +14,8 @@ use std::sync::atomic::Ordering;
 use crate::error::VaultError;
 use crate::log::cursor::Cursor;
 use crate::log::holds;
+use crate::log::holds::Hold;
+use crate::log::pins::Pin;
 use crate::log::view::Log;
 use crate::log::view::LogState;
 use crate::log::view::SegmentInfo;
@@ -31,15 +33,31 @@ impl Log {
     ///
     /// [`VaultError::Io`]; segments deleted before the error stay deleted.
     pub fn prune(&self) -> Result<usize, VaultError> {
+        self.prune_chosen(|_| true).map(|deleted| deleted.len())
+    }
+
+    /// As [`Log::prune`], of those segments only that are chosen; returns which were deleted.
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::prune`].
+    pub fn prune_chosen(
+        &self,
+        is_chosen: impl Fn(&SegmentInfo) -> bool,
+    ) -> Result<Vec<SegmentInfo>, VaultError> {
         if choose(&lock(&self.state)).is_empty() {
-            return Ok(0);
+            return Ok(Vec::new());
         }
-        let holds = holds::list(&*self.files, &self.dir)
-            .map_err(VaultError::io("list the holds of", &self.dir))?;
         let victims = {
+            let _choosing = lock(&self.choosing);
+            let holds = self.read_holds()?;
             let mut state = lock(&self.state);
             let mut victims = choose(&state);
-            victims.retain(|victim| !holds.iter().any(|hold| hold.covers(victim.id)));
+            victims.retain(|victim| {
+                is_chosen(victim)
+                    && !self.pins.has(victim.id)
+                    && !holds.iter().any(|hold| hold.covers(victim.id))
+            });
             for victim in &victims {
                 state.segments.remove(&victim.id);
             }
@@ -69,7 +87,57 @@ impl Log {
                 .map_err(VaultError::io("clear the quarantine of", &self.dir))?;
             self.used_bytes.fetch_sub(freed, Ordering::AcqRel);
         }
-        Ok(victims.len())
+        Ok(victims)
+    }
+
+    /// The segments that nobody needs any more, held or not.
+    #[must_use]
+    pub fn unneeded(&self) -> Vec<SegmentInfo> {
+        choose(&lock(&self.state))
+    }
+
+    /// Keeps segments `first..=last` from being deleted by retention, until the pin is dropped.
+    #[must_use]
+    pub fn pin(&self, first: SegmentId, last: SegmentId) -> Pin {
+        self.pins.pin(first.get(), last.get())
+    }
+
+    /// Whether a segment is pinned.
+    #[must_use]
+    pub fn is_pinned(&self, id: SegmentId) -> bool {
+        self.pins.has(id)
+    }
+
+    /// Reads the holds that are in force. Then nothing is on its way to deletion that one of them covers.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError::Io`].
+    pub fn look_at_holds(&self) -> Result<Vec<Hold>, VaultError> {
+        let _choosing = lock(&self.choosing);
+        self.read_holds()
+    }
+
+    /// The same, for whoever chooses.
+    pub(crate) fn read_holds(&self) -> Result<Vec<Hold>, VaultError> {
+        let holds = holds::list(&*self.files, &self.dir)
+            .map_err(VaultError::io("list the holds of", &self.dir))?;
+        let is_held = |info: &&SegmentInfo| holds.iter().any(|hold| hold.covers(info.id));
+        let held_bytes = self.unneeded().iter().filter(is_held).map(|info| info.file_bytes).sum();
+        *lock(&self.held) = (holds.clone(), held_bytes);
+        Ok(holds)
+    }
+
+    /// The holds as they were last read, which the vault does every second.
+    #[must_use]
+    pub fn holds(&self) -> Vec<Hold> {
+        lock(&self.held).0.clone()
+    }
+
+    /// How many holds there are, and the bytes of the segments that nobody but them keeps.
+    pub(crate) fn held(&self) -> (u64, u64) {
+        let held = lock(&self.held);
+        (held.0.len() as u64, held.1)
     }
 }
 

@@ -19,6 +19,8 @@ use crate::fs::FileSystem;
 use crate::log::cursor::Cursor;
 use crate::log::cursor::CursorHandle;
 use crate::log::dropped::Dropped;
+use crate::log::holds::Hold;
+use crate::log::pins::Pins;
 use crate::log::trouble::ReadTrouble;
 use crate::segment::fault::Fault;
 use crate::segment::id::SegmentId;
@@ -109,6 +111,11 @@ pub struct Log {
     /// How long reads are tried that the disk does not answer.
     pub(crate) read_patience: Duration,
     pub(crate) dropped: Mutex<Dropped>,
+    /// Held by whoever chooses segments to delete, until they are out of the list.
+    pub(crate) choosing: Mutex<()>,
+    pub(crate) pins: Arc<Pins>,
+    /// The holds as they were last read, and the bytes of the segments that only they keep.
+    pub(crate) held: Mutex<(Vec<Hold>, u64)>,
     /// The segment that takes records, for who looks whether its file is still there.
     pub(crate) active: Mutex<Option<(SegmentId, Arc<dyn File>)>>,
     durable_seq: AtomicU64,
@@ -152,6 +159,9 @@ impl Log {
             is_out_of_blocks: AtomicBool::new(false),
             read_patience: Duration::ZERO,
             dropped: Mutex::new(dropped),
+            choosing: Mutex::default(),
+            pins: Arc::default(),
+            held: Mutex::default(),
             active: Mutex::new(None),
             durable_seq: AtomicU64::new(durable_seq),
             corrupt_records: AtomicU64::new(0),

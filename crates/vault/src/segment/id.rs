@@ -9,6 +9,12 @@ use std::path::PathBuf;
 pub struct SegmentId(pub(crate) u64);
 
 impl SegmentId {
+    /// Makes one of its number.
+    #[must_use]
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
     /// Returns the number.
     #[must_use]
     pub const fn get(self) -> u64 {

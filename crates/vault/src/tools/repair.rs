@@ -35,7 +35,7 @@ use crate::segment::seal::SealError;
 use crate::segment::seal::SealJob;
 use crate::state::lock;
 use crate::system::SystemFileSystem;
-use crate::throttle::Pacer;
+use crate::throttle::CancellablePacer;
 use crate::tools::finding::Finding;
 use crate::tools::finding::FindingKind;
 use crate::tools::survey;
@@ -206,7 +206,7 @@ impl Repair<'_> {
             one.header.as_ref(),
             &one.trailer,
             read_bytes,
-            &Pacer::default(),
+            &CancellablePacer::default(),
         )
         .map_err(VaultError::io("read", path))?;
         let costs_records = |finding: &Finding| finding.lost.is_some();

@@ -6,11 +6,13 @@
 //! believed only when it is still there some moments later.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
@@ -30,7 +32,7 @@ use crate::segment::id::EXTENSION_OPEN;
 use crate::segment::id::SegmentId;
 use crate::state::lock;
 use crate::system::SystemFileSystem;
-use crate::throttle::Pacer;
+use crate::throttle::CancellablePacer;
 use crate::throttle::Throttle;
 use crate::tools::chain;
 use crate::tools::chain::ChainedSegment;
@@ -74,14 +76,16 @@ pub struct VerifyOptions {
     pub read_bytes: Arc<AtomicU64>,
     /// Says how long each thread rests between pieces of a MiB.
     pub throttle: Throttle,
+    /// Set by whoever wants no answer any more.
+    pub is_cancelled: Arc<AtomicBool>,
 }
 
 /// Verifies a vault's directory and changes nothing.
 ///
 /// # Errors
 ///
-/// [`VaultError::Io`] when the directory or a file cannot be looked at, [`VaultError::Foreign`]
-/// when no file contains the vault's id.
+/// [`VaultError::Io`] when the directory or a file cannot be looked at, or with `Interrupted` when it was
+/// cancelled, [`VaultError::Foreign`] when no file contains the vault's id.
 pub fn verify(dir: &Path, options: &VerifyOptions) -> Result<Verification, VaultError> {
     let files: Arc<dyn FileSystem> = Arc::new(SystemFileSystem);
     let is_live = survey::writer_presence(dir)? != WriterPresence::Absent;
@@ -95,7 +99,8 @@ pub fn verify(dir: &Path, options: &VerifyOptions) -> Result<Verification, Vault
         listed.retain(|candidate| candidate.id == only);
     }
     let (read_bytes, throttle) = (&options.read_bytes, &options.throttle);
-    let task = Task { files: &*files, dir, vault_id, is_live, read_bytes, throttle };
+    let is_cancelled = &options.is_cancelled;
+    let task = Task { files: &*files, dir, vault_id, is_live, read_bytes, throttle, is_cancelled };
     let mut done = Verification::default();
     let mut kept = task.look_at_all(&listed, options.jobs, &mut done)?;
     if is_live {
@@ -175,9 +180,21 @@ struct Task<'a> {
     is_live: bool,
     read_bytes: &'a Arc<AtomicU64>,
     throttle: &'a Throttle,
+    is_cancelled: &'a Arc<AtomicBool>,
 }
 
 impl Task<'_> {
+    fn pacer(&self) -> CancellablePacer {
+        CancellablePacer::new(self.throttle.clone(), Arc::clone(self.is_cancelled))
+    }
+
+    fn check_cancelled(&self) -> Result<(), VaultError> {
+        if self.is_cancelled.load(Ordering::Relaxed) {
+            return Err(VaultError::io("verify", self.dir)(io::ErrorKind::Interrupted.into()));
+        }
+        Ok(())
+    }
+
     fn look_at_all(
         &self,
         listed: &[Candidate],
@@ -190,7 +207,7 @@ impl Task<'_> {
         std::thread::scope(|scope| {
             for _ in 0..jobs.get().min(listed.len()) {
                 scope.spawn(|| {
-                    let pacer = Pacer::new(self.throttle.clone());
+                    let pacer = self.pacer();
                     while let Some(candidate) = listed.get(next.fetch_add(1, Ordering::Relaxed)) {
                         let looked = self.look_at(candidate, &pacer);
                         let mut results = lock(&results);
@@ -218,7 +235,7 @@ impl Task<'_> {
         kept: &mut Vec<ChainedSegment>,
         done: &mut Verification,
     ) -> Result<(), VaultError> {
-        let pacer = Pacer::new(self.throttle.clone());
+        let pacer = self.pacer();
         let newest = kept.last().map(|one| one.id);
         let mut again = Vec::new();
         for one in kept.drain(..) {
@@ -240,9 +257,10 @@ impl Task<'_> {
     fn look_at(
         &self,
         candidate: &Candidate,
-        pacer: &Pacer,
+        pacer: &CancellablePacer,
     ) -> Result<Option<ChainedSegment>, VaultError> {
-        pacer.rest(|| false);
+        let _goes_on = pacer.rest();
+        self.check_cancelled()?;
         let first = survey::examine_moving(self.files, self.dir, candidate.clone(), self.vault_id);
         let one = match first {
             Err(VaultError::Foreign { path, .. }) => {
@@ -266,7 +284,11 @@ impl Task<'_> {
         self.keep(one, pacer)
     }
 
-    fn keep(&self, one: Examined, pacer: &Pacer) -> Result<Option<ChainedSegment>, VaultError> {
+    fn keep(
+        &self,
+        one: Examined,
+        pacer: &CancellablePacer,
+    ) -> Result<Option<ChainedSegment>, VaultError> {
         let candidate = &one.candidate;
         let is_blank = one.verdict == SegmentVerdict::Blank;
         let mut kept = ChainedSegment {
@@ -300,6 +322,8 @@ impl Task<'_> {
                 kept.findings =
                     walk::walk(file, &found, header, &one.trailer, self.read_bytes, pacer)
                         .map_err(VaultError::io("read", &found.path))?;
+                // What was not read is no finding.
+                self.check_cancelled()?;
                 kept.footer = Some(one.trailer);
             }
         }

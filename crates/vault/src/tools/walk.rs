@@ -21,7 +21,7 @@ use crate::segment::scan::ScanItem;
 use crate::segment::scan::Scanner;
 use crate::segment::sums;
 use crate::state::lock;
-use crate::throttle::Pacer;
+use crate::throttle::CancellablePacer;
 use crate::tools::finding::Finding;
 use crate::tools::finding::FindingKind;
 
@@ -38,7 +38,7 @@ pub(crate) fn walk(
     header: Option<&SegmentHeader>,
     trailer: &Trailer,
     read_bytes: &Arc<AtomicU64>,
-    pacer: &Pacer,
+    pacer: &CancellablePacer,
 ) -> io::Result<Vec<Finding>> {
     let mut findings = Findings { candidate, found: Vec::new() };
     findings.check_index(&*file, trailer)?;
@@ -168,7 +168,7 @@ pub(crate) struct Tee {
     file: Box<dyn File>,
     end: u64,
     read_bytes: Arc<AtomicU64>,
-    pacer: Pacer,
+    pacer: CancellablePacer,
     state: Mutex<TeeState>,
 }
 
@@ -190,7 +190,7 @@ impl Tee {
         file: Box<dyn File>,
         trailer: &Trailer,
         read_bytes: Arc<AtomicU64>,
-        pacer: Pacer,
+        pacer: CancellablePacer,
     ) -> io::Result<Self> {
         let state = TeeState {
             piece: AlignedBuffer::new(PIECE_BYTES)?,
@@ -221,7 +221,9 @@ impl Tee {
     fn load(&self, state: &mut TeeState, at: u64, least: usize) -> io::Result<usize> {
         let left = self.end.saturating_sub(at);
         let len = usize::try_from(left).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
-        self.pacer.rest(|| false);
+        if !self.pacer.rest() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
         state.len = 0;
         state.start = at;
         let whole = self.file.read_at(&mut state.piece[..len], at);

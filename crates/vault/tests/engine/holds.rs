@@ -1,7 +1,10 @@
 //! Holds against everything that deletes.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::Mutex;
 
+use gophership_vault::DroppedRecord;
 use gophership_vault::Hold;
 use gophership_vault::Log;
 use gophership_vault::Options;
@@ -17,7 +20,7 @@ use super::small_options;
 use super::wait_until;
 
 fn hold(segments: Option<(u64, u64)>) -> Hold {
-    Hold { name: "incident".to_owned(), segments }
+    Hold::new("incident", segments)
 }
 
 fn ids(log: &Log) -> BTreeSet<u64> {
@@ -98,4 +101,34 @@ fn dropping_the_oldest_passes_over_what_is_held() {
     assert!(0 < bench.writer.stats().dropped_records);
     let left = ids(&log);
     assert!(left.contains(&first) && !left.contains(&(first + 1)), "{left:?}");
+}
+
+#[test]
+fn an_operator_drops_a_segment_that_is_neither_held_nor_pinned() {
+    let dir = tempfile::tempdir().expect("makes a directory");
+    let (bench, _) = Bench::open(small_options(dir.path()));
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&told);
+    bench.writer.observe_drops(Arc::new(move |record: &DroppedRecord<'_>| {
+        sink.lock().unwrap().push(record.seq);
+    }));
+    for id in 1..=60 {
+        bench.append(id, &payload(id, 4000)).expect("is stored");
+    }
+    let log = bench.writer.log();
+    wait_until("sealing is done", || 2 < log.discardable().len());
+    let victim = log.discardable()[1].clone();
+    let first = victim.first_seq;
+    let discard = || log.discard(victim.id, |_| vec![(first, first + 1)]).expect("works");
+    let pin = log.pin(victim.id, victim.id);
+    assert!(discard().is_none(), "it is being read");
+    drop(pin);
+    place_hold(dir.path(), &hold(None)).expect("places");
+    assert!(discard().is_none(), "it is held");
+    release_hold(dir.path(), "incident").expect("releases");
+    assert_eq!(discard().expect("is dropped").id, victim.id);
+    assert!(discard().is_none(), "it is gone");
+    assert!(!ids(&log).contains(&victim.id.get()));
+    assert_eq!(*told.lock().unwrap(), [first, first + 1]);
+    assert_eq!(bench.writer.stats().dropped_records, 2);
 }

@@ -114,8 +114,13 @@ fn a_segment_torn_inside_a_block_is_sound_when_it_is_sealed() {
     let (_, report) = recover_on(&files, &options.dir).expect("recovers");
     let kinds: Vec<FaultKind> = report.faults.iter().map(|fault| fault.kind).collect();
     assert_eq!(kinds, [FaultKind::TornTail], "{report:?}");
-    let (read_bytes, throttle) = (Arc::default(), Throttle::default());
-    let whole = VerifyOptions { jobs: NonZeroUsize::MIN, segment: None, read_bytes, throttle };
+    let whole = VerifyOptions {
+        jobs: NonZeroUsize::MIN,
+        segment: None,
+        read_bytes: Arc::default(),
+        throttle: Throttle::default(),
+        is_cancelled: Arc::default(),
+    };
     let verified = verify(&options.dir, &whole).expect("verifies");
     assert!(verified.findings.is_empty(), "{verified:?}");
 }

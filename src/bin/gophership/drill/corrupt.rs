@@ -71,6 +71,7 @@ pub(super) fn flip(data: &Path) -> Result<Hit, String> {
         segment: Some(segment.id),
         read_bytes: std::sync::Arc::default(),
         throttle: gophership_vault::Throttle::default(),
+        is_cancelled: std::sync::Arc::default(),
     };
     let verified = gophership_vault::verify(dir, &options).map_err(|error| failed(&error))?;
     let lost: Vec<(u64, u64)> = verified.findings.iter().filter_map(|found| found.lost).collect();

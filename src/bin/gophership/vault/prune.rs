@@ -95,7 +95,7 @@ fn document(cleared: &[Cleared], is_dry_run: bool) -> Value {
 
 pub(super) fn hold(args: &HoldArgs) -> Result<u8, Failure> {
     let dir = args.place.find_whole()?.dir;
-    let hold = Hold { name: args.name.clone(), segments: args.segments };
+    let hold = Hold::new(&args.name, args.segments);
     gophership_vault::place_hold(&dir, &hold)?;
     // What retention deleted before the hold was there is not in this list.
     let survey = Survey::take(&dir)?;

@@ -53,6 +53,7 @@ pub(super) fn verify(
         segment: target.segment,
         read_bytes: Arc::clone(&read_bytes),
         throttle,
+        is_cancelled: Arc::default(),
     };
     watched(target, is_quiet, &read_bytes, || Ok(gophership_vault::verify(&target.dir, &options)?))
 }

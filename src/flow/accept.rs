@@ -35,10 +35,8 @@ use crate::metrics::SourceMetrics;
 
 /// How often a request that found no room asks again.
 const ROOM_RETRY: Duration = Duration::from_millis(10);
-/// How often it does once the source stops, when nothing else is left to do: often enough that the disk
-/// does not wait for the next one, be there room for a few large requests only.
+/// The same once the source stops: the disk must not wait for the next request.
 const LAST_RETRY: Duration = Duration::from_millis(2);
-
 /// So long a source that stops still waits for delivery before the vault takes over.
 const HURRY: Duration = Duration::from_millis(100);
 
@@ -174,6 +172,12 @@ impl Acceptor {
                 self.await_delivery(waiter, request, deadline).await
             }
         }
+    }
+
+    /// As [`Output::is_draining`].
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.output.is_draining()
     }
 
     /// Waits until every request that was answered early has found its end.

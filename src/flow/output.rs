@@ -107,6 +107,12 @@ impl Output {
         }
     }
 
+    /// Whether an operator wants no new requests in; what comes from a vault goes on. One relaxed load.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.reflex.as_ref().is_some_and(Reflex::is_draining)
+    }
+
     /// Who still needs a request whose copies have ended as `waiter` knows: all if that cannot be told,
     /// `None` if it failed only for sinks that are gone.
     #[must_use]

@@ -34,17 +34,36 @@ use crate::event::Batch;
 ///
 /// Whoever turns the zone Red throws it; workers only ever read it.
 #[derive(Debug, Default)]
-pub struct Switch(CachePadded<AtomicBool>);
+pub struct Switch(CachePadded<Orders>);
+
+/// What sources are told, all of it on one line that is seldom written.
+#[derive(Debug, Default)]
+struct Orders {
+    is_thrown: AtomicBool,
+    /// Sources take no new requests.
+    is_draining: AtomicBool,
+}
 
 impl Switch {
     /// Throws it, or sets it back. The next request follows.
     pub fn set(&self, is_thrown: bool) {
-        self.0.store(is_thrown, Ordering::Release);
+        self.0.is_thrown.store(is_thrown, Ordering::Release);
     }
 
     /// Whether it is thrown.
     fn is_thrown(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.is_thrown.load(Ordering::Relaxed)
+    }
+
+    /// Lets sources refuse new requests, or take them again. The next request follows.
+    pub fn drain(&self, is_draining: bool) {
+        self.0.is_draining.store(is_draining, Ordering::Release);
+    }
+
+    /// Whether sources refuse new requests.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.0.is_draining.load(Ordering::Relaxed)
     }
 }
 
@@ -60,6 +79,11 @@ impl Reflex {
     #[must_use]
     pub const fn new(switch: Arc<Switch>, pulse: Pulse) -> Self {
         Self { switch, pulse }
+    }
+
+    /// Whether new requests are refused.
+    pub(super) fn is_draining(&self) -> bool {
+        self.switch.is_draining()
     }
 
     /// Places a batch along `table`, or gives it back.

@@ -64,6 +64,8 @@ pub enum RefusalCause {
     Unsupported,
     /// Nobody had room.
     Busy,
+    /// GopherShip drains.
+    Draining,
     /// The sender went silent in the middle of it.
     Stalled,
     /// The time that the sender gave it was over.
@@ -73,11 +75,12 @@ pub enum RefusalCause {
 }
 
 impl RefusalCause {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Invalid,
         Self::TooLarge,
         Self::Unsupported,
         Self::Busy,
+        Self::Draining,
         Self::Stalled,
         Self::Late,
         Self::Rejected,
@@ -89,6 +92,7 @@ impl RefusalCause {
             Self::TooLarge => "too_large",
             Self::Unsupported => "unsupported",
             Self::Busy => "busy",
+            Self::Draining => "draining",
             Self::Stalled => "stalled",
             Self::Late => "late",
             Self::Rejected => "rejected",

@@ -120,7 +120,11 @@ impl Source for Demo {
                 _ = tick.tick() => {}
                 () = stop.cancelled() => break,
             }
-            for records in schedule.next_tick() {
+            let due = schedule.next_tick();
+            if acceptor.is_draining() {
+                continue;
+            }
+            for records in due {
                 seed = seed.wrapping_add(1);
                 let request = request(records, seed, provenance.clone());
                 let bytes = request.wire.len() as u64;

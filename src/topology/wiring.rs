@@ -222,6 +222,11 @@ impl Wiring {
         sinks
     }
 
+    /// Lets sources refuse new requests, or take them again; the next request follows.
+    pub fn drain(&self, is_draining: bool) {
+        self.switch.drain(is_draining);
+    }
+
     /// The emergency switch, for the sources.
     pub(super) fn switch(&self) -> Arc<Switch> {
         Arc::clone(&self.switch)

@@ -10,6 +10,7 @@
 //! | unknown method, path or type  | `UNIMPLEMENTED`                  | 404, 405, 415       |
 //! | not gRPC, where that is asked | 405, 415                         |                     |
 //! | nobody has room               | `UNAVAILABLE`, `RetryInfo`       | 503, `Retry-After`  |
+//! | GopherShip drains             | `UNAVAILABLE`, `RetryInfo`       | 503, `Retry-After`  |
 //! | its `grpc-timeout` is over     | `DEADLINE_EXCEEDED`              |                     |
 //! | a backend refused it for good | `INVALID_ARGUMENT`               | 400                 |
 //!
@@ -60,6 +61,8 @@ pub(super) enum RefusedRequest {
     Late { after: Duration },
     /// Nobody has room now.
     Busy { retry_after: Duration },
+    /// An operator wants no new requests in.
+    Draining { retry_after: Duration },
     /// A backend refused it for good.
     Rejected { reason: Option<Arc<str>> },
 }
@@ -97,6 +100,7 @@ impl RefusedRequest {
             Self::Busy { .. } => {
                 "GopherShip has no room for the request at the moment; retry later".to_owned()
             }
+            Self::Draining { .. } => "GopherShip is draining; use another server".to_owned(),
             Self::Rejected { reason: None } => "a backend rejected the request".to_owned(),
             Self::Rejected { reason: Some(reason) } => {
                 format!("a backend rejected the request: {reason}")
@@ -116,7 +120,7 @@ impl RefusedRequest {
             Self::TooLarge { .. } | Self::TooDense { .. } => Code::ResourceExhausted,
             Self::Unsupported { .. } => Code::Unimplemented,
             Self::Late { .. } => Code::DeadlineExceeded,
-            Self::Busy { .. } => Code::Unavailable,
+            Self::Busy { .. } | Self::Draining { .. } => Code::Unavailable,
         }
     }
 
@@ -128,9 +132,10 @@ impl RefusedRequest {
             Self::TooLarge { .. } | Self::TooDense { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unsupported { http, .. } => *http,
             // Not 408, after which nobody sends again.
-            Self::Stalled { .. } | Self::Late { .. } | Self::Busy { .. } => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Stalled { .. }
+            | Self::Late { .. }
+            | Self::Busy { .. }
+            | Self::Draining { .. } => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -139,7 +144,9 @@ impl RefusedRequest {
             Self::Invalid(reason) => {
                 Some(ErrorDetails::with_bad_request_violation("request", reason.clone()))
             }
-            Self::Busy { retry_after } => Some(ErrorDetails::with_retry_info(Some(*retry_after))),
+            Self::Busy { retry_after } | Self::Draining { retry_after } => {
+                Some(ErrorDetails::with_retry_info(Some(*retry_after)))
+            }
             Self::Broken(_)
             | Self::Stalled { .. }
             | Self::Late { .. }
@@ -155,7 +162,7 @@ impl RefusedRequest {
     pub(super) fn to_grpc(&self) -> Status {
         let Some(details) = self.details() else { return Status::new(self.code(), self.message()) };
         let mut status = Status::with_error_details(self.code(), self.message(), details);
-        if let Self::Busy { retry_after } = self {
+        if let Self::Busy { retry_after } | Self::Draining { retry_after } = self {
             let hint = MetadataValue::from_bytes(&retry_info(*retry_after));
             status.metadata_mut().insert_bin(PYTHON_RETRY_INFO, hint);
         }
@@ -171,7 +178,7 @@ impl RefusedRequest {
         };
         let mut response = answer(self.http_status(), encoding, body);
         match self {
-            Self::Busy { retry_after } => {
+            Self::Busy { retry_after } | Self::Draining { retry_after } => {
                 let seconds = retry_after.as_secs_f64().ceil().max(1.0);
                 // A few digits are always a valid header value.
                 if let Ok(value) = HeaderValue::from_str(&format!("{seconds:.0}")) {
@@ -204,10 +211,12 @@ impl RefusedRequest {
     fn status_json(&self) -> Bytes {
         let mut details = Vec::new();
         match self {
-            Self::Busy { retry_after } => details.push(serde_json::json!({
-                "@type": "type.googleapis.com/google.rpc.RetryInfo",
-                "retryDelay": format!("{:.3}s", retry_after.as_secs_f64()),
-            })),
+            Self::Busy { retry_after } | Self::Draining { retry_after } => {
+                details.push(serde_json::json!({
+                    "@type": "type.googleapis.com/google.rpc.RetryInfo",
+                    "retryDelay": format!("{:.3}s", retry_after.as_secs_f64()),
+                }));
+            }
             Self::Invalid(reason) => details.push(serde_json::json!({
                 "@type": "type.googleapis.com/google.rpc.BadRequest",
                 "fieldViolations": [{ "field": "request", "description": reason }],

@@ -27,6 +27,9 @@ use crate::metrics::SourceMetrics;
 use crate::net;
 use crate::somatic::Counted;
 
+/// When senders may come back while GopherShip drains: by then they may have found another server.
+const DRAINING_RETRY: Duration = Duration::from_secs(2);
+
 /// Checks, counts and accepts requests.
 pub(super) struct IngestHandler {
     acceptor: Acceptor,
@@ -141,6 +144,7 @@ impl IngestHandler {
             | RefusedRequest::TooMany { .. } => RefusalCause::TooLarge,
             RefusedRequest::Unsupported { .. } => RefusalCause::Unsupported,
             RefusedRequest::Busy { .. } => RefusalCause::Busy,
+            RefusedRequest::Draining { .. } => RefusalCause::Draining,
             RefusedRequest::Rejected { .. } => RefusalCause::Rejected,
         });
     }
@@ -153,6 +157,11 @@ impl IngestHandler {
         arrived: Instant,
         provenance: Provenance,
     ) -> Result<(), RefusedRequest> {
+        if acceptor.is_draining() {
+            // By chance, so that not all come back at once.
+            let retry_after = DRAINING_RETRY.mul_f64(1.0 + fastrand::f64() / 2.0);
+            return Err(RefusedRequest::Draining { retry_after });
+        }
         let Received { wire, mut held } = received;
         held.complete();
         let summary = gophership_otlp::prescan(signal, &wire)

@@ -207,9 +207,10 @@ impl Delivery {
         tokio::time::sleep(ARRIVES_WITHIN).await;
     }
 
-    /// Waits out Red, and an operator's pause.
+    /// Waits out Red, an operator's pause, and a drain.
     async fn allowed(&self) {
-        while !self.context.governor.may_replay(*self.context.zone.borrow()) {
+        let may_send = || self.context.governor.may_replay(*self.context.zone.borrow());
+        while self.output.is_draining() || !may_send() {
             tokio::time::sleep(LOOK_AROUND_EVERY).await;
         }
     }

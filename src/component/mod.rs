@@ -12,6 +12,7 @@
 //! | its names: of itself, of its outputs, of its type | `id.rs`, `output.rs`, `registry.rs` |
 //! | sockets and connections that outlive it | `listeners.rs`, `connections.rs` |
 //! | open vaults, and the places of sinks in them | `vaults.rs`, `cursors/` |
+//! | replays of a range that an operator asks for | `replays/` |
 //! | types of options that several components have | `option_types/` |
 //!
 //! It does not know the document that options stand in: components and configuration meet here, and
@@ -28,6 +29,7 @@ mod option_types;
 mod options;
 mod output;
 mod registry;
+mod replays;
 mod running;
 mod vaults;
 
@@ -67,6 +69,15 @@ pub use registry::ComponentInfo;
 pub use registry::Section;
 pub use registry::list;
 pub(crate) use registry::type_names;
+pub use replays::JobCounts;
+pub use replays::JobEnd;
+pub use replays::RangeReader;
+pub use replays::ReplayJob;
+pub use replays::ReplayJobs;
+pub use replays::ReplayRange;
+pub use replays::Served;
+pub use replays::StartError;
+pub use replays::count_range;
 pub use running::NOTED_BYTES;
 pub use running::Sink;
 pub use running::Source;

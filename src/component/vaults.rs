@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use gophership_vault::Known;
@@ -14,6 +15,7 @@ use parking_lot::MutexGuard;
 
 use crate::component::cursors::SinkCursors;
 use crate::component::id::ComponentId;
+use crate::component::replays::ReplayJobs;
 use crate::flow::Intake;
 use crate::ledger::VaultMark;
 
@@ -28,6 +30,8 @@ pub struct VaultHandle {
     pub inherited: Arc<Inherited>,
     /// The places of the sinks that it is replayed to.
     pub cursors: Arc<SinkCursors>,
+    /// The replays of a range that operators asked for.
+    pub jobs: Arc<ReplayJobs>,
 }
 
 /// What an earlier process left in a vault, and how much of it has been seen.
@@ -62,6 +66,8 @@ pub enum OnLoss {
 pub struct Vaults {
     state: Mutex<VaultsState>,
     on_loss: OnLoss,
+    /// Numbers the replays that operators ask for.
+    job_ids: Arc<AtomicU64>,
 }
 
 #[derive(Default)]
@@ -79,7 +85,7 @@ impl Vaults {
     /// Makes the list, still empty.
     #[must_use]
     pub fn new(on_loss: OnLoss) -> Self {
-        Self { state: Mutex::default(), on_loss }
+        Self { state: Mutex::default(), on_loss, job_ids: Arc::default() }
     }
 
     /// What a vault is to do that misses acknowledged requests.
@@ -131,7 +137,9 @@ impl Vaults {
         let inherited = state.inherited.entry(dir.to_owned()).or_insert_with(|| Arc::new(left()));
         let inherited = Arc::clone(inherited);
         let cursors = Arc::new(SinkCursors::new(Arc::clone(&log), keep_removed));
-        let handle = VaultHandle { log, dead_letters, inherited: Arc::clone(&inherited), cursors };
+        let jobs = Arc::new(ReplayJobs::new(Arc::clone(&self.job_ids)));
+        let of_it = Arc::clone(&inherited);
+        let handle = VaultHandle { log, dead_letters, inherited: of_it, cursors, jobs };
         state.open.insert(id.clone(), handle);
         inherited
     }

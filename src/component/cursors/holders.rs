@@ -92,6 +92,11 @@ impl Holders {
         !were_done && are_done()
     }
 
+    /// Whether a sink has not acknowledged a record: always, where no sink reads the vault.
+    pub(super) fn is_needed(&self, seq: u64) -> bool {
+        self.all.is_empty() || !self.all.iter().all(|holder| holder.is_done_with(seq))
+    }
+
     /// Passes for every stale cursor what was stored since its sink left.
     pub(super) fn pass_later(&self, durable: u64) {
         for holder in &self.all {

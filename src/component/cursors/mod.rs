@@ -10,6 +10,7 @@
 //! sink: [`SinkCursors::prepare`] is called before, [`SinkCursors::settle`] after the change.
 //! The vault keeps a segment until every cursor has passed it.
 
+mod dropping;
 mod holders;
 mod name;
 mod stale;

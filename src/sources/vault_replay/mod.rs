@@ -17,6 +17,7 @@ mod dead_letter_log;
 mod debt;
 mod lane;
 mod pace;
+mod range;
 mod rate;
 mod saver;
 mod seen;
@@ -61,6 +62,7 @@ use dead_letter_log::DeadLetterLog;
 use debt::Debts;
 use debt::Delivered;
 use lane::LaneRun;
+use range::RangeRunner;
 use rate::Rate;
 use sender::Sender;
 use stale::StaleKeeper;
@@ -176,6 +178,26 @@ struct VaultReplay {
 #[async_trait]
 impl Source for VaultReplay {
     async fn run(self: Box<Self>, output: Output, stop: Stop) -> Result<(), RunError> {
+        let ranges = RangeRunner {
+            config: self.config.clone(),
+            context: self.context.clone(),
+            vault: self.vault.clone(),
+            output: output.clone(),
+        };
+        let halt = stop.child_token();
+        let follow = async {
+            let ended = self.follow_cursors(output, stop).await;
+            halt.cancel();
+            ended
+        };
+        let (ended, ()) = tokio::join!(follow, ranges.run(halt.clone()));
+        ended
+    }
+}
+
+impl VaultReplay {
+    /// Sends each sink what it misses, until stopped.
+    async fn follow_cursors(&self, output: Output, stop: Stop) -> Result<(), RunError> {
         let mut debts = Debts::new(&self.config.vault, &self.vault.log, &self.context.metrics);
         while !stop.is_cancelled() {
             let sinks = self.sinks();
@@ -218,9 +240,7 @@ impl Source for VaultReplay {
         }
         Ok(())
     }
-}
 
-impl VaultReplay {
     /// The sinks that it delivers to, one for each lane.
     fn sinks(&self) -> Vec<(String, SinkSet)> {
         self.context.topology.sinks(self.context.id.as_str())

@@ -1,0 +1,23 @@
+//! Replays that an operator asks for: a range of what a vault holds, delivered or not, is sent again.
+//!
+//! ```text
+//!   control --start--> ReplayJobs --next--> the source `vault_replay` that feeds the sinks
+//!      ^                                      |
+//!      `--------------- ReplayJob <-----------'   how far it is, and how it ended
+//! ```
+//!
+//! No cursor moves: what the job sends are further copies, and what the vault holds stays there.
+
+mod job;
+mod range;
+mod reader;
+
+pub use job::JobCounts;
+pub use job::JobEnd;
+pub use job::ReplayJob;
+pub use job::ReplayJobs;
+pub use job::Served;
+pub use job::StartError;
+pub use range::ReplayRange;
+pub use reader::RangeReader;
+pub use reader::count_range;

@@ -4,6 +4,7 @@
 //! Each quantity reads what it writes, and refuses numbers whose unit would have to be guessed.
 
 mod duration;
+mod moment;
 mod secret;
 mod share;
 mod size;
@@ -11,6 +12,7 @@ mod time;
 mod timestamp;
 
 pub use duration::HumanDuration;
+pub use moment::Moment;
 pub use secret::Secret;
 pub use share::Share;
 pub use size::ByteSize;

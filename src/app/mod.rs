@@ -39,6 +39,7 @@ use crate::config::Config;
 use crate::config::ConfigErrors;
 use crate::control::ControlService;
 use crate::control::LeftVault;
+use crate::control::Maintenance;
 use crate::control::RemoteError;
 use crate::flow::Pulse;
 use crate::ledger::LedgerStore;
@@ -195,6 +196,7 @@ impl App {
             log_filter,
             audit,
             history: Arc::default(),
+            maintenance: Maintenance::new(topology.shared()),
         };
         let management = Management::new(service.clone(), control_path)?;
         let mut app = Self {

@@ -34,7 +34,7 @@ const MESSAGE_BYTES_MAX: usize = 64 << 10;
 
 /// The methods of the service that change nothing and show nothing that senders sent. Whatever is not listed is for operators, so a method that
 /// was forgotten here is refused to viewers.
-const VIEWS: [&str; 8] = [
+const VIEWS: [&str; 11] = [
     "Status",
     "Share",
     "Watch",
@@ -43,6 +43,9 @@ const VIEWS: [&str; 8] = [
     "ListVaults",
     "ListFlights",
     "ShowFlight",
+    "VerifyVault",
+    "CountReplay",
+    "ListReplays",
 ];
 
 type Answer = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
@@ -153,7 +156,19 @@ mod tests {
     use super::*;
 
     /// The methods of the service that change something, or show what senders sent.
-    const CHANGES: [&str; 5] = ["Override", "Reload", "SetLogLevel", "PauseReplay", "Tap"];
+    const CHANGES: [&str; 11] = [
+        "Override",
+        "Reload",
+        "SetLogLevel",
+        "PauseReplay",
+        "Tap",
+        "HoldVault",
+        "ReleaseVault",
+        "PruneVault",
+        "Drain",
+        "StartReplay",
+        "StopReplay",
+    ];
 
     #[test]
     fn every_method_of_the_service_is_known_to_view_or_to_change() {

@@ -8,6 +8,7 @@
 //!    `- connection    HTTP/2 with limits; a client that takes no answers is cut off (`unsent`)
 //!        `- gate      let in or refused, by method and role (`access`), before the message is read
 //!            `- service, status, tap, vaults, probe    the answers; a change goes into the audit log (`audit`)
+//!                `- vault_*, drain, replays    the changes that take longer (`changes`)
 //!   scrape            `/metrics`, `/healthz`, `/readyz`, and the page for people (`page`)
 //! ```
 
@@ -15,17 +16,22 @@ mod access;
 mod audit;
 mod certificate_names;
 mod certificates;
+mod changes;
 mod clients;
 mod connection;
+mod drain;
+mod draining;
 mod gate;
 mod history;
 mod live;
+mod maintenance;
 mod orders;
 mod page;
 mod probe;
 mod readiness;
 mod remote;
 mod sampling;
+mod replays;
 mod scrape;
 mod service;
 mod socket;
@@ -34,6 +40,9 @@ mod status;
 mod tap;
 mod tap_filter;
 mod unsent;
+mod vault_holds;
+mod vault_prune;
+mod vault_verify;
 mod vaults;
 mod zone_events;
 
@@ -41,6 +50,7 @@ pub use access::Access;
 pub use audit::AuditLog;
 pub use gate::Gate;
 pub use history::History;
+pub use maintenance::Maintenance;
 pub use orders::ORDERS_MAX;
 pub use orders::Order;
 pub use orders::Orders;

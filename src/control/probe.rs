@@ -17,6 +17,7 @@ use tonic_health::pb::HealthCheckResponse;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_server::Health;
 
+use super::draining::DrainState;
 use super::state::ControlService;
 use crate::topology::Zones;
 
@@ -28,17 +29,20 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 pub(super) struct Probe {
     ready: Arc<AtomicBool>,
     zones: Zones,
+    drain: Arc<DrainState>,
 }
 
 impl Probe {
     /// Asks the service.
     pub(super) fn new(service: &ControlService) -> Self {
-        Self { ready: Arc::clone(&service.ready), zones: service.zones.clone() }
+        let (ready, drain) = (Arc::clone(&service.ready), Arc::clone(&service.maintenance.drain));
+        Self { ready, zones: service.zones.clone(), drain }
     }
 
     /// Whether requests are served as they should be.
     fn status(&self) -> HealthCheckResponse {
-        let is_well = self.ready.load(Ordering::Acquire) && !self.zones.is_intake_stuck();
+        let is_ready = self.ready.load(Ordering::Acquire) && !self.drain.is_draining();
+        let is_well = is_ready && !self.zones.is_intake_stuck();
         let status = if is_well { ServingStatus::Serving } else { ServingStatus::NotServing };
         HealthCheckResponse { status: status.into() }
     }

@@ -19,6 +19,9 @@ impl ControlService {
         if !self.ready.load(Ordering::Acquire) {
             return (StatusCode::SERVICE_UNAVAILABLE, "starting or stopping\n".to_owned());
         }
+        if self.maintenance.drain.is_draining() {
+            return (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned());
+        }
         if self.zones.is_intake_stuck() {
             let stalls = self.zones.stalls();
             let lines: Vec<String> = stalls.iter().map(ToString::to_string).collect();

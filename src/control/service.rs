@@ -11,7 +11,10 @@ use tonic::Response;
 use tonic::Status;
 
 use super::access::Caller;
-use super::audit::Change;
+use super::changes::Answers;
+use super::changes::called;
+use super::changes::check_reason;
+use super::changes::outcome;
 use super::orders::Order;
 use super::orders::Reloaded;
 use super::state::ControlService;
@@ -25,8 +28,6 @@ use crate::somatic::OverrideCommand;
 use crate::somatic::Zone;
 use crate::topology::FlightRecord;
 
-/// The longest reason of an override, in bytes.
-const REASON_LEN_MAX: usize = 1024;
 /// The longest filter of the log, in bytes.
 const FILTER_LEN_MAX: usize = 1024;
 
@@ -188,22 +189,88 @@ impl Control for ControlService {
         self.note(&caller, "Tap", &detail, "", outcome(&result, |_| "began".to_owned())).await;
         result.map(Response::new)
     }
+
+    // Vaults, draining and replays.
+
+    type VerifyVaultStream = Answers<proto::VerifyVaultResponse>;
+
+    async fn verify_vault(
+        &self,
+        request: Request<proto::VerifyVaultRequest>,
+    ) -> Result<Response<Self::VerifyVaultStream>, Status> {
+        self.verify(request.into_inner()).map(Response::new)
+    }
+
+    async fn hold_vault(
+        &self,
+        request: Request<proto::HoldVaultRequest>,
+    ) -> Result<Response<proto::HoldVaultResponse>, Status> {
+        let (caller, request) = called(request)?;
+        self.place_hold(&caller, request).await.map(Response::new)
+    }
+
+    async fn release_vault(
+        &self,
+        request: Request<proto::ReleaseVaultRequest>,
+    ) -> Result<Response<proto::ReleaseVaultResponse>, Status> {
+        let (caller, request) = called(request)?;
+        self.release_hold(&caller, request).await.map(Response::new)
+    }
+
+    async fn prune_vault(
+        &self,
+        request: Request<proto::PruneVaultRequest>,
+    ) -> Result<Response<proto::PruneVaultResponse>, Status> {
+        let (caller, request) = called(request)?;
+        self.prune(&caller, request).await.map(Response::new)
+    }
+
+    type DrainStream = Answers<proto::DrainResponse>;
+
+    async fn drain(
+        &self,
+        request: Request<proto::DrainRequest>,
+    ) -> Result<Response<Self::DrainStream>, Status> {
+        let (caller, request) = called(request)?;
+        self.drain_now(&caller, request).await.map(Response::new)
+    }
+
+    type CountReplayStream = Answers<proto::ReplayProgress>;
+
+    async fn count_replay(
+        &self,
+        request: Request<proto::ReplayRequest>,
+    ) -> Result<Response<Self::CountReplayStream>, Status> {
+        self.count_range(request.into_inner()).map(Response::new)
+    }
+
+    type StartReplayStream = Answers<proto::ReplayProgress>;
+
+    async fn start_replay(
+        &self,
+        request: Request<proto::ReplayRequest>,
+    ) -> Result<Response<Self::StartReplayStream>, Status> {
+        let (caller, request) = called(request)?;
+        self.start_range(&caller, request).await.map(Response::new)
+    }
+
+    async fn list_replays(
+        &self,
+        _request: Request<proto::ListReplaysRequest>,
+    ) -> Result<Response<proto::ListReplaysResponse>, Status> {
+        Ok(Response::new(self.ranges()))
+    }
+
+    async fn stop_replay(
+        &self,
+        request: Request<proto::StopReplayRequest>,
+    ) -> Result<Response<proto::StopReplayResponse>, Status> {
+        let (caller, request) = called(request)?;
+        self.stop_range(&caller, request).await.map(Response::new)
+    }
 }
 
 impl ControlService {
-    /// Notes a change in the audit log.
-    async fn note(
-        &self,
-        caller: &Caller,
-        action: &str,
-        detail: &str,
-        reason: &str,
-        outcome: String,
-    ) {
-        let outcome = outcome.as_str();
-        self.audit.change(caller, Change { action, detail, reason, outcome }).await;
-    }
-
     /// Lets the process reload, or say what a reload would change.
     async fn order_reload(
         &self,
@@ -274,21 +341,6 @@ async fn read_flights<T: Send + 'static>(
         io::ErrorKind::NotFound => Status::not_found("there is no such record"),
         _ => Status::internal(format!("cannot read the flight recorder: {error}")),
     })
-}
-
-fn check_reason(reason: &str) -> Result<(), Status> {
-    if REASON_LEN_MAX < reason.len() {
-        return Err(Status::invalid_argument("the reason is longer than 1024 bytes"));
-    }
-    Ok(())
-}
-
-/// What came of a change, for the audit log.
-fn outcome<T>(result: &Result<T, Status>, said: impl FnOnce(&T) -> String) -> String {
-    match result {
-        Ok(answer) => said(answer),
-        Err(status) => format!("refused: {}", status.message()),
-    }
 }
 
 fn override_detail(request: &proto::OverrideRequest) -> String {

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::audit::AuditLog;
 use super::history::History;
+use super::maintenance::Maintenance;
 use super::orders::Orders;
 use crate::config::Config;
 use crate::event::Ledgers;
@@ -50,6 +51,8 @@ pub struct ControlService {
     pub audit: AuditLog,
     /// What was a moment ago.
     pub history: Arc<Mutex<History>>,
+    /// What operators maintain.
+    pub maintenance: Maintenance,
 }
 
 /// A directory that is no vault of the configuration and holds requests that nobody delivers.

@@ -50,7 +50,8 @@ impl ControlService {
             outages: self.outages(),
             stuck: self.zones.is_intake_stuck(),
             background_millionths: self.zones.background_millionths(),
-            ready: self.ready.load(Ordering::Acquire),
+            ready: self.ready.load(Ordering::Acquire) && !self.maintenance.drain.is_draining(),
+            draining: self.draining(),
             memory: self.memory_shares(),
             replay_paused: self.zones.is_replay_paused(),
             log_filter: self.log_filter.text(),
@@ -198,6 +199,7 @@ impl ControlService {
                     segments: size(metrics.segments.get()),
                     backlog_bytes: size(metrics.backlog_bytes.get()),
                     oldest_seconds: metrics.oldest_age().as_secs(),
+                    holds: self.holds_of(id.as_str()),
                     ..proto::Vault::default()
                 }
             })

@@ -4,7 +4,10 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use gophership_control::proto;
+use gophership_vault::Hold;
 use gophership_vault::Survey;
+use gophership_vault::VaultError;
+use tonic::Status;
 
 use crate::component::Resource;
 use crate::component::Site;
@@ -51,6 +54,35 @@ pub(super) fn content(id: String, dir: &Path) -> proto::VaultContent {
         backlog_requests: cursor.backlog_records,
     };
     content.cursors = survey.cursors.iter().map(cursor).collect();
-    content.holds = survey.holds.iter().map(|hold| hold.name.clone()).collect();
+    content.holds = survey.holds.iter().map(wire_hold).collect();
     content
+}
+
+/// The directory of one vault of a configuration.
+pub(super) fn dir_of(config: &Config, vault: &str) -> Result<PathBuf, Status> {
+    let vaults = dirs(config);
+    let found = vaults.iter().find(|(id, _)| id == vault);
+    found.map(|(_, dir)| dir.clone()).ok_or_else(|| {
+        let known: Vec<&str> = vaults.iter().map(|(id, _)| id.as_str()).collect();
+        Status::not_found(format!("there is no vault {vault:?}; vaults: {}", known.join(", ")))
+    })
+}
+
+/// What a client is told of an error of a vault.
+pub(super) fn refusal(error: &VaultError) -> Status {
+    match error {
+        VaultError::InvalidOptions { .. } => Status::invalid_argument(error.to_string()),
+        _ => Status::internal(error.to_string()),
+    }
+}
+
+/// A hold as the protocol has it.
+pub(super) fn wire_hold(hold: &Hold) -> proto::VaultHold {
+    proto::VaultHold {
+        name: hold.name.clone(),
+        first_segment: hold.segments.map(|(first, _)| first),
+        last_segment: hold.segments.map(|(_, last)| last),
+        until_unix_ms: hold.until_unix_ms,
+        reason: hold.reason.clone(),
+    }
 }

@@ -35,6 +35,7 @@
 //! | `kept` | what is kept between requests is bounded |
 //! | `hostile/` | silent, greedy, flooding, half and malformed clients are bounded, their connections end, and nobody else notices |
 //! | `control/` | the control port lets in who has a valid certificate, only operators change something, and the page for people says what the metrics say |
+//! | `control/vaults`, `drain`, `replays` | what an operator does with a vault, a drain and a replay of a range is done, told and booked |
 //! | `socket` | the control socket listens to its owner and to root, to nobody else |
 //! | `config/examples` | every example loads without variables, and runs |
 //! | `config/mutated` | 10,000 hostile configurations give an error or a running graph, never a panic |

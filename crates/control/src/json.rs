@@ -1,6 +1,7 @@
 //! The parts of a status as JSON, under the names that users see: `gs-ctl status -o json` and `/status.json`
 //! are made of them.
 
+use gophership_units::utc_text;
 use serde_json::Value;
 use serde_json::json;
 
@@ -89,6 +90,7 @@ pub fn vault(vault: &proto::Vault) -> Value {
         "oldest_seconds": vault.oldest_seconds,
         "replayed_requests_per_second": vault.replayed_requests_per_second,
         "drain_seconds": vault.drain_seconds,
+        "holds": list(&vault.holds, vault_hold),
     })
 }
 
@@ -122,6 +124,19 @@ pub fn delivery(delivery: &proto::Delivery) -> Value {
         "answered_last_minute": delivery.answered,
         "p50_seconds": delivery.p50_seconds,
         "p99_seconds": delivery.p99_seconds,
+    })
+}
+
+/// Returns what keeps requests of a vault from being deleted.
+#[must_use]
+pub fn vault_hold(hold: &proto::VaultHold) -> Value {
+    let until = hold.until_unix_ms.map(|ms| utc_text(ms.saturating_mul(1_000_000)));
+    json!({
+        "name": hold.name,
+        "first_segment": hold.first_segment,
+        "last_segment": hold.last_segment,
+        "until": until,
+        "reason": hold.reason,
     })
 }
 

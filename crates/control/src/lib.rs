@@ -25,3 +25,5 @@ pub use client::Client;
 pub use client::ClientError;
 pub use remote::Remote;
 pub use remote::RemoteError;
+/// An answer that comes in parts.
+pub use tonic::Streaming;

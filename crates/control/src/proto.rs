@@ -99,6 +99,9 @@ pub struct StatusResponse {
     /// on one side only for a moment.
     #[prost(uint64, tag = "54")]
     pub imbalance_records: u64,
+    /// The server takes no requests, because an operator said so; not set otherwise.
+    #[prost(message, optional, tag = "40")]
+    pub draining: ::core::option::Option<Draining>,
 }
 /// A share of the memory budget.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -240,9 +243,9 @@ pub struct VaultContent {
     /// Who still has to read how many requests.
     #[prost(message, repeated, tag = "9")]
     pub cursors: ::prost::alloc::vec::Vec<VaultCursor>,
-    /// The names of holds, which keep requests from being deleted.
-    #[prost(string, repeated, tag = "10")]
-    pub holds: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What keeps requests from being deleted.
+    #[prost(message, repeated, tag = "10")]
+    pub holds: ::prost::alloc::vec::Vec<VaultHold>,
     /// Why it cannot be read.
     #[prost(string, tag = "11")]
     pub error: ::prost::alloc::string::String,
@@ -413,6 +416,9 @@ pub struct Vault {
     pub drain_seconds: ::core::option::Option<u64>,
     #[prost(double, tag = "24")]
     pub replayed_requests_per_second: f64,
+    /// What keeps requests from being deleted.
+    #[prost(message, repeated, tag = "40")]
+    pub holds: ::prost::alloc::vec::Vec<VaultHold>,
 }
 /// A vault that the configuration does not name.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -588,6 +594,313 @@ pub struct DeliveryEndpoint {
     /// because it refuses all requests).
     #[prost(string, tag = "2")]
     pub circuit: ::prost::alloc::string::String,
+}
+/// A hold of a vault.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VaultHold {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Its first and last segment; all if they are not set.
+    #[prost(uint64, optional, tag = "2")]
+    pub first_segment: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "3")]
+    pub last_segment: ::core::option::Option<u64>,
+    /// When it ends by itself, in milliseconds since 1970; not set without an end.
+    #[prost(uint64, optional, tag = "4")]
+    pub until_unix_ms: ::core::option::Option<u64>,
+    #[prost(string, tag = "5")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VerifyVaultRequest {
+    #[prost(string, tag = "1")]
+    pub vault: ::prost::alloc::string::String,
+    /// Only this segment.
+    #[prost(uint64, optional, tag = "2")]
+    pub segment: ::core::option::Option<u64>,
+}
+/// Progress, or in the last message the result.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct VerifyVaultResponse {
+    #[prost(uint64, tag = "1")]
+    pub done_bytes: u64,
+    #[prost(uint64, tag = "2")]
+    pub total_bytes: u64,
+    /// Set when it is over.
+    #[prost(message, optional, tag = "3")]
+    pub result: ::core::option::Option<VaultVerification>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct VaultVerification {
+    #[prost(uint64, tag = "1")]
+    pub segments: u64,
+    #[prost(uint64, tag = "2")]
+    pub requests: u64,
+    #[prost(uint64, tag = "3")]
+    pub read_bytes: u64,
+    /// Segments that were deleted meanwhile.
+    #[prost(uint64, tag = "4")]
+    pub gone_segments: u64,
+    /// What is wrong, at most 1,000.
+    #[prost(message, repeated, tag = "5")]
+    pub findings: ::prost::alloc::vec::Vec<VaultFinding>,
+    /// How much is wrong in all.
+    #[prost(uint64, tag = "6")]
+    pub findings_total: u64,
+    /// Requests that are lost by it.
+    #[prost(uint64, tag = "7")]
+    pub lost_requests: u64,
+}
+/// What is wrong with a vault.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VaultFinding {
+    #[prost(uint64, optional, tag = "1")]
+    pub segment: ::core::option::Option<u64>,
+    /// Its name, such as segment_crc.
+    #[prost(string, tag = "2")]
+    pub fault: ::prost::alloc::string::String,
+    /// What that means, in a sentence.
+    #[prost(string, tag = "3")]
+    pub meaning: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub path: ::prost::alloc::string::String,
+    /// The bytes that it is about.
+    #[prost(uint64, tag = "5")]
+    pub start: u64,
+    #[prost(uint64, tag = "6")]
+    pub end: u64,
+    /// The first and last request that are lost by it.
+    #[prost(uint64, optional, tag = "7")]
+    pub lost_first_seq: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "8")]
+    pub lost_last_seq: ::core::option::Option<u64>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HoldVaultRequest {
+    #[prost(string, tag = "1")]
+    pub vault: ::prost::alloc::string::String,
+    /// The name of the hold.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// It ends by itself after so many seconds; not set means when it is released.
+    #[prost(uint64, optional, tag = "3")]
+    pub ttl_seconds: ::core::option::Option<u64>,
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HoldVaultResponse {
+    #[prost(string, tag = "1")]
+    pub vault: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub hold: ::core::option::Option<VaultHold>,
+    /// The segments that it keeps now, and their bytes on disk.
+    #[prost(uint64, tag = "3")]
+    pub segments: u64,
+    #[prost(uint64, tag = "4")]
+    pub file_bytes: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReleaseVaultRequest {
+    #[prost(string, tag = "1")]
+    pub vault: ::prost::alloc::string::String,
+    /// The name of the hold.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// Why, for the audit log.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ReleaseVaultResponse {
+    #[prost(string, tag = "1")]
+    pub vault: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// The holds that there still are.
+    #[prost(message, repeated, tag = "3")]
+    pub holds: ::prost::alloc::vec::Vec<VaultHold>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PruneVaultRequest {
+    #[prost(string, tag = "1")]
+    pub vault: ::prost::alloc::string::String,
+    /// Only segments whose newest request is older than this.
+    #[prost(uint64, optional, tag = "2")]
+    pub older_than_seconds: ::core::option::Option<u64>,
+    /// Only this segment.
+    #[prost(uint64, optional, tag = "3")]
+    pub segment: ::core::option::Option<u64>,
+    /// Also segments with requests that somebody still needs: those are dropped.
+    #[prost(bool, tag = "4")]
+    pub force: bool,
+    #[prost(bool, tag = "5")]
+    pub dry_run: bool,
+    /// Why, for the audit log.
+    #[prost(string, tag = "6")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PruneVaultResponse {
+    #[prost(string, tag = "1")]
+    pub vault: ::prost::alloc::string::String,
+    #[prost(bool, tag = "2")]
+    pub dry_run: bool,
+    /// What was deleted, or would be.
+    #[prost(message, repeated, tag = "3")]
+    pub segments: ::prost::alloc::vec::Vec<PrunedSegment>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PrunedSegment {
+    #[prost(uint64, tag = "1")]
+    pub segment: u64,
+    #[prost(uint64, tag = "2")]
+    pub file_bytes: u64,
+    #[prost(uint64, tag = "3")]
+    pub requests: u64,
+    /// Those of them that a sink has not acknowledged.
+    #[prost(uint64, tag = "4")]
+    pub undelivered_requests: u64,
+}
+/// Since when the server takes no requests, and why.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Draining {
+    #[prost(uint64, tag = "1")]
+    pub seconds: u64,
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DrainRequest {
+    /// Take requests again.
+    #[prost(bool, tag = "1")]
+    pub undo: bool,
+    /// Answer again and again until it is done.
+    #[prost(bool, tag = "2")]
+    pub wait: bool,
+    /// Wait no longer than this.
+    #[prost(uint64, optional, tag = "3")]
+    pub deadline_ms: ::core::option::Option<u64>,
+    /// Why, for the log and for whoever looks next.
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DrainResponse {
+    /// The server takes no requests.
+    #[prost(bool, tag = "1")]
+    pub draining: bool,
+    /// Every request that was taken is delivered or in a vault, and its sender was told.
+    #[prost(bool, tag = "2")]
+    pub done: bool,
+    /// The deadline is over.
+    #[prost(bool, tag = "3")]
+    pub late: bool,
+    /// Bytes of requests that are not answered, or not safe yet.
+    #[prost(uint64, tag = "4")]
+    pub unanswered_bytes: u64,
+    /// Records in queues, transforms and sinks, those of replays too.
+    #[prost(uint64, tag = "5")]
+    pub in_flight_records: u64,
+    /// Batches that wait in queues.
+    #[prost(uint64, tag = "6")]
+    pub queued_batches: u64,
+    /// Requests that vaults keep and replays deliver.
+    #[prost(uint64, tag = "7")]
+    pub vault_requests: u64,
+}
+/// Which requests of a vault are sent again, and to whom.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReplayRequest {
+    #[prost(string, tag = "1")]
+    pub vault: ::prost::alloc::string::String,
+    /// Those received from then on, and before then, in milliseconds since 1970.
+    #[prost(uint64, optional, tag = "2")]
+    pub since_unix_ms: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "3")]
+    pub until_unix_ms: ::core::option::Option<u64>,
+    /// Those that this source received.
+    #[prost(string, tag = "4")]
+    pub source: ::prost::alloc::string::String,
+    /// Those of this signal: logs, traces or metrics.
+    #[prost(string, tag = "5")]
+    pub signal: ::prost::alloc::string::String,
+    /// Records a second at most.
+    #[prost(uint32, optional, tag = "6")]
+    pub rate: ::core::option::Option<u32>,
+    /// The sinks; all that the vault feeds if there are none.
+    #[prost(string, repeated, tag = "7")]
+    pub sinks: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Tell how far it is until it is over; otherwise once.
+    #[prost(bool, tag = "8")]
+    pub follow: bool,
+    /// Why, for the audit log.
+    #[prost(string, tag = "9")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// A replay, and how far it is.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReplayProgress {
+    /// The number of the replay; 0 of a count.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    #[prost(string, tag = "2")]
+    pub vault: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "3")]
+    pub sinks: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// running, done, stopped or failed.
+    #[prost(string, tag = "4")]
+    pub state: ::prost::alloc::string::String,
+    /// Why it failed.
+    #[prost(string, tag = "5")]
+    pub error: ::prost::alloc::string::String,
+    /// Bytes of segments that were read, of those to read.
+    #[prost(uint64, tag = "6")]
+    pub read_bytes: u64,
+    #[prost(uint64, tag = "7")]
+    pub total_bytes: u64,
+    /// What was found so far.
+    #[prost(uint64, tag = "8")]
+    pub found_requests: u64,
+    #[prost(uint64, tag = "9")]
+    pub found_records: u64,
+    #[prost(uint64, tag = "10")]
+    pub found_bytes: u64,
+    /// When the oldest and the newest of them were received, in milliseconds since 1970; 0 without any.
+    #[prost(uint64, tag = "11")]
+    pub oldest_unix_ms: u64,
+    #[prost(uint64, tag = "12")]
+    pub newest_unix_ms: u64,
+    /// A request counts once for each sink: delivered, and refused by its backend for good.
+    #[prost(uint64, tag = "13")]
+    pub delivered_requests: u64,
+    #[prost(uint64, tag = "14")]
+    pub rejected_requests: u64,
+    #[prost(uint64, tag = "15")]
+    pub elapsed_ms: u64,
+    #[prost(string, tag = "16")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListReplaysRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListReplaysResponse {
+    /// Those that run, and the last one of each vault.
+    #[prost(message, repeated, tag = "1")]
+    pub replays: ::prost::alloc::vec::Vec<ReplayProgress>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StopReplayRequest {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// Why, for the audit log.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StopReplayResponse {
+    #[prost(message, optional, tag = "1")]
+    pub replay: ::core::option::Option<ReplayProgress>,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -1014,6 +1327,233 @@ pub mod control_client {
                 .insert(GrpcMethod::new("gophership.control.v1.Control", "Tap"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// Checks every checksum of a vault, beside its writer.
+        pub async fn verify_vault(
+            &mut self,
+            request: impl tonic::IntoRequest<super::VerifyVaultRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::VerifyVaultResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/gophership.control.v1.Control/VerifyVault",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("gophership.control.v1.Control", "VerifyVault"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// Keeps the segments of a vault from being deleted.
+        pub async fn hold_vault(
+            &mut self,
+            request: impl tonic::IntoRequest<super::HoldVaultRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::HoldVaultResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/gophership.control.v1.Control/HoldVault",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("gophership.control.v1.Control", "HoldVault"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Ends a hold.
+        pub async fn release_vault(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReleaseVaultRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReleaseVaultResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/gophership.control.v1.Control/ReleaseVault",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("gophership.control.v1.Control", "ReleaseVault"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Deletes sealed segments of a vault, or returns which it would delete.
+        pub async fn prune_vault(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PruneVaultRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PruneVaultResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/gophership.control.v1.Control/PruneVault",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("gophership.control.v1.Control", "PruneVault"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Stops taking requests, or takes them again; then tells what is left to do.
+        pub async fn drain(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DrainRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::DrainResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/gophership.control.v1.Control/Drain",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("gophership.control.v1.Control", "Drain"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// Returns what a replay of these requests would send.
+        pub async fn count_replay(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReplayRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ReplayProgress>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/gophership.control.v1.Control/CountReplay",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("gophership.control.v1.Control", "CountReplay"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// Sends requests again that a vault holds, and tells how far it is; goes on when nobody listens.
+        pub async fn start_replay(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReplayRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ReplayProgress>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/gophership.control.v1.Control/StartReplay",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("gophership.control.v1.Control", "StartReplay"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// Returns the replays that were started since the start of the process.
+        pub async fn list_replays(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListReplaysRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListReplaysResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/gophership.control.v1.Control/ListReplays",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("gophership.control.v1.Control", "ListReplays"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Ends a replay that was started with StartReplay.
+        pub async fn stop_replay(
+            &mut self,
+            request: impl tonic::IntoRequest<super::StopReplayRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::StopReplayResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/gophership.control.v1.Control/StopReplay",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("gophership.control.v1.Control", "StopReplay"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1127,6 +1667,99 @@ pub mod control_server {
             &self,
             request: tonic::Request<super::TapRequest>,
         ) -> std::result::Result<tonic::Response<Self::TapStream>, tonic::Status>;
+        /// Server streaming response type for the VerifyVault method.
+        type VerifyVaultStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::VerifyVaultResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Checks every checksum of a vault, beside its writer.
+        async fn verify_vault(
+            &self,
+            request: tonic::Request<super::VerifyVaultRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::VerifyVaultStream>,
+            tonic::Status,
+        >;
+        /// Keeps the segments of a vault from being deleted.
+        async fn hold_vault(
+            &self,
+            request: tonic::Request<super::HoldVaultRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::HoldVaultResponse>,
+            tonic::Status,
+        >;
+        /// Ends a hold.
+        async fn release_vault(
+            &self,
+            request: tonic::Request<super::ReleaseVaultRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReleaseVaultResponse>,
+            tonic::Status,
+        >;
+        /// Deletes sealed segments of a vault, or returns which it would delete.
+        async fn prune_vault(
+            &self,
+            request: tonic::Request<super::PruneVaultRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PruneVaultResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the Drain method.
+        type DrainStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::DrainResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Stops taking requests, or takes them again; then tells what is left to do.
+        async fn drain(
+            &self,
+            request: tonic::Request<super::DrainRequest>,
+        ) -> std::result::Result<tonic::Response<Self::DrainStream>, tonic::Status>;
+        /// Server streaming response type for the CountReplay method.
+        type CountReplayStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ReplayProgress, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Returns what a replay of these requests would send.
+        async fn count_replay(
+            &self,
+            request: tonic::Request<super::ReplayRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::CountReplayStream>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the StartReplay method.
+        type StartReplayStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ReplayProgress, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Sends requests again that a vault holds, and tells how far it is; goes on when nobody listens.
+        async fn start_replay(
+            &self,
+            request: tonic::Request<super::ReplayRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::StartReplayStream>,
+            tonic::Status,
+        >;
+        /// Returns the replays that were started since the start of the process.
+        async fn list_replays(
+            &self,
+            request: tonic::Request<super::ListReplaysRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListReplaysResponse>,
+            tonic::Status,
+        >;
+        /// Ends a replay that was started with StartReplay.
+        async fn stop_replay(
+            &self,
+            request: tonic::Request<super::StopReplayRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::StopReplayResponse>,
+            tonic::Status,
+        >;
     }
     #[derive(Debug)]
     pub struct ControlServer<T> {
@@ -1779,6 +2412,413 @@ pub mod control_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/gophership.control.v1.Control/VerifyVault" => {
+                    #[allow(non_camel_case_types)]
+                    struct VerifyVaultSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::ServerStreamingService<super::VerifyVaultRequest>
+                    for VerifyVaultSvc<T> {
+                        type Response = super::VerifyVaultResponse;
+                        type ResponseStream = T::VerifyVaultStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::VerifyVaultRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::verify_vault(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = VerifyVaultSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/gophership.control.v1.Control/HoldVault" => {
+                    #[allow(non_camel_case_types)]
+                    struct HoldVaultSvc<T: Control>(pub Arc<T>);
+                    impl<T: Control> tonic::server::UnaryService<super::HoldVaultRequest>
+                    for HoldVaultSvc<T> {
+                        type Response = super::HoldVaultResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::HoldVaultRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::hold_vault(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = HoldVaultSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/gophership.control.v1.Control/ReleaseVault" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReleaseVaultSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::UnaryService<super::ReleaseVaultRequest>
+                    for ReleaseVaultSvc<T> {
+                        type Response = super::ReleaseVaultResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReleaseVaultRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::release_vault(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReleaseVaultSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/gophership.control.v1.Control/PruneVault" => {
+                    #[allow(non_camel_case_types)]
+                    struct PruneVaultSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::UnaryService<super::PruneVaultRequest>
+                    for PruneVaultSvc<T> {
+                        type Response = super::PruneVaultResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PruneVaultRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::prune_vault(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PruneVaultSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/gophership.control.v1.Control/Drain" => {
+                    #[allow(non_camel_case_types)]
+                    struct DrainSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::ServerStreamingService<super::DrainRequest>
+                    for DrainSvc<T> {
+                        type Response = super::DrainResponse;
+                        type ResponseStream = T::DrainStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DrainRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::drain(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DrainSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/gophership.control.v1.Control/CountReplay" => {
+                    #[allow(non_camel_case_types)]
+                    struct CountReplaySvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::ServerStreamingService<super::ReplayRequest>
+                    for CountReplaySvc<T> {
+                        type Response = super::ReplayProgress;
+                        type ResponseStream = T::CountReplayStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReplayRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::count_replay(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CountReplaySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/gophership.control.v1.Control/StartReplay" => {
+                    #[allow(non_camel_case_types)]
+                    struct StartReplaySvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::ServerStreamingService<super::ReplayRequest>
+                    for StartReplaySvc<T> {
+                        type Response = super::ReplayProgress;
+                        type ResponseStream = T::StartReplayStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReplayRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::start_replay(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = StartReplaySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/gophership.control.v1.Control/ListReplays" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListReplaysSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::UnaryService<super::ListReplaysRequest>
+                    for ListReplaysSvc<T> {
+                        type Response = super::ListReplaysResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListReplaysRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::list_replays(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListReplaysSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/gophership.control.v1.Control/StopReplay" => {
+                    #[allow(non_camel_case_types)]
+                    struct StopReplaySvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::UnaryService<super::StopReplayRequest>
+                    for StopReplaySvc<T> {
+                        type Response = super::StopReplayResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::StopReplayRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::stop_replay(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = StopReplaySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

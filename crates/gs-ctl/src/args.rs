@@ -13,6 +13,10 @@ use gophership_units::HumanDuration;
 use crate::args_live::TapArgs;
 use crate::args_live::TapOptions;
 use crate::args_live::TopArgs;
+use crate::args_vault::DrainArgs;
+use crate::args_vault::RangeArgs;
+use crate::args_vault::ReplayCommand;
+use crate::args_vault::VaultCommand;
 
 /// Manage a running GopherShip, through its control socket or, with a certificate, from another host.
 #[derive(Debug, Parser)]
@@ -118,16 +122,21 @@ pub(crate) enum Command {
         #[arg(long, value_name = "TEXT", env = "GS_REASON", default_value = "")]
         reason: String,
     },
-    /// Pause all replays, or let them go on.
+    /// Send requests again that a vault holds; or pause all replays, or let them go on.
+    #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
     Replay {
+        #[command(flatten)]
+        range: RangeArgs,
         #[command(subcommand)]
-        command: ReplayCommand,
+        command: Option<ReplayCommand>,
     },
-    /// Show what the vaults hold.
+    /// Show, verify, hold or prune the vaults.
     Vault {
         #[command(subcommand)]
         command: VaultCommand,
     },
+    /// Take no more requests: deliver what was taken, or keep it in the vault.
+    Drain(DrainArgs),
     /// Show the flight recorder: what the sensors read in the two minutes before the zone turned red.
     Flight {
         #[command(subcommand)]
@@ -167,32 +176,6 @@ pub(crate) enum ConfigCommand {
     Show,
     /// Show what a reload would change.
     Diff,
-}
-
-/// What is done with replays.
-#[derive(Debug, Subcommand)]
-pub(crate) enum ReplayCommand {
-    /// Pause all replays until `resume`, or until GopherShip ends.
-    Pause {
-        /// The reason, for the audit log.
-        #[arg(long, value_name = "TEXT", env = "GS_REASON", default_value = "")]
-        reason: String,
-    },
-    /// Let replays go on.
-    Resume {
-        /// The reason, for the audit log.
-        #[arg(long, value_name = "TEXT", env = "GS_REASON", default_value = "")]
-        reason: String,
-    },
-    /// Show the backlog of each vault, and whether replays are paused.
-    Status,
-}
-
-/// What is shown of vaults.
-#[derive(Debug, Subcommand)]
-pub(crate) enum VaultCommand {
-    /// List the vaults: what they hold, since when, and who still has to read it.
-    Ls,
 }
 
 /// What is shown of the flight recorder.

@@ -13,6 +13,9 @@ pub(crate) enum CtlError {
     /// GopherShip was not reached, or said no.
     #[error("{0}")]
     Client(#[from] ClientError),
+    /// GopherShip stopped in the middle of its answer.
+    #[error("GopherShip ended its answer too early; is it stopping?")]
+    Ended,
     /// The command line is wrong in a way that the parser does not see.
     #[error("{0}")]
     Usage(String),
@@ -51,6 +54,7 @@ impl CtlError {
                 ClientError::Late { .. } => exit::TEMPORARY,
                 ClientError::Refused(_) | ClientError::Local(_) => exit::IO,
             },
+            Self::Ended => exit::UNAVAILABLE,
             Self::Usage(_) => exit::USAGE,
             Self::Contexts { .. } => exit::CONFIG,
             Self::Write { .. } | Self::Certificate(_) | Self::Output(_) => exit::IO,

@@ -2,11 +2,13 @@
 
 mod args;
 mod args_live;
+mod args_vault;
 mod certs;
 mod choice;
 mod contexts;
 mod error;
 mod remote;
+mod remote_vault;
 mod render;
 mod tap;
 mod target;

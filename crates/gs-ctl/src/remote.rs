@@ -15,12 +15,11 @@ use crate::args::ConfigCommand;
 use crate::args::CtlArgs;
 use crate::args::FlightCommand;
 use crate::args::Format;
-use crate::args::ReplayCommand;
-use crate::args::VaultCommand;
 use crate::args::ZoneArg;
 use crate::error::CtlError;
 use crate::exit;
 use crate::print;
+use crate::remote_vault;
 use crate::render;
 use crate::tap::TapOrder;
 use crate::target::Target;
@@ -28,7 +27,7 @@ use crate::top;
 
 /// `--watch` asks no more often.
 const INTERVAL_MIN: Duration = Duration::from_millis(100);
-/// A reload drains what it replaces.
+/// A reload drains what it replaces, and pruning a vault reads what it deletes.
 const RELOAD_WITHIN: Duration = Duration::from_mins(1);
 /// Clears the screen of a terminal, and goes to its first line.
 const CLEAR: &[u8] = b"\x1b[2J\x1b[H";
@@ -70,10 +69,10 @@ fn tap_order(args: &CtlArgs) -> Option<TapOrder<'_>> {
     Some(TapOrder { component, options, output: args.global.output })
 }
 
-/// How long an answer may take; one that waits for a reload takes longer than others.
+/// How long an answer may take; one that waits for a reload or for a vault takes longer than others.
 fn timeout(args: &CtlArgs) -> Duration {
     match args.command {
-        Command::Reload { .. } => args.global.timeout.0.max(RELOAD_WITHIN),
+        Command::Reload { .. } | Command::Vault { .. } => args.global.timeout.0.max(RELOAD_WITHIN),
         _ => args.global.timeout.0,
     }
 }
@@ -107,13 +106,12 @@ async fn ask(args: &CtlArgs, client: &mut Client) -> Result<u8, CtlError> {
             let answer = client.call(async |control| control.set_log_level(request).await).await?;
             render::log_filter(&filter, Some(&answer.before), output)
         }
-        Command::Replay { command } => return replay(command, args, client).await,
-        Command::Flight { command } => flight(command, output, client).await?,
-        Command::Vault { command: VaultCommand::Ls } => {
-            let request = proto::ListVaultsRequest {};
-            let answer = client.call(async |control| control.list_vaults(request).await).await?;
-            render::vaults(&answer, output)
+        Command::Replay { range, command } => {
+            return remote_vault::replay(range, command.as_ref(), args, client).await;
         }
+        Command::Vault { command } => return remote_vault::vault(command, args, client).await,
+        Command::Drain(drain) => return remote_vault::drain(drain, args, client).await,
+        Command::Flight { command } => flight(command, output, client).await?,
         Command::Status { watch: true, interval } => {
             return watch_status(args, client, interval.0.max(INTERVAL_MIN)).await;
         }
@@ -159,26 +157,6 @@ fn hold(zone: ZoneArg, ttl: Option<HumanDuration>, reason: &str) -> proto::Overr
 fn reloaded(answer: &proto::ReloadResponse, text: &str) -> Result<u8, CtlError> {
     print(text.as_bytes())?;
     Ok(if answer.error.is_empty() { 0 } else { exit::CONFIG })
-}
-
-async fn replay(
-    command: &ReplayCommand,
-    args: &CtlArgs,
-    client: &mut Client,
-) -> Result<u8, CtlError> {
-    let (paused, reason) = match command {
-        ReplayCommand::Pause { reason } => (true, reason),
-        ReplayCommand::Resume { reason } => (false, reason),
-        ReplayCommand::Status => {
-            let status = client.status().await?;
-            print(render::replay(&status, args.global.output).as_bytes())?;
-            return Ok(0);
-        }
-    };
-    let request = proto::PauseReplayRequest { paused, reason: reason.clone() };
-    let answer = client.call(async |control| control.pause_replay(request).await).await?;
-    print(render::paused(answer, args.global.output).as_bytes())?;
-    Ok(0)
 }
 
 async fn flight(

@@ -75,6 +75,14 @@ fn wrong_arguments_are_refused() {
         (&["context", "set", "x"], "--socket"),
         (&["certs", "init", "--client", "../x"], "cannot be the name"),
         (&["certs", "init", "--days", "0"], "--days"),
+        (&["vault", "verify", "--segment", "3"], "<NAME>"),
+        (&["vault", "hold"], "<NAME>"),
+        (&["vault", "prune", "x", "--segment", "3", "--older-than", "1h"], "--segment"),
+        (&["drain", "--deadline", "5s"], "--wait"),
+        (&["drain", "--undo", "--wait"], "--wait"),
+        (&["replay"], "--vault"),
+        (&["replay", "--vault", "x", "--since", "yesterday"], "2026-01-31T12:00:00Z"),
+        (&["replay", "stop"], "<ID>"),
     ] {
         let output = gs_ctl(dir.path(), arguments);
         assert_eq!(output.status.code(), Some(64), "{arguments:?}: {}", said(&output));

@@ -37,12 +37,12 @@ sinks:
   vault: { type: raw_vault, max_size: 128MiB, segment_size: 1MiB }
 "#;
 
-fn said(output: &Output) -> String {
+pub(super) fn said(output: &Output) -> String {
     String::from_utf8([output.stdout.clone(), output.stderr.clone()].concat()).unwrap()
 }
 
 /// The answer to a command that succeeds.
-fn json(process: &Process, arguments: &[&str]) -> Value {
+pub(super) fn json(process: &Process, arguments: &[&str]) -> Value {
     let output = process.control(&[arguments, &["-o", "json"]].concat());
     assert!(output.status.success(), "{arguments:?}: {}", said(&output));
     serde_json::from_slice(&output.stdout).unwrap()

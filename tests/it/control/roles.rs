@@ -29,7 +29,7 @@ use crate::harness::eventually;
 
 const SERVICE: &str = "gophership.control.v1.Control";
 /// The methods that viewers may call.
-const VIEWS: [&str; 8] = [
+const VIEWS: [&str; 11] = [
     "Status",
     "Share",
     "Watch",
@@ -38,6 +38,9 @@ const VIEWS: [&str; 8] = [
     "ListVaults",
     "ListFlights",
     "ShowFlight",
+    "VerifyVault",
+    "CountReplay",
+    "ListReplays",
 ];
 
 /// Every method of the service.

@@ -5,8 +5,10 @@ mod flight;
 mod local;
 mod process;
 mod records;
+mod replay;
 mod s3;
 mod status;
+mod vault;
 
 use std::fmt::Write;
 
@@ -29,9 +31,23 @@ pub(crate) use process::reload;
 pub(crate) use process::replay;
 pub(crate) use process::vaults;
 pub(crate) use records::lines;
+pub(crate) use replay::counted;
+pub(crate) use replay::drained;
+pub(crate) use replay::draining;
+pub(crate) use replay::range;
+pub(crate) use replay::range_event;
+pub(crate) use replay::range_line;
+pub(crate) use replay::replays;
+pub(crate) use replay::started;
 pub(crate) use status::health;
 pub(crate) use status::ledger;
 pub(crate) use status::status;
+pub(crate) use vault::held;
+pub(crate) use vault::prune_question;
+pub(crate) use vault::pruned;
+pub(crate) use vault::released;
+pub(crate) use vault::verified;
+pub(crate) use vault::verifying;
 
 use crate::args::Format;
 

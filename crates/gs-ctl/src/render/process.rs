@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use gophership_control::json::vault_hold;
 use gophership_control::json::zone_name;
 use gophership_control::proto;
 use gophership_units::utc_text;
@@ -11,6 +12,7 @@ use serde_json::json;
 use super::document;
 use super::line;
 use super::table;
+use super::vault::hold_text;
 use crate::args::Format;
 
 /// Renders the configuration in force. It is a document, so the table is YAML.
@@ -177,7 +179,7 @@ fn vault_value(vault: &proto::VaultContent) -> Value {
         "oldest": time(vault.oldest_unix_ms),
         "newest": time(vault.newest_unix_ms),
         "cursors": vault.cursors.iter().map(cursor).collect::<Vec<_>>(),
-        "holds": vault.holds,
+        "holds": vault.holds.iter().map(vault_hold).collect::<Vec<_>>(),
         "error": vault.error,
     })
 }
@@ -205,8 +207,8 @@ fn vault_tables(answer: &proto::ListVaultsResponse, out: &mut String) -> std::fm
         table(&cursors, 2, out)?;
     }
     for vault in &answer.vaults {
-        if !vault.holds.is_empty() {
-            line(&format!("{} is held: {}", vault.id, vault.holds.join(", ")), out)?;
+        for hold in &vault.holds {
+            line(&format!("{} is held: {}", vault.id, hold_text(hold)), out)?;
         }
         if !vault.error.is_empty() {
             line(&format!("cannot read {}: {}", vault.id, vault.error), out)?;

@@ -22,6 +22,7 @@ use super::document;
 use super::line;
 use super::s3;
 use super::table;
+use super::vault::hold_text;
 use crate::args::Format;
 
 /// Less is not worth a line in the table.
@@ -110,6 +111,7 @@ fn status_value(status: &proto::StatusResponse) -> Value {
         "replay_paused": status.replay_paused,
         "log_filter": status.log_filter,
         "generation": status.generation,
+        "draining": status.draining.as_ref().map(draining_value),
         "last_reload": status.last_reload.as_ref().map(reload_value),
         "memory": list(&status.memory, memory_share),
         "components": list(&status.components, component),
@@ -133,6 +135,10 @@ fn ledger_value(status: &proto::StatusResponse) -> Value {
 
 fn reload_value(reload: &proto::LastReload) -> Value {
     json!({ "ok": reload.ok, "seconds_ago": reload.seconds_ago, "error": reload.error })
+}
+
+fn draining_value(draining: &proto::Draining) -> Value {
+    json!({ "seconds": draining.seconds, "reason": draining.reason })
 }
 
 fn outage_value(outage: &proto::Outage) -> Value {
@@ -229,9 +235,13 @@ fn headline(status: &proto::StatusResponse, out: &mut String) -> std::fmt::Resul
     if status.replay_paused {
         writeln!(out, "replays are paused by an operator")?;
     }
+    if let Some(proto::Draining { seconds, reason }) = &status.draining {
+        let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+        line(&format!("NOT READY: an operator drains GopherShip for {seconds} s{reason}"), out)?;
+    }
     if status.stuck {
         writeln!(out, "NOT READY: a source does not answer its senders")?;
-    } else if !status.ready {
+    } else if !status.ready && status.draining.is_none() {
         writeln!(out, "NOT READY: GopherShip is starting or stopping")?;
     }
     Ok(())
@@ -269,7 +279,13 @@ fn vault_table(status: &proto::StatusResponse, out: &mut String) -> std::fmt::Re
             vault.backlog_bytes.to_string(),
         ]);
     }
-    table(&rows, 1, out)
+    table(&rows, 1, out)?;
+    for vault in &status.vaults {
+        for hold in &vault.holds {
+            line(&format!("{} is held: {}", vault.id, hold_text(hold)), out)?;
+        }
+    }
+    Ok(())
 }
 
 /// The shares of the memory budget of which something is used.

@@ -14,6 +14,7 @@ use crate::config::decode::failure::Decoded;
 use crate::config::decode::failure::FailureKind;
 use crate::config::decode::name::Name;
 use crate::config::decode::scalar::Wanted;
+use crate::config::decode::scalar::choice;
 use crate::config::decode::scalar::visit_scalar;
 use crate::config::decode::stand_in::StandInFields;
 use crate::config::decode::stand_in::StandInItems;
@@ -24,7 +25,6 @@ use crate::config::node::MapEntry;
 use crate::config::node::Node;
 use crate::config::node::NodeValue;
 use crate::config::node::Plain;
-use crate::config::node::Scalar;
 
 /// Presents a node to serde.
 #[derive(Debug, Clone, Copy)]
@@ -270,17 +270,6 @@ impl<'de> Deserializer<'de> for TreeDeserializer<'_> {
     }
 
     serde::forward_to_deserialize_any! { i128 u128 bytes byte_buf }
-}
-
-/// Finds the name that a scalar chooses. Tools that write YAML 1.1, such as Helm, make booleans of `on`
-/// and `off`.
-fn choice<'a>(scalar: &'a Scalar, variants: &'static [&'static str]) -> &'a str {
-    let name = match scalar.plain {
-        Plain::Bool(true) => "on",
-        Plain::Bool(false) => "off",
-        _ => return &scalar.text,
-    };
-    if variants.contains(&name) { name } else { &scalar.text }
 }
 
 /// Says which names a choice has.

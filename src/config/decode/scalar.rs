@@ -49,6 +49,17 @@ pub(super) fn visit_scalar<'de, V: Visitor<'de>>(
     }
 }
 
+/// Finds the name that a scalar chooses. Tools that write YAML 1.1, such as Helm, make booleans of `on`
+/// and `off`.
+pub(super) fn choice<'a>(scalar: &'a Scalar, variants: &'static [&'static str]) -> &'a str {
+    let name = match scalar.plain {
+        Plain::Bool(true) => "on",
+        Plain::Bool(false) => "off",
+        _ => return &scalar.text,
+    };
+    if variants.contains(&name) { name } else { &scalar.text }
+}
+
 /// Reads what YAML 1.1 calls a boolean beside `true` and `false`.
 fn switch(text: &str) -> Option<bool> {
     let is = |name: &&str| text.eq_ignore_ascii_case(name);

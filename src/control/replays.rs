@@ -30,7 +30,6 @@ use crate::component::ReplayRange;
 use crate::component::VaultHandle;
 use crate::component::count_range;
 use crate::event::Signal;
-use crate::flow::TopologyView;
 
 /// How often it looks whether a replay is over.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -207,10 +206,7 @@ impl ControlService {
         vault: &str,
         wanted: &[String],
     ) -> Result<(ComponentId, Vec<String>), Status> {
-        let names = |replay: &ComponentId| -> Vec<String> {
-            let sinks = self.wiring.sinks(replay.as_str());
-            sinks.into_iter().map(|(sink, _)| sink).collect()
-        };
+        let names = |replay: &ComponentId| self.wiring.sink_names(replay.as_str());
         let fed: Vec<_> =
             handle.jobs.served_by().into_iter().map(|replay| (names(&replay), replay)).collect();
         if let ([_, _, ..], []) = (fed.as_slice(), wanted) {

@@ -101,13 +101,13 @@ fn unknown(service: &ControlService, name: &str) -> Status {
     let config = service.config.borrow().1.clone();
     let names = names(&config);
     let meant = nearest(name, names.iter().map(ComponentId::as_str));
-    let help = match meant {
-        Some(meant) => format!("did you mean `{meant}`?"),
-        None => {
+    let help = meant.map_or_else(
+        || {
             let names: Vec<&str> = names.iter().map(ComponentId::as_str).collect();
             format!("the components are {}", names.join(", "))
-        }
-    };
+        },
+        |meant| format!("did you mean `{meant}`?"),
+    );
     Status::not_found(format!("there is no component `{name}`; {help}"))
 }
 

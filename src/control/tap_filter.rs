@@ -4,6 +4,7 @@ use gophership_control::filter::Condition;
 use gophership_control::filter::Field;
 use gophership_control::filter::Filter;
 use gophership_control::filter::Operator;
+use gophership_otlp::AnyValueView;
 use gophership_otlp::Level;
 use gophership_otlp::RecordView;
 use gophership_otlp::Signal;
@@ -33,7 +34,7 @@ fn meets(condition: &Condition, record: &RecordView<'_>) -> bool {
         Field::Attribute(key) => {
             let levels = [Level::Record, Level::Resource, Level::Scope];
             let found = levels.into_iter().find_map(|level| record.attribute_of(level, key));
-            found.and_then(|value| value.to_text()).is_some_and(|text| fits(&text))
+            found.and_then(AnyValueView::to_text).is_some_and(|text| fits(&text))
         }
     }
 }

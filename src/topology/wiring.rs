@@ -326,6 +326,12 @@ impl Wiring {
         state.inlets.iter().filter_map(report).collect()
     }
 
+    /// The sinks that batches of a component come to, one for each lane.
+    #[must_use]
+    pub fn sink_names(&self, component: &str) -> Vec<String> {
+        self.sinks(component).into_iter().map(|(sink, _)| sink).collect()
+    }
+
     /// The graph in force.
     #[must_use]
     pub fn graph(&self) -> Graph {

@@ -34,7 +34,7 @@
 //! | `allocations` | the hot path and the senses take no memory from the heap |
 //! | `kept` | what is kept between requests is bounded |
 //! | `hostile/` | silent, greedy, flooding, half and malformed clients are bounded, their connections end, and nobody else notices |
-//! | `control/` | the control port lets in who has a valid certificate, only operators change something, and the page for people says what the metrics say |
+//! | `control/` | the control port lets in who has a valid certificate, only operators change something; the page for people and `gs-ctl status` say what the metrics say; `tap` and `top` show what happens, and hold nothing up |
 //! | `control/vaults`, `drain`, `replays` | what an operator does with a vault, a drain and a replay of a range is done, told and booked |
 //! | `socket` | the control socket listens to its owner and to root, to nobody else |
 //! | `config/examples` | every example loads without variables, and runs |

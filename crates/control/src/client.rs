@@ -139,7 +139,7 @@ impl Client {
         let channel = channel.map_err(|error| place.fault(io::Error::other(error.to_string())))?;
         let control = ControlClient::new(channel.clone());
         let control = control.max_decoding_message_size(ANSWER_BYTES_MAX);
-        Ok(Self { control, channel, place, timeout })
+        Ok(Self { channel, control, place, timeout })
     }
 
     /// The connection, for services beside this one, such as health and reflection.

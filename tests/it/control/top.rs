@@ -29,11 +29,11 @@ struct Terminal {
 impl Terminal {
     fn open(site: &Site, width: u16, height: u16) -> Self {
         let terminal = Self { socket: site.dir().join(format!("tmux-{width}")) };
-        let size = ["-x", &width.to_string(), "-y", &height.to_string()].map(str::to_owned);
+        let dimensions = ["-x", &width.to_string(), "-y", &height.to_string()].map(str::to_owned);
         let status = terminal
             .tmux()
             .args(["-f", "/dev/null", "new-session", "-d"])
-            .args(size)
+            .args(dimensions)
             .args(["env", "-u", "NO_COLOR", "PS1=READY> ", "sh"])
             .status();
         let status = status.expect("tmux is installed; .ci/run does that");

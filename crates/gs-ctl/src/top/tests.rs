@@ -6,6 +6,7 @@ use std::path::Path;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
+use ratatui::buffer::Cell;
 use ratatui::style::Color;
 
 use super::palette::Palette;
@@ -25,7 +26,7 @@ fn drawn(state: &TopState, palette: Palette, size: (u16, u16)) -> Buffer {
 fn text(buffer: &Buffer) -> String {
     let width = usize::from(buffer.area.width);
     let lines = buffer.content().chunks(width).map(|cells| {
-        let line: String = cells.iter().map(|cell| cell.symbol()).collect();
+        let line: String = cells.iter().map(Cell::symbol).collect();
         format!("{}\n", line.trim_end())
     });
     lines.collect()

@@ -52,7 +52,10 @@ pub(super) fn zone_strip(spans: &[proto::ZoneSpan], width: usize) -> Vec<proto::
     let mut seconds = Vec::with_capacity(SECONDS);
     for span in spans {
         let zone = span.zone();
-        seconds.extend(std::iter::repeat_n(zone, span.seconds.min(SECONDS as u32) as usize));
+        seconds.extend(std::iter::repeat_n(
+            zone,
+            usize::try_from(span.seconds).unwrap_or(SECONDS).min(SECONDS),
+        ));
     }
     let known = seconds.len().min(SECONDS);
     let from = seconds.len() - known;

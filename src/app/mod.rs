@@ -187,6 +187,7 @@ impl App {
             zones: zones.clone(),
             wiring,
             ledgers,
+            vaults,
             metrics,
             memory,
             left_vaults: left,

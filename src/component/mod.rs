@@ -11,7 +11,7 @@
 //! | how it fails | `error.rs` |
 //! | its names: of itself, of its outputs, of its type | `id.rs`, `output.rs`, `registry.rs` |
 //! | sockets and connections that outlive it | `listeners.rs`, `connections.rs` |
-//! | open vaults, and the places of sinks in them | `vaults.rs`, `cursors/` |
+//! | open vaults, the places of sinks in them, dead letters | `vaults.rs`, `cursors/`, `dead_letters/` |
 //! | replays of a range that an operator asks for | `replays/` |
 //! | types of options that several components have | `option_types/` |
 //!
@@ -21,6 +21,7 @@
 mod connections;
 mod context;
 mod cursors;
+mod dead_letters;
 mod error;
 mod files;
 mod id;
@@ -41,6 +42,19 @@ pub use cursors::Heir;
 pub use cursors::SinkCursors;
 pub use cursors::StaleCursor;
 pub use cursors::copy_cursor_name;
+pub use dead_letters::AttachedReplay;
+pub use dead_letters::Counted;
+pub use dead_letters::DeadLetters;
+pub use dead_letters::DropTurn;
+pub use dead_letters::Letter;
+pub use dead_letters::LetterError;
+pub use dead_letters::LetterSelection;
+pub use dead_letters::LetterStore;
+pub use dead_letters::LetterWalk;
+pub use dead_letters::RedriveProgress;
+pub use dead_letters::RedriveRefusal;
+pub use dead_letters::RedriveTurn;
+pub use dead_letters::Tally;
 pub use error::BuildError;
 pub use error::RunError;
 pub use files::FileStamp;

@@ -14,9 +14,10 @@ use parking_lot::Mutex;
 use parking_lot::MutexGuard;
 
 use crate::component::cursors::SinkCursors;
+use crate::component::dead_letters::DeadLetters;
+use crate::component::dead_letters::LetterStore;
 use crate::component::id::ComponentId;
 use crate::component::replays::ReplayJobs;
-use crate::flow::Intake;
 use crate::ledger::VaultMark;
 
 /// An open vault, for those who read it.
@@ -25,7 +26,7 @@ pub struct VaultHandle {
     /// The log of stored requests.
     pub log: Arc<Log>,
     /// Where requests go that can never be delivered.
-    pub dead_letters: Arc<dyn Intake>,
+    pub dead_letters: Arc<DeadLetters>,
     /// What an earlier process left.
     pub inherited: Arc<Inherited>,
     /// The places of the sinks that it is replayed to.
@@ -129,7 +130,7 @@ impl Vaults {
         id: &ComponentId,
         dir: &Path,
         log: Arc<Log>,
-        dead_letters: Arc<dyn Intake>,
+        dead_letters: Arc<dyn LetterStore>,
         keep_removed: Duration,
     ) -> Arc<Inherited> {
         let mut state = self.lock();
@@ -138,6 +139,7 @@ impl Vaults {
         let inherited = Arc::clone(inherited);
         let cursors = Arc::new(SinkCursors::new(Arc::clone(&log), keep_removed));
         let jobs = Arc::new(ReplayJobs::new(Arc::clone(&self.job_ids)));
+        let dead_letters = Arc::new(DeadLetters::new(dead_letters));
         let of_it = Arc::clone(&inherited);
         let handle = VaultHandle { log, dead_letters, inherited: of_it, cursors, jobs };
         state.open.insert(id.clone(), handle);
@@ -160,6 +162,16 @@ impl Vaults {
     #[must_use]
     pub fn find(&self, id: &str) -> Option<VaultHandle> {
         self.lock().open.get(id).cloned()
+    }
+
+    /// The dead letters of every open vault, in the order of their ids.
+    #[must_use]
+    pub fn dead_letters(&self) -> Vec<(String, Arc<DeadLetters>)> {
+        let state = self.lock();
+        let letters = |(id, handle): (&ComponentId, &VaultHandle)| {
+            (id.to_string(), Arc::clone(&handle.dead_letters))
+        };
+        state.open.iter().map(letters).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, VaultsState> {

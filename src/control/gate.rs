@@ -34,7 +34,7 @@ const MESSAGE_BYTES_MAX: usize = 64 << 10;
 
 /// The methods of the service that change nothing and show nothing that senders sent. Whatever is not listed is for operators, so a method that
 /// was forgotten here is refused to viewers.
-const VIEWS: [&str; 11] = [
+const VIEWS: [&str; 12] = [
     "Status",
     "Share",
     "Watch",
@@ -46,6 +46,7 @@ const VIEWS: [&str; 11] = [
     "VerifyVault",
     "CountReplay",
     "ListReplays",
+    "ListDeadLetters",
 ];
 
 type Answer = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
@@ -156,7 +157,7 @@ mod tests {
     use super::*;
 
     /// The methods of the service that change something, or show what senders sent.
-    const CHANGES: [&str; 11] = [
+    const CHANGES: [&str; 14] = [
         "Override",
         "Reload",
         "SetLogLevel",
@@ -168,6 +169,9 @@ mod tests {
         "Drain",
         "StartReplay",
         "StopReplay",
+        "ShowDeadLetter",
+        "RedriveDeadLetters",
+        "DropDeadLetters",
     ];
 
     #[test]

@@ -7,7 +7,7 @@
 //!   socket, remote    who connects: a user of this host, or the owner of a certificate
 //!    `- connection    HTTP/2 with limits; a client that takes no answers is cut off (`unsent`)
 //!        `- gate      let in or refused, by method and role (`access`), before the message is read
-//!            `- service, status, tap, vaults, probe    the answers; a change goes into the audit log (`audit`)
+//!            `- service, status, tap, vaults, dead_letters, probe    the answers; a change goes into the audit log (`audit`)
 //!                `- vault_*, drain, replays    the changes that take longer (`changes`)
 //!   scrape            `/metrics`, `/healthz`, `/readyz`, and the page for people (`page`)
 //! ```
@@ -19,6 +19,7 @@ mod certificates;
 mod changes;
 mod clients;
 mod connection;
+mod dead_letters;
 mod drain;
 mod draining;
 mod gate;
@@ -45,6 +46,7 @@ mod vault_prune;
 mod vault_verify;
 mod vaults;
 mod zone_events;
+mod zone_override;
 
 pub use access::Access;
 pub use audit::AuditLog;

@@ -1,7 +1,6 @@
 //! The methods of the control service: each checks its request, and notes a change in the audit log.
 
 use std::io;
-use std::time::Duration;
 
 use gophership_control::proto;
 use gophership_control::proto::control_server::Control;
@@ -15,17 +14,17 @@ use super::changes::Answers;
 use super::changes::called;
 use super::changes::check_reason;
 use super::changes::outcome;
+use super::dead_letters;
+use super::dead_letters::LetterPieces;
+use super::dead_letters::RedriveEvents;
 use super::orders::Order;
 use super::orders::Reloaded;
 use super::state::ControlService;
-use super::status::wire_zone;
 use super::tap;
 use super::tap::TapStream;
 use super::vaults;
 use super::zone_events;
 use super::zone_events::ZoneEvents;
-use crate::somatic::OverrideCommand;
-use crate::somatic::Zone;
 use crate::topology::FlightRecord;
 
 /// The longest filter of the log, in bytes.
@@ -44,13 +43,8 @@ impl Control for ControlService {
         &self,
         request: Request<proto::OverrideRequest>,
     ) -> Result<Response<proto::OverrideResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        let request = request.into_inner();
-        let (detail, reason) = (override_detail(&request), request.reason.clone());
-        let result = self.hold(request);
-        let said = |answer: &proto::OverrideResponse| format!("zone {}", zone_name(answer.zone));
-        self.note(&caller, "Override", &detail, &reason, outcome(&result, said)).await;
-        result.map(Response::new)
+        let (caller, request) = called(request)?;
+        self.override_zone(&caller, request).await.map(Response::new)
     }
 
     async fn share(
@@ -268,6 +262,43 @@ impl Control for ControlService {
         let (caller, request) = called(request)?;
         self.stop_range(&caller, request).await.map(Response::new)
     }
+
+    // Dead letters.
+
+    async fn list_dead_letters(
+        &self,
+        request: Request<proto::ListDeadLettersRequest>,
+    ) -> Result<Response<proto::ListDeadLettersResponse>, Status> {
+        dead_letters::list(&self.vaults, request.into_inner()).await.map(Response::new)
+    }
+
+    type ShowDeadLetterStream = LetterPieces;
+
+    async fn show_dead_letter(
+        &self,
+        request: Request<proto::ShowDeadLetterRequest>,
+    ) -> Result<Response<LetterPieces>, Status> {
+        let (caller, request) = called(request)?;
+        self.show_letter(&caller, request).await.map(Response::new)
+    }
+
+    type RedriveDeadLettersStream = RedriveEvents;
+
+    async fn redrive_dead_letters(
+        &self,
+        request: Request<proto::RedriveDeadLettersRequest>,
+    ) -> Result<Response<RedriveEvents>, Status> {
+        let (caller, request) = called(request)?;
+        self.redrive_letters(&caller, request).await.map(Response::new)
+    }
+
+    async fn drop_dead_letters(
+        &self,
+        request: Request<proto::DropDeadLettersRequest>,
+    ) -> Result<Response<proto::DropDeadLettersResponse>, Status> {
+        let (caller, request) = called(request)?;
+        self.delete_letters(&caller, request).await.map(Response::new)
+    }
 }
 
 impl ControlService {
@@ -309,26 +340,6 @@ impl ControlService {
         let before = self.log_filter.set(filter).map_err(Status::invalid_argument)?;
         Ok(proto::SetLogLevelResponse { before })
     }
-
-    /// Holds a zone, or follows the sensors again; in force when it returns.
-    fn hold(&self, request: proto::OverrideRequest) -> Result<proto::OverrideResponse, Status> {
-        let proto::OverrideRequest { zone, ttl_seconds, reason } = request;
-        check_reason(&reason)?;
-        let hold = |zone| {
-            let ttl = ttl_seconds.map(Duration::from_secs);
-            OverrideCommand::Hold { zone, ttl, reason }
-        };
-        let command = match proto::Zone::try_from(zone) {
-            Ok(proto::Zone::Unspecified) => OverrideCommand::Auto,
-            Ok(proto::Zone::Green) => hold(Zone::Green),
-            Ok(proto::Zone::Yellow) => hold(Zone::Yellow),
-            Ok(proto::Zone::Red) => hold(Zone::Red),
-            Err(_) => return Err(Status::invalid_argument("unknown zone")),
-        };
-        let report = self.zones.command(command);
-        let zone = wire_zone(Some(report.zone));
-        Ok(proto::OverrideResponse { zone, reason: report.reason })
-    }
 }
 
 /// Reads files of the flight recorder beside the workers.
@@ -341,24 +352,4 @@ async fn read_flights<T: Send + 'static>(
         io::ErrorKind::NotFound => Status::not_found("there is no such record"),
         _ => Status::internal(format!("cannot read the flight recorder: {error}")),
     })
-}
-
-fn override_detail(request: &proto::OverrideRequest) -> String {
-    let zone = match proto::Zone::try_from(request.zone) {
-        Ok(proto::Zone::Unspecified) => "auto",
-        _ => zone_name(request.zone),
-    };
-    match request.ttl_seconds {
-        Some(ttl) => format!("zone={zone} ttl={ttl}s"),
-        None => format!("zone={zone}"),
-    }
-}
-
-fn zone_name(zone: i32) -> &'static str {
-    match proto::Zone::try_from(zone) {
-        Ok(proto::Zone::Green) => "green",
-        Ok(proto::Zone::Yellow) => "yellow",
-        Ok(proto::Zone::Red) => "red",
-        Ok(proto::Zone::Unspecified) | Err(_) => "unknown",
-    }
 }

@@ -12,6 +12,7 @@ use super::audit::AuditLog;
 use super::history::History;
 use super::maintenance::Maintenance;
 use super::orders::Orders;
+use crate::component::Vaults;
 use crate::config::Config;
 use crate::event::Ledgers;
 use crate::logs::LogFilter;
@@ -33,6 +34,8 @@ pub struct ControlService {
     pub wiring: Arc<Wiring>,
     /// The books.
     pub ledgers: &'static Ledgers,
+    /// The open vaults.
+    pub vaults: Arc<Vaults>,
     /// The figures.
     pub metrics: Arc<Metrics>,
     /// The memory.

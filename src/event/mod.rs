@@ -24,7 +24,7 @@ pub use ack::{AckTicket, AckWaiter, Outcome};
 pub use batch::Batch;
 pub use ledger::{Bucket, Ledger};
 pub use ledgers::Ledgers;
-pub use note::{Note, NoteSpace, Provenance, REASON_HEADER};
+pub use note::{Note, NoteSpace, Provenance};
 pub use pieces::{Divided, Division, Pieces, Unreadable, without_empty};
 pub use request::{Origin, Request};
 pub use rows::{OTHERS, ROWS_OWN, UNKNOWN};

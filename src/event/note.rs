@@ -20,7 +20,9 @@ pub const HEADER_VALUE_BYTES_MAX: usize = 1024;
 pub const HEADERS_MAX: usize = 16;
 
 /// The header beside a dead letter that says why it is one.
-pub const REASON_HEADER: &str = "gophership-reason";
+const REASON_HEADER: &str = "gophership-reason";
+/// The header beside a dead letter that says when it became one: milliseconds since 1970.
+const REFUSED_HEADER: &str = "gophership-refused-unix-ms";
 
 const TAG_SOURCE: u8 = 1;
 const TAG_HEADER: u8 = 2;
@@ -80,6 +82,25 @@ impl Provenance {
             push_field(&mut bytes, TAG_HEADER, &[&[name_len], name.as_bytes(), value]);
         }
         Self(bytes.into())
+    }
+
+    /// The same for a dead letter: why it is one, and since when. What stood there of an earlier refusal
+    /// is left out.
+    #[must_use]
+    pub fn of_letter(&self, reason: &str, refused_unix_ms: u64) -> Self {
+        let mut bytes = Vec::with_capacity(self.0.len());
+        for (tag, field) in fields(&self.0) {
+            if !is_of_refusal(tag, field) {
+                push_field(&mut bytes, tag, &[field]);
+            }
+        }
+        // The end of a long reason tells least.
+        let end = reason.floor_char_boundary(HEADER_VALUE_BYTES_MAX);
+        let reason = reason.get(..end).unwrap_or(reason);
+        let refused = refused_unix_ms.to_string();
+        Self(bytes.into())
+            .and_header(REASON_HEADER, reason.as_bytes())
+            .and_header(REFUSED_HEADER, refused.as_bytes())
     }
 
     /// Writes the whole note into `space`, if it fits, and returns it; else makes room for it. It names
@@ -163,8 +184,19 @@ impl Note {
     /// Why it is a dead letter, if it is one: the last reason, should there be several.
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
-        let reason = self.headers.iter().rfind(|(name, _)| name == REASON_HEADER);
-        reason.map(|(_, value)| value.as_str())
+        self.header(REASON_HEADER)
+    }
+
+    /// When it became a dead letter, in milliseconds since 1970, if that was noted.
+    #[must_use]
+    pub fn refused_unix_ms(&self) -> Option<u64> {
+        self.header(REFUSED_HEADER).and_then(|text| text.parse().ok())
+    }
+
+    /// The last value of a header.
+    fn header(&self, wanted: &str) -> Option<&str> {
+        let header = self.headers.iter().rfind(|(name, _)| name == wanted);
+        header.map(|(_, value)| value.as_str())
     }
 
     fn take(&mut self, tag: u8, field: &[u8]) {
@@ -191,6 +223,15 @@ fn fields(mut rest: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
         rest = after;
         Some((*tag, field))
     })
+}
+
+/// Whether a field is a header that says why and when a request was refused.
+fn is_of_refusal(tag: u8, field: &[u8]) -> bool {
+    let is_named = |name: &&str| {
+        let rest = field.split_first().filter(|(len, _)| usize::from(**len) == name.len());
+        rest.is_some_and(|(_, rest)| rest.starts_with(name.as_bytes()))
+    };
+    tag == TAG_HEADER && [REASON_HEADER, REFUSED_HEADER].iter().any(is_named)
 }
 
 fn source_field(source: &str) -> Vec<u8> {
@@ -235,6 +276,18 @@ mod tests {
         assert_eq!(note.headers.len(), 2);
         assert_eq!(note.headers[0], ("x-tenant".to_owned(), "shop".to_owned()));
         assert_eq!(Provenance::of_note(&bytes), rich);
+    }
+
+    #[test]
+    fn a_letter_that_is_refused_again_has_the_last_reason_and_time_only() {
+        let mut space = NoteSpace::default();
+        let headers: [(&str, &[u8]); 1] = [("x-tenant", b"shop")];
+        let request = Provenance::with_headers("in", headers.into_iter());
+        let letter = request.of_letter("first", 5).of_letter(&"x".repeat(5000), 6);
+        let note = Note::read(letter.note(7, ["a"].into_iter(), &mut space));
+        assert_eq!(note.headers.len(), 3, "{note:?}");
+        assert_eq!((note.reason().unwrap().len(), note.refused_unix_ms()), (1024, Some(6)));
+        assert_eq!((note.source_name(), note.headers[0].1.as_str()), ("in", "shop"));
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub(super) fn count_all(
             Ok(Some(held)) => {
                 all.vaulted.add_all(&held.vaulted);
                 all.dead_letters.add_all(&held.dead_letters);
+                let removed = &mut all.letters_removed_unix_ns;
+                *removed = held.letters_removed_unix_ns.max(*removed);
             }
             Ok(None) => return None,
             Err(error) => {

@@ -12,6 +12,7 @@ use gophership_vault::Survey;
 use gophership_vault::VaultError;
 use gophership_vault::is_copy_cursor;
 
+use super::removed_letters::RemovedLetters;
 use crate::event::Note;
 use crate::event::Signal;
 
@@ -79,8 +80,10 @@ const FILES_MAX: usize = 256;
 pub struct Holdings {
     /// What some cursor has not passed.
     pub vaulted: Store,
-    /// The dead-letter store.
+    /// The dead-letter store, without letters that were taken out of it.
     pub dead_letters: Store,
+    /// When letters were last taken out of it, in nanoseconds since 1970.
+    pub letters_removed_unix_ns: u64,
     /// Whether requests are known to be missing.
     pub has_losses: bool,
 }
@@ -104,13 +107,19 @@ pub fn count(
         // What every cursor has passed need not be read.
         let waiting = survey.cursors.iter().filter(|cursor| !is_copy_cursor(&cursor.name));
         let low = waiting.map(|cursor| cursor.low_seq).min().unwrap_or(0);
-        let Some(store) = read(dir, low, Some(&survey), deadline)? else { return Ok(None) };
+        let is_passed = |seq| survey.is_passed(seq);
+        let store = read(dir, low, Some(&survey), is_passed, deadline)?;
+        let Some(store) = store else { return Ok(None) };
         holdings.vaulted = store;
     }
     let dead_letter_dir = dir.join(DEAD_LETTERS);
     if gophership_vault::is_vault(&dead_letter_dir) {
-        let Some(store) = read(&dead_letter_dir, 0, None, deadline)? else { return Ok(None) };
+        // A list that cannot be read removes nothing.
+        let removed = RemovedLetters::read(&dead_letter_dir).unwrap_or_default();
+        let store = read(&dead_letter_dir, 0, None, |seq| removed.has(seq), deadline)?;
+        let Some(store) = store else { return Ok(None) };
         holdings.dead_letters = store;
+        holdings.letters_removed_unix_ns = removed.written_unix_ns();
     }
     Ok(Some(holdings))
 }
@@ -121,11 +130,12 @@ pub(super) fn has_many_files(dir: &Path) -> bool {
     files.is_ok_and(|count| FILES_MAX < count)
 }
 
-/// Reads what lies above `low`, and is owed by a survey if there is one.
+/// Reads what lies above `low` and is not gone; a survey says which cursors wait for it.
 fn read(
     dir: &Path,
     low: u64,
     survey: Option<&Survey>,
+    is_gone: impl Fn(u64) -> bool,
     deadline: Option<Instant>,
 ) -> Result<Option<Store>, VaultError> {
     let selection = Selection { seqs: Some((low + 1, u64::MAX)), ..Selection::default() };
@@ -135,7 +145,7 @@ fn read(
     while let Some(item) = reader.next()? {
         match item {
             OfflineItem::Record(record) => {
-                if survey.is_none_or(|survey| !survey.is_passed(record.seq)) {
+                if !is_gone(record.seq) {
                     store.take(&record, survey);
                 }
             }

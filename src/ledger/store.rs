@@ -273,6 +273,12 @@ fn turn(snapshot: LedgerSnapshot, held: Option<&Holdings>, now_unix_ns: u64) -> 
     let mut booked = SignalTotals::default();
     let knows_losses = held.is_some_and(|held| held.has_losses);
     let of_vaults = held.map(|held| (rows.held(&held.vaulted), rows.held(&held.dead_letters)));
+    // An operator took letters out after the last page.
+    let were_removed = |held: &Holdings| snapshot.written_unix_ns < held.letters_removed_unix_ns;
+    let may_be_less = MayBeLess {
+        vaulted: was_killed && !knows_losses,
+        letters: was_killed && held.is_some_and(were_removed),
+    };
     for name in rows.names(held) {
         let all_totals = rows.sources.entry(name.clone()).or_default();
         for signal in Signal::ALL {
@@ -284,7 +290,7 @@ fn turn(snapshot: LedgerSnapshot, held: Option<&Holdings>, now_unix_ns: u64) -> 
                 let of = |held: &BTreeMap<String, RecordCounts>| {
                     held.get(&name).map_or(0, |tally| tally.of(signal))
                 };
-                settle(totals, of(vaulted), of(dead_lettered), was_killed && !knows_losses);
+                settle(totals, of(vaulted), of(dead_lettered), may_be_less);
             }
             if is_torn {
                 let apart = totals.imbalance();
@@ -320,16 +326,25 @@ fn turn(snapshot: LedgerSnapshot, held: Option<&Holdings>, now_unix_ns: u64) -> 
     }
 }
 
+/// Of what a start may find less than was booked, because it went after the last word.
+#[derive(Clone, Copy)]
+struct MayBeLess {
+    vaulted: bool,
+    letters: bool,
+}
+
 /// Books what vaults hold of a source, and the difference to what was booked. More can only have come
-/// after the last word; less can have gone then, if `may_be_less`.
-fn settle(totals: &mut LedgerTotals, vaulted: i64, dead_lettered: i64, may_be_less: bool) {
+/// after the last word; less can have gone then, if it may.
+fn settle(totals: &mut LedgerTotals, vaulted: i64, dead_lettered: i64, may_be_less: MayBeLess) {
     let more = vaulted - totals.get(Bucket::Vaulted.name());
     totals.add(Bucket::Vaulted.name(), more);
-    // Who empties the store of dead letters does not take them out of the books.
-    let dead_lettered = (dead_lettered - totals.get(Bucket::DeadLettered.name())).max(0);
-    totals.add(Bucket::DeadLettered.name(), dead_lettered);
-    let difference = more + dead_lettered;
-    let is_late = 0 < difference || may_be_less;
+    let letters = dead_lettered - totals.get(Bucket::DeadLettered.name());
+    // Who deletes files of the store does not take its letters out of the books.
+    let removed = if may_be_less.letters { letters.min(0) } else { 0 };
+    totals.add(Bucket::DeadLettered.name(), letters.max(removed));
+    totals.add(UNWRITTEN, removed);
+    let difference = more + letters.max(0);
+    let is_late = 0 < difference || may_be_less.vaulted;
     let (line, sign) = if is_late { (UNWRITTEN, 1) } else { (MISSING, -1) };
     totals.add(line, sign * difference);
 }
@@ -440,6 +455,22 @@ mod tests {
         let quiet = [("received", 30), ("delivered", 11), ("vaulted", 20)];
         let quiet = turn(snapshot(Standing::Quiet, &quiet), Some(&held(20)), 9);
         assert_eq!(quiet.totals().of_signal(LOGS).imbalance(), -1, "a kill hides no bug");
+    }
+
+    #[test]
+    fn letters_that_were_taken_out_after_the_last_word_are_unwritten_and_others_stay_booked() {
+        let left = [("received", 30), ("vaulted", 20), ("dead_lettered", 10)];
+        for (written_unix_ns, removed_unix_ns, letters) in [(5, 6, 4), (5, 4, 10), (5, 0, 10)] {
+            let mut left = snapshot(Standing::Quiet, &left);
+            left.written_unix_ns = written_unix_ns;
+            let mut held = Holdings { letters_removed_unix_ns: removed_unix_ns, ..held(20) };
+            held.dead_letters.records.add(LOGS, 4);
+            held.dead_letters.by_source.entry("in".to_owned()).or_default().add(LOGS, 4);
+            let totals = turn(left, Some(&held), 9).before.sources["in"].of_signal(LOGS).clone();
+            let lines = ["dead_lettered", UNWRITTEN, "vaulted"].map(|line| totals.get(line));
+            assert_eq!(lines, [letters, letters - 10, 20]);
+            assert_eq!(totals.imbalance(), 0);
+        }
     }
 
     #[test]

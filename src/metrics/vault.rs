@@ -57,6 +57,8 @@ pub struct VaultMetrics {
     pub held_bytes: IntGauge,
     /// Requests kept for sinks that are no longer in the configuration, by vault and sink.
     pub kept_for_removed: IntGaugeVec,
+    /// Dead letters that were sent again, by vault and outcome.
+    pub redriven: IntCounterVec,
 }
 
 pub(super) struct VaultFamilies {
@@ -81,6 +83,7 @@ pub(super) struct VaultFamilies {
     kept_for_removed: IntGaugeVec,
     replayed: IntCounterVec,
     dead_lettered: IntCounterVec,
+    redriven: IntCounterVec,
 }
 
 impl Builder {
@@ -152,6 +155,12 @@ impl Builder {
                 "vault_dead_lettered_total",
                 "Requests moved to the dead-letter store.",
             ),
+            redriven: self.counter(
+                "vault_redriven_total",
+                &["vault", "outcome"],
+                "Dead letters that `gs-ctl dead-letters redrive` sent again: delivered, refused \
+                 again, or failed, because a sink did not take them in time.",
+            ),
         }
     }
 }
@@ -221,6 +230,7 @@ impl Metrics {
             kept_for_removed: families.kept_for_removed.clone(),
             replayed: families.replayed.with_label_values(&[id]),
             dead_lettered: families.dead_lettered.with_label_values(&[id]),
+            redriven: families.redriven.clone(),
         }
     }
 }

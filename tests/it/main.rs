@@ -5,6 +5,7 @@
 //! | `delivered` | every signal arrives equal over every road in and out, and what each bad request is told |
 //! | `refusals` | what each gRPC code and each HTTP status makes of a request, with and without hints |
 //! | `denied` | a backend that does not know us, or is broken, is out and costs nothing; what it alone refuses ends |
+//! | `dead_letters` | `gs-ctl` lists, shows, sends again and drops what is a dead letter, and the ledger knows it |
 //! | `strange_answers` | what is no answer of the backend is sent again, and an OK is an OK whatever is around it |
 //! | `endpoints` | several endpoints: failover, return, balance, and tokens that are rotated |
 //! | `secrets` | credentials go out over TLS or not at all, and no message shows one |
@@ -67,6 +68,7 @@ mod codegen;
 mod concurrency;
 mod config;
 mod control;
+mod dead_letters;
 mod delivered;
 mod denied;
 mod drill;

@@ -902,6 +902,209 @@ pub struct StopReplayResponse {
     #[prost(message, optional, tag = "1")]
     pub replay: ::core::option::Option<ReplayProgress>,
 }
+/// Which dead letters are meant; what is empty or not set means any.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LetterSelection {
+    #[prost(string, tag = "1")]
+    pub vault: ::prost::alloc::string::String,
+    /// A sink that misses them.
+    #[prost(string, tag = "2")]
+    pub sink: ::prost::alloc::string::String,
+    /// A text that the reason contains, in any case.
+    #[prost(string, tag = "3")]
+    pub because: ::prost::alloc::string::String,
+    /// The source that received them.
+    #[prost(string, tag = "4")]
+    pub source: ::prost::alloc::string::String,
+    /// logs, traces or metrics
+    #[prost(string, tag = "5")]
+    pub signal: ::prost::alloc::string::String,
+    /// They became letters then or later, and before that, in milliseconds since 1970.
+    #[prost(uint64, optional, tag = "6")]
+    pub since_unix_ms: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "7")]
+    pub until_unix_ms: ::core::option::Option<u64>,
+    /// VAULT/SEGMENT-NUMBER, as a list names them.
+    #[prost(string, repeated, tag = "8")]
+    pub ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The last letter of each vault; later ones are not meant.
+    #[prost(message, repeated, tag = "9")]
+    pub ends: ::prost::alloc::vec::Vec<LetterEnd>,
+}
+/// The last letter of a vault at some time.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LetterEnd {
+    #[prost(string, tag = "1")]
+    pub vault: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub number: u64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListDeadLettersRequest {
+    #[prost(message, optional, tag = "1")]
+    pub selection: ::core::option::Option<LetterSelection>,
+    /// The letters one by one, besides their sums.
+    #[prost(bool, tag = "2")]
+    pub each: bool,
+    /// Where the part before ended: its `next`. Empty means: from the beginning.
+    #[prost(string, tag = "3")]
+    pub after: ::prost::alloc::string::String,
+    /// One by one, no more than these; 0 means as many as a part may have.
+    #[prost(uint32, tag = "4")]
+    pub limit: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListDeadLettersResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub groups: ::prost::alloc::vec::Vec<LetterGroup>,
+    #[prost(message, repeated, tag = "2")]
+    pub letters: ::prost::alloc::vec::Vec<DeadLetter>,
+    /// Where the next part begins; empty at the end.
+    #[prost(string, tag = "3")]
+    pub next: ::prost::alloc::string::String,
+    /// The time of the server, for ages.
+    #[prost(uint64, tag = "4")]
+    pub now_unix_ms: u64,
+    /// Damaged places that were passed.
+    #[prost(uint64, tag = "5")]
+    pub damaged: u64,
+    /// The redrives that were begun last, one for each vault.
+    #[prost(message, repeated, tag = "6")]
+    pub redrives: ::prost::alloc::vec::Vec<Redrive>,
+}
+/// The letters of a vault that miss a sink for the same reason.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LetterGroup {
+    #[prost(string, tag = "1")]
+    pub vault: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub sink: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "4")]
+    pub letters: u64,
+    #[prost(uint64, tag = "5")]
+    pub records: u64,
+    #[prost(uint64, tag = "6")]
+    pub bytes: u64,
+    /// When the first and the last became letters, in milliseconds since 1970.
+    #[prost(uint64, tag = "7")]
+    pub oldest_unix_ms: u64,
+    #[prost(uint64, tag = "8")]
+    pub newest_unix_ms: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeadLetter {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub vault: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub sink: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub source: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub signal: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "6")]
+    pub records: u64,
+    #[prost(uint64, tag = "7")]
+    pub bytes: u64,
+    #[prost(string, tag = "8")]
+    pub reason: ::prost::alloc::string::String,
+    /// When it became a letter, and when it was received, in milliseconds since 1970.
+    #[prost(uint64, tag = "9")]
+    pub refused_unix_ms: u64,
+    #[prost(uint64, tag = "10")]
+    pub received_unix_ms: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ShowDeadLetterRequest {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// The content as the protobuf bytes that were received; otherwise as OTLP JSON.
+    #[prost(bool, tag = "2")]
+    pub raw: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ShowDeadLetterResponse {
+    /// Of the first message only.
+    #[prost(message, optional, tag = "1")]
+    pub letter: ::core::option::Option<DeadLetter>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub content: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RedriveDeadLettersRequest {
+    #[prost(message, optional, tag = "1")]
+    pub selection: ::core::option::Option<LetterSelection>,
+    /// Only count the letters.
+    #[prost(bool, tag = "2")]
+    pub dry_run: bool,
+    /// Tell how far it is until it is over; without it, only that it has begun.
+    #[prost(bool, tag = "3")]
+    pub wait: bool,
+    /// Why, for the audit log.
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RedriveDeadLettersResponse {
+    /// One for each vault that has such letters.
+    #[prost(message, repeated, tag = "1")]
+    pub redrives: ::prost::alloc::vec::Vec<Redrive>,
+}
+/// How far the redrive of a vault is. Letters, and their records.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Redrive {
+    #[prost(string, tag = "1")]
+    pub vault: ::prost::alloc::string::String,
+    /// Those that were meant when it began.
+    #[prost(uint64, tag = "2")]
+    pub letters: u64,
+    #[prost(uint64, tag = "3")]
+    pub records: u64,
+    #[prost(uint64, tag = "4")]
+    pub delivered_letters: u64,
+    #[prost(uint64, tag = "5")]
+    pub delivered_records: u64,
+    /// Refused again: they stay, with the new reason.
+    #[prost(uint64, tag = "6")]
+    pub refused_letters: u64,
+    #[prost(uint64, tag = "7")]
+    pub refused_records: u64,
+    /// Not taken in time: they stay.
+    #[prost(uint64, tag = "8")]
+    pub failed_letters: u64,
+    #[prost(uint64, tag = "9")]
+    pub failed_records: u64,
+    /// Nothing more is done. What is in none of the lines above was not sent.
+    #[prost(bool, tag = "10")]
+    pub done: bool,
+    /// Why it ended before its end.
+    #[prost(string, tag = "11")]
+    pub stopped: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DropDeadLettersRequest {
+    #[prost(message, optional, tag = "1")]
+    pub selection: ::core::option::Option<LetterSelection>,
+    /// Only count the letters.
+    #[prost(bool, tag = "2")]
+    pub dry_run: bool,
+    /// Why, for the audit log.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DropDeadLettersResponse {
+    #[prost(uint64, tag = "1")]
+    pub letters: u64,
+    #[prost(uint64, tag = "2")]
+    pub records: u64,
+    /// The last letter of each vault that was looked at.
+    #[prost(message, repeated, tag = "3")]
+    pub ends: ::prost::alloc::vec::Vec<LetterEnd>,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Zone {
@@ -1554,6 +1757,117 @@ pub mod control_client {
                 .insert(GrpcMethod::new("gophership.control.v1.Control", "StopReplay"));
             self.inner.unary(req, path, codec).await
         }
+        /// Returns a part of the dead letters that are meant, in sums or one by one.
+        pub async fn list_dead_letters(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListDeadLettersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListDeadLettersResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/gophership.control.v1.Control/ListDeadLetters",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("gophership.control.v1.Control", "ListDeadLetters"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Returns a dead letter: what is known of it, then its content in pieces.
+        pub async fn show_dead_letter(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ShowDeadLetterRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ShowDeadLetterResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/gophership.control.v1.Control/ShowDeadLetter",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("gophership.control.v1.Control", "ShowDeadLetter"),
+                );
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// Sends dead letters through the pipeline again, and tells how far that is.
+        pub async fn redrive_dead_letters(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RedriveDeadLettersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::RedriveDeadLettersResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/gophership.control.v1.Control/RedriveDeadLetters",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "gophership.control.v1.Control",
+                        "RedriveDeadLetters",
+                    ),
+                );
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// Deletes dead letters, or only counts them.
+        pub async fn drop_dead_letters(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DropDeadLettersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DropDeadLettersResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/gophership.control.v1.Control/DropDeadLetters",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("gophership.control.v1.Control", "DropDeadLetters"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1758,6 +2072,53 @@ pub mod control_server {
             request: tonic::Request<super::StopReplayRequest>,
         ) -> std::result::Result<
             tonic::Response<super::StopReplayResponse>,
+            tonic::Status,
+        >;
+        /// Returns a part of the dead letters that are meant, in sums or one by one.
+        async fn list_dead_letters(
+            &self,
+            request: tonic::Request<super::ListDeadLettersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListDeadLettersResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the ShowDeadLetter method.
+        type ShowDeadLetterStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ShowDeadLetterResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Returns a dead letter: what is known of it, then its content in pieces.
+        async fn show_dead_letter(
+            &self,
+            request: tonic::Request<super::ShowDeadLetterRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::ShowDeadLetterStream>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the RedriveDeadLetters method.
+        type RedriveDeadLettersStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<
+                    super::RedriveDeadLettersResponse,
+                    tonic::Status,
+                >,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Sends dead letters through the pipeline again, and tells how far that is.
+        async fn redrive_dead_letters(
+            &self,
+            request: tonic::Request<super::RedriveDeadLettersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::RedriveDeadLettersStream>,
+            tonic::Status,
+        >;
+        /// Deletes dead letters, or only counts them.
+        async fn drop_dead_letters(
+            &self,
+            request: tonic::Request<super::DropDeadLettersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DropDeadLettersResponse>,
             tonic::Status,
         >;
     }
@@ -2808,6 +3169,189 @@ pub mod control_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = StopReplaySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/gophership.control.v1.Control/ListDeadLetters" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListDeadLettersSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::UnaryService<super::ListDeadLettersRequest>
+                    for ListDeadLettersSvc<T> {
+                        type Response = super::ListDeadLettersResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListDeadLettersRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::list_dead_letters(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListDeadLettersSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/gophership.control.v1.Control/ShowDeadLetter" => {
+                    #[allow(non_camel_case_types)]
+                    struct ShowDeadLetterSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::ServerStreamingService<super::ShowDeadLetterRequest>
+                    for ShowDeadLetterSvc<T> {
+                        type Response = super::ShowDeadLetterResponse;
+                        type ResponseStream = T::ShowDeadLetterStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ShowDeadLetterRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::show_dead_letter(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ShowDeadLetterSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/gophership.control.v1.Control/RedriveDeadLetters" => {
+                    #[allow(non_camel_case_types)]
+                    struct RedriveDeadLettersSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::ServerStreamingService<
+                        super::RedriveDeadLettersRequest,
+                    > for RedriveDeadLettersSvc<T> {
+                        type Response = super::RedriveDeadLettersResponse;
+                        type ResponseStream = T::RedriveDeadLettersStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RedriveDeadLettersRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::redrive_dead_letters(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RedriveDeadLettersSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/gophership.control.v1.Control/DropDeadLetters" => {
+                    #[allow(non_camel_case_types)]
+                    struct DropDeadLettersSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::UnaryService<super::DropDeadLettersRequest>
+                    for DropDeadLettersSvc<T> {
+                        type Response = super::DropDeadLettersResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DropDeadLettersRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::drop_dead_letters(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DropDeadLettersSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -10,6 +10,7 @@ use clap_complete::Shell;
 
 use gophership_units::HumanDuration;
 
+use crate::args_letters::LettersCommand;
 use crate::args_live::TapArgs;
 use crate::args_live::TapOptions;
 use crate::args_live::TopArgs;
@@ -141,6 +142,11 @@ pub(crate) enum Command {
     Flight {
         #[command(subcommand)]
         command: FlightCommand,
+    },
+    /// List, show, send again or delete dead letters: requests that a backend refused for good.
+    DeadLetters {
+        #[command(subcommand)]
+        command: LettersCommand,
     },
     /// Show where every record is, in total, by source and by sink.
     Ledger,

@@ -1,12 +1,14 @@
 //! `gs-ctl`: asks a running GopherShip what it does, and tells it what to do.
 
 mod args;
+mod args_letters;
 mod args_live;
 mod args_vault;
 mod certs;
 mod choice;
 mod contexts;
 mod error;
+mod letters;
 mod remote;
 mod remote_vault;
 mod render;

@@ -18,6 +18,7 @@ use crate::args::Format;
 use crate::args::ZoneArg;
 use crate::error::CtlError;
 use crate::exit;
+use crate::letters;
 use crate::print;
 use crate::remote_vault;
 use crate::render;
@@ -29,11 +30,16 @@ use crate::top;
 const INTERVAL_MIN: Duration = Duration::from_millis(100);
 /// A reload drains what it replaces, and pruning a vault reads what it deletes.
 const RELOAD_WITHIN: Duration = Duration::from_mins(1);
+/// The store of dead letters is read from its beginning to its end.
+const LETTERS_WITHIN: Duration = Duration::from_mins(1);
 /// Clears the screen of a terminal, and goes to its first line.
 const CLEAR: &[u8] = b"\x1b[2J\x1b[H";
 
 /// Asks, and prints the answer; returns the exit code.
 pub(crate) fn run(args: &CtlArgs, target: &Target) -> Result<u8, CtlError> {
+    if let Command::DeadLetters { command } = &args.command {
+        letters::check(command)?;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -69,10 +75,12 @@ fn tap_order(args: &CtlArgs) -> Option<TapOrder<'_>> {
     Some(TapOrder { component, options, output: args.global.output })
 }
 
-/// How long an answer may take; one that waits for a reload or for a vault takes longer than others.
+/// How long an answer may take; one that waits for a reload, for a vault or for a look at all
+/// dead letters takes longer than others.
 fn timeout(args: &CtlArgs) -> Duration {
     match args.command {
         Command::Reload { .. } | Command::Vault { .. } => args.global.timeout.0.max(RELOAD_WITHIN),
+        Command::DeadLetters { .. } => args.global.timeout.0.max(LETTERS_WITHIN),
         _ => args.global.timeout.0,
     }
 }
@@ -106,6 +114,7 @@ async fn ask(args: &CtlArgs, client: &mut Client) -> Result<u8, CtlError> {
             let answer = client.call(async |control| control.set_log_level(request).await).await?;
             render::log_filter(&filter, Some(&answer.before), output)
         }
+        Command::DeadLetters { command } => return letters::run(command, output, client).await,
         Command::Replay { range, command } => {
             return remote_vault::replay(range, command.as_ref(), args, client).await;
         }

@@ -1,5 +1,7 @@
 //! The dead-letter store: what can never be delivered, never dropped and never in the way.
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
@@ -9,12 +11,15 @@ use std::time::Instant;
 use arc_swap::ArcSwapOption;
 use gophership_vault::AppendError;
 use gophership_vault::Completion;
+use gophership_vault::Log;
 use gophership_vault::Options;
 use gophership_vault::Receipt;
+use gophership_vault::VaultError;
 use gophership_vault::Writer;
 use parking_lot::Mutex;
 
 use super::intake::append;
+use crate::component::LetterStore;
 use crate::event::Batch;
 use crate::event::SinkTable;
 use crate::flow::Full;
@@ -105,16 +110,24 @@ impl Store {
     fn open(&self) {
         let mut open_state = self.open_state.lock();
         let is_too_soon = open_state.failed_at.is_some_and(|at| at.elapsed() < REOPEN_AFTER);
-        if open_state.is_closed || is_too_soon || self.writer.load().is_some() {
+        if open_state.is_closed || is_too_soon {
             return;
         }
-        match Writer::open(self.options.clone()) {
-            Ok((writer, _report)) => self.writer.store(Some(Arc::new(writer))),
-            Err(error) => {
-                tracing::error!(%error, "Cannot open the dead-letter store.");
-                open_state.failed_at = Some(Instant::now());
-            }
+        if let Err(error) = self.open_locked() {
+            tracing::error!(%error, "Cannot open the dead-letter store.");
+            open_state.failed_at = Some(Instant::now());
         }
+    }
+
+    /// Opens it, if it is not open, for who has the lock.
+    fn open_locked(&self) -> Result<Arc<Writer<DeadLettered>>, VaultError> {
+        if let Some(writer) = self.writer.load_full() {
+            return Ok(writer);
+        }
+        let (writer, _report) = Writer::open(self.options.clone())?;
+        let writer = Arc::new(writer);
+        self.writer.store(Some(Arc::clone(&writer)));
+        Ok(writer)
     }
 }
 
@@ -138,5 +151,21 @@ impl Intake for DeadLetters {
 
     fn has_room(&self) -> bool {
         true
+    }
+}
+
+impl LetterStore for DeadLetters {
+    fn open_log(&self) -> Result<Arc<Log>, VaultError> {
+        let open_state = self.0.open_state.lock();
+        if open_state.is_closed {
+            let (operation, path) = ("open", self.0.options.dir.clone());
+            let source = io::Error::other("the vault is closed");
+            return Err(VaultError::Io { operation, path, source });
+        }
+        self.0.open_locked().map(|writer| writer.log())
+    }
+
+    fn dir(&self) -> &Path {
+        &self.0.options.dir
     }
 }

@@ -26,6 +26,7 @@ use tokio::time::MissedTickBehavior;
 use crate::component::BuildError;
 use crate::component::ComponentInfo;
 use crate::component::Context;
+use crate::component::LetterStore;
 use crate::component::OptionProblem;
 use crate::component::Resource;
 use crate::component::RunError;
@@ -127,10 +128,10 @@ impl SinkConfig for RawVaultConfig {
         dead_letters.segment_bytes = DEAD_LETTER_SEGMENT_BYTES.min(self.segment_size.0);
         dead_letters.when_full = WhenFull::Refuse;
         let dead_letters = Arc::new(DeadLetters::new(dead_letters, Arc::clone(&context.sink_set)));
-        let dead_letter_intake = Arc::clone(&dead_letters) as Arc<dyn Intake>;
+        let letter_store = Arc::clone(&dead_letters) as Arc<dyn LetterStore>;
         let keep_removed = self.keep_for_removed_sinks.0;
         let inherited =
-            context.vaults.offer(&context.id, &dir, writer.log(), dead_letter_intake, keep_removed);
+            context.vaults.offer(&context.id, &dir, writer.log(), letter_store, keep_removed);
         let ledgers = context.ledgers;
         writer.observe_drops(Arc::new(move |record: &DroppedRecord<'_>| {
             book_dropped(ledgers, record, inherited.is_news(record.seq));

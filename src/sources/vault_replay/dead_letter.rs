@@ -9,6 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use gophership_units::unix_ns;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
@@ -17,7 +18,6 @@ use super::sender::Replayed;
 use super::sender::Sender;
 use super::window::Permits;
 use crate::event::Batch;
-use crate::event::REASON_HEADER;
 use crate::event::Request;
 use crate::event::ack;
 use crate::flow::Full;
@@ -31,6 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// A store that takes nothing is asked again as often as this, at least.
 const ASK_MAX: Duration = Duration::from_secs(10);
 
+const NS_PER_MS: u64 = 1_000_000;
 /// Why, if no backend was asked.
 const NOT_OTLP: &str = "this version cannot read it as OTLP";
 
@@ -52,8 +53,8 @@ impl Sender {
     pub(super) async fn dead_letter(&self, mut replayed: Replayed, permits: Permits) {
         let leaves_at = Instant::now() + PATIENCE;
         let reason = replayed.reason.take().unwrap_or_else(|| NOT_OTLP.into());
-        let provenance = std::mem::take(&mut replayed.request.provenance);
-        replayed.request.provenance = provenance.and_header(REASON_HEADER, reason.as_bytes());
+        let provenance = replayed.request.provenance.of_letter(&reason, unix_ms());
+        replayed.request.provenance = provenance;
         let (mut held, mut delay) = (HeldPlace::Window { _permits: permits }, RETRY_MIN);
         while !self.try_dead_letter(&replayed, &reason).await {
             if leaves_at <= Instant::now() {
@@ -98,4 +99,9 @@ impl Sender {
         }
         dead_lettered
     }
+}
+
+/// The time now, in milliseconds since 1970.
+pub(super) fn unix_ms() -> u64 {
+    unix_ns() / NS_PER_MS
 }

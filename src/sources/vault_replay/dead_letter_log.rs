@@ -73,7 +73,7 @@ impl DeadLetterLog {
                 reason,
                 last_seq,
                 "Moved requests to the dead-letter store, because they can never be delivered. See \
-                 `gophership vault ls --deadletter`."
+                 `gs-ctl dead-letters ls`."
             );
         }
     }

@@ -19,6 +19,8 @@ mod lane;
 mod pace;
 mod range;
 mod rate;
+mod redrive;
+mod redrive_letter;
 mod saver;
 mod seen;
 mod sender;
@@ -64,6 +66,7 @@ use debt::Delivered;
 use lane::LaneRun;
 use range::RangeRunner;
 use rate::Rate;
+use redrive::RedriveRunner;
 use sender::Sender;
 use stale::StaleKeeper;
 
@@ -184,13 +187,22 @@ impl Source for VaultReplay {
             vault: self.vault.clone(),
             output: output.clone(),
         };
-        let halt = stop.child_token();
+        let redrives = RedriveRunner {
+            config: self.config.clone(),
+            context: self.context.clone(),
+            vault: self.vault.clone(),
+            metrics: self.metrics.clone(),
+            output: output.clone(),
+        };
+        let (halt, end) = (stop.child_token(), Stop::new());
         let follow = async {
             let ended = self.follow_cursors(output, stop).await;
             halt.cancel();
+            end.cancel();
             ended
         };
-        let (ended, ()) = tokio::join!(follow, ranges.run(halt.clone()));
+        let (ended, (), ()) =
+            tokio::join!(follow, ranges.run(halt.clone()), redrives.run(end.clone()));
         ended
     }
 }

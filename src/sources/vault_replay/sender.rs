@@ -33,15 +33,15 @@ use crate::somatic::ZoneWatch;
 
 /// Live traffic comes first: replay adds nothing while any edge is as full as this, which is well
 /// below the mark at which the zone changes.
-const CALM_PERMILLE: u32 = 250;
-const CALM_CHECK: Duration = Duration::from_millis(5);
+pub(super) const CALM_PERMILLE: u32 = 250;
+pub(super) const CALM_CHECK: Duration = Duration::from_millis(5);
 pub(super) const RETRY_MIN: Duration = Duration::from_millis(200);
 /// So late a request is sent again after its backend is back, on average at most: the vault can free
 /// nothing before the oldest have arrived. The sink's circuit and its answers' hints spare the backend.
-const RESEND_MAX: Duration = Duration::from_millis(500);
+pub(super) const RESEND_MAX: Duration = Duration::from_millis(500);
 /// When the replay is stopped, what is on its way has this long to arrive: what arrives later is
 /// delivered again after the next start.
-const ARRIVES_WITHIN: Duration = Duration::from_millis(250);
+pub(super) const ARRIVES_WITHIN: Duration = Duration::from_millis(250);
 
 /// Sends single requests and sees each of them through.
 pub(super) struct Sender {

@@ -124,6 +124,7 @@ fn metrics_table() -> String {
     metrics.listener("otlp/grpc").close("ended");
     metrics.vault_left.with_label_values(&["/data/former"]).set(1);
     vault.kept_for_removed.with_label_values(&["vault", "former"]).set(1);
+    vault.redriven.with_label_values(&["vault", "delivered"]).inc();
     metrics.restarts.with_label_values(&["backend"]).inc();
     metrics.failed.with_label_values(&["backend"]).set(1);
     metrics.config.reloaded(true);

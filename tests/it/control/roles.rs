@@ -29,7 +29,7 @@ use crate::harness::eventually;
 
 const SERVICE: &str = "gophership.control.v1.Control";
 /// The methods that viewers may call.
-const VIEWS: [&str; 11] = [
+const VIEWS: [&str; 12] = [
     "Status",
     "Share",
     "Watch",
@@ -41,6 +41,7 @@ const VIEWS: [&str; 11] = [
     "VerifyVault",
     "CountReplay",
     "ListReplays",
+    "ListDeadLetters",
 ];
 
 /// Every method of the service.

@@ -2,6 +2,7 @@
 
 mod deliveries;
 mod flight;
+mod letters;
 mod local;
 mod process;
 mod records;
@@ -20,6 +21,12 @@ use serde_json::json;
 pub(crate) use deliveries::millis;
 pub(crate) use flight::flight;
 pub(crate) use flight::flights;
+pub(crate) use letters::drop_question;
+pub(crate) use letters::dropped;
+pub(crate) use letters::letter;
+pub(crate) use letters::letters;
+pub(crate) use letters::redrive_line;
+pub(crate) use letters::redrives;
 pub(crate) use local::certificates;
 pub(crate) use local::contexts;
 pub(crate) use process::config;

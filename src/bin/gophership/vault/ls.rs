@@ -10,6 +10,7 @@ use serde_json::Value;
 use serde_json::json;
 
 use gophership::event::Note;
+use gophership::ledger::RemovedLetters;
 use gophership_otlp::Signal;
 use gophership_vault::Hold;
 use gophership_vault::SegmentSurvey;
@@ -53,7 +54,15 @@ pub(super) fn run(args: &LsArgs) -> Result<u8, Failure> {
 
 fn dead_letters(dir: &Path) -> Result<Option<Survey>, Failure> {
     let folder = dir.join(DEAD_LETTERS);
-    if gophership_vault::is_vault(&folder) { Ok(Some(Survey::take(&folder)?)) } else { Ok(None) }
+    if !gophership_vault::is_vault(&folder) {
+        return Ok(None);
+    }
+    let (mut survey, removed) = (Survey::take(&folder)?, RemovedLetters::read(&folder)?);
+    for segment in &mut survey.segments {
+        let gone = removed.count_in(segment.first_seq, segment.last_seq);
+        segment.records = segment.records.saturating_sub(gone);
+    }
+    Ok(Some(survey))
 }
 
 /// The name of a state.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
+use gophership::ledger::RemovedLetters;
 use gophership_otlp::Signal;
 use gophership_vault::FaultKind;
 use gophership_vault::OfflineItem;
@@ -77,6 +78,8 @@ pub(super) struct Records {
     is_interrupted: Arc<AtomicBool>,
     /// What requests go through, if they do.
     through: Option<Through>,
+    /// Of a dead-letter store: what is there no more.
+    removed: RemovedLetters,
 }
 
 impl Records {
@@ -92,7 +95,11 @@ impl Records {
         let (filter, pacer) = (filter.clone(), Pacer::default());
         let is_interrupted = Arc::default();
         let (taken, faults, through) = (0, 0, None);
-        Ok(Self { reader, filter, taken, faults, pacer, is_interrupted, through })
+        let removed = match target.archive {
+            Some(_) => RemovedLetters::default(),
+            None => RemovedLetters::read(&target.dir)?,
+        };
+        Ok(Self { reader, filter, taken, faults, pacer, is_interrupted, through, removed })
     }
 
     /// Rests between requests as `throttle` says, unless interrupted.
@@ -144,7 +151,7 @@ impl Records {
             match self.reader.next(progress)? {
                 Ok(None) => return Ok(None),
                 Ok(Some(OfflineItem::Record(record))) => {
-                    if self.filter.wants(&record) {
+                    if self.filter.wants(&record) && !self.removed.has(record.seq) {
                         self.taken += 1;
                         let place = self.reader.place();
                         return Ok(Some((record, place)));

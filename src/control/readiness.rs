@@ -27,24 +27,22 @@ impl ControlService {
             let lines: Vec<String> = stalls.iter().map(ToString::to_string).collect();
             return (StatusCode::SERVICE_UNAVAILABLE, format!("stalled\n{}\n", lines.join("\n")));
         }
-        let mut text = format!("ready, zone {}\n", self.zones.report().zone);
+        let mut lines = vec![format!("ready, zone {}", self.zones.report().zone)];
         for outage in self.zones.outages() {
             let lasts = whole_seconds(outage.lasts);
-            text += &format!(
-                "degraded: {} has been out for {lasts}: {}\n",
-                outage.place, outage.reason
-            );
+            let (place, reason) = (outage.place, outage.reason);
+            lines.push(format!("degraded: {place} has been out for {lasts}: {reason}"));
         }
         for SinkBacklog { sink, requests, bytes, age } in self.metrics.sink_backlogs() {
             if 0 < requests && TOLD_AFTER <= age {
                 let age = whole_seconds(age);
-                text += &format!(
+                lines.push(format!(
                     "degraded: for {age} the vault has kept requests for sink {sink}: {requests} requests, \
-                     {bytes} bytes\n"
-                );
+                     {bytes} bytes"
+                ));
             }
         }
-        (StatusCode::OK, text)
+        (StatusCode::OK, lines.join("\n") + "\n")
     }
 }
 

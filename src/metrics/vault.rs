@@ -89,6 +89,7 @@ pub(super) struct VaultFamilies {
 impl Builder {
     pub(super) fn vaults(&self) -> VaultFamilies {
         let gauge = |name: &str, help: &str| self.gauge(name, &["vault"], help);
+        let seconds = |name: &str, help: &str| self.real_gauge(name, &["vault"], help);
         let counter = |name: &str, help: &str| self.counter(name, &["vault"], help);
         VaultFamilies {
             used_bytes: gauge("vault_used_bytes", "Used bytes of disk."),
@@ -99,9 +100,8 @@ impl Builder {
                 "Bytes on disk of the requests that are not yet replayed, estimated.",
             ),
             segments: gauge("vault_segments", "Segments with requests."),
-            oldest_seconds: self.real_gauge(
+            oldest_seconds: seconds(
                 "vault_oldest_seconds",
-                &["vault"],
                 "The age of the oldest request that is not yet replayed, estimated from the segment \
                  that it is in; 0 if there is none.",
             ),
@@ -128,16 +128,12 @@ impl Builder {
                 "vault_unread_segments",
                 "Sealed segments that the vault has not yet read back and verified.",
             ),
-            commit_seconds: self.real_gauge(
+            commit_seconds: seconds(
                 "vault_commit_latency_seconds",
-                &["vault"],
                 "Duration of the last commit, from the first request until it is durable.",
             ),
             max_bytes: gauge("vault_max_bytes", "The limit of used bytes of disk."),
-            full: gauge(
-                "vault_full",
-                "1 while the vault is full: its disk or max_size is used up.",
-            ),
+            full: gauge("vault_full", "1 while its disk or max_size is used up."),
             failed: gauge("vault_failed", "1 while the vault cannot write."),
             holds: gauge("vault_holds", "Holds that keep segments from being deleted."),
             held_bytes: gauge(

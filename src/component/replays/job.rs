@@ -262,7 +262,7 @@ mod tests {
         assert_eq!(first.end(), Some(JobEnd::Done), "the first word counts");
         let second = start("two").unwrap();
         assert!(first.id < second.id);
-        assert_eq!(jobs.served_by(), [replay.clone()]);
+        assert_eq!(jobs.served_by(), std::slice::from_ref(&replay));
         drop(served);
         assert_eq!(second.end(), Some(JobEnd::Stopped), "its source is gone");
         assert!(jobs.served_by().is_empty());

@@ -10,7 +10,6 @@ use super::WIDTH;
 use crate::args::Format;
 use crate::certs::Made;
 use crate::contexts::Contexts;
-use crate::letters::ListedLetters;
 use crate::target::Target;
 
 /// Compares an answer in three formats with its files.
@@ -78,7 +77,7 @@ fn bucket(bucket: &str, records: i64) -> proto::Bucket {
 }
 
 /// The longest name of a component in these answers.
-const LONG: &str = "gateway-of-the-second-region-with-a-long-name";
+pub(super) const LONG: &str = "gateway-of-the-second-region-with-a-long-name";
 
 /// What stands still and is out.
 fn stuck() -> proto::StatusResponse {
@@ -213,7 +212,7 @@ pub(crate) fn troubled() -> proto::StatusResponse {
     }
 }
 
-fn hold() -> proto::VaultHold {
+pub(super) fn hold() -> proto::VaultHold {
     proto::VaultHold {
         name: "audit-2026".to_owned(),
         first_segment: Some(3),
@@ -327,172 +326,6 @@ fn what_vaults_hold_is_what_its_files_say() {
     let broken = proto::VaultContent { id: "cold".to_owned(), error, ..Default::default() };
     let answer = proto::ListVaultsResponse { vaults: vec![vault, broken] };
     check("vault_ls", |format| super::vaults(&answer, format));
-}
-
-/// A list of dead letters, in sums and one by one.
-fn listed_letters(is_each: bool) -> ListedLetters {
-    let reason = "INVALID_ARGUMENT: attribute http.status_code must be an integer, not a string";
-    let group = proto::LetterGroup {
-        vault: "vault".to_owned(),
-        sink: "backend".to_owned(),
-        reason: reason.to_owned(),
-        letters: 12,
-        records: 4800,
-        bytes: 1_234_567,
-        oldest_unix_ms: 1_769_850_000_000,
-        newest_unix_ms: 1_769_860_500_000,
-    };
-    let other = proto::LetterGroup { sink: LONG.to_owned(), letters: 1, ..group.clone() };
-    let redrive = proto::Redrive { done: false, ..redrive_at_work() };
-    ListedLetters {
-        is_each,
-        groups: vec![group, other],
-        letters: vec![dead_letter(reason)],
-        redrives: vec![redrive],
-        damaged: 1,
-        now_unix_ms: 1_769_860_800_000,
-        has_more: true,
-    }
-}
-
-fn dead_letter(reason: &str) -> proto::DeadLetter {
-    proto::DeadLetter {
-        id: "vault/3-17".to_owned(),
-        vault: "vault".to_owned(),
-        sink: "backend".to_owned(),
-        source: "otlp".to_owned(),
-        signal: "logs".to_owned(),
-        records: 400,
-        bytes: 102_880,
-        reason: reason.to_owned(),
-        refused_unix_ms: 1_769_850_000_000,
-        received_unix_ms: 1_769_840_000_000,
-    }
-}
-
-fn redrive_at_work() -> proto::Redrive {
-    proto::Redrive {
-        vault: "vault".to_owned(),
-        letters: 1200,
-        records: 480_000,
-        delivered_letters: 1100,
-        delivered_records: 440_000,
-        refused_letters: 7,
-        refused_records: 2800,
-        failed_letters: 1,
-        failed_records: 400,
-        done: true,
-        stopped: String::new(),
-    }
-}
-
-#[test]
-fn dead_letters_are_what_their_files_say() {
-    check("dead_letters_ls_none", |format| super::letters(&ListedLetters::default(), format));
-    let mut listed = listed_letters(false);
-    check("dead_letters_ls_long", |format| super::letters(&listed, format));
-    "archive".clone_into(&mut listed.groups[1].sink);
-    check("dead_letters_ls", |format| super::letters(&listed, format));
-    check("dead_letters_ls_each", |format| super::letters(&listed_letters(true), format));
-    let letter = dead_letter("INVALID_ARGUMENT: no such tenant");
-    let content = br#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"timeUnixNano":"5"}]}]}]}"#;
-    check("dead_letters_show", |format| super::letter(&letter, content, format));
-    let mut answer = proto::RedriveDeadLettersResponse::default();
-    check("dead_letters_redrive_none", |format| super::redrives(&answer, false, format));
-    let stopped = "the replay of the vault was stopped".to_owned();
-    let second = proto::Redrive { vault: "cold".to_owned(), stopped, ..redrive_at_work() };
-    answer.redrives = vec![redrive_at_work(), second];
-    check("dead_letters_redrive", |format| super::redrives(&answer, false, format));
-    check("dead_letters_redrive_dry_run", |format| super::redrives(&answer, true, format));
-    let answer = proto::DropDeadLettersResponse { letters: 12, records: 4800, ends: Vec::new() };
-    check("dead_letters_drop", |format| super::dropped(&answer, false, format));
-    check("dead_letters_drop_dry_run", |format| super::dropped(&answer, true, format));
-    let asked = "Delete 12 letters, 4,800 records? They cannot be delivered afterwards.";
-    assert_eq!(super::drop_question(&answer), asked);
-}
-
-#[test]
-fn what_was_done_with_a_vault_is_what_its_files_say() {
-    let (vault, segments) = ("vault".to_owned(), 12);
-    let (hold, file_bytes) = (Some(hold()), 805_306_368);
-    let answer = proto::HoldVaultResponse { vault, hold, segments, file_bytes };
-    check("vault_hold", |format| super::held(&answer, format));
-    let hold = proto::VaultHold { name: "backup".to_owned(), ..Default::default() };
-    let (vault, name, holds) = ("vault".to_owned(), "operator".to_owned(), vec![hold]);
-    let answer = proto::ReleaseVaultResponse { vault, name, holds };
-    check("vault_release", |format| super::released(&answer, format));
-    let finding = proto::VaultFinding {
-        segment: Some(7),
-        fault: "body".to_owned(),
-        meaning: "the record does not match its checksum".to_owned(),
-        path: "/var/lib/gophership/vault/seg-00000000000000000007.gsv".to_owned(),
-        start: 4096,
-        end: 8192,
-        lost_first_seq: Some(31),
-        lost_last_seq: Some(33),
-    };
-    let sound = proto::VaultVerification {
-        segments: 12,
-        requests: 4000,
-        read_bytes: 805_306_368,
-        ..Default::default()
-    };
-    let broken = proto::VaultVerification {
-        gone_segments: 1,
-        findings: vec![finding],
-        findings_total: 1,
-        lost_requests: 3,
-        ..sound.clone()
-    };
-    let results = [("vault".to_owned(), sound), ("cold".to_owned(), broken)];
-    check("vault_verify", |format| super::verified(&results, format));
-    let (segment, file_bytes) = (7, 67_108_864);
-    let one = proto::PrunedSegment { segment, file_bytes, requests: 400, undelivered_requests: 25 };
-    let (vault, dry_run) = ("vault".to_owned(), true);
-    let mut answer = proto::PruneVaultResponse { vault, dry_run, segments: vec![one] };
-    check("vault_prune_dry_run", |format| super::pruned(&answer, format));
-    (answer.dry_run, answer.segments) = (false, Vec::new());
-    check("vault_prune_none", |format| super::pruned(&answer, format));
-}
-
-#[test]
-fn replays_and_a_drain_are_what_their_files_say() {
-    let mut progress = proto::ReplayProgress {
-        id: 3,
-        vault: "vault".to_owned(),
-        sinks: vec!["backend".to_owned(), LONG.to_owned()],
-        state: "running".to_owned(),
-        read_bytes: 500,
-        total_bytes: 1000,
-        found_requests: 400,
-        found_records: 4000,
-        found_bytes: 1_048_576,
-        oldest_unix_ms: 1_769_860_800_000,
-        newest_unix_ms: 1_769_860_900_000,
-        delivered_requests: 790,
-        rejected_requests: 1,
-        elapsed_ms: 1500,
-        reason: "the backend lost its disk".to_owned(),
-        ..Default::default()
-    };
-    check("replay_range", |format| super::started(&progress, format));
-    check("replay_dry_run", |format| super::counted(&progress, format));
-    check("replay_follow", |format| super::range_event(&progress, format));
-    (progress.state, progress.error) = ("failed".to_owned(), "the sink backend is gone".to_owned());
-    let answer = proto::ListReplaysResponse { replays: vec![progress.clone()] };
-    check("replay_ls", |format| super::replays(&answer, format));
-    check("replay_stop", |format| super::range(&progress, format));
-    let mut left = proto::DrainResponse {
-        draining: true,
-        done: true,
-        vault_requests: 100,
-        ..Default::default()
-    };
-    check("drain", |format| super::drained(&left, format));
-    (left.done, left.late, left.in_flight_records) = (false, true, 12);
-    check("drain_late", |format| super::drained(&left, format));
-    left.draining = false;
-    check("drain_undo", |format| super::drained(&left, format));
 }
 
 #[test]

@@ -173,6 +173,10 @@ fn table(rows: &[Vec<String>], keys: usize, out: &mut String) -> std::fmt::Resul
 
 #[cfg(test)]
 pub(crate) mod golden;
+#[cfg(test)]
+mod golden_letters;
+#[cfg(test)]
+mod golden_vaults;
 
 #[cfg(test)]
 mod tests {

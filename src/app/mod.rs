@@ -174,8 +174,7 @@ impl App {
 
         let books = ledger::keep_books(&config, ledgers, &vaults).await?;
         let flights = FlightDir::new(config.data_dir.join("flight"));
-        let stop = Stop::new();
-        let process_memory = MemoryBudget::new(None);
+        let (stop, process_memory) = (Stop::new(), MemoryBudget::new(None));
         let sensors = sensors(&config, &gauges, &memory, &process_memory, &stop);
         let zones = Zones::new(Arc::clone(&somatic), topology.shared(), sensors, flights);
         let (sender, news) = watch::channel((0, Arc::clone(topology.config())));
@@ -220,7 +219,6 @@ impl App {
         zones.drive(app.stop.clone()).map_err(refused("start", "the thread of the zone"))?;
         tokio::spawn(Arc::clone(&app.service.memory).tend(app.stop.clone()));
         app.management.serve(control, app.stop.clone());
-        app.service.metrics.config.started(true);
         app.service.ready.store(true, Ordering::Release);
         Ok(app)
     }
@@ -231,6 +229,7 @@ impl App {
         let data_dir = config.data_dir.display();
         let metrics = config.metrics.listen.map_or_else(|| "off".to_owned(), |it| it.to_string());
         let version = env!("CARGO_PKG_VERSION");
+        self.service.metrics.config.started(true);
         tracing::info!(version, config = %self.source, %data_dir, %metrics, "GopherShip is ready.");
         let mut files = FileWatch::new();
         loop {

@@ -102,8 +102,7 @@ impl Builder {
             segments: gauge("vault_segments", "Segments with requests."),
             oldest_seconds: seconds(
                 "vault_oldest_seconds",
-                "The age of the oldest request that is not yet replayed, estimated from the segment \
-                 that it is in; 0 if there is none.",
+                "Age of the oldest request that is not yet replayed, estimated; 0 without one.",
             ),
             corrupt: counter(
                 "vault_corrupt_requests_total",
@@ -121,8 +120,7 @@ impl Builder {
             quarantined: gauge("vault_quarantined_segments", "Damaged segments in quarantine."),
             suspect: gauge(
                 "vault_suspect_segments",
-                "Segments since start with a failed write, or with other bytes than the vault \
-                 wrote.",
+                "Segments since start with a failed write, or other bytes than were written.",
             ),
             unread: gauge(
                 "vault_unread_segments",

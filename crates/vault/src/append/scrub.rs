@@ -99,13 +99,19 @@ impl Helper {
         }
     }
 
-    /// Nothing in it was ever acknowledged.
+    /// Nothing in it was ever acknowledged. It leaves the list first: a reader that misses the file of a
+    /// listed segment reports that.
     fn discard(&self, info: &SegmentInfo) -> io::Result<()> {
+        let listed = lock(&self.log.state).segments.remove(&info.id);
         match self.log.files.remove(&info.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                if let Some(listed) = listed {
+                    lock(&self.log.state).segments.insert(info.id, listed);
+                }
+                return Err(error);
+            }
             _ => {}
         }
-        lock(&self.log.state).segments.remove(&info.id);
         self.log.used_bytes.fetch_sub(info.file_bytes, Ordering::AcqRel);
         Ok(())
     }

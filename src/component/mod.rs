@@ -13,6 +13,7 @@
 //! | sockets and connections that outlive it | `listeners.rs`, `connections.rs` |
 //! | open vaults, the places of sinks in them, dead letters | `vaults.rs`, `cursors/`, `dead_letters/` |
 //! | replays of a range that an operator asks for | `replays/` |
+//! | what all replays do alike | `replaying.rs` |
 //! | types of options that several components have | `option_types/` |
 //!
 //! It does not know the document that options stand in: components and configuration meet here, and
@@ -30,6 +31,7 @@ mod option_types;
 mod options;
 mod output;
 mod registry;
+mod replaying;
 mod replays;
 mod running;
 mod vaults;
@@ -83,6 +85,9 @@ pub use registry::ComponentInfo;
 pub use registry::Section;
 pub use registry::list;
 pub(crate) use registry::type_names;
+pub use replaying::calm;
+pub use replaying::send_unless_stopped;
+pub use replaying::stopped_for_long;
 pub use replays::JobCounts;
 pub use replays::JobEnd;
 pub use replays::RangeReader;

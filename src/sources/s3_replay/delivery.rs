@@ -11,6 +11,8 @@ use tokio::sync::Semaphore;
 use super::options::S3ReplayConfig;
 use crate::component::Context;
 use crate::component::Stop;
+use crate::component::calm;
+use crate::component::send_unless_stopped;
 use crate::event::Batch;
 use crate::event::Ledger;
 use crate::event::Outcome;
@@ -29,15 +31,10 @@ use crate::somatic::WorkProbe;
 
 /// The unit of the window in bytes.
 const PERMIT_BYTES: u64 = 1024;
-/// Live traffic comes first: nothing is added while any edge is as full as this.
-const CALM_PERMILLE: u32 = 250;
 /// How often a source looks that may not send.
 const LOOK_AROUND_EVERY: Duration = Duration::from_millis(200);
-const CALM_CHECK: Duration = Duration::from_millis(5);
 const RETRY_MIN: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(5);
-/// When the source is stopped, what is on its way has this long to arrive.
-const ARRIVES_WITHIN: Duration = Duration::from_millis(250);
 /// What its requests do until they are delivered.
 const WAITS: &str = "replayed requests wait for delivery";
 
@@ -121,11 +118,7 @@ impl Delivery {
             if let Some(rate) = &self.rate {
                 rate.take(request.records).await;
             }
-            while CALM_PERMILLE
-                <= self.context.topology.occupancy_permille(self.context.id.as_str(), SinkSet::ALL)
-            {
-                tokio::time::sleep(CALM_CHECK).await;
-            }
+            calm(&*self.context.topology, self.context.id.as_str(), SinkSet::ALL).await;
             let len = request.wire.len() as u64;
             let permits = u32::try_from(len.div_ceil(PERMIT_BYTES)).unwrap_or(u32::MAX);
             let one = Arc::clone(&self.requests).acquire_owned().await.ok()?;
@@ -190,21 +183,7 @@ impl Delivery {
     async fn attempt(&self, request: &Request) -> Option<Outcome> {
         let (ticket, mut waiter) = ack::channel();
         let batch = Batch::received(request, Some(ticket), self.ledger);
-        let sent = async {
-            self.output.send(batch).await;
-            (&mut waiter).await
-        };
-        tokio::select! {
-            outcome = sent => return Some(outcome),
-            () = self.stopped_for_long() => {}
-        }
-        waiter.claim();
-        None
-    }
-
-    async fn stopped_for_long(&self) {
-        self.stop.cancelled().await;
-        tokio::time::sleep(ARRIVES_WITHIN).await;
+        send_unless_stopped(&self.output, batch, &mut waiter, &self.stop).await
     }
 
     /// Waits out Red, an operator's pause, and a drain.

@@ -22,6 +22,8 @@ use crate::component::ReplayJob;
 use crate::component::RunError;
 use crate::component::Stop;
 use crate::component::VaultHandle;
+use crate::component::calm;
+use crate::component::send_unless_stopped;
 use crate::event::Batch;
 use crate::event::Ledger;
 use crate::event::Note;
@@ -33,13 +35,8 @@ use crate::event::SinkSet;
 use crate::event::ack;
 use crate::flow::Output;
 
-/// Live traffic comes first: nothing is added while any edge is as full as this.
-const CALM_PERMILLE: u32 = 250;
-const CALM_CHECK: Duration = Duration::from_millis(5);
 const RETRY_MIN: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(5);
-/// When a job is stopped, what is on its way has this long to arrive.
-const ARRIVES_WITHIN: Duration = Duration::from_millis(250);
 
 /// Carries replays out, one after the other.
 pub(super) struct RangeRunner {
@@ -139,11 +136,7 @@ impl RangeRunner {
         let open = move || RangeReader::open(&log, job.range.clone(), &job.counts);
         let mut reader = blocking(open).await?;
         loop {
-            let zone = *self.context.zone.borrow();
-            pace.wait(zone).await;
-            if pace.is_paused(*self.context.zone.borrow()) {
-                continue;
-            }
+            self.wait_for_turn(pace).await;
             let (back, chunk) = self.read(reader, sender).await?;
             reader = back;
             let Some(chunk) = chunk else { return Ok(JobEnd::Done) };
@@ -151,7 +144,7 @@ impl RangeRunner {
                 let Some((request, ledger)) = sender.understand(record) else { continue };
                 for lane in lanes {
                     self.wait_for_turn(pace).await;
-                    self.calm(*lane).await;
+                    calm(&*self.context.topology, self.context.id.as_str(), *lane).await;
                     let fill_permille = self.vault.log.fill_permille();
                     pace.spend(fill_permille, request.records, request.wire.len());
                     let room = window.reserve(&sender.stop, request.wire.len()).await;
@@ -172,14 +165,6 @@ impl RangeRunner {
             if !pace.is_paused(*self.context.zone.borrow()) {
                 return;
             }
-        }
-    }
-
-    /// Waits until the edges on the way have drained enough that live traffic keeps most of them.
-    async fn calm(&self, lane: SinkSet) {
-        let replay = self.context.id.as_str();
-        while CALM_PERMILLE <= self.context.topology.occupancy_permille(replay, lane) {
-            tokio::time::sleep(CALM_CHECK).await;
         }
     }
 
@@ -256,20 +241,6 @@ impl RangeSender {
     ) -> Option<Outcome> {
         let (ticket, mut waiter) = ack::channel();
         let batch = Batch::replayed(request, lane, ticket, ledger);
-        let sent = async {
-            self.output.send(batch).await;
-            (&mut waiter).await
-        };
-        tokio::select! {
-            outcome = sent => return Some(outcome),
-            () = self.stopped_for_long() => {}
-        }
-        waiter.claim();
-        None
-    }
-
-    async fn stopped_for_long(&self) {
-        self.stop.cancelled().await;
-        tokio::time::sleep(ARRIVES_WITHIN).await;
+        send_unless_stopped(&self.output, batch, &mut waiter, &self.stop).await
     }
 }

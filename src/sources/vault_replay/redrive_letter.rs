@@ -8,15 +8,14 @@ use tokio::time::Instant;
 
 use super::dead_letter::unix_ms;
 use super::pace::LOOK_AROUND_EVERY;
-use super::sender::ARRIVES_WITHIN;
-use super::sender::CALM_CHECK;
-use super::sender::CALM_PERMILLE;
 use super::sender::RESEND_MAX;
 use super::sender::RETRY_MIN;
 use crate::component::ComponentId;
 use crate::component::DeadLetters;
 use crate::component::Letter;
 use crate::component::Stop;
+use crate::component::calm;
+use crate::component::stopped_for_long;
 use crate::event::Batch;
 use crate::event::Bucket;
 use crate::event::Ledger;
@@ -169,31 +168,19 @@ impl Redriver {
         let (ticket, mut waiter) = ack::channel();
         let batch = Batch::replayed(request, sinks, ticket, ledger);
         let sent = async {
-            self.calm(sinks).await;
+            calm(&*self.topology, self.replay.as_str(), sinks).await;
             self.output.send(batch).await;
             (&mut waiter).await
         };
         let outcome = tokio::select! {
             outcome = sent => Some(outcome),
             () = tokio::time::sleep(left) => Some(Outcome::Failed),
-            () = self.stopped_for_long() => None,
+            () = stopped_for_long(&self.stop) => None,
         };
         // Whoever holds the copy still does not send it any more.
         waiter.claim();
         let (served, reason) = (waiter.served(), waiter.reason());
         Some(Attempt { outcome: outcome?, served, reason })
-    }
-
-    /// Waits until the edges on the way have drained enough that live traffic keeps most of them.
-    async fn calm(&self, sinks: SinkSet) {
-        while CALM_PERMILLE <= self.topology.occupancy_permille(self.replay.as_str(), sinks) {
-            tokio::time::sleep(CALM_CHECK).await;
-        }
-    }
-
-    async fn stopped_for_long(&self) {
-        self.stop.cancelled().await;
-        tokio::time::sleep(ARRIVES_WITHIN).await;
     }
 
     /// Takes a letter out of the store and the ledger: its sinks have it, or another one stands for it.

@@ -16,6 +16,8 @@ use crate::component::ComponentId;
 use crate::component::StaleCursor;
 use crate::component::Stop;
 use crate::component::VaultHandle;
+use crate::component::calm;
+use crate::component::send_unless_stopped;
 use crate::event::Batch;
 use crate::event::Ledger;
 use crate::event::Ledgers;
@@ -31,17 +33,10 @@ use crate::metrics::VaultMetrics;
 use crate::somatic::Zone;
 use crate::somatic::ZoneWatch;
 
-/// Live traffic comes first: replay adds nothing while any edge is as full as this, which is well
-/// below the mark at which the zone changes.
-pub(super) const CALM_PERMILLE: u32 = 250;
-pub(super) const CALM_CHECK: Duration = Duration::from_millis(5);
 pub(super) const RETRY_MIN: Duration = Duration::from_millis(200);
 /// So late a request is sent again after its backend is back, on average at most: the vault can free
 /// nothing before the oldest have arrived. The sink's circuit and its answers' hints spare the backend.
 pub(super) const RESEND_MAX: Duration = Duration::from_millis(500);
-/// When the replay is stopped, what is on its way has this long to arrive: what arrives later is
-/// delivered again after the next start.
-pub(super) const ARRIVES_WITHIN: Duration = Duration::from_millis(250);
 
 /// Sends single requests and sees each of them through.
 pub(super) struct Sender {
@@ -129,10 +124,7 @@ impl Sender {
 
     /// Waits until the edges on the way have drained enough that live traffic keeps most of them.
     pub(super) async fn calm(&self) {
-        let replay = self.replay.as_str();
-        while CALM_PERMILLE <= self.topology.occupancy_permille(replay, self.lane) {
-            tokio::time::sleep(CALM_CHECK).await;
-        }
+        calm(&*self.topology, self.replay.as_str(), self.lane).await;
     }
 
     /// Waits out Red; returns whether to go on, or to stop.
@@ -181,24 +173,8 @@ impl Sender {
             batch.rejected();
             return Some(Outcome::Rejected);
         }
-        let sent = async {
-            self.output.send(batch).await;
-            (&mut waiter).await
-        };
-        tokio::select! {
-            outcome = sent => {
-                replayed.reason = waiter.reason();
-                return Some(outcome);
-            }
-            () = self.stopped_for_long() => {}
-        }
-        waiter.claim();
-        None
-    }
-
-    /// Waits until the replay was stopped and what is on its way should have arrived.
-    async fn stopped_for_long(&self) {
-        self.stop.cancelled().await;
-        tokio::time::sleep(ARRIVES_WITHIN).await;
+        let outcome = send_unless_stopped(&self.output, batch, &mut waiter, &self.stop).await?;
+        replayed.reason = waiter.reason();
+        Some(outcome)
     }
 }

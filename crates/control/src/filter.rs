@@ -146,13 +146,13 @@ impl<'t> Rest<'t> {
 
     fn condition(&mut self) -> Result<Condition, FilterError> {
         let left = self.left();
-        let end = left.find(['=', '~', '>', '<', '!']).unwrap_or(left.len());
-        let name = left.get(..end).unwrap_or_default();
-        if name.trim().is_empty() || name.trim().contains(char::is_whitespace) {
+        let end = left.find(['=', '~', '>', '<', '!']);
+        let name = left.get(..end.unwrap_or_default()).unwrap_or_default();
+        let Some(end) = end.filter(|_| is_one_word(name)) else {
             return Err(self.error(
                 "write a condition such as `severity>=warn`, `body~text` or `service.name=cart`",
             ));
-        }
+        };
         let field = field(name.trim());
         self.take(end);
         let of_left = |(text, _): &&(&str, Operator)| self.left().starts_with(text);
@@ -184,6 +184,10 @@ impl<'t> Rest<'t> {
         self.take(word.len());
         Ok(word.to_owned())
     }
+}
+
+fn is_one_word(text: &str) -> bool {
+    !text.trim().is_empty() && !text.trim().contains(char::is_whitespace)
 }
 
 fn field(name: &str) -> Field {

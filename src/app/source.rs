@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use crate::config;
 use crate::config::Config;
 use crate::config::ConfigErrors;
+use crate::somatic::Roots;
+use crate::somatic::memory_limit_bytes;
 
 /// The configuration that is used when none is named.
 pub const DEFAULT_CONFIG: &str = include_str!("../../config/default.yaml");
@@ -31,17 +33,20 @@ impl fmt::Display for ConfigSource {
 }
 
 impl ConfigSource {
-    /// Loads and checks the configuration.
+    /// Loads and checks the configuration. What it leaves open follows the machine: the memory budget.
     ///
     /// # Errors
     ///
     /// All problems at once, each with its position.
     pub fn load(&self) -> Result<Config, ConfigErrors> {
         let environment = |name: &str| std::env::var(name).ok().or_else(|| of_system(name));
-        match self {
+        let mut config = match self {
             Self::File(path) => config::load_file(path, &environment),
             Self::Default => config::load_text(DEFAULT_NAME, DEFAULT_CONFIG, &environment),
-        }
+        }?;
+        let limit = memory_limit_bytes(&Roots::default());
+        config.somatic.memory.fit(limit.unwrap_or(u64::MAX));
+        Ok(config)
     }
 }
 

@@ -105,7 +105,7 @@ impl Config {
         let sources = self.sources.values().map(|entry| entry.config.beside_budget_bytes());
         let sinks = self.sinks.values().map(|entry| entry.config.beside_budget_bytes());
         let beside = sources.chain(sinks).fold(PROGRAM_BYTES, u64::saturating_add);
-        self.somatic.memory.budget.bytes().saturating_add(beside)
+        self.somatic.memory.budget_bytes().saturating_add(beside)
     }
 
     /// How many connections all sources accept at the same time.

@@ -12,15 +12,21 @@ use crate::pool::MemoryLimits;
 /// Below this the smallest staging area and one ordinary request do not fit beside each other.
 const BUDGET_BYTES_MIN: u64 = 16 << 20;
 const BUDGET_BYTES_MAX: u64 = 1 << 50;
+const MIB: u64 = 1 << 20;
+/// Where nothing limits the memory.
+const BUDGET_BYTES_USUAL: u64 = 256 << 20;
+/// What requests get of a limit unless it is said; the program and its connections need the rest.
+const BUDGET_OF_LIMIT_PERCENT: u64 = 40;
 /// What `s3` sinks get of the budget at most, unless it is said.
 const S3_PERMILLE_MAX: u16 = 125;
 
 /// The memory that requests may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MemoryConfig {
-    /// The total that `shares` divides, at least 16MiB. GopherShip itself needs about 50MiB more.
-    pub budget: ByteSize,
+    /// The total that `shares` divides, at least 16MiB. GopherShip itself needs about 50MiB more. By default
+    /// 256MiB, or 40% of the memory limit of the cgroup (container, systemd unit) if that is less.
+    pub budget: Option<ByteSize>,
     /// How the budget is divided. The sum must not exceed 100%.
     pub shares: MemoryShares,
 }
@@ -46,12 +52,6 @@ pub struct MemoryShares {
     /// Buffers of `s3` sinks, which compress and upload. By default 12.5%, or what the other shares
     /// leave if that is less. Without an `s3` sink nothing of it is used.
     pub s3: Option<Share>,
-}
-
-impl Default for MemoryConfig {
-    fn default() -> Self {
-        Self { budget: ByteSize::mib(256), shares: MemoryShares::default() }
-    }
 }
 
 impl Default for MemoryShares {
@@ -89,11 +89,24 @@ impl MemoryShares {
 }
 
 impl MemoryConfig {
+    /// Returns the budget in bytes.
+    #[must_use]
+    pub fn budget_bytes(&self) -> u64 {
+        self.budget.map_or(BUDGET_BYTES_USUAL, ByteSize::bytes)
+    }
+
+    /// Makes a budget that is not given fit a limit of the memory, in bytes.
+    pub fn fit(&mut self, limit_bytes: u64) {
+        let part = (limit_bytes / 100).saturating_mul(BUDGET_OF_LIMIT_PERCENT);
+        let part = (part & !(MIB - 1)).clamp(BUDGET_BYTES_MIN, BUDGET_BYTES_USUAL);
+        self.budget.get_or_insert(ByteSize(part));
+    }
+
     /// Returns the shares in bytes.
     #[must_use]
     pub fn limits(&self) -> MemoryLimits {
         let permille = |permille: u16| {
-            let bytes = u128::from(self.budget.bytes()) * u128::from(permille) / 1000;
+            let bytes = u128::from(self.budget_bytes()) * u128::from(permille) / 1000;
             u64::try_from(bytes).unwrap_or(u64::MAX)
         };
         let part = |share: Share| permille(share.permille());
@@ -111,7 +124,7 @@ impl MemoryConfig {
     /// Returns what is wrong beyond types.
     pub(in crate::config) fn problems(&self) -> Vec<OptionProblem> {
         let mut problems = Vec::new();
-        if !(BUDGET_BYTES_MIN..=BUDGET_BYTES_MAX).contains(&self.budget.bytes()) {
+        if !(BUDGET_BYTES_MIN..=BUDGET_BYTES_MAX).contains(&self.budget_bytes()) {
             let (least, most) = (ByteSize(BUDGET_BYTES_MIN), ByteSize(BUDGET_BYTES_MAX));
             let message = format!("must be from {least} to {most}");
             problems.push(OptionProblem::new("somatic.memory.budget", message));
@@ -135,6 +148,23 @@ impl MemoryConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_budget_that_is_not_given_follows_the_limit_of_the_memory() {
+        let fitted = |mib: u64| {
+            let mut memory = MemoryConfig::default();
+            memory.fit(mib << 20);
+            assert!(memory.problems().is_empty(), "{mib}");
+            memory.budget_bytes()
+        };
+        assert_eq!([0, 8, 30].map(fitted), [16 << 20; 3]);
+        assert_eq!([64, 256, 512].map(fitted), [25 << 20, 102 << 20, 204 << 20]);
+        assert_eq!([1024, 65_536].map(fitted), [256 << 20; 2]);
+        let given = Some(ByteSize::mib(300));
+        let mut memory = MemoryConfig { budget: given, ..MemoryConfig::default() };
+        memory.fit(64 << 20);
+        assert_eq!(memory.budget, given);
+    }
 
     #[test]
     fn shares_of_the_default_leave_some_and_fit_the_defaults_of_components() {

@@ -117,6 +117,14 @@ impl Sensor for MemorySensor {
     }
 }
 
+/// The memory limit that counts for this process: the smallest of its cgroup and of those above it.
+#[must_use]
+pub fn memory_limit_bytes(roots: &Roots) -> Option<u64> {
+    let levels = cgroup::of_memory(roots).map(Level::all).unwrap_or_default();
+    let limit = |mut level: Level| level.share(Instant::now()).map(|(_, limit)| limit);
+    levels.into_iter().filter_map(limit).filter(|&limit| 0 < limit).min()
+}
+
 #[expect(clippy::cast_precision_loss, reason = "thousandths need no more")]
 fn push(readings: &mut Readings, place: &Place, (part, whole): (u64, u64)) {
     readings.push_share(PressureKind::Host, place, part as f64, whole as f64);
@@ -268,6 +276,23 @@ mod tests {
         assert_eq!(at(5002), Some(250), "it is again, at once");
         tree.write("cgroup/up/own/memory.stat", "inactive_file");
         assert_eq!(at(7000), Some(950));
+    }
+
+    #[test]
+    fn the_smallest_limit_above_counts() {
+        let tree = Tree::new(&[V2]);
+        let cases = [
+            ("1000\n", "2000\n", Some(1000)),
+            ("3000\n", "2000\n", Some(2000)),
+            ("max\n", "2000\n", Some(2000)),
+            ("max\n", "max\n", None),
+            ("0\n", "garbage\n", None),
+        ];
+        for (limit, limit_up, expected) in cases {
+            level(&tree, "up/own", limit, "5\n");
+            level(&tree, "up", limit_up, "5\n");
+            assert_eq!(memory_limit_bytes(&tree.roots()), expected, "{limit:?} {limit_up:?}");
+        }
     }
 
     #[test]

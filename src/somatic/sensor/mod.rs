@@ -30,7 +30,7 @@ use parking_lot::MutexGuard;
 
 pub use self::disk::{DiskSensor, used_disk_permille};
 pub use self::lag::LagSensor;
-pub use self::memory::{MemoryBudget, MemorySensor};
+pub use self::memory::{MemoryBudget, MemorySensor, memory_limit_bytes};
 pub use self::roots::Roots;
 pub use self::stall::StallSensor;
 use super::kind::PressureKind;

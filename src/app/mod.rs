@@ -8,6 +8,7 @@ mod management;
 mod orders;
 mod places;
 mod sensors;
+mod service_manager;
 mod signals;
 mod source;
 
@@ -31,6 +32,7 @@ use management::Management;
 use orders::OrderBook;
 use places::create_dir;
 use places::open_control;
+use service_manager::ServiceManager;
 
 use crate::component::ComponentId;
 use crate::component::OnLoss;
@@ -137,6 +139,7 @@ pub struct App {
     books: LedgerStore,
     left_vaults: watch::Sender<Vec<LeftVault>>,
     orders: OrderBook,
+    manager: ServiceManager,
     /// How many file descriptors the process may have.
     descriptor_limit: u64,
 }
@@ -171,7 +174,6 @@ impl App {
         let pulse = Pulse::new(config.somatic.check_every.get(), red_permille, somatic.alarm());
         let topology = RunningTopology::empty(shared, pulse);
         let (control_path, control, audit) = open_control(&config)?;
-
         let books = ledger::keep_books(&config, ledgers, &vaults).await?;
         let flights = FlightDir::new(config.data_dir.join("flight"));
         let (stop, process_memory) = (Stop::new(), MemoryBudget::new(None));
@@ -210,6 +212,7 @@ impl App {
             books,
             left_vaults,
             orders: book,
+            manager: ServiceManager::from_env(),
             descriptor_limit,
         };
         if let Err(error) = app.put_in_force(config).await {
@@ -231,6 +234,8 @@ impl App {
         let version = env!("CARGO_PKG_VERSION");
         self.service.metrics.config.started(true);
         tracing::info!(version, config = %self.source, %data_dir, %metrics, "GopherShip is ready.");
+        self.manager.ready();
+        self.manager.keep_told(self.service.zones.clone(), self.stop.clone());
         let mut files = FileWatch::new();
         loop {
             let config = Arc::clone(self.topology.config());
@@ -257,10 +262,12 @@ impl App {
     ///
     /// Why the old configuration is still in force; the log says so too.
     pub async fn reload(&mut self) -> Result<(Vec<String>, Vec<Outcome>), String> {
+        self.manager.reloading();
         let before = Arc::clone(self.topology.config());
         let result = self.try_reload().await.map_err(|error| error.to_string());
         self.orders.note_reload(result.as_ref().err().cloned());
         self.topology.shared().reopen_files();
+        self.manager.ready();
         match result {
             Ok(outcomes) => {
                 self.service.metrics.config.reloaded(true);
@@ -332,6 +339,7 @@ impl App {
     /// Takes nothing new, delivers or keeps what there is, and says what became of it.
     pub async fn shut_down(self) {
         self.service.ready.store(false, Ordering::Release);
+        self.manager.stopping();
         let grace = self.topology.config().shutdown.grace.0;
         tracing::info!(?grace, "GopherShip is stopping.");
         self.topology.shared().brake.release();

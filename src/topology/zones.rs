@@ -2,6 +2,8 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -67,6 +69,8 @@ pub struct Zones {
     brake: Arc<Brake>,
     watch: Arc<Watch>,
     ledgers: &'static Ledgers,
+    /// How often was looked.
+    looks: Arc<AtomicU64>,
 }
 
 impl Zones {
@@ -94,7 +98,18 @@ impl Zones {
         let (sensing, flights) = (Arc::new(Mutex::new(sensing)), Arc::new(flights));
         let watch = Arc::new(Watch::new(shared));
         let SharedParts { wiring, metrics, governor, brake, ledgers, .. } = shared.clone();
-        Self { somatic, wiring, metrics, sensing, flights, governor, brake, watch, ledgers }
+        Self {
+            somatic,
+            wiring,
+            metrics,
+            sensing,
+            flights,
+            governor,
+            brake,
+            watch,
+            ledgers,
+            looks: Arc::default(),
+        }
     }
 
     /// Follows the configuration; counts from the next look.
@@ -216,9 +231,16 @@ impl Zones {
         self.watch.is_intake_stuck()
     }
 
+    /// How often the zone was looked at; more each time while the driver is alive.
+    #[must_use]
+    pub fn looks(&self) -> u64 {
+        self.looks.load(Ordering::Relaxed)
+    }
+
     /// Evaluates once: reads every sensor, decides, follows, notes.
     pub fn look(&self) {
         self.look_and(Somatic::step);
+        self.looks.fetch_add(1, Ordering::Relaxed);
     }
 
     fn look_and(&self, decide: impl FnOnce(&Somatic, Instant, &Readings) -> Option<Transition>) {

@@ -28,6 +28,7 @@
 //! | `rows` | the ledger by source and by sink, over restarts and kills, is what each client and backend knows |
 //! | `memory` | requests are counted from their first byte, half ones are cut off, a full share refuses |
 //! | `trickle` | who announces much and sends little is cut off, and keeps nobody out |
+//! | `service_manager` | systemd hears when the process is ready, reloads, stops, and that it is alive |
 //! | `watchdog` | nothing moves although there is work: log, metric, status and readiness say so, and when it is over |
 //! | `slow_answers` | in Yellow answers wait as the pressure says, never longer than they may, and only if they are told to |
 //! | `pressure` | a share of the memory that is used up sheds optional work, then sends to the vault and pauses replay |
@@ -106,6 +107,7 @@ mod shutdown;
 mod silent;
 mod slow_answers;
 mod socket;
+mod service_manager;
 mod strange_answers;
 mod tls;
 mod together;

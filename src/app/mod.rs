@@ -236,7 +236,7 @@ impl App {
         tracing::info!(version, config = %self.source, %data_dir, %metrics, "GopherShip is ready.");
         self.manager.ready();
         self.manager.keep_told(self.service.zones.clone(), self.stop.clone());
-        let mut files = FileWatch::new();
+        let mut files = FileWatch::new(&self.source);
         loop {
             let config = Arc::clone(self.topology.config());
             tokio::select! {

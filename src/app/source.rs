@@ -19,6 +19,8 @@ const DEFAULT_NAME: &str = "(built-in default)";
 pub enum ConfigSource {
     /// A file, read again at each reload.
     File(PathBuf),
+    /// A file, read again at each reload; a change of it is one.
+    Followed(PathBuf),
     /// The built-in default.
     Default,
 }
@@ -26,7 +28,7 @@ pub enum ConfigSource {
 impl fmt::Display for ConfigSource {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File(path) => path.display().fmt(formatter),
+            Self::File(path) | Self::Followed(path) => path.display().fmt(formatter),
             Self::Default => formatter.write_str(DEFAULT_NAME),
         }
     }
@@ -41,7 +43,7 @@ impl ConfigSource {
     pub fn load(&self) -> Result<Config, ConfigErrors> {
         let environment = |name: &str| std::env::var(name).ok().or_else(|| of_system(name));
         let mut config = match self {
-            Self::File(path) => config::load_file(path, &environment),
+            Self::File(path) | Self::Followed(path) => config::load_file(path, &environment),
             Self::Default => config::load_text(DEFAULT_NAME, DEFAULT_CONFIG, &environment),
         }?;
         let limit = memory_limit_bytes(&Roots::default());

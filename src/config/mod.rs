@@ -71,6 +71,7 @@ pub use sections::TestCase;
 pub use sections::TestRecord;
 pub use sections::Watermarks;
 
+use crate::component::FileStamp;
 use diagnosis::Findings;
 use diagnosis::LocatedProblem;
 use diagnosis::Secrets;
@@ -114,6 +115,8 @@ pub fn load_file(
         findings.add(|| LocatedProblem::new(mark, String::new(), problem));
         Err(findings.into_errors(&file_name, text))
     };
+    // Before it is read: a later change is another one.
+    let stamp = FileStamp::of(path);
     let bytes = match yaml::read(path) {
         Ok(bytes) => bytes,
         Err(problem) => return fail(Mark::START, problem, ""),
@@ -121,7 +124,7 @@ pub fn load_file(
     match String::from_utf8(bytes) {
         Ok(text) => {
             let mut config = load_text(&file_name, &text, environment)?;
-            config.look_at_files(path);
+            config.look_at_files(path, stamp);
             Ok(config)
         }
         Err(error) => {

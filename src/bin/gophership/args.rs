@@ -31,6 +31,9 @@ pub(crate) struct RunArgs {
     /// The configuration file; by default the built-in one (see `default-config`).
     #[arg(short, long, value_name = "PATH", env = "GOPHERSHIP_CONFIG")]
     pub(crate) config: Option<PathBuf>,
+    /// Reload the configuration when its file changes, as SIGHUP does; within 4 seconds.
+    #[arg(long, env = "GOPHERSHIP_WATCH_CONFIG")]
+    pub(crate) watch_config: bool,
     /// The log level: error, warn, info, debug, trace, or a filter like
     /// `info,gophership::flow=debug`.
     #[arg(long, value_parser = crate::log_filter::checked, value_name = "FILTER", env = "GOPHERSHIP_LOG", default_value = "info")]

@@ -112,7 +112,7 @@ fn named(path: Option<PathBuf>) -> ConfigSource {
 }
 
 fn check_readable(source: &ConfigSource) -> Result<(), ExitCode> {
-    if let ConfigSource::File(path) = source
+    if let ConfigSource::File(path) | ConfigSource::Followed(path) = source
         && let Err(error) = std::fs::metadata(path)
     {
         complain(&format!("error: cannot read {}: {error}", path.display()));
@@ -191,7 +191,10 @@ fn run(args: &RunArgs) -> ExitCode {
     // Before anything else: a signal that comes early is kept.
     let at_once = log.clone();
     let signals = Signals::listen(move || end_at_once(&at_once));
-    let source = named(args.config.clone());
+    let source = match (args.config.clone(), args.watch_config) {
+        (Some(path), true) => ConfigSource::Followed(path),
+        (path, _) => named(path),
+    };
     if let Err(code) = check_readable(&source) {
         return code;
     }

@@ -22,13 +22,13 @@ pub struct UnreadableFile {
 }
 
 impl Config {
-    /// Remembers what the files are like that components read when they are built, and the document.
-    /// Blocks for as long as the disk takes.
-    pub(in crate::config) fn look_at_files(&mut self, document: &Path) {
+    /// Remembers what the files are like that components read when they are built, and what the document was
+    /// like before it was read. Blocks for as long as the disk takes.
+    pub(in crate::config) fn look_at_files(&mut self, document: &Path, stamp: Option<FileStamp>) {
         let paths = self.files().into_iter().filter(|(_, file)| !file.is_followed);
         let paths = paths.map(|(_, file)| file.path);
         self.file_stamps = paths.map(|path| (path.clone(), FileStamp::of(&path))).collect();
-        self.document = Some((document.to_owned(), FileStamp::of(document)));
+        self.document = Some((document.to_owned(), stamp));
     }
 
     /// The files that changed since the configuration was loaded. Blocks for as long as the disk takes.
@@ -37,10 +37,12 @@ impl Config {
         let stamps = self.file_stamps.iter();
         let now = stamps.map(|(path, was)| (path, was, FileStamp::of(path)));
         let changed = now.filter(|(_, was, is)| *was != is);
-        let document = self.document.as_ref();
+        let was = self.document.as_ref().and_then(|(_, was)| *was);
+        let document = self.document.as_ref().and_then(|(path, _)| FileStamp::of(path));
         FileChanges {
             files: changed.map(|(path, _, is)| (path.clone(), is)).collect(),
-            is_same_document: document.is_none_or(|(path, was)| *was == FileStamp::of(path)),
+            document,
+            is_same_document: was == document,
         }
     }
 
@@ -74,8 +76,18 @@ impl Config {
 pub struct FileChanges {
     /// The files that changed, and what they are like now.
     pub files: FileStamps,
-    /// The document itself did not.
+    /// What the document is like now; none if it was loaded from a text, or is gone.
+    pub document: Option<FileStamp>,
+    /// The document itself did not change.
     pub is_same_document: bool,
+}
+
+impl FileChanges {
+    /// Whether the document is there and is another one. One that is gone may be back soon.
+    #[must_use]
+    pub fn has_other_document(&self) -> bool {
+        !self.is_same_document && self.document.is_some()
+    }
 }
 
 /// Whether a component would read the same from the files that it names, as far as both configurations

@@ -1,4 +1,4 @@
-//! HTTP for machines, `/metrics`, `/healthz` and `/readyz`, and the page for people.
+//! HTTP for machines, `/metrics`, `/livez` (also as `/healthz`) and `/readyz`, and the page for people.
 
 use std::convert::Infallible;
 use std::io;
@@ -99,13 +99,13 @@ fn answer(
             Ok(metrics) => text(StatusCode::OK, metrics),
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
         },
-        "/healthz" => text(StatusCode::OK, "alive\n".to_owned()),
+        "/livez" | "/healthz" => text(StatusCode::OK, "alive\n".to_owned()),
         "/readyz" => {
             let (status, body) = service.readiness();
             text(status, body)
         }
         path => page.answer(path).unwrap_or_else(|| {
-            text(StatusCode::NOT_FOUND, "try /metrics, /healthz or /readyz\n".to_owned())
+            text(StatusCode::NOT_FOUND, "try /metrics, /livez or /readyz\n".to_owned())
         }),
     }
 }

@@ -29,6 +29,7 @@
 //! | `memory` | requests are counted from their first byte, half ones are cut off, a full share refuses |
 //! | `trickle` | who announces much and sends little is cut off, and keeps nobody out |
 //! | `watch_config` | with `--watch-config` a changed configuration is put in force, behind the links of a ConfigMap too |
+//! | `healthcheck` | `gophership healthcheck` and `/livez` say whether requests are taken, in every zone |
 //! | `service_manager` | systemd hears when the process is ready, reloads, stops, and that it is alive |
 //! | `watchdog` | nothing moves although there is work: log, metric, status and readiness say so, and when it is over |
 //! | `slow_answers` | in Yellow answers wait as the pressure says, never longer than they may, and only if they are told to |
@@ -78,6 +79,7 @@ mod endpoints;
 mod fanout;
 mod golden;
 mod harness;
+mod healthcheck;
 mod heap;
 mod hostile;
 mod joined;
@@ -104,11 +106,11 @@ mod s3_archive;
 mod s3_objects;
 mod s3_replay;
 mod secrets;
+mod service_manager;
 mod shutdown;
 mod silent;
 mod slow_answers;
 mod socket;
-mod service_manager;
 mod strange_answers;
 mod tls;
 mod together;
@@ -123,5 +125,5 @@ mod vault_tools_live;
 mod vault_tools_mend;
 mod vault_tools_share;
 mod vault_ways;
-mod watchdog;
 mod watch_config;
+mod watchdog;

@@ -7,11 +7,13 @@ use clap::Args as ClapArgs;
 use clap::Parser;
 use clap::Subcommand;
 use clap::ValueEnum;
+use clap_complete::Shell;
 
 use gophership_units::ByteSize;
 
 use crate::audit::AuditArgs;
 use crate::drill::DrillArgs;
+use crate::healthcheck::HealthcheckArgs;
 use crate::vault::VaultCommand;
 
 /// A shock absorber for telemetry: GopherShip receives OTLP, delivers it, and keeps on disk what a
@@ -118,6 +120,24 @@ pub(crate) enum Command {
     /// Exit code 0: every record is accounted for. 1: some are not.
     #[command(after_help = "Example: gophership audit -c gophership.yaml")]
     Audit(AuditArgs),
+    /// Ask a running server whether it takes requests.
+    ///
+    /// It takes requests in every zone: in red they go to the vault.
+    ///
+    /// Exit code 0: yes. 1: no (it starts, stops, drains or is stalled), or there is no answer.
+    #[command(after_help = "Example: gophership healthcheck --address 127.0.0.1:9091")]
+    Healthcheck(HealthcheckArgs),
+    /// Print the completions for a shell, such as `gophership completions bash`.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Write the man pages into a directory.
+    #[command(hide = true)]
+    Man {
+        /// The directory, created if it is missing.
+        dir: PathBuf,
+    },
     /// Inspect, export, repair and prune a vault.
     Vault {
         /// The command.

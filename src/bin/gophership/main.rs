@@ -4,6 +4,7 @@ mod args;
 mod audit;
 mod drill;
 mod graph;
+mod healthcheck;
 mod log_filter;
 mod logging;
 mod stages;
@@ -18,7 +19,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::CommandFactory;
 use clap::Parser;
+use clap_complete::Shell;
 
 use gophership::app;
 use gophership::app::ConfigSource;
@@ -83,6 +86,9 @@ fn main() -> ExitCode {
         Some(Command::Schema) => print(&format!("{:#}\n", config::schema())),
         Some(Command::List) => print(&list()),
         Some(Command::DefaultConfig) => print(DEFAULT_CONFIG),
+        Some(Command::Completions { shell }) => print(&completions(shell)),
+        Some(Command::Man { dir }) => man(&dir),
+        Some(Command::Healthcheck(args)) => return healthcheck::run(&args),
         Some(Command::Audit(args)) => return audit::run(&args),
         Some(Command::Drill(args)) => return drill::run(&args),
         Some(Command::Vault { command }) => return vault::run(*command),
@@ -169,6 +175,17 @@ fn test(path: &Path, name: Option<&str>) -> ExitCode {
         Ok(()) => exit::FAILED.into(),
         Err(_) => exit::IO.into(),
     }
+}
+
+fn completions(shell: Shell) -> String {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Args::command(), "gophership", &mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+fn man(dir: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(dir)?;
+    clap_mangen::generate_to(Args::command(), dir)
 }
 
 fn list() -> String {

@@ -27,7 +27,7 @@ fn files(dir: &Path) -> Vec<PathBuf> {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
         if path.is_dir() {
-            let skipped = ["target", ".git", "gophership-data", "node_modules", "corpus"];
+            let skipped = ["target", "dist", ".git", "gophership-data", "node_modules", "corpus"];
             if !skipped.contains(&name.as_str()) {
                 found.extend(files(&path));
             }

@@ -120,6 +120,8 @@ YAML
     pods "${run[@]:0:2}" --name first "${run[@]:2}" > /dev/null
     eventually pods exec first /usr/bin/gophership healthcheck
     check_process first
+    # 40% of the limit.
+    control first config show | grep 'budget: 25MiB'
     pods logs first 2>&1 | tail -n 3
     start_backend first
     echo "an SDK sends 1,000 records"

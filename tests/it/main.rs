@@ -28,7 +28,7 @@
 //! | `rows` | the ledger by source and by sink, over restarts and kills, is what each client and backend knows |
 //! | `memory` | requests are counted from their first byte, half ones are cut off, a full share refuses |
 //! | `trickle` | who announces much and sends little is cut off, and keeps nobody out |
-//! | `watch_config` | with `--watch-config` a changed configuration is put in force, behind the links of a ConfigMap too |
+//! | `watch_config` | with `--watch-config` a changed configuration is put in force, behind the links of a `ConfigMap` too |
 //! | `healthcheck` | `gophership healthcheck` and `/livez` say whether requests are taken, in every zone |
 //! | `service_manager` | systemd hears when the process is ready, reloads, stops, and that it is alive |
 //! | `watchdog` | nothing moves although there is work: log, metric, status and readiness say so, and when it is over |

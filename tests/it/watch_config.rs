@@ -1,4 +1,4 @@
-//! `--watch-config`: a changed configuration file is a reload, also behind the links of a ConfigMap.
+//! `--watch-config`: a changed configuration file is a reload, also behind the links of a `ConfigMap`.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -12,7 +12,7 @@ use crate::harness::Site;
 /// Some looks at the file, 2 seconds apart, and the reload.
 const SOON: Duration = Duration::from_secs(30);
 
-/// Publishes a configuration as Kubernetes mounts a ConfigMap: `gophership.yaml` leads to
+/// Publishes a configuration as Kubernetes mounts a `ConfigMap`: `gophership.yaml` leads to
 /// `..data/gophership.yaml`, and `..data` to a directory that is replaced with every change.
 fn publish(site: &Site, version: &str, text: &str) {
     let fresh = site.dir().join(version);
@@ -38,7 +38,7 @@ async fn reloads(process: &Process, ok: i64, failed: i64) {
         .await;
 }
 
-/// Scenario: a ConfigMap changes, to a good configuration, to one with a mistake, and back to a good one.
+/// Scenario: a `ConfigMap` changes, to a good configuration, to one with a mistake, and back to a good one.
 /// Guarantees: each is read once, without a signal; a mistake changes nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_changed_config_map_is_put_in_force() {

@@ -52,6 +52,7 @@ pub use document::SinkEntry;
 pub use document::SourceEntry;
 pub use document::TransformEntry;
 pub use document::UnreadableFile;
+pub use schema::Reference;
 pub use schema::reference;
 pub use schema::schema;
 pub use sections::AuditConfig;

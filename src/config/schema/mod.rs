@@ -17,6 +17,7 @@ use crate::config::sections::SharedOptions;
 use crate::config::sections::TYPE;
 use crate::config::sections::shared_options;
 
+pub use reference::Reference;
 pub use reference::reference;
 
 /// A text with an interpolation, which may stand for a value of any type.

@@ -5,17 +5,21 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use crate::component::ComponentInfo;
 use crate::component::Section;
 use crate::component::list;
 use crate::config::schema::definition_name;
 use crate::config::schema::document_schema;
 use crate::config::schema::entries_at;
+use crate::config::sections::shared_options;
 
 /// How deep nested options are listed.
 const DEPTH_MAX: usize = 6;
+/// A mapping that several components have, and whose options are listed once.
+const SHARED_MAPPING: &str = "bucket";
 
-/// What stands above all tables, a sentence a line.
-const PREAMBLE: &str = "\
+/// What stands above the table of settings, a sentence a line.
+const SETTINGS: &str = "\
 # Configuration reference
 
 This page is generated from the program: `gophership schema` prints the same as a JSON Schema.
@@ -26,39 +30,99 @@ In any value `${VAR}` and `${VAR:-default}` stand for environment variables, and
 Relative paths are relative to the working directory.
 A component has an id of your choice under `sources`, `transforms` or `sinks`, and its `type` \
 says which one it is.
-
-## Settings
-
+The options that components share are on [a page of their own](components/common.md).
 ";
 
-/// Returns the reference: a table of the settings, then one of each component.
+/// What stands above the tables of shared options.
+const SHARED: &str = "\
+# Common options
+
+This page is generated from the program.
+It has the options that several components share; the page of a component has only those of its own.
+";
+
+/// The reference in Markdown: what is on one page of the website each.
+#[derive(Debug)]
+pub struct Reference {
+    /// All components with links to their pages, and the table of settings.
+    pub settings: String,
+    /// The options that several components share.
+    pub shared: String,
+    /// For each component its options without the shared ones.
+    pub components: Vec<(&'static ComponentInfo, String)>,
+}
+
+/// Returns the reference.
 #[must_use]
-pub fn reference() -> String {
+pub fn reference() -> Reference {
     let schema = document_schema();
     let definitions = schema.get("$defs").unwrap_or(&Value::Null);
-    let mut text = PREAMBLE.to_owned();
+    let components: Vec<_> = list()
+        .into_iter()
+        .filter_map(|info| Some((info, definitions.get(definition_name(info))?)))
+        .collect();
     let mut rows = Rows::new(definitions);
     for (name, property) in entries_at(&schema, "properties") {
         if Section::ALL.iter().all(|section| section.key() != name) {
             rows.option(name, property, &Given::default(), 0);
         }
     }
-    text.push_str(&rows.table());
-    for section in Section::ALL {
-        let title = match section {
-            Section::Source => "Sources",
-            Section::Transform => "Transforms",
-            Section::Sink => "Sinks",
+    let links: String = Section::ALL.into_iter().map(links).collect();
+    let settings = format!("{SETTINGS}{links}\n## Settings\n\n{}", rows.table());
+    let tables = components.iter().map(|(info, component)| {
+        (*info, own_options(info.section, component, definitions).table())
+    });
+    let tables = tables.collect();
+    Reference { settings, shared: shared(&components, definitions), components: tables }
+}
+
+/// Lists the components of a section with links to their pages.
+fn links(section: Section) -> String {
+    let infos = list().into_iter().filter(|info| info.section == section);
+    let rows = infos.map(|info| {
+        let ComponentInfo { name, summary, .. } = info;
+        format!("| [`{name}`](components/{}/{name}.md) | {summary} |\n", section.key())
+    });
+    let title = section.key();
+    let (first, rest) = title.split_at(1);
+    let title = format!("{}{rest}", first.to_uppercase());
+    format!("\n## {title}\n\n| type | what it does |\n|---|---|\n{}", rows.collect::<String>())
+}
+
+/// Collects the options of a component that are not on the page of shared options.
+fn own_options<'s>(section: Section, component: &'s Value, definitions: &'s Value) -> Rows<'s> {
+    let mut rows = Rows::new(definitions);
+    rows.left_out = shared_options(section);
+    rows.elsewhere = SHARED_MAPPING;
+    rows.options("", component, None, 0);
+    rows
+}
+
+/// Writes the page of the options that components share.
+fn shared(components: &[(&ComponentInfo, &Value)], definitions: &Value) -> String {
+    let mut text = SHARED.to_owned();
+    for section in [Section::Transform, Section::Sink] {
+        let Some((_, component)) = components.iter().find(|(info, _)| info.section == section)
+        else {
+            continue;
         };
-        // Writing to a text cannot fail.
-        let _written = write!(text, "\n## {title}\n");
-        for info in list().into_iter().filter(|info| info.section == section) {
-            let _written = write!(text, "\n### `{}`\n\n{}\n\n", info.name, info.summary);
-            let Some(component) = definitions.get(definition_name(info)) else { continue };
-            let mut rows = Rows::new(definitions);
-            rows.options("", component, None, 0);
-            text.push_str(&rows.table());
+        let mut rows = Rows::new(definitions);
+        for name in shared_options(section) {
+            if let Some(property) = component.get("properties").and_then(|all| all.get(name)) {
+                let is_required = array_at(component, "required").any(|it| it == name);
+                rows.option(name, property, &Given { is_required, ..Given::default() }, 0);
+            }
         }
+        // Writing to a text cannot fail.
+        let _written = write!(text, "\n## Of all {}\n\n{}", section.key(), rows.table());
+    }
+    let bucket = components
+        .iter()
+        .find_map(|(_, component)| component.get("properties")?.get(SHARED_MAPPING));
+    if let Some(bucket) = bucket {
+        let mut rows = Rows::new(definitions);
+        rows.option(SHARED_MAPPING, bucket, &Given { is_required: true, ..Given::default() }, 0);
+        let _written = write!(text, "\n## A bucket\n\n{}", rows.table());
     }
     text
 }
@@ -79,17 +143,22 @@ struct Rows<'s> {
     lines: Vec<String>,
     /// The option under which a definition was listed first.
     listed: HashMap<String, String>,
+    /// Options that are on another page.
+    left_out: &'static [&'static str],
+    /// A mapping whose inner options are on another page; empty if there is none.
+    elsewhere: &'static str,
 }
 
 impl<'s> Rows<'s> {
     fn new(definitions: &'s Value) -> Self {
-        Self { definitions, lines: Vec::new(), listed: HashMap::new() }
+        let (lines, listed) = (Vec::new(), HashMap::new());
+        Self { definitions, lines, listed, left_out: &[], elsewhere: "" }
     }
 
     /// Puts the rows under the head of a table.
     fn table(&self) -> String {
         if self.lines.is_empty() {
-            return "It has no options.\n".to_owned();
+            return "It has no options of its own.\n".to_owned();
         }
         let rows = self.lines.join("\n");
         format!("| option | type | default | description |\n|---|---|---|---|\n{rows}\n")
@@ -102,7 +171,11 @@ impl<'s> Rows<'s> {
         let required: Vec<&str> = names.filter_map(Value::as_str).collect();
         for is_required in [true, false] {
             for (name, property) in entries_at(schema, "properties") {
-                if required.contains(&name.as_str()) == is_required && name != "type" {
+                let is_left_out = depth == 0 && self.left_out.contains(&name.as_str());
+                if is_left_out || name == "type" {
+                    continue;
+                }
+                if required.contains(&name.as_str()) == is_required {
                     let default = given.and_then(|given| given.get(name));
                     let given = Given { default, is_required, description: None };
                     self.option(&format!("{prefix}{name}"), property, &given, depth);
@@ -141,9 +214,14 @@ impl<'s> Rows<'s> {
             }
         }
         let inner = inner.filter(|_| depth < DEPTH_MAX);
-        let listed = inner.as_ref().and_then(|inner| self.listed.get(&inner.definition).cloned());
+        let mut listed =
+            inner.as_ref().and_then(|inner| self.listed.get(&inner.definition).cloned());
         if let Some(first) = &listed {
             let _written = write!(description, " Its options are those of `{first}`.");
+        }
+        if name == self.elsewhere {
+            description.push_str(" Its options are [common options](../common.md#a-bucket).");
+            listed = Some(name.to_owned());
         }
         let description = description.split_whitespace().collect::<Vec<_>>().join(" ");
         let cells = [format!("`{name}`"), self.kind(property), shown, description];

@@ -44,15 +44,27 @@ fn page(name: &str) -> String {
     fs::read_to_string(root().join("website").join(name)).unwrap()
 }
 
-fn pages() -> Vec<(String, String)> {
-    let names = fs::read_dir(root().join("website")).unwrap();
-    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    names
-        .map(|name| {
-            let text = page(&name);
-            (name, text)
-        })
-        .collect()
+/// Returns the pages, each with its path below `website/`.
+pub(super) fn markdown() -> Vec<(String, String)> {
+    let mut pages = Vec::new();
+    let mut folders = vec![String::new()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(root().join("website").join(&folder)).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            let path = format!("{folder}{name}");
+            let full = root().join("website").join(&path);
+            if full.is_dir() {
+                if !name.starts_with('.') && name != "node_modules" {
+                    folders.push(format!("{path}/"));
+                }
+            } else if full.extension().is_some_and(|extension| extension == "md") {
+                let text = page(&path);
+                pages.push((path, text));
+            }
+        }
+    }
+    pages.sort();
+    pages
 }
 
 /// Returns the names in the source of the metrics: the only texts there with an underscore.
@@ -161,14 +173,14 @@ fn metrics_table() -> String {
 }
 
 /// Scenario: every metric is touched and rendered.
-/// Guarantees: the operations page lists them all as they are; `UPDATE_GOLDEN=1` writes the list.
+/// Guarantees: the page about metrics lists them all as they are; `UPDATE_GOLDEN=1` writes the list.
 #[test]
-fn the_operations_page_lists_every_metric() {
-    let text = page("operations.md");
+fn the_page_about_metrics_lists_every_metric() {
+    let text = page("operations/metrics.md");
     let (before, rest) = text.split_once(BEGIN).unwrap();
     let (_, after) = rest.split_once(END).unwrap();
     golden::check(
-        "website/operations.md",
+        "website/operations/metrics.md",
         &format!("{before}{BEGIN}{}{END}{after}", metrics_table()),
     );
 }
@@ -179,30 +191,57 @@ fn exit_codes(source: &str) -> Vec<&str> {
     module.lines().filter_map(|line| line.split_once("u8 = ")?.1.strip_suffix(';')).collect()
 }
 
+/// Scenario: every word `gophership_...` on every page.
+/// Guarantees: each is a metric of the program, or the beginning of several.
 #[test]
-fn the_operations_page_lists_every_exit_code() {
-    let text = page("operations.md");
+fn every_metric_on_the_website_exists() {
+    let table = metrics_table();
+    let names: Vec<&str> = table.lines().filter_map(|row| row.split('`').nth(1)).collect();
+    let is_part = |c: char| c == '_' || c.is_ascii_alphanumeric();
+    for (page, text) in markdown() {
+        let words = text.split(|c| !is_part(c)).filter(|word| word.starts_with("gophership_"));
+        for word in words.filter(|word| !word.starts_with("gophership_otlp")) {
+            let suffixes = ["_bucket", "_sum", "_count"];
+            let family = suffixes.iter().find_map(|suffix| word.strip_suffix(suffix));
+            let is_known = names.iter().any(|name| {
+                *name == word
+                    || Some(*name) == family
+                    || word.ends_with('_') && name.starts_with(word)
+            });
+            assert!(is_known, "{page}: there is no metric {word}");
+        }
+    }
+}
+
+#[test]
+fn the_page_about_exit_codes_lists_every_exit_code() {
+    let text = page("operations/exit-codes.md");
     for code in exit_codes(GOPHERSHIP_MAIN).into_iter().chain(exit_codes(GS_CTL_MAIN)) {
         assert!(text.contains(&format!("| {code} |")), "exit code {code} is not explained");
     }
 }
 
+/// Scenario: the examples, with the sentences that they begin with.
+/// Guarantees: the page of examples lists them all; `UPDATE_GOLDEN=1` writes the list.
 #[test]
-fn the_index_lists_every_page_and_every_example_with_its_sentence() {
-    let index = page("index.md");
-    for (name, _) in pages() {
-        assert!(name == "index.md" || index.contains(&format!("]({name})")), "{name}");
-    }
-    for (name, text) in examples() {
-        let sentence = text.lines().next().unwrap().strip_prefix("# ").unwrap();
-        assert!(index.contains(&format!("(../config/examples/{name})")), "{name}");
-        assert!(index.contains(sentence), "{name}: {sentence}");
-    }
+fn the_page_of_examples_lists_every_example_with_its_sentence() {
+    const BEGIN: &str = "<!-- generated: examples -->\n";
+    let text = page("examples.md");
+    let (before, rest) = text.split_once(BEGIN).unwrap();
+    let (_, after) = rest.split_once(END).unwrap();
+    let list: String = examples()
+        .into_iter()
+        .map(|(name, text)| {
+            let sentence = text.lines().next().unwrap().strip_prefix("# ").unwrap();
+            format!("- [{name}](../config/examples/{name}): {sentence}\n")
+        })
+        .collect();
+    golden::check("website/examples.md", &format!("{before}{BEGIN}{list}{END}{after}"));
 }
 
 #[test]
 fn links_lead_somewhere_and_pages_are_plain_ascii() {
-    let mut texts = pages();
+    let mut texts = markdown();
     for name in ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"] {
         texts.push((format!("../{name}"), fs::read_to_string(root().join(name)).unwrap()));
     }

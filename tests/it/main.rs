@@ -44,6 +44,7 @@
 //! | `config/examples` | every example loads without variables, and runs |
 //! | `config/mutated` | 10,000 hostile configurations give an error or a running graph, never a panic |
 //! | `config/pages` | the website says what the program does: options, metrics, exit codes, examples |
+//! | `config/snippets` | every configuration on the website loads, and every command there is known |
 //! | `vault_golden` | vaults of format version 1 are readable for ever |
 //! | `vault_ways` | notes beside requests, newest first, limited replay, dropping, the yellow mark, `--strict` |
 //! | `vault_tools`, `_mend`, `_live` | `gophership vault` sees, finds, mends and exports what is there, also under load |

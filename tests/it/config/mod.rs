@@ -6,4 +6,5 @@ mod examples;
 mod mutate;
 mod mutated;
 mod pages;
+mod snippets;
 mod stage;

@@ -156,7 +156,7 @@ const examples = {
 }
 
 /** Pages whose tables need the room of the outline. */
-const WIDE = ['operations/failures.md', 'operations/metrics.md', 'torture.md', 'glossary.md']
+const WIDE = /^(components\/|guides\/from-|operations\/(failures|metrics|troubleshooting)|configuration|glossary|torture)/
 
 export default defineConfig({
   title: 'GopherShip',
@@ -174,7 +174,7 @@ export default defineConfig({
   },
   vite: { plugins: [examples], build: { chunkSizeWarningLimit: 2000 } },
   transformPageData(page) {
-    if (WIDE.includes(page.relativePath)) page.frontmatter.aside = false
+    if (WIDE.test(page.relativePath)) page.frontmatter.aside = false
   },
   buildEnd({ outDir }) {
     for (const [from, to] of COPIED) {

@@ -56,8 +56,9 @@ for (const [size, viewport] of Object.entries(SIZES)) {
     if (wide > 0) problems.push(`${where}: scrolls ${wide} pixels sideways`)
     for (const colorScheme of ['light', 'dark']) {
       await tab.emulateMedia({ colorScheme })
-      const isDark = await tab.evaluate(() => document.documentElement.classList.contains('dark'))
-      if (isDark !== (colorScheme === 'dark')) problems.push(`${where}: does not turn ${colorScheme}`)
+      const turned = (isDark) => document.documentElement.classList.contains('dark') === isDark
+      await tab.waitForFunction(turned, colorScheme === 'dark', { timeout: 5000 })
+        .catch(() => problems.push(`${where}: does not turn ${colorScheme}`))
       const name = `${(page || 'index').replaceAll('/', '-')}-${size}-${colorScheme}.png`
       await tab.screenshot({ path: join(pictures, name), fullPage: only.length > 0 })
     }

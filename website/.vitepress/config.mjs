@@ -142,6 +142,20 @@ function copies(md) {
   }
 }
 
+/** Notes at each cell of a table the head of its column, which a phone shows beside the cell. */
+function labels(md) {
+  md.core.ruler.push('labels', ({ tokens }) => {
+    let heads = []
+    let column = 0
+    tokens.forEach((token, index) => {
+      if (token.type === 'table_open') heads = []
+      if (token.type === 'tr_open') column = 0
+      if (token.type === 'th_open') heads.push(tokens[index + 1].content)
+      if (token.type === 'td_open') token.attrSet('data-label', heads[column++] ?? '')
+    })
+  })
+}
+
 /** Puts each example below the line that links to it. */
 const examples = {
   name: 'examples',
@@ -170,7 +184,7 @@ export default defineConfig({
   head: [['link', { rel: 'icon', href: `${process.env.WEBSITE_BASE ?? '/'}icon.svg`, type: 'image/svg+xml' }]],
   markdown: {
     theme: { light: 'github-light', dark: 'github-dark' },
-    config: copies,
+    config: (md) => { copies(md); labels(md) },
   },
   vite: { plugins: [examples], build: { chunkSizeWarningLimit: 2000 } },
   transformPageData(page) {

@@ -229,13 +229,11 @@ fn the_page_of_examples_lists_every_example_with_its_sentence() {
     let text = page("examples.md");
     let (before, rest) = text.split_once(BEGIN).unwrap();
     let (_, after) = rest.split_once(END).unwrap();
-    let list: String = examples()
-        .into_iter()
-        .map(|(name, text)| {
-            let sentence = text.lines().next().unwrap().strip_prefix("# ").unwrap();
-            format!("- [{name}](../config/examples/{name}): {sentence}\n")
-        })
-        .collect();
+    let lines = examples().into_iter().map(|(name, text)| {
+        let sentence = text.lines().next().unwrap().strip_prefix("# ").unwrap();
+        format!("- [{name}](../config/examples/{name}): {sentence}\n")
+    });
+    let list = lines.collect::<String>();
     golden::check("website/examples.md", &format!("{before}{BEGIN}{list}{END}{after}"));
 }
 

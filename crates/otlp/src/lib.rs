@@ -2,13 +2,14 @@
 //! bytes they came in.
 //!
 //! * [`prescan`] validates and counts in one pass; every request goes through it.
-//! * [`inspect`] looks at every nested message and bounds what decoding costs.
+//! * [`salvage`] takes the malformed records out of a request that is refused otherwise.
+//! * [`inspect`] bounds what decoding costs.
 //! * [`Editor`] changes attributes, [`Rewriter`] texts, [`retain`] drops records, all without
 //!   decoding.
 //! * [`merge`] makes one request of several, [`Parts`] several of one, [`group`] one for each kind of
 //!   resource.
 //! * [`decode`] gives the typed form to whoever needs it.
-//! * [`json_to_wire`] and [`wire_to_json`] convert from and to the JSON form; a [`JsonLine`] is
+//! * [`read_json`], [`json_to_wire`] and [`wire_to_json`] convert from and to the JSON form; a [`JsonLine`] is
 //!   written in pieces.
 //! * [`glance`] shows what to say of each record in a line.
 //! * [`demo`] makes requests for demonstrations and tests.
@@ -30,6 +31,7 @@
 //! ```
 
 mod attributes;
+mod check;
 mod decode;
 pub mod demo;
 mod edit;
@@ -47,9 +49,11 @@ mod patch;
 mod prescan;
 mod retain;
 mod rewrite;
+mod salvage;
 mod schema;
 pub mod scratch;
 mod signal;
+mod unknown;
 mod value;
 mod view;
 mod wire;
@@ -77,8 +81,11 @@ pub use group::ResourceView;
 pub use group::group;
 pub use inspect::DecodeLimits;
 pub use inspect::inspect;
+pub use json::FromJson;
 pub use json::JsonLine;
 pub use json::json_to_wire;
+pub use json::read_json;
+pub use json::salvage_json;
 pub use json::wire_to_json;
 pub use leaves::leaves;
 pub use merge::MergeLimits;
@@ -96,8 +103,11 @@ pub use rewrite::Fate;
 pub use rewrite::Position;
 pub use rewrite::Rewrite;
 pub use rewrite::Rewriter;
+pub use salvage::Salvaged;
+pub use salvage::salvage;
 pub use signal::Signal;
 pub use signal::UnknownSignal;
+pub use unknown::unknown_field;
 pub use value::AnyValueView;
 pub use value::Value;
 pub use view::RecordView;

@@ -7,17 +7,24 @@
 //!
 //! Source: opentelemetry-proto, docs/specification.md, "JSON Protobuf Encoding".
 
+mod convert;
+mod count;
 mod enumerations;
+mod key;
 mod measure;
 mod mend;
 mod place;
 mod read;
+mod reading;
 mod stream;
 mod text;
 mod walk;
 mod write;
 
-pub use read::json_to_wire;
+pub use convert::FromJson;
+pub use convert::json_to_wire;
+pub use convert::read_json;
+pub use convert::salvage_json;
 pub use write::JsonLine;
 pub use write::wire_to_json;
 pub(super) use write::write_value;

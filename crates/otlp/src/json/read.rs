@@ -4,111 +4,28 @@
 //! numbers, enumerations may be names, null is the same as nothing, unknown keys are ignored, and half a
 //! character is U+FFFD.
 
-use std::cell::Cell;
 use std::fmt;
 
-use bytes::Bytes;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
-use super::super::error::WireError;
-use super::super::inspect::DecodeLimits;
 use super::super::schema::{FieldSchema, Kind, Message, Presence};
-use super::super::signal::Signal;
 use super::super::wire::{WireType, put_bytes, put_key, put_message, put_varint};
+use super::count::count;
 use super::enumerations::enumerated;
-use super::mend::mended;
-use super::place;
+use super::key::KeyReader;
+use super::reading::Reading;
 use super::text::{read_base64, read_hex};
 
-/// Converts a request from its JSON form to the wire form.
-///
-/// The result may have `decoded_bytes_max` bytes. As a rule it is smaller than `body`, but an array
-/// of numbers can grow fourfold: `0,` is one that takes eight bytes. Nothing is built besides it.
-///
-/// # Errors
-///
-/// [`WireError::Json`] for what is not JSON or not a request of this signal, and for messages
-/// nested deeper than the limit; [`WireError::TooLarge`] when the result would be larger than the
-/// limit.
-pub fn json_to_wire(
-    signal: Signal,
-    body: &[u8],
-    limits: &DecodeLimits,
-) -> Result<Bytes, WireError> {
-    let error = match convert(signal, body, limits) {
-        Err(Failure::Json(error)) => error,
-        Err(Failure::TooLarge(error)) => return Err(error),
-        Ok(wire) => return Ok(wire),
-    };
-    // Looked for only now: it is rare, and looking takes time.
-    let again = mended(body).map(|mended| convert(signal, &mended, limits));
-    let reason = match again {
-        Some(Ok(wire)) => return Ok(wire),
-        Some(Err(Failure::TooLarge(error))) => return Err(error),
-        Some(Err(Failure::Json(reason))) => reason,
-        None => error,
-    };
-    let path = place::path(body, reason.line(), reason.column());
-    Err(WireError::Json { path, reason })
-}
-
-/// Why a conversion failed.
-enum Failure {
-    TooLarge(WireError),
-    Json(serde_json::Error),
-}
-
-fn convert(signal: Signal, body: &[u8], limits: &DecodeLimits) -> Result<Bytes, Failure> {
-    let limit = Limit { bytes: limits.decoded_bytes_max, refused: Cell::new(None) };
-    // As much as the result may have, or as `body` has: no doubling, which would double the memory too.
-    let capacity = usize::try_from(limit.bytes).unwrap_or(usize::MAX).min(body.len());
-    let mut out = Vec::with_capacity(capacity);
-    let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let message = Message::request(signal);
-    let reader =
-        MessageReader { message, depth_left: limits.depth(), limit: &limit, out: &mut out };
-    let read = deserializer
-        .deserialize_map(reader)
-        .and_then(|()| deserializer.end())
-        .and_then(|()| limit.check(&out, 0));
-    match (read, limit.refused.get()) {
-        (Ok(()), _) => {
-            out.shrink_to_fit();
-            Ok(out.into())
-        }
-        (Err(_), Some(decoded_bytes)) => {
-            let limit_bytes = limit.bytes;
-            Err(Failure::TooLarge(WireError::TooLarge { decoded_bytes, limit_bytes }))
-        }
-        (Err(reason), None) => Err(Failure::Json(reason)),
-    }
-}
-
-/// How large the result may be.
-struct Limit {
-    bytes: u64,
-    /// The size that was too large: an error of the reader cannot say what it is.
-    refused: Cell<Option<u64>>,
-}
-
-impl Limit {
-    /// Refuses a result that has `more` bytes more than `out`.
-    fn check<E: Error>(&self, out: &[u8], more: usize) -> Result<(), E> {
-        let bytes = out.len() as u64 + more as u64;
-        if bytes <= self.bytes {
-            return Ok(());
-        }
-        self.refused.set(Some(bytes));
-        Err(E::custom("the request is too large"))
-    }
-}
+/// Of a text that is refused no more is shown.
+const SHOWN_CHARS_MAX: usize = 64;
 
 /// Reads an object and appends the fields of its message.
-struct MessageReader<'o> {
-    message: Message,
-    depth_left: u32,
-    limit: &'o Limit,
-    out: &'o mut Vec<u8>,
+pub(super) struct MessageReader<'o> {
+    pub(super) message: Message,
+    pub(super) depth_left: u32,
+    pub(super) reading: &'o Reading,
+    pub(super) out: &'o mut Vec<u8>,
 }
 
 impl<'de> Visitor<'de> for MessageReader<'_> {
@@ -119,7 +36,9 @@ impl<'de> Visitor<'de> for MessageReader<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(field) = map.next_key_seed(KeyReader { message: self.message })? {
+        while let Some(field) =
+            map.next_key_seed(KeyReader::new(self.message, Some(self.reading)))?
+        {
             let Some(field) = field else {
                 map.next_value::<IgnoredAny>()?;
                 continue;
@@ -128,36 +47,11 @@ impl<'de> Visitor<'de> for MessageReader<'_> {
                 field,
                 place: Place::Field,
                 depth_left: self.depth_left,
-                limit: self.limit,
+                reading: self.reading,
                 out: self.out,
             })?;
         }
         Ok(())
-    }
-}
-
-/// Reads a key; `None` for an unknown one.
-struct KeyReader {
-    message: Message,
-}
-
-impl<'de> DeserializeSeed<'de> for KeyReader {
-    type Value = Option<&'static FieldSchema>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for KeyReader {
-    type Value = Option<&'static FieldSchema>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a key")
-    }
-
-    fn visit_str<E: Error>(self, key: &str) -> Result<Self::Value, E> {
-        Ok(self.message.fields().iter().find(|field| field.json == key))
     }
 }
 
@@ -177,7 +71,7 @@ struct FieldReader<'o> {
     field: &'static FieldSchema,
     place: Place,
     depth_left: u32,
-    limit: &'o Limit,
+    reading: &'o Reading,
     out: &'o mut Vec<u8>,
 }
 
@@ -185,14 +79,39 @@ impl FieldReader<'_> {
     /// Refuses a single value where there must be an array.
     fn check_single<E: Error>(&self) -> Result<(), E> {
         if self.field.presence == Presence::Repeated && self.place == Place::Field {
-            return Err(E::custom(format_args!("{} is not an array", self.field.json)));
+            return Err(E::custom(format_args!("{} must be a list", self.field.json)));
         }
         Ok(())
     }
 
     fn refuse<E: Error>(&self, value: impl fmt::Display) -> E {
-        let Self { field, .. } = self;
-        E::custom(format_args!("{value} is not of type {:?} in {}", field.kind, field.json))
+        E::custom(format_args!("{value} is not {}", expected(self.field.kind)))
+    }
+
+    fn refuse_text<E: Error>(&self, text: &str) -> E {
+        self.refuse(shown(text))
+    }
+
+    /// Reads an element for itself. One that cannot be read, or that lost its last record, is passed over;
+    /// what is too large is an error all the same.
+    fn salvage(self, message: Message, json: &RawValue) -> Result<(), serde_json::Error> {
+        let Self { field, place, depth_left, reading, out } = self;
+        let (len, before) = (out.len(), reading.counts());
+        let mut deserializer = serde_json::Deserializer::from_str(json.get());
+        let reader = FieldReader { field, place, depth_left, reading, out: &mut *out };
+        let read = reader.deserialize(&mut deserializer).and_then(|()| deserializer.end());
+        match read {
+            Ok(()) if message.is_record() => reading.keep(),
+            Ok(()) if reading.counts().is_emptied_since(before) => out.truncate(len),
+            Ok(()) => {}
+            Err(error) if reading.refused().is_some() => return Err(error),
+            Err(_) => {
+                out.truncate(len);
+                // What is a fault in itself is one record at least.
+                reading.reject(before, count(message, json.get()).max(1));
+            }
+        }
+        Ok(())
     }
 
     fn put_varint(self, value: u64) {
@@ -267,6 +186,29 @@ impl FieldReader<'_> {
     }
 }
 
+/// A text that is refused, in quotes, or how it begins.
+fn shown(text: &str) -> String {
+    let start: String = text.chars().take(SHOWN_CHARS_MAX).collect();
+    let rest = if start.len() < text.len() { "..." } else { "" };
+    format!("{start:?}{rest}")
+}
+
+/// What there must be in place of a value of another kind.
+const fn expected(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Bool => "true or false",
+        Kind::Int32 | Kind::Sint32 => "a whole number of 32 bits",
+        Kind::Uint32 | Kind::Fixed32 => "a whole number from 0 to 4294967295",
+        Kind::Int64 | Kind::Sfixed64 => "a whole number of 64 bits",
+        Kind::Uint64 | Kind::Fixed64 => "a whole number from 0 to 18446744073709551615",
+        Kind::Double => "a number",
+        Kind::Text => "a text",
+        Kind::Bytes => "a text in base64",
+        Kind::Id => "a text of hexadecimal digits, two for each byte",
+        Kind::Message(_) => "an object",
+    }
+}
+
 #[expect(clippy::cast_precision_loss, reason = "JSON numbers read as the nearest double")]
 fn nearest_double(value: i128) -> f64 {
     value as f64
@@ -281,7 +223,7 @@ impl<'de> DeserializeSeed<'de> for FieldReader<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        self.limit.check(self.out, 0)?;
+        self.reading.check(self.out, 0)?;
         deserializer.deserialize_any(self)
     }
 }
@@ -329,29 +271,32 @@ impl<'de> Visitor<'de> for FieldReader<'_> {
     fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
         self.check_single()?;
         // The one value that is not small.
-        self.limit.check(self.out, text.len())?;
+        self.reading.check(self.out, text.len())?;
         let number = self.field.number;
         match self.field.kind {
             Kind::Text => put_bytes(self.out, number, text.as_bytes()),
             Kind::Bytes => match read_base64(text) {
                 Some(bytes) => put_bytes(self.out, number, &bytes),
-                None => return Err(self.refuse(text)),
+                None => return Err(self.refuse_text(text)),
             },
             Kind::Id => match read_hex(text) {
                 Some(bytes) => put_bytes(self.out, number, &bytes),
-                None => return Err(self.refuse(text)),
+                None => return Err(self.refuse_text(text)),
             },
-            Kind::Bool | Kind::Message(_) => return Err(self.refuse(text)),
+            Kind::Bool | Kind::Message(_) => return Err(self.refuse_text(text)),
             Kind::Int32 if text.starts_with(|first: char| first.is_ascii_uppercase()) => {
                 return match enumerated(self.field.json, text) {
                     Some(value) => self.put_integer(value.into()),
-                    None => Err(self.refuse(text)),
+                    None => {
+                        let (name, enumeration) = (shown(text), self.field.json);
+                        Err(E::custom(format_args!("{name} is not a name of {enumeration}")))
+                    }
                 };
             }
             _ => match (text.parse::<i128>(), text.parse::<f64>()) {
                 (Ok(value), _) => return self.put_integer(value),
                 (Err(_), Ok(value)) => return self.put_double(value),
-                (Err(_), Err(_)) => return Err(self.refuse(text)),
+                (Err(_), Err(_)) => return Err(self.refuse_text(text)),
             },
         }
         Ok(())
@@ -365,20 +310,28 @@ impl<'de> Visitor<'de> for FieldReader<'_> {
         let Some(depth_left) = self.depth_left.checked_sub(1) else {
             return Err(A::Error::custom("messages are nested too deep"));
         };
-        let limit = self.limit;
+        let reading = self.reading;
         put_message(self.out, self.field.number, |out| {
-            MessageReader { message, depth_left, limit, out }.visit_map(map)
+            MessageReader { message, depth_left, reading, out }.visit_map(map)
         })
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        let Self { field, depth_left, limit, out, .. } = self;
-        if field.presence != Presence::Repeated || self.place != Place::Field {
-            return Err(A::Error::custom(format_args!("{} is not a list", field.json)));
+        if self.field.presence != Presence::Repeated || self.place != Place::Field {
+            return Err(self.refuse("a list"));
+        }
+        let Self { field, depth_left, reading, out, .. } = self;
+        if let Some(message) = reading.salvaged(field) {
+            while let Some(json) = list.next_element::<&RawValue>()? {
+                let element =
+                    FieldReader { field, place: Place::Element, depth_left, reading, out };
+                element.salvage(message, json).map_err(A::Error::custom)?;
+            }
+            return Ok(());
         }
         let mut elements = |out: &mut Vec<u8>, place| {
             loop {
-                let element = FieldReader { field, place, depth_left, limit, out };
+                let element = FieldReader { field, place, depth_left, reading, out };
                 if list.next_element_seed(element)?.is_none() {
                     return Ok(());
                 }

@@ -118,7 +118,7 @@ impl FieldSchema {
 }
 
 /// All messages, in the order of the enum.
-const MESSAGES: [Message; 34] = [
+pub(super) const MESSAGES: [Message; 34] = [
     Message::LogsRequest,
     Message::ResourceLogs,
     Message::ScopeLogs,
@@ -196,6 +196,28 @@ impl Message {
                 | Self::HistogramDataPoint
                 | Self::ExponentialHistogramDataPoint
                 | Self::SummaryDataPoint
+        )
+    }
+
+    /// Whether records are inside, at whatever depth.
+    pub(super) const fn has_records(self) -> bool {
+        matches!(
+            self,
+            Self::LogsRequest
+                | Self::ResourceLogs
+                | Self::ScopeLogs
+                | Self::TracesRequest
+                | Self::ResourceSpans
+                | Self::ScopeSpans
+                | Self::MetricsRequest
+                | Self::ResourceMetrics
+                | Self::ScopeMetrics
+                | Self::Metric
+                | Self::Gauge
+                | Self::Sum
+                | Self::Histogram
+                | Self::ExponentialHistogram
+                | Self::Summary
         )
     }
 

@@ -8,6 +8,7 @@ mod json;
 mod reference;
 mod rewriting;
 mod robustness;
+mod salvaging;
 
 use super::inspect::DecodeLimits;
 use super::wire::{put_bytes, put_key, put_message};

@@ -8,9 +8,10 @@ use super::super::edit::{Edit, Level, Operation};
 use super::super::editor::Editor;
 use super::super::error::WireError;
 use super::super::inspect::inspect;
-use super::super::json::{json_to_wire, wire_to_json};
+use super::super::json::{json_to_wire, salvage_json, wire_to_json};
 use super::super::prescan::{prescan, prescan_envelope};
 use super::super::retain::retain;
+use super::super::salvage::salvage;
 use super::super::signal::Signal;
 use super::super::value::Value;
 use super::{WIDE, generate};
@@ -66,13 +67,13 @@ fn editor() -> Editor {
 
 /// Scenario: valid requests with bits flipped, bytes cut out, put in and spliced.
 /// Guarantees: no panic; what the decoder takes passes every check, with the right count, and can
-/// be edited, filtered and converted; what full inspection takes, the decoder takes unless text is
-/// not UTF-8.
+/// be edited, filtered and converted; the pre-scan takes what full inspection takes, and the decoder takes
+/// that unless text is not UTF-8; what is left of a request without its malformed records is well formed.
 #[test]
 fn mutated_requests_never_panic_and_the_checks_agree_with_the_decoder() {
     let (corpus, editor) = (corpus(), editor());
     let mut random = Random::new(7);
-    let (mut accepted, mut refused, mut not_text) = (0, 0, 0);
+    let (mut accepted, mut refused, mut not_text, mut salvaged) = (0, 0, 0, 0);
     for _ in 0..MUTATIONS {
         let idx = random.index(corpus.len());
         let other = random.index(corpus.len());
@@ -82,6 +83,19 @@ fn mutated_requests_never_panic_and_the_checks_agree_with_the_decoder() {
         let scanned = prescan(signal, &bytes);
         let envelope = prescan_envelope(signal, &bytes);
         let inspected = inspect(signal, &bytes, &WIDE);
+        assert_eq!(scanned.is_ok(), inspected.is_ok(), "{scanned:?} {inspected:?} {bytes:?}");
+        match (&scanned, salvage(signal, &bytes)) {
+            (Ok(summary), Some(left)) => {
+                assert_eq!((left.rejected, left.summary), (0, *summary));
+            }
+            (Ok(summary), None) => assert_eq!(summary.records, 0),
+            (Err(_), Some(left)) => {
+                salvaged += 1;
+                assert!(left.rejected > 0, "{bytes:?}");
+                assert_eq!(inspect(signal, &left.bytes, &WIDE).unwrap(), left.summary);
+            }
+            (Err(_), None) => {}
+        }
         let edited = editor.apply(signal, &bytes, usize::MAX);
         let retained = retain(signal, &bytes, |view| {
             view.attribute("a").is_none() && view.body().is_none() && view.scope_name() != "a"
@@ -114,8 +128,8 @@ fn mutated_requests_never_panic_and_the_checks_agree_with_the_decoder() {
         }
     }
     assert!(
-        accepted > 20_000 && refused > 20_000 && not_text > 50,
-        "{accepted} {refused} {not_text}"
+        accepted > 20_000 && refused > 20_000 && not_text > 50 && salvaged > 1_000,
+        "{accepted} {refused} {not_text} {salvaged}"
     );
 }
 
@@ -135,7 +149,7 @@ pub(super) fn typed_decoder_takes(signal: Signal, bytes: &[u8]) -> bool {
 fn mutated_requests_and_json_convert_or_are_refused() {
     let corpus = corpus();
     let mut random = Random::new(11);
-    let mut converted = 0;
+    let (mut converted, mut salvaged) = (0, 0);
     for _ in 0..MUTATIONS / 10 {
         let idx = random.index(corpus.len());
         let (signal, mut bytes) = corpus[idx].clone();
@@ -148,10 +162,18 @@ fn mutated_requests_and_json_convert_or_are_refused() {
         }
         let other = json.clone();
         mutate(&mut random, &mut json, &other);
-        if let Ok(wire) = json_to_wire(signal, &json, &WIDE) {
-            converted += 1;
-            decode(signal, &wire, &WIDE).unwrap();
+        match json_to_wire(signal, &json, &WIDE) {
+            Ok(wire) => {
+                converted += 1;
+                decode(signal, &wire, &WIDE).unwrap();
+            }
+            Err(_) => {
+                if let Some(read) = salvage_json(signal, &json, &WIDE).unwrap() {
+                    salvaged += 1;
+                    decode(signal, &read.wire, &WIDE).unwrap();
+                }
+            }
         }
     }
-    assert!(converted > 500, "{converted}");
+    assert!(converted > 500 && salvaged > 50, "{converted} {salvaged}");
 }

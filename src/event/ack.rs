@@ -71,6 +71,8 @@ struct Cell {
     served: AtomicU64,
     /// The lanes of copies that came to no good.
     failed: AtomicU64,
+    /// Records that were refused for good.
+    rejected: AtomicU64,
     /// A copy was divided: that a part of it has arrived says nothing of the others.
     divided: AtomicBool,
     /// The vault took over: holders withdraw their copy.
@@ -97,6 +99,7 @@ fn take_cell() -> Arc<Cell> {
     cell.worst.store(Outcome::Delivered as u8, Ordering::Relaxed);
     cell.served.store(0, Ordering::Relaxed);
     cell.failed.store(0, Ordering::Relaxed);
+    cell.rejected.store(0, Ordering::Relaxed);
     cell.divided.store(false, Ordering::Relaxed);
     cell.claimed.store(false, Ordering::Relaxed);
     cell.orphaned.store(false, Ordering::Relaxed);
@@ -196,6 +199,13 @@ impl AckTicket {
         }
     }
 
+    /// Says, before it is resolved, how many records of this copy were refused for good.
+    pub fn reject(&self, records: u64) {
+        if let Some(cell) = &self.cell {
+            cell.rejected.fetch_add(records, Ordering::AcqRel);
+        }
+    }
+
     /// Says, before it is resolved, why a backend refused it for good; the first to say so is heard.
     pub fn explain(&self, reason: &Arc<str>) {
         if let Some(cell) = &self.cell {
@@ -260,6 +270,12 @@ impl AckWaiter {
     pub fn failed(&self) -> SinkSet {
         let failed = self.cell.as_ref().map_or(0, |cell| cell.failed.load(Ordering::Acquire));
         SinkSet::from_bits(failed)
+    }
+
+    /// How many records were refused for good; those of each copy count.
+    #[must_use]
+    pub fn rejected(&self) -> u64 {
+        self.cell.as_ref().map_or(0, |cell| cell.rejected.load(Ordering::Acquire))
     }
 
     /// What a backend said that refused the batch for good.
@@ -339,9 +355,11 @@ mod tests {
         waiter.claim();
         assert!(ticket.is_claimed() && copy.is_claimed());
         ticket.explain(&"no such tenant".into());
-        assert_eq!(waiter.reason().as_deref(), Some("no such tenant"));
+        (ticket.reject(2), copy.reject(3));
+        assert_eq!((waiter.reason().as_deref(), waiter.rejected()), (Some("no such tenant"), 5));
         drop((ticket, copy, waiter));
         let (next, waiter) = channel();
         assert!(!next.is_claimed() && !next.is_orphaned() && waiter.reason().is_none());
+        assert_eq!(waiter.rejected(), 0);
     }
 }

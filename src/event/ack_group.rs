@@ -146,6 +146,11 @@ impl AckGroup {
         self.for_each(|ticket| ticket.explain(reason));
     }
 
+    /// Says that these records of the batch were refused for good.
+    pub(super) fn reject(&self, records: u64) {
+        self.for_each(|ticket| ticket.reject(records));
+    }
+
     fn for_each(&self, tell: impl Fn(&AckTicket)) {
         match self {
             Self::One(ticket) => ticket.iter().for_each(tell),

@@ -191,6 +191,12 @@ impl Batch {
         self.state == BatchState::Backed && self.origin == Origin::Source
     }
 
+    /// Whether it was merged from several requests.
+    #[must_use]
+    pub const fn is_merged(&self) -> bool {
+        matches!(self.ack_group, AckGroup::Many(_))
+    }
+
     /// The number of log records, spans or metric data points.
     #[must_use]
     pub const fn records(&self) -> u64 {
@@ -329,6 +335,9 @@ impl Batch {
         let ack_group = std::mem::take(&mut self.ack_group);
         if outcome.is_safe() {
             ack_group.serve(self.sink_set);
+        }
+        if outcome == Outcome::Rejected {
+            ack_group.reject(self.records);
         }
         ack_group.resolve(outcome, self.sink_set);
     }

@@ -9,7 +9,6 @@
 //!      +-- nobody has room ---+-- wait, at most `patience` ---------------> refused, retryable
 //! ```
 
-use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant as StdInstant;
 
@@ -20,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use super::debt;
 use super::debt::Debt;
 use super::output::Output;
+use super::refusal::Refusal;
 use super::table::{Full, Placement};
 use crate::event::Batch;
 use crate::event::Bucket;
@@ -49,21 +49,6 @@ pub enum AckLevel {
     Delivered,
     /// The vault has it at its durability level; delivery comes from there.
     Journaled,
-}
-
-/// Why a request was not accepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// Nobody has room; the sender may try again after this long.
-    Busy {
-        /// A hint, already jittered.
-        retry_after: Duration,
-    },
-    /// A backend refused it for good: sending it again cannot help.
-    Rejected {
-        /// What it said.
-        reason: Option<Arc<str>>,
-    },
 }
 
 /// How long an acceptor waits for what.
@@ -217,7 +202,7 @@ impl Acceptor {
     ) -> Result<(), Refusal> {
         match self.patiently(&mut waiter).await {
             Some(Outcome::Delivered | Outcome::Vaulted) => Ok(()),
-            Some(Outcome::Rejected) => Err(Refusal::Rejected { reason: waiter.reason() }),
+            Some(Outcome::Rejected) => Err(Refusal::for_good(&waiter)),
             Some(Outcome::Failed) => {
                 self.metrics.pivot(PivotCause::Failed);
                 self.keep_returned(&request, &waiter, deadline).await
@@ -274,7 +259,7 @@ impl Acceptor {
         };
         match outcome {
             Some(Outcome::Delivered | Outcome::Vaulted) => Ok(()),
-            Some(Outcome::Rejected) => Err(Refusal::Rejected { reason: waiter.reason() }),
+            Some(Outcome::Rejected) => Err(Refusal::for_good(&waiter)),
             // The copy that is on its way may be all that is needed: a second one would arrive too.
             Some(Outcome::Failed) if is_copying && copying.await => Ok(()),
             Some(Outcome::Failed) => self.keep_returned(&request, &waiter, deadline).await,

@@ -13,18 +13,20 @@ mod output;
 mod pulse;
 mod rate_limit;
 mod reflex;
+mod refusal;
 mod table;
 mod tap;
 mod tapped;
 #[cfg(test)]
 mod tests;
 
-pub use accept::{Acceptor, AckLevel, Refusal};
+pub use accept::{Acceptor, AckLevel};
 pub use edge::{EdgeLimits, EdgeReceiver, EdgeSender};
 pub use output::{Output, Routes, TopologyView};
 pub use pulse::Pulse;
 pub use rate_limit::{RateLimit, worth};
 pub use reflex::{Reflex, Switch};
+pub use refusal::Refusal;
 pub use table::{Full, Intake, Pivot, Placement, Route, RouteTable, Target};
 pub use tap::{Sample, TAP_BYTES_MAX, Tap, Taps};
 pub use tapped::TappedIntake;

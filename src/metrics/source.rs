@@ -105,6 +105,8 @@ impl RefusalCause {
 struct Figures {
     accepted: AtomicU64,
     bytes: AtomicU64,
+    partial: AtomicU64,
+    malformed: AtomicU64,
     refused: [AtomicU64; RefusalCause::ALL.len()],
     pivots: [AtomicU64; PivotCause::ALL.len()],
     placements: [Times; PlacedIn::ALL.len()],
@@ -118,6 +120,13 @@ impl SourceMetrics {
     /// Counts a request that was acknowledged.
     pub fn accept(&self) {
         self.0.mine().accepted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a request that was acknowledged with a `partial_success`, and its records that were rejected.
+    pub fn accept_partially(&self, rejected: u64) {
+        let figures = self.0.mine();
+        figures.partial.fetch_add(1, Ordering::Relaxed);
+        figures.malformed.fetch_add(rejected, Ordering::Relaxed);
     }
 
     /// Counts bytes of protobuf taken in.
@@ -149,7 +158,7 @@ impl SourceMetrics {
 #[derive(Clone)]
 pub(super) struct SourceFamilies {
     known: Arc<Mutex<BTreeMap<String, SourceMetrics>>>,
-    descs: Arc<[Desc; 5]>,
+    descs: Arc<[Desc; 7]>,
 }
 
 impl SourceFamilies {
@@ -208,6 +217,8 @@ impl Collector for SourceFamilies {
                 };
                 PlacedIn::ALL.map(of).to_vec()
             }),
+            of(5, |id, source| vec![counter(&[id], source.total(|of| &of.partial))]),
+            of(6, |id, source| vec![counter(&[id], source.total(|of| &of.malformed))]),
         ]
     }
 }
@@ -261,6 +272,17 @@ impl Builder {
                     &["source", "in"],
                     "Time from the last byte of a request until it is queued in edges or in a \
                      vault.",
+                ),
+                desc(
+                    "source_partial_success_total",
+                    &["source"],
+                    "Requests acknowledged with a partial_success: malformed records were rejected, \
+                     or nothing in the request was known.",
+                ),
+                desc(
+                    "source_malformed_records_total",
+                    &["source"],
+                    "Malformed records rejected from requests whose other records were accepted.",
                 ),
             ]),
         };

@@ -210,6 +210,39 @@ async fn what_the_backend_refuses_for_good_is_refused_for_good() {
     assert_eq!(process.metrics().await.books("logs"), expected);
 }
 
+/// Scenario: a request is routed to two sinks, and the backend of one refuses its part for good.
+/// Guarantees: the client learns how many records were refused and why, and that the others were accepted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_routed_request_only_the_refused_part_is_refused() {
+    let backend = Backend::start().await;
+    backend.set(Mode::Reject);
+    let yaml = r#"
+sources: { otlp: { type: otlp, http: { listen: "$HTTP" } } }
+transforms:
+  sort:
+    type: route
+    inputs: [otlp]
+    routes: [{ name: errors, when: { severity_at_least: error } }]
+sinks:
+  errors: { type: otlp, inputs: [sort.errors], endpoint: "http://$BACKEND" }
+  rest: { type: blackhole, inputs: [sort.unmatched] }
+"#;
+    let site = Site::new(backend.address(), yaml);
+    let process = site.start().await;
+    let records = [9, 17, 9].map(|severity| serde_json::json!({ "severityNumber": severity }));
+    let body =
+        serde_json::json!({ "resourceLogs": [{ "scopeLogs": [{ "logRecords": records }] }] });
+    let answer = HttpClient::new(site.http()).post("/v1/logs", &[JSON], body.to_string()).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let said: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    let partial = &said["partialSuccess"];
+    assert_eq!(partial["rejectedLogRecords"], "1", "{said}");
+    let message = partial["errorMessage"].as_str().unwrap();
+    assert!(message.starts_with("a backend rejected 1 record: "), "{said}");
+    let expected = Books::of(&[("received", 3), ("delivered", 2), ("rejected_by_backend", 1)]);
+    assert_eq!(process.metrics().await.books("logs"), expected);
+}
+
 /// Sends what is empty, and what cannot be taken, and checks every answer.
 async fn check_refusals(site: &Site) {
     let grpc = GrpcClient::new(site.grpc());

@@ -51,8 +51,21 @@ async fn a_backend_that_refuses_for_good_is_believed() {
     let acceptor = rig.acceptor(AckLevel::Delivered);
     let accepting = tokio::spawn(async move { acceptor.accept(request(), Instant::now()).await });
     rig.receivers[0].recv().await.unwrap().rejected();
-    assert_eq!(accepting.await.unwrap(), Err(Refusal::Rejected { reason: None }));
+    assert_eq!(accepting.await.unwrap(), Err(Refusal::Rejected { records: 2, reason: None }));
     assert_eq!(rig.books(), [2, 0, 0, 0, 0, 2]);
+}
+
+#[tokio::test]
+async fn of_a_divided_request_only_the_refused_part_is_refused() {
+    let mut rig = Rig::new(&[4]);
+    let acceptor = rig.acceptor(AckLevel::Delivered);
+    let accepting = tokio::spawn(async move { acceptor.accept(request(), Instant::now()).await });
+    let mut batch = rig.receivers[0].recv().await.unwrap();
+    let part = batch.split_off(Bytes::new(), 1);
+    batch.delivered();
+    part.rejected_for(&"too large".into());
+    let refused = Refusal::Rejected { records: 1, reason: Some("too large".into()) };
+    assert_eq!(accepting.await.unwrap(), Err(refused));
 }
 
 #[tokio::test]

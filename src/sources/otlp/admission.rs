@@ -22,6 +22,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::answer::RefusedRequest;
+use super::partial_success::PartialSuccess;
 use crate::pool::Budget;
 use crate::pool::Grant;
 use crate::pool::Memory;
@@ -70,6 +71,8 @@ struct Incomplete {
 pub(super) struct Received {
     pub(super) wire: Bytes,
     pub(super) held: Permit,
+    /// What is to be told of it beside the OK.
+    pub(super) partial: Option<PartialSuccess>,
 }
 
 impl Admission {

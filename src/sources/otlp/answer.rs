@@ -3,6 +3,8 @@
 //! | situation                     | gRPC                             | HTTP                |
 //! | ----------------------------- | -------------------------------- | ------------------- |
 //! | accepted                      | OK, `partial_success` unset      | 200                 |
+//! | some records are malformed    | OK, `partial_success` counts     | 200, the same       |
+//! | nothing in it is known        | OK, `partial_success` warns      | 200, the same       |
 //! | not OTLP                      | `INVALID_ARGUMENT`, `BadRequest` | 400                 |
 //! | framing or compression broken | `INTERNAL`                       | 400                 |
 //! | silent in the middle of it    | `ABORTED`                        | 503, `Retry-After`  |
@@ -36,6 +38,8 @@ use tonic::body::Body;
 use tonic::metadata::MetadataValue;
 use tonic_types::ErrorDetails;
 use tonic_types::StatusExt;
+
+use super::partial_success::PartialSuccess;
 
 /// The Python SDK looks for its hint under this key instead of the standard details.
 const PYTHON_RETRY_INFO: &str = "google.rpc.retryinfo-bin";
@@ -250,11 +254,13 @@ impl Encoding {
     }
 }
 
-/// The answer to an accepted request: an empty `Export*ServiceResponse`.
-pub(super) fn accepted(encoding: Encoding) -> Response<Body> {
-    let body = match encoding {
-        Encoding::Protobuf => Bytes::new(),
-        Encoding::Json => Bytes::from_static(b"{}"),
+/// The answer to an accepted request: an `Export*ServiceResponse`, empty as a rule.
+pub(super) fn accepted(encoding: Encoding, partial: Option<&PartialSuccess>) -> Response<Body> {
+    let body = match (encoding, partial) {
+        (Encoding::Protobuf, None) => Bytes::new(),
+        (Encoding::Json, None) => Bytes::from_static(b"{}"),
+        (Encoding::Protobuf, Some(partial)) => partial.to_protobuf(),
+        (Encoding::Json, Some(partial)) => partial.to_json(),
     };
     answer(StatusCode::OK, encoding, body)
 }

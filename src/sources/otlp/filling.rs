@@ -31,7 +31,7 @@ pub(super) async fn whole(
 ) -> Result<Received, RefusedRequest> {
     let held = room.take(piece.len() as u64).await?;
     let wire = if piece.len() < SHARED_BYTES_MIN { Bytes::copy_from_slice(&piece) } else { piece };
-    Ok(Received { wire, held })
+    Ok(Received { wire, held, partial: None })
 }
 
 impl<'r> Filling<'r> {
@@ -86,6 +86,6 @@ impl<'r> Filling<'r> {
     pub(super) fn finish(self) -> Received {
         let Self { mut held, buffer, .. } = self;
         held.shrink_to(buffer.capacity() as u64);
-        Received { wire: buffer.freeze(), held }
+        Received { wire: buffer.freeze(), held, partial: None }
     }
 }

@@ -24,6 +24,7 @@ use super::deadline::Deadline;
 use super::frame;
 use super::inflate::RequestEncoding;
 use super::ingest_handler::IngestHandler;
+use super::partial_success::PartialSuccess;
 use crate::event::Signal;
 use crate::net;
 
@@ -60,7 +61,7 @@ pub(super) async fn answer(
         return Ok(refused.to_http(Encoding::Json));
     }
     Ok(match take(&handler, request, &during, &share).await {
-        Ok(()) => accepted(),
+        Ok(partial) => accepted(partial.as_ref()),
         Err(refused) => {
             let mut response = refused.to_grpc().into_http();
             if matches!(refused, RefusedRequest::Unsupported { .. }) {
@@ -94,7 +95,7 @@ async fn take(
     request: Request<Incoming>,
     during: &net::ActiveRequest,
     share: &ConnectionShare,
-) -> Result<(), RefusedRequest> {
+) -> Result<Option<PartialSuccess>, RefusedRequest> {
     let checked = check(&request);
     let (signal, compression) = checked.inspect_err(|refused| handler.count(refused))?;
     let deadline = Deadline::of(request.headers());
@@ -110,7 +111,8 @@ async fn take(
         None => reading.await,
     };
     let received = received.inspect_err(|refused| handler.count(refused))?;
-    handler.take(signal, received, body.arrived(), provenance, deadline).await
+    let room = handler.room(share);
+    handler.take(signal, received, body.arrived(), provenance, deadline, room).await
 }
 
 fn check(request: &Request<Incoming>) -> Result<(Signal, RequestEncoding), RefusedRequest> {
@@ -129,13 +131,20 @@ fn check(request: &Request<Incoming>) -> Result<(Signal, RequestEncoding), Refus
 }
 
 /// The answer to an accepted request: one message, and OK behind it.
-fn accepted() -> Response<Body> {
+fn accepted(partial: Option<&PartialSuccess>) -> Response<Body> {
     let mut trailers = HeaderMap::with_capacity(1);
     trailers.insert(GRPC_STATUS, HeaderValue::from_static("0"));
-    let message = Full::new(EMPTY_MESSAGE).with_trailers(std::future::ready(Some(Ok(trailers))));
+    let message = partial.map_or(EMPTY_MESSAGE, |partial| framed(&partial.to_protobuf()));
+    let message = Full::new(message).with_trailers(std::future::ready(Some(Ok(trailers))));
     let mut response = Response::new(Body::new(message));
     response.headers_mut().insert(CONTENT_TYPE, CONTENT_TYPE_GRPC);
     response
+}
+
+/// A message with what gRPC puts in front of it; no answer is so large that its length needs more.
+fn framed(message: &[u8]) -> Bytes {
+    let len = u32::try_from(message.len()).unwrap_or(u32::MAX);
+    [&[0], &len.to_be_bytes()[..], message].concat().into()
 }
 
 #[cfg(test)]

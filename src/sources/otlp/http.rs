@@ -5,7 +5,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use gophership_otlp::DecodeLimits;
+use gophership_otlp::FromJson;
 use gophership_otlp::WireError;
+use gophership_otlp::prescan_envelope;
+use gophership_otlp::read_json;
+use gophership_otlp::salvage_json;
 use http::HeaderValue;
 use http::Method;
 use http::Request;
@@ -34,6 +38,7 @@ use super::inflate::RequestEncoding;
 use super::inflate::inflate;
 use super::ingest_handler::IngestHandler;
 use super::limits::RequestLimits;
+use super::partial_success::PartialSuccess;
 use crate::event::Signal;
 use crate::net;
 
@@ -56,7 +61,7 @@ pub(super) async fn answer(
     let result = take(&handler, &share, encoding, &head, &mut body).await;
     let encoding = encoding.unwrap_or(Encoding::Json);
     let mut response = match &result {
-        Ok(()) => accepted(encoding),
+        Ok(partial) => accepted(encoding, partial.as_ref()),
         Err(refused) => refused.to_http(encoding),
     };
     let has_own_connection = head.version <= Version::HTTP_11;
@@ -80,15 +85,15 @@ async fn take(
     encoding: Option<Encoding>,
     head: &Parts,
     body: &mut Sent,
-) -> Result<(), RefusedRequest> {
+) -> Result<Option<PartialSuccess>, RefusedRequest> {
     let checked = check(encoding, head);
     let (signal, encoding, compression) = checked.inspect_err(|refused| handler.count(refused))?;
     let provenance = handler.provenance(&head.headers);
     handler.before_reading().await;
-    let received =
-        receive(handler.room(share), handler.limits(), (signal, encoding, compression), body).await;
+    let room = handler.room(share);
+    let received = receive(room, handler.limits(), (signal, encoding, compression), body).await;
     let received = received.inspect_err(|refused| handler.count(refused))?;
-    handler.take(signal, received, body.arrived(), provenance, None).await
+    handler.take(signal, received, body.arrived(), provenance, None, room).await
 }
 
 /// Reads a body, and returns it as protobuf.
@@ -119,27 +124,31 @@ async fn receive(
 /// Converts a request to protobuf, which may have `limit` bytes and is smaller as a rule. So room for
 /// as much again is taken at first; what does not find place in it is converted once more, with room
 /// for all that may come. A text with escapes is unescaped into memory of its own first, and one text may
-/// be nearly all of the request.
+/// be nearly all of the request. If it cannot be read, it is read again without the records that cannot.
 async fn from_json(
     room: ConnectionAdmission<'_>,
     signal: Signal,
     received: Received,
     limit: u64,
 ) -> Result<Received, RefusedRequest> {
-    let Received { wire: json, mut held } = received;
+    let Received { wire: json, mut held, .. } = received;
     let json_bytes = json.len() as u64;
     let mut bytes_max = json_bytes.min(limit);
     let unescaped_bytes = unescaped_bytes(&json);
     room.grow(&mut held, bytes_max + unescaped_bytes).await?;
+    let mut fault: Option<String> = None;
     loop {
-        let (back, converted) = convert(signal, json.clone(), held, bytes_max).await?;
+        let salvages = fault.is_some();
+        let (back, converted) = convert(signal, json.clone(), held, bytes_max, salvages).await?;
         held = back;
         match converted {
-            Ok(wire) => {
+            Ok(Some(read)) => {
                 drop(json);
-                held.shrink_to(wire.len() as u64);
-                return Ok(Received { wire, held });
+                held.shrink_to(read.wire.len() as u64);
+                let partial = partial_success(signal, &read, fault.as_deref());
+                return Ok(Received { wire: read.wire, held, partial });
             }
+            Ok(None) => return Err(RefusedRequest::Invalid(fault.unwrap_or_default())),
             Err(WireError::TooLarge { .. }) => {
                 let next = json_bytes.saturating_mul(JSON_GROWTH_MAX).min(limit);
                 if next <= bytes_max {
@@ -148,9 +157,28 @@ async fn from_json(
                 room.grow(&mut held, next - bytes_max).await?;
                 bytes_max = next;
             }
-            Err(error) => return Err(RefusedRequest::Invalid(error.to_string())),
+            Err(error) => {
+                room.grow(&mut held, replaced_bytes(&json)).await?;
+                fault = Some(error.to_string());
+            }
         }
     }
+}
+
+/// What is to be told of a request in JSON beside the OK.
+fn partial_success(signal: Signal, read: &FromJson, fault: Option<&str>) -> Option<PartialSuccess> {
+    if read.rejected > 0 {
+        return Some(PartialSuccess::rejected(signal, read.rejected, fault.unwrap_or_default()));
+    }
+    let ignored = read.unknown.as_deref()?;
+    let records = prescan_envelope(signal, &read.wire).map_or(0, |summary| summary.records);
+    (records == 0).then(|| PartialSuccess::nothing_known(signal, ignored))
+}
+
+/// What it takes to replace what is not UTF-8: the text, up to three times as long, and its unescaped texts.
+fn replaced_bytes(json: &[u8]) -> u64 {
+    let is_text = std::str::from_utf8(json).is_ok();
+    if is_text { 0 } else { (json.len() as u64).saturating_mul(6) }
 }
 
 /// What reading texts with escapes takes: a copy of the longest, and one of all where halves of surrogate
@@ -175,10 +203,18 @@ async fn convert(
     json: Bytes,
     held: Permit,
     decoded_bytes_max: u64,
-) -> Result<(Permit, Result<Bytes, WireError>), RefusedRequest> {
+    salvages: bool,
+) -> Result<(Permit, Result<Option<FromJson>, WireError>), RefusedRequest> {
     let is_short = json.len() <= INLINE_BYTES_MAX;
     let limits = DecodeLimits { decoded_bytes_max, depth_max: JSON_DEPTH_MAX };
-    let work = move || (held, gophership_otlp::json_to_wire(signal, &json, &limits));
+    let work = move || {
+        let read = if salvages {
+            salvage_json(signal, &json, &limits)
+        } else {
+            read_json(signal, &json, &limits).map(Some)
+        };
+        (held, read)
+    };
     if is_short {
         return Ok(work());
     }
@@ -306,7 +342,7 @@ mod tests {
         let memory = Memory::new(&MemoryLimits { ingest: SHARE, ..MemoryLimits::NONE });
         for bounds in [1000_u64, 1 << 20] {
             let json = histogram(usize::try_from(bounds).unwrap());
-            let Ok(Received { wire, held }) =
+            let Ok(Received { wire, held, .. }) =
                 converted(&memory, Signal::Metrics, json.clone(), SHARE).await
             else {
                 panic!("{bounds}: it is taken")

@@ -74,7 +74,7 @@ pub(super) async fn inflate(
     room: ConnectionAdmission<'_>,
     limits: &RequestLimits,
 ) -> Result<Received, RefusedRequest> {
-    let Received { wire, mut held } = received;
+    let Received { wire, mut held, .. } = received;
     let (limit, over_limit) = limits.inflated(wire.len() as u64);
     let limit_len = usize::try_from(limit).unwrap_or(usize::MAX);
     let first_bytes = wire.len().saturating_mul(RATIO).max(FIRST_BYTES_MIN).min(limit_len);
@@ -252,7 +252,7 @@ mod tests {
                         matches!(result, Err(RefusedRequest::TooLarge { limit_bytes: LIMIT }));
                     assert!(too_large, "{compression:?} {len}");
                 } else {
-                    let Ok(Received { wire, held }) = result else { panic!("{len}") };
+                    let Ok(Received { wire, held, .. }) = result else { panic!("{len}") };
                     assert!(wire == plain, "{compression:?} {len}");
                     assert_eq!(memory.ingest.used(), held.bytes());
                     let bounds = wire.len() as u64..=wire.len().max(16 << 10) as u64 * 2;

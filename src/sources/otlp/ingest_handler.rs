@@ -16,7 +16,9 @@ use super::body::Body;
 use super::deadline::Deadline;
 use super::limits::RequestLimits;
 use super::origin::Origins;
+use super::partial_success::PartialSuccess;
 use super::response_delay::ResponseDelay;
+use super::screen::screen;
 use crate::event::Provenance;
 use crate::event::Request;
 use crate::event::Signal;
@@ -86,8 +88,9 @@ impl IngestHandler {
         self.acceptor.hurried(wait).is_none()
     }
 
-    /// Takes one request whose last byte came at `arrived`, and returns when it may be acknowledged. With
-    /// a `deadline` it has its answer by then: from the vault if there is one, or it is withdrawn.
+    /// Takes one request whose last byte came at `arrived`, and returns when it may be acknowledged, and
+    /// what is to be told beside. With a `deadline` it has its answer by then: from the vault if there is
+    /// one, or it is withdrawn.
     pub(super) async fn take(
         &self,
         signal: Signal,
@@ -95,7 +98,8 @@ impl IngestHandler {
         arrived: Instant,
         provenance: Provenance,
         deadline: Option<Deadline>,
-    ) -> Result<(), RefusedRequest> {
+        room: ConnectionAdmission<'_>,
+    ) -> Result<Option<PartialSuccess>, RefusedRequest> {
         let began = self.response_delay.begin();
         let left = deadline.map(|deadline| deadline.left());
         let hurried = left.and_then(|left| self.acceptor.hurried(left));
@@ -103,14 +107,17 @@ impl IngestHandler {
         let result = match deadline.filter(|_| left.is_some_and(|left| left.is_zero())) {
             // Nobody waits for it any more, and nothing has it yet.
             Some(deadline) => Err(deadline.refusal()),
-            None => self.try_take(acceptor, signal, received, arrived, provenance).await,
+            None => self.try_take(acceptor, signal, received, arrived, provenance, room).await,
         };
         match result {
-            Ok(()) => {
+            Ok(partial) => {
                 self.metrics.accept();
+                if let Some(partial) = &partial {
+                    self.metrics.accept_partially(partial.malformed_records());
+                }
                 let latest = deadline.filter(|_| hurried.is_some()).map(|deadline| deadline.half());
                 self.response_delay.before_answering(began, latest).await;
-                Ok(())
+                Ok(partial)
             }
             Err(refused) => {
                 let is_busy = matches!(refused, RefusedRequest::Busy { .. });
@@ -156,21 +163,21 @@ impl IngestHandler {
         received: Received,
         arrived: Instant,
         provenance: Provenance,
-    ) -> Result<(), RefusedRequest> {
+        room: ConnectionAdmission<'_>,
+    ) -> Result<Option<PartialSuccess>, RefusedRequest> {
         if acceptor.is_draining() {
             // By chance, so that not all come back at once.
             let retry_after = DRAINING_RETRY.mul_f64(1.0 + fastrand::f64() / 2.0);
             return Err(RefusedRequest::Draining { retry_after });
         }
-        let Received { wire, mut held } = received;
+        let (received, summary) = screen(signal, received, room).await?;
+        let Received { wire, mut held, partial } = received;
         held.complete();
-        let summary = gophership_otlp::prescan(signal, &wire)
-            .map_err(|error| RefusedRequest::Invalid(error.to_string()))?;
         self.limits.check(&summary)?;
         self.metrics.receive(wire.len() as u64);
         if summary.records == 0 {
             // Legal, and nothing to keep.
-            return Ok(());
+            return Ok(partial);
         }
         let received_unix_ns = unix_ns();
         let records = summary.records;
@@ -180,9 +187,13 @@ impl IngestHandler {
         if matches!(accepted, Ok(()) | Err(Refusal::Rejected { .. })) {
             self.tally.done();
         }
-        accepted.map_err(|refusal| match refusal {
-            Refusal::Busy { retry_after } => RefusedRequest::Busy { retry_after },
-            Refusal::Rejected { reason } => RefusedRequest::Rejected { reason },
-        })
+        match accepted {
+            Ok(()) => Ok(partial),
+            Err(Refusal::Busy { retry_after }) => Err(RefusedRequest::Busy { retry_after }),
+            Err(Refusal::Rejected { records: rejected, reason }) if rejected < records => {
+                Ok(Some(PartialSuccess::refused(signal, rejected, reason.as_deref(), partial)))
+            }
+            Err(Refusal::Rejected { reason, .. }) => Err(RefusedRequest::Rejected { reason }),
+        }
     }
 }

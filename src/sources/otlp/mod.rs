@@ -29,7 +29,9 @@ mod limits;
 mod listener;
 mod listener_config;
 mod origin;
+mod partial_success;
 mod response_delay;
+mod screen;
 mod streams;
 
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 //! | file | what it proves |
 //! | --- | --- |
 //! | `delivered` | every signal arrives equal over every road in and out, and what each bad request is told |
+//! | `conformance/` | each item of the OTLP specification, over gRPC, HTTP/protobuf and HTTP/JSON, in green and in red |
 //! | `refusals` | what each gRPC code and each HTTP status makes of a request, with and without hints |
 //! | `denied` | a backend that does not know us, or is broken, is out and costs nothing; what it alone refuses ends |
 //! | `dead_letters` | `gs-ctl` lists, shows, sends again and drops what is a dead letter, and the ledger knows it |
@@ -71,6 +72,7 @@ mod bare;
 mod codegen;
 mod concurrency;
 mod config;
+mod conformance;
 mod control;
 mod dead_letters;
 mod delivered;

@@ -72,6 +72,7 @@ pub use option_types::PivotOption;
 pub use option_types::Secret;
 pub use option_types::Severity;
 pub use option_types::SignalName;
+pub use option_types::SpanStatus;
 pub use option_types::parse_listen;
 pub use option_types::read_listen;
 pub use options::OptionProblem;

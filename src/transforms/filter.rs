@@ -1,5 +1,5 @@
-//! The `filter` transform: takes records out by signal, severity and attributes; what it takes out
-//! is counted in the ledger.
+//! The `filter` transform: takes records out by signal, severity, status, fields and attributes; what it
+//! takes out is counted in the ledger.
 
 use gophership_otlp::RecordView;
 use gophership_otlp::retain;
@@ -25,8 +25,10 @@ use crate::event::settle;
 struct FilterConfig {
     /// Records that match any of these conditions are dropped.
     drop: Vec<Condition>,
-    /// Only records that match one of these conditions are kept; by default all are kept. Spans and data
-    /// points are kept too if every condition is about severities and names no `signal`.
+    /// Only records that match one of these conditions are kept; by default all are kept. A condition that
+    /// names no `signal` says nothing about records that cannot have what it tests: with conditions on
+    /// severities or bodies alone, all spans and data points are kept, and with conditions on the status
+    /// alone, all log records and data points.
     keep: Vec<Condition>,
 }
 
@@ -95,17 +97,24 @@ impl Transform for Filter {
 mod tests {
     use gophership_otlp::DecodeLimits;
     use gophership_otlp::json_to_wire;
+    use serde_json::Value;
     use serde_json::json;
 
     use super::*;
 
     /// How many of the records, given as JSON, a filter keeps.
-    fn kept(options: serde_json::Value, signal: Signal, records: &serde_json::Value) -> u64 {
+    fn kept(options: Value, signal: Signal, records: &Value) -> u64 {
         let config: FilterConfig = serde_json::from_value(options).unwrap();
         let filter = Filter { id: "it".parse().unwrap(), config };
         let body = match signal {
             Signal::Logs => json!({"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]}),
-            _ => json!({"resourceSpans": [{"scopeSpans": [{"spans": records}]}]}),
+            Signal::Metrics => {
+                let metric =
+                    |name: &Value| json!({"name": name, "gauge": {"dataPoints": [{"asInt": 1}]}});
+                let metrics: Vec<Value> = records.as_array().unwrap().iter().map(metric).collect();
+                json!({"resourceMetrics": [{"scopeMetrics": [{"metrics": metrics}]}]})
+            }
+            Signal::Traces => json!({"resourceSpans": [{"scopeSpans": [{"spans": records}]}]}),
         };
         let wire = json_to_wire(signal, body.to_string().as_bytes(), &DecodeLimits::default());
         retain(signal, &wire.unwrap(), |record| filter.keeps(signal, record)).unwrap().kept
@@ -133,6 +142,62 @@ mod tests {
         assert_eq!(kept(json!({"drop": [{"severity_below": "info"}]}), Signal::Logs, &logs), 6);
         let both = json!([{"severityNumber": 5, "severityText": "INFO"}]);
         assert_eq!(kept(json!({"keep": [{"severity_at_least": "info"}]}), Signal::Logs, &both), 0);
+    }
+
+    #[test]
+    fn bodies_names_and_status_are_tested_where_there_are_some() {
+        let logs = json!([
+            {"body": {"stringValue": "GET /healthz 200"}},
+            {"body": {"stringValue": "request timed out"}},
+            {"body": {"intValue": "7"}},
+            {"eventName": "GET /healthz"},
+        ]);
+        let spans = json!([
+            {"name": "GET /healthz", "status": {"code": 2}},
+            {"name": "GET /cart", "status": {"code": 1}},
+            {"name": "POST /cart", "status": {"message": "unset"}},
+        ]);
+        for (condition, of_logs, of_spans) in [
+            (json!({"field": "body", "matches": "/healthz|timed? out"}), 2, 3),
+            (json!({"field": "body", "matches": "^timed out"}), 0, 3),
+            (json!({"field": "body", "equals": "7.0"}), 1, 3),
+            (json!({"field": "body", "exists": false}), 1, 3),
+            (json!({"field": "name", "prefix": "GET /healthz"}), 1, 1),
+            (json!({"field": "name", "matches": "^(GET|POST) /cart$"}), 0, 2),
+            (json!({"field": "name", "exists": true}), 1, 3),
+            (json!({"field": "scope_name", "exists": true}), 0, 0),
+            (json!({"status": "error"}), 4, 1),
+            (json!({"status": "unset"}), 4, 1),
+            (json!({"status": "ok", "field": "name", "equals": "GET /cart"}), 4, 1),
+            (json!({"status": "ok", "signal": "traces"}), 0, 1),
+        ] {
+            let keep = json!({"keep": [condition]});
+            assert_eq!(kept(keep.clone(), Signal::Logs, &logs), of_logs, "{condition}");
+            assert_eq!(kept(keep, Signal::Traces, &spans), of_spans, "{condition}");
+        }
+        let metrics = json!({"keep": [{"field": "name", "matches": "^http\\."}]});
+        assert_eq!(kept(metrics, Signal::Metrics, &json!(["http.size", "disk.used"])), 1);
+    }
+
+    #[test]
+    fn conditions_that_match_nothing_or_everything_are_refused() {
+        for (condition, expected) in [
+            (json!({"attribute": "a", "field": "name", "equals": "x"}), "not both"),
+            (json!({"field": "name"}), "needs one of"),
+            (json!({"matches": "x"}), "or a `field`"),
+            (json!({"status": "ok", "severity_below": "warn"}), "matches nothing"),
+            (json!({"status": "ok", "signal": "logs"}), "only spans have a status"),
+            (json!({"field": "body", "exists": true, "signal": "metrics"}), "or a body"),
+            (json!({}), "matches everything"),
+        ] {
+            let config: FilterConfig =
+                serde_json::from_value(json!({"drop": [condition]})).unwrap();
+            let problems = config.problems();
+            assert!(problems[0].message.contains(expected), "{condition}: {}", problems[0].message);
+        }
+        let wrong = json!({"drop": [{"field": "name", "matches": "a("}]});
+        let error = serde_json::from_value::<FilterConfig>(wrong).unwrap_err().to_string();
+        assert!(error.contains("is no regular expression: unclosed group"), "{error}");
     }
 
     #[test]

@@ -104,17 +104,44 @@ impl<'a> RecordView<'a> {
     /// The body of a log record, when it is text.
     #[must_use]
     pub fn body(&self) -> Option<&'a str> {
-        if self.signal != Signal::Logs {
-            return None;
-        }
+        self.body_value().as_str()
+    }
+
+    /// The body of a log record; empty when it is not given and for other signals.
+    #[must_use]
+    pub fn body_value(&self) -> AnyValueView<'a> {
         let mut body = AnyValueView::Empty;
+        if self.signal != Signal::Logs {
+            return body;
+        }
         let mut fields = Fields::new(self.bytes, self.record.span());
         while let Ok(Some(field)) = fields.next() {
             if field.number == 5 && field.wire_type == WireType::Len {
-                body = body.read(self.bytes, Fields::new(self.bytes, field.span())).ok()?;
+                let read = body.read(self.bytes, Fields::new(self.bytes, field.span()));
+                body = read.unwrap_or(AnyValueView::Empty);
             }
         }
-        body.as_str()
+        body
+    }
+
+    /// The code of the status of a span, 1 for OK and 2 for an error; 0 when it is not set and for other
+    /// signals.
+    #[must_use]
+    pub fn status_code(&self) -> i32 {
+        let mut code = 0;
+        if self.signal != Signal::Traces {
+            return code;
+        }
+        let mut fields = Fields::new(self.bytes, self.record.span());
+        while let Ok(Some(field)) = fields.next() {
+            if field.number == 15
+                && field.wire_type == WireType::Len
+                && let Some(given) = self.last(&field, 3, WireType::Varint)
+            {
+                code = low_32_bits(given.varint);
+            }
+        }
+        code
     }
 
     /// An attribute of the record.

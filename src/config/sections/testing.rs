@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::component::OptionProblem;
 use crate::component::Severity;
 use crate::component::SignalName;
+use crate::component::SpanStatus;
 
 /// A test case for `gophership test`: input records, and the expected output of transforms.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -48,6 +49,8 @@ pub struct TestRecord {
     pub severity: Option<Severity>,
     /// The name of a span, an event or a metric.
     pub name: Option<String>,
+    /// The status of a span: `unset`, `ok`, `error`.
+    pub status: Option<SpanStatus>,
     /// The trace id, in 32 hexadecimal digits.
     pub trace_id: Option<String>,
     /// The W3C trace state of a span.

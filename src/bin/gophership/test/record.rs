@@ -41,6 +41,7 @@ pub(super) fn request(record: &TestRecord, number: u64, unix_ns: u64) -> Value {
     }
     set("traceState", record.trace_state.clone().map(Value::String));
     set("body", record.body.as_ref().map(any_value));
+    set("status", record.status.map(|status| json!({ "code": status.code() })));
     set("severityNumber", record.severity.map(|severity| severity.number().into()));
     let (resource, scope) = (self::attributes(&record.resource), self::attributes(&record.scope));
     let (resource, scope) = (json!({ "attributes": resource }), json!({ "attributes": scope }));
@@ -161,6 +162,10 @@ fn short(
     set("trace_id", record.get("traceId").cloned());
     set("trace_state", record.get("traceState").cloned());
     set("severity", record.get("severityNumber").cloned());
+    if signal == Signal::Traces {
+        let code = record.get("status").and_then(|status| status.get("code"));
+        set("status", Some(code.cloned().unwrap_or_else(|| 0.into())));
+    }
     set("attributes", Some(plain_attributes(list(record, "attributes"))));
     set("resource", Some(resource.clone()));
     set("scope", Some(scope.clone()));
@@ -194,6 +199,9 @@ pub(super) fn differences(expected: &TestRecord, found: &Value) -> Vec<String> {
     if let Some(severity) = expected.severity {
         compare("severity", &severity.number().into(), found.get("severity"));
     }
+    if let Some(status) = expected.status {
+        compare("status", &status.code().into(), found.get("status"));
+    }
     let levels = [
         ("attributes", &expected.attributes),
         ("resource", &expected.resource),
@@ -210,6 +218,7 @@ pub(super) fn differences(expected: &TestRecord, found: &Value) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use gophership::component::SpanStatus;
     use gophership_otlp::DecodeLimits;
     use gophership_otlp::json_to_wire;
     use gophership_otlp::wire_to_json;
@@ -227,6 +236,7 @@ mod tests {
             name: Some("n".to_owned()),
             trace_id: (signal != SignalName::Metrics).then(|| "0A".repeat(16)),
             trace_state: (signal == SignalName::Traces).then(|| "a=b".to_owned()),
+            status: (signal == SignalName::Traces).then_some(SpanStatus::Error),
             attributes: values.clone(),
             resource: values.clone(),
             scope: values,

@@ -20,6 +20,7 @@ use crate::component::AttributeLevel;
 use crate::component::BuildError;
 use crate::component::ComponentId;
 use crate::component::ComponentInfo;
+use crate::component::Condition;
 use crate::component::Context;
 use crate::component::NOTED_BYTES;
 use crate::component::OptionProblem;
@@ -42,12 +43,16 @@ const RATES_MAX: usize = 256;
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct SampleConfig {
-    /// The fraction to keep, from 0 to 1. Spans are sampled by the randomness of their trace (`rv`
+    /// The fraction to keep: 0, or from 2^-56 (1.4e-17) to 1. Spans are sampled by the randomness of their trace (`rv`
     /// in the trace state, else the last 7 bytes of the trace id), as the OpenTelemetry
     /// specification defines, and carry the threshold (`th`). A span that an earlier stage sampled
     /// at a lower rate is kept. Log records with a trace id are sampled like the spans of that
-    /// trace.
+    /// trace, error logs too unless `always_keep` says otherwise.
     rate: f64,
+    /// Records that match any of these conditions are kept whatever the rate, and stay as they are: their
+    /// trace may be incomplete. `severity_at_least: error` keeps all error logs, `status: error` all
+    /// failed spans.
+    always_keep: Vec<Condition>,
     /// The attribute whose value selects a rate from `rates`.
     key: Option<String>,
     /// The level of the attributes in `key` and `without_trace`.
@@ -66,6 +71,7 @@ impl Default for SampleConfig {
     fn default() -> Self {
         Self {
             rate: 1.0,
+            always_keep: Vec::new(),
             key: None,
             on: AttributeLevel::default(),
             rates: BTreeMap::new(),
@@ -84,17 +90,31 @@ inventory::submit! {
     }
 }
 
+/// What is wrong with a rate.
+fn rate_problem(rate: f64) -> Option<&'static str> {
+    if !(0.0..=1.0).contains(&rate) {
+        Some("must be from 0 to 1")
+    } else if 0.0 < rate && rate < tracestate::RATIO_MIN {
+        Some("is below 2^-56 (1.4e-17), the smallest rate above 0 that a trace state can express")
+    } else {
+        None
+    }
+}
+
 #[typetag::serde(name = "sample")]
 impl TransformConfig for SampleConfig {
     fn problems(&self) -> Vec<OptionProblem> {
         let mut problems = Vec::new();
-        let is_ratio = |rate: f64| (0.0..=1.0).contains(&rate);
-        if !is_ratio(self.rate) {
-            problems.push(OptionProblem::new("rate", "must be from 0 to 1"));
+        let rates = self.rates.iter().map(|(value, rate)| (format!("rates.{value}"), *rate));
+        for (path, rate) in std::iter::once(("rate".to_owned(), self.rate)).chain(rates) {
+            if let Some(reason) = rate_problem(rate) {
+                problems.push(OptionProblem::new(path, reason));
+            }
         }
-        for (value, _) in self.rates.iter().filter(|(_, rate)| !is_ratio(**rate)) {
-            let path = format!("rates.{value}");
-            problems.push(OptionProblem::new(path, "must be from 0 to 1"));
+        for (idx, condition) in self.always_keep.iter().enumerate() {
+            if let Some(reason) = condition.problem() {
+                problems.push(OptionProblem::new(format!("always_keep.{idx}"), reason));
+            }
         }
         if self.rates.len() > RATES_MAX {
             problems.push(OptionProblem::new("rates", format!("at most {RATES_MAX} values")));
@@ -109,7 +129,7 @@ impl TransformConfig for SampleConfig {
             (Some(_), true) => {
                 problems.push(OptionProblem::new("key", "has no effect without `rates`"));
             }
-            (None, true) if self.rate >= 1.0 => {
+            (None, true) if self.rate >= 1.0 && rate_problem(self.rate).is_none() => {
                 problems.push(OptionProblem::new(
                     "",
                     "needs a `rate` below 1; otherwise it keeps everything",
@@ -130,6 +150,7 @@ impl TransformConfig for SampleConfig {
             id: context.id.clone(),
             reviser: Reviser::default(),
             sampler: Sampler {
+                always_keep: self.always_keep.clone(),
                 level: self.on.level(),
                 key: self.key.clone(),
                 rates: rates.collect(),
@@ -158,6 +179,7 @@ struct Class {
 }
 
 struct Sampler {
+    always_keep: Vec<Condition>,
     level: Level,
     key: Option<String>,
     rates: BTreeMap<String, Class>,
@@ -168,6 +190,10 @@ struct Sampler {
 
 impl Sampler {
     fn decide(&self, record: &RecordView<'_>) -> Revision {
+        let signal = record.signal();
+        if self.always_keep.iter().any(|condition| condition.matches(signal, record)) {
+            return Revision::Keep;
+        }
         let value = self.key.as_ref().and_then(|key| record.attribute_of(self.level, key));
         let value = value.and_then(AnyValueView::to_text);
         let class = value.and_then(|value| self.rates.get(&*value)).unwrap_or(&self.other);
@@ -187,7 +213,7 @@ impl Sampler {
                 class.dropped.inc();
                 Revision::Drop
             }
-            Decision::KeepWith(threshold) if record.signal() == Signal::Traces => {
+            Decision::KeepWith(threshold) if signal == Signal::Traces => {
                 Revision::TraceState(tracestate::with_threshold(state, threshold))
             }
             Decision::Keep | Decision::KeepWith(_) => Revision::Keep,

@@ -5,7 +5,7 @@ use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
 use proptest::prelude::*;
 use prost::Message;
 
@@ -17,6 +17,7 @@ fn sampler(rate: f64, rates: &[(&str, f64)]) -> Sampler {
         dropped: IntCounter::new("test", "test").unwrap(),
     };
     Sampler {
+        always_keep: Vec::new(),
         level: Level::Record,
         key: Some("key".to_owned()),
         rates: rates.iter().map(|(value, rate)| ((*value).to_owned(), class(*rate))).collect(),
@@ -143,6 +144,27 @@ fn records_without_a_trace_follow_an_attribute_or_themselves() {
 }
 
 #[test]
+fn what_is_always_kept_is_not_sampled() {
+    let mut sampler = sampler(0.0, &[]);
+    let conditions = serde_json::json!([{ "severity_at_least": "error" }, { "status": "error" }]);
+    sampler.always_keep = serde_json::from_value(conditions).unwrap();
+    let log = |severity_number| LogRecord {
+        trace_id: trace_id(1),
+        severity_number,
+        ..LogRecord::default()
+    };
+    let kept = sampled_logs(&sampler, &logs(vec![log(9), log(17), log(21), log(0)]));
+    assert_eq!(kept.iter().map(|log| log.severity_number).collect::<Vec<_>>(), [17, 21]);
+    let span = |code| Span {
+        trace_id: trace_id(1),
+        status: Some(Status { code, ..Status::default() }),
+        ..Span::default()
+    };
+    let kept = sampled_spans(&sampler, &spans(vec![span(1), span(2)]));
+    assert_eq!(kept, [span(2)], "as it was, without a threshold");
+}
+
+#[test]
 fn rates_that_make_no_sense_are_refused() {
     let problems = |config: SampleConfig| -> Vec<String> {
         let line = |problem: OptionProblem| format!("{}: {}", problem.path, problem.message);
@@ -152,9 +174,12 @@ fn rates_that_make_no_sense_are_refused() {
     let rates = BTreeMap::from([("a".to_owned(), 2.0)]);
     assert!(problems(base.clone()).is_empty());
     assert!(problems(SampleConfig::default())[0].contains("it keeps everything"));
-    for rate in [-0.1, 1.1, f64::NAN] {
-        assert_eq!(problems(SampleConfig { rate, ..base.clone() })[0], "rate: must be from 0 to 1");
+    for rate in [-0.1, 1.1, 10.0, f64::NAN] {
+        let problems = problems(SampleConfig { rate, ..base.clone() });
+        assert_eq!(problems, ["rate: must be from 0 to 1"], "{rate}");
     }
+    let tiny = problems(SampleConfig { rate: 1e-17, ..base.clone() });
+    assert!(tiny[0].starts_with("rate: is below 2^-56"), "{tiny:?}");
     let keyless = problems(SampleConfig { rates: rates.clone(), ..base.clone() });
     assert_eq!(keyless[0], "rates.a: must be from 0 to 1");
     assert!(keyless[1].contains("needs a `key`"));

@@ -17,6 +17,9 @@ pub(super) const SPACE: u64 = 1 << 56;
 const DIGITS: usize = 14;
 /// Digits of a threshold behind its leading `f`s: 1 in 65,536 is precise enough.
 const PRECISION: usize = 4;
+/// The smallest ratio that is not 0: that of the highest threshold.
+#[expect(clippy::cast_precision_loss, reason = "a power of two is exact")]
+pub(super) const RATIO_MIN: f64 = 1.0 / SPACE as f64;
 /// A trace state has no more members.
 const MEMBERS_MAX: usize = 32;
 
@@ -44,7 +47,7 @@ pub(super) fn threshold(ratio: f64) -> Option<u64> {
         clippy::cast_sign_loss,
         reason = "the product is from 0 to 2^56"
     )]
-    let exact = SPACE - (ratio * SPACE as f64) as u64;
+    let exact = SPACE - ((ratio * SPACE as f64) as u64).max(1);
     let mut digits = PRECISION;
     while digits < DIGITS && exact >> (4 * (DIGITS - (digits - PRECISION) - 1)) & 15 == 15 {
         digits += 1;
@@ -141,6 +144,9 @@ mod tests {
             (0.01, "ot=th:fd70a"),
             (0.001, "ot=th:ffbe77"),
             (1.0 / 65_536.0, "ot=th:ffff"),
+            (1e-16, "ot=th:fffffffffffff9"),
+            (RATIO_MIN, "ot=th:ffffffffffffff"),
+            (1e-17, "ot=th:ffffffffffffff"),
         ] {
             assert_eq!(written(ratio), state, "{ratio}");
         }

@@ -23,6 +23,9 @@ pub(super) enum RecordPart {
     Trace,
 }
 
+/// The fields of a log record that are times.
+const TIMES: [u32; 2] = [1, 11];
+
 /// A hash of what counts.
 pub(super) type ContentHash = [u8; 16];
 
@@ -83,6 +86,17 @@ impl Comparison {
 /// The hash of a whole record with its times: two of the same are the same record sent twice.
 pub(super) fn identity(record: &RecordView<'_>) -> ContentHash {
     hash(0, record.wire()).to_le_bytes()
+}
+
+/// The hash of a whole request.
+pub(super) fn request(wire: &[u8]) -> ContentHash {
+    hash(0, wire).to_le_bytes()
+}
+
+/// Whether a record has neither a time nor the time at which it was observed.
+pub(super) fn is_timeless(record: &RecordView<'_>) -> bool {
+    let mut times = record.fields().filter(|(number, _)| TIMES.contains(number));
+    times.all(|(_, value)| value.iter().all(|byte| *byte == 0))
 }
 
 fn hash(number: u32, value: &[u8]) -> u128 {

@@ -24,6 +24,7 @@ use crate::component::Section;
 use crate::component::Transform;
 use crate::component::TransformConfig;
 use crate::event::Batch;
+use crate::event::Origin;
 use crate::event::Signal;
 use crate::event::settle;
 use crate::recent::Recent;
@@ -32,6 +33,7 @@ use content::Comparison;
 use content::ContentHash;
 use content::RecordPart;
 use content::identity;
+use content::is_timeless;
 
 const KEEP_LEAST: u32 = 2;
 const KEEP_MOST: u32 = 10_000_000;
@@ -39,19 +41,22 @@ const KEEP_MOST: u32 = 10_000_000;
 /// Drops log records that repeat a recent one. Spans and data points pass.
 ///
 /// A record that a sender retries or a vault replays has the same timestamps. It is not a repeat
-/// and passes, so that no record is lost if the first delivery fails.
+/// and passes, so that no record is lost if the first delivery fails. A record without timestamps is a
+/// repeat, unless its whole request comes again byte for byte.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct DedupeConfig {
     /// How long after the first record its repeats are dropped, measured by the time of receipt. A
     /// record that a sender retries or a vault replays has the same timestamps. It is not a repeat
-    /// and passes, because its first delivery may have failed. Spans and data points always pass.
+    /// and passes, because its first delivery may have failed. A record without timestamps counts as
+    /// retried only if its whole request is the same as before, byte for byte, or was merged with others by
+    /// `batch`. Spans and data points always pass.
     window: HumanDuration,
     /// The fields that must be equal. Timestamps are never compared.
     compare: Vec<RecordPart>,
     /// Record attributes that are not compared, such as a request id.
     ignore_attributes: Vec<String>,
-    /// The maximum number of records to remember, at about 150 bytes each. Beyond the limit the
+    /// The maximum number of records to remember, at about 170 bytes each. Beyond the limit the
     /// least recently seen record is forgotten.
     keep: NonZeroU32,
 }
@@ -113,6 +118,7 @@ impl TransformConfig for DedupeConfig {
                 window_ns: ns_of(self.window.get()),
                 seen: Recent::new(keep),
                 batches: 0,
+                request: None,
             },
             repeats: context.metrics.taken_out(context.id.as_str(), "repeat"),
         }))
@@ -133,6 +139,8 @@ struct First {
     received_unix_ns: u64,
     /// The number of the batch it was in last.
     batch: u64,
+    /// The request it came in, if it has no times: what is not known of a merged one.
+    request: Option<ContentHash>,
 }
 
 /// What was said lately.
@@ -142,15 +150,34 @@ struct Memory {
     seen: Recent<ContentHash, First>,
     /// Batches so far.
     batches: u64,
+    /// The current one, once it was looked at.
+    request: Option<ContentHash>,
+}
+
+/// What the records of a batch have in common.
+struct Current<'b> {
+    received_unix_ns: u64,
+    wire: &'b [u8],
+    /// It is what a sender sent, not merged from several requests, and not from a vault.
+    is_as_sent: bool,
 }
 
 impl Memory {
+    /// Forgets the batch before.
+    const fn begin(&mut self) {
+        self.batches += 1;
+        self.request = None;
+    }
+
     /// Whether a record of the current batch says something new, or is the first of its kind sent
     /// again. Within one batch, which fails or is delivered as a whole, a second one of the same
     /// times is a repeat too.
-    fn is_first(&mut self, record: &RecordView<'_>, received_unix_ns: u64) -> bool {
+    fn is_first(&mut self, record: &RecordView<'_>, current: &Current<'_>) -> bool {
         let (batch, identity) = (self.batches, identity(record));
-        let fresh = First { identity, received_unix_ns, batch };
+        let request = (current.is_as_sent && is_timeless(record))
+            .then(|| *self.request.get_or_insert_with(|| content::request(current.wire)));
+        let received_unix_ns = current.received_unix_ns;
+        let fresh = First { identity, received_unix_ns, batch, request };
         let mut is_new = false;
         let first = self.seen.use_or_make(self.comparison.content(record), || {
             is_new = true;
@@ -160,7 +187,13 @@ impl Memory {
             *first = fresh;
             return true;
         }
-        let is_sent_again = first.identity == identity && first.batch != batch;
+        // Without times any repeat is the same record. It is sent again if all of its request is, which may
+        // not be known of either.
+        let is_other_request = match (first.request, request) {
+            (Some(first), Some(request)) => first != request,
+            _ => false,
+        };
+        let is_sent_again = first.identity == identity && first.batch != batch && !is_other_request;
         if is_sent_again {
             first.batch = batch;
         }
@@ -174,10 +207,14 @@ impl Transform for Dedupe {
             return Some(batch);
         }
         let Self { id, reviser, memory, repeats } = self;
-        memory.batches += 1;
-        let at = batch.received_unix_ns();
+        memory.begin();
+        let current = Current {
+            received_unix_ns: batch.received_unix_ns(),
+            wire: batch.wire(),
+            is_as_sent: batch.origin() == Origin::Source && !batch.is_merged(),
+        };
         let decide = |record: &RecordView<'_>| {
-            if memory.is_first(record, at) { Revision::Keep } else { Revision::Drop }
+            if memory.is_first(record, &current) { Revision::Keep } else { Revision::Drop }
         };
         let left = reviser.apply(batch.signal(), batch.wire(), decide);
         repeats.inc_by(left.as_ref().map_or(0, |left| left.dropped));

@@ -19,6 +19,7 @@ fn memory(config: &DedupeConfig) -> Memory {
         window_ns: 60 * SECOND_NS,
         seen: Recent::new(1_000),
         batches: 0,
+        request: None,
     }
 }
 
@@ -36,11 +37,23 @@ fn says(body: &str, time_unix_nano: u64) -> LogRecord {
 
 /// The numbers of the records of a batch that pass.
 fn passed(memory: &mut Memory, service: &str, records: Vec<LogRecord>, at: u64) -> Vec<usize> {
+    passed_of(memory, service, records, at, true)
+}
+
+/// The same for a batch as it was sent, or for one that was replayed or merged.
+fn passed_of(
+    memory: &mut Memory,
+    service: &str,
+    records: Vec<LogRecord>,
+    at: u64,
+    is_as_sent: bool,
+) -> Vec<usize> {
     let bytes = logs_by("service.name", [(service.to_owned(), records)]);
-    memory.batches += 1;
+    let current = Current { received_unix_ns: at, wire: &bytes, is_as_sent };
+    memory.begin();
     let (mut idx, mut passed) = (0, Vec::new());
     let keep = |record: &RecordView<'_>| {
-        let is_first = memory.is_first(record, at);
+        let is_first = memory.is_first(record, &current);
         if is_first {
             passed.push(idx);
         }
@@ -71,6 +84,21 @@ fn the_first_sent_again_passes_and_its_repeats_do_not() {
         let again = vec![says("a", 1), says("a", 2), says("a", 1)];
         assert_eq!(passed(&mut memory, "shop", again, SECOND_NS), [0]);
     }
+}
+
+#[test]
+fn without_times_only_a_whole_request_is_sent_again() {
+    let mut memory = memory(&DedupeConfig::default());
+    let mut passed = |records: &[(&str, u64)], is_as_sent| {
+        let records = records.iter().map(|(body, time)| says(body, *time)).collect();
+        passed_of(&mut memory, "shop", records, SECOND_NS, is_as_sent)
+    };
+    assert_eq!(passed(&[("a", 0), ("b", 0), ("a", 0)], true), [0, 1]);
+    assert!(passed(&[("a", 0)], true).is_empty(), "another request");
+    assert!(passed(&[("b", 0), ("a", 0)], true).is_empty());
+    assert_eq!(passed(&[("a", 0), ("b", 0), ("a", 0)], true), [0, 1], "the same request again");
+    assert_eq!(passed(&[("c", 0), ("a", 0)], false), [0, 1], "it may be the same, merged");
+    assert!(passed(&[("a", 5)], true).is_empty(), "a time is not compared");
 }
 
 #[test]

@@ -1,0 +1,152 @@
+//! What the peer may send: the windows that we open, and how large the caller wants them.
+//!
+//! A window for all streams that begin changes with SETTINGS, which the peer applies when it reads them. So a
+//! larger one counts at once, and a smaller one when the peer has acknowledged it; meanwhile no other change is
+//! sent.
+//!
+//! Source: RFC 9113, sections 5.2 and 6.9.
+
+use std::time::Instant;
+
+use super::Connection;
+use crate::frame;
+use crate::frame::setting;
+use crate::limits::Windows;
+use crate::streams::Phase;
+
+/// The windows for what the peer sends.
+#[derive(Debug)]
+pub(super) struct ReceiveWindows {
+    wanted: Windows,
+    /// What the peer may send on all streams together.
+    pub(super) connection: i64,
+    /// What the peer may send on a stream that begins, as far as we know.
+    pub(super) stream: i64,
+    /// What it may send on one when it has acknowledged our settings.
+    announced: Option<u32>,
+}
+
+impl ReceiveWindows {
+    pub(super) fn new(wanted: Windows) -> Self {
+        let mut windows = Self {
+            wanted,
+            connection: i64::from(frame::WINDOW_BYTES_DEFAULT),
+            stream: i64::from(frame::WINDOW_BYTES_DEFAULT),
+            announced: None,
+        };
+        windows.want(wanted);
+        windows
+    }
+
+    pub(super) const fn wanted(&self) -> Windows {
+        self.wanted
+    }
+
+    /// Notes what the caller wants.
+    fn want(&mut self, wanted: Windows) {
+        let max = frame::WINDOW_BYTES_MAX;
+        assert!(0 < wanted.connection_bytes && wanted.connection_bytes <= max, "1 byte to 2 GiB");
+        assert!(0 < wanted.stream_bytes && wanted.stream_bytes <= max, "1 byte to 2 GiB");
+        self.wanted = wanted;
+    }
+
+    /// Settings with this window for streams are on their way. Returns by how much the windows of all streams
+    /// grow.
+    pub(super) fn announce(&mut self, stream_bytes: u32) -> i64 {
+        self.announced = Some(stream_bytes);
+        let growth = (i64::from(stream_bytes) - self.stream).max(0);
+        self.stream += growth;
+        growth
+    }
+
+    /// The peer has acknowledged our settings. Returns by how much the windows of all streams shrink, or `None` if
+    /// there was nothing to acknowledge.
+    pub(super) fn acknowledged(&mut self) -> Option<i64> {
+        let announced = i64::from(self.announced.take()?);
+        let shrinkage = self.stream - announced;
+        self.stream = announced;
+        Some(shrinkage)
+    }
+
+    const fn is_acknowledged(&self) -> bool {
+        self.announced.is_none()
+    }
+
+    /// By how much the window of the connection is to be opened, if it is time.
+    fn due(&self, update_bytes: u32) -> Option<u32> {
+        let wanted = i64::from(self.wanted.connection_bytes);
+        let missing = wanted - self.connection;
+        let is_due = 0 < missing && i64::from(update_bytes).min(wanted / 2) <= missing;
+        u32::try_from(missing).ok().filter(|_| is_due)
+    }
+}
+
+impl<B> Connection<B> {
+    /// Changes how much the peer may send before it is read, for example with the memory that is free. Larger
+    /// windows are opened at once; smaller ones begin when the peer has used what it was given.
+    ///
+    /// # Panics
+    ///
+    /// If a window is 0 or larger than 2^31 - 1.
+    pub fn set_windows(&mut self, windows: Windows, now: Instant) {
+        if windows != self.receiving.wanted() && self.error.is_none() {
+            self.receiving.want(windows);
+            self.open_connection_window_by(1);
+            self.announce_stream_window(now);
+        }
+    }
+
+    /// Opens the window of the connection again, if it is time.
+    pub(super) fn open_connection_window(&mut self) {
+        self.open_connection_window_by(self.limits.window_update_bytes);
+    }
+
+    /// Opens the window of the connection again, if so many bytes of it are used.
+    pub(super) fn open_connection_window_by(&mut self, update_bytes: u32) {
+        if let Some(bytes) = self.receiving.due(update_bytes) {
+            frame::write_window_update(&mut self.output, 0, bytes);
+            self.receiving.connection += i64::from(bytes);
+        }
+    }
+
+    /// Opens the window of a stream again, if half of it is used and the peer has more to send.
+    pub(super) fn open_stream_window(&mut self, id: u32) {
+        let wanted = i64::from(self.receiving.wanted().stream_bytes);
+        let Some(stream) = self.streams.get_mut(id) else { return };
+        let missing = wanted - stream.receive_window;
+        if stream.is_remote_closed || missing < (wanted / 2).max(1) {
+            return;
+        }
+        if let Some(length) = stream.head.content_length() {
+            let left = i64::try_from(length.saturating_sub(stream.received)).unwrap_or(i64::MAX);
+            if left <= stream.receive_window {
+                return;
+            }
+        }
+        if let Ok(bytes) = u32::try_from(missing) {
+            frame::write_window_update(&mut self.output, id, bytes);
+            stream.receive_window += missing;
+        }
+    }
+
+    /// Tells the peer the window of streams, if it is not what the caller wants and the peer has acknowledged the
+    /// last change.
+    pub(super) fn announce_stream_window(&mut self, now: Instant) {
+        let wanted = self.receiving.wanted().stream_bytes;
+        if !self.receiving.is_acknowledged() || self.receiving.stream == i64::from(wanted) {
+            return;
+        }
+        frame::write_settings(&mut self.output, &[(setting::INITIAL_WINDOW_SIZE, wanted)]);
+        self.clock.await_settings_ack(&self.timeouts, now);
+        let growth = self.receiving.announce(wanted);
+        self.shift_receive_windows(growth);
+    }
+
+    /// Changes the windows of all streams that are being read.
+    pub(super) fn shift_receive_windows(&mut self, by: i64) {
+        if by != 0 {
+            let reading = self.streams.iter_mut().filter(|stream| stream.phase != Phase::Taken);
+            reading.for_each(|stream| stream.receive_window += by);
+        }
+    }
+}

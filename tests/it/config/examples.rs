@@ -35,7 +35,7 @@ pub(super) fn write_certificates(dir: &Path) {
     let CertifiedKey { cert, signing_key } =
         rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     fs::create_dir_all(dir).unwrap();
-    for name in ["server.pem", "clients.pem", "client.pem", "backend-ca.pem"] {
+    for name in ["server.pem", "ca.pem", "clients.pem", "client.pem", "backend-ca.pem"] {
         fs::write(dir.join(name), cert.pem()).unwrap();
     }
     for name in ["server.key", "client.key"] {
@@ -56,6 +56,8 @@ fn every_example_is_valid_as_it_is_and_says_what_it_is_for() {
     let mut used = BTreeSet::new();
     for (name, text) in examples() {
         assert!(is_sentence(text.lines().next().unwrap()), "{name} begins with no sentence");
+        let when = text.lines().find_map(|line| line.strip_prefix("# When to use it: "));
+        assert!(when.is_some_and(|when| 20 < when.len()), "{name} does not say when to use it");
         let config = load(&name, &text, &[]).unwrap_or_else(|errors| panic!("{errors}"));
         let sources = config.sources.values().map(|entry| ("source", entry.kind.clone()));
         let transforms = config.transforms.values().map(|entry| ("transform", entry.kind.clone()));

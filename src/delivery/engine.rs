@@ -127,7 +127,10 @@ impl<C: Transport> Engine<C> {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = self.0.resting.changed() => {}
-                _ = tick.tick() => self.0.health.age(Instant::now()),
+                _ = tick.tick() => {
+                    self.0.health.age(Instant::now());
+                    self.0.warner.tell(Instant::now());
+                }
                 _ = look.tick(), if !has_room => {}
                 Some(done) = deliveries.join_next() => {
                     // One that panicked has dropped its batch; its bytes are not known here.

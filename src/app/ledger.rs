@@ -65,13 +65,25 @@ pub(super) fn log_ledger(ledgers: &Ledgers) {
         if count(Bucket::Received) == 0 && count(Bucket::Recovered) == 0 {
             continue;
         }
-        let books: Vec<String> = Bucket::ALL
-            .iter()
-            .filter(|bucket| count(**bucket) != 0)
-            .map(|bucket| format!("{} {}", bucket.name(), count(*bucket)))
-            .collect();
-        let imbalance = ledgers.imbalance(signal);
-        let signal = signal.name();
-        tracing::info!(signal, imbalance, "Ledger: {}.", books.join(", "));
+        // A bucket that is empty is no field.
+        let sum = |bucket: Bucket| Some(count(bucket)).filter(|records| *records != 0);
+        tracing::info!(
+            signal = signal.name(),
+            received = sum(Bucket::Received),
+            recovered = sum(Bucket::Recovered),
+            copies = sum(Bucket::Copies),
+            in_flight = sum(Bucket::InFlight),
+            delivered = sum(Bucket::Delivered),
+            vaulted = sum(Bucket::Vaulted),
+            filtered = sum(Bucket::Filtered),
+            dead_lettered = sum(Bucket::DeadLettered),
+            dropped = sum(Bucket::Dropped),
+            rejected_no_room = sum(Bucket::RejectedNoRoom),
+            rejected_by_backend = sum(Bucket::RejectedByBackend),
+            rejected_failed = sum(Bucket::RejectedFailed),
+            rejected_abandoned = sum(Bucket::RejectedAbandoned),
+            imbalance = ledgers.imbalance(signal),
+            "Ledger in records."
+        );
     }
 }

@@ -11,6 +11,7 @@ mod sensors;
 mod service_manager;
 mod signals;
 mod source;
+mod told;
 
 pub use ledger::vault_dirs;
 pub use sensors::sensors;
@@ -25,6 +26,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
+use gophership_units::seconds_of;
 use tokio::sync::watch;
 
 use files::FileWatch;
@@ -229,11 +231,8 @@ impl App {
     /// Runs until a signal or the last of its sources ends it: `SIGHUP` reloads, `SIGTERM` and `SIGINT` drain.
     pub async fn run(mut self, signals: &Signals) -> Ended {
         let config = Arc::clone(self.topology.config());
-        let data_dir = config.data_dir.display();
-        let metrics = config.metrics.listen.map_or_else(|| "off".to_owned(), |it| it.to_string());
-        let version = env!("CARGO_PKG_VERSION");
         self.service.metrics.config.started(true);
-        tracing::info!(version, config = %self.source, %data_dir, %metrics, "GopherShip is ready.");
+        told::ready(&self.source, &config, self.generation());
         self.manager.ready();
         self.manager.keep_told(self.service.zones.clone(), self.stop.clone());
         let mut files = FileWatch::new(&self.source);
@@ -271,8 +270,8 @@ impl App {
         match result {
             Ok(outcomes) => {
                 self.service.metrics.config.reloaded(true);
-                log_outcomes(&outcomes);
-                tracing::info!("Reloaded the configuration.");
+                told::outcomes(&outcomes);
+                told::reloaded(self.topology.config(), self.generation());
                 Ok((orders::changed_settings(&before, self.topology.config()), outcomes))
             }
             Err(error) => {
@@ -301,7 +300,7 @@ impl App {
         let reload = self.topology.reload(Arc::clone(&config), grace);
         let report = reload.await.map_err(Box::new)?;
         left_vaults::look(&config, &before, &self.service.metrics, &self.left_vaults);
-        warn_of_unread_vaults(&config);
+        told::unread_vaults(&config);
         let connections = self.topology.shared().listeners.descriptors();
         descriptors::share_out(&connections, self.descriptor_limit, &config);
         for warning in &config.warnings {
@@ -318,6 +317,11 @@ impl App {
         });
         self.management.follow(&config, prepared).await;
         Ok(report.outcomes)
+    }
+
+    /// The number of the configuration in force.
+    fn generation(&self) -> u64 {
+        self.config.borrow().0
     }
 
     /// Some options are read at start only.
@@ -341,7 +345,7 @@ impl App {
         self.service.ready.store(false, Ordering::Release);
         self.manager.stopping();
         let grace = self.topology.config().shutdown.grace.0;
-        tracing::info!(?grace, "GopherShip is stopping.");
+        tracing::info!(grace_seconds = seconds_of(grace), "GopherShip is stopping.");
         self.topology.shared().brake.release();
         let config = Arc::clone(self.topology.config());
         let outcomes = self.topology.shut_down(grace).await;
@@ -350,7 +354,7 @@ impl App {
         let is_cut_short = outcomes
             .iter()
             .any(|(id, outcome)| *outcome == ComponentOutcome::CutShort && is_vault(id));
-        log_outcomes(&outcomes);
+        told::outcomes(&outcomes);
         self.stop.cancel();
         self.management.end().await;
         if is_cut_short {
@@ -366,25 +370,6 @@ impl App {
 
 /// A component, and what became of it.
 type Outcome = (ComponentId, ComponentOutcome);
-
-/// A vault that is never replayed only fills; that may be meant, and may be a slip.
-fn warn_of_unread_vaults(config: &Config) {
-    for (vault, sink) in &config.sinks {
-        if sink.config.is_replayed_by_default() && !config.is_replayed(vault) {
-            tracing::warn!(%vault, "No vault_replay reads this vault; its requests stay there.");
-        }
-    }
-}
-
-fn log_outcomes(outcomes: &[Outcome]) {
-    for (component, outcome) in outcomes {
-        if *outcome == ComponentOutcome::CutShort {
-            tracing::warn!(%component, %outcome, "Component");
-        } else {
-            tracing::info!(%component, %outcome, "Component");
-        }
-    }
-}
 
 fn refused(
     operation: &'static str,

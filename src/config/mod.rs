@@ -79,6 +79,9 @@ use diagnosis::Secrets;
 use draft::Draft;
 use node::Mark;
 
+/// Of the hash of a text; enough to tell configurations apart.
+const HASH_DIGITS: usize = 16;
+
 /// Loads and checks a configuration.
 ///
 /// `file_name` is shown in errors; `environment` looks up the variables of `${VAR}`.
@@ -95,6 +98,8 @@ pub fn load_text(
     match load_into(text, environment, &mut findings) {
         Some((mut config, warnings)) => {
             config.warnings = warnings.into_errors(file_name, text).into_vec();
+            config.hash =
+                blake3::hash(text.as_bytes()).to_hex().chars().take(HASH_DIGITS).collect();
             Ok(config)
         }
         None => Err(findings.into_errors(file_name, text)),

@@ -66,7 +66,7 @@ pub(super) async fn serve<S, C, F, T, E>(
     S: AsyncRead + AsyncWrite + Unpin,
     C: Connection<Output = Result<T, E>>,
     F: FnOnce(Watched<S>) -> C,
-    E: std::fmt::Debug,
+    E: std::fmt::Display,
 {
     let activity = Arc::clone(admitted.activity());
     let mut connection = connect(Watched::new(stream, Arc::clone(&activity)));
@@ -88,7 +88,7 @@ pub(super) async fn serve<S, C, F, T, E>(
         () = leave => return,
     };
     if let Served::Ended(Err(error)) = &served {
-        tracing::debug!(?error, "Control or metrics connection ended.");
+        tracing::debug!(%error, "Control or metrics connection ended.");
     }
     admitted.ends(served.cause());
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use gophership_units::seconds_of;
 use parking_lot::Mutex;
 use parking_lot::MutexGuard;
 use tokio::sync::Notify;
@@ -215,7 +216,8 @@ impl EndpointSet {
         let Some(out_for) = out_for else { return false };
         self.show(idx, endpoint);
         self.back.notify_waiters();
-        tracing::info!(sink = %self.sink, endpoint = %endpoint.name, ?out_for, "Backend is back.");
+        let out_seconds = seconds_of(out_for);
+        tracing::info!(sink = %self.sink, endpoint = %endpoint.name, out_seconds, "Backend is back.");
         was_out
     }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use gophership_vault::Known;
+use gophership_vault::SeqRanges;
 
 use super::LedgerSnapshot;
 use super::holdings;
@@ -20,8 +21,8 @@ pub(super) fn has_losses(snapshot: &LedgerSnapshot, data_dir: &Path, dirs: &[Pat
     }
     let missing = marks::missing_in(snapshot, data_dir).unwrap_or_default();
     for one in &missing {
-        let (vault, ranges) = (one.dir.display(), &one.ranges);
-        tracing::error!(%vault, lost_requests = one.count(), ?ranges,
+        let (vault, seqs) = (one.dir.display(), SeqRanges(&one.ranges));
+        tracing::error!(%vault, lost_requests = one.count(), %seqs,
             "Acknowledged requests are missing from the vault, according to the ledger.");
     }
     !missing.is_empty()

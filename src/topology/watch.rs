@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
+use gophership_units::seconds_of;
 use parking_lot::Mutex;
 use parking_lot::MutexGuard;
 
@@ -110,7 +111,7 @@ impl Watch {
             News::Over(stall) => {
                 let Stall { place, waits, lasts, .. } = stall;
                 tracing::info!(
-                    component = %place, ?lasts,
+                    component = %place, lasted_seconds = seconds_of(*lasts),
                     "Component makes progress again, or has no work left: {waits}."
                 );
             }

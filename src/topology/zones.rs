@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
+use gophership_units::seconds_of;
 use gophership_units::unix_ns;
 use parking_lot::Mutex;
 use parking_lot::MutexGuard;
@@ -155,7 +156,13 @@ impl Zones {
     /// Takes the operator's command; routes follow it before this returns.
     #[must_use]
     pub fn command(&self, command: OverrideCommand) -> ZoneReport {
-        tracing::info!(?command, "Operator changed the zone override.");
+        match &command {
+            OverrideCommand::Hold { zone, ttl, reason } => tracing::info!(
+                %zone, ttl_seconds = ttl.map(seconds_of), reason,
+                "Operator holds the zone."
+            ),
+            OverrideCommand::Auto => tracing::info!("Operator ended the hold of the zone."),
+        }
         self.look_and(|somatic, _, readings| somatic.command(command, readings));
         self.somatic.report()
     }

@@ -173,8 +173,9 @@ async fn every_bucket_is_exact_after_every_act() {
         let both = taken(&scene.backend) + taken(&scene.other);
         assert_eq!(u64::try_from(delivered).unwrap(), both, "{signal}");
         lines.push(format!(
-            "Ledger: received {received}, copies {copies}, delivered {delivered}, \
-             filtered {filtered}, rejected_by_backend {rejected_by_backend}."
+            "Ledger in records. signal=\"{signal}\" received={received} copies={copies} \
+             delivered={delivered} filtered={filtered} rejected_by_backend={rejected_by_backend} \
+             imbalance=0"
         ));
     }
     let log = scene.process.stop(SOON).await;
@@ -229,7 +230,7 @@ async fn what_an_earlier_process_left_is_booked_as_recovered() {
         client.send(&traffic.request(Signal::Metrics, 7)).await.unwrap();
     }
     let log = process.stop(SOON).await;
-    assert!(log.contains("Ledger: received 21, vaulted 21."), "{log}");
+    assert!(log.contains("received=21 vaulted=21 imbalance=0"), "{log}");
     let process = site.start().await;
     let expected = Books::of(&[("recovered", 21), ("delivered", 21)]);
     process.books_become(Signal::Metrics, &expected, "replayed").await;

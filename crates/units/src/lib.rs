@@ -17,6 +17,7 @@ pub use secret::Secret;
 pub use share::Share;
 pub use size::ByteSize;
 pub use time::ns_of;
+pub use time::seconds_of;
 pub use time::unix_ns;
 pub use timestamp::parse_timestamp;
 pub use timestamp::show_timestamp;

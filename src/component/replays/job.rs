@@ -1,5 +1,6 @@
 //! One replay, how far it is, and those of a vault: one at a time.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
@@ -65,6 +66,16 @@ pub enum JobEnd {
     Stopped,
     /// It could not go on.
     Failed(String),
+}
+
+impl fmt::Display for JobEnd {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done => formatter.write_str("done"),
+            Self::Stopped => formatter.write_str("stopped"),
+            Self::Failed(reason) => write!(formatter, "failed: {reason}"),
+        }
+    }
 }
 
 /// A replay that an operator asked for.

@@ -51,6 +51,8 @@ pub struct Config {
     pub tests: Vec<TestCase>,
     /// What is allowed, and should be known to whoever starts it.
     pub warnings: Vec<ConfigError>,
+    /// The first 16 hexadecimal digits of the BLAKE3 hash of its text, before variables are filled in.
+    pub hash: String,
     /// What the files were like that its components read.
     pub(super) file_stamps: FileStamps,
     /// The file that it was loaded from, and what that was like.
@@ -136,6 +138,7 @@ impl Config {
             shutdown,
             tests,
             warnings: Vec::new(),
+            hash: String::new(),
             file_stamps: FileStamps::new(),
             document: None,
         }

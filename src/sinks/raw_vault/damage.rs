@@ -3,6 +3,7 @@
 use gophership_vault::Fault;
 use gophership_vault::FaultKind;
 use gophership_vault::RecoveryReport;
+use gophership_vault::SeqRanges;
 
 use crate::component::BuildError;
 use crate::component::Context;
@@ -11,7 +12,7 @@ use crate::component::OnLoss;
 /// Says what recovery found; with `--strict`, acknowledged requests that are gone end the start.
 pub(super) fn tell(context: &Context, report: &RecoveryReport) -> Result<(), BuildError> {
     if !report.missing_cursors.is_empty() {
-        tracing::error!(vault = %context.id, cursors = ?report.missing_cursors,
+        tracing::error!(vault = %context.id, cursors = report.missing_cursors.join(", "),
             "Cursor files were missing and are created again. Some requests may be delivered \
              twice.");
     }
@@ -20,11 +21,13 @@ pub(super) fn tell(context: &Context, report: &RecoveryReport) -> Result<(), Bui
         return Ok(());
     }
     let lost = report.lost_records();
+    let quarantined =
+        report.quarantined.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     tracing::error!(
         vault = %context.id,
         acknowledged_lost = lost,
-        seqs = ?report.acknowledged_lost,
-        quarantined = ?report.quarantined,
+        seqs = %SeqRanges(&report.acknowledged_lost),
+        quarantined,
         faults = report.faults.len(),
         "Vault is damaged. Run `gophership vault verify` for details."
     );

@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use gophership_units::ByteSize;
+use gophership_units::seconds_of;
 use gophership_units::unix_ns;
 use gophership_vault::DroppedRecord;
 use gophership_vault::Throttle;
@@ -116,7 +117,7 @@ impl SinkConfig for RawVaultConfig {
             vault = %context.id,
             dir = %dir.display(),
             segments = report.segments,
-            took = ?report.elapsed,
+            took_seconds = seconds_of(report.elapsed),
             "Vault is open."
         );
         damage::tell(context, &report)?;

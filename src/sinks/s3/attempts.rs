@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use gophership_s3::S3Error;
 use gophership_s3::S3ErrorKind;
+use gophership_units::seconds_of;
 use parking_lot::Mutex;
 use tokio::sync::MutexGuard as TurnGuard;
 use tokio::time::Instant;
@@ -85,8 +86,8 @@ impl Attempts {
         }
         if let Some(since) = state.open_since.take() {
             self.figures.is_out.set(0);
-            let after = since.elapsed();
-            tracing::info!(sink = %self.id, ?after, "Bucket accepts requests again.");
+            let out_seconds = seconds_of(since.elapsed());
+            tracing::info!(sink = %self.id, out_seconds, "Bucket accepts requests again.");
         }
     }
 

@@ -64,14 +64,15 @@ impl RangeRunner {
                 () = stop.cancelled() => return,
             };
             let (id, vault, reason) = (job.id, self.config.vault.as_str(), job.reason.as_str());
-            tracing::info!(id, vault, reason, sinks = ?job.range.sinks, "A replay of a range begins.");
+            let sinks = job.range.sinks.join(", ");
+            tracing::info!(id, vault, reason, sinks, "A replay of a range begins.");
             let end = match self.carry_out(&job, &stop).await {
                 Ok(end) => end,
                 Err(error) => JobEnd::Failed(error.to_string()),
             };
             let delivered = job.counts.delivered.load(Ordering::Relaxed);
             let rejected = job.counts.rejected.load(Ordering::Relaxed);
-            tracing::info!(id, vault, ?end, delivered, rejected, "A replay of a range is over.");
+            tracing::info!(id, vault, %end, delivered, rejected, "A replay of a range is over.");
             job.finish(end);
         }
     }

@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gophership_units::seconds_of;
 use gophership_vault::CursorHandle;
 use gophership_vault::Reader;
 use gophership_vault::StoredRecord;
@@ -140,7 +141,7 @@ impl StaleKeeper {
             vault = %self.vault_id,
             requests,
             records_at_least = needed.records,
-            ?keep_for,
+            keep_for_seconds = seconds_of(keep_for),
             "Vault keeps undelivered requests of a sink that is no longer in the configuration. To \
              deliver them, restore the sink, or name it in `formerly` of another sink. To drop \
              them now, set `keep_for_removed_sinks: 0s` of the vault."

@@ -21,8 +21,8 @@ impl<C: Completion> Committer<C> {
         }
         self.outages.begin(now);
         self.tell_outage(error);
-        let retry_in = self.outages.delay;
-        tracing::error!(%error, vault = %self.log.dir.display(), ?retry_in,
+        let retry_in_seconds = self.outages.delay.as_secs_f64();
+        tracing::error!(%error, vault = %self.log.dir.display(), retry_in_seconds,
             "Vault cannot write. It refuses requests and retries with new segments.");
     }
 
@@ -70,7 +70,7 @@ impl<C: Completion> Committer<C> {
         self.log.is_out_of_blocks.store(false, Ordering::Release);
         self.shared.gauges.has_failed.store(false, Ordering::Release);
         let (lasted, tries) = (now - outage.began, outage.tries);
-        tracing::warn!(vault = %self.log.dir.display(), ?lasted, failed_tries = tries,
+        tracing::warn!(vault = %self.log.dir.display(), lasted_seconds = lasted.as_secs_f64(), failed_tries = tries,
             "Vault can write again.");
     }
 

@@ -29,7 +29,8 @@ impl Helper {
         if made.as_ref().err().is_none_or(is_no_room)
             && let Some(trouble) = self.trouble.take()
         {
-            tracing::warn!(lasted = ?now - trouble.began, "Vault can create spare segments again.");
+            let lasted_seconds = (now - trouble.began).as_secs_f64();
+            tracing::warn!(lasted_seconds, "Vault can create spare segments again.");
         }
         self.gauges.has_disk_trouble.store(self.trouble.is_some(), Ordering::Release);
         self.spare_pool.announce(&self.log.is_full, made.is_ok());

@@ -21,6 +21,7 @@ use crate::segment::id::SegmentId;
 use crate::segment::id::SegmentState;
 use crate::segment::scan::ScanItem;
 use crate::segment::scan::Scanner;
+use crate::seq_ranges::SeqRanges;
 use crate::slots::SlotFile;
 use crate::state::lock;
 
@@ -61,7 +62,7 @@ impl Log {
         let wanted = self.wanted(&victim);
         self.drop_segment(&victim, &wanted)?;
         tracing::warn!(segment = %victim.id, first_seq = victim.first_seq, last_seq = victim.last_seq,
-            ?wanted, "Vault is full; it dropped its oldest segment.");
+            undelivered = %SeqRanges(&wanted), "Vault is full; it dropped its oldest segment.");
         Ok(true)
     }
 
@@ -89,7 +90,7 @@ impl Log {
         let wanted = give_up(&victim);
         self.drop_segment(&victim, &wanted).map_err(VaultError::io("drop", &victim.path))?;
         tracing::warn!(segment = %victim.id, first_seq = victim.first_seq, last_seq = victim.last_seq,
-            ?wanted, "An operator dropped a segment.");
+            undelivered = %SeqRanges(&wanted), "An operator dropped a segment.");
         Ok(Some(victim))
     }
 

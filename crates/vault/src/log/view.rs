@@ -25,6 +25,7 @@ use crate::log::trouble::ReadTrouble;
 use crate::segment::fault::Fault;
 use crate::segment::id::SegmentId;
 use crate::segment::id::SegmentState;
+use crate::seq_ranges::SeqRanges;
 use crate::state::lock;
 
 /// What is known about one segment.
@@ -356,8 +357,8 @@ impl Log {
     pub(crate) fn report(&self, fault: Fault) {
         let lost = fault.lost.map_or(0, |(first, last)| last - first + 1);
         self.corrupt_records.fetch_add(lost, Ordering::Relaxed);
-        tracing::error!(segment = %fault.segment, kind = ?fault.kind, start = fault.start,
-            end = fault.end, lost = ?fault.lost, "Segment is damaged.");
+        tracing::error!(segment = %fault.segment, kind = fault.kind.name(), start = fault.start,
+            end = fault.end, lost = %SeqRanges(fault.lost.as_slice()), "Segment is damaged.");
         if let Some(listed) = lock(&self.state).segments.get_mut(&fault.segment)
             && listed.faults.len() < FAULTS_KEPT_MAX
             && !listed.faults.contains(&fault)

@@ -54,6 +54,7 @@ use crate::segment::seal::Predecessor;
 use crate::segment::seal::SealJob;
 use crate::segment::spare::Spare;
 use crate::segment::torn;
+use crate::seq_ranges::SeqRanges;
 use crate::state::lock;
 
 /// A vault ready to be written.
@@ -327,7 +328,7 @@ impl Recovery<'_> {
         let used_bytes = directory::used_bytes(&*self.files, self.dir)?;
         let lost_records = self.report.lost_records();
         if 0 < lost_records {
-            tracing::error!(lost_records, ranges = ?self.report.acknowledged_lost,
+            tracing::error!(lost_records, ranges = %SeqRanges(&self.report.acknowledged_lost),
                 "Acknowledged records are missing from the vault.");
         }
         let state = LogState::new(self.segments, cursors);

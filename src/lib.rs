@@ -21,6 +21,7 @@ pub mod somatic;
 pub mod tls;
 pub mod topology;
 
+mod der;
 mod recent;
 mod sinks;
 mod sources;

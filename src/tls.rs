@@ -134,6 +134,12 @@ impl MutualTls {
         Ok(Arc::new(config))
     }
 
+    /// The file with the certificate chain of the server.
+    #[must_use]
+    pub fn cert(&self) -> &Path {
+        &self.cert
+    }
+
     /// The files that it reads.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         let all = [Some(&self.cert), Some(&self.key), Some(&self.client_ca), self.crl.as_ref()];

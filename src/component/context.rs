@@ -1,5 +1,6 @@
 //! What components are given when they are built.
 
+use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,10 +9,12 @@ use tokio::sync::watch;
 use crate::component::id::ComponentId;
 use crate::component::listeners::Listeners;
 use crate::component::vaults::Vaults;
+use crate::der;
 use crate::event::Ledgers;
 use crate::event::SinkTable;
 use crate::flow::TopologyView;
 use crate::metrics::Metrics;
+use crate::metrics::ShownCertificate;
 use crate::pool::Memory;
 use crate::somatic::Brake;
 use crate::somatic::Gauges;
@@ -49,4 +52,19 @@ pub struct Context {
     pub reopen: watch::Receiver<u64>,
     /// Where components keep what they must not lose.
     pub data_dir: PathBuf,
+}
+
+impl Context {
+    /// Shows in the metrics when the certificate expires that the component presents, until the result is dropped.
+    /// Its file is `cert` among the files of a group of TLS options.
+    #[must_use]
+    pub fn show_certificate<'a>(
+        &self,
+        group: &str,
+        mut files: impl Iterator<Item = (&'static str, &'a Path)>,
+    ) -> Option<ShownCertificate> {
+        let (option, path) = files.find(|(option, _)| *option == "cert")?;
+        let expires = der::first_expiry(path)?;
+        Some(self.metrics.certificate(self.id.as_str(), &format!("{group}.{option}"), expires))
+    }
 }

@@ -9,6 +9,9 @@ use rustls::ServerConfig;
 
 use crate::component::FileStamp;
 use crate::component::Stop;
+use crate::der;
+use crate::metrics::Metrics;
+use crate::metrics::ShownCertificate;
 use crate::tls::MutualTls;
 use crate::tls::TlsError;
 
@@ -22,13 +25,23 @@ type Stamp = Option<FileStamp>;
 pub(super) struct LoadedCertificates {
     /// What a handshake needs.
     pub(super) config: Arc<ServerConfig>,
+    /// When its own certificate expires, in seconds since 1970.
+    expires: Option<i64>,
     /// Cancelled when others are in force: connections that these let in must prove themselves again.
     pub(super) retired: Stop,
 }
 
 impl LoadedCertificates {
-    fn new(config: Arc<ServerConfig>) -> Arc<Self> {
-        Arc::new(Self { config, retired: Stop::new() })
+    fn read(options: &MutualTls) -> Result<Arc<Self>, TlsError> {
+        let config = options.load()?;
+        let expires = der::first_expiry(options.cert());
+        Ok(Arc::new(Self { config, expires, retired: Stop::new() }))
+    }
+
+    /// The same, for connections that are still to come.
+    fn again(&self) -> Arc<Self> {
+        let (config, expires) = (Arc::clone(&self.config), self.expires);
+        Arc::new(Self { config, expires, retired: Stop::new() })
     }
 }
 
@@ -55,7 +68,7 @@ impl Certificates {
     pub(super) fn load(options: MutualTls) -> Result<Self, TlsError> {
         // Looked at first: a file that changes while it is read is read again.
         let stamps = stamps(&options);
-        let loaded = LoadedCertificates::new(options.load()?);
+        let loaded = LoadedCertificates::read(&options)?;
         let read = Mutex::new(Read { options, stamps, has_failed: false });
         Ok(Self { loaded: ArcSwap::new(loaded), read })
     }
@@ -76,7 +89,7 @@ impl Certificates {
         let taken = other.read.lock();
         let (options, stamps) = (taken.options.clone(), taken.stamps.clone());
         *self.read.lock() = Read { options, stamps, has_failed: false };
-        self.put_in_force(LoadedCertificates::new(Arc::clone(&other.current().config)));
+        self.put_in_force(other.current().again());
     }
 
     /// Reads the files again if one of them changed, or if `is_asked` and they could not be used before.
@@ -88,11 +101,11 @@ impl Certificates {
             return;
         }
         read.stamps = stamps;
-        let loaded = read.options.load();
+        let loaded = LoadedCertificates::read(&read.options);
         read.has_failed = loaded.is_err();
         match loaded {
-            Ok(config) => {
-                self.put_in_force(LoadedCertificates::new(config));
+            Ok(loaded) => {
+                self.put_in_force(loaded);
                 tracing::info!("Reloaded the certificates of control.tls.");
             }
             Err(error) => tracing::warn!(
@@ -106,9 +119,15 @@ impl Certificates {
         self.loaded.swap(loaded).retired.cancel();
     }
 
-    /// Looks at the files again and again until stopped.
-    pub(super) async fn follow(self: Arc<Self>, stop: Stop) {
+    /// Looks at the files again and again until stopped, and shows when the certificate in force expires.
+    pub(super) async fn follow(self: Arc<Self>, metrics: Arc<Metrics>, stop: Stop) {
+        let mut shown: Option<(i64, ShownCertificate)> = None;
         loop {
+            let expires = self.current().expires;
+            if shown.as_ref().map(|(expires, _)| *expires) != expires {
+                let show = |expires| (expires, metrics.certificate("control", "tls.cert", expires));
+                shown = expires.map(show);
+            }
             tokio::select! {
                 () = tokio::time::sleep(LOOK_EVERY) => {}
                 () = stop.cancelled() => return,

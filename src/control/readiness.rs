@@ -33,12 +33,12 @@ impl ControlService {
             let (place, reason) = (outage.place, outage.reason);
             lines.push(format!("degraded: {place} has been out for {lasts}: {reason}"));
         }
-        for SinkBacklog { sink, requests, bytes, age } in self.metrics.sink_backlogs() {
+        for SinkBacklog { sink, requests, records, bytes, age } in self.metrics.sink_backlogs() {
             if 0 < requests && TOLD_AFTER <= age {
                 let age = whole_seconds(age);
                 lines.push(format!(
                     "degraded: for {age} the vault has kept requests for sink {sink}: {requests} requests, \
-                     {bytes} bytes"
+                     {records} records, {bytes} bytes"
                 ));
             }
         }

@@ -97,7 +97,7 @@ impl ControlPort {
         let address = address.map_or_else(|_| String::new(), |address| address.to_string());
         tracing::info!(address, "Listening for gs-ctl with mutual TLS.");
         let connections = clients::connections("control_tls", &metrics);
-        tokio::spawn(Arc::clone(&self.certificates).follow(stop.clone()));
+        tokio::spawn(Arc::clone(&self.certificates).follow(Arc::clone(&metrics), stop.clone()));
         while let Some((stream, from)) = connections.accept(|| self.listener.accept(), &stop).await
         {
             let admitted = tokio::select! {

@@ -36,6 +36,11 @@ impl BatchGroup {
         self.0.iter().map(Batch::cost_bytes).sum()
     }
 
+    /// When each of them was received, in nanoseconds since 1970.
+    pub(super) fn received_unix_ns(&self) -> impl Iterator<Item = u64> {
+        self.0.iter().map(Batch::received_unix_ns)
+    }
+
     /// Whether all of it has this origin.
     pub(super) fn is_from(&self, origin: Origin) -> bool {
         self.0.iter().all(|batch| batch.origin() == origin)

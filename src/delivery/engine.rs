@@ -386,10 +386,9 @@ impl<C: Transport> Shared<C> {
     }
 
     fn delivered(&self, group: BatchGroup, rejected: u64, message: &str) {
-        self.metrics.requests.inc();
         self.tally.done();
-        self.metrics.records.inc_by(group.records().saturating_sub(rejected));
-        self.metrics.bytes.inc_by(group.cost_bytes());
+        let records = group.records().saturating_sub(rejected);
+        self.metrics.deliver(records, group.cost_bytes(), group.received_unix_ns());
         if rejected > 0 {
             self.metrics.partially_rejected.inc_by(rejected);
             self.warner.warn("Backend rejected some records of a request.", None, message);

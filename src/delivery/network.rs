@@ -39,6 +39,7 @@ use crate::component::Secret;
 use crate::component::Sink;
 use crate::component::Stop;
 use crate::flow::EdgeReceiver;
+use crate::metrics::ShownCertificate;
 use crate::tls::ClientTls;
 
 /// More requests on their way help no backend.
@@ -320,7 +321,8 @@ impl NetworkOptions<'_> {
         let transport = transport(self.connect_options(&endpoints)?, &endpoints, headers.clone());
         let limits = self.limits(&endpoints);
         let engine = Engine::new(id, transport, limits, &context.gauges, &context.metrics);
-        Ok(Box::new(NetworkSink { engine, headers }))
+        let certificate = self.tls.and_then(|tls| context.show_certificate("tls", tls.files()));
+        Ok(Box::new(NetworkSink { engine, headers, certificate }))
     }
 
     fn connect_options(&self, endpoints: &[Endpoint]) -> Result<ConnectOptions, BuildError> {
@@ -358,12 +360,14 @@ impl NetworkOptions<'_> {
 struct NetworkSink<C> {
     engine: Engine<C>,
     headers: Headers,
+    /// Its certificate, in the metrics.
+    certificate: Option<ShownCertificate>,
 }
 
 #[async_trait]
 impl<C: Transport> Sink for NetworkSink<C> {
     async fn run(self: Box<Self>, input: EdgeReceiver, stop: Stop) -> Result<(), RunError> {
-        let Self { engine, headers } = *self;
+        let Self { engine, headers, certificate: _shown } = *self;
         tokio::select! {
             () = engine.run(input, stop) => {}
             () = headers.follow() => {}

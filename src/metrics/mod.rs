@@ -1,7 +1,9 @@
 //! Every figure that GopherShip shows: one registry, all names in one place.
 //!
-//! Names are `gophership_<part>_<what>_<unit>[_total]`; labels have a bounded set of values.
+//! Names are `gophership_<part>_<what>_<unit>[_total]`; labels have a bounded set of values. The figures of the
+//! process have the names that every Prometheus client gives them.
 
+mod certificate;
 mod config;
 mod delivery;
 mod ledger;
@@ -9,11 +11,13 @@ mod listener;
 mod log;
 mod memory;
 mod placement;
+mod process;
 mod s3;
 mod s3_replay;
 mod sink;
 mod somatic;
 mod source;
+mod times;
 mod transform;
 mod vault;
 
@@ -30,6 +34,7 @@ use prometheus::Opts;
 use prometheus::Registry;
 use prometheus::TextEncoder;
 
+use certificate::CertificateFamily;
 use delivery::DeliveryFamilies;
 use listener::ListenerFamilies;
 use memory::MemoryFamilies;
@@ -40,6 +45,7 @@ use source::SourceFamilies;
 use transform::TransformFamilies;
 use vault::VaultFamilies;
 
+pub use certificate::ShownCertificate;
 pub use config::ConfigMetrics;
 pub use delivery::DeliveryMetrics;
 pub use delivery::EndpointMetrics;
@@ -88,6 +94,7 @@ pub struct Metrics {
     pub runtime_tasks: IntGauge,
     /// What became of log lines.
     pub log: LogMetrics,
+    certificates: CertificateFamily,
     deliveries: DeliveryFamilies,
     listeners: ListenerFamilies,
     memory: MemoryFamilies,
@@ -139,6 +146,7 @@ impl Metrics {
     #[must_use]
     pub fn new() -> Arc<Self> {
         let b = Builder(Registry::new());
+        b.process();
         Arc::new(Self {
             somatic: b.somatic(),
             ledger: b.ledger(),
@@ -168,6 +176,7 @@ impl Metrics {
             memory_idle: b.memory_idle(),
             runtime_tasks: b.runtime_tasks(),
             log: b.log(),
+            certificates: b.certificates(),
             deliveries: b.deliveries(),
             listeners: b.listeners(),
             memory: b.memory(),
@@ -201,11 +210,11 @@ mod tests {
     fn every_metric_has_our_prefix_and_a_help_text() {
         let metrics = Metrics::new();
         metrics.source("otlp").refuse(RefusalCause::Busy);
-        metrics.sink("backend").requests.inc();
+        metrics.sink("backend").deliver(1, 1, [1]);
         let text = metrics.render().unwrap();
         assert!(text.contains("gophership_source_refused_total{cause=\"busy\",source=\"otlp\"} 1"));
         for line in text.lines().filter(|line| !line.starts_with('#')) {
-            assert!(line.starts_with("gophership_"), "{line}");
+            assert!(line.starts_with("gophership_") || line.starts_with("process_"), "{line}");
         }
         assert!(text.contains("# HELP gophership_ingester_zone Pressure zone"));
     }

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use gophership_units::unix_ns;
 use prometheus::Gauge;
 use prometheus::GaugeVec;
+use prometheus::Histogram;
+use prometheus::HistogramVec;
 use prometheus::IntCounter;
 use prometheus::IntCounterVec;
 use prometheus::IntGauge;
@@ -13,21 +16,45 @@ use prometheus::core::Collector;
 use crate::metrics::Builder;
 use crate::metrics::Metrics;
 
+/// The bounds of the time until a request is delivered, in seconds: up to a day in the vault.
+const DELIVERY_BOUNDS: [f64; 21] = [
+    0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0,
+    300.0, 600.0, 1_800.0, 7_200.0, 86_400.0,
+];
+
 /// The counters of one sink.
 #[derive(Clone)]
 pub struct SinkMetrics {
-    /// Requests delivered.
-    pub requests: IntCounter,
-    /// Records delivered.
-    pub records: IntCounter,
-    /// Bytes delivered, before compression.
-    pub bytes: IntCounter,
+    requests: IntCounter,
+    records: IntCounter,
+    bytes: IntCounter,
+    delivery: Histogram,
+    last_delivery: Gauge,
     /// Failed attempts that the sink retries.
     pub retries: IntCounter,
     /// Requests that the backend refused for good.
     pub rejected: IntCounter,
     /// Records that the backend said it rejected of requests that it took.
     pub partially_rejected: IntCounter,
+}
+
+impl SinkMetrics {
+    /// Counts a request that was delivered: its records without those that the backend rejected, its bytes before
+    /// compression, and when each of the requests in it was received, in nanoseconds since 1970.
+    pub fn deliver(&self, records: u64, bytes: u64, received: impl IntoIterator<Item = u64>) {
+        self.requests.inc();
+        self.records.inc_by(records);
+        self.bytes.inc_by(bytes);
+        let now = unix_ns();
+        for received in received {
+            self.delivery.observe(seconds(now.saturating_sub(received)));
+        }
+        self.last_delivery.set(seconds(now));
+    }
+}
+
+fn seconds(ns: u64) -> f64 {
+    Duration::from_nanos(ns).as_secs_f64()
 }
 
 /// The counters of a sink that writes files.
@@ -43,15 +70,17 @@ pub struct FileMetrics {
 #[derive(Clone)]
 pub struct SinkBacklogMetrics {
     requests: IntGauge,
+    records: IntGauge,
     bytes: IntGauge,
     seconds: Gauge,
 }
 
 impl SinkBacklogMetrics {
-    /// Shows how many requests and bytes wait, and for how long the oldest has.
-    pub fn set(&self, requests: u64, bytes: u64, age: Duration) {
+    /// Shows how many requests, records and bytes wait, and for how long some have.
+    pub fn set(&self, requests: u64, records: u64, bytes: u64, age: Duration) {
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.requests.set(gauge(requests));
+        self.records.set(gauge(records));
         self.bytes.set(gauge(bytes));
         self.seconds.set(age.as_secs_f64());
     }
@@ -64,6 +93,8 @@ pub struct SinkBacklog {
     pub sink: String,
     /// Requests, at most.
     pub requests: u64,
+    /// Records in them, estimated.
+    pub records: u64,
     /// Bytes on disk.
     pub bytes: u64,
     /// For how long it has kept requests without a break.
@@ -72,6 +103,7 @@ pub struct SinkBacklog {
 
 pub(super) struct SinkFamilies {
     backlog_requests: IntGaugeVec,
+    backlog_records: IntGaugeVec,
     backlog_bytes: IntGaugeVec,
     backlog_seconds: GaugeVec,
     reopened: IntCounterVec,
@@ -79,6 +111,8 @@ pub(super) struct SinkFamilies {
     requests: IntCounterVec,
     records: IntCounterVec,
     bytes: IntCounterVec,
+    delivery: HistogramVec,
+    last_delivery: GaugeVec,
     retries: IntCounterVec,
     rejected: IntCounterVec,
     partially_rejected: IntCounterVec,
@@ -92,6 +126,10 @@ impl Builder {
             backlog_requests: gauge(
                 "sink_backlog_requests",
                 "Requests that the vault keeps for a sink, at most.",
+            ),
+            backlog_records: gauge(
+                "sink_backlog_records",
+                "Records in these requests, estimated from the requests that the replay has read.",
             ),
             backlog_bytes: gauge(
                 "sink_backlog_bytes",
@@ -113,6 +151,19 @@ impl Builder {
             requests: counter("sink_requests_total", "Requests delivered."),
             records: counter("sink_records_total", "Records delivered."),
             bytes: counter("sink_sent_bytes_total", "Protobuf bytes delivered."),
+            delivery: self.histogram(
+                "sink_delivery_seconds",
+                &["sink"],
+                &DELIVERY_BOUNDS,
+                "Time from receiving a request until the sink has delivered it, with its time in a \
+                 vault.",
+            ),
+            last_delivery: self.real_gauge(
+                "sink_last_delivery_timestamp_seconds",
+                &["sink"],
+                "When the sink last delivered a request, in seconds since 1970; at first when it \
+                 was built. `time()` minus this is for how long it has delivered nothing.",
+            ),
             retries: counter("sink_retries_total", "Failed attempts that the sink retries."),
             rejected: counter("sink_rejected_total", "Requests that the backend rejected."),
             partially_rejected: counter(
@@ -139,6 +190,7 @@ impl Metrics {
         let families = &self.sinks;
         SinkBacklogMetrics {
             requests: families.backlog_requests.with_label_values(&[id]),
+            records: families.backlog_records.with_label_values(&[id]),
             bytes: families.backlog_bytes.with_label_values(&[id]),
             seconds: families.backlog_seconds.with_label_values(&[id]),
         }
@@ -156,6 +208,7 @@ impl Metrics {
             let of = &[sink.as_str()];
             SinkBacklog {
                 requests: count(families.backlog_requests.with_label_values(of).get()),
+                records: count(families.backlog_records.with_label_values(of).get()),
                 bytes: count(families.backlog_bytes.with_label_values(of).get()),
                 age: Duration::from_secs_f64(families.backlog_seconds.with_label_values(of).get()),
                 sink,
@@ -169,6 +222,7 @@ impl Metrics {
         let families = &self.sinks;
         // One that is not there need not be taken away.
         let _removed = families.backlog_requests.remove_label_values(&[id]);
+        let _removed = families.backlog_records.remove_label_values(&[id]);
         let _removed = families.backlog_bytes.remove_label_values(&[id]);
         let _removed = families.backlog_seconds.remove_label_values(&[id]);
     }
@@ -177,7 +231,13 @@ impl Metrics {
     #[must_use]
     pub fn sink(&self, id: &str) -> SinkMetrics {
         let families = &self.sinks;
+        let last_delivery = families.last_delivery.with_label_values(&[id]);
+        if last_delivery.get() == 0.0 {
+            last_delivery.set(seconds(unix_ns()));
+        }
         SinkMetrics {
+            delivery: families.delivery.with_label_values(&[id]),
+            last_delivery,
             requests: families.requests.with_label_values(&[id]),
             records: families.records.with_label_values(&[id]),
             bytes: families.bytes.with_label_values(&[id]),

@@ -18,7 +18,8 @@ use prometheus::proto;
 use crate::metrics::Builder;
 use crate::metrics::Metrics;
 use crate::metrics::placement::PlacedIn;
-use crate::metrics::placement::Times;
+use crate::metrics::times::Bounds;
+use crate::metrics::times::Times;
 use crate::stripes::Stripes;
 
 /// Why a request went to the vault instead of the pipeline.
@@ -110,6 +111,7 @@ struct Figures {
     refused: [AtomicU64; RefusalCause::ALL.len()],
     pivots: [AtomicU64; PivotCause::ALL.len()],
     placements: [Times; PlacedIn::ALL.len()],
+    answers: Times,
 }
 
 /// Counts for one source. Cheap to clone; counting writes no line that another worker writes.
@@ -146,7 +148,12 @@ impl SourceMetrics {
 
     /// Counts a request that found its place so long after its last byte had arrived.
     pub fn place(&self, placed_in: PlacedIn, taken: Duration) {
-        self.0.mine().placements[placed_in as usize].count(taken);
+        self.0.mine().placements[placed_in as usize].count(&Bounds::PLACEMENT, taken);
+    }
+
+    /// Counts a request whose sender gets its OK so long after its last byte had arrived.
+    pub fn acknowledge(&self, taken: Duration) {
+        self.0.mine().answers.count(&Bounds::ANSWER, taken);
     }
 
     fn total(&self, figure: impl Fn(&Figures) -> &AtomicU64) -> u64 {
@@ -158,7 +165,7 @@ impl SourceMetrics {
 #[derive(Clone)]
 pub(super) struct SourceFamilies {
     known: Arc<Mutex<BTreeMap<String, SourceMetrics>>>,
-    descs: Arc<[Desc; 7]>,
+    descs: Arc<[Desc; 8]>,
 }
 
 impl SourceFamilies {
@@ -212,13 +219,19 @@ impl Collector for SourceFamilies {
                     let stripes = source.0.iter().map(|of| &of.placements[placed_in as usize]);
                     let labels = labels(&[("source", id), ("in", placed_in.name())]);
                     let mut metric = proto::Metric::from_label(labels);
-                    metric.set_histogram(Times::total(stripes));
+                    metric.set_histogram(Times::total(&Bounds::PLACEMENT, stripes));
                     metric
                 };
                 PlacedIn::ALL.map(of).to_vec()
             }),
             of(5, |id, source| vec![counter(&[id], source.total(|of| &of.partial))]),
             of(6, |id, source| vec![counter(&[id], source.total(|of| &of.malformed))]),
+            self.family(7, proto::MetricType::HISTOGRAM, |id, source| {
+                let mut metric = proto::Metric::from_label(labels(&[("source", id)]));
+                let stripes = source.0.iter().map(|of| &of.answers);
+                metric.set_histogram(Times::total(&Bounds::ANSWER, stripes));
+                vec![metric]
+            }),
         ]
     }
 }
@@ -283,6 +296,11 @@ impl Builder {
                     "source_malformed_records_total",
                     &["source"],
                     "Malformed records rejected from requests whose other records were accepted.",
+                ),
+                desc(
+                    "source_acknowledgement_seconds",
+                    &["source"],
+                    "Time from the last byte of a request until its sender gets OK.",
                 ),
             ]),
         };

@@ -57,9 +57,8 @@ impl Sink for Blackhole {
                 () = stop.cancelled() => None,
             };
             let Some(batch) = batch else { return Ok(()) };
-            self.metrics.requests.inc();
-            self.metrics.records.inc_by(batch.records());
-            self.metrics.bytes.inc_by(batch.cost_bytes());
+            let received = [batch.received_unix_ns()];
+            self.metrics.deliver(batch.records(), batch.cost_bytes(), received);
             batch.delivered();
             batches += 1;
             if batches.checked_rem(self.report_every) == Some(0) {

@@ -184,9 +184,8 @@ impl Console {
             }
         }
         self.counts.add(&batch);
-        self.metrics.requests.inc();
-        self.metrics.records.inc_by(batch.records());
-        self.metrics.bytes.inc_by(batch.cost_bytes());
+        let received = [batch.received_unix_ns()];
+        self.metrics.deliver(batch.records(), batch.cost_bytes(), received);
         batch.delivered();
         Ok(())
     }

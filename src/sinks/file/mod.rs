@@ -329,9 +329,8 @@ fn settle(batches: Vec<(Batch, Fate)>, metrics: &SinkMetrics) {
     for (batch, fate) in batches {
         match fate {
             Fate::Written => {
-                metrics.requests.inc();
-                metrics.records.inc_by(batch.records());
-                metrics.bytes.inc_by(batch.cost_bytes());
+                let received = [batch.received_unix_ns()];
+                metrics.deliver(batch.records(), batch.cost_bytes(), received);
                 batch.delivered();
             }
             Fate::Failed => {

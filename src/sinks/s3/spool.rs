@@ -52,9 +52,8 @@ impl Completion for Spooling {
             metrics.retries.inc();
             return batch.failed();
         }
-        metrics.requests.inc();
-        metrics.records.inc_by(batch.records());
-        metrics.bytes.inc_by(batch.cost_bytes());
+        let received = [batch.received_unix_ns()];
+        metrics.deliver(batch.records(), batch.cost_bytes(), received);
         batch.delivered();
     }
 }

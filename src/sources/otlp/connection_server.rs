@@ -65,6 +65,16 @@ pub(super) enum ListenerProtocol {
     Http,
 }
 
+impl ListenerProtocol {
+    /// The option that holds the TLS options of its listener.
+    pub(super) const fn tls_group(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc.tls",
+            Self::Http => "http.tls",
+        }
+    }
+}
+
 /// What was agreed on when a connection was made; on other terms it must be made anew.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Terms {

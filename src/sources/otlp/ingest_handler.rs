@@ -117,6 +117,7 @@ impl IngestHandler {
                 }
                 let latest = deadline.filter(|_| hurried.is_some()).map(|deadline| deadline.half());
                 self.response_delay.before_answering(began, latest).await;
+                self.metrics.acknowledge(arrived.elapsed());
                 Ok(partial)
             }
             Err(refused) => {

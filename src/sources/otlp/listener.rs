@@ -16,11 +16,14 @@ use crate::component::ComponentId;
 use crate::component::Connections;
 use crate::component::Stop;
 use crate::metrics::Metrics;
+use crate::metrics::ShownCertificate;
 
 /// One listener.
 pub(super) struct Listener {
     pub(super) socket: TcpListener,
     pub(super) tls: Option<Arc<rustls::ServerConfig>>,
+    /// Its certificate, in the metrics.
+    pub(super) certificate: Option<ShownCertificate>,
     pub(super) claim: Claim,
     /// How long a connection may take to end once the source is stopped.
     pub(super) linger: Duration,
@@ -64,7 +67,7 @@ impl Listener {
         connections: Arc<Connections>,
         stop: Stop,
     ) {
-        let Self { socket, tls, claim, linger } = self;
+        let Self { socket, tls, certificate: _shown, claim, linger } = self;
         let tls = tls.map(TlsAcceptor::from);
         let active = claim.open(handler);
         let connection_server = claim.connection_server();

@@ -219,7 +219,8 @@ impl SourceConfig for OtlpConfig {
 
     fn files(&self) -> Vec<NamedFile> {
         let (grpc, http) = self.listeners();
-        let listeners = [("grpc.tls", grpc), ("http.tls", http)].into_iter();
+        let (of_grpc, of_http) = (ListenerProtocol::Grpc, ListenerProtocol::Http);
+        let listeners = [(of_grpc.tls_group(), grpc), (of_http.tls_group(), http)].into_iter();
         listeners.flat_map(|(option, listener)| listener_config::files(option, listener)).collect()
     }
 
@@ -314,6 +315,10 @@ impl SourceConfig for OtlpConfig {
         {
             let Some(ListenerConfig { listen, tls: tls_options }) = listener else { continue };
             let tls = tls_options.as_ref().map(ServerTls::load).transpose()?;
+            let group = protocol.tls_group();
+            let certificate = tls_options
+                .as_ref()
+                .and_then(|options| context.show_certificate(group, options.files()));
             let bound = context.listeners.bind(listen).map_err(|source| BuildError::Io {
                 operation: "listen on",
                 what: listen.to_string(),
@@ -334,6 +339,7 @@ impl SourceConfig for OtlpConfig {
             listeners.push(Listener {
                 socket: bound,
                 tls,
+                certificate,
                 claim: connection_server.claim(),
                 linger: self.answer_within.0 + Duration::from_secs(1),
             });

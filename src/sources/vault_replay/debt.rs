@@ -7,8 +7,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use gophership_units::ByteSize;
-use gophership_units::HumanDuration;
+use gophership_units::seconds_of;
 use gophership_vault::Backlog;
 use gophership_vault::CursorHandle;
 use gophership_vault::Log;
@@ -21,12 +20,14 @@ use crate::somatic::Zone;
 /// Requests that wait for less are not told: an edge that was full for a moment is no news.
 const TOLD_AFTER: Duration = Duration::from_secs(1);
 
-/// What was delivered to one sink from the vault.
+/// What was read from the vault for one sink, and delivered to it.
 #[derive(Debug, Default)]
 pub(super) struct Delivered {
     requests: AtomicU64,
     records: AtomicU64,
     bytes: AtomicU64,
+    read_requests: AtomicU64,
+    read_records: AtomicU64,
 }
 
 /// The sums of [`Delivered`] at one moment.
@@ -35,6 +36,8 @@ struct Totals {
     requests: u64,
     records: u64,
     bytes: u64,
+    read_requests: u64,
+    read_records: u64,
 }
 
 impl Delivered {
@@ -44,12 +47,37 @@ impl Delivered {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
+    pub(super) fn read(&self, records: u64) {
+        self.read_requests.fetch_add(1, Ordering::Relaxed);
+        self.read_records.fetch_add(records, Ordering::Relaxed);
+    }
+
     fn totals(&self) -> Totals {
         Totals {
             requests: self.requests.load(Ordering::Relaxed),
             records: self.records.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),
+            read_requests: self.read_requests.load(Ordering::Relaxed),
+            read_records: self.read_records.load(Ordering::Relaxed),
         }
+    }
+}
+
+impl Totals {
+    fn since(self, before: Self) -> Self {
+        Self {
+            requests: self.requests.saturating_sub(before.requests),
+            records: self.records.saturating_sub(before.records),
+            bytes: self.bytes.saturating_sub(before.bytes),
+            read_requests: self.read_requests.saturating_sub(before.read_requests),
+            read_records: self.read_records.saturating_sub(before.read_records),
+        }
+    }
+
+    /// How many records so many requests have, if they are like those that were read.
+    fn records_of(self, requests: u64) -> Option<u64> {
+        let records = u128::from(requests) * u128::from(self.read_records);
+        u64::try_from(records.checked_div(u128::from(self.read_requests))?).ok()
     }
 }
 
@@ -73,11 +101,7 @@ impl Debt {
     fn look(&mut self, now: Instant, is_waiting: bool, totals: Totals) -> Option<News> {
         if !is_waiting {
             let (since, before) = self.since.take()?;
-            let delivered = Totals {
-                requests: totals.requests.saturating_sub(before.requests),
-                records: totals.records.saturating_sub(before.records),
-                bytes: totals.bytes.saturating_sub(before.bytes),
-            };
+            let delivered = totals.since(before);
             return std::mem::take(&mut self.is_told).then_some(News::Over(now - since, delivered));
         }
         let (since, _) = *self.since.get_or_insert((now, totals));
@@ -86,6 +110,13 @@ impl Debt {
         }
         self.is_told = true;
         Some(News::Begun)
+    }
+
+    /// How many records wait in so many requests: as many as in those that were read since they wait, or before.
+    fn records(&self, requests: u64, totals: Totals) -> u64 {
+        let before = self.since.map_or_else(Totals::default, |(_, before)| before);
+        let like_these = totals.since(before).records_of(requests);
+        like_these.or_else(|| totals.records_of(requests)).unwrap_or(0)
     }
 
     /// For how long requests have waited.
@@ -151,8 +182,11 @@ impl Debts {
     pub(super) fn look(&mut self, zone: Zone, now: Instant) {
         for (sink, watched) in &mut self.by_sink {
             let backlog = self.log.backlog_behind(&watched.cursor);
-            let news = watched.debt.look(now, 0 < backlog.records, watched.delivered.totals());
-            watched.metrics.set(backlog.records, backlog.stored_bytes, watched.debt.age(now));
+            let totals = watched.delivered.totals();
+            let news = watched.debt.look(now, 0 < backlog.records, totals);
+            let (records, age) =
+                (watched.debt.records(backlog.records, totals), watched.debt.age(now));
+            watched.metrics.set(backlog.records, records, backlog.stored_bytes, age);
             match news {
                 Some(News::Begun) => begun(&self.vault, sink, backlog, zone),
                 Some(News::Over(took, delivered)) => over(&self.vault, sink, took, delivered),
@@ -167,7 +201,7 @@ fn begun(vault: &str, sink: &str, backlog: Backlog, zone: Zone) {
         %sink,
         %vault,
         requests = backlog.records,
-        stored = %ByteSize(backlog.stored_bytes),
+        stored_bytes = backlog.stored_bytes,
         %zone,
         "The vault keeps requests that the sink does not take now; senders get OK, and the vault delivers \
          them when the sink takes them."
@@ -175,12 +209,10 @@ fn begun(vault: &str, sink: &str, backlog: Backlog, zone: Zone) {
 }
 
 fn over(vault: &str, sink: &str, took: Duration, delivered: Totals) {
-    // Nobody reads nanoseconds.
-    let took = Duration::from_millis(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
     tracing::info!(
         %sink,
         %vault,
-        after = %HumanDuration(took),
+        lasted_seconds = seconds_of(took),
         requests = delivered.requests,
         records = delivered.records,
         bytes = delivered.bytes,
@@ -193,7 +225,24 @@ mod tests {
     use super::*;
 
     fn totals(requests: u64) -> Totals {
-        Totals { requests, records: 10 * requests, bytes: 100 * requests }
+        Totals {
+            requests,
+            records: 10 * requests,
+            bytes: 100 * requests,
+            read_requests: requests,
+            read_records: 10 * requests,
+        }
+    }
+
+    #[test]
+    fn records_are_estimated_from_the_requests_that_were_read_last() {
+        let (mut debt, start) = (Debt::default(), Instant::now());
+        assert_eq!(debt.records(7, Totals::default()), 0, "nothing is known");
+        assert_eq!(debt.records(7, totals(2)), 70);
+        assert_eq!(debt.look(start, true, totals(5)), None);
+        assert_eq!(debt.records(7, totals(5)), 70, "as before they waited");
+        let larger = Totals { read_requests: 7, read_records: 50 + 2 * 100, ..totals(5) };
+        assert_eq!(debt.records(7, larger), 700, "as those that wait");
     }
 
     #[test]

@@ -114,6 +114,7 @@ impl LaneRun {
     /// Sends a record that this sink needs; returns whether to go on.
     async fn hand_on(&mut self, record: StoredRecord, stop: &Stop) -> bool {
         let Some(replayed) = self.sender.understand(record) else { return true };
+        self.sender.delivered.read(replayed.records());
         tokio::select! {
             () = self.sender.calm() => {}
             () = stop.cancelled() => return false,

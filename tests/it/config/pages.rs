@@ -14,8 +14,9 @@ use gophership::metrics::ReplayState;
 use super::examples::examples;
 use crate::golden;
 
-const METRICS_SOURCES: [&str; 14] = [
+const METRICS_SOURCES: [&str; 15] = [
     include_str!("../../../src/metrics/mod.rs"),
+    include_str!("../../../src/metrics/certificate.rs"),
     include_str!("../../../src/metrics/config.rs"),
     include_str!("../../../src/metrics/delivery.rs"),
     include_str!("../../../src/metrics/ledger.rs"),
@@ -95,17 +96,18 @@ fn touch_s3(metrics: &Metrics) {
 
 /// Shows the metrics of other sinks with all their labels.
 fn touch_sinks(metrics: &Metrics) {
-    metrics.sink("backend").requests.inc();
-    metrics.sink_backlog("backend").set(1, 1, Duration::from_secs(1));
+    metrics.sink("backend").deliver(1, 1, [1]);
+    metrics.sink_backlog("backend").set(1, 1, 1, Duration::from_secs(1));
     metrics.sink_file("file").reopened.inc();
     metrics.delivery("backend").limit.set(1);
     metrics.delivery("backend").in_flight.set(1);
     metrics.endpoint("backend", "http://host:4317").answered.inc();
 }
 
-/// One row per metric, with everything in it that can be seen from outside.
-fn metrics_table() -> String {
+/// Every metric by its name: its type, its labels, its help text.
+fn shown_metrics() -> BTreeMap<String, [String; 3]> {
     let metrics = Metrics::new();
+    let _certificate = metrics.certificate("otlp", "grpc.tls.cert", 1);
     let (source, vault) = (metrics.source("otlp"), metrics.vault("vault"));
     source.accept();
     vault.replayed.inc();
@@ -142,16 +144,16 @@ fn metrics_table() -> String {
     metrics.config.reloaded(true);
     let text = metrics.render().unwrap();
 
-    let mut rows: BTreeMap<&str, [String; 3]> = BTreeMap::new();
+    let mut rows: BTreeMap<String, [String; 3]> = BTreeMap::new();
     for line in text.lines() {
         if let Some((name, help)) =
             line.strip_prefix("# HELP ").and_then(|rest| rest.split_once(' '))
         {
-            help.clone_into(&mut rows.entry(name).or_default()[2]);
+            help.clone_into(&mut rows.entry(name.to_owned()).or_default()[2]);
         } else if let Some((name, kind)) =
             line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' '))
         {
-            kind.clone_into(&mut rows.entry(name).or_default()[0]);
+            kind.clone_into(&mut rows.entry(name.to_owned()).or_default()[0]);
         } else if let Some((name, labels)) = line.split_once('{') {
             let labels = labels.split_once('}').unwrap().0.split(',');
             let labels: Vec<String> =
@@ -159,13 +161,19 @@ fn metrics_table() -> String {
             // A histogram is shown as several series, with a label more in one of them.
             let suffixes = ["_bucket", "_sum", "_count"];
             let family = suffixes.iter().find_map(|suffix| name.strip_suffix(suffix));
-            let family = family.filter(|family| rows.contains_key(family)).unwrap_or(name);
-            rows.entry(family).or_default()[1] = labels.join(", ");
+            let family = family.filter(|family| rows.contains_key(*family)).unwrap_or(name);
+            rows.entry(family.to_owned()).or_default()[1] = labels.join(", ");
         }
     }
     for name in registered() {
         assert!(rows.contains_key(format!("gophership_{name}").as_str()), "{name} is not shown");
     }
+    rows
+}
+
+/// One row per metric, with everything in it that can be seen from outside.
+fn metrics_table() -> String {
+    let rows = shown_metrics();
     let rows = rows
         .iter()
         .map(|(name, [kind, labels, help])| format!("| `{name}` | {kind} | {labels} | {help} |\n"));

@@ -42,6 +42,7 @@
 //! | `control/` | the control port lets in who has a valid certificate, only operators change something; the page for people and `gs-ctl status` say what the metrics say; `tap` and `top` show what happens, and hold nothing up |
 //! | `control/vaults`, `drain`, `replays` | what an operator does with a vault, a drain and a replay of a range is done, told and booked |
 //! | `socket` | the control socket listens to its owner and to root, to nobody else |
+//! | `config/alerts` | rules, dashboard and runbooks name metrics that there are, and each alert has a test and a runbook |
 //! | `config/examples` | every example loads without variables, and runs |
 //! | `config/mutated` | 10,000 hostile configurations give an error or a running graph, never a panic |
 //! | `config/pages` | the website says what the program does: options, metrics, exit codes, examples |

@@ -2,6 +2,7 @@
 //!
 //! `stage` makes a configuration fit to run in a test, `mutate` makes it hostile.
 
+mod alerts;
 mod examples;
 mod mutate;
 mod mutated;

@@ -105,7 +105,7 @@ fn touch_sinks(metrics: &Metrics) {
 }
 
 /// Every metric by its name: its type, its labels, its help text.
-fn shown_metrics() -> BTreeMap<String, [String; 3]> {
+pub(super) fn shown_metrics() -> BTreeMap<String, [String; 3]> {
     let metrics = Metrics::new();
     let _certificate = metrics.certificate("otlp", "grpc.tls.cert", 1);
     let (source, vault) = (metrics.source("otlp"), metrics.vault("vault"));

@@ -24,6 +24,7 @@
 //! | `shutdown` | `SIGTERM` under load loses nothing, in time; a second one ends the process at once |
 //! | `ledger` | the books balance, and every bucket is what the test knows |
 //! | `outputs` | a log or a standard output that blocks or breaks ends nothing and loses nothing; early signals are kept |
+//! | `log_lines` | every line of the log as JSON has numbers where quantities are; no kind of line hides another |
 //! | `output_files` | a file that vanishes, fills up or is not there yet ends nothing and loses nothing |
 //! | `audit` | the ledger over restarts and kills is what clients, vaults and backends know |
 //! | `rows` | the ledger by source and by sink, over restarts and kills, is what each client and backend knows |
@@ -91,6 +92,7 @@ mod kept;
 mod kill;
 mod ledger;
 mod lines;
+mod log_lines;
 mod memory;
 mod outage;
 mod output_files;

@@ -3,6 +3,7 @@
 
 mod circles;
 mod layers;
+mod lines;
 mod paths;
 
 use std::fs;

@@ -44,6 +44,7 @@
 //! | `control/vaults`, `drain`, `replays` | what an operator does with a vault, a drain and a replay of a range is done, told and booked |
 //! | `socket` | the control socket listens to its owner and to root, to nobody else |
 //! | `config/alerts` | rules, dashboard and runbooks name metrics that there are, and each alert has a test and a runbook |
+//! | `config/driven` | what is sent to an example arrives where the example says |
 //! | `config/examples` | every example loads without variables, and runs |
 //! | `config/mutated` | 10,000 hostile configurations give an error or a running graph, never a panic |
 //! | `config/pages` | the website says what the program does: options, metrics, exit codes, examples |

@@ -50,10 +50,10 @@ sinks:
 const MUTUAL: &str = "{ ca: $DIR/ca.pem, cert: $DIR/client.pem, key: $DIR/client.key }";
 
 /// An authority, and what it vouches for.
-struct Authority(Issuer<'static, KeyPair>, String);
+pub(crate) struct Authority(Issuer<'static, KeyPair>, String);
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
@@ -62,7 +62,7 @@ impl Authority {
     }
 
     /// Writes a certificate for loopback and its key.
-    fn issue(&self, dir: &Path, name: &str) {
+    pub(crate) fn issue(&self, dir: &Path, name: &str) {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
         let pem = params.signed_by(&key, &self.0).unwrap().pem();
@@ -70,7 +70,8 @@ impl Authority {
         fs::write(dir.join(format!("{name}.key")), key.serialize_pem()).unwrap();
     }
 
-    fn write(&self, dir: &Path, name: &str) {
+    /// Writes its own certificate.
+    pub(crate) fn write(&self, dir: &Path, name: &str) {
         fs::write(dir.join(name), &self.1).unwrap();
     }
 }

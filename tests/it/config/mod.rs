@@ -3,6 +3,9 @@
 //! `stage` makes a configuration fit to run in a test, `mutate` makes it hostile.
 
 mod alerts;
+mod driven;
+mod driven_s3;
+mod driven_tls;
 mod examples;
 mod mutate;
 mod mutated;

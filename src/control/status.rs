@@ -48,6 +48,11 @@ impl ControlService {
             s3_replays: self.s3_replays(&config),
             stalls: self.stalls(),
             outages: self.outages(),
+            warnings: config
+                .warnings
+                .iter()
+                .map(|it| format!("{}: {}", it.path, it.problem))
+                .collect(),
             stuck: self.zones.is_intake_stuck(),
             background_millionths: self.zones.background_millionths(),
             ready: self.ready.load(Ordering::Acquire) && !self.maintenance.drain.is_draining(),
@@ -199,6 +204,7 @@ impl ControlService {
                     segments: size(metrics.segments.get()),
                     backlog_bytes: size(metrics.backlog_bytes.get()),
                     oldest_seconds: metrics.oldest_age().as_secs(),
+                    compression_ratio: metrics.compression_ratio.get(),
                     holds: self.holds_of(id.as_str()),
                     ..proto::Vault::default()
                 }

@@ -23,6 +23,8 @@ pub struct VaultMetrics {
     pub backlog: IntGauge,
     /// Bytes on disk of those.
     pub backlog_bytes: IntGauge,
+    /// The size of the stored requests before compression, divided by their size on disk.
+    pub compression_ratio: Gauge,
     /// Segments with requests.
     pub segments: IntGauge,
     /// The age of the oldest request that is not yet replayed.
@@ -66,6 +68,7 @@ pub(super) struct VaultFamilies {
     staged_bytes: IntGaugeVec,
     backlog: IntGaugeVec,
     backlog_bytes: IntGaugeVec,
+    compression_ratio: GaugeVec,
     segments: IntGaugeVec,
     oldest_seconds: GaugeVec,
     corrupt: IntCounterVec,
@@ -89,7 +92,7 @@ pub(super) struct VaultFamilies {
 impl Builder {
     pub(super) fn vaults(&self) -> VaultFamilies {
         let gauge = |name: &str, help: &str| self.gauge(name, &["vault"], help);
-        let seconds = |name: &str, help: &str| self.real_gauge(name, &["vault"], help);
+        let real = |name: &str, help: &str| self.real_gauge(name, &["vault"], help);
         let counter = |name: &str, help: &str| self.counter(name, &["vault"], help);
         VaultFamilies {
             used_bytes: gauge("vault_used_bytes", "Used bytes of disk."),
@@ -99,8 +102,13 @@ impl Builder {
                 "vault_backlog_bytes",
                 "Bytes on disk of the requests that are not yet replayed, estimated.",
             ),
+            compression_ratio: real(
+                "vault_compression_ratio",
+                "Bytes of the stored requests before compression, divided by their bytes on disk; 0 \
+                 without a request.",
+            ),
             segments: gauge("vault_segments", "Segments with requests."),
-            oldest_seconds: seconds(
+            oldest_seconds: real(
                 "vault_oldest_seconds",
                 "Age of the oldest request that is not yet replayed, estimated; 0 without one.",
             ),
@@ -126,7 +134,7 @@ impl Builder {
                 "vault_unread_segments",
                 "Sealed segments that the vault has not yet read back and verified.",
             ),
-            commit_seconds: seconds(
+            commit_seconds: real(
                 "vault_commit_latency_seconds",
                 "Duration of the last commit, from the first request until it is durable.",
             ),
@@ -191,6 +199,7 @@ impl Metrics {
             let _removed = gauge.remove_label_values(&[id]);
         }
         let _removed = families.commit_seconds.remove_label_values(&[id]);
+        let _removed = families.compression_ratio.remove_label_values(&[id]);
         let _removed = families.oldest_seconds.remove_label_values(&[id]);
         // What is counted since the vault was opened begins anew when it is opened again.
         for counter in [&families.corrupt, &families.lost, &families.dropped] {
@@ -207,6 +216,7 @@ impl Metrics {
             staged_bytes: families.staged_bytes.with_label_values(&[id]),
             backlog: families.backlog.with_label_values(&[id]),
             backlog_bytes: families.backlog_bytes.with_label_values(&[id]),
+            compression_ratio: families.compression_ratio.with_label_values(&[id]),
             segments: families.segments.with_label_values(&[id]),
             oldest_seconds: families.oldest_seconds.with_label_values(&[id]),
             corrupt: families.corrupt.with_label_values(&[id]),

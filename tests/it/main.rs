@@ -46,6 +46,7 @@
 //! | `config/alerts` | rules, dashboard and runbooks name metrics that there are, and each alert has a test and a runbook |
 //! | `config/driven` | what is sent to an example arrives where the example says |
 //! | `config/examples` | every example loads without variables, and runs |
+//! | `config/files` | every command takes its configuration file in the same ways |
 //! | `config/mutated` | 10,000 hostile configurations give an error or a running graph, never a panic |
 //! | `config/pages` | the website says what the program does: options, metrics, exit codes, examples |
 //! | `config/snippets` | every configuration on the website loads, and every command there is known |
@@ -60,6 +61,9 @@
 //! | `route` | every sink gets exactly what is routed there, while another is out, full, replayed, killed or renamed |
 //! | `together` | what has to wait for a backend travels in one request, every record once |
 //! | `s3_archive`, `s3_objects` | segments of a vault, and requests, are in a bucket once: after kills, outages, reloads, refusals |
+//! | `access` | credentials, web pages and probes at a source, and who is let in |
+//! | `ways` | proxies, kinds of TLS, JSON and tenants on the way to a backend |
+//! | `compression` | the vault compresses whenever there is time for it |
 //! | `codegen` | committed code is what its generator makes |
 //!
 //! They share `harness` (the process, a recording backend, clients, the oracle), `bare`, `golden` and `tool`.
@@ -69,10 +73,12 @@
     reason = "helpers of tests fail as tests do; clippy exempts only the tests themselves"
 )]
 
+mod access;
 mod allocations;
 mod audit;
 mod bare;
 mod codegen;
+mod compression;
 mod concurrency;
 mod config;
 mod conformance;
@@ -134,3 +140,4 @@ mod vault_tools_share;
 mod vault_ways;
 mod watch_config;
 mod watchdog;
+mod ways;

@@ -90,6 +90,7 @@ pub fn vault(vault: &proto::Vault) -> Value {
         "oldest_seconds": vault.oldest_seconds,
         "replayed_requests_per_second": vault.replayed_requests_per_second,
         "drain_seconds": vault.drain_seconds,
+        "compression_ratio": (vault.compression_ratio * 100.0).round() / 100.0,
         "holds": list(&vault.holds, vault_hold),
     })
 }

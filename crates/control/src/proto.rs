@@ -102,6 +102,9 @@ pub struct StatusResponse {
     /// The server takes no requests, because an operator said so; not set otherwise.
     #[prost(message, optional, tag = "40")]
     pub draining: ::core::option::Option<Draining>,
+    /// What the configuration allows, and whoever runs it should know.
+    #[prost(string, repeated, tag = "60")]
+    pub warnings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// A share of the memory budget.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -416,6 +419,9 @@ pub struct Vault {
     pub drain_seconds: ::core::option::Option<u64>,
     #[prost(double, tag = "24")]
     pub replayed_requests_per_second: f64,
+    /// Bytes of its requests before compression, divided by their bytes on disk; 0 without a request.
+    #[prost(double, tag = "30")]
+    pub compression_ratio: f64,
     /// What keeps requests from being deleted.
     #[prost(message, repeated, tag = "40")]
     pub holds: ::prost::alloc::vec::Vec<VaultHold>,

@@ -30,6 +30,8 @@ pub(super) struct VaultGauges {
     pub(super) unsealed_segments: AtomicU64,
     /// What a record larger than a segment needed and did not find, since retention ran last.
     pub(super) asked_bytes: AtomicU64,
+    /// So much arrives that compressing it takes a good part of a processor.
+    pub(super) is_heavy: AtomicBool,
     /// Bytes the open segment still takes.
     pub(super) room_bytes: AtomicU64,
     /// Bytes accepted and not yet written, as they will lie on disk.

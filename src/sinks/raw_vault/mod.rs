@@ -5,6 +5,7 @@ mod commits;
 mod damage;
 mod dead_letters;
 mod disk;
+mod fullness;
 mod intake;
 mod options;
 
@@ -52,6 +53,7 @@ use crate::somatic::WorkProbe;
 use commits::CommitWatch;
 use dead_letters::DeadLetters;
 use disk::DiskWatch;
+use fullness::FullnessWatch;
 use intake::PendingBatch;
 use intake::VaultIntake;
 use options::RawVaultConfig;
@@ -107,6 +109,7 @@ impl SinkConfig for RawVaultConfig {
         let memory = memory.ok_or_else(|| no_room(staging + dead_letter_staging, share))?;
         let mut options = self.options(dir.clone(), staging);
         options.known = context.vaults.known(&dir);
+        let when_full = options.when_full;
         let (place, data_dir) = (dir.clone(), context.data_dir.clone());
         let opened = tokio::task::spawn_blocking(move || {
             Ok::<_, VaultError>((Writer::open(options)?, disk::is_elsewhere(&place, &data_dir)))
@@ -160,6 +163,7 @@ impl SinkConfig for RawVaultConfig {
             dead_letters,
             metrics,
             commits,
+            fullness: FullnessWatch::new(when_full),
             disk,
             memory,
             work_probe,
@@ -195,6 +199,7 @@ struct RawVault {
     dead_letters: Arc<DeadLetters>,
     metrics: VaultMetrics,
     commits: CommitWatch,
+    fullness: FullnessWatch,
     /// If it lies on a file system of its own.
     disk: Option<DiskWatch>,
     /// Given back when the vault is closed.
@@ -244,10 +249,19 @@ fn raise(counter: &IntCounter, sum: u64) {
     counter.inc_by(sum.saturating_sub(counter.get()));
 }
 
+/// How many times larger requests are than what is stored of them; 0 without any.
+fn ratio(raw: u64, stored: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+    let ratio = raw as f64 / stored.max(1) as f64;
+    ratio
+}
+
 impl RawVault {
     fn report(&mut self) {
         let stats = self.writer.stats();
-        self.commits.look(&stats, Instant::now());
+        let now = Instant::now();
+        self.commits.look(&stats, now);
+        self.fullness.look(self.context.id.as_str(), &stats, now);
         if let Some(disk) = &mut self.disk {
             disk.look();
         }
@@ -256,6 +270,8 @@ impl RawVault {
         self.metrics.staged_bytes.set(gauge(stats.staged_bytes));
         self.metrics.backlog.set(gauge(stats.backlog.records));
         self.metrics.backlog_bytes.set(gauge(stats.backlog.stored_bytes));
+        let [raw, stored] = stats.content_bytes;
+        self.metrics.compression_ratio.set(ratio(raw, stored));
         self.metrics.segments.set(gauge(stats.segments));
         let now = unix_ns();
         let oldest = self.writer.log().oldest_waiting(now);

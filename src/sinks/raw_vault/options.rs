@@ -93,8 +93,8 @@ enum WhenFullOption {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum CompressionOption {
-    /// LZ4 where it saves space. No compression while requests wait for a processor, the disk keeps
-    /// up and half of the vault is free.
+    /// LZ4 where it saves space. No compression while more than 32MiB a second arrive, processors are
+    /// short, the disk keeps up, and half of the vault is free.
     Auto,
     /// LZ4 where it saves space.
     Lz4,

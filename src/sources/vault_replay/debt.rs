@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::metrics::Metrics;
 use crate::metrics::SinkBacklogMetrics;
+use crate::metrics::VaultMetrics;
 use crate::somatic::Zone;
 
 /// Requests that wait for less are not told: an edge that was full for a moment is no news.
@@ -30,7 +31,7 @@ pub(super) struct Delivered {
     read_records: AtomicU64,
 }
 
-/// The sums of [`Delivered`] at one moment.
+/// The sums of [`Delivered`] at one moment, and what of the vault was not delivered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Totals {
     requests: u64,
@@ -38,6 +39,25 @@ struct Totals {
     bytes: u64,
     read_requests: u64,
     read_records: u64,
+    /// Requests that a backend refused for good.
+    dead_letters: u64,
+    /// Requests that are gone: lost, or dropped by a full vault or an operator.
+    lost: u64,
+}
+
+impl Totals {
+    /// What came since another moment.
+    const fn since(self, before: Self) -> Self {
+        Self {
+            requests: self.requests.saturating_sub(before.requests),
+            records: self.records.saturating_sub(before.records),
+            bytes: self.bytes.saturating_sub(before.bytes),
+            dead_letters: self.dead_letters.saturating_sub(before.dead_letters),
+            lost: self.lost.saturating_sub(before.lost),
+            read_requests: self.read_requests.saturating_sub(before.read_requests),
+            read_records: self.read_records.saturating_sub(before.read_records),
+        }
+    }
 }
 
 impl Delivered {
@@ -52,13 +72,15 @@ impl Delivered {
         self.read_records.fetch_add(records, Ordering::Relaxed);
     }
 
-    fn totals(&self) -> Totals {
+    fn totals(&self, vault: &VaultMetrics) -> Totals {
         Totals {
             requests: self.requests.load(Ordering::Relaxed),
             records: self.records.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),
             read_requests: self.read_requests.load(Ordering::Relaxed),
             read_records: self.read_records.load(Ordering::Relaxed),
+            dead_letters: vault.dead_lettered.get(),
+            lost: vault.lost.get() + vault.dropped.get(),
         }
     }
 }
@@ -180,9 +202,10 @@ impl Debts {
 
     /// Tells what is new.
     pub(super) fn look(&mut self, zone: Zone, now: Instant) {
+        let vault = self.metrics.vault(&self.vault);
         for (sink, watched) in &mut self.by_sink {
             let backlog = self.log.backlog_behind(&watched.cursor);
-            let totals = watched.delivered.totals();
+            let totals = watched.delivered.totals(&vault);
             let news = watched.debt.look(now, 0 < backlog.records, totals);
             let (records, age) =
                 (watched.debt.records(backlog.records, totals), watched.debt.age(now));
@@ -216,6 +239,8 @@ fn over(vault: &str, sink: &str, took: Duration, delivered: Totals) {
         requests = delivered.requests,
         records = delivered.records,
         bytes = delivered.bytes,
+        dead_letters = delivered.dead_letters,
+        lost = delivered.lost,
         "The vault has delivered everything that it kept for the sink."
     );
 }
@@ -231,6 +256,8 @@ mod tests {
             bytes: 100 * requests,
             read_requests: requests,
             read_records: 10 * requests,
+            dead_letters: 0,
+            lost: 0,
         }
     }
 

@@ -103,6 +103,9 @@ fn stuck() -> proto::StatusResponse {
         stuck: true,
         sources: vec![row("otlp", "received", 5000)],
         sinks: lines.iter().map(|line| row(LONG, line, 12_345_678)).collect(),
+        warnings: vec![
+            "sinks.out.tls.insecure_skip_verify: the sink accepts any certificate".to_owned(),
+        ],
         outages: vec![proto::Outage {
             place: format!("{LONG} http://gateway.example:4317"),
             seconds: 30,
@@ -175,6 +178,7 @@ pub(crate) fn troubled() -> proto::StatusResponse {
             oldest_seconds: 90,
             drain_seconds: Some(45),
             replayed_requests_per_second: 2.5,
+            compression_ratio: 3.456,
             holds: vec![hold()],
             ..proto::Vault::default()
         }],

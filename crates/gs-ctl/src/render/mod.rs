@@ -9,12 +9,14 @@ mod records;
 mod replay;
 mod s3;
 mod status;
+mod troubles;
 mod vault;
 
 use std::fmt::Write;
 
 use gophership_control::json::zone_name;
 use gophership_control::proto;
+use gophership_units::one_line;
 use serde_json::Value;
 use serde_json::json;
 
@@ -87,7 +89,7 @@ fn line(text: &str, out: &mut String) -> std::fmt::Result {
     let mut width = 0;
     for word in text.split(' ').flat_map(pieces) {
         // What another program says goes to a terminal.
-        let word = word.replace(char::is_control, " ");
+        let word = one_line(word);
         let len = word.chars().count();
         if width != 0 && WIDTH < width + 1 + len {
             write!(out, "\n  ")?;
@@ -117,7 +119,7 @@ fn pieces(word: &str) -> Vec<&str> {
 
 /// A cell that is not too wide for a table.
 fn cell(text: &str) -> String {
-    let text = text.replace(char::is_control, " ");
+    let text = one_line(text).into_owned();
     let len = text.chars().count();
     if len <= CELL_LEN_MAX {
         return text;

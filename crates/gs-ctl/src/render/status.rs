@@ -22,6 +22,8 @@ use super::document;
 use super::line;
 use super::s3;
 use super::table;
+use super::troubles::troubles;
+use super::vault::compression_text;
 use super::vault::hold_text;
 use crate::args::Format;
 
@@ -103,6 +105,7 @@ fn status_value(status: &proto::StatusResponse) -> Value {
         "stuck": status.stuck,
         "stalls": list(&status.stalls, stall),
         "outages": list(&status.outages, outage_value),
+        "warnings": status.warnings,
         "tasks": status.tasks,
         "rates": json::rates(status),
         "zone_history": list(&status.zone_history, json::zone_span),
@@ -143,26 +146,6 @@ fn draining_value(draining: &proto::Draining) -> Value {
 
 fn outage_value(outage: &proto::Outage) -> Value {
     json!({ "place": outage.place, "seconds": outage.seconds, "reason": outage.reason })
-}
-
-/// What stands still, and what is out.
-fn troubles(status: &proto::StatusResponse, out: &mut String) -> std::fmt::Result {
-    for stall in &status.stalls {
-        let proto::Stall { component, waits, waiting, seconds } = stall;
-        let text = format!("{component} makes no progress for {seconds} s: {waiting} {waits}");
-        line(&text, out)?;
-    }
-    for proto::LeftVault { dir, requests } in &status.left_vaults {
-        let text = format!(
-            "the configuration does not contain the vault {dir}, which has {requests} undelivered \
-             requests"
-        );
-        line(&text, out)?;
-    }
-    for proto::Outage { place, seconds, reason } in &status.outages {
-        line(&format!("{place} is out for {seconds} s: {reason}"), out)?;
-    }
-    Ok(())
 }
 
 fn status_table(status: &proto::StatusResponse, out: &mut String) -> std::fmt::Result {
@@ -263,6 +246,7 @@ fn vault_table(status: &proto::StatusResponse, out: &mut String) -> std::fmt::Re
         "STATE",
         "SEGMENTS",
         "BACKLOG BYTES",
+        "COMPRESSED",
     ];
     let mut rows = vec![head.map(String::from).to_vec()];
     for vault in &status.vaults {
@@ -277,6 +261,7 @@ fn vault_table(status: &proto::StatusResponse, out: &mut String) -> std::fmt::Re
             vault_state(vault).to_owned(),
             vault.segments.to_string(),
             vault.backlog_bytes.to_string(),
+            compression_text(vault.compression_ratio),
         ]);
     }
     table(&rows, 1, out)?;

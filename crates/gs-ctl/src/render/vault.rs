@@ -19,6 +19,11 @@ fn count(number: u64, thing: &str) -> String {
     if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }
 
+/// How many times larger the requests of a vault are than what it stores of them.
+pub(super) fn compression_text(ratio: f64) -> String {
+    if ratio == 0.0 { "-".to_owned() } else { format!("{ratio:.1} times") }
+}
+
 /// A hold in words: its name, its end and its reason.
 pub(super) fn hold_text(hold: &proto::VaultHold) -> String {
     let mut text = hold.name.clone();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::append::compression_policy::VaultLoad;
 use crate::append::queue::Staged;
 use crate::append::record::Completion;
 use crate::append::record::NewRecord;
@@ -56,7 +57,11 @@ impl<C: Completion> Writer<C> {
         if let Some(reason) = self.refusal(record) {
             return Err(self.refused(done, reason));
         }
-        let staged = self.staging.stage(record, shared, || self.log.fill_permille());
+        let load = || VaultLoad {
+            fill_permille: self.log.fill_permille(),
+            is_heavy: self.gauges().is_heavy.load(Ordering::Relaxed),
+        };
+        let staged = self.staging.stage(record, shared, load);
         let Some(staged) = staged else {
             return Err(self.refused(done, RefusalReason::StagingFull));
         };

@@ -22,6 +22,7 @@ use crate::append::flight::Placed;
 use crate::append::group::CommitGroup;
 use crate::append::group::FLIGHTS_MAX;
 use crate::append::group::GroupBuffer;
+use crate::append::intake_rate::IntakeRate;
 use crate::append::outage::Outages;
 use crate::append::queue::QUEUE_RECORDS_MAX;
 use crate::append::queue::Shared;
@@ -69,6 +70,7 @@ pub(crate) struct Committer<C: Completion> {
     pub(crate) announced_seq: u64,
     pub(crate) commit_no: u32,
     pub(crate) last_commit: Instant,
+    intake_rate: IntakeRate,
     pub(crate) failures: VecDeque<Instant>,
     pub(crate) outages: Outages,
     /// A thread that it cannot do without has ended.
@@ -107,6 +109,7 @@ impl<C: Completion> Committer<C> {
             announced_seq: next_seq - 1,
             commit_no: 0,
             last_commit: Instant::now(),
+            intake_rate: IntakeRate::new(Instant::now()),
             failures: VecDeque::new(),
             outages: Outages::default(),
             is_over: false,
@@ -285,10 +288,13 @@ impl<C: Completion> Committer<C> {
         for (done, seq) in group.waiting.drain(..).zip(first_seq..) {
             done.complete(Ok(Receipt { seq, segment }));
         }
-        let latency = u64::try_from(group.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.shared.gauges.commit_latency_ns.store(latency, Ordering::Relaxed);
-        self.shared.gauges.commits.fetch_add(1, Ordering::Relaxed);
-        self.last_commit = Instant::now();
+        let now = Instant::now();
+        let latency = now.saturating_duration_since(group.started).as_nanos();
+        let gauges = &self.shared.gauges;
+        gauges.commit_latency_ns.store(latency.try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
+        gauges.commits.fetch_add(1, Ordering::Relaxed);
+        gauges.is_heavy.store(self.intake_rate.add(now, raw), Ordering::Relaxed);
+        self.last_commit = now;
         self.empty_groups.push(group);
     }
 

@@ -8,6 +8,15 @@ use crate::options::RecordCompression;
 /// From here on room is worth more than processors.
 const SPARED_BELOW_PERMILLE: u32 = 500;
 
+/// What the vault itself goes through, for the decision about a record.
+#[derive(Clone, Copy)]
+pub(crate) struct VaultLoad {
+    /// How much of the disk budget is used, in thousandths.
+    pub(crate) fill_permille: u32,
+    /// So much arrives that compressing it takes a good part of a processor.
+    pub(crate) is_heavy: bool,
+}
+
 /// Asked at each append whether processors are short. Must be cheap and must not block.
 pub type AreShort = dyn Fn() -> bool + Send + Sync;
 
@@ -27,20 +36,20 @@ impl CompressionPolicy {
         let _is_first = self.are_short.set(are_short);
     }
 
-    /// Whether a record is compressed now: `fill_permille` says how much of the vault is used, if it is
-    /// asked, and `disk_keeps_up` whether there is more room for waiting records than records.
-    pub(crate) fn compresses(
-        &self,
-        fill_permille: impl FnOnce() -> u32,
-        disk_keeps_up: bool,
-    ) -> bool {
+    /// Whether a record is compressed now: `load` is asked only where it matters, and `disk_keeps_up` says
+    /// whether there is more room for waiting records than records.
+    ///
+    /// Somebody on a machine waits for a processor now and then although processors are idle, so being short
+    /// of them is no reason for a vault that takes little: leaving its records as they are saves no time worth
+    /// speaking of, and costs room.
+    pub(crate) fn compresses(&self, load: impl FnOnce() -> VaultLoad, disk_keeps_up: bool) -> bool {
         let are_short = || self.are_short.get().is_some_and(|are_short| are_short());
+        let may_spare =
+            |load: VaultLoad| load.is_heavy && load.fill_permille < SPARED_BELOW_PERMILLE;
         match self.compression {
             RecordCompression::None => false,
             RecordCompression::Lz4 => true,
-            RecordCompression::Auto => {
-                !(disk_keeps_up && are_short() && fill_permille() < SPARED_BELOW_PERMILLE)
-            }
+            RecordCompression::Auto => !(disk_keeps_up && are_short() && may_spare(load())),
         }
     }
 }
@@ -52,21 +61,27 @@ mod tests {
 
     use super::*;
 
+    const fn heavy(fill_permille: u32) -> VaultLoad {
+        VaultLoad { fill_permille, is_heavy: true }
+    }
+
     #[test]
     fn auto_leaves_compression_out_while_only_processors_are_short() {
         let compression_policy = CompressionPolicy::new(RecordCompression::Auto);
-        assert!(compression_policy.compresses(|| 0, true), "nobody says that processors are short");
+        assert!(compression_policy.compresses(|| heavy(0), true), "processors are not short");
         let are_short = Arc::new(AtomicBool::new(true));
         let asked = Arc::clone(&are_short);
         compression_policy.ask(Arc::new(move || asked.load(Ordering::Relaxed)));
         assert!(
-            !compression_policy.compresses(|| 0, true)
-                && !compression_policy.compresses(|| 499, true)
+            !compression_policy.compresses(|| heavy(0), true)
+                && !compression_policy.compresses(|| heavy(499), true)
         );
-        assert!(compression_policy.compresses(|| 500, true), "room is short");
-        assert!(compression_policy.compresses(|| 0, false), "the disk is short");
+        assert!(compression_policy.compresses(|| heavy(500), true), "room is short");
+        assert!(compression_policy.compresses(|| heavy(0), false), "the disk is short");
+        let light = || VaultLoad { fill_permille: 0, is_heavy: false };
+        assert!(compression_policy.compresses(light, true), "it costs next to nothing");
         are_short.store(false, Ordering::Relaxed);
-        assert!(compression_policy.compresses(|| 0, true));
+        assert!(compression_policy.compresses(|| heavy(0), true));
     }
 
     #[test]
@@ -76,7 +91,7 @@ mod tests {
         {
             let compression_policy = CompressionPolicy::new(compression);
             compression_policy.ask(Arc::new(|| true));
-            assert_eq!(compression_policy.compresses(|| 0, true), expected);
+            assert_eq!(compression_policy.compresses(|| heavy(0), true), expected);
         }
     }
 }

@@ -10,6 +10,7 @@ mod flight;
 pub(crate) mod group;
 pub(crate) mod helper;
 pub(crate) mod idle;
+pub(crate) mod intake_rate;
 pub(crate) mod outage;
 mod place;
 pub(crate) mod presence;

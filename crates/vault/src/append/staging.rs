@@ -18,6 +18,7 @@ use lz4_flex::block::compress_into_with_table;
 use lz4_flex::block::get_maximum_output_size;
 
 use crate::append::compression_policy::CompressionPolicy;
+use crate::append::compression_policy::VaultLoad;
 use crate::append::record::NewRecord;
 use crate::append::slabs::Chain;
 use crate::append::slabs::Slabs;
@@ -133,15 +134,15 @@ impl Staging {
     }
 
     /// Compresses if that pays now, checksums and copies a record, or returns `None` when there is no
-    /// room; `shared` is its payload, if that need not be copied, and `fill_permille` says how much of
-    /// the vault is used. Lengths were checked by the caller.
+    /// room; `shared` is its payload, if that need not be copied, and `load` says what the vault goes
+    /// through. Lengths were checked by the caller.
     pub(crate) fn stage(
         self: &Arc<Self>,
         record: &NewRecord<'_>,
         shared: Option<&Bytes>,
-        fill_permille: impl FnOnce() -> u32,
+        load: impl FnOnce() -> VaultLoad,
     ) -> Option<StagedRecord> {
-        let is_packed = self.compression_policy.compresses(fill_permille, self.is_half_empty());
+        let is_packed = self.compression_policy.compresses(load, self.is_half_empty());
         if let Some(payload) = shared
             && !is_packed
             && SHARED_FROM_BYTES <= payload.len()
@@ -361,8 +362,12 @@ fn stored_crc(attrs: &[u8], payload: &[u8]) -> u32 {
 mod tests {
     use super::*;
 
+    fn load() -> VaultLoad {
+        VaultLoad { fill_permille: 0, is_heavy: false }
+    }
+
     fn stage(staging: &Arc<Staging>, attrs: &[u8], payload: &[u8]) -> Option<StagedRecord> {
-        staging.stage(&NewRecord { signal: 1, received_unix_ns: 0, attrs, payload }, None, || 0)
+        staging.stage(&NewRecord { signal: 1, received_unix_ns: 0, attrs, payload }, None, load)
     }
 
     #[test]
@@ -402,7 +407,7 @@ mod tests {
             pieces
         };
         let shared: Vec<_> =
-            (0..6).filter_map(|_| staging.stage(&record, Some(&payload), || 0)).collect();
+            (0..6).filter_map(|_| staging.stage(&record, Some(&payload), load)).collect();
         let whole = [b"note".as_slice(), &payload].concat();
         assert_eq!(seen(&shared[0]), [b"note".to_vec(), payload.to_vec()]);
         assert!(seen(&shared[5]).len() > 2, "copied: 900 KiB of 768 would be shared");

@@ -27,6 +27,8 @@ pub struct Stats {
     pub commits_ahead: u64,
     /// Last durable seq.
     pub durable_seq: u64,
+    /// Bytes of the requests that it has, before compression, and as they lie on disk.
+    pub content_bytes: [u64; 2],
     /// What the slowest cursor has not acknowledged.
     pub backlog: Backlog,
     /// No space for another segment: appends beyond the open one are refused.
@@ -75,6 +77,7 @@ impl<C: Completion> Writer<C> {
             commits: gauges.commits.load(Ordering::Relaxed),
             commits_ahead: gauges.commits_ahead.load(Ordering::Relaxed),
             durable_seq: self.log.durable_seq(),
+            content_bytes: self.log.content_bytes(),
             backlog: self.log.backlog(),
             is_full: self.is_full(),
             has_failed: self.has_failed(),

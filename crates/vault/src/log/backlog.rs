@@ -27,6 +27,14 @@ impl Log {
         backlogs.max_by_key(|backlog| backlog.records).unwrap_or_default()
     }
 
+    /// Returns the bytes of all records before compression, and as they lie on disk, with their attributes.
+    #[must_use]
+    pub fn content_bytes(&self) -> [u64; 2] {
+        let state = lock(&self.state);
+        let infos = state.segments.values().map(|listed| &listed.info);
+        infos.fold([0, 0], |[raw, stored], info| [raw + info.raw_bytes, stored + info.stored_bytes])
+    }
+
     /// Returns when the oldest record was appended that a cursor waits for, in nanoseconds since 1970; `None` without
     /// a backlog. Estimated: the records of a segment are taken as spread evenly over its time, which ends with the
     /// next segment, or at `now_unix_ns`.

@@ -19,6 +19,8 @@ use crate::bits::Bits;
 use crate::delay::Delays;
 use crate::delay::Sends;
 use crate::delay::Sent;
+use crate::kinds::Expectation;
+use crate::kinds::Kinds;
 use crate::lock;
 use crate::phase::Phase;
 use crate::records;
@@ -86,6 +88,8 @@ impl ClientTally {
 pub struct BackendTally {
     /// Records.
     pub arrived: Arrived,
+    /// Records that it was not to get.
+    pub misrouted: u64,
     /// Requests that came while it was out.
     pub turned_away: u64,
     /// Of each client, the records below this one were sent before the backend's return.
@@ -103,8 +107,8 @@ pub struct RecordOracle {
     /// By client.
     sends: Vec<Mutex<Sends>>,
     sinks: Vec<Mutex<BackendTally>>,
-    /// Of each client, the backends that are to get its records.
-    routes: Vec<Vec<usize>>,
+    /// Of each client, the backends that are to get its records, and which of them.
+    routes: Vec<Vec<(usize, Expectation)>>,
     /// Records that were hit on purpose, and need not come: client and number.
     excused: Mutex<Vec<(u32, u32)>>,
     intact: Intact,
@@ -116,9 +120,14 @@ impl RecordOracle {
     #[must_use]
     pub fn new(routes: Vec<Vec<usize>>, sinks: usize, intact: Intact) -> Self {
         let count = routes.len();
+        let everything = |route: Vec<usize>| {
+            route.into_iter().map(|sink| (sink, Expectation::EVERYTHING)).collect()
+        };
+        let routes = routes.into_iter().map(everything).collect();
         let sink = |_| {
             Mutex::new(BackendTally {
                 arrived: Arrived::new(count),
+                misrouted: 0,
                 turned_away: 0,
                 marks: vec![0; count],
                 delays: Delays::default(),
@@ -135,6 +144,21 @@ impl RecordOracle {
             intact,
             phase: Mutex::default(),
         }
+    }
+
+    /// A backend is to get only these of a client's records.
+    pub fn expect(&mut self, client: usize, sink: usize, expectation: Expectation) {
+        let route = self.routes.get_mut(client).into_iter().flatten();
+        for (_, expected) in route.filter(|(of, _)| *of == sink) {
+            *expected = expectation;
+        }
+    }
+
+    /// What a backend is to get of a client's records; nothing is known of one that is not on their way.
+    #[must_use]
+    pub fn expectation(&self, client: usize, sink: usize) -> Option<Expectation> {
+        let mut route = self.routes.get(client)?.iter();
+        route.find(|(of, _)| *of == sink).map(|(_, expected)| *expected)
     }
 
     /// What each client did and saw.
@@ -165,7 +189,8 @@ impl RecordOracle {
     }
 
     /// Makes the request with these records of a client.
-    pub(crate) fn request(&self, client: usize, seqs: &[Range<u32>]) -> Bytes {
+    #[must_use]
+    pub fn request(&self, client: usize, seqs: &[Range<u32>]) -> Bytes {
         self.shapes[client].request(seqs)
     }
 
@@ -197,6 +222,9 @@ impl RecordOracle {
             if !shapes.is_intact(&found, self.intact) {
                 tally.arrived.altered += 1;
             }
+            if !self.may_take(client, sink, found.seq) {
+                tally.misrouted += 1;
+            }
             if !tally.arrived.add(client, found.seq, 1) {
                 return;
             }
@@ -218,6 +246,11 @@ impl RecordOracle {
         }
     }
 
+    fn may_take(&self, client: usize, sink: usize, seq: u32) -> bool {
+        let mut route = self.routes[client].iter();
+        route.any(|(of, expected)| *of == sink && expected.may.has(seq))
+    }
+
     /// The backend returns: what was sent until now is the backlog. Returns how much of it is
     /// acknowledged and still to be delivered.
     pub fn mark(&self) -> u64 {
@@ -232,14 +265,16 @@ impl RecordOracle {
     pub fn outstanding(&self, is_backlog: bool) -> u64 {
         let excused = lock(&self.excused).clone();
         let missing = |(idx, client): (usize, MutexGuard<'_, ClientTally>)| {
-            let route = self.routes[idx].iter().map(|sink| self.sink(*sink));
-            let missing = route.map(|sink| {
+            let route =
+                self.routes[idx].iter().map(|(sink, expected)| (self.sink(*sink), expected.must));
+            let missing = route.map(|(sink, must)| {
                 let end = if is_backlog { sink.marks[idx] } else { client.offered };
                 let excused = excused.iter().filter(|(of, seq)| {
-                    let is_sent = *of as usize == idx && *seq < end;
+                    let is_sent = *of as usize == idx && *seq < end && must.has(*seq);
                     is_sent && client.acknowledged.has(*seq) && !sink.arrived.of(idx).has(*seq)
                 });
-                client.acknowledged.missing_in(sink.arrived.of(idx), end) - excused.count() as u64
+                let missing = client.acknowledged.missing_in(sink.arrived.of(idx), &must, end);
+                missing - excused.count() as u64
             });
             missing.sum::<u64>()
         };
@@ -255,7 +290,10 @@ impl RecordOracle {
     pub fn excused_missing(&self) -> u64 {
         let is_missing = |(client, seq): &&(u32, u32)| {
             let route = self.routes.get(*client as usize).into_iter().flatten();
-            route.clone().any(|sink| !self.sink(*sink).arrived.of(*client as usize).has(*seq))
+            route.clone().any(|(sink, expected)| {
+                let arrived = &self.sink(*sink).arrived;
+                expected.must.has(*seq) && !arrived.of(*client as usize).has(*seq)
+            })
         };
         lock(&self.excused).iter().filter(is_missing).count() as u64
     }
@@ -276,27 +314,49 @@ impl RecordOracle {
         is_settled && self.outstanding(true) == 0
     }
 
-    /// How many records every backend got that was to get them.
+    /// How many records every backend got that must get them.
     pub fn delivered(&self) -> u64 {
-        let count = |(idx, route): (usize, &Vec<usize>)| {
-            let mut sinks = route.iter().map(|sink| self.sink(*sink).arrived.of(idx).clone());
-            let first = sinks.next().unwrap_or_default();
-            let both = |mut all: Bits, other: Bits| {
-                all.intersect(&other);
-                all
-            };
-            sinks.fold(first, both).len()
+        let count = |(idx, route): (usize, &Vec<(usize, Expectation)>)| {
+            let arrived: Vec<(Bits, Kinds)> = route
+                .iter()
+                .map(|(sink, of)| (self.sink(*sink).arrived.of(idx).clone(), of.must))
+                .collect();
+            let mut delivered = Bits::default();
+            arrived.iter().for_each(|(arrived, _)| delivered.unite(arrived));
+            arrived.iter().for_each(|(arrived, must)| delivered.intersect(arrived, must));
+            delivered.len_of(&self.wanted(idx).must)
         };
         self.routes.iter().enumerate().map(count).sum()
+    }
+
+    /// What some backend must get of a client's records, and what some backend may.
+    fn wanted(&self, client: usize) -> Expectation {
+        let route = self.routes[client].iter().map(|(_, expected)| expected);
+        route.fold(Expectation::NOTHING, |all, one| Expectation {
+            must: all.must.or(one.must),
+            may: all.may.or(one.may),
+        })
+    }
+
+    /// How many acknowledged records no backend is to get, and how many others none must get.
+    pub fn not_wanted(&self) -> (u64, u64) {
+        let count = |(removed, unjudged), (idx, client): (usize, MutexGuard<'_, ClientTally>)| {
+            let (wanted, all) = (self.wanted(idx), client.acknowledged.len());
+            let may = client.acknowledged.len_of(&wanted.may);
+            let must = client.acknowledged.len_of(&wanted.must);
+            (removed + all - may, unjudged + may - must)
+        };
+        self.clients().enumerate().fold((0, 0), count)
     }
 
     /// The first runs of records that were acknowledged and not delivered: client, first, last.
     pub fn missing(&self, runs_max: usize) -> Vec<(usize, u32, u32)> {
         let mut runs = Vec::new();
         for (idx, client) in self.clients().enumerate() {
-            for sink in &self.routes[idx] {
-                let sink = self.sink(*sink);
-                let found = client.acknowledged.runs_missing_in(sink.arrived.of(idx), runs_max);
+            for (sink, expected) in &self.routes[idx] {
+                let (sink, must) = (self.sink(*sink), &expected.must);
+                let arrived = sink.arrived.of(idx);
+                let found = client.acknowledged.runs_missing_in(arrived, must, runs_max);
                 runs.extend(found.into_iter().map(|(first, last)| (idx, first, last)));
             }
         }
@@ -374,6 +434,29 @@ mod tests {
         oracle.take(0, &oracle.shapes[0].request(&[11..12]));
         assert_eq!((oracle.outstanding(false), oracle.excused_missing()), (1, 2));
         assert_eq!(oracle.progress(), (100, 100));
+    }
+
+    #[test]
+    fn only_what_is_expected_is_missed_and_all_else_is_misrouted() {
+        let mut oracle = oracle();
+        let (mut even, mut few) = (Kinds::NONE, Kinds::NONE);
+        (0..512).step_by(2).for_each(|seq| even.insert(seq));
+        (0..4).for_each(|seq| few.insert(seq));
+        // The first backend gets the even ones, the second perhaps four more.
+        oracle.expect(1, 0, Expectation { must: even, may: even });
+        oracle.expect(1, 1, Expectation { must: Kinds::NONE, may: few });
+        acknowledge(&oracle, 1, 0..1024);
+        assert_eq!((oracle.mark(), oracle.not_wanted()), (512, (1024 - 512 - 4, 4)));
+        oracle.take(0, &oracle.shapes[1].request(&[0..1, 2..3]));
+        assert_eq!((oracle.outstanding(false), oracle.delivered()), (510, 2));
+        oracle.take(1, &oracle.shapes[1].request(&[0..4, 512..513]));
+        assert_eq!((oracle.outstanding(false), oracle.delivered()), (510, 2));
+        assert_eq!(oracle.sink(1).misrouted, 0);
+        oracle.take(0, &oracle.shapes[1].request(&[1..2, 4..5]));
+        oracle.take(1, &oracle.shapes[0].request(&[0..1]));
+        let misrouted = [0, 1].map(|sink| oracle.sink(sink).misrouted);
+        assert_eq!((oracle.outstanding(false), misrouted), (509, [1, 1]));
+        assert_eq!(oracle.missing(1), [(1, 6, 6)]);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::arrived::Arrived;
 use crate::bits::Bits;
+use crate::kinds::Kinds;
 use crate::lock;
 use crate::recording::RecordingBackend;
 use crate::traffic::Fingerprint;
@@ -88,13 +89,13 @@ impl RequestOracle {
             }
         }
         let end = u32::try_from(sent.records.len()).unwrap_or(u32::MAX);
-        let runs = sent.acknowledged.runs_missing_in(arrived.of(0), usize::MAX);
+        let runs = sent.acknowledged.runs_missing_in(arrived.of(0), &Kinds::ALL, usize::MAX);
         let missing = runs.into_iter().flat_map(|(first, last)| first..=last);
         Audit {
             acknowledged: sent.acknowledged.len(),
             missing: missing.flat_map(|number| sent.records[number as usize].clone()).collect(),
             altered: arrived.altered,
-            unacknowledged: arrived.of(0).missing_in(&sent.acknowledged, end),
+            unacknowledged: arrived.of(0).missing_in(&sent.acknowledged, &Kinds::ALL, end),
             duplicates: arrived.repeated,
         }
     }

@@ -230,7 +230,8 @@ impl Service {
             }
             return responses::refusal(refusal, is_grpc);
         }
-        let Some(wire) = wire::unpack(is_grpc, &head.headers, &body, REQUEST_BYTES_MAX) else {
+        let Some(wire) = wire::unpack(signal, is_grpc, &head.headers, &body, REQUEST_BYTES_MAX)
+        else {
             self.recorder.unreadable();
             return responses::taken(0, is_grpc);
         };

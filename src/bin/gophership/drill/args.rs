@@ -85,6 +85,9 @@ pub(crate) struct DrillArgs {
     /// `otlp` sink and with a temporary data directory.
     #[arg(short, long, value_name = "FILE", env = "GOPHERSHIP_CONFIG")]
     pub(crate) config: Option<PathBuf>,
+    /// The configuration to test, in place of --config.
+    #[arg(value_name = "FILE", conflicts_with = "two_sinks")]
+    pub(crate) path: Option<PathBuf>,
     /// Test with two sinks, `backend` and `other`. By default only `backend` is out; `--sink`
     /// changes that.
     #[arg(long, conflicts_with = "config")]

@@ -36,6 +36,8 @@ pub(super) fn document(config: &Config, places: &mut Places<'_>) -> Value {
     for (id, entry) in &config.sources {
         let mut options = options(&*entry.config);
         if entry.kind == "otlp" {
+            // The clients of the drill know no secrets.
+            options["auth"] = Value::Null;
             let is_default = options["grpc"].is_null() && options["http"].is_null();
             for protocol in ["grpc", "http"] {
                 if is_default || options[protocol].is_object() {
@@ -66,6 +68,7 @@ pub(super) fn document(config: &Config, places: &mut Places<'_>) -> Value {
                 for option in ["endpoints", "tls", "bearer_token_file", "headers_from"] {
                     options[option] = Value::Null;
                 }
+                options["proxy"] = json!("off");
                 if let Some(headers) = options["headers"].as_object_mut() {
                     headers.retain(|name, value| !is_secret(name, value));
                 }

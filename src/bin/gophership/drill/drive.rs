@@ -59,8 +59,8 @@ pub(super) struct Drill<'a> {
     oracle: Arc<RecordOracle>,
     server: Server,
     mode: watch::Sender<Mode>,
-    /// The sinks, and whether each is out.
-    sinks: Vec<(String, bool)>,
+    /// The sinks, without any delay yet.
+    sinks: Vec<SinkDelays>,
     /// Of the backends that stay: it never changes.
     _steady: watch::Sender<Mode>,
     end: watch::Sender<Option<Instant>>,
@@ -84,13 +84,11 @@ impl<'a> Drill<'a> {
         plan: &Plan,
         site: &'a Workspace,
         listening: Vec<Backend>,
+        oracle: RecordOracle,
     ) -> Result<Self, Failure> {
-        let route = |idx: usize| &plan.entries[idx % plan.entries.len()];
-        let count = usize::from(args.clients());
-        let routes = (0..count).map(|idx| route(idx).sinks.clone()).collect();
-        let oracle = Arc::new(RecordOracle::new(routes, listening.len(), plan.intact));
+        let oracle = Arc::new(oracle);
         let (mode, steady) = (watch::Sender::new(Mode::Accept), watch::Sender::new(Mode::Accept));
-        let sinks: Vec<_> = plan.sinks.iter().cloned().zip(plan.is_out.iter().copied()).collect();
+        let sinks: Vec<_> = (0..plan.sinks.len()).map(|idx| delays_of(plan, idx)).collect();
         let mut backends = JoinSet::new();
         for (idx, backend) in listening.into_iter().enumerate() {
             let mode = if plan.is_out[idx] { &mode } else { &steady };
@@ -147,7 +145,7 @@ impl<'a> Drill<'a> {
     /// Goes through all parts; returns what was seen.
     pub(super) async fn run(mut self) -> Result<Figures, Failure> {
         let lasts = self.args.lasts();
-        let compares = self.sinks.iter().any(|(_, is_out)| !is_out);
+        let compares = self.sinks.iter().any(SinkDelays::is_compared);
         let warm_up = self.args.warm_up(compares);
         self.pass("warm-up", warm_up).await?;
         self.oracle.begin(Phase::Outage);
@@ -320,6 +318,7 @@ impl<'a> Drill<'a> {
             ..Figures::default()
         };
         let mut answers = Vec::new();
+        (figures.removed, figures.unjudged) = self.oracle.not_wanted();
         figures.excused = self.oracle.excused_missing();
         figures.hit = self.hit.take();
         let fullness = self.fullness.lock();
@@ -343,13 +342,11 @@ impl<'a> Drill<'a> {
             }
             answers.extend_from_slice(&tally.answers);
         }
-        for (tally, (sink, is_out)) in self.oracle.sinks().zip(&self.sinks) {
-            figures.delays.push(SinkDelays {
-                sink: sink.clone(),
-                stays: !is_out,
-                phases: Phase::ALL.map(|phase| tally.delays.of(phase)),
-            });
+        for (tally, sink) in self.oracle.sinks().zip(&self.sinks) {
+            let phases = Phase::ALL.map(|phase| tally.delays.of(phase));
+            figures.delays.push(SinkDelays { phases, ..sink.clone() });
             figures.repeated += tally.arrived.repeated;
+            figures.misrouted += tally.misrouted;
             figures.altered += tally.arrived.altered;
             figures.strangers += tally.arrived.strangers;
             figures.unreadable += tally.arrived.unreadable;
@@ -362,6 +359,15 @@ impl<'a> Drill<'a> {
         };
         figures.answers = [None].into_iter().chain(Phase::ALL.map(Some)).map(of).collect();
         figures
+    }
+}
+
+fn delays_of(plan: &Plan, sink: usize) -> SinkDelays {
+    SinkDelays {
+        sink: plan.sinks[sink].clone(),
+        stays: !plan.is_out[sink],
+        is_judged: plan.is_judged[sink],
+        ..SinkDelays::default()
     }
 }
 

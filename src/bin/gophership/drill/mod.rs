@@ -14,6 +14,7 @@ mod args;
 mod copy;
 mod corrupt;
 mod drive;
+mod forecast;
 mod full;
 mod plan;
 mod report;
@@ -31,11 +32,13 @@ use gophership::app::ConfigSource;
 use gophership::config;
 use gophership::config::Config;
 use gophership_testbed::Backend;
+use gophership_testbed::RecordOracle;
 
 use crate::complain;
 use crate::vault::print;
 
 use drive::Drill;
+use plan::Plan;
 use report::Report;
 use site::Workspace;
 use verdict::DrillLimits;
@@ -101,10 +104,11 @@ pub(crate) fn run(args: &DrillArgs) -> ExitCode {
     };
     let planned = plan::plan(&config).and_then(|mut plan| {
         plan.choose(&args.sinks_out())?;
-        Ok(plan)
+        let oracle = expect(args, &config, &mut plan)?;
+        Ok((plan, oracle))
     });
-    let plan = match planned {
-        Ok(plan) => plan,
+    let (plan, oracle) = match planned {
+        Ok(planned) => planned,
         Err(reason) => {
             complain(&format!("error: cannot run a drill with {name}: {reason}"));
             return crate::exit::CONFIG.into();
@@ -118,7 +122,7 @@ pub(crate) fn run(args: &DrillArgs) -> ExitCode {
             return crate::exit::UNAVAILABLE.into();
         }
     };
-    let drilled = runtime.block_on(drill(args, name, &config, &plan));
+    let drilled = runtime.block_on(drill(args, name, &config, &plan, oracle));
     match drilled {
         Ok(is_passed) => {
             if is_passed {
@@ -134,8 +138,18 @@ pub(crate) fn run(args: &DrillArgs) -> ExitCode {
     }
 }
 
+/// Makes the oracle, which knows of each client's records where they are to arrive.
+fn expect(args: &DrillArgs, config: &Config, plan: &mut Plan) -> Result<RecordOracle, String> {
+    let clients = usize::from(args.clients());
+    let entry = |client: usize| &plan.entries[client % plan.entries.len()];
+    let routes = (0..clients).map(|client| entry(client).sinks.clone()).collect();
+    let mut oracle = RecordOracle::new(routes, plan.sinks.len(), plan.intact);
+    forecast::forecast(config, plan, clients, &mut oracle)?;
+    Ok(oracle)
+}
+
 fn load(args: &DrillArgs) -> Result<(String, Config), ExitCode> {
-    if let Some(path) = &args.config {
+    if let Some(path) = args.path.as_ref().or(args.config.as_ref()) {
         let config = crate::load(&ConfigSource::File(path.clone()))?;
         return Ok((path.display().to_string(), config));
     }
@@ -150,7 +164,8 @@ async fn drill(
     args: &DrillArgs,
     name: String,
     config: &Config,
-    plan: &plan::Plan,
+    plan: &Plan,
+    oracle: RecordOracle,
 ) -> Result<bool, Failure> {
     let bound: std::io::Result<Vec<Backend>> = plan.sinks.iter().map(|_| Backend::bind()).collect();
     let backends = bound.map_err(|error| Failure::io(format!("cannot listen: {error}")))?;
@@ -158,7 +173,7 @@ async fn drill(
     let mut site =
         Workspace::new(config, plan, &addresses, args.fill_vault).map_err(Failure::io)?;
     let work = async {
-        let drill = Drill::start(args, plan, &site, backends).await?;
+        let drill = Drill::start(args, plan, &site, backends, oracle).await?;
         drill.run().await
     };
     let figures = tokio::select! {

@@ -8,9 +8,6 @@ use gophership::config::Config;
 use gophership_otlp_client::Protocol;
 use gophership_testbed::Intact;
 
-/// The transforms that take records out.
-const TAKE_OUT: [&str; 5] = ["filter", "route", "sample", "throttle", "dedupe"];
-
 /// A listener and where its records go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct EntryPoint {
@@ -28,6 +25,8 @@ pub(super) struct Plan {
     pub(super) sinks: Vec<String>,
     /// Of each, whether its backend is out.
     pub(super) is_out: Vec<bool>,
+    /// Of each, whether it is known of some records that they must arrive there.
+    pub(super) is_judged: Vec<bool>,
     /// What transforms leave of a record.
     pub(super) intact: Intact,
     pub(super) notes: Vec<String>,
@@ -47,9 +46,9 @@ impl Plan {
         Ok(())
     }
 
-    /// Whether some backend takes everything always.
+    /// Whether some backend takes everything always, and something must arrive there.
     pub(super) fn has_staying(&self) -> bool {
-        self.is_out.iter().any(|is_out| !is_out)
+        self.is_out.iter().zip(&self.is_judged).any(|(is_out, is_judged)| !is_out && *is_judged)
     }
 }
 
@@ -68,7 +67,8 @@ pub(super) fn plan(config: &Config) -> Result<Plan, String> {
         sinks.map(|(id, _)| id.to_string()).collect::<Vec<_>>()
     };
     let sinks = of_kind("otlp");
-    let mut plan = Plan { intact: intact(config), sinks, ..Plan::default() };
+    let is_judged = vec![true; sinks.len()];
+    let mut plan = Plan { intact: intact(config), sinks, is_judged, ..Plan::default() };
     let sources: Vec<_> = config.sources.iter().filter(|(_, entry)| entry.kind == "otlp").collect();
     if sources.is_empty() {
         return Err("the configuration has no `otlp` source for the clients".to_owned());
@@ -78,13 +78,12 @@ pub(super) fn plan(config: &Config) -> Result<Plan, String> {
     }
     for (id, entry) in sources {
         let pivot = entry.config.pivot();
-        let (reached, filters) = reach(config, id.as_str(), pivot);
-        if let Some(filter) = filters.first() {
-            return Err(format!(
-                "the transform {filter:?} drops records, which the drill cannot tell from a loss; \
-                 use a copy of the configuration without it"
-            ));
-        }
+        let replays = config.sources.iter().filter(|(_, entry)| {
+            let replayed = entry.config.replays();
+            replayed.is_some() && replayed == pivot
+        });
+        let starts = replays.map(|(id, _)| id).chain([id]).map(ToString::to_string);
+        let reached = reach(config, starts.collect());
         let sinks: Vec<usize> = (0..)
             .zip(&plan.sinks)
             .filter(|(_, id)| reached.contains(*id))
@@ -130,15 +129,9 @@ fn intact(config: &Config) -> Intact {
     }
 }
 
-/// The components behind a source, straight or through the vault that takes over, and the filters
-/// among them.
-fn reach(config: &Config, source: &str, pivot: Option<&str>) -> (BTreeSet<String>, Vec<String>) {
-    let replays = config.sources.iter().filter(|(_, entry)| {
-        let replayed = entry.config.replays();
-        replayed.is_some() && replayed == pivot
-    });
-    let mut reached: BTreeSet<String> = replays.map(|(id, _)| id.to_string()).collect();
-    reached.insert(source.to_owned());
+/// The components behind some, and these.
+pub(super) fn reach(config: &Config, starts: BTreeSet<String>) -> BTreeSet<String> {
+    let mut reached = starts;
     let transforms = config.transforms.iter().map(|(id, entry)| (id, &entry.inputs));
     let sinks = config.sinks.iter().map(|(id, entry)| (id, &entry.inputs));
     let parts: Vec<_> = transforms.chain(sinks).collect();
@@ -156,15 +149,7 @@ fn reach(config: &Config, source: &str, pivot: Option<&str>) -> (BTreeSet<String
         }
         reached.extend(next);
     }
-    let is_filter = |id: &&String| {
-        let takes_out = |kind: &str| TAKE_OUT.contains(&kind);
-        config
-            .transforms
-            .iter()
-            .any(|(other, entry)| other.as_str() == *id && takes_out(&entry.kind))
-    };
-    let filters = reached.iter().filter(is_filter).cloned().collect();
-    (reached, filters)
+    reached
 }
 
 #[cfg(test)]
@@ -218,7 +203,7 @@ mod tests {
     #[test]
     fn sinks_that_are_not_named_stay() {
         let sinks = vec!["a".to_owned(), "b".to_owned()];
-        let mut plan = Plan { sinks, ..Plan::default() };
+        let mut plan = Plan { is_judged: vec![true; 2], sinks, ..Plan::default() };
         plan.choose(&["b".to_owned()]).unwrap();
         assert_eq!((&plan.is_out[..], plan.has_staying()), (&[false, true][..], true));
         plan.choose(&[]).unwrap();
@@ -235,30 +220,6 @@ mod tests {
         for (sources, transforms, sinks, words) in [
             (demo, "", &*format!("{out} [demo] }}"), "no `otlp` source"),
             (otlp, "", "out: { type: blackhole, inputs: [in] }", "no `otlp` sink"),
-            (
-                otlp,
-                "f: { type: filter, inputs: [in], drop: [{ severity_below: info }] }",
-                &*format!("{out} [f] }}"),
-                "\"f\" drops records",
-            ),
-            (
-                otlp,
-                "s: { type: sample, inputs: [in], rate: 0.1 }",
-                &*format!("{out} [s] }}"),
-                "\"s\" drops records",
-            ),
-            (
-                otlp,
-                "t: { type: throttle, inputs: [in], records: 10 }",
-                &*format!("{out} [t] }}"),
-                "\"t\" drops records",
-            ),
-            (
-                otlp,
-                "d: { type: dedupe, inputs: [in] }",
-                &*format!("{out} [d] }}"),
-                "\"d\" drops records",
-            ),
             (
                 "in: { type: otlp }\n  demo: { type: demo }",
                 "",

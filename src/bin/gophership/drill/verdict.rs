@@ -23,8 +23,17 @@ pub(super) struct SinkDelays {
     pub(super) sink: String,
     /// Whether it took everything always.
     pub(super) stays: bool,
+    /// Whether it is known of some records that they must arrive there.
+    pub(super) is_judged: bool,
     /// By the part of the drill in which they were sent, as in [`Phase::ALL`].
     pub(super) phases: [Answers; 3],
+}
+
+impl SinkDelays {
+    /// Whether its delays may not grow.
+    pub(super) const fn is_compared(&self) -> bool {
+        self.stays && self.is_judged
+    }
 }
 
 /// Everything that was seen.
@@ -35,6 +44,12 @@ pub(super) struct Figures {
     pub(super) dropped_by_queue: u64,
     pub(super) dropped_after_export: u64,
     pub(super) delivered: u64,
+    /// Acknowledged, and removed by transforms as they should.
+    pub(super) removed: u64,
+    /// Acknowledged, and perhaps removed by a transform that cannot be followed.
+    pub(super) unjudged: u64,
+    /// Delivered to a sink that should not get them.
+    pub(super) misrouted: u64,
     /// Acknowledged, and never delivered.
     pub(super) missing: u64,
     pub(super) missing_runs: Vec<(usize, u32, u32)>,
@@ -111,7 +126,8 @@ pub(super) struct Requirement {
 impl Figures {
     /// Records that came to a client and never to a backend.
     pub(super) fn lost(&self) -> u64 {
-        self.offered.saturating_sub(self.delivered + self.excused)
+        let accounted = self.delivered + self.excused + self.removed + self.unjudged;
+        self.offered.saturating_sub(accounted)
     }
 
     /// Of the whole drill.
@@ -153,6 +169,7 @@ impl Figures {
         };
         requirements.extend([
             count("records altered", 0, self.altered + self.unreadable),
+            count("records at the wrong sink", 0, self.misrouted),
             Requirement {
                 name: "resident memory",
                 limit: format!("below {}", megabytes(limits.memory)),
@@ -211,7 +228,7 @@ impl Figures {
 
     /// Compares the p99 delay to sinks that stay with that of the warm-up; the worst case is told.
     fn judge_delays(&self, growth: f64) -> Option<Requirement> {
-        let staying = self.delays.iter().filter(|delays| delays.stays);
+        let staying = self.delays.iter().filter(|delays| delays.is_compared());
         let cases = staying.flat_map(|delays| {
             let [before, rest @ ..] = delays.phases;
             let phases = Phase::ALL.into_iter().skip(1).zip(rest);
@@ -300,6 +317,12 @@ mod tests {
         };
         assert_eq!(broken(&|figures| figures.offered += 1), ["records lost end to end"]);
         assert_eq!(broken(&|figures| figures.altered += 1), ["records altered"]);
+        assert_eq!(broken(&|figures| figures.misrouted += 1), ["records at the wrong sink"]);
+        let removed = |figures: &mut Figures| {
+            figures.offered += 2;
+            (figures.removed, figures.unjudged) = (1, 1);
+        };
+        assert_eq!(broken(&removed), [""; 0]);
         assert_eq!(broken(&|figures| figures.refused += 1), ["exports refused"]);
         let overflow = |figures: &mut Figures| figures.dropped_by_queue += 1;
         assert_eq!(broken(&overflow), ["dropped by full client queues"]);
@@ -356,6 +379,7 @@ mod tests {
         let delays = |stays: bool, millis: [u32; 3]| SinkDelays {
             sink: "other".to_owned(),
             stays,
+            is_judged: true,
             phases: millis.map(|millis| Answers::of(vec![millis * 1000; 9])),
         };
         let failing_with =

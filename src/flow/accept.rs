@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use super::debt;
 use super::debt::Debt;
 use super::output::Output;
+use super::refusal::Obstacle;
 use super::refusal::Refusal;
 use super::table::{Full, Placement};
 use crate::event::Batch;
@@ -191,7 +192,7 @@ impl Acceptor {
             }
         }
         batch.refused();
-        Err(self.busy())
+        Err(self.busy(Obstacle::Queues))
     }
 
     async fn await_delivery(
@@ -267,7 +268,7 @@ impl Acceptor {
                 // The client is told to send it again, so this copy should not be delivered too.
                 waiter.claim();
                 self.ledger.conclude(request.signal, Bucket::RejectedFailed, request.records);
-                Err(self.busy())
+                Err(self.busy(Obstacle::Backends))
             }
         }
     }
@@ -282,7 +283,7 @@ impl Acceptor {
             Ok(outcome) if outcome.is_safe() => Ok(()),
             Ok(_failed) => self.keep_returned(&request, &waiter, deadline).await,
             // The disk hangs. The vault may still have it in the end; the client sends it again.
-            Err(_late) => Err(self.busy()),
+            Err(_late) => Err(self.busy(Obstacle::Disk)),
         }
     }
 
@@ -299,7 +300,7 @@ impl Acceptor {
             return Ok(());
         }
         debt.conclude(Bucket::RejectedFailed);
-        Err(self.busy())
+        Err(self.busy(Obstacle::Backends))
     }
 
     /// Puts a second copy of a request, for who still needs it, into the vault; returns whether it is
@@ -371,9 +372,11 @@ impl Acceptor {
 
     /// What a sender is told when there is no room: when to come back, spread by chance so that
     /// not all of them come back at once.
-    fn busy(&self) -> Refusal {
-        let base = self.output.vault().map_or(Duration::from_secs(1), |vault| vault.retry_after());
-        Refusal::Busy { retry_after: base.mul_f64(1.0 + fastrand::f64() / 2.0) }
+    fn busy(&self, obstacle: Obstacle) -> Refusal {
+        let vault = self.output.vault();
+        let base = vault.as_ref().map_or(Duration::from_secs(1), |vault| vault.retry_after());
+        let why = obstacle.words(vault.map(|vault| vault.fill_permille()));
+        Refusal::Busy { retry_after: base.mul_f64(1.0 + fastrand::f64() / 2.0), why }
     }
 }
 

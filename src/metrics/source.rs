@@ -63,6 +63,8 @@ pub enum RefusalCause {
     TooLarge,
     /// Wrong content type, encoding, method or path.
     Unsupported,
+    /// No credential that the source accepts.
+    Unauthenticated,
     /// Nobody had room.
     Busy,
     /// GopherShip drains.
@@ -76,10 +78,11 @@ pub enum RefusalCause {
 }
 
 impl RefusalCause {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Invalid,
         Self::TooLarge,
         Self::Unsupported,
+        Self::Unauthenticated,
         Self::Busy,
         Self::Draining,
         Self::Stalled,
@@ -92,6 +95,7 @@ impl RefusalCause {
             Self::Invalid => "invalid",
             Self::TooLarge => "too_large",
             Self::Unsupported => "unsupported",
+            Self::Unauthenticated => "unauthenticated",
             Self::Busy => "busy",
             Self::Draining => "draining",
             Self::Stalled => "stalled",

@@ -122,10 +122,14 @@ async fn what_the_vault_keeps_is_told_when_it_begins_and_when_it_is_over() {
     let keeps = "the vault has kept requests for sink backend: 20 requests, ";
     assert_eq!((status, said.contains(keeps)), (200, true), "{said}");
     assert!(said.contains("degraded: backend http://"), "{said}");
+    let status = String::from_utf8(process.control(&["status"]).stdout).unwrap();
+    let is_told = |line: &str| line.contains("backend http://") && line.contains(" is out for ");
+    assert!(status.lines().any(is_told), "{status}");
 
     backend.set(Mode::Accept);
     oracle.settle(&backend, SOON).await.assert_kept(&"out for seconds");
-    process.logged(SOON, &[IS_OVER, "sink=backend", "requests=20", "records=100"]).await;
+    let all_told = ["requests=20", "records=100", "dead_letters=0", "lost=0"];
+    process.logged(SOON, &[&[IS_OVER, "sink=backend"][..], &all_told].concat()).await;
     let is_over = |metrics: &Metrics| {
         metrics.sum("gophership_sink_backlog_requests", &sink) == 0
             && metrics.real_sum("gophership_sink_backlog_seconds", &sink) == 0.0
@@ -210,4 +214,25 @@ async fn one_failure_is_enough_to_go_to_the_vault() {
         let pivots = process.metrics().await.sum("gophership_somatic_pivots_total", &failed);
         assert_eq!(pivots, 1, "{mode:?}");
     }
+}
+
+/// Scenario: a backend is out, and the source has no vault.
+/// Guarantees: the sender is told that, and to try again; not that there is no room.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_vault_senders_are_told_that_the_sink_delivers_nothing() {
+    const ALONE: &str = r#"
+sources:
+  otlp: { type: otlp, grpc: { listen: "$GRPC" }, patience: 200ms, answer_within: 500ms }
+sinks:
+  backend: { type: otlp, inputs: [otlp], endpoint: "http://$BACKEND" }
+"#;
+    let backend = Backend::start().await;
+    backend.set(Mode::Unavailable);
+    let site = Site::new(backend.address(), ALONE);
+    let _process = site.start().await;
+    let request = Traffic::default().request(Signal::Logs, 1);
+    let refused = GrpcClient::new(site.grpc()).send(&request).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::Unavailable);
+    let words = "no sink delivered the request in time, and the source has no vault; retry later";
+    assert_eq!(refused.message(), words);
 }

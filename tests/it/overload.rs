@@ -275,6 +275,8 @@ async fn a_full_vault_refuses_with_a_hint_and_takes_requests_again_when_there_is
     assert_eq!(status.code(), Code::Unavailable, "{status:?}");
     let hint = status.get_details_retry_info().and_then(|info| info.retry_delay);
     assert!(hint.is_some_and(|delay| !delay.is_zero()), "{status:?}");
+    assert!(status.message().contains("the vault is full"), "{status:?}");
+    scene.process.logged(SOON, &["The vault is full", "vault=vault"]).await;
     let parcel = scene.traffic.padded(Signal::Logs, 1, 900 << 10);
     let kind = [("content-type", "application/x-protobuf")];
     let answer = HttpClient::new(scene.site.http()).post("/v1/logs", &kind, parcel.wire).await;
@@ -300,5 +302,7 @@ async fn a_full_vault_refuses_with_a_hint_and_takes_requests_again_when_there_is
         is_taken
     })
     .await;
+    scene.process.logged(SOON, &["The vault has room again"]).await;
+    assert_eq!(scene.process.count_in_log("The vault is full"), 1);
     scene.recovers().await;
 }

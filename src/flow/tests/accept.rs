@@ -75,7 +75,8 @@ async fn when_nobody_has_room_the_client_is_told_when_to_come_back() {
     rig.output().try_send(rig.batch()).unwrap();
     let refusal =
         rig.acceptor(AckLevel::Delivered).accept(request(), Instant::now()).await.unwrap_err();
-    let Refusal::Busy { retry_after } = refusal else { unreachable!("{refusal:?}") };
+    let Refusal::Busy { retry_after, why } = refusal else { unreachable!("{refusal:?}") };
+    assert!(why.contains("vault"), "{why}");
     assert!((Duration::from_secs(3)..Duration::from_millis(4500)).contains(&retry_after));
     assert_eq!(rig.books(), [4, 0, 2, 0, 0, 2]);
 }

@@ -29,6 +29,8 @@ use crate::pool::Memory;
 use crate::pool::Pool;
 use crate::pool::PooledBuffer;
 
+/// Why a request is refused that finds no room here.
+const NO_MEMORY: &str = "GopherShip has no memory for the request at the moment";
 /// What is larger goes through the gate for large requests while it is not complete.
 const SMALL_BYTES_MAX: u64 = 1 << 20;
 
@@ -108,7 +110,7 @@ impl Admission {
     }
 
     async fn patiently<T>(&self, room: impl Future<Output = T>) -> Result<T, RefusedRequest> {
-        let late = |_| RefusedRequest::Busy { retry_after: self.patience };
+        let late = |_| RefusedRequest::Busy { retry_after: self.patience, why: NO_MEMORY };
         tokio::time::timeout(self.patience, room).await.map_err(late)
     }
 }
@@ -162,7 +164,7 @@ impl ConnectionAdmission<'_> {
     pub(super) fn buffer(self, bytes: usize) -> Result<PooledBuffer, RefusedRequest> {
         self.room.pool.acquire(bytes, None).map_err(|error| {
             tracing::error!(%error, bytes, "Cannot map memory.");
-            RefusedRequest::Busy { retry_after: self.room.patience }
+            RefusedRequest::Busy { retry_after: self.room.patience, why: NO_MEMORY }
         })
     }
 

@@ -11,6 +11,7 @@
 //! | over a size limit             | `RESOURCE_EXHAUSTED`, no hint    | 413                 |
 //! | unknown method, path or type  | `UNIMPLEMENTED`                  | 404, 405, 415       |
 //! | not gRPC, where that is asked | 405, 415                         |                     |
+//! | no valid credentials          | `UNAUTHENTICATED`                | 401, `WWW-Authenticate` |
 //! | nobody has room               | `UNAVAILABLE`, `RetryInfo`       | 503, `Retry-After`  |
 //! | GopherShip drains             | `UNAVAILABLE`, `RetryInfo`       | 503, `Retry-After`  |
 //! | its `grpc-timeout` is over     | `DEADLINE_EXCEEDED`              |                     |
@@ -30,6 +31,7 @@ use http::StatusCode;
 use http::header::ALLOW;
 use http::header::CONTENT_TYPE;
 use http::header::RETRY_AFTER;
+use http::header::WWW_AUTHENTICATE;
 use http_body_util::Full;
 use prost::Message;
 use tonic::Code;
@@ -61,10 +63,12 @@ pub(super) enum RefusedRequest {
     TooMany { option: &'static str, what: &'static str, count: u64, limit: u64 },
     /// The method, path, content type or encoding is not one we know.
     Unsupported { http: StatusCode, message: String },
+    /// It has no credential that the source accepts.
+    Unauthenticated { challenge: HeaderValue },
     /// Its sender did not want to wait any longer.
     Late { after: Duration },
     /// Nobody has room now.
-    Busy { retry_after: Duration },
+    Busy { retry_after: Duration, why: &'static str },
     /// An operator wants no new requests in.
     Draining { retry_after: Duration },
     /// A backend refused it for good.
@@ -95,15 +99,16 @@ impl RefusedRequest {
                 format!("the request has {count} {what}; the limit of `{option}` is {limit}")
             }
             Self::Unsupported { message, .. } => message.clone(),
+            Self::Unauthenticated { .. } => {
+                "the request has no valid credentials (option `auth` of the source)".to_owned()
+            }
             Self::Late { after } => {
                 format!(
                     "GopherShip had no answer within the grpc-timeout of {}",
                     HumanDuration(*after)
                 )
             }
-            Self::Busy { .. } => {
-                "GopherShip has no room for the request at the moment; retry later".to_owned()
-            }
+            Self::Busy { why, .. } => format!("{why}; retry later"),
             Self::Draining { .. } => "GopherShip is draining; use another server".to_owned(),
             Self::Rejected { reason: None } => "a backend rejected the request".to_owned(),
             Self::Rejected { reason: Some(reason) } => {
@@ -123,6 +128,7 @@ impl RefusedRequest {
             // Without RetryInfo a sender does not send it again.
             Self::TooLarge { .. } | Self::TooDense { .. } => Code::ResourceExhausted,
             Self::Unsupported { .. } => Code::Unimplemented,
+            Self::Unauthenticated { .. } => Code::Unauthenticated,
             Self::Late { .. } => Code::DeadlineExceeded,
             Self::Busy { .. } | Self::Draining { .. } => Code::Unavailable,
         }
@@ -135,6 +141,7 @@ impl RefusedRequest {
             }
             Self::TooLarge { .. } | Self::TooDense { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unsupported { http, .. } => *http,
+            Self::Unauthenticated { .. } => StatusCode::UNAUTHORIZED,
             // Not 408, after which nobody sends again.
             Self::Stalled { .. }
             | Self::Late { .. }
@@ -148,7 +155,7 @@ impl RefusedRequest {
             Self::Invalid(reason) => {
                 Some(ErrorDetails::with_bad_request_violation("request", reason.clone()))
             }
-            Self::Busy { retry_after } | Self::Draining { retry_after } => {
+            Self::Busy { retry_after, .. } | Self::Draining { retry_after } => {
                 Some(ErrorDetails::with_retry_info(Some(*retry_after)))
             }
             Self::Broken(_)
@@ -158,15 +165,24 @@ impl RefusedRequest {
             | Self::TooDense { .. }
             | Self::TooMany { .. }
             | Self::Unsupported { .. }
+            | Self::Unauthenticated { .. }
             | Self::Rejected { .. } => None,
         }
     }
 
     /// The answer over gRPC.
     pub(super) fn to_grpc(&self) -> Status {
-        let Some(details) = self.details() else { return Status::new(self.code(), self.message()) };
+        let Some(details) = self.details() else {
+            let mut status = Status::new(self.code(), self.message());
+            if let Self::Unauthenticated { challenge } = self
+                && let Ok(challenge) = MetadataValue::try_from(challenge.as_bytes())
+            {
+                status.metadata_mut().insert("www-authenticate", challenge);
+            }
+            return status;
+        };
         let mut status = Status::with_error_details(self.code(), self.message(), details);
-        if let Self::Busy { retry_after } | Self::Draining { retry_after } = self {
+        if let Self::Busy { retry_after, .. } | Self::Draining { retry_after } = self {
             let hint = MetadataValue::from_bytes(&retry_info(*retry_after));
             status.metadata_mut().insert_bin(PYTHON_RETRY_INFO, hint);
         }
@@ -182,7 +198,7 @@ impl RefusedRequest {
         };
         let mut response = answer(self.http_status(), encoding, body);
         match self {
-            Self::Busy { retry_after } | Self::Draining { retry_after } => {
+            Self::Busy { retry_after, .. } | Self::Draining { retry_after } => {
                 let seconds = retry_after.as_secs_f64().ceil().max(1.0);
                 // A few digits are always a valid header value.
                 if let Ok(value) = HeaderValue::from_str(&format!("{seconds:.0}")) {
@@ -191,6 +207,9 @@ impl RefusedRequest {
             }
             Self::Stalled { .. } => {
                 response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            Self::Unauthenticated { challenge } => {
+                response.headers_mut().insert(WWW_AUTHENTICATE, challenge.clone());
             }
             Self::Unsupported { http: StatusCode::METHOD_NOT_ALLOWED, .. } => {
                 response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
@@ -215,7 +234,7 @@ impl RefusedRequest {
     fn status_json(&self) -> Bytes {
         let mut details = Vec::new();
         match self {
-            Self::Busy { retry_after } | Self::Draining { retry_after } => {
+            Self::Busy { retry_after, .. } | Self::Draining { retry_after } => {
                 details.push(serde_json::json!({
                     "@type": "type.googleapis.com/google.rpc.RetryInfo",
                     "retryDelay": format!("{:.3}s", retry_after.as_secs_f64()),

@@ -15,6 +15,7 @@ use http::header::CONTENT_TYPE;
 use http_body_util::BodyExt;
 use http_body_util::Full;
 use hyper::body::Incoming;
+use tonic::Status;
 use tonic::body::Body;
 
 use super::admission::ConnectionShare;
@@ -22,6 +23,7 @@ use super::answer::Encoding;
 use super::answer::RefusedRequest;
 use super::deadline::Deadline;
 use super::frame;
+use super::health;
 use super::inflate::RequestEncoding;
 use super::ingest_handler::IngestHandler;
 use super::partial_success::PartialSuccess;
@@ -60,6 +62,11 @@ pub(super) async fn answer(
         handler.count(&refused);
         return Ok(refused.to_http(Encoding::Json));
     }
+    if request.uri().path().starts_with(health::PREFIX) {
+        let (head, body) = request.into_parts();
+        let answered = health::answer(head.uri.path(), body, handler.serves()).await;
+        return Ok(answered.map_or_else(Status::into_http, message));
+    }
     Ok(match take(&handler, request, &during, &share).await {
         Ok(partial) => accepted(partial.as_ref()),
         Err(refused) => {
@@ -96,6 +103,7 @@ async fn take(
     during: &net::ActiveRequest,
     share: &ConnectionShare,
 ) -> Result<Option<PartialSuccess>, RefusedRequest> {
+    handler.authenticate(request.headers())?;
     let checked = check(&request);
     let (signal, compression) = checked.inspect_err(|refused| handler.count(refused))?;
     let deadline = Deadline::of(request.headers());
@@ -130,12 +138,16 @@ fn check(request: &Request<Incoming>) -> Result<(Signal, RequestEncoding), Refus
     Ok((signal, compression))
 }
 
-/// The answer to an accepted request: one message, and OK behind it.
+/// The answer to an accepted request.
 fn accepted(partial: Option<&PartialSuccess>) -> Response<Body> {
+    message(partial.map_or(EMPTY_MESSAGE, |partial| framed(&partial.to_protobuf())))
+}
+
+/// An answer of one framed message, and OK behind it.
+fn message(frame: Bytes) -> Response<Body> {
     let mut trailers = HeaderMap::with_capacity(1);
     trailers.insert(GRPC_STATUS, HeaderValue::from_static("0"));
-    let message = partial.map_or(EMPTY_MESSAGE, |partial| framed(&partial.to_protobuf()));
-    let message = Full::new(message).with_trailers(std::future::ready(Some(Ok(trailers))));
+    let message = Full::new(frame).with_trailers(std::future::ready(Some(Ok(trailers))));
     let mut response = Response::new(Body::new(message));
     response.headers_mut().insert(CONTENT_TYPE, CONTENT_TYPE_GRPC);
     response

@@ -56,6 +56,9 @@ pub(super) async fn answer(
     share: Arc<ConnectionShare>,
 ) -> Result<Response<Body>, Infallible> {
     let (head, incoming) = request.into_parts();
+    if let Some(preflight) = handler.cors().and_then(|cors| cors.preflight(&head)) {
+        return Ok(preflight);
+    }
     let encoding = encoding(&head);
     let mut body = handler.body(incoming, &during);
     let result = take(&handler, &share, encoding, &head, &mut body).await;
@@ -64,6 +67,9 @@ pub(super) async fn answer(
         Ok(partial) => accepted(encoding, partial.as_ref()),
         Err(refused) => refused.to_http(encoding),
     };
+    if let Some(cors) = handler.cors() {
+        cors.allow(&head.headers, response.headers_mut());
+    }
     let has_own_connection = head.version <= Version::HTTP_11;
     // A sender that waits for leave to send gets its answer instead, and one that went silent gets it
     // now. The others do not see it before they have sent what they began.
@@ -86,6 +92,7 @@ async fn take(
     head: &Parts,
     body: &mut Sent,
 ) -> Result<Option<PartialSuccess>, RefusedRequest> {
+    handler.authenticate(&head.headers)?;
     let checked = check(encoding, head);
     let (signal, encoding, compression) = checked.inspect_err(|refused| handler.count(refused))?;
     let provenance = handler.provenance(&head.headers);

@@ -12,7 +12,9 @@ use super::admission::ConnectionAdmission;
 use super::admission::ConnectionShare;
 use super::admission::Received;
 use super::answer::RefusedRequest;
+use super::auth::Auth;
 use super::body::Body;
+use super::cors::Cors;
 use super::deadline::Deadline;
 use super::limits::RequestLimits;
 use super::origin::Origins;
@@ -42,6 +44,10 @@ pub(super) struct IngestHandler {
     /// Requests that wait for their answer, for the watchdog.
     tally: Counted,
     response_delay: ResponseDelay,
+    /// Whom it lets in; all, if there is none.
+    auth: Option<Auth>,
+    /// Which pages may send; none, if there is none.
+    cors: Option<Cors>,
 }
 
 impl IngestHandler {
@@ -54,7 +60,29 @@ impl IngestHandler {
         tally: Counted,
         response_delay: ResponseDelay,
     ) -> Self {
-        Self { acceptor, metrics, origins, room, limits, tally, response_delay }
+        let (auth, cors) = (None, None);
+        Self { acceptor, metrics, origins, room, limits, tally, response_delay, auth, cors }
+    }
+
+    /// The same, for those only whom these let in.
+    pub(super) fn guarded(self, auth: Option<Auth>, cors: Option<Cors>) -> Self {
+        Self { auth, cors, ..self }
+    }
+
+    /// Refuses a request whose sender is not let in.
+    pub(super) fn authenticate(&self, headers: &HeaderMap) -> Result<(), RefusedRequest> {
+        let checked = self.auth.as_ref().map_or(Ok(()), |auth| auth.check(headers));
+        checked.inspect_err(|refused| self.count(refused))
+    }
+
+    /// Which pages may send from a browser.
+    pub(super) const fn cors(&self) -> Option<&Cors> {
+        self.cors.as_ref()
+    }
+
+    /// Whether new requests are taken: not while an operator drains.
+    pub(super) fn serves(&self) -> bool {
+        !self.acceptor.is_draining()
     }
 
     /// Where requests of a connection take room before they are read.
@@ -151,6 +179,7 @@ impl IngestHandler {
             | RefusedRequest::TooDense { .. }
             | RefusedRequest::TooMany { .. } => RefusalCause::TooLarge,
             RefusedRequest::Unsupported { .. } => RefusalCause::Unsupported,
+            RefusedRequest::Unauthenticated { .. } => RefusalCause::Unauthenticated,
             RefusedRequest::Busy { .. } => RefusalCause::Busy,
             RefusedRequest::Draining { .. } => RefusalCause::Draining,
             RefusedRequest::Rejected { .. } => RefusalCause::Rejected,
@@ -190,7 +219,7 @@ impl IngestHandler {
         }
         match accepted {
             Ok(()) => Ok(partial),
-            Err(Refusal::Busy { retry_after }) => Err(RefusedRequest::Busy { retry_after }),
+            Err(Refusal::Busy { retry_after, why }) => Err(RefusedRequest::Busy { retry_after, why }),
             Err(Refusal::Rejected { records: rejected, reason }) if rejected < records => {
                 Ok(Some(PartialSuccess::refused(signal, rejected, reason.as_deref(), partial)))
             }

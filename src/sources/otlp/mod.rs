@@ -7,6 +7,7 @@
 //!    |- grpc           unary calls whose messages stay bytes; frame reads them
 //!    |- http           POST /v1/{logs,traces,metrics}, protobuf and JSON
 //!    |   body, inflate, filling: into memory; admission has taken room for it before
+//!    |   auth: who may send; cors: which web pages; health: for probes over gRPC
 //!    v
 //!   ingest_handler     pre-scan, the acceptor; every protocol ends here; response_delay in Yellow
 //!    v
@@ -15,13 +16,16 @@
 
 mod admission;
 mod answer;
+mod auth;
 mod body;
 mod connection;
 mod connection_server;
+mod cors;
 mod deadline;
 mod filling;
 mod frame;
 mod grpc;
+mod health;
 mod http;
 mod inflate;
 mod ingest_handler;
@@ -30,6 +34,7 @@ mod listener;
 mod listener_config;
 mod origin;
 mod partial_success;
+mod problems;
 mod response_delay;
 mod screen;
 mod streams;
@@ -45,6 +50,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::task::TaskTracker;
 
 use crate::component::BuildError;
+use crate::component::ComponentId;
 use crate::component::ComponentInfo;
 use crate::component::Context;
 use crate::component::NamedFile;
@@ -57,7 +63,6 @@ use crate::component::Site;
 use crate::component::Source;
 use crate::component::SourceConfig;
 use crate::component::Stop;
-use crate::event::note;
 use crate::flow::Acceptor;
 use crate::flow::AckLevel;
 use crate::flow::Output;
@@ -66,13 +71,17 @@ use crate::somatic::WorkKind;
 use crate::tls::ServerTls;
 
 use admission::Admission;
+use auth::Auth;
+use auth::AuthConfig;
 use connection::ConnectionOptions;
 use connection_server::ConnectionServer;
 use connection_server::ListenerProtocol;
 use connection_server::Terms;
+use cors::CorsConfig;
 use ingest_handler::IngestHandler;
 use limits::RequestLimits;
 use listener::Listener;
+use listener_config::HttpListenerConfig;
 use listener_config::ListenerConfig;
 use origin::Origins;
 use response_delay::ResponseDelay;
@@ -88,7 +97,10 @@ struct OtlpConfig {
     /// 4317 and 4318. If one is given, the other is off.
     grpc: Option<ListenerConfig>,
     /// The HTTP listener: protobuf and JSON on the same port.
-    http: Option<ListenerConfig>,
+    http: Option<HttpListenerConfig>,
+    /// Who may send: bearer tokens and users with passwords. By default everyone, or with `client_ca`
+    /// everyone with a certificate.
+    auth: Option<AuthConfig>,
     /// What an OK answer guarantees.
     ack: AckOption,
     /// How long a request may wait for delivery. Then GopherShip spills it to the vault, and the
@@ -153,6 +165,7 @@ impl Default for OtlpConfig {
         Self {
             grpc: None,
             http: None,
+            auth: None,
             ack: AckOption::Delivered,
             patience: HumanDuration(Duration::from_secs(1)),
             pivot: PivotOption::default(),
@@ -184,7 +197,7 @@ impl OtlpConfig {
     /// The listeners in force: what is configured, or both on loopback.
     fn listeners(&self) -> (Option<ListenerConfig>, Option<ListenerConfig>) {
         if self.grpc.is_some() || self.http.is_some() {
-            return (self.grpc.clone(), self.http.clone());
+            return (self.grpc.clone(), self.http.as_ref().map(HttpListenerConfig::listener));
         }
         let on = |port| Some(ListenerConfig { listen: ([127, 0, 0, 1], port).into(), tls: None });
         (on(4317), on(4318))
@@ -221,7 +234,8 @@ impl SourceConfig for OtlpConfig {
         let (grpc, http) = self.listeners();
         let (of_grpc, of_http) = (ListenerProtocol::Grpc, ListenerProtocol::Http);
         let listeners = [(of_grpc.tls_group(), grpc), (of_http.tls_group(), http)].into_iter();
-        listeners.flat_map(|(option, listener)| listener_config::files(option, listener)).collect()
+        let tls = listeners.flat_map(|(option, listener)| listener_config::files(option, listener));
+        tls.chain(self.auth.iter().flat_map(AuthConfig::files)).collect()
     }
 
     fn pivot(&self) -> Option<&str> {
@@ -252,60 +266,7 @@ impl SourceConfig for OtlpConfig {
     }
 
     fn problems(&self) -> Vec<OptionProblem> {
-        let mut problems = Vec::new();
-        if self.is_journaled() && self.pivot().is_none() {
-            problems.push(OptionProblem::new(
-                "ack",
-                "`journaled` needs a `pivot`: the vault that stores requests",
-            ));
-        }
-        if note::HEADERS_MAX < self.keep_headers.len() {
-            let message = format!("at most {} headers", note::HEADERS_MAX);
-            problems.push(OptionProblem::new("keep_headers", message));
-        }
-        for name in &self.keep_headers {
-            if name.parse::<::http::HeaderName>().is_err() {
-                let message = format!("{name:?} is not a header name");
-                problems.push(OptionProblem::new("keep_headers", message));
-            }
-        }
-        for (path, value) in
-            [("patience", self.patience), ("read_idle_timeout", self.read_idle_timeout)]
-        {
-            if value.0.is_zero() {
-                problems.push(OptionProblem::new(path, "must be more than 0"));
-            }
-        }
-        if self.answer_within.0 <= self.patience.0 {
-            problems.push(OptionProblem::new("answer_within", "must be longer than `patience`"));
-        }
-        for (path, value) in [
-            ("message_size_max", self.message_size_max.0),
-            ("compression_ratio_max", u64::from(self.compression_ratio_max)),
-            ("records_max", self.records_max),
-            ("resources_max", self.resources_max),
-            ("in_flight_max", self.in_flight_max.0),
-            ("connections_max", u64::from(self.connections_max)),
-            ("streams_max", u64::from(self.streams_max)),
-        ] {
-            if value == 0 {
-                problems.push(OptionProblem::new(path, "must be more than 0"));
-            }
-        }
-        problems.extend(self.connection.problems());
-        if self.message_size_max.0 > u64::from(u32::MAX) {
-            problems.push(OptionProblem::new("message_size_max", "must be below 4GiB"));
-        }
-        // The vault would refuse it each time it is sent again.
-        let kept_max = gophership_vault::Options::new("").record_bytes_max;
-        if self.pivot().is_some() && kept_max < self.message_size_max.0 {
-            let kept_max = ByteSize(kept_max);
-            let message = format!(
-                "must be at most {kept_max} with a `pivot`: a vault stores no larger request"
-            );
-            problems.push(OptionProblem::new("message_size_max", message));
-        }
-        problems
+        self.find_problems()
     }
 
     async fn build(&self, context: &Context) -> Result<Box<dyn Source>, BuildError> {
@@ -344,7 +305,8 @@ impl SourceConfig for OtlpConfig {
                 linger: self.answer_within.0 + Duration::from_secs(1),
             });
         }
-        Ok(Box::new(Otlp { config: self.clone(), context: context.clone(), listeners }))
+        let auth = self.auth.as_ref().map(AuthConfig::load).transpose()?;
+        Ok(Box::new(Otlp { config: self.clone(), context: context.clone(), listeners, auth }))
     }
 }
 
@@ -352,6 +314,7 @@ struct Otlp {
     config: OtlpConfig,
     context: Context,
     listeners: Vec<Listener>,
+    auth: Option<Auth>,
 }
 
 #[async_trait]
@@ -380,7 +343,9 @@ impl Source for Otlp {
             tally,
             response_delay,
         );
-        let handler = Arc::new(handler);
+        let cors = self.config.http.as_ref().and_then(|http| http.cors.as_ref());
+        let cors = cors.map(CorsConfig::build);
+        let handler = Arc::new(handler.guarded(self.auth.clone(), cors));
         let listeners = TaskTracker::new();
         for listener in self.listeners {
             listener.announce(&self.context.id);
@@ -388,24 +353,19 @@ impl Source for Otlp {
             listeners.spawn(listener.run(Arc::clone(&handler), connections, stop.clone()));
         }
         listeners.close();
-        listeners.wait().await;
+        tokio::select! {
+            () = listeners.wait() => {}
+            () = follow(self.auth.as_ref(), &self.context.id) => {}
+        }
         acceptor.drain().await;
         Ok(())
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_source_with_a_vault_takes_nothing_that_the_vault_does_not() {
-        let problems = |vault: &str, mib: u64| {
-            let mut pivot = PivotOption::default();
-            pivot.set_default(vault);
-            let message_size_max = ByteSize(mib << 20);
-            OtlpConfig { pivot, message_size_max, ..OtlpConfig::default() }.problems().len()
-        };
-        assert_eq!([problems("v", 64), problems("v", 65), problems("off", 65)], [0, 1, 0]);
+/// Follows the files with credentials, if there are any, for ever.
+async fn follow(auth: Option<&Auth>, source: &ComponentId) {
+    match auth {
+        Some(auth) => auth.follow(source).await,
+        None => std::future::pending().await,
     }
 }

@@ -86,16 +86,6 @@ impl Delivered {
 }
 
 impl Totals {
-    fn since(self, before: Self) -> Self {
-        Self {
-            requests: self.requests.saturating_sub(before.requests),
-            records: self.records.saturating_sub(before.records),
-            bytes: self.bytes.saturating_sub(before.bytes),
-            read_requests: self.read_requests.saturating_sub(before.read_requests),
-            read_records: self.read_records.saturating_sub(before.read_records),
-        }
-    }
-
     /// How many records so many requests have, if they are like those that were read.
     fn records_of(self, requests: u64) -> Option<u64> {
         let records = u128::from(requests) * u128::from(self.read_records);

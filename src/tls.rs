@@ -1,24 +1,39 @@
-//! TLS 1.3, both ways: what listeners present and ask for, and what outgoing connections trust.
+//! TLS, both ways: what listeners present and ask for, and what outgoing connections trust. Listeners speak
+//! TLS 1.3 only; a backend that has no 1.3 is reached over 1.2 if the configuration says so.
 
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::ClientConfig;
+use rustls::DigitallySignedStruct;
 use rustls::RootCertStore;
 use rustls::ServerConfig;
+use rustls::SignatureScheme;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::client::danger::ServerCertVerified;
+use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring;
+use rustls::crypto::verify_tls12_signature;
+use rustls::crypto::verify_tls13_signature;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::CertificateRevocationListDer;
+use rustls::pki_types::InvalidDnsNameError;
 use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::ServerName;
+use rustls::pki_types::UnixTime;
 use rustls::pki_types::pem::PemObject;
 use rustls::server::NoServerSessionStorage;
 use rustls::server::WebPkiClientVerifier;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize};
 
 const VERSIONS: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS13];
+/// Of outgoing connections alone, and if they are told to.
+const VERSIONS_WITH_1_2: &[&rustls::SupportedProtocolVersion] =
+    &[&rustls::version::TLS13, &rustls::version::TLS12];
 
 /// A certificate, a key or the two together cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -147,7 +162,48 @@ impl MutualTls {
     }
 }
 
-/// TLS towards a backend. TLS 1.3 only.
+/// The lowest version of TLS that is spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+enum TlsVersion {
+    /// TLS 1.2 or 1.3.
+    #[serde(rename = "1.2")]
+    V12,
+    /// TLS 1.3.
+    #[default]
+    #[serde(rename = "1.3")]
+    V13,
+}
+
+impl<'de> Deserialize<'de> for TlsVersion {
+    /// `1.2` without quotes is a number in YAML.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(VersionVisitor)
+    }
+}
+
+struct VersionVisitor;
+
+impl Visitor<'_> for VersionVisitor {
+    type Value = TlsVersion;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("\"1.2\" or \"1.3\"")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<TlsVersion, E> {
+        match text {
+            "1.2" => Ok(TlsVersion::V12),
+            "1.3" => Ok(TlsVersion::V13),
+            _ => Err(E::custom("must be \"1.2\" or \"1.3\"")),
+        }
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<TlsVersion, E> {
+        self.visit_str(&number.to_string())
+    }
+}
+
+/// TLS towards a backend.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClientTls {
@@ -157,6 +213,16 @@ pub struct ClientTls {
     cert: Option<PathBuf>,
     /// PEM file with GopherShip's private key.
     key: Option<PathBuf>,
+    /// The name that the backend's certificate must have, and that GopherShip asks for (SNI), instead
+    /// of the host of the endpoint.
+    server_name: Option<String>,
+    /// The lowest version of TLS: "1.3", or "1.2" for a backend that has no 1.3. GopherShip itself
+    /// accepts TLS 1.3 only.
+    min_version: TlsVersion,
+    /// Accept any certificate of the backend, so anyone on the network path can read and change what
+    /// the sink sends. The log has a warning at each start and reload, `gs-ctl status` shows it, and
+    /// `gophership_sink_tls_unverified` is 1.
+    insecure_skip_verify: bool,
 }
 
 impl ClientTls {
@@ -174,9 +240,16 @@ impl ClientTls {
     pub fn load(&self) -> Result<ClientConfig, TlsError> {
         use hyper_rustls::ConfigBuilderExt;
 
+        let versions = match self.min_version {
+            TlsVersion::V12 => VERSIONS_WITH_1_2,
+            TlsVersion::V13 => VERSIONS,
+        };
         let builder =
-            ClientConfig::builder_with_provider(provider()).with_protocol_versions(VERSIONS)?;
+            ClientConfig::builder_with_provider(provider()).with_protocol_versions(versions)?;
         let builder = match &self.ca {
+            _ if self.insecure_skip_verify => {
+                builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate))
+            }
             Some(path) => builder.with_root_certificates(roots(path)?),
             None => builder.with_native_roots().map_err(|error| {
                 TlsError::Refused(rustls::Error::General(format!(
@@ -192,10 +265,66 @@ impl ClientTls {
         }
     }
 
+    /// The name to ask for and to verify, if it is not that of the endpoint.
+    ///
+    /// # Errors
+    ///
+    /// The text is neither a name nor an address.
+    pub fn server_name(&self) -> Result<Option<ServerName<'static>>, InvalidDnsNameError> {
+        self.server_name.clone().map(ServerName::try_from).transpose()
+    }
+
+    /// Whether any certificate of the backend is accepted.
+    #[must_use]
+    pub const fn is_unverified(&self) -> bool {
+        self.insecure_skip_verify
+    }
+
     /// Whether a certificate is named without its key, or a key without its certificate.
     #[must_use]
     pub const fn is_half(&self) -> bool {
         self.cert.is_some() != self.key.is_some()
+    }
+}
+
+/// Accepts any certificate, for those who asked for it; who presents it must have its key.
+#[derive(Debug)]
+struct AnyCertificate;
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = provider().signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, &algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = provider().signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, &algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        provider().signature_verification_algorithms.supported_schemes()
     }
 }
 

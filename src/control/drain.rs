@@ -5,6 +5,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use gophership_control::proto;
+use gophership_units::one_line;
 use tokio::sync::mpsc;
 use tonic::Status;
 
@@ -29,6 +30,8 @@ impl ControlService {
         request: proto::DrainRequest,
     ) -> Result<Answers<proto::DrainResponse>, Status> {
         let proto::DrainRequest { undo, wait, deadline_ms, reason } = request;
+        // It goes to the log and to terminals.
+        let reason = one_line(&reason).into_owned();
         let detail = if undo { "undo" } else { "" };
         let result = check_reason(&reason).map(|()| {
             if undo {

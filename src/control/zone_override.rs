@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use gophership_control::proto;
+use gophership_units::one_line;
 use tonic::Status;
 
 use super::access::Caller;
@@ -31,6 +32,8 @@ impl ControlService {
     fn hold(&self, request: proto::OverrideRequest) -> Result<proto::OverrideResponse, Status> {
         let proto::OverrideRequest { zone, ttl_seconds, reason } = request;
         check_reason(&reason)?;
+        // It goes to the log and to terminals.
+        let reason = one_line(&reason).into_owned();
         let hold = |zone| {
             let ttl = ttl_seconds.map(Duration::from_secs);
             OverrideCommand::Hold { zone, ttl, reason }

@@ -104,7 +104,8 @@ impl<C: Transport> Engine<C> {
         let mut deliveries: JoinSet<u64> = JoinSet::new();
         let mut in_flight_bytes: u64 = 0;
         let mut is_open = true;
-        let mut gatherer = Gatherer::new(self.0.limits.batch_max_bytes);
+        let mut gatherer =
+            Gatherer::new(self.0.limits.batch_max_bytes, self.0.limits.same_headers_only);
         // Whether the next one had to wait for a place.
         let mut has_waited = false;
         // Whether there is a vault behind what it gets.
@@ -465,6 +466,7 @@ mod tests {
                 concurrency: Concurrency::Auto(64),
                 in_flight_bytes: 1 << 20,
                 batch_max_bytes: 0,
+                same_headers_only: false,
                 timeout: Duration::from_millis(200),
                 retry_min: Duration::from_millis(1),
                 retry_max: Duration::from_millis(4),

@@ -16,6 +16,8 @@ const BATCHES_MAX: usize = 1024;
 pub(super) struct Gatherer {
     /// The most bytes of batches that are put together, and of those that are set aside.
     bytes_max: u64,
+    /// Only batches with the same headers go together.
+    same_headers_only: bool,
     /// Taken out, but of another kind than those that went, or too large to go with them.
     aside: VecDeque<Batch>,
 }
@@ -26,6 +28,7 @@ struct Group {
     bytes: u64,
     records: u64,
     bytes_max: u64,
+    same_headers_only: bool,
 }
 
 /// What a batch is to a group.
@@ -36,8 +39,8 @@ enum Fit {
 }
 
 impl Gatherer {
-    pub(super) const fn new(bytes_max: u64) -> Self {
-        Self { bytes_max, aside: VecDeque::new() }
+    pub(super) const fn new(bytes_max: u64, same_headers_only: bool) -> Self {
+        Self { bytes_max, same_headers_only, aside: VecDeque::new() }
     }
 
     /// The next batch group; `None` when the edge is closed and empty. An idle sink sends each batch at once:
@@ -51,7 +54,7 @@ impl Gatherer {
             Some(batch) => batch,
             None => input.recv().await?,
         };
-        let mut group = Group::new(first, self.bytes_max);
+        let mut group = Group::new(first, self.bytes_max, self.same_headers_only);
         if has_waited && self.gather_aside(&mut group) {
             self.gather(&mut group, input);
         }
@@ -122,16 +125,20 @@ fn unless_backed(batch: Batch) -> Option<Batch> {
 }
 
 impl Group {
-    fn new(first: Batch, bytes_max: u64) -> Self {
+    fn new(first: Batch, bytes_max: u64, same_headers_only: bool) -> Self {
         let (bytes, records) = (first.cost_bytes(), first.records());
-        Self { batches: vec![first], bytes, records, bytes_max }
+        Self { batches: vec![first], bytes, records, bytes_max, same_headers_only }
     }
 
     fn fit(&self, batch: &Batch) -> Fit {
         let kind = |batch: &Batch| (batch.signal(), batch.origin());
         // What comes from a vault arrives as it came to it, byte for byte, and goes alone.
         let is_alike = batch.origin() == Origin::Source
-            && self.batches.last().is_some_and(|last| kind(last) == kind(batch));
+            && self.batches.last().is_some_and(|last| {
+                let has_other_headers =
+                    self.same_headers_only && last.provenance() != batch.provenance();
+                kind(last) == kind(batch) && !has_other_headers
+            });
         if !is_alike {
             return Fit::IsOther;
         }
@@ -180,7 +187,7 @@ mod tests {
             Output::new(std::sync::Arc::clone(&routes), None).try_send(batch).unwrap();
         }
         routes.put(RouteTable::default());
-        let mut gatherer = Gatherer::new(bytes_max);
+        let mut gatherer = Gatherer::new(bytes_max, true);
         let mut groups = Vec::new();
         while let Some(group) = gatherer.next(&mut receiver, has_waited).await {
             groups.push(group.batches().iter().map(Batch::cost_bytes).collect());
@@ -211,6 +218,20 @@ mod tests {
         assert_eq!(gathered(0, true, make()).await, alone);
         let expected: [&[u64]; 6] = [&[10, 20], &[6, 7], &[80, 5], &[200], &[1], &[2]];
         assert_eq!(gathered(100, true, make()).await, expected);
+    }
+
+    #[tokio::test]
+    async fn batches_of_two_tenants_do_not_go_together() {
+        let of = |tenant: &str, len| {
+            let headers = [("x-tenant", tenant.as_bytes())];
+            let provenance = Provenance::with_headers("in", headers.into_iter());
+            let wire = Bytes::from(vec![0; len]);
+            let signal = Signal::Logs;
+            let request = Request { signal, wire, records: 1, received_unix_ns: 0, provenance };
+            Batch::received(&request, None, Ledger::leak())
+        };
+        let batches = vec![of("a", 1), of("b", 2), of("a", 3), of("b", 4)];
+        assert_eq!(gathered(100, true, batches).await, [[1, 3], [2, 4]]);
     }
 
     #[tokio::test]

@@ -19,6 +19,8 @@ pub struct Limits {
     /// Of batches that have to wait as many are put into one request as are together so large; 0 for
     /// each by itself.
     pub batch_max_bytes: u64,
+    /// Only batches that came with the same headers are put into one request.
+    pub same_headers_only: bool,
     /// What one attempt may take, connecting included.
     pub timeout: Duration,
     /// The longest pause after the first failure.

@@ -7,14 +7,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use gophership_http_client::ConnectOptions;
+use gophership_http_client::Proxies;
 use gophership_units::ByteSize;
 use gophership_units::HumanDuration;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use super::concurrency::Concurrency;
 use super::endpoint::Endpoint;
@@ -22,10 +20,13 @@ use super::endpoint::EndpointError;
 use super::endpoint::EndpointProtocol;
 use super::endpoint_set::ENDPOINTS_MAX;
 use super::engine::Engine;
+use super::forwarded;
 use super::headers::HeaderFault;
 use super::headers::HeaderSources;
 use super::headers::Headers;
 use super::limits::Limits;
+use super::option_groups::KeepaliveConfig;
+use super::option_groups::RetryConfig;
 use super::options::ConcurrencyOption;
 use super::poison_detector::GIVE_UP_AFTER;
 use super::slots::Balance;
@@ -42,80 +43,10 @@ use crate::flow::EdgeReceiver;
 use crate::metrics::ShownCertificate;
 use crate::tls::ClientTls;
 
+/// Neither the environment nor anything else names a proxy.
+const OFF: &str = "off";
 /// More requests on their way help no backend.
 const CONCURRENCY_MAX: u32 = 1024;
-
-/// Before each retry the sink waits a random part of a pause, which doubles from `min` to `max`. If
-/// the backend sends a retry delay, the sink waits at least that long, up to 5 minutes.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct RetryConfig {
-    /// The pause after the first failure.
-    min: HumanDuration,
-    /// The longest pause.
-    max: HumanDuration,
-}
-
-impl Default for RetryConfig {
-    fn default() -> Self {
-        Self {
-            min: HumanDuration(Duration::from_millis(100)),
-            max: HumanDuration(Duration::from_secs(5)),
-        }
-    }
-}
-
-/// Pings over HTTP/2, TCP keepalive over HTTP/1.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct KeepaliveConfig {
-    /// The sink sends a ping after this long without data from the backend.
-    interval: HumanDuration,
-    /// The sink closes a connection if a ping gets no answer within this time.
-    timeout: HumanDuration,
-}
-
-impl Default for KeepaliveConfig {
-    fn default() -> Self {
-        Self { interval: HumanDuration::seconds(20), timeout: HumanDuration::seconds(10) }
-    }
-}
-
-/// The defaults of options that are plain values.
-pub mod defaults {
-    use gophership_units::ByteSize;
-    use gophership_units::HumanDuration;
-
-    /// Of `connect_timeout`.
-    #[must_use]
-    pub fn connect_timeout() -> HumanDuration {
-        HumanDuration::seconds(3)
-    }
-
-    /// Of `timeout`.
-    #[must_use]
-    pub fn timeout() -> HumanDuration {
-        HumanDuration::seconds(10)
-    }
-
-    /// Of `concurrency_max`.
-    #[must_use]
-    pub fn concurrency_max() -> u32 {
-        256
-    }
-
-    /// Of `batch_max_bytes`.
-    #[must_use]
-    pub fn batch_max_bytes() -> ByteSize {
-        ByteSize(0)
-    }
-
-    /// Of `in_flight_max`.
-    #[must_use]
-    pub fn in_flight_max() -> ByteSize {
-        ByteSize(32 << 20)
-    }
-}
 
 /// What a network sink's own options lend; each field has the name of its option.
 #[expect(
@@ -143,6 +74,9 @@ pub struct NetworkOptions<'o> {
     pub batch_max_bytes: ByteSize,
     pub retry: &'o RetryConfig,
     pub tls: Option<&'o ClientTls>,
+    pub proxy: Option<&'o Secret>,
+    /// Headers of requests that are sent on to the backend.
+    pub forward_headers: &'o [String],
 }
 
 impl NetworkOptions<'_> {
@@ -215,6 +149,7 @@ impl NetworkOptions<'_> {
         let (mut problems, mut warnings) = (Vec::new(), Vec::new());
         let endpoints = self.endpoints().unwrap_or_default();
         let credential = self.header_sources().ok().and_then(|sources| sources.credential());
+        let credential = credential.or_else(|| forwarded::credential(self.forward_headers));
         for (idx, endpoint) in endpoints.iter().enumerate() {
             if self.tls.is_some()
                 && let Err(error) = endpoint.check_tls_options("`tls`")
@@ -240,7 +175,22 @@ impl NetworkOptions<'_> {
     /// What is allowed, and should be known.
     #[must_use]
     pub fn warnings(&self) -> Vec<OptionProblem> {
-        self.exposures().1
+        let mut warnings = self.exposures().1;
+        if self.tls.is_some_and(ClientTls::is_unverified) {
+            let reason = "the sink accepts any certificate: anyone on the network path can read and \
+                          change what it sends";
+            warnings.push(OptionProblem::new("tls.insecure_skip_verify", reason));
+        }
+        warnings
+    }
+
+    /// Which backends are reached through a proxy.
+    fn proxies(&self) -> Result<Proxies, &'static str> {
+        match self.proxy {
+            None => Ok(Proxies::from_environment()),
+            Some(Secret(url)) if url == OFF => Ok(Proxies::default()),
+            Some(Secret(url)) => Proxies::fixed(url),
+        }
     }
 
     /// What is wrong with the options beyond their types.
@@ -271,6 +221,11 @@ impl NetworkOptions<'_> {
             demand(!time.0.is_zero(), option, "must be more than 0");
         }
         demand(self.in_flight_max.0 != 0, "in_flight_max", "must be more than 0");
+        if let Err(reason) = self.proxies() {
+            demand(false, "proxy", reason);
+        }
+        let is_name = self.tls.is_none_or(|tls| tls.server_name().is_ok());
+        demand(is_name, "tls.server_name", "is neither a name nor an address");
         let is_retry = !self.retry.min.0.is_zero() && self.retry.min <= self.retry.max;
         demand(is_retry, "retry", "needs 0 < min <= max");
         demand(
@@ -278,6 +233,7 @@ impl NetworkOptions<'_> {
             "tls",
             "`cert` and `key` must be given together",
         );
+        problems.extend(forwarded::problems(self.forward_headers));
         problems
     }
 
@@ -320,13 +276,21 @@ impl NetworkOptions<'_> {
         })?;
         let transport = transport(self.connect_options(&endpoints)?, &endpoints, headers.clone());
         let limits = self.limits(&endpoints);
+        let is_unverified = self.tls.is_some_and(ClientTls::is_unverified);
+        context.metrics.sink(id).unverified.set(i64::from(is_unverified));
         let engine = Engine::new(id, transport, limits, &context.gauges, &context.metrics);
         let certificate = self.tls.and_then(|tls| context.show_certificate("tls", tls.files()));
         Ok(Box::new(NetworkSink { engine, headers, certificate }))
     }
 
     fn connect_options(&self, endpoints: &[Endpoint]) -> Result<ConnectOptions, BuildError> {
+        let option = |reason: &str| BuildError::Option(reason.to_owned());
+        let name = self.tls.map(ClientTls::server_name).transpose();
+        let name =
+            name.map_err(|_| option("`tls.server_name` is neither a name nor an address"))?;
         Ok(ConnectOptions {
+            server_name: name.flatten(),
+            proxies: self.proxies().map_err(option)?,
             tls: Some(self.tls.map_or_else(|| ClientTls::default().load(), ClientTls::load)?),
             // Whatever a request says: nothing goes out in plain text unless an endpoint is.
             https_only: endpoints.iter().all(Endpoint::is_tls),
@@ -348,6 +312,7 @@ impl NetworkOptions<'_> {
             },
             in_flight_bytes: self.in_flight_max.0,
             batch_max_bytes: self.batch_max_bytes.0,
+            same_headers_only: !self.forward_headers.is_empty(),
             timeout: self.timeout.0,
             retry_min: self.retry.min.0,
             retry_max: self.retry.max.0,

@@ -73,6 +73,16 @@ impl Provenance {
         Self(bytes.into())
     }
 
+    /// The headers that were kept: name and value, in the order in which they came.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let headers = fields(&self.0).filter(|(tag, _)| *tag == TAG_HEADER);
+        headers.filter_map(|(_, field)| {
+            let (len, rest) = field.split_first()?;
+            let (name, value) = rest.split_at_checked(usize::from(*len))?;
+            Some((std::str::from_utf8(name).ok()?, value))
+        })
+    }
+
     /// The same with one header more, unless that is too long.
     #[must_use]
     pub fn and_header(self, name: &str, value: &[u8]) -> Self {
@@ -276,6 +286,8 @@ mod tests {
         assert_eq!(note.headers.len(), 2);
         assert_eq!(note.headers[0], ("x-tenant".to_owned(), "shop".to_owned()));
         assert_eq!(Provenance::of_note(&bytes), rich);
+        let kept: Vec<(&str, &[u8])> = rich.headers().collect();
+        assert_eq!(kept, [("x-tenant", &b"shop"[..]), ("x-long", &long)]);
     }
 
     #[test]

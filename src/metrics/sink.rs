@@ -36,6 +36,8 @@ pub struct SinkMetrics {
     pub rejected: IntCounter,
     /// Records that the backend said it rejected of requests that it took.
     pub partially_rejected: IntCounter,
+    /// Whether it accepts any certificate of its backend.
+    pub unverified: IntGauge,
 }
 
 impl SinkMetrics {
@@ -116,6 +118,7 @@ pub(super) struct SinkFamilies {
     retries: IntCounterVec,
     rejected: IntCounterVec,
     partially_rejected: IntCounterVec,
+    unverified: IntGaugeVec,
 }
 
 impl Builder {
@@ -169,6 +172,10 @@ impl Builder {
             partially_rejected: counter(
                 "sink_partially_rejected_records_total",
                 "Records rejected by the backend in requests that it accepted.",
+            ),
+            unverified: gauge(
+                "sink_tls_unverified",
+                "1 while a sink accepts any certificate of its backend (insecure_skip_verify).",
             ),
         }
     }
@@ -244,6 +251,7 @@ impl Metrics {
             retries: families.retries.with_label_values(&[id]),
             rejected: families.rejected.with_label_values(&[id]),
             partially_rejected: families.partially_rejected.with_label_values(&[id]),
+            unverified: families.unverified.with_label_values(&[id]),
         }
     }
 }

@@ -63,8 +63,13 @@ impl Authority {
 
     /// Writes a certificate for loopback and its key.
     pub(crate) fn issue(&self, dir: &Path, name: &str) {
+        self.issue_for(dir, name, "127.0.0.1");
+    }
+
+    /// Writes a certificate for a host and its key.
+    pub(crate) fn issue_for(&self, dir: &Path, name: &str, host: &str) {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+        let params = CertificateParams::new([host.to_owned()]).unwrap();
         let pem = params.signed_by(&key, &self.0).unwrap().pem();
         fs::write(dir.join(format!("{name}.pem")), pem).unwrap();
         fs::write(dir.join(format!("{name}.key")), key.serialize_pem()).unwrap();

@@ -69,7 +69,10 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             // If standard error is closed there is nobody to tell.
-            let _unheard = writeln!(io::stderr().lock(), "error: {error}");
+            // What another program says goes to a terminal; problems of a configuration have several lines.
+            let text = error.to_string();
+            let lines: Vec<_> = text.split('\n').map(gophership_units::one_line).collect();
+            let _unheard = writeln!(io::stderr().lock(), "error: {}", lines.join("\n"));
             error.code().into()
         }
     }

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use http::Uri;
 use hyper::body::Body;
+use hyper_rustls::DefaultServerNameResolver;
+use hyper_rustls::FixedServerNameResolver;
 use hyper_rustls::HttpsConnector;
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_rustls::MaybeHttpsStream;
@@ -23,10 +25,13 @@ use hyper_util::rt::TokioTimer;
 use rustls::ClientConfig;
 use rustls::RootCertStore;
 use rustls::crypto::ring;
+use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tower::Service;
 
 use crate::last_words::Heard;
+use crate::proxy::Dialer;
+use crate::proxy::Proxies;
 
 /// A client reads no more of an answer, as OTLP recommends.
 pub const ANSWER_BYTES_MAX: usize = 4 << 20;
@@ -62,6 +67,10 @@ pub struct ConnectOptions {
     pub keepalive_interval: Duration,
     /// A connection whose ping has no answer for this long is closed.
     pub keepalive_timeout: Duration,
+    /// The name that is asked for and verified over TLS, instead of that in the address.
+    pub server_name: Option<ServerName<'static>>,
+    /// Which backends are reached through a proxy.
+    pub proxies: Proxies,
     /// Counts the connections that are opened.
     pub opened: Arc<AtomicU64>,
 }
@@ -75,6 +84,8 @@ impl Default for ConnectOptions {
             connect_timeout: Duration::from_secs(3),
             keepalive_interval: Duration::from_secs(20),
             keepalive_timeout: Duration::from_secs(10),
+            server_name: None,
+            proxies: Proxies::default(),
             opened: Arc::default(),
         }
     }
@@ -95,23 +106,31 @@ where
     let tls =
         HttpsConnectorBuilder::new().with_tls_config(options.tls.unwrap_or_else(trusting_nobody));
     let tls = if options.https_only { tls.https_only() } else { tls.https_or_http() };
+    let is_http2 = options.version == HttpVersion::Two;
+    let (proxies, within) = (options.proxies, options.connect_timeout);
+    let dialer = Dialer { tcp, proxies, is_http2, within };
+    let tls = match options.server_name {
+        Some(name) => tls.with_server_name_resolver(FixedServerNameResolver::new(name)),
+        None => tls.with_server_name_resolver(DefaultServerNameResolver::default()),
+    };
     let connector = match options.version {
-        HttpVersion::Two => tls.enable_http2().wrap_connector(tcp),
-        HttpVersion::Any => tls.enable_all_versions().wrap_connector(tcp),
+        HttpVersion::Two => tls.enable_http2().wrap_connector(dialer.clone()),
+        HttpVersion::Any => tls.enable_all_versions().wrap_connector(dialer.clone()),
     };
     let mut builder = Client::builder(TokioExecutor::new());
     builder.timer(TokioTimer::new()).pool_timer(TokioTimer::new());
     builder
         .http2_keep_alive_interval(options.keepalive_interval)
         .http2_keep_alive_timeout(options.keepalive_timeout)
-        .http2_only(options.version == HttpVersion::Two);
-    builder.build(Connector { https: connector, opened: options.opened })
+        .http2_only(is_http2);
+    builder.build(Connector { https: connector, dialer, opened: options.opened })
 }
 
 /// Makes connections, and lets each be heard to its end.
 #[derive(Clone)]
 pub struct Connector {
-    https: HttpsConnector<HttpConnector>,
+    https: HttpsConnector<Dialer>,
+    dialer: Dialer,
     opened: Arc<AtomicU64>,
 }
 
@@ -125,11 +144,12 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, to: Uri) -> Self::Future {
+        let is_forwarded = self.dialer.forwards(&to);
         let (connecting, opened) = (self.https.call(to), Arc::clone(&self.opened));
         Box::pin(async move {
             let stream = connecting.await?;
             opened.fetch_add(1, Ordering::Relaxed);
-            Ok(Heard::new(stream))
+            Ok(Heard::new(stream, is_forwarded))
         })
     }
 }

@@ -31,19 +31,22 @@ type LastWords = Arc<OnceLock<String>>;
 pub struct Heard<C> {
     connection: C,
     last_words: LastWords,
+    /// It leads to a proxy that forwards requests.
+    is_forwarded: bool,
     /// Why writing failed, while what the peer said before it hung up is still to be read.
     failed: Option<io::Error>,
 }
 
 impl<C> Heard<C> {
-    pub(crate) fn new(connection: C) -> Self {
-        Self { connection, last_words: Arc::default(), failed: None }
+    pub(crate) fn new(connection: C, is_forwarded: bool) -> Self {
+        Self { connection, last_words: Arc::default(), is_forwarded, failed: None }
     }
 }
 
 impl<C: Connection> Connection for Heard<C> {
     fn connected(&self) -> Connected {
-        self.connection.connected().extra(Arc::clone(&self.last_words))
+        let connected = self.connection.connected().extra(Arc::clone(&self.last_words));
+        connected.proxy(self.is_forwarded)
     }
 }
 

@@ -9,6 +9,7 @@ mod causes;
 mod compression;
 mod connect;
 mod last_words;
+mod proxy;
 mod redirect;
 
 pub use answer::Answer;
@@ -20,6 +21,7 @@ pub use connect::HttpClient;
 pub use connect::HttpVersion;
 pub use connect::connect;
 pub use last_words::with_last_words;
+pub use proxy::Proxies;
 pub use redirect::at_path;
 pub use redirect::followed;
 pub use redirect::redirect_words;

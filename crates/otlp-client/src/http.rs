@@ -1,4 +1,4 @@
-//! One attempt over HTTP with protobuf.
+//! One attempt over HTTP, with protobuf or JSON.
 
 use std::time::SystemTime;
 
@@ -11,6 +11,7 @@ use http::Response;
 use http::Uri;
 use http::header::CONTENT_ENCODING;
 use http::header::CONTENT_TYPE;
+use http::header::PROXY_AUTHORIZATION;
 use http::header::RETRY_AFTER;
 use http::header::USER_AGENT;
 use http_body_util::BodyExt;
@@ -29,8 +30,10 @@ use gophership_http_client::with_last_words;
 use gophership_otlp::Signal;
 
 use crate::CodeOption;
+use crate::Encoding;
 use crate::OtlpClient;
 use crate::Reply;
+use crate::json;
 use crate::judge;
 
 /// A request follows so many redirects.
@@ -43,6 +46,14 @@ pub(super) async fn send(
     signal: Signal,
     wire: Bytes,
 ) -> Reply {
+    let content = match client.encoding {
+        Encoding::Protobuf => Ok(wire),
+        Encoding::Json => json::of_wire(signal, wire).await,
+    };
+    let wire = match content {
+        Ok(content) => content,
+        Err(reason) => return Reply::none(Answer::Rejected { reason }),
+    };
     let made = client.compression.compress(wire).and_then(|(body, encoding)| {
         let path = format!("{}{}", endpoint.path().trim_end_matches('/'), signal.http_path());
         Ok((body, encoding, at_path(endpoint, &path)?))
@@ -56,7 +67,7 @@ pub(super) async fn send(
     };
     let mut redirects = 0;
     loop {
-        let request = request(headers, &uri, body.clone(), encoding);
+        let request = request(client, headers, &uri, body.clone(), encoding);
         let response = match client.http.request(request).await {
             Ok(response) => response,
             Err(error) => {
@@ -99,6 +110,7 @@ async fn judge(client: &OtlpClient, response: Response<Incoming>) -> Answer {
 }
 
 fn request(
+    client: &OtlpClient,
     headers: &HeaderMap,
     uri: &Uri,
     body: Bytes,
@@ -109,8 +121,14 @@ fn request(
     *request.uri_mut() = uri.clone();
     request.headers_mut().extend(headers.clone());
     request.headers_mut().entry(USER_AGENT).or_insert(crate::USER_AGENT_TEXT);
-    let protobuf = HeaderValue::from_static("application/x-protobuf");
-    request.headers_mut().insert(CONTENT_TYPE, protobuf);
+    let content_type = match client.encoding {
+        Encoding::Protobuf => "application/x-protobuf",
+        Encoding::Json => "application/json",
+    };
+    request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if let Some(authorization) = client.proxies.authorization(uri) {
+        request.headers_mut().insert(PROXY_AUTHORIZATION, authorization);
+    }
     if let Some(encoding) = encoding {
         request.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
     }

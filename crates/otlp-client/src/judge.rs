@@ -24,6 +24,7 @@ use tonic_types::StatusExt;
 
 use gophership_http_client::Answer;
 use gophership_http_client::chain;
+use gophership_units::one_line;
 
 /// The longest pause that a backend may ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
@@ -49,7 +50,7 @@ pub fn of_status(status: &Status) -> Answer {
 /// Judges a gRPC code that is not OK.
 #[must_use]
 pub fn of_grpc(code: Code, message: &str, hint: Option<Duration>) -> Answer {
-    let reason = format!("{code:?}: {message}");
+    let reason = format!("{code:?}: {}", one_line(message));
     let after = hint.map(|hint| hint.min(RETRY_AFTER_MAX));
     match code {
         Code::Cancelled
@@ -89,7 +90,7 @@ pub fn because(answer: Answer, content_type: &str, body: &[u8]) -> Answer {
     let said = said.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned());
     match said.trim() {
         "" => answer,
-        said => answer.reworded(|reason| format!("{reason}: {said}")),
+        said => answer.reworded(|reason| format!("{reason}: {}", one_line(said))),
     }
 }
 
@@ -104,7 +105,7 @@ pub fn of_response(body: &[u8]) -> Answer {
         Ok(response) => {
             let partial = response.partial_success.unwrap_or_default();
             let rejected = u64::try_from(partial.rejected_log_records).unwrap_or(0);
-            Answer::Delivered { rejected, message: partial.error_message }
+            Answer::Delivered { rejected, message: one_line(&partial.error_message).into_owned() }
         }
         Err(_) => Answer::taken(NO_OTLP),
     }
@@ -116,7 +117,7 @@ pub fn of_http_response(content_type: &str, body: &[u8]) -> Answer {
     match media_type(content_type) {
         _ if body.is_empty() => Answer::taken(""),
         PROTOBUF => of_response(body),
-        JSON if body.starts_with(b"{") => Answer::taken(""),
+        JSON if body.starts_with(b"{") => crate::json::of_response(body),
         other => Answer::taken(format!("{NO_OTLP}, but {other:?}; is the endpoint correct?")),
     }
 }

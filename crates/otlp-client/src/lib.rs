@@ -10,6 +10,7 @@ mod codes;
 mod exchange;
 mod grpc;
 mod http;
+mod json;
 
 pub mod judge;
 
@@ -26,6 +27,7 @@ use gophership_http_client::Compression;
 use gophership_http_client::ConnectOptions;
 use gophership_http_client::HttpClient;
 use gophership_http_client::HttpVersion;
+use gophership_http_client::Proxies;
 use gophership_http_client::connect;
 use gophership_otlp::Signal;
 
@@ -49,6 +51,17 @@ pub enum Protocol {
     Http,
 }
 
+/// How requests are written over HTTP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Encoding {
+    /// Protobuf, the bytes as they came.
+    #[default]
+    Protobuf,
+    /// OTLP JSON, which is several times larger.
+    Json,
+}
+
 /// What an attempt came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
@@ -70,7 +83,9 @@ impl Reply {
 pub struct OtlpClient {
     http: HttpClient<Body>,
     protocol: Protocol,
+    proxies: Proxies,
     compression: Compression,
+    encoding: Encoding,
     codes: Codes,
 }
 
@@ -83,8 +98,20 @@ impl OtlpClient {
             Protocol::Grpc => HttpVersion::Two,
             Protocol::Http => HttpVersion::Any,
         };
-        let (compression, codes) = (Compression::None, Codes::default());
-        Self { http: connect(options), protocol, compression, codes }
+        Self {
+            proxies: options.proxies.clone(),
+            http: connect(options),
+            protocol,
+            compression: Compression::None,
+            encoding: Encoding::default(),
+            codes: Codes::default(),
+        }
+    }
+
+    /// Writes requests in this form over HTTP.
+    #[must_use]
+    pub fn encoded(self, encoding: Encoding) -> Self {
+        Self { encoding, ..self }
     }
 
     /// Compresses what it sends.

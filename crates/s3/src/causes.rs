@@ -7,7 +7,8 @@ const TEXT_BYTES_MAX: usize = 1024;
 
 /// Returns a text of others as one line of bounded length.
 pub(crate) fn one_line(text: &str) -> String {
-    let mut line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut line = gophership_units::one_line(&words).into_owned();
     let end = line.floor_char_boundary(TEXT_BYTES_MAX);
     line.truncate(end);
     line

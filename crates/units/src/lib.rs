@@ -1,10 +1,11 @@
 //! Quantities as users write them: sizes (`64MiB`), durations (`1m30s`) and shares (`85%`); times as numbers;
-//! and texts that are not shown.
+//! texts that are not shown, and texts of others that are shown as one line.
 //!
 //! Each quantity reads what it writes, and refuses numbers whose unit would have to be guessed.
 
 mod duration;
 mod moment;
+mod one_line;
 mod secret;
 mod share;
 mod size;
@@ -13,6 +14,7 @@ mod timestamp;
 
 pub use duration::HumanDuration;
 pub use moment::Moment;
+pub use one_line::one_line;
 pub use secret::Secret;
 pub use share::Share;
 pub use size::ByteSize;

@@ -8,6 +8,7 @@ use http::Uri;
 
 use super::OtlpSinkConfig;
 use crate::delivery::Endpoint;
+use crate::delivery::ForwardedHeaders;
 use crate::delivery::Headers;
 use crate::delivery::Transport;
 use crate::event::Batch;
@@ -17,6 +18,7 @@ pub(super) struct OtlpTransport {
     otlp: OtlpClient,
     endpoints: Vec<Uri>,
     headers: Headers,
+    forwarded: ForwardedHeaders,
 }
 
 impl OtlpTransport {
@@ -29,9 +31,13 @@ impl OtlpTransport {
     ) -> Self {
         let otlp = OtlpClient::new(config.protocol, connect);
         Self {
-            otlp: otlp.compressed(config.compression).overruled(config.codes()),
+            otlp: otlp
+                .compressed(config.compression)
+                .encoded(config.encoding)
+                .overruled(config.codes()),
             endpoints: endpoints.iter().map(|endpoint| endpoint.uri().clone()).collect(),
             headers,
+            forwarded: ForwardedHeaders::new(&config.forward_headers),
         }
     }
 }
@@ -45,6 +51,9 @@ impl Transport for OtlpTransport {
         let wires: Vec<Bytes> = batches.iter().map(|batch| batch.wire().clone()).collect();
         let (signal, wire) = (first.signal(), gophership_otlp::merge(&wires));
         let headers = self.headers.current();
-        self.otlp.send(endpoint, &headers, signal, wire).await.answer
+        // Batches that go together came with the same headers.
+        let forwarded = self.forwarded.join(&headers, first.provenance());
+        let headers = forwarded.as_ref().unwrap_or(&headers);
+        self.otlp.send(endpoint, headers, signal, wire).await.answer
     }
 }

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use gophership_http_client::Compression;
 use gophership_otlp_client::CodeOption;
+use gophership_otlp_client::Encoding;
 use gophership_otlp_client::Protocol;
 use gophership_units::ByteSize;
 use gophership_units::HumanDuration;
@@ -54,6 +55,9 @@ struct OtlpSinkConfig {
     /// OTLP over gRPC or over HTTP with protobuf.
     #[serde(default)]
     protocol: Protocol,
+    /// How requests are written with `protocol: http`.
+    #[serde(default)]
+    encoding: Encoding,
     /// Headers (gRPC: metadata) sent with every request.
     #[serde(default)]
     headers: BTreeMap<String, Secret>,
@@ -62,6 +66,11 @@ struct OtlpSinkConfig {
     /// last value.
     #[serde(default)]
     headers_from: BTreeMap<String, PathBuf>,
+    /// Names of headers (gRPC: metadata) that the sink sends on as they came, such as the name of a
+    /// tenant. The source must keep them (`keep_headers`). A header that came replaces one of the
+    /// same name in `headers`. Requests with different headers are not merged.
+    #[serde(default)]
+    forward_headers: Vec<String>,
     /// A file with a token, sent as `Authorization: Bearer TOKEN`. GopherShip re-reads it like the
     /// files of `headers_from`.
     #[serde(default)]
@@ -113,7 +122,13 @@ struct OtlpSinkConfig {
     /// unless the backend accepts other requests meanwhile.
     #[serde(default)]
     retryable_codes: Vec<CodeOption>,
-    /// TLS options for `https` endpoints; TLS 1.3 only. By default the sink trusts the certificates
+    /// The HTTP proxy on the way to the backend, such as `http://proxy:3128` or
+    /// `http://USER:PASSWORD@proxy:3128`, or `off`. By default the environment says it: HTTPS_PROXY,
+    /// HTTP_PROXY, ALL_PROXY and NO_PROXY, except for backends on loopback. For `https` and gRPC the
+    /// sink asks the proxy for a tunnel (CONNECT).
+    #[serde(default)]
+    proxy: Option<Secret>,
+    /// TLS options for `https` endpoints. By default the sink trusts the certificates
     /// of the system. If given, every endpoint must be `https`.
     #[serde(default)]
     tls: Option<ClientTls>,

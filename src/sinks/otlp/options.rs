@@ -1,6 +1,7 @@
 //! What can be wrong with the options of the `otlp` sink.
 
 use gophership_otlp_client::Codes;
+use gophership_otlp_client::Encoding;
 use gophership_otlp_client::Protocol;
 
 use super::OtlpSinkConfig;
@@ -33,6 +34,8 @@ impl OtlpSinkConfig {
             batch_max_bytes: self.batch_max_bytes,
             retry: &self.retry,
             tls: self.tls.as_ref(),
+            proxy: self.proxy.as_ref(),
+            forward_headers: &self.forward_headers,
         }
     }
 
@@ -44,6 +47,10 @@ impl OtlpSinkConfig {
     /// What is wrong with the options beyond their types.
     pub(super) fn find_problems(&self) -> Vec<OptionProblem> {
         let mut problems = self.network().problems();
+        if self.encoding == Encoding::Json && self.protocol == Protocol::Grpc {
+            let reason = "`json` needs `protocol: http`";
+            problems.push(OptionProblem::new("encoding", reason));
+        }
         problems.extend(self.codes().both().map(|code| {
             let reason = format!("{code} is also in `final_codes`");
             OptionProblem::new("retryable_codes", reason)
@@ -136,6 +143,18 @@ mod tests {
                 "retryable_codes",
                 "500 is also in",
             ),
+            (r#"{"endpoint": "http://h:1", "encoding": "json"}"#, "encoding", "protocol: http"),
+            (r#"{"endpoint": "http://h:1", "proxy": "proxy:3128"}"#, "proxy", "must be a URL"),
+            (
+                r#"{"endpoint": "https://h:1", "tls": {"server_name": "a b"}}"#,
+                "tls.server_name",
+                "neither",
+            ),
+            (
+                r#"{"endpoint": "http://h:1", "forward_headers": ["authorization"]}"#,
+                "endpoint",
+                "`forward_headers` is sent there in plain text",
+            ),
             (
                 r#"{"endpoint": "https://h:1", "headers_from": {"a b": "/t"}}"#,
                 "headers_from.a b",
@@ -154,6 +173,10 @@ mod tests {
             r#"{"endpoint": "https://h:1", "tls": {}, "bearer_token_file": "/t"}"#,
             r#"{"endpoint": "http://h:1", "headers": {"x-scope-orgid": "a"}}"#,
             r#"{"endpoint": "http://localhost:1", "bearer_token_file": "/t"}"#,
+            r#"{"endpoint": "http://h:1", "protocol": "http", "encoding": "json", "proxy": "off"}"#,
+            r#"{"endpoint": "https://h:1", "tls": {"server_name": "a.b", "min_version": "1.2"}}"#,
+            r#"{"endpoint": "https://h:1", "tls": {"min_version": 1.2}}"#,
+            r#"{"endpoint": "http://h:1", "forward_headers": ["x-scope-orgid"]}"#,
         ] {
             assert_eq!(problems(options), [], "{options}");
         }
@@ -176,6 +199,19 @@ mod tests {
             let options = format!(r#"{{"endpoint": "{endpoint}", {token}, {allow}}}"#);
             assert!(warnings(&options).is_empty(), "{options}");
         }
+    }
+
+    #[test]
+    fn any_certificate_is_accepted_with_a_warning_only() {
+        let config: OtlpSinkConfig = serde_json::from_str(
+            r#"{"endpoint": "https://h:1", "tls": {"insecure_skip_verify": true}}"#,
+        )
+        .unwrap();
+        let paths: Vec<_> = config.network().warnings().into_iter().map(|it| it.path).collect();
+        assert_eq!(
+            (config.find_problems(), paths),
+            (vec![], vec!["tls.insecure_skip_verify".to_owned()])
+        );
     }
 
     #[test]

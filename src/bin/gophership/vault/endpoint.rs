@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use gophership_http_client::Answer;
 use gophership_http_client::ConnectOptions;
+use gophership_http_client::Proxies;
 use gophership_otlp::Signal;
 use gophership_otlp_client::OtlpClient;
 use http::HeaderMap;
@@ -44,6 +45,7 @@ impl ExportClient {
         let options = ConnectOptions {
             tls: Some(tls),
             https_only: endpoint.is_tls(),
+            proxies: Proxies::from_environment(),
             ..ConnectOptions::default()
         };
         let protocol = match args.protocol {

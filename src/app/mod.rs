@@ -285,10 +285,12 @@ impl App {
     }
 
     async fn try_reload(&mut self) -> Result<Vec<Outcome>, StartError> {
-        let config = Arc::new(self.source.load()?);
-        create_dir(&config.data_dir)?;
+        let mut config = self.source.load()?;
         self.warn_of_fixed_options(&config);
-        self.put_in_force(config).await
+        // What is in it would be left behind: vaults, the ledger, the audit log.
+        config.data_dir.clone_from(&self.topology.config().data_dir);
+        create_dir(&config.data_dir)?;
+        self.put_in_force(Arc::new(config)).await
     }
 
     /// Puts a configuration in force; a first start is the same as a reload.

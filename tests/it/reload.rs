@@ -324,3 +324,33 @@ async fn a_sink_that_is_replaced_gives_back_what_its_backend_does_not_take() {
     scene.backend.set(Mode::Accept);
     scene.nothing_is_lost().await;
 }
+
+/// Scenario: a reload names another `data_dir` while the vault has a request that is not delivered.
+/// Guarantees: the log says that it takes effect at the next start; until then nothing is made there, and the
+/// request is delivered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_data_dir_takes_effect_at_the_next_start() {
+    let backend = Backend::start().await;
+    let site = Site::new(backend.address(), &OPTIONS.yaml());
+    let process = site.start().await;
+    backend.set(Mode::Unavailable);
+    let traffic = Traffic::default();
+    let request = traffic.request(Signal::Logs, 1);
+    GrpcClient::new(site.grpc()).send(&request).await.unwrap();
+    let text = std::fs::read_to_string(site.config()).unwrap();
+    let (old, new) = (site.dir().join("data"), site.dir().join("moved"));
+    let moved = text.replace(&old.display().to_string(), &new.display().to_string());
+    assert_ne!(moved, text);
+    std::fs::write(site.config(), moved).unwrap();
+    process.signal(ProcessSignal::HUP);
+    process.logged(SOON, &["takes effect at the next start", "data_dir"]).await;
+    process.logged(SOON, &["Reloaded the configuration."]).await;
+    assert!(!new.exists() && old.join("vault").exists());
+    backend.set(Mode::Accept);
+    eventually(SOON, "it is delivered", || 1 <= backend.records(Signal::Logs).len()).await;
+    process
+        .measured(SOON, "the vault is empty", |metrics| {
+            metrics.sum("gophership_vault_backlog_requests", &[]) == 0
+        })
+        .await;
+}

@@ -61,7 +61,6 @@ pub(crate) enum Command {
     /// Run the pipeline (the default).
     Run {
         /// The configuration file, in place of --config.
-        #[arg(conflicts_with = "config")]
         path: Option<PathBuf>,
         /// How to run.
         #[command(flatten)]
@@ -69,16 +68,12 @@ pub(crate) enum Command {
     },
     /// Check configuration files and report every problem.
     Validate {
-        /// The files.
-        #[arg(
-            required_unless_present = "config",
-            env = "GOPHERSHIP_VALIDATE",
-            value_delimiter = ':'
-        )]
+        /// The files, and folders of which each file `*.yaml` and `*.yml` is checked. By default the
+        /// file in GOPHERSHIP_CONFIG.
         paths: Vec<PathBuf>,
-        /// A configuration file, as with `run`.
+        /// A configuration file, as with `run`; may be repeated.
         #[arg(short, long, value_name = "PATH")]
-        config: Option<PathBuf>,
+        config: Vec<PathBuf>,
     },
     /// Draw the pipeline of a configuration.
     Graph {

@@ -40,6 +40,8 @@ use args::Command;
 use args::RunArgs;
 
 /// The end of the process waits this long for the log to be written, and for threads that hang.
+/// The variable that names the configuration file.
+const CONFIG_VARIABLE: &str = "GOPHERSHIP_CONFIG";
 const FLUSH_WITHIN: Duration = Duration::from_secs(1);
 const FLUSH_AT_ONCE_WITHIN: Duration = Duration::from_millis(200);
 const LEFT_BEHIND_AFTER: Duration = Duration::from_secs(1);
@@ -74,6 +76,9 @@ fn main() -> ExitCode {
         }
         Some(Command::Validate { mut paths, config }) => {
             paths.extend(config);
+            if paths.is_empty() {
+                paths.extend(std::env::var_os(CONFIG_VARIABLE).map(PathBuf::from));
+            }
             return validate(&paths);
         }
         Some(Command::Graph { path, config, format }) => match load(&named(path.or(config))) {
@@ -118,9 +123,12 @@ fn named(path: Option<PathBuf>) -> ConfigSource {
 }
 
 fn check_readable(source: &ConfigSource) -> Result<(), ExitCode> {
-    if let ConfigSource::File(path) | ConfigSource::Followed(path) = source
-        && let Err(error) = std::fs::metadata(path)
-    {
+    let (ConfigSource::File(path) | ConfigSource::Followed(path)) = source else { return Ok(()) };
+    if path.is_dir() {
+        complain(&format!("error: {} is a folder: name the file in it", path.display()));
+        return Err(exit::NO_INPUT.into());
+    }
+    if let Err(error) = std::fs::metadata(path) {
         complain(&format!("error: cannot read {}: {error}", path.display()));
         return Err(exit::NO_INPUT.into());
     }
@@ -136,8 +144,19 @@ fn load(source: &ConfigSource) -> Result<config::Config, ExitCode> {
 }
 
 fn validate(paths: &[PathBuf]) -> ExitCode {
-    let mut worst = ExitCode::SUCCESS;
+    let mut files = Vec::new();
     for path in paths {
+        match files_of(path) {
+            Ok(more) => files.extend(more),
+            Err(code) => return code,
+        }
+    }
+    if files.is_empty() {
+        complain(&format!("error: name a configuration file, or set {CONFIG_VARIABLE}"));
+        return exit::USAGE.into();
+    }
+    let mut worst = ExitCode::SUCCESS;
+    for path in &files {
         match load(&ConfigSource::File(path.clone())) {
             Ok(config) => {
                 for warning in &config.warnings {
@@ -160,6 +179,29 @@ fn validate(paths: &[PathBuf]) -> ExitCode {
         }
     }
     worst
+}
+
+/// The file, or of a folder the configuration files in it, by name.
+fn files_of(path: &Path) -> Result<Vec<PathBuf>, ExitCode> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let entries = std::fs::read_dir(path).map_err(|error| {
+        complain(&format!("error: cannot read {}: {error}", path.display()));
+        ExitCode::from(exit::NO_INPUT)
+    })?;
+    let is_config = |path: &PathBuf| {
+        let extension = path.extension().is_some_and(|it| it == "yaml" || it == "yml");
+        extension && path.is_file()
+    };
+    let paths = entries.flatten().map(|entry| entry.path());
+    let mut files: Vec<PathBuf> = paths.filter(is_config).collect();
+    files.sort();
+    if files.is_empty() {
+        complain(&format!("error: {} contains no *.yaml and no *.yml file", path.display()));
+        return Err(exit::NO_INPUT.into());
+    }
+    Ok(files)
 }
 
 fn test(path: &Path, name: Option<&str>) -> ExitCode {

@@ -7,6 +7,7 @@ mod driven;
 mod driven_s3;
 mod driven_tls;
 mod examples;
+mod files;
 mod mutate;
 mod mutated;
 mod pages;

@@ -102,11 +102,7 @@ impl Builder {
                 "vault_backlog_bytes",
                 "Bytes on disk of the requests that are not yet replayed, estimated.",
             ),
-            compression_ratio: real(
-                "vault_compression_ratio",
-                "Bytes of the stored requests before compression, divided by their bytes on disk; 0 \
-                 without a request.",
-            ),
+            compression_ratio: real("vault_compression_ratio", "Request bytes per stored byte."),
             segments: gauge("vault_segments", "Segments with requests."),
             oldest_seconds: real(
                 "vault_oldest_seconds",

@@ -48,7 +48,13 @@ fn main() -> ExitCode {
         return code;
     }
     let options = Options::from_arguments();
-    let chosen: Vec<Suite> = suites().into_iter().filter(|suite| options.wants(suite)).collect();
+    let all = suites();
+    let unknown = options.unknown(&all);
+    if !unknown.is_empty() {
+        say(&format!("torture: no suite is called {}; --list names all", unknown.join(" or ")));
+        return ExitCode::FAILURE;
+    }
+    let chosen: Vec<Suite> = all.into_iter().filter(|suite| options.wants(suite)).collect();
     if options.is_list {
         for suite in &chosen {
             say(&format!("{}: {}", suite.id, suite.title));
@@ -57,9 +63,24 @@ fn main() -> ExitCode {
     }
     let outcomes = run_all(&chosen, &options);
     say(&suite::table(&outcomes, &options));
+    if conclude(&outcomes, &options) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Says in the last lines what passed, what failed and what was left out; returns whether that is enough.
+fn conclude(outcomes: &[Outcome], options: &Options) -> bool {
     let failed = outcomes.iter().filter(|outcome| outcome.has_failed()).count();
-    say(&format!("torture: {} passed, {failed} failed", outcomes.len() - failed));
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let whole = outcomes.iter().filter(|outcome| outcome.is_left_out()).count();
+    let passed = outcomes.len() - failed - whole;
+    let left_out: Vec<String> = outcomes.iter().flat_map(Outcome::left_out).collect();
+    say(&format!("torture: {passed} passed, {failed} failed, {whole} left out"));
+    for what in &left_out {
+        say(&format!("    left out: {what}"));
+    }
+    let is_short = options.is_strict() && !left_out.is_empty();
+    if is_short {
+        say("torture: FAILED, because --strict allows nothing to be left out");
+    }
+    failed == 0 && !is_short
 }
 
 /// Runs the suites on as many threads as asked for; outcomes come in the order of the suites.

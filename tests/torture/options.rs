@@ -34,6 +34,9 @@ pub(crate) struct Options {
     /// Suites that run at once.
     #[arg(long, default_value_t = 2)]
     pub(crate) jobs: usize,
+    /// Fails if a suite, or a part of one, is left out; so does the variable `GOPHERSHIP_TEST_STRICT`.
+    #[arg(long = "strict")]
+    is_strict: bool,
     /// Names the suites and runs none.
     #[arg(long = "list")]
     pub(crate) is_list: bool,
@@ -62,6 +65,17 @@ impl Options {
     /// Reads the command line; explains itself and ends the process when it cannot.
     pub(crate) fn from_arguments() -> Self {
         Self::parse()
+    }
+
+    /// Whether what is left out is a failure.
+    pub(crate) fn is_strict(&self) -> bool {
+        self.is_strict || untested::is_strict()
+    }
+
+    /// Ids in `--only` that no suite has.
+    pub(crate) fn unknown(&self, suites: &[Suite]) -> Vec<&str> {
+        let is_known = |id: &str| suites.iter().any(|suite| id.eq_ignore_ascii_case(suite.id));
+        self.only.iter().map(String::as_str).filter(|id| !is_known(id)).collect()
     }
 
     /// Whether a suite is to be run.

@@ -20,8 +20,6 @@ pub(crate) struct Suite {
     pub(crate) fast: u64,
     /// Runs in the long tier.
     pub(crate) long: u64,
-    /// Says what is missing when it cannot run here, such as root or a loop device.
-    pub(crate) needs: Option<fn() -> Result<(), String>>,
     /// Does [`Run::runs`] runs; returns early only when it is useless to go on.
     pub(crate) run: fn(&mut Run),
 }
@@ -38,6 +36,7 @@ const VIOLATIONS_KEPT_MAX: usize = 20;
 
 /// One execution of a suite.
 pub(crate) struct Run {
+    id: &'static str,
     pub(crate) tier: Tier,
     /// How many runs are wanted; the number the suite is measured by.
     pub(crate) runs: u64,
@@ -47,9 +46,21 @@ pub(crate) struct Run {
     violations: u64,
     told: Vec<String>,
     notes: Vec<String>,
+    /// Parts that could not run here, and why.
+    left_out: Vec<String>,
 }
 
 impl Run {
+    /// Whether a part of the suite can run here; one that cannot is told as left out. The list of `untested`
+    /// has it under the name of the suite and this.
+    pub(crate) fn can(&mut self, part: &str) -> bool {
+        let name = format!("torture {} {part}", self.id);
+        assert!(untested::LIST.iter().any(|one| one.test == name), "{name} is not in the list");
+        let missing = untested::missing(&name);
+        self.left_out.extend(missing.iter().map(|why| format!("{} {part}: {why}", self.id)));
+        missing.is_none()
+    }
+
     /// Counts finished runs.
     pub(crate) fn done(&mut self, runs: u64) {
         self.done += runs;
@@ -75,6 +86,8 @@ pub(crate) struct Outcome {
     title: &'static str,
     /// Why it did not run.
     missing: Option<String>,
+    /// Parts of it that did not run, and why.
+    left_out: Vec<String>,
     runs: u64,
     violations: u64,
     told: Vec<String>,
@@ -86,6 +99,21 @@ impl Outcome {
     /// Whether something was violated, or nothing was run although everything needed was there.
     pub(crate) fn has_failed(&self) -> bool {
         0 < self.violations || (self.runs == 0 && self.missing.is_none())
+    }
+
+    fn parts(&self) -> Vec<String> {
+        self.left_out.iter().map(|part| format!("left out: {part}")).collect()
+    }
+
+    /// What was not tested of it, each with its reason.
+    pub(crate) fn left_out(&self) -> impl Iterator<Item = String> {
+        let whole = self.missing.iter().map(|why| format!("{}: {why}", self.id));
+        whole.chain(self.left_out.iter().cloned())
+    }
+
+    /// Whether none of it ran.
+    pub(crate) fn is_left_out(&self) -> bool {
+        self.missing.is_some()
     }
 
     /// One line for the terminal, with the violations below.
@@ -102,6 +130,9 @@ impl Outcome {
                 self.took.as_secs_f64(),
             ),
         };
+        for part in &self.left_out {
+            let _infallible = write!(line, "\n    left out: {part}");
+        }
         for told in &self.told {
             let _infallible = write!(line, "\n    {told}");
         }
@@ -113,6 +144,7 @@ impl Outcome {
 pub(crate) fn run(suite: &Suite, options: &Options) -> Outcome {
     let tier_runs = if options.tier == Tier::Fast { suite.fast } else { suite.long };
     let mut run = Run {
+        id: suite.id,
         tier: options.tier,
         runs: options.runs.unwrap_or(tier_runs),
         seed: options.seed,
@@ -120,9 +152,10 @@ pub(crate) fn run(suite: &Suite, options: &Options) -> Outcome {
         violations: 0,
         told: Vec::new(),
         notes: Vec::new(),
+        left_out: Vec::new(),
     };
     let started = Instant::now();
-    let missing = suite.needs.and_then(|needs| needs().err());
+    let missing = untested::missing(&format!("torture {}", suite.id));
     if missing.is_none() {
         let ended = catch_unwind(AssertUnwindSafe(|| (suite.run)(&mut run)));
         if let Err(panic) = ended {
@@ -135,6 +168,7 @@ pub(crate) fn run(suite: &Suite, options: &Options) -> Outcome {
         id: suite.id,
         title: suite.title,
         missing,
+        left_out: run.left_out,
         runs: run.done,
         violations: run.violations,
         told: run.told,
@@ -152,7 +186,7 @@ pub(crate) fn table(outcomes: &[Outcome], options: &Options) -> String {
     for outcome in outcomes {
         let figures = match &outcome.missing {
             Some(missing) => format!("left out: {missing}"),
-            None => outcome.notes.join("; "),
+            None => [&outcome.notes[..], &outcome.parts()[..]].concat().join("; "),
         };
         let _infallible = writeln!(
             text,

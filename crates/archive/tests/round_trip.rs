@@ -240,6 +240,9 @@ fn the_published_schema_is_that_of_the_code() {
 /// Guarantees: it gives back the file, and shows the content size and the checksum.
 #[test]
 fn the_stock_tool_opens_an_object() {
+    if !untested::can_run("archive the_stock_tool_opens_an_object") {
+        return;
+    }
     let (vault, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     fill(vault.path(), 2000);
     let path = sealed(vault.path()).remove(0);
@@ -250,7 +253,7 @@ fn the_stock_tool_opens_an_object() {
     assert_eq!(frame[..4], [0x28, 0xb5, 0x2f, 0xfd], "magic of zstd");
     assert_ne!(frame[4] & 0b100, 0, "with a checksum");
     assert_ne!(frame[4] >> 6, 0, "with its content size");
-    let Ok(unpacked) = Command::new("zstd").arg("-dc").arg(&object).output() else { return };
+    let unpacked = Command::new("zstd").arg("-dc").arg(&object).output().unwrap();
     assert!(unpacked.status.success(), "{}", String::from_utf8_lossy(&unpacked.stderr));
     assert_eq!(unpacked.stdout, fs::read(&path).unwrap());
 }

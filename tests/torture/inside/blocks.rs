@@ -25,7 +25,6 @@ pub(super) fn suites() -> Vec<Suite> {
                     and the vault goes on",
             fast: 30_000,
             long: 500_000,
-            needs: None,
             run: cut_everywhere,
         },
         Suite {
@@ -34,7 +33,6 @@ pub(super) fn suites() -> Vec<Suite> {
                     segment's or another vault's: noticed, every other record intact",
             fast: 8_000,
             long: 60_000,
-            needs: None,
             run: replace_blocks,
         },
     ]

@@ -22,7 +22,6 @@ pub(super) fn suites() -> Vec<Suite> {
                     sectors: nothing acknowledged is lost, altered or invented",
             fast: 100_000,
             long: 10_000_000,
-            needs: None,
             run: crash_states,
         },
         Suite {
@@ -30,7 +29,6 @@ pub(super) fn suites() -> Vec<Suite> {
             title: "power cut during recovery, three deep: converges on the same records",
             fast: 50,
             long: 1_000,
-            needs: None,
             run: nested,
         },
     ]

@@ -29,7 +29,6 @@ pub(super) fn suites() -> Vec<Suite> {
                     byte delivered, a body costs its record, anything else at most one",
             fast: 100_000,
             long: 900_000,
-            needs: None,
             run: flip_every_byte,
         },
         Suite {
@@ -37,7 +36,6 @@ pub(super) fn suites() -> Vec<Suite> {
             title: "660 flips, ten in each of 66 segments: at most one request lost for each",
             fast: 20,
             long: 1_000,
-            needs: None,
             run: flip_whole_vault,
         },
     ]

@@ -21,7 +21,6 @@ pub(super) fn suites() -> Vec<Suite> {
                 failing calls, full disk) against a list: a vault is a list that forgets nothing",
         fast: 2_000,
         long: 100_000,
-        needs: None,
         run: random_cases,
     }]
 }

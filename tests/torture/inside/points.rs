@@ -30,7 +30,6 @@ pub(super) fn suites() -> Vec<Suite> {
                 deletion, quarantine and end: nothing lost, and a second recovery changes no byte",
         fast: 4 * POINTS.len() as u64,
         long: 100 * POINTS.len() as u64,
-        needs: None,
         run: each_point,
     }]
 }

@@ -23,7 +23,6 @@ pub(super) fn suites() -> Vec<Suite> {
                 removed: it starts, records may come again, none is lost",
         fast: 40_000,
         long: 300_000,
-        needs: None,
         run: damage_state,
     }]
 }

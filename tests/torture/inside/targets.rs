@@ -13,7 +13,7 @@ use crate::suite::Suite;
 
 /// The suites of this file.
 pub(super) fn suites() -> Vec<Suite> {
-    let suite = |id, title, fast, long, run| Suite { id, title, fast, long, needs: None, run };
+    let suite = |id, title, fast, long, run| Suite { id, title, fast, long, run };
     vec![
         suite(
             "F1",
@@ -79,6 +79,9 @@ fn drive(run: &mut Run, target: &str, entry: &dyn Fn(&[u8])) {
         }
         run.done(1);
     };
+    if corpus.is_empty() {
+        run.violation(run.seed, format!("fuzz/corpus/{target} has no file"));
+    }
     for bytes in &corpus {
         give(run, 0, bytes);
     }

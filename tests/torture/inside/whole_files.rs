@@ -24,7 +24,6 @@ pub(super) fn suites() -> Vec<Suite> {
                 seqs, every other record is there",
         fast: 200,
         long: 2_000,
-        needs: None,
         run: shuffle,
     }]
 }

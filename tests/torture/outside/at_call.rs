@@ -24,7 +24,6 @@ pub(super) const SUITE: Suite = Suite {
     title: "killed at the k-th write, sync, rename, unlink, allocation: nothing acknowledged is lost",
     fast: 60,
     long: 400,
-    needs: Some(strace::is_there),
     run,
 };
 

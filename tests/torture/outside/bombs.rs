@@ -21,7 +21,6 @@ use crate::suite::Run;
 use crate::suite::Suite;
 
 use super::server;
-use super::squeezed;
 use super::squeezed::MIB;
 use super::squeezed::Squeezed;
 
@@ -44,13 +43,8 @@ pub(super) const SUITE: Suite = Suite {
     title: "bombs for the default configuration, memory limit of budget + 64 MiB: no OOM kill, no sender refused, green in the end and as small as before",
     fast: 1,
     long: 1,
-    needs: Some(needs),
     run,
 };
-
-fn needs() -> Result<(), String> {
-    squeezed::needs(LIMIT)
-}
 
 /// The default configuration at the places of a site.
 fn yaml() -> String {

@@ -1,11 +1,6 @@
 //! W1: the real server on a file system that has no direct I/O.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
 use std::time::Duration;
-
-use rustix::fs::OFlags;
 
 use crate::harness::Shape;
 use crate::suite::Run;
@@ -23,7 +18,6 @@ pub(super) const SUITE: Suite = Suite {
     title: "ramfs, which has no direct I/O, and kill -9: the vault goes through the page cache, nothing acknowledged is lost",
     fast: 3,
     long: 20,
-    needs: Some(needs),
     run,
 };
 
@@ -35,21 +29,6 @@ sinks:
   backend: { type: otlp, inputs: [otlp, replay], endpoint: "http://$BACKEND" }
   vault: { type: raw_vault, path: "$VAULT", max_size: 256MiB, segment_size: 1MiB }
 "#;
-
-fn needs() -> Result<(), String> {
-    if !rustix::process::geteuid().is_root() {
-        return Err("needs root to mount".to_owned());
-    }
-    let mut place = Place::new();
-    let mount = place.ramfs("mount");
-    if takes_direct_io(&mount) { Err("ramfs has direct I/O here".to_owned()) } else { Ok(()) }
-}
-
-fn takes_direct_io(dir: &Path) -> bool {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).custom_flags(OFlags::DIRECT.bits().cast_signed());
-    options.open(dir.join("probe")).is_ok()
-}
 
 fn run(run: &mut Run) {
     let mut place = Place::new();

@@ -13,7 +13,6 @@ use crate::suite::Run;
 use crate::suite::Suite;
 
 use super::server;
-use super::squeezed;
 use super::squeezed::MIB;
 use super::squeezed::Squeezed;
 
@@ -36,7 +35,6 @@ pub(super) const SUITE: Suite = Suite {
     title: "a burst of 20 times what the sink takes, memory limit of budget + 64 MiB: nothing refused or lost, red and back without flapping, all delivered",
     fast: 1,
     long: 1,
-    needs: Some(needs),
     run,
 };
 
@@ -54,10 +52,6 @@ sinks:
     buffer: { batches: 128 }
   vault: { type: raw_vault, path: "$VAULT", max_size: 16GiB }
 "#;
-
-fn needs() -> Result<(), String> {
-    squeezed::needs(LIMIT)
-}
 
 fn run(run: &mut Run) {
     let lasts = Duration::from_secs(if run.tier == Tier::Fast { 8 } else { 60 });

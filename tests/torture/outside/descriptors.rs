@@ -13,7 +13,6 @@ use crate::harness::get;
 use crate::suite::Run;
 use crate::suite::Suite;
 
-use super::disk;
 use super::server;
 use super::server::Scene;
 
@@ -34,13 +33,8 @@ pub(super) const SUITE: Suite = Suite {
     title: "64 file descriptors: less than 20% of a core while starved, well again within 5 s, nothing acknowledged is lost",
     fast: 20,
     long: 20,
-    needs: Some(needs),
     run,
 };
-
-fn needs() -> Result<(), String> {
-    disk::has_program("prlimit")
-}
 
 /// Small segments: the vault needs new files while there are none.
 const YAML: &str = r#"

@@ -164,38 +164,6 @@ impl Drop for Zram {
     }
 }
 
-/// Whether file systems can be mounted from files here.
-pub(super) fn has_loop() -> Result<(), String> {
-    if !rustix::process::geteuid().is_root() {
-        return Err("needs root to mount".to_owned());
-    }
-    if !Path::new("/dev/loop-control").exists() {
-        return Err("needs /dev/loop-control".to_owned());
-    }
-    has_program("mkfs.ext4")?;
-    let mut place = Place::new();
-    let image = place.dir().join("probe");
-    Kind::Ext4.make(&image, Kind::Ext4.bytes());
-    let at = place.dir().join("mount");
-    fs::create_dir_all(&at).map_err(|error| error.to_string())?;
-    let is_mounted = done("mount", &["-o", "loop", &text(&image), &text(&at)])?;
-    if !is_mounted {
-        return Err("mount -o loop is not allowed here".to_owned());
-    }
-    place.mounts.push(at);
-    Ok(())
-}
-
-/// Whether a program can be started.
-pub(super) fn has_program(name: &str) -> Result<(), String> {
-    let paths = std::env::var("PATH").unwrap_or_default();
-    let is_there = paths.split(':').chain(["/sbin", "/usr/sbin"]).any(|dir| {
-        let path = Path::new(dir).join(name);
-        path.is_file()
-    });
-    if is_there { Ok(()) } else { Err(format!("needs the program {name}")) }
-}
-
 fn base() -> PathBuf {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() }

@@ -14,7 +14,6 @@ use crate::options::Tier;
 use crate::suite::Run;
 use crate::suite::Suite;
 
-use super::disk;
 use super::disk::Kind;
 use super::disk::Place;
 use super::server;
@@ -40,7 +39,6 @@ pub(super) const SUITE: Suite = Suite {
     title: "ENOSPC on ext4 and tmpfs: refused with RetryInfo, taking again within 2 s, nothing acknowledged is lost",
     fast: 20,
     long: 200,
-    needs: Some(disk::has_loop),
     run,
 };
 

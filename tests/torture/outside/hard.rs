@@ -8,7 +8,6 @@ use crate::options::Tier;
 use crate::suite::Run;
 use crate::suite::Suite;
 
-use super::disk;
 use super::disk::Kind;
 use super::disk::Place;
 use super::server;
@@ -20,7 +19,6 @@ pub(super) const SUITE: Suite = Suite {
     title: "the hard drill on a disk that fills up, with kill -9 and a flipped bit: nothing acknowledged is lost but what the bit hit, refused only while full, and to be sent again",
     fast: 1,
     long: 1,
-    needs: Some(disk::has_loop),
     run,
 };
 

@@ -29,7 +29,6 @@ pub(super) const KILLED: Suite = Suite {
     title: "kill -9 of the server under load, written and synced: nothing acknowledged is lost or altered",
     fast: 100,
     long: 3_000,
-    needs: None,
     run: killed,
 };
 
@@ -38,7 +37,6 @@ pub(super) const STOPPED: Suite = Suite {
     title: "SIGTERM of the server under load: nothing lost, nothing twice, ended within 10 s",
     fast: 20,
     long: 200,
-    needs: None,
     run: stopped,
 };
 

@@ -32,7 +32,6 @@ use crate::suite::Suite;
 
 use super::server;
 use super::server::Scene;
-use super::squeezed;
 use super::squeezed::MIB;
 use super::squeezed::Squeezed;
 use super::squeezed::Watched;
@@ -56,7 +55,6 @@ pub(super) const SUITE: Suite = Suite {
     title: "memory limit of budget + receiving + 64 MiB, 200 connections, sink stopped: no OOM kill, healthy, drains, nothing acknowledged is lost",
     fast: 1,
     long: 1,
-    needs: Some(needs),
     run,
 };
 
@@ -80,10 +78,6 @@ sinks:
     buffer: { batches: 256, bytes: 16MiB }
   vault: { type: raw_vault, path: "$VAULT", max_size: 256MiB, segment_size: 8MiB, staging: 8MiB }
 "#;
-
-fn needs() -> Result<(), String> {
-    squeezed::needs(LIMIT)
-}
 
 /// What the clients saw.
 #[derive(Default)]

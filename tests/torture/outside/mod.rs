@@ -10,24 +10,23 @@
 //! | `full_disk` | a small disk fills up and has space again | root, loop devices |
 //! | `start` | the server starts on a full disk, and on 5,000 segments | root, loop devices |
 //! | `disk_errors` | writes and syncs fail, injected and real | the same, strace, zram |
-//! | `slow_disk` | syncs and writes take long | strace, a `blkio` cgroup |
+//! | `slow_disk` | syncs and writes take long | strace, a cgroup that slows a disk down |
 //! | `buffered` | the vault lies where there is no direct I/O | root |
 //! | `descriptors` | the server has 64 descriptors | prlimit |
-//! | `memory` | the server has little memory | root, a `memory` cgroup |
+//! | `memory` | the server has little memory | root, a cgroup that bounds memory |
 //! | `hard` | the drill on a disk that fills up, with a kill and a flipped bit | root, loop devices |
 //! | `bombs` | the same, and requests come that are small on the wire and large in memory | the same |
 //! | `burst` | the same, and requests come faster than the backend takes them | the same |
 //!
 //! `child` and `parent` are the process under torture and its oracle where no server is needed;
-//! `server`, `squeezed`, `disk`, `strace`, `cgroup` and `shutdown` are the tools. A suite that lacks what it needs
-//! says what, and counts as left out, never as passed.
+//! `server`, `squeezed`, `disk`, `strace` and `shutdown` are the tools. The crate `untested`
+//! has the list of what they need; a suite that lacks it says what, and counts as left out, never as passed.
 
 mod at_call;
 mod bombs;
 mod bucket;
 mod buffered;
 mod burst;
-mod cgroup;
 mod child;
 mod descriptors;
 mod disk;

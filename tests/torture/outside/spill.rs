@@ -32,7 +32,6 @@ pub(super) const SUITE: Suite = Suite {
     title: "SIGTERM while memory is full and the backend hangs: all of it is in the vault and answered, within a second per GiB, and delivered after the next start",
     fast: 2,
     long: 6,
-    needs: None,
     run,
 };
 

@@ -8,22 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
+use untested::Group;
+
 use crate::harness::Process;
 
-use super::cgroup::Group;
 use super::disk::Place;
 use super::server;
 use super::server::Scene;
 
 pub(super) const MIB: u64 = 1 << 20;
-
-/// Whether there can be such a group; says why not.
-pub(super) fn needs(limit: u64) -> Result<(), String> {
-    if !rustix::process::geteuid().is_root() {
-        return Err("needs root to make a cgroup".to_owned());
-    }
-    Group::new("memory")?.set("memory.limit_in_bytes", &limit.to_string())
-}
 
 /// A server that may use so much memory and no more.
 pub(super) struct Squeezed {
@@ -47,8 +40,7 @@ pub(super) struct Watched {
 impl Squeezed {
     /// Starts a server on this configuration, in which `$VAULT` is a directory on the disk.
     pub(super) async fn start(yaml: &str, limit: u64) -> Self {
-        let group = Group::new("memory").expect("it was tried before");
-        group.set("memory.limit_in_bytes", &limit.to_string()).expect("it was tried before");
+        let group = Group::with_memory(limit).expect("it was tried before");
         let place = Place::on_disk();
         let vault = place.dir().join("vault").display().to_string();
         let mut scene = Scene::new(&yaml.replace("$VAULT", &vault)).await;
@@ -68,7 +60,7 @@ impl Squeezed {
     /// What must not be, whatever was done to it: that it ended, was killed, was not well or used all
     /// that it may.
     pub(super) fn violations(&mut self, watched: &Watched) -> Vec<String> {
-        let killed = self.group.number("memory.oom_control", Some("oom_kill"));
+        let killed = self.group.oom_kills();
         let Watched { most, sick, .. } = watched;
         let checks = [
             (self.process.has_ended(), "the server ended".to_owned()),
@@ -89,7 +81,7 @@ fn watch(pid: u32, address: SocketAddr, group: &Group, lasts: Duration) -> Watch
     while begun.elapsed() < lasts && server::open_files(pid) > 0 {
         // Pages of files, the program's own among them, are no use of memory: the kernel can take them back
         // at any time, and whoever reads a file first has them in his group.
-        most = most.max(group.number("memory.stat", Some("total_rss")));
+        most = most.max(group.anonymous_bytes());
         let asked = Instant::now();
         let is_well = is_well(address).unwrap_or(false);
         slowest = slowest.max(asked.elapsed());

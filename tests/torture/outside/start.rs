@@ -22,7 +22,6 @@ use crate::options::Tier;
 use crate::suite::Run;
 use crate::suite::Suite;
 
-use super::disk;
 use super::disk::Kind;
 use super::disk::Place;
 use super::server;
@@ -40,7 +39,6 @@ pub(super) const SUITE: Suite = Suite {
     title: "start with 0 bytes free, and with 5,000 segments: ready within 1 s + 1 s/GiB, 64 MiB over idle, 1,024 files",
     fast: 20,
     long: 60,
-    needs: Some(disk::has_loop),
     run,
 };
 

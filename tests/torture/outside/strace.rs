@@ -5,8 +5,6 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
-use super::disk;
-
 /// Groups of system calls that mean the same to a vault.
 pub(super) const GROUPS: [&str; 5] = [
     "pwrite64",
@@ -15,20 +13,6 @@ pub(super) const GROUPS: [&str; 5] = [
     "unlink,unlinkat",
     "fallocate,ftruncate",
 ];
-
-/// Whether it can be used here.
-pub(super) fn is_there() -> Result<(), String> {
-    disk::has_program("strace")?;
-    let status = std::process::Command::new("strace")
-        .args(["-f", "--seccomp-bpf", "-o", "/dev/null"])
-        .args(["--trace=close", "--inject=close:delay_enter=1", "true"])
-        .stderr(std::process::Stdio::null())
-        .status();
-    match status {
-        Ok(status) if status.success() => Ok(()),
-        _ => Err("needs an strace that may trace and inject here".to_owned()),
-    }
-}
 
 /// The words before a program that kill it at its `number`-th call of `calls` in one thread.
 pub(super) fn killed_at(calls: &str, number: u64) -> Vec<String> {

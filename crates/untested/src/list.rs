@@ -1,0 +1,35 @@
+//! The list: every test that needs more than a user's rights and the tools of the build.
+
+use crate::Conditional;
+use crate::Need;
+
+const fn test(test: &'static str, needs: &'static [Need]) -> Conditional {
+    Conditional { test, needs }
+}
+
+/// Every test that is left out somewhere; [`crate::can_run`] and the torture look here.
+pub const LIST: &[Conditional] = &[
+    test("it socket::a_peer_of_another_user_is_refused_before_it_is_answered", &[Need::Root]),
+    test("it vault_gone::a_disk_that_stands_still_at_the_end_loses_nothing", &[Need::Tracing]),
+    test(
+        "it control::top::the_screen_follows_the_process_and_the_keys",
+        &[Need::Program("tmux"), Need::Program("pgrep")],
+    ),
+    test("archive the_stock_tool_opens_an_object", &[Need::Program("zstd")]),
+    test("torture C2", &[Need::Tracing]),
+    test("torture C3", &[Need::LoopDevices]),
+    test("torture C3 on XFS", &[Need::LoopDevices, Need::Program("mkfs.xfs")]),
+    test("torture R1", &[Need::LoopDevices]),
+    test("torture R2", &[Need::LoopDevices]),
+    test("torture R3", &[Need::Tracing, Need::LoopDevices]),
+    test("torture R3 on zram", &[Need::Zram]),
+    test("torture R4", &[Need::Tracing]),
+    test("torture R4 with a throttle", &[Need::DiskLimit]),
+    test("torture R5", &[Need::Program("prlimit")]),
+    test("torture R6", &[Need::MemoryLimit]),
+    test("torture R7", &[Need::MemoryLimit]),
+    test("torture R8", &[Need::LoopDevices]),
+    test("torture R9", &[Need::MemoryLimit]),
+    test("torture S3 with the zstd tool", &[Need::Program("zstd")]),
+    test("torture W1", &[Need::Ramfs]),
+];

@@ -1,6 +1,8 @@
 //! A component that panics: started again, counted, and its batch is not lost.
 
+use std::fs;
 use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
@@ -48,6 +50,9 @@ const SOON: Duration = Duration::from_secs(10);
 struct PanickyConfig {
     /// How often it panics.
     times: u32,
+    /// The folder that is the backend of the sink: each batch that is delivered is a file there.
+    #[serde(default)]
+    backend: PathBuf,
     /// What is left of it; shared by all lives, as the options are.
     #[serde(skip)]
     panicked: Arc<AtomicU32>,
@@ -84,6 +89,8 @@ impl Sink for Panicky {
     async fn run(self: Box<Self>, mut input: EdgeReceiver, _stop: Stop) -> Result<(), RunError> {
         while let Some(batch) = input.recv().await {
             assert!(self.0.survives(), "this sink panics with a batch in its hands");
+            let name = self.0.panicked.load(Ordering::SeqCst).to_string();
+            fs::write(self.0.backend.join(name), batch.wire()).unwrap();
             batch.delivered();
         }
         Ok(())
@@ -120,7 +127,7 @@ struct Plant {
     metrics: Arc<Metrics>,
     /// Kept, because components follow it.
     _zone: watch::Sender<Zone>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
     client: GrpcClient,
 }
 
@@ -128,6 +135,7 @@ impl Plant {
     async fn start(transform: &str, sink: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let address = free_address();
+        fs::create_dir(dir.path().join("backend")).unwrap();
         let yaml = yaml(dir.path(), &address.to_string(), transform, sink);
         let config = config::load_text("panic.yaml", &yaml, &|_| None).unwrap();
         let (zone, zone_watch) = watch::channel(Zone::Green);
@@ -137,7 +145,7 @@ impl Plant {
         let mut topology = RunningTopology::empty(shared, pulse);
         topology.reload(Arc::new(config), SOON).await.unwrap();
         let client = GrpcClient::new(address);
-        Self { topology, ledgers, metrics, _zone: zone, _dir: dir, client }
+        Self { topology, ledgers, metrics, _zone: zone, dir, client }
     }
 
     fn restarts(&self, component: &str) -> u64 {
@@ -146,6 +154,15 @@ impl Plant {
 
     fn count(&self, bucket: Bucket) -> i64 {
         self.ledgers.count(Signal::Logs, bucket)
+    }
+
+    /// The requests that the backend has, sorted.
+    fn arrived(&self) -> Vec<Vec<u8>> {
+        let entries = fs::read_dir(self.dir.path().join("backend")).unwrap();
+        let mut wires: Vec<_> =
+            entries.map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect();
+        wires.sort();
+        wires
     }
 }
 
@@ -160,7 +177,7 @@ sources:
 transforms:
   shaky: {{ type: test_panicky, inputs: [otlp, replay], times: {transform} }}
 sinks:
-  last: {{ type: test_panicky, inputs: [shaky], times: {sink} }}
+  last: {{ type: test_panicky, inputs: [shaky], times: {sink}, backend: "{data}/backend" }}
   vault: {{ type: raw_vault, max_size: 128MiB, segment_size: 1MiB }}
 "#
     )
@@ -170,13 +187,18 @@ sinks:
 async fn survives(transform: &str, sink: &str, component: &str) {
     let plant = Plant::start(transform, sink).await;
     let traffic = Traffic::default();
+    let mut sent = Vec::new();
     for _ in 0..10 {
-        plant.client.send(&traffic.request(Signal::Logs, 3)).await.unwrap();
+        let request = traffic.request(Signal::Logs, 3);
+        plant.client.send(&request).await.unwrap();
+        sent.push(request.wire.to_vec());
     }
+    sent.sort();
     eventually(SOON, "every record is delivered", || {
         plant.count(Bucket::Delivered) == 30 && plant.count(Bucket::InFlight) == 0
     })
     .await;
+    assert!(plant.arrived() == sent, "the backend has each request once, byte for byte");
     assert_eq!(plant.restarts(component), 2);
     assert_eq!(plant.ledgers.imbalance(Signal::Logs), 0);
     let text = plant.metrics.render().unwrap();
@@ -190,8 +212,8 @@ async fn survives(transform: &str, sink: &str, component: &str) {
 }
 
 /// Scenario: a sink panics twice with a batch in its hands.
-/// Guarantees: the client has OK each time, the vault has the batch and replays it, the sink is
-/// started again and counted; the process lives.
+/// Guarantees: the client has OK each time, the vault has the batch and replays it, the backend has each
+/// request once and byte for byte, the sink is started again and counted; the process lives.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sink_that_panics_is_started_again_and_its_batch_is_kept() {
     survives("0", "2", "last").await;

@@ -52,6 +52,7 @@ pub(super) struct Promised {
 
 /// What was found.
 pub(super) struct Found {
+    pub(super) ids: Ids,
     pub(super) report: RecoveryReport,
 }
 
@@ -105,7 +106,7 @@ pub(super) fn check(
     if !report.acknowledged_lost.is_empty() {
         return Err(format!("nothing is missing, yet {report:?}"));
     }
-    Ok(Found { report })
+    Ok(Found { ids, report })
 }
 
 /// Reads a disk as the tools do, without recovery; returns what is there.

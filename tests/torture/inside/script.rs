@@ -111,6 +111,17 @@ impl Script {
         }
     }
 
+    /// The disk after so many changes, and what was promised by then.
+    pub(super) fn moment(&self, changes: usize) -> (Playback, Promised) {
+        let mut playback = self.recording.play();
+        let mut promised = Promised::default();
+        for _ in 0..changes {
+            let Some(op) = playback.step() else { break };
+            self.note(&op, &mut promised);
+        }
+        (playback, promised)
+    }
+
     fn note(&self, op: &Op, promised: &mut Promised) {
         let Op::Mark(value) = *op else { return };
         let save = |from: u64| self.saves[usize::try_from(value - from).expect("small")];

@@ -1,5 +1,9 @@
 //! C3: the power is cut under a file system, again and again.
 
+use std::fs;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -39,12 +43,52 @@ struct Disk {
     ledger: Ledger,
 }
 
+/// A file that is synced and one that is not, written right before a cut: whether the cut was one.
+enum Canary {
+    /// As it must be: the synced file is there, and of the other one not all.
+    Gone,
+    /// The unsynced file is there too: this cut took nothing away.
+    Kept,
+    /// Not even the synced one is there.
+    SyncedGone,
+}
+
+const CANARY: [u8; 64 << 10] = [0x5a; 64 << 10];
+
+impl Canary {
+    fn put(mount: &Path) {
+        let synced = File::create(mount.join("synced")).and_then(|mut file| {
+            file.write_all(&CANARY)?;
+            file.sync_all()
+        });
+        let named = File::open(mount).and_then(|dir| dir.sync_all());
+        synced.and(named).expect("the disk has room for a canary");
+        fs::write(mount.join("unsynced"), CANARY).expect("the disk has room for a canary");
+    }
+
+    fn look(mount: &Path) -> Self {
+        let is_whole = |name: &str| fs::read(mount.join(name)).is_ok_and(|bytes| bytes == CANARY);
+        let found = match (is_whole("synced"), is_whole("unsynced")) {
+            (false, _) => Self::SyncedGone,
+            (true, true) => Self::Kept,
+            (true, false) => Self::Gone,
+        };
+        // The next one must not find what this one wrote.
+        let _absent = fs::remove_file(mount.join("unsynced"));
+        let removed = File::open(mount).and_then(|dir| dir.sync_all());
+        removed.expect("a mounted disk syncs");
+        found
+    }
+}
+
 /// What the cuts of one kind came to.
 #[derive(Default)]
 struct Sums {
     cuts: u64,
     kept: u64,
     lost_suffix: u64,
+    /// Cuts that threw away what was not synced; others prove nothing.
+    effective: u64,
     slowest: Duration,
 }
 
@@ -82,6 +126,7 @@ impl Disk {
         }
         let cut = if is_hard { Cut::Hard } else { Cut::AfterJournal };
         let mount = self.place.dir().join("mount");
+        Canary::put(&mount);
         // What is told while the power goes is told by a machine without power: a sync that XFS is
         // in the middle of returns well when the cut takes its log away.
         let before = child.so_far().acknowledged;
@@ -95,6 +140,11 @@ impl Disk {
         self.place.attach("mount", &self.image);
         self.task.seed += 1;
         sums.cuts += 1;
+        match Canary::look(&mount) {
+            Canary::Gone => sums.effective += 1,
+            Canary::Kept => {}
+            Canary::SyncedGone => violations.push("the disk lost what was synced".to_owned()),
+        }
         // Two cuts in a row now and then: what the first one left is recovered under the second.
         // With `written`, what the first one took would be missed only at the next.
         if self.task.durability == Durability::Written || random.u8(0..3) > 0 {
@@ -143,11 +193,16 @@ fn run(run: &mut Run) {
     }
     for (kind, sums) in kinds.iter().zip(&sums) {
         run.note(format!(
-            "{kind:?}: {} cuts, {} acknowledged records kept, {} lost at `written`, slowest open {:?}",
-            sums.cuts, sums.kept, sums.lost_suffix, sums.slowest,
+            "{kind:?}: {} cuts, of which {} threw away unsynced data, {} acknowledged records kept, {} lost at `written`, slowest open {:?}",
+            sums.cuts, sums.effective, sums.kept, sums.lost_suffix, sums.slowest,
         ));
         if sums.cuts > 4 && sums.kept == 0 {
             run.violation(run.seed, format!("{kind:?}: nothing was compared"));
+        }
+        if sums.effective * 10 < sums.cuts * 9 {
+            let what =
+                format!("only {} of {} cuts threw away unsynced data", sums.effective, sums.cuts);
+            run.violation(run.seed, format!("{kind:?}: {what}"));
         }
     }
 }

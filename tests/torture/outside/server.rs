@@ -15,6 +15,7 @@ use gophership_otlp_client::judge;
 use tonic::Status;
 
 use crate::harness::Backend;
+use crate::harness::Metrics;
 use crate::harness::Oracle;
 use crate::harness::Process;
 use crate::harness::Shape;
@@ -25,6 +26,9 @@ use crate::suite::Run;
 
 /// To be ready: a second, and another one for each GiB that recovery must read.
 pub(super) const READY_WITHIN: Duration = Duration::from_secs(1);
+
+/// For the rest of a backlog, of which everything acknowledged was delivered.
+const QUIET_WITHIN: Duration = Duration::from_secs(30);
 
 /// A server with everything around it.
 pub(super) struct Scene {
@@ -55,6 +59,16 @@ impl Scene {
 
     pub(super) fn load(&self, shape: Shape) -> SteadyLoad {
         SteadyLoad::start(self.site.grpc(), shape, &self.traffic, &self.oracle)
+    }
+
+    /// Waits until nothing is left to be delivered, so that no duplicate comes after it.
+    pub(super) async fn quiet(&self, process: &Process) {
+        let is_over = |metrics: &Metrics| {
+            let waits = metrics.sum("gophership_sink_backlog_requests", &[]);
+            let moves = metrics.sum("gophership_sink_in_flight_requests", &[]);
+            waits == 0 && moves == 0
+        };
+        process.measured(QUIET_WITHIN, "nothing is left to deliver", is_over).await;
     }
 
     /// Waits until everything acknowledged was delivered, and says what is not as it must be.

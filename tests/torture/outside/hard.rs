@@ -99,7 +99,14 @@ fn drill(size: &Size) -> (Vec<String>, String) {
         let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
         return (vec![format!("no verdict: {complaint}")], String::new());
     };
-    (judge(&document), figures(&document))
+    let mut violations = judge(&document);
+    // Zero says that every requirement holds, and nothing else may say so.
+    let holds = document["passed"] == true && violations.is_empty();
+    if output.status.success() != holds {
+        let passed = &document["passed"];
+        violations.push(format!("it ended with {} and says passed: {passed}", output.status));
+    }
+    (violations, figures(&document))
 }
 
 fn judge(document: &Value) -> Vec<String> {

@@ -6,7 +6,8 @@
 //! $ cargo test --release --test torture -- --only C6 --seed 7          # one suite, one seed
 //! ```
 //!
-//! Each suite says how often it ran, what was violated, and with which seed to see it again.
+//! Each suite says how often it ran, what was violated, and with which seed to see it again. Some runs have the
+//! same seeds each time, others new ones.
 
 #[path = "../it/harness/mod.rs"]
 #[allow(

@@ -3,6 +3,7 @@
 use clap::Parser;
 use clap::ValueEnum;
 
+use crate::suite::FIXED_SEED;
 use crate::suite::Suite;
 
 /// How much is run.
@@ -25,9 +26,10 @@ pub(crate) struct Options {
     /// Runs only these suites, by id.
     #[arg(long, value_delimiter = ',')]
     pub(crate) only: Vec<String>,
-    /// The seed of the first run of each suite; every failure names its own.
-    #[arg(long, default_value_t = 1)]
-    pub(crate) seed: u64,
+    /// The seed of the first run of each suite; every failure names its own. Without it the runs begin with
+    /// seed 1, and some suites have runs with a new seed each time beside them.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
     /// Runs of each suite, instead of the tier's number.
     #[arg(long)]
     pub(crate) runs: Option<u64>,
@@ -42,6 +44,8 @@ pub(crate) struct Options {
     pub(crate) is_list: bool,
     /// Runs the suites whose name contains one of these, as every test of Rust does.
     filters: Vec<String>,
+    #[arg(skip = fastrand::u64(1_000..1 << 24))]
+    fresh_seed: u64,
 
     #[arg(long, hide = true)]
     nocapture: bool,
@@ -70,6 +74,19 @@ impl Options {
     /// Whether what is left out is a failure.
     pub(crate) fn is_strict(&self) -> bool {
         self.is_strict || untested::is_strict()
+    }
+
+    /// The seed that is new each time.
+    pub(crate) const fn fresh_seed(&self) -> u64 {
+        self.fresh_seed
+    }
+
+    /// The seeds in words.
+    pub(crate) fn seeds(&self) -> String {
+        match self.seed {
+            Some(seed) => seed.to_string(),
+            None => format!("{FIXED_SEED}, and {} in runs that are new each time", self.fresh_seed),
+        }
     }
 
     /// Ids in `--only` that no suite has.

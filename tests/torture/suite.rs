@@ -31,6 +31,12 @@ impl Suite {
     }
 }
 
+/// The first seed of the runs that are the same each time.
+pub(crate) const FIXED_SEED: u64 = 1;
+/// Suites whose runs differ by their seeds alone. One in so many of their runs has a seed that is new each time.
+const FRESH: [&str; 12] = ["C1", "C6", "C7", "M1", "B5", "B7", "F1", "F2", "F3", "F4", "F5", "F6"];
+const FRESH_SHARE: u64 = 4;
+
 /// Violations told in full; more are counted.
 const VIOLATIONS_KEPT_MAX: usize = 20;
 
@@ -140,14 +146,26 @@ impl Outcome {
     }
 }
 
+/// The first seeds and the numbers of runs: all runs from the seed that was asked for, or the usual ones and
+/// some that nobody has seen before.
+fn parts(suite: &Suite, options: &Options) -> Vec<(u64, u64)> {
+    let tier_runs = if options.tier == Tier::Fast { suite.fast } else { suite.long };
+    let runs = options.runs.unwrap_or(tier_runs);
+    if let Some(seed) = options.seed {
+        return vec![(seed, runs)];
+    }
+    let fresh = if FRESH.contains(&suite.id) { runs / FRESH_SHARE } else { 0 };
+    let parts = [(FIXED_SEED, runs - fresh), (options.fresh_seed(), fresh)];
+    parts.into_iter().filter(|(_, runs)| *runs > 0).collect()
+}
+
 /// Runs a suite; a panic is a violation.
 pub(crate) fn run(suite: &Suite, options: &Options) -> Outcome {
-    let tier_runs = if options.tier == Tier::Fast { suite.fast } else { suite.long };
     let mut run = Run {
         id: suite.id,
         tier: options.tier,
-        runs: options.runs.unwrap_or(tier_runs),
-        seed: options.seed,
+        runs: 0,
+        seed: 0,
         done: 0,
         violations: 0,
         told: Vec::new(),
@@ -156,12 +174,16 @@ pub(crate) fn run(suite: &Suite, options: &Options) -> Outcome {
     };
     let started = Instant::now();
     let missing = untested::missing(&format!("torture {}", suite.id));
-    if missing.is_none() {
+    let parts = if missing.is_none() { parts(suite, options) } else { Vec::new() };
+    for (seed, runs) in parts {
+        (run.seed, run.runs) = (seed, runs);
+        let before = run.done;
         let ended = catch_unwind(AssertUnwindSafe(|| (suite.run)(&mut run)));
         if let Err(panic) = ended {
             let text = panic.downcast_ref::<String>().cloned();
             let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
-            run.violation(run.seed + run.done, format!("panic: {}", text.unwrap_or_default()));
+            let text = text.unwrap_or_default();
+            run.violation(seed + (run.done - before), format!("panic: {text}"));
         }
     }
     Outcome {
@@ -180,7 +202,7 @@ pub(crate) fn run(suite: &Suite, options: &Options) -> Outcome {
 /// The table of a tier, as Markdown.
 pub(crate) fn table(outcomes: &[Outcome], options: &Options) -> String {
     let tier = if options.tier == Tier::Fast { "fast" } else { "long" };
-    let mut text = format!("\nTier {tier}, seed {}\n\n", options.seed);
+    let mut text = format!("\nTier {tier}, seed {}\n\n", options.seeds());
     text.push_str("| suite | what | runs | violations | seconds | figures |\n");
     text.push_str("|---|---|--:|--:|--:|---|\n");
     for outcome in outcomes {

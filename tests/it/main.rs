@@ -10,11 +10,13 @@
 //! | `strange_answers` | what is no answer of the backend is sent again, and an OK is an OK whatever is around it |
 //! | `endpoints` | several endpoints: failover, return, balance, and tokens that are rotated |
 //! | `secrets` | credentials go out over TLS or not at all, and no message shows one |
+//! | `switches` | switches and their variables do what they say: log format, threads, file, the time of an override |
 //! | `tls` | mutual TLS between a sidecar and a gateway, and what a wrong certificate costs |
 //! | `silent` | connections that went silent, and hosts that do not answer, are found out in time |
 //! | `concurrency` | `auto` finds the limit at which a backend is busy and round trips are short |
 //! | `red` | in Red the client has its OK, the vault has the bytes, and replay gives them back identical |
 //! | `kill` | `kill -9` at random moments loses nothing that was acknowledged |
+//! | `disk` | what an OK waits for while the disk is slow, and what is said while it fails |
 //! | `drill` | the drill passes what survives an outage, and tells what is lost in what does not |
 //! | `fanout` | of two sinks one that is out, slow or removed holds nothing up for the other, and gets alone what it missed |
 //! | `overload` | full edges, stalled sinks, Red and a full vault: the source answers, nothing locks up |
@@ -86,6 +88,7 @@ mod control;
 mod dead_letters;
 mod delivered;
 mod denied;
+mod disk;
 mod drill;
 mod endpoints;
 mod fanout;
@@ -125,6 +128,7 @@ mod silent;
 mod slow_answers;
 mod socket;
 mod strange_answers;
+mod switches;
 mod tls;
 mod together;
 mod tool;

@@ -10,6 +10,11 @@ const fn test(test: &'static str, needs: &'static [Need]) -> Conditional {
 /// Every test that is left out somewhere; [`crate::can_run`] and the torture look here.
 pub const LIST: &[Conditional] = &[
     test("it socket::a_peer_of_another_user_is_refused_before_it_is_answered", &[Need::Root]),
+    test("it disk::memory_answers_without_the_disk_and_a_stop_keeps_all", &[Need::Tracing]),
+    test(
+        "it disk::a_disk_that_fails_refuses_says_so_and_takes_requests_again",
+        &[Need::Root, Need::Tracing],
+    ),
     test("it vault_gone::a_disk_that_stands_still_at_the_end_loses_nothing", &[Need::Tracing]),
     test(
         "it control::top::the_screen_follows_the_process_and_the_keys",
@@ -19,6 +24,7 @@ pub const LIST: &[Conditional] = &[
     test("torture C2", &[Need::Tracing]),
     test("torture C3", &[Need::LoopDevices]),
     test("torture C3 on XFS", &[Need::LoopDevices, Need::Program("mkfs.xfs")]),
+    test("torture C10", &[Need::LoopDevices]),
     test("torture R1", &[Need::LoopDevices]),
     test("torture R2", &[Need::LoopDevices]),
     test("torture R3", &[Need::Tracing, Need::LoopDevices]),

@@ -286,6 +286,22 @@ mod tests {
     }
 
     #[test]
+    fn a_file_is_rotated_at_its_age_which_a_restart_does_not_reset() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.jsonl");
+        let mut file = OutputFile::open(path.clone(), rules(1 << 20, 0)).unwrap();
+        append(&mut file, "a\n").unwrap();
+        append(&mut file, "b\n").unwrap();
+        assert_eq!(files(dir.path()), ["a\nb\n"], "it is young");
+        let long_ago = SystemTime::now() - Duration::from_mins(61);
+        File::options().append(true).open(&path).unwrap().set_modified(long_ago).unwrap();
+        let mut file = OutputFile::open(path, rules(1 << 20, 0)).unwrap();
+        append(&mut file, "c\n").unwrap();
+        append(&mut file, "d\n").unwrap();
+        assert_eq!(files(dir.path()), ["a\nb\n", "c\nd\n"]);
+    }
+
+    #[test]
     fn a_link_stays_and_the_file_behind_it_is_rotated_where_it_lies() {
         let (dir, disk) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let link = dir.path().join("x.jsonl");

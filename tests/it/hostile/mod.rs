@@ -4,6 +4,7 @@
 //! | file | what is tried |
 //! | --- | --- |
 //! | `amplification` | requests of which transforms and sinks would make a hundred times as much |
+//! | `announced` | more streams at once than are announced, and larger headers |
 //! | `bombs` | bodies that inflate to much more than they are, and too many records or resources |
 //! | `silent` | connections that say nothing, half of something, or nothing but pings |
 //! | `crowd` | more connections than there may be: the longest idle one makes room |
@@ -18,6 +19,7 @@
 //! | `wire` | odd protobuf through the vault and back |
 
 mod amplification;
+mod announced;
 mod bombs;
 mod crowd;
 mod deadlines;

@@ -7,6 +7,7 @@
 //! | `spill` | the server is asked to end with its memory full | |
 //! | `at_call` | a process is killed at a chosen system call | strace |
 //! | `power` | the power of ext4 and XFS is cut | root, loop devices, `mkfs.ext4`, `mkfs.xfs` |
+//! | `file_sink` | the power under a file sink is cut, or it is killed | root, loop devices |
 //! | `full_disk` | a small disk fills up and has space again | root, loop devices |
 //! | `start` | the server starts on a full disk, and on 5,000 segments | root, loop devices |
 //! | `disk_errors` | writes and syncs fail, injected and real | the same, strace, zram |
@@ -31,6 +32,7 @@ mod child;
 mod descriptors;
 mod disk;
 mod disk_errors;
+mod file_sink;
 mod full_disk;
 mod hard;
 mod killed;
@@ -58,6 +60,7 @@ pub(crate) fn suites() -> Vec<Suite> {
         slow_disk::SUITE,
         at_call::SUITE,
         power::SUITE,
+        file_sink::SUITE,
         killed::STOPPED,
         bucket::KILLED,
         bucket::OUTAGE,

@@ -55,6 +55,7 @@
 //! | `vault_golden` | vaults of format version 1 are readable for ever |
 //! | `vault_ways` | notes beside requests, newest first, limited replay, dropping, the yellow mark, `--strict` |
 //! | `vault_tools`, `_mend`, `_live` | `gophership vault` sees, finds, mends and exports what is there, also under load |
+//! | `vault_tools_killed` | a repair that is killed at any of its steps is completed by the next one |
 //! | `vault_archive` | `gophership vault` reads an archive in a bucket as it reads the vault that it is of |
 //! | `s3_replay` | an archive comes back through the pipeline once, on however many hosts, also when one is killed |
 //! | `vault_tools_share` | `gophership vault` gives way to the server beside |
@@ -138,6 +139,7 @@ mod vault_archive;
 mod vault_golden;
 mod vault_gone;
 mod vault_tools;
+mod vault_tools_killed;
 mod vault_tools_live;
 mod vault_tools_mend;
 mod vault_tools_share;

@@ -37,21 +37,21 @@ fn quarantined(dir: &Path, path: &Path) -> PathBuf {
     dir.join("quarantine").join(path.file_name().unwrap())
 }
 
-fn actions(report: &Value) -> Vec<String> {
+pub(crate) fn actions(report: &Value) -> Vec<String> {
     let steps = report["steps"].as_array().unwrap().iter();
     steps.map(|step| step["action"].as_str().unwrap().to_owned()).collect()
 }
 
 /// One kind of damage, what mends it, and how many of 40 requests are there afterwards.
-struct Case {
-    action: &'static str,
-    damage: fn(&Path),
-    code: i32,
-    is_as_before: bool,
+pub(crate) struct Case {
+    pub(crate) action: &'static str,
+    pub(crate) damage: fn(&Path),
+    pub(crate) code: i32,
+    pub(crate) is_as_before: bool,
     left: u64,
 }
 
-const CASES: [Case; 7] = [
+pub(crate) const CASES: [Case; 7] = [
     Case {
         action: "rebuild_footer",
         damage: |dir| flip(&sealed(dir)[1], |len| len - 4000),

@@ -20,6 +20,10 @@ pub const LIST: &[Conditional] = &[
         "it control::top::the_screen_follows_the_process_and_the_keys",
         &[Need::Program("tmux"), Need::Program("pgrep")],
     ),
+    test(
+        "it vault_tools_killed::a_repair_that_is_killed_at_any_call_is_completed_by_the_next",
+        &[Need::Tracing],
+    ),
     test("archive the_stock_tool_opens_an_object", &[Need::Program("zstd")]),
     test("torture C2", &[Need::Tracing]),
     test("torture C3", &[Need::LoopDevices]),

@@ -5,6 +5,7 @@ mod circles;
 mod layers;
 mod lines;
 mod paths;
+mod promises;
 
 use std::fs;
 use std::path::Path;

@@ -17,15 +17,19 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 use std::task::{Context, Poll};
 
 use atomic_waker::AtomicWaker;
 
 use super::sink_set::SinkSet;
 
-/// How many idle cells a thread keeps.
+/// How many cells a thread keeps.
 const POOL_LEN_MAX: usize = 256;
+/// How many a thread begins with: more than it uses at once, as threads that resolve may still hold some.
+const POOL_LEN_MIN: usize = 16;
+/// How many cells are looked at for one that nobody holds.
+const LOOKS_MAX: usize = 16;
 
 /// What became of a batch, worst last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,8 +92,22 @@ thread_local! {
     static POOL: RefCell<Vec<Arc<Cell>>> = const { RefCell::new(Vec::new()) };
 }
 
+/// Takes a cell out of a pool that nobody else refers to. A ticket that has been resolved may still hold one,
+/// until its thread runs again.
+fn take_idle(pool: &mut Vec<Arc<Cell>>) -> Option<Arc<Cell>> {
+    if pool.capacity() == 0 {
+        pool.reserve_exact(POOL_LEN_MAX);
+        pool.resize_with(POOL_LEN_MIN, Arc::default);
+    }
+    let is_idle = |cell: &Arc<Cell>| Arc::strong_count(cell) == 1;
+    let from_last = pool.iter().rev().take(LOOKS_MAX).position(is_idle)?;
+    // Pairs with the release in Arc's own decrement: all writes of former holders are seen.
+    fence(Ordering::Acquire);
+    Some(pool.swap_remove(pool.len() - 1 - from_last))
+}
+
 fn take_cell() -> Arc<Cell> {
-    let pooled = POOL.try_with(|pool| pool.borrow_mut().pop()).ok().flatten();
+    let pooled = POOL.try_with(|pool| take_idle(&mut pool.borrow_mut())).ok().flatten();
     let mut cell = pooled.unwrap_or_default();
     if cell.reason.get().is_some() {
         // Nobody else refers to one of the pool.
@@ -106,13 +124,8 @@ fn take_cell() -> Arc<Cell> {
     cell
 }
 
-/// Gives a cell back to this thread's pool if nobody else refers to it.
+/// Puts a cell into this thread's pool, from which it is taken when nobody else refers to it.
 fn put_cell(cell: Arc<Cell>) {
-    if Arc::strong_count(&cell) != 1 {
-        return;
-    }
-    // Pairs with the release in Arc's own decrement: all writes of former holders are seen.
-    std::sync::atomic::fence(Ordering::Acquire);
     // A thread that is ending has no pool any more; then the cell is simply freed.
     let _ended = POOL.try_with(|pool| {
         let mut pool = pool.borrow_mut();
@@ -222,10 +235,13 @@ impl AckTicket {
         let Some(cell) = self.cell.take() else { return };
         cell.worst.fetch_max(outcome as u8, Ordering::AcqRel);
         let is_last = cell.pending.fetch_sub(1, Ordering::AcqRel) == 1;
-        // The cell is let go before the waiter wakes, so that the waiter is usually its last holder
-        // and can pool it.
         let waker = if is_last { cell.waker.take() } else { None };
-        put_cell(cell);
+        // The waiter is gone, or else it pools the cell: it sees that it is resolved.
+        if Arc::strong_count(&cell) == 1 {
+            put_cell(cell);
+        } else {
+            drop(cell);
+        }
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -313,7 +329,10 @@ impl Drop for AckWaiter {
         if let Some(cell) = self.cell.take() {
             cell.orphaned.store(true, Ordering::Release);
             cell.waker.take();
-            put_cell(cell);
+            // One that is not resolved may be held for long; it is for the last ticket to pool.
+            if cell.pending.load(Ordering::Acquire) == 0 {
+                put_cell(cell);
+            }
         }
     }
 }
@@ -346,6 +365,25 @@ mod tests {
         tokio::task::yield_now().await;
         ticket.resolve(Outcome::Delivered);
         assert_eq!(waiting.await.unwrap(), Outcome::Delivered);
+    }
+
+    /// Scenario: a ticket has resolved a request, and its thread does not get to letting go of the cell.
+    /// Guarantees: the next request does not get that cell, and allocates none; the one after it does.
+    #[test]
+    fn a_cell_that_a_resolved_ticket_still_holds_is_not_lost_to_the_pool() {
+        let (ticket, waiter) = channel();
+        let held = ticket.cell.clone().unwrap();
+        ticket.resolve(Outcome::Delivered);
+        assert_eq!(waiter.outcome(), Some(Outcome::Delivered));
+        drop(waiter);
+        let pooled = || POOL.with_borrow(Vec::len);
+        assert_eq!(pooled(), POOL_LEN_MIN);
+        let (_ticket, waiter) = channel();
+        assert!(!Arc::ptr_eq(&held, waiter.cell.as_ref().unwrap()));
+        assert_eq!(pooled(), POOL_LEN_MIN - 1);
+        drop(held);
+        let _all: Vec<_> = (1..POOL_LEN_MIN).map(|_| channel()).collect();
+        assert_eq!(pooled(), 0, "that cell too is taken again");
     }
 
     #[test]

@@ -54,17 +54,18 @@ fn the_oldest_records_make_way_and_each_is_told() {
     let stats = bench.writer.stats();
     assert!(stats.used_bytes <= 512 << 10 && 0 < stats.dropped_records, "{stats:?}");
     drop(reader);
+    // Its helper may still drop a segment, for the room of the next spare. Closed, it drops no more; opened
+    // with more room neither.
+    drop(bench);
+    let (bench, report) = Bench::open_sim(&files, sim_options());
+    assert!(report.acknowledged_lost.is_empty() && report.faults.is_empty(), "{report:?}");
     let left = read_all(&bench);
     let first = left[0];
     assert_eq!(left, (first..=100).collect::<Vec<_>>());
-    assert_eq!(stats.dropped_records, first - 1 - 10);
-    super::wait_until("told", || told.lock().unwrap().len() as u64 == first - 11);
-    assert_eq!(told.lock().unwrap().first(), Some(&(1, 11 * 6 + 2)));
-    drop(bench);
-    // With more room, or it would drop more at once.
-    let (bench, report) = Bench::open_sim(&files, sim_options());
-    assert!(report.acknowledged_lost.is_empty() && report.faults.is_empty(), "{report:?}");
-    assert_eq!(bench.writer.stats().dropped_records, first - 11);
+    assert_eq!(bench.writer.stats().dropped_records, first - 1 - 10);
+    let told = told.lock().unwrap();
+    assert_eq!(told.len() as u64, first - 1 - 10);
+    assert_eq!(told.first(), Some(&(1, 11 * 6 + 2)));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use gophership_otlp::Signal;
 use gophership_s3_sim::Fault;
+use gophership_s3_sim::RequestKind;
 use gophership_s3_sim::S3Server;
 use gophership_s3_sim::Which;
 use gophership_testbed::numbers;
@@ -214,6 +215,24 @@ async fn a_full_spool_refuses_and_loses_nothing() {
     load.stop().await;
     lake.assert_exactly_once(&oracle, "after the outage").await;
     process.stop(Duration::from_secs(30)).await;
+}
+
+/// Scenario: the process is stopped while the sink waits for the list of abandoned uploads, which it asks for at
+/// its start.
+/// Guarantees: what the stop seals is uploaded before the process ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_uploads_what_was_spooled_while_the_sink_waited_for_the_bucket() {
+    let lake = Lake::new("128MiB", "").await;
+    let text = fs::read_to_string(lake.site.config()).unwrap().replace("300ms", "1h");
+    fs::write(lake.site.config(), text).unwrap();
+    let slow = Fault::Delay(Duration::from_secs(1));
+    lake.server.faults().always(RequestKind::ListUploads, slow);
+    let mut process = lake.site.start().await;
+    let headers = [("content-type", "application/json")];
+    let answer = HttpClient::new(lake.site.http()).post("/v1/logs", &headers, TWO_SERVICES).await;
+    assert_eq!(answer.status, 200);
+    process.stop(Duration::from_secs(30)).await;
+    assert_eq!(lake.keys().len(), 1);
 }
 
 /// A request of two services, as JSON.

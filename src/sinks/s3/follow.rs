@@ -100,6 +100,8 @@ impl<S: Ship> Follower<S> {
                     }
                 }
             }
+            // Asked before the look, which then sees the last segment that the close has sealed.
+            let is_last = is_closing();
             self.renew(&mut open, &mut backlog, &mut tasks, find()).await;
             let Some(open) = &mut open else { continue };
             self.look(open, &mut backlog, &mut tasks);
@@ -111,7 +113,7 @@ impl<S: Ship> Follower<S> {
                 sweep_at = Instant::now() + SWEEP_EVERY;
             }
             let is_over = backlog.under_way() == 0 || self.uploader.attempts.is_open();
-            if is_closing() && is_over {
+            if is_last && is_over {
                 break;
             }
         }

@@ -278,6 +278,25 @@ async fn a_segment_that_is_gone_does_not_hold_up_the_others() {
     assert!(60 < arrivals.iter().sum::<u64>());
 }
 
+/// Scenario: one byte of an object of the archive has changed.
+/// Guarantees: it is not read for ever: the log says so, the others arrive, the summary counts it, and the replay
+/// ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_segment_that_is_damaged_does_not_hold_up_the_others() {
+    let fixture = Fixture::new(120).await;
+    let objects = fixture.server.objects(BUCKET).unwrap();
+    let damaged = objects.keys().find(|key| key.contains("/seg/") && !key.contains("/.")).unwrap();
+    let path = fixture.server.object_path(BUCKET, damaged);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let log = run(&fixture.host("")).await;
+    assert_eq!(summary(&log, "unusable"), 1, "{log}");
+    assert!(log.contains("Cannot replay the segment; it is skipped."), "{log}");
+    assert!(60 < fixture.arrivals().iter().sum::<u64>());
+}
+
 /// Scenario: a host follows; another segment is archived later.
 /// Guarantees: the process goes on, and ends when it is told to.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

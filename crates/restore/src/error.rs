@@ -2,6 +2,7 @@
 
 use gophership_archive::ArchiveError;
 use gophership_s3::S3Error;
+use gophership_s3::S3ErrorKind;
 
 /// An archive could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +51,8 @@ impl RestoreError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::S3(error) => error.is_retryable(),
+            // An object that came damaged was read several times.
+            Self::S3(error) => error.is_retryable() && error.kind != S3ErrorKind::Checksum,
             Self::Archive(error) => matches!(error, ArchiveError::Io { .. }),
             Self::Missing { .. }
             | Self::TooMany { .. }

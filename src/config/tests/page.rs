@@ -8,6 +8,9 @@ use crate::config::reference;
 /// Between these lines the page of a component has its options.
 const BEGIN: &str = "<!-- generated: options -->\n";
 const END: &str = "<!-- end -->\n";
+/// What every page of a component has.
+const PARTS: [&str; 5] =
+    ["Minimal example", "Full example", "Options", "Metrics", "When something fails"];
 
 /// Compares a page of the website with what it should be; `UPDATE_GOLDEN=1` writes it.
 fn check(name: &str, expected: &str) {
@@ -38,6 +41,9 @@ fn the_reference_pages_list_every_option() {
             let (_, after) = rest.split_once(END)?;
             Some((before, after))
         });
+        for part in PARTS {
+            assert!(page.contains(&format!("\n## {part}\n")), "website/{name} has no `{part}`");
+        }
         let Some((before, after)) = parts else {
             panic!("website/{name} needs a line `{}` and one `{}`", BEGIN.trim(), END.trim());
         };

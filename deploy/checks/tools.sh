@@ -98,9 +98,9 @@ STARTED=()
 stop_all() {
     local id
     for id in "${STARTED[@]}"; do
-        kill -9 "$id" 2> /dev/null
+        kill -9 "$id" 2> /dev/null || true
     done
     STARTED=()
-    stop_containers 2> /dev/null
+    stop_containers || true
     return 0
 }

@@ -252,7 +252,14 @@ fn run(args: &RunArgs) -> ExitCode {
     let signals = Signals::listen(move || end_at_once(&at_once));
     let source = match (args.config.clone(), args.watch_config) {
         (Some(path), true) => ConfigSource::Followed(path),
-        (path, _) => named(path),
+        (path, is_watched) => {
+            if is_watched {
+                tracing::warn!(
+                    "--watch-config has no effect: the built-in configuration has no file."
+                );
+            }
+            named(path)
+        }
     };
     if let Err(code) = check_readable(&source) {
         return code;

@@ -77,6 +77,8 @@ struct Cell {
     failed: AtomicU64,
     /// Records that were refused for good.
     rejected: AtomicU64,
+    /// Records that were filtered out.
+    filtered: AtomicU64,
     /// A copy was divided: that a part of it has arrived says nothing of the others.
     divided: AtomicBool,
     /// The vault took over: holders withdraw their copy.
@@ -118,6 +120,7 @@ fn take_cell() -> Arc<Cell> {
     cell.served.store(0, Ordering::Relaxed);
     cell.failed.store(0, Ordering::Relaxed);
     cell.rejected.store(0, Ordering::Relaxed);
+    cell.filtered.store(0, Ordering::Relaxed);
     cell.divided.store(false, Ordering::Relaxed);
     cell.claimed.store(false, Ordering::Relaxed);
     cell.orphaned.store(false, Ordering::Relaxed);
@@ -219,6 +222,13 @@ impl AckTicket {
         }
     }
 
+    /// Says, before it is resolved, how many records were filtered out of this copy.
+    pub fn filter(&self, records: u64) {
+        if let Some(cell) = &self.cell {
+            cell.filtered.fetch_add(records, Ordering::AcqRel);
+        }
+    }
+
     /// Says, before it is resolved, why a backend refused it for good; the first to say so is heard.
     pub fn explain(&self, reason: &Arc<str>) {
         if let Some(cell) = &self.cell {
@@ -292,6 +302,12 @@ impl AckWaiter {
     #[must_use]
     pub fn rejected(&self) -> u64 {
         self.cell.as_ref().map_or(0, |cell| cell.rejected.load(Ordering::Acquire))
+    }
+
+    /// How many records were filtered out; those of each copy count.
+    #[must_use]
+    pub fn filtered(&self) -> u64 {
+        self.cell.as_ref().map_or(0, |cell| cell.filtered.load(Ordering::Acquire))
     }
 
     /// What a backend said that refused the batch for good.

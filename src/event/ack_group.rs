@@ -87,7 +87,10 @@ impl AckGroup {
 
     /// Counts records as filtered out, from the first share on that has any.
     pub(super) fn filter(&mut self, mut records: u64) {
-        let Self::Many(shares) = self else { return };
+        let shares = match self {
+            Self::One(ticket) => return ticket.iter().for_each(|ticket| ticket.filter(records)),
+            Self::Many(shares) => shares,
+        };
         for share in &mut shares.0 {
             let part = records.min(share.records);
             share.records -= part;

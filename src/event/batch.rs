@@ -191,12 +191,6 @@ impl Batch {
         self.state == BatchState::Backed && self.origin == Origin::Source
     }
 
-    /// Whether it was merged from several requests.
-    #[must_use]
-    pub const fn is_merged(&self) -> bool {
-        matches!(self.ack_group, AckGroup::Many(_))
-    }
-
     /// The number of log records, spans or metric data points.
     #[must_use]
     pub const fn records(&self) -> u64 {
@@ -265,6 +259,7 @@ impl Batch {
 
     /// Settles: all that was left of it has been filtered out.
     pub fn filtered(mut self) {
+        self.ack_group.filter(self.records);
         self.settle(Bucket::Filtered, Outcome::Delivered);
     }
 

@@ -8,6 +8,12 @@ use super::batch::Batch;
 use super::batch::BatchState;
 
 impl Batch {
+    /// Whether it was merged from several requests.
+    #[must_use]
+    pub const fn is_merged(&self) -> bool {
+        matches!(self.ack_group, AckGroup::Many(_))
+    }
+
     /// Moves `records` of it, which are `wire`, into a batch of their own. Its own bytes stay until
     /// they are replaced.
     ///

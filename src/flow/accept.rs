@@ -203,7 +203,7 @@ impl Acceptor {
     ) -> Result<(), Refusal> {
         match self.patiently(&mut waiter).await {
             Some(Outcome::Delivered | Outcome::Vaulted) => Ok(()),
-            Some(Outcome::Rejected) => Err(Refusal::for_good(&waiter)),
+            Some(Outcome::Rejected) => Err(Refusal::for_good(&waiter, request.records)),
             Some(Outcome::Failed) => {
                 self.metrics.pivot(PivotCause::Failed);
                 self.keep_returned(&request, &waiter, deadline).await
@@ -260,7 +260,7 @@ impl Acceptor {
         };
         match outcome {
             Some(Outcome::Delivered | Outcome::Vaulted) => Ok(()),
-            Some(Outcome::Rejected) => Err(Refusal::for_good(&waiter)),
+            Some(Outcome::Rejected) => Err(Refusal::for_good(&waiter, request.records)),
             // The copy that is on its way may be all that is needed: a second one would arrive too.
             Some(Outcome::Failed) if is_copying && copying.await => Ok(()),
             Some(Outcome::Failed) => self.keep_returned(&request, &waiter, deadline).await,

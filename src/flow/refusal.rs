@@ -19,7 +19,8 @@ pub enum Refusal {
     },
     /// A backend refused it for good: sending it again cannot help.
     Rejected {
-        /// How many of its records; fewer than it has if a part of it was accepted.
+        /// How many of its records: fewer than it has if others were delivered, all of them if the others
+        /// were filtered out at most.
         records: u64,
         /// What the backend said.
         reason: Option<Arc<str>>,
@@ -27,9 +28,14 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The refusal of a request whose outcome is that it was refused for good.
-    pub(super) fn for_good(waiter: &AckWaiter) -> Self {
-        Self::Rejected { records: waiter.rejected(), reason: waiter.reason() }
+    /// The refusal of a request of so many records whose outcome is that it was refused for good.
+    pub(super) fn for_good(waiter: &AckWaiter, records: u64) -> Self {
+        let (rejected, filtered) = (waiter.rejected(), waiter.filtered());
+        let is_part = rejected.saturating_add(filtered) < records;
+        Self::Rejected {
+            records: if is_part { rejected } else { records },
+            reason: waiter.reason(),
+        }
     }
 }
 

@@ -60,15 +60,12 @@ impl Salvage<'_> {
     ) -> Result<(), LocatedFault> {
         let mut fields = Fields::new(self.bytes, span);
         while let Some(field) = fields.next()? {
-            match element(message, field.number) {
-                Some(inner) => {
-                    field.expect(WireType::Len)?;
-                    self.element(message, inner, &field, levels - 1)?;
-                }
-                None => {
-                    check_field(self.bytes, message, &field, levels)?;
-                    self.copy(&field);
-                }
+            if let Some(inner) = element(message, field.number) {
+                field.expect(WireType::Len)?;
+                self.element(message, inner, &field, levels - 1)?;
+            } else {
+                check_field(self.bytes, message, &field, levels)?;
+                self.copy(&field);
             }
         }
         Ok(())

@@ -69,6 +69,17 @@ async fn of_a_divided_request_only_the_refused_part_is_refused() {
 }
 
 #[tokio::test]
+async fn what_is_left_after_a_filter_and_refused_is_all_of_the_request() {
+    let mut rig = Rig::new(&[4]);
+    let acceptor = rig.acceptor(AckLevel::Delivered);
+    let accepting = tokio::spawn(async move { acceptor.accept(request(), Instant::now()).await });
+    let mut batch = rig.receivers[0].recv().await.unwrap();
+    batch.replace(Bytes::new(), 1);
+    batch.rejected();
+    assert_eq!(accepting.await.unwrap(), Err(Refusal::Rejected { records: 2, reason: None }));
+}
+
+#[tokio::test]
 async fn when_nobody_has_room_the_client_is_told_when_to_come_back() {
     let rig = Rig::new(&[1]);
     rig.shelf.has_no_room.store(true, std::sync::atomic::Ordering::Relaxed);

@@ -57,7 +57,7 @@ impl Row {
         self
     }
 
-    pub(super) fn is_invalid(mut self, says: &'static str) -> Self {
+    pub(super) fn refused(mut self, says: &'static str) -> Self {
         self.answer = Expected::Invalid(says);
         self
     }

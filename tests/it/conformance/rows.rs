@@ -110,13 +110,13 @@ fn malformed_requests() -> Vec<Row> {
         Row::of(FAILURES, name, Signal::Logs, Sent::Json(body.as_bytes().to_vec()))
     };
     vec![
-        of("the only record is torn", reported).is_invalid("at byte 13 in resource_logs"),
-        of("a request that is cut", vec![0x0a, 9, 1]).is_invalid("a value ends after the end"),
-        of("no protobuf", vec![0xff; 40]).is_invalid("in request"),
-        logs("no JSON", "{\"resourceLogs\": [").is_invalid("line 1 column 18"),
-        logs("JSON that is no object", "[1]").is_invalid("at line 1 column"),
+        of("the only record is torn", reported).refused("at byte 13 in resource_logs"),
+        of("a request that is cut", vec![0x0a, 9, 1]).refused("a value ends after the end"),
+        of("no protobuf", vec![0xff; 40]).refused("in request"),
+        logs("no JSON", "{\"resourceLogs\": [").refused("line 1 column 18"),
+        logs("JSON that is no object", "[1]").refused("at line 1 column"),
         logs("a wrong type around all records", "{\"resourceLogs\": 7}")
-            .is_invalid("at resourceLogs: "),
+            .refused("at resourceLogs: "),
     ]
 }
 
@@ -244,7 +244,7 @@ fn json_records() -> Vec<Row> {
         ),
         row("a number that is too large", json!({ "flags": 4_294_967_296_u64 }), "].flags: "),
         row("a text for a record", json!("a line"), "logRecords[1]: "),
-        only.is_invalid("logRecords[0].traceId: "),
+        only.refused("logRecords[0].traceId: "),
         json(PARTIAL, "a resource that cannot be read", Signal::Logs, &resource)
             .arrives(left.clone())
             .partly(2, "at resourceLogs[0].resource.attributes: "),

@@ -25,9 +25,8 @@ struct Counter<'c> {
 
 impl Counter<'_> {
     /// Counts what is no list.
-    fn element<E: Error>(&self) -> Result<(), E> {
+    fn element(&self) {
         self.records.set(self.records.get() + u64::from(self.message.is_record()));
-        Ok(())
     }
 }
 
@@ -47,7 +46,7 @@ impl<'de> Visitor<'de> for Counter<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        self.element::<A::Error>()?;
+        self.element();
         while let Some(field) = map.next_key_seed(KeyReader::new(self.message, None))? {
             match field.map(|field| field.kind) {
                 Some(Kind::Message(message)) if message.is_record() || message.has_records() => {
@@ -68,26 +67,32 @@ impl<'de> Visitor<'de> for Counter<'_> {
     }
 
     fn visit_unit<E: Error>(self) -> Result<(), E> {
-        self.element()
+        self.element();
+        Ok(())
     }
 
     fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
-        self.element()
+        self.element();
+        Ok(())
     }
 
     fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
-        self.element()
+        self.element();
+        Ok(())
     }
 
     fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
-        self.element()
+        self.element();
+        Ok(())
     }
 
     fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
-        self.element()
+        self.element();
+        Ok(())
     }
 
     fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
-        self.element()
+        self.element();
+        Ok(())
     }
 }

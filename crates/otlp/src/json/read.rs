@@ -285,13 +285,12 @@ impl<'de> Visitor<'de> for FieldReader<'_> {
             },
             Kind::Bool | Kind::Message(_) => return Err(self.refuse_text(text)),
             Kind::Int32 if text.starts_with(|first: char| first.is_ascii_uppercase()) => {
-                return match enumerated(self.field.json, text) {
-                    Some(value) => self.put_integer(value.into()),
-                    None => {
-                        let (name, enumeration) = (shown(text), self.field.json);
-                        Err(E::custom(format_args!("{name} is not a name of {enumeration}")))
-                    }
+                let enumeration = self.field.json;
+                let Some(value) = enumerated(enumeration, text) else {
+                    let name = shown(text);
+                    return Err(E::custom(format_args!("{name} is not a name of {enumeration}")));
                 };
+                return self.put_integer(value.into());
             }
             _ => match (text.parse::<i128>(), text.parse::<f64>()) {
                 (Ok(value), _) => return self.put_integer(value),

@@ -95,7 +95,9 @@ fn what_is_wrong_around_records_costs_all_of_them_and_no_more() {
     let scope = |scope: &[u8], records: &[Vec<u8>]| {
         message(|out| {
             put_bytes(out, 1, scope);
-            records.iter().for_each(|record| put_bytes(out, 2, record));
+            for record in records {
+                put_bytes(out, 2, record);
+            }
         })
     };
     let torn_scope = scope(&torn()[..3], &[record("A"), record("B")]);

@@ -56,6 +56,28 @@ pub enum Limit {
     Time,
 }
 
+impl Limit {
+    /// Its name, for metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Resets => "resets",
+            Self::RefusedStreams => "refused_streams",
+            Self::Continuations => "continuations",
+            Self::HeaderBlock => "header_block",
+            Self::Settings => "settings",
+            Self::Pings => "pings",
+            Self::Priorities => "priorities",
+            Self::WindowUpdates => "window_updates",
+            Self::EmptyFrames => "empty_frames",
+            Self::IgnoredFrames => "ignored_frames",
+            Self::QueuedAnswers => "queued_answers",
+            Self::Output => "output",
+            Self::Time => "http2_timeout",
+        }
+    }
+}
+
 /// Why a connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionError {

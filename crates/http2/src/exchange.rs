@@ -28,6 +28,20 @@ impl fmt::Display for StreamId {
 pub trait Body {
     /// Takes the next bytes, all of them or none.
     fn append(&mut self, bytes: &[u8]) -> Appended;
+
+    /// How many bytes the peer may send before the window of the stream is opened again; `usual` is
+    /// [`Windows::stream_bytes`](crate::Windows). A body that knows its length asks for all of it at once. One that
+    /// returns 0 has no memory for more than the peer may send already, and calls
+    /// [`Connection::open_window`](crate::Connection::open_window) when it has.
+    fn window_bytes(&self, usual: u32) -> u32 {
+        usual
+    }
+
+    /// What must come of the request within [`Timeouts::request_progress`](crate::Timeouts); `usual` is
+    /// [`Timeouts::request_progress_bytes`](crate::Timeouts).
+    fn progress_bytes(&self, usual: u64) -> u64 {
+        usual
+    }
 }
 
 /// What became of bytes.

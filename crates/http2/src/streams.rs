@@ -28,6 +28,8 @@ pub(crate) struct Stream<B> {
     /// Whether the peer has ended its side.
     pub(crate) is_remote_closed: bool,
     pub(crate) body: Option<B>,
+    /// What the body wants of the peer, since it was last asked.
+    pub(crate) wants: Option<Wants>,
     /// Bytes of DATA without padding.
     pub(crate) received: u64,
     /// What the peer may send.
@@ -39,6 +41,15 @@ pub(crate) struct Stream<B> {
     /// When the time for the next piece of the request began, and how much there was.
     pub(crate) progress: (Instant, u64),
     pub(crate) is_late: bool,
+}
+
+/// What a body wants of the peer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wants {
+    /// How many bytes it may send.
+    pub(crate) window_bytes: u32,
+    /// How many must come in the time for that.
+    pub(crate) progress_bytes: u64,
 }
 
 /// What becomes of a request.

@@ -126,11 +126,27 @@ impl ConnectionAdmission<'_> {
     /// Takes room for a request that has come whole, waiting for it if need be.
     pub(super) async fn take(self, bytes: u64) -> Result<Permit, RefusedRequest> {
         // As a rule there is room, and no timer is needed.
-        let (source, process) = match self.room.try_take(bytes) {
-            Some(taken) => taken,
-            None => self.room.patiently(self.room.take(bytes)).await?,
-        };
+        if let Some(permit) = self.try_take(bytes) {
+            return Ok(permit);
+        }
+        let (source, process) = self.room.patiently(self.room.take(bytes)).await?;
         Ok(Permit { incomplete: None, source, process })
+    }
+
+    /// Takes room for a request that has come whole, if there is room now.
+    pub(super) fn try_take(self, bytes: u64) -> Option<Permit> {
+        let (source, process) = self.room.try_take(bytes)?;
+        Some(Permit { incomplete: None, source, process })
+    }
+
+    /// Takes room for so many bytes of a request that is not complete, if there is room now.
+    pub(super) fn try_begin(self, bytes: u64) -> Option<Permit> {
+        self.set_limits();
+        let connection = self.connection.try_take(bytes)?;
+        let large =
+            if SMALL_BYTES_MAX < bytes { Some(self.room.large.try_take(bytes)?) } else { None };
+        let (source, process) = self.room.try_take(bytes)?;
+        Some(Permit { incomplete: Some(Incomplete { connection, large }), source, process })
     }
 
     /// Takes room for so many bytes of a request that is not complete, waiting for it if need be.

@@ -190,7 +190,7 @@ impl RefusedRequest {
     }
 
     /// The answer over HTTP, in the encoding of the request.
-    pub(super) fn to_http(&self, encoding: Encoding) -> Response<Body> {
+    pub(super) fn to_http(&self, encoding: Encoding) -> Response<Bytes> {
         let grpc = self.to_grpc();
         let body = match encoding {
             Encoding::Protobuf => self.status_proto(&grpc),
@@ -274,7 +274,7 @@ impl Encoding {
 }
 
 /// The answer to an accepted request: an `Export*ServiceResponse`, empty as a rule.
-pub(super) fn accepted(encoding: Encoding, partial: Option<&PartialSuccess>) -> Response<Body> {
+pub(super) fn accepted(encoding: Encoding, partial: Option<&PartialSuccess>) -> Response<Bytes> {
     let body = match (encoding, partial) {
         (Encoding::Protobuf, None) => Bytes::new(),
         (Encoding::Json, None) => Bytes::from_static(b"{}"),
@@ -284,8 +284,13 @@ pub(super) fn accepted(encoding: Encoding, partial: Option<&PartialSuccess>) -> 
     answer(StatusCode::OK, encoding, body)
 }
 
-fn answer(status: StatusCode, encoding: Encoding, body: Bytes) -> Response<Body> {
-    let mut response = Response::new(Body::new(Full::new(body)));
+/// An answer as hyper sends it.
+pub(super) fn with_body(response: Response<Bytes>) -> Response<Body> {
+    response.map(|bytes| Body::new(Full::new(bytes)))
+}
+
+fn answer(status: StatusCode, encoding: Encoding, body: Bytes) -> Response<Bytes> {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, encoding.content_type());
     response

@@ -176,6 +176,11 @@ impl Body {
     }
 }
 
+/// What must come, in the time that a sender may be silent, of a request that has so many bytes.
+pub(super) fn progress_bytes(announced: usize) -> usize {
+    PROGRESS_BYTES_MIN.max(announced / PROGRESS_SHARE)
+}
+
 impl Pace {
     fn new(read_idle_timeout: Duration) -> Self {
         let progress_bytes = PROGRESS_BYTES_MIN;
@@ -183,7 +188,7 @@ impl Pace {
     }
 
     fn expect(&mut self, bytes: usize) {
-        self.progress_bytes = PROGRESS_BYTES_MIN.max(bytes / PROGRESS_SHARE);
+        self.progress_bytes = progress_bytes(bytes);
     }
 
     /// Some time went by.

@@ -35,6 +35,20 @@ pub(super) struct ConnectionOptions {
     /// How long requests in progress at `age_max` may take to end. Then GopherShip closes the
     /// connection.
     age_grace: HumanDuration,
+    /// The HTTP/2 server of the gRPC listener.
+    pub(super) http2: Http2Server,
+}
+
+/// The HTTP/2 server of the gRPC listener.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Http2Server {
+    /// The one of GopherShip, which is made for OTLP.
+    #[default]
+    Builtin,
+    /// The one of the library hyper. Choose it if a sender has a problem with the other one, and
+    /// report the problem. A later release removes it.
+    Hyper,
 }
 
 impl Default for ConnectionOptions {
@@ -48,6 +62,7 @@ impl Default for ConnectionOptions {
             idle_timeout: seconds(300),
             age_max: seconds(0),
             age_grace: seconds(30),
+            http2: Http2Server::default(),
         }
     }
 }

@@ -9,7 +9,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
+use gophership_http2::Limits;
+use gophership_http2::Windows;
 use http::Request;
 use http::Response;
 use hyper::body::Incoming;
@@ -26,10 +27,15 @@ use tokio_util::task::TaskTracker;
 use tonic::Status;
 use tonic::body::Body;
 
+use super::active_handler::ActiveHandler;
+use super::active_handler::ActiveHandlers;
 use super::admission::ConnectionShare;
 use super::connection;
+use super::connection::Http2Server;
 use super::grpc;
 use super::http as otlp_http;
+use super::http2::Http2Connection;
+use super::http2::Http2Terms;
 use super::ingest_handler::IngestHandler;
 use super::streams::NewStreams;
 use super::streams::WithStreams;
@@ -86,26 +92,7 @@ pub(super) struct Terms {
     pub(super) streams: u32,
     /// Timeouts of connections.
     pub(super) timeouts: Timeouts,
-}
-
-/// Where requests are taken: the handler of one source, and its requests under way.
-pub(super) struct ActiveHandler {
-    handler: Arc<IngestHandler>,
-    requests: TaskTracker,
-}
-
-impl ActiveHandler {
-    /// Waits until every request at this counter is answered, for at most `linger`: who has sent half
-    /// a request has not asked yet.
-    pub(super) async fn finish(&self, linger: Duration) {
-        self.requests.close();
-        if tokio::time::timeout(linger, self.requests.wait()).await.is_err() {
-            tracing::debug!(
-                left = self.requests.len(),
-                "Stopped waiting for requests that their senders have not completed."
-            );
-        }
-    }
+    pub(super) http2: Http2Server,
 }
 
 /// The connections of one address.
@@ -113,8 +100,7 @@ pub(super) struct ConnectionServer {
     terms: Terms,
     slots: Arc<ConnectionSlots>,
     connections: TaskTracker,
-    /// Set before the first connection is accepted.
-    active: ArcSwapOption<ActiveHandler>,
+    handlers: ActiveHandlers,
     /// The number of the newest claim, and how many there have been.
     newest: Mutex<u64>,
     claims: AtomicU64,
@@ -130,7 +116,7 @@ impl ConnectionServer {
             slots: ConnectionSlots::new(terms.connections, Some(descriptors)),
             terms,
             connections: TaskTracker::new(),
-            active: ArcSwapOption::empty(),
+            handlers: ActiveHandlers::default(),
             newest: Mutex::new(0),
             claims: AtomicU64::new(0),
             stop: Stop::new(),
@@ -182,8 +168,8 @@ impl ConnectionServer {
             );
             self.cut.cancel();
         }
-        // The counter holds the way into the pipeline open.
-        self.active.store(None);
+        // The handler holds the way into the pipeline open.
+        self.handlers.close();
     }
 
     /// Serves one connection, and returns why it ended.
@@ -191,7 +177,11 @@ impl ConnectionServer {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let pull = self.active.load().as_ref().map_or(0.0, |active| active.handler.pull());
+        let pull = self.handlers.pull();
+        let is_grpc = self.terms.protocol == ListenerProtocol::Grpc;
+        if is_grpc && self.terms.http2 == Http2Server::Builtin {
+            return self.serve_builtin(stream, activity, pull).await;
+        }
         let streams = NewStreams::default();
         let builder = self.builder(pull, streams.clone());
         let share = Arc::new(ConnectionShare::new());
@@ -209,6 +199,46 @@ impl ConnectionServer {
         served.cause()
     }
 
+    /// Serves one connection of the gRPC listener.
+    async fn serve_builtin<S>(&self, stream: S, activity: Arc<Activity>, pull: f64) -> &'static str
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let stream = Watched::new(stream, Arc::clone(&activity));
+        let timeouts = connection::spread(self.terms.timeouts);
+        let terms = self.http2_terms(&timeouts, window(STREAM_WINDOW_BYTES, pull));
+        let mut connection = Http2Connection::new(stream, terms, &self.handlers, &activity);
+        let tending = Tending::new(activity, timeouts);
+        let served = tending.serve(&mut connection, &self.stop, &self.cut).await;
+        if let Served::Ended(Err(error)) = &served {
+            tracing::debug!(%error, "Connection ended.");
+            // Which limit it exceeded says more than that it failed.
+            return error.limit().unwrap_or_else(|| served.cause());
+        }
+        served.cause()
+    }
+
+    /// The terms of the built-in HTTP/2. What a connection may do before its first request, and without one, is in
+    /// `Timeouts` and watched over by [`Tending`].
+    fn http2_terms(&self, timeouts: &Timeouts, stream_bytes: u32) -> Http2Terms {
+        let limits = Limits {
+            concurrent_streams: self.terms.streams,
+            header_list_bytes: HEADER_BYTES_MAX,
+            ..Limits::default()
+        };
+        let timeouts = gophership_http2::Timeouts {
+            preface: None,
+            header_block: Some(timeouts.header),
+            request_progress: self.handlers.read_idle(),
+            idle: None,
+            keepalive_every: Some(KEEPALIVE_EVERY),
+            keepalive_within: KEEPALIVE_WITHIN,
+            ..gophership_http2::Timeouts::default()
+        };
+        let windows = Windows { stream_bytes, ..Windows::default() };
+        Http2Terms { limits, timeouts, windows }
+    }
+
     fn answer(
         &self,
         request: Request<Incoming>,
@@ -216,14 +246,12 @@ impl ConnectionServer {
         share: &Arc<ConnectionShare>,
     ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + 'static {
         let (begun, share) = (activity.begin(), Arc::clone(share));
-        let active = self.active.load_full();
+        let active = self.handlers.active();
         let is_grpc = self.terms.protocol == ListenerProtocol::Grpc || grpc::is_grpc(&request);
         async move {
-            let Some(active) = active else {
+            let Some((handler, _present)) = active else {
                 return Ok(Status::unavailable("the source is not ready yet").into_http());
             };
-            let _present = active.requests.token();
-            let handler = Arc::clone(&active.handler);
             if is_grpc {
                 grpc::answer(handler, request, begun, share).await
             } else {
@@ -289,8 +317,7 @@ impl Claim {
 
     /// Requests come to this handler from now on.
     pub(super) fn open(&self, handler: Arc<IngestHandler>) -> Arc<ActiveHandler> {
-        let active = Arc::new(ActiveHandler { handler, requests: TaskTracker::new() });
-        self.connection_server.active.store(Some(Arc::clone(&active)));
+        let active = self.connection_server.handlers.open(handler);
         self.is_open.store(true, Ordering::Relaxed);
         active
     }

@@ -11,7 +11,7 @@ use crate::pool::PooledBuffer;
 
 /// Below this a copy of its own costs less than what a piece of a frame keeps in memory: the whole
 /// buffer that the connection read it into.
-const SHARED_BYTES_MIN: usize = 16 << 10;
+pub(super) const SHARED_BYTES_MIN: usize = 16 << 10;
 
 /// A buffer, and the room that it and whatever it is made from hold.
 pub(super) struct Filling<'r> {

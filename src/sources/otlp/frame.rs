@@ -25,7 +25,7 @@ use super::inflate::RequestEncoding;
 use super::inflate::inflate;
 use super::limits::RequestLimits;
 
-const HEAD_BYTES: usize = 5;
+pub(super) const HEAD_BYTES: usize = 5;
 
 /// Returns the message, decompressed; neither form may be larger than the limits allow.
 pub(super) async fn read(
@@ -37,16 +37,7 @@ pub(super) async fn read(
     let (head, first) = head(body).await?;
     let [flag, len @ ..] = head;
     let len = u32::from_be_bytes(len);
-    let compression = match (flag, compression) {
-        (0, _) => RequestEncoding::None,
-        (1, RequestEncoding::None) => {
-            return Err(broken(
-                "the message is compressed, and the header grpc-encoding is missing",
-            ));
-        }
-        (1, compression) => compression,
-        _ => return Err(broken("the compression flag of the message is neither 0 nor 1")),
-    };
+    let compression = encoding(flag, compression)?;
     if limits.bytes < u64::from(len) {
         return Err(RefusedRequest::TooLarge { limit_bytes: limits.bytes });
     }
@@ -57,6 +48,21 @@ pub(super) async fn read(
     match compression {
         RequestEncoding::None => Ok(received),
         compression => inflate(received, compression, room, limits).await,
+    }
+}
+
+/// How a message with this flag is compressed, if the header says `named`.
+pub(super) fn encoding(
+    flag: u8,
+    named: RequestEncoding,
+) -> Result<RequestEncoding, RefusedRequest> {
+    match (flag, named) {
+        (0, _) => Ok(RequestEncoding::None),
+        (1, RequestEncoding::None) => {
+            Err(broken("the message is compressed, and the header grpc-encoding is missing"))
+        }
+        (1, named) => Ok(named),
+        _ => Err(broken("the compression flag of the message is neither 0 nor 1")),
     }
 }
 
@@ -114,6 +120,6 @@ async fn message(
     Ok(filling.finish())
 }
 
-fn broken(reason: &str) -> RefusedRequest {
+pub(super) fn broken(reason: &str) -> RefusedRequest {
     RefusedRequest::Broken(reason.to_owned())
 }

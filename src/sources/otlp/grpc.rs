@@ -21,6 +21,7 @@ use tonic::body::Body;
 use super::admission::ConnectionShare;
 use super::answer::Encoding;
 use super::answer::RefusedRequest;
+use super::answer::with_body;
 use super::deadline::Deadline;
 use super::frame;
 use super::health;
@@ -30,7 +31,7 @@ use super::partial_success::PartialSuccess;
 use crate::event::Signal;
 use crate::net;
 
-const GRPC_STATUS: &str = "grpc-status";
+pub(super) const GRPC_STATUS: &str = "grpc-status";
 const GRPC_ENCODING: &str = "grpc-encoding";
 const GRPC_ACCEPT_ENCODING: &str = "grpc-accept-encoding";
 const CONTENT_TYPE_GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
@@ -58,9 +59,9 @@ pub(super) async fn answer(
     during: net::ActiveRequest,
     share: Arc<ConnectionShare>,
 ) -> Result<Response<Body>, Infallible> {
-    if let Some(refused) = not_grpc(&request) {
+    if let Some(refused) = not_grpc(request.method(), request.headers()) {
         handler.count(&refused);
-        return Ok(refused.to_http(Encoding::Json));
+        return Ok(with_body(refused.to_http(Encoding::Json)));
     }
     if request.uri().path().starts_with(health::PREFIX) {
         let (head, body) = request.into_parts();
@@ -69,28 +70,31 @@ pub(super) async fn answer(
     }
     Ok(match take(&handler, request, &during, &share).await {
         Ok(partial) => accepted(partial.as_ref()),
-        Err(refused) => {
-            let mut response = refused.to_grpc().into_http();
-            if matches!(refused, RefusedRequest::Unsupported { .. }) {
-                response.headers_mut().insert(GRPC_ACCEPT_ENCODING, ENCODINGS);
-            }
-            response
-        }
+        Err(refused) => refused_response(&refused),
     })
+}
+
+/// The answer to a request that was refused: headers only.
+pub(super) fn refused_response(refused: &RefusedRequest) -> Response<Body> {
+    let mut response = refused.to_grpc().into_http();
+    if matches!(refused, RefusedRequest::Unsupported { .. }) {
+        response.headers_mut().insert(GRPC_ACCEPT_ENCODING, ENCODINGS);
+    }
+    response
 }
 
 /// What a request is told that is no gRPC at all, with a status of HTTP.
 ///
 /// Source: gRPC over HTTP2, "Requests".
-fn not_grpc(request: &Request<Incoming>) -> Option<RefusedRequest> {
+pub(super) fn not_grpc(method: &Method, headers: &HeaderMap) -> Option<RefusedRequest> {
     let refused = |http, message: &str| {
         Some(RefusedRequest::Unsupported { http, message: message.to_owned() })
     };
-    if request.method() != Method::POST {
+    if *method != Method::POST {
         let message = "this port is for OTLP/gRPC, which uses POST only";
         return refused(StatusCode::METHOD_NOT_ALLOWED, message);
     }
-    if !request.headers().get(CONTENT_TYPE).is_some_and(is_grpc_type) {
+    if !headers.get(CONTENT_TYPE).is_some_and(is_grpc_type) {
         let message = "this port is for OTLP/gRPC: use content type application/grpc";
         return refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, message);
     }
@@ -104,7 +108,7 @@ async fn take(
     share: &ConnectionShare,
 ) -> Result<Option<PartialSuccess>, RefusedRequest> {
     handler.authenticate(request.headers())?;
-    let checked = check(&request);
+    let checked = check(request.uri().path(), request.headers());
     let (signal, compression) = checked.inspect_err(|refused| handler.count(refused))?;
     let deadline = Deadline::of(request.headers());
     let provenance = handler.provenance(request.headers());
@@ -123,24 +127,26 @@ async fn take(
     handler.take(signal, received, body.arrived(), provenance, deadline, room).await
 }
 
-fn check(request: &Request<Incoming>) -> Result<(Signal, RequestEncoding), RefusedRequest> {
-    let path = request.uri().path();
+/// What a request has, by its path and headers.
+pub(super) fn check(
+    path: &str,
+    headers: &HeaderMap,
+) -> Result<(Signal, RequestEncoding), RefusedRequest> {
     let signal = Signal::ALL.iter().copied().find(|signal| signal.grpc_path() == path);
     let signal = signal.ok_or_else(|| {
         let message = format!("{path} is not an OTLP method");
         RefusedRequest::Unsupported { http: StatusCode::NOT_FOUND, message }
     })?;
-    let compression =
-        RequestEncoding::named(request.headers().get(GRPC_ENCODING)).ok_or_else(|| {
-            let message = "use gzip, zstd or no compression".to_owned();
-            RefusedRequest::Unsupported { http: StatusCode::UNSUPPORTED_MEDIA_TYPE, message }
-        })?;
+    let compression = RequestEncoding::named(headers.get(GRPC_ENCODING)).ok_or_else(|| {
+        let message = "use gzip, zstd or no compression".to_owned();
+        RefusedRequest::Unsupported { http: StatusCode::UNSUPPORTED_MEDIA_TYPE, message }
+    })?;
     Ok((signal, compression))
 }
 
 /// The answer to an accepted request.
 fn accepted(partial: Option<&PartialSuccess>) -> Response<Body> {
-    message(partial.map_or(EMPTY_MESSAGE, |partial| framed(&partial.to_protobuf())))
+    message(frame_of(partial))
 }
 
 /// An answer of one framed message, and OK behind it.
@@ -153,8 +159,13 @@ fn message(frame: Bytes) -> Response<Body> {
     response
 }
 
+/// The one message of the answer to an accepted request, framed.
+pub(super) fn frame_of(partial: Option<&PartialSuccess>) -> Bytes {
+    partial.map_or(EMPTY_MESSAGE, |partial| framed(&partial.to_protobuf()))
+}
+
 /// A message with what gRPC puts in front of it; no answer is so large that its length needs more.
-fn framed(message: &[u8]) -> Bytes {
+pub(super) fn framed(message: &[u8]) -> Bytes {
     let len = u32::try_from(message.len()).unwrap_or(u32::MAX);
     [&[0], &len.to_be_bytes()[..], message].concat().into()
 }

@@ -32,6 +32,7 @@ use super::admission::Received;
 use super::answer::Encoding;
 use super::answer::RefusedRequest;
 use super::answer::accepted;
+use super::answer::with_body;
 use super::body::Body as Sent;
 use super::inflate::INLINE_BYTES_MAX;
 use super::inflate::RequestEncoding;
@@ -64,8 +65,8 @@ pub(super) async fn answer(
     let result = take(&handler, &share, encoding, &head, &mut body).await;
     let encoding = encoding.unwrap_or(Encoding::Json);
     let mut response = match &result {
-        Ok(partial) => accepted(encoding, partial.as_ref()),
-        Err(refused) => refused.to_http(encoding),
+        Ok(partial) => with_body(accepted(encoding, partial.as_ref())),
+        Err(refused) => with_body(refused.to_http(encoding)),
     };
     if let Some(cors) = handler.cors() {
         cors.allow(&head.headers, response.headers_mut());

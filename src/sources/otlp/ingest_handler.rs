@@ -71,8 +71,16 @@ impl IngestHandler {
 
     /// Refuses a request whose sender is not let in.
     pub(super) fn authenticate(&self, headers: &HeaderMap) -> Result<(), RefusedRequest> {
-        let checked = self.auth.as_ref().map_or(Ok(()), |auth| auth.check(headers));
-        checked.inspect_err(|refused| self.count(refused))
+        self.check_sender(headers).inspect_err(|refused| self.count(refused))
+    }
+
+    /// Whether the sender of a request is let in.
+    pub(super) fn lets_in(&self, headers: &HeaderMap) -> bool {
+        self.check_sender(headers).is_ok()
+    }
+
+    fn check_sender(&self, headers: &HeaderMap) -> Result<(), RefusedRequest> {
+        self.auth.as_ref().map_or(Ok(()), |auth| auth.check(headers))
     }
 
     /// Which pages may send from a browser.
@@ -219,7 +227,9 @@ impl IngestHandler {
         }
         match accepted {
             Ok(()) => Ok(partial),
-            Err(Refusal::Busy { retry_after, why }) => Err(RefusedRequest::Busy { retry_after, why }),
+            Err(Refusal::Busy { retry_after, why }) => {
+                Err(RefusedRequest::Busy { retry_after, why })
+            }
             Err(Refusal::Rejected { records: rejected, reason }) if rejected < records => {
                 Ok(Some(PartialSuccess::refused(signal, rejected, reason.as_deref(), partial)))
             }

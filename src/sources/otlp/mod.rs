@@ -14,6 +14,7 @@
 //!   answer             what the sender is told, for both protocols in one table
 //! ```
 
+mod active_handler;
 mod admission;
 mod answer;
 mod auth;
@@ -27,6 +28,7 @@ mod frame;
 mod grpc;
 mod health;
 mod http;
+mod http2;
 mod inflate;
 mod ingest_handler;
 mod limits;
@@ -291,6 +293,7 @@ impl SourceConfig for OtlpConfig {
                 connections: self.connections_max as usize,
                 streams: self.streams_max,
                 timeouts: self.connection.timeouts(),
+                http2: self.connection.http2,
             };
             let connection_server = context.listeners.keep(
                 listen,

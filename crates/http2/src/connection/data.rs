@@ -24,6 +24,7 @@ use crate::frame::flag;
 use crate::streams::Closed;
 use crate::streams::Phase;
 use crate::streams::Stream;
+use crate::streams::Wants;
 
 /// Shorter frames that come for a stream that we have closed are counted.
 const LATE_BYTES_MIN: u32 = 1 << 10;
@@ -139,6 +140,7 @@ impl<B> Connection<B> {
             Appended::Refused => self.refuse(data.stream),
             Appended::Stored => {}
         }
+        self.ask_body(data.stream);
         self.note_progress(data.stream, taken as u64, now);
         if 0 < data.left {
             self.parser.state = State::Data(data);
@@ -147,11 +149,26 @@ impl<B> Connection<B> {
         (taken, self.end_data(data).map(|()| None))
     }
 
+    /// Notes what the body of a request wants of the peer.
+    pub(super) fn ask_body(&mut self, id: u32)
+    where
+        B: Body,
+    {
+        let usual = self.receiving.wanted().stream_bytes;
+        let Some(stream) = self.streams.get_mut(id) else { return };
+        stream.wants = stream.body.as_ref().map(|body| Wants {
+            window_bytes: body.window_bytes(usual),
+            progress_bytes: body.progress_bytes(self.timeouts.request_progress_bytes),
+        });
+    }
+
     fn note_progress(&mut self, id: u32, bytes: u64, now: Instant) {
         self.counters.data_bytes += bytes;
         if let Some(stream) = self.streams.get_mut(id) {
             stream.received += bytes;
-            if self.timeouts.request_progress_bytes <= stream.received - stream.progress.1 {
+            let usual = self.timeouts.request_progress_bytes;
+            let wanted = stream.wants.map_or(usual, |wants| wants.progress_bytes);
+            if wanted <= stream.received - stream.progress.1 {
                 stream.progress = (now, stream.received);
             }
         }

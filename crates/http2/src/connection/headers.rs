@@ -204,6 +204,7 @@ impl<B> Connection<B> {
             phase: if is_end { Phase::Taken } else { Phase::Reading },
             is_remote_closed: is_end,
             body: None,
+            wants: None,
             received: 0,
             receive_window: self.receiving.stream,
             send_window: self.sending.stream_window,

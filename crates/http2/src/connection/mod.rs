@@ -234,6 +234,11 @@ impl<B> Connection<B> {
         self.sending.waiting.len()
     }
 
+    /// The body of a request that is not complete; `None` if the caller has it already, or never had one.
+    pub fn body_mut(&mut self, stream: StreamId) -> Option<&mut B> {
+        self.streams.get_mut(stream.get())?.body.as_mut()
+    }
+
     /// What the connection has done.
     #[must_use]
     pub const fn counters(&self) -> &Counters {

@@ -171,7 +171,9 @@ impl<B> Connection<B> {
             if let Some(wait) = request_progress {
                 let (since, before) = stream.progress;
                 if since + wait <= now {
-                    if stream.received - before < request_progress_bytes {
+                    let usual = request_progress_bytes;
+                    let wanted = stream.wants.map_or(usual, |wants| wants.progress_bytes);
+                    if stream.received - before < wanted {
                         events.push_back(Event::Stalled(StreamId(stream.id)));
                     }
                     stream.progress = (now, stream.received);

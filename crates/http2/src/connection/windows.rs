@@ -9,6 +9,8 @@
 use std::time::Instant;
 
 use super::Connection;
+use crate::exchange::Body;
+use crate::exchange::StreamId;
 use crate::frame;
 use crate::frame::setting;
 use crate::limits::Windows;
@@ -81,6 +83,14 @@ impl ReceiveWindows {
     }
 }
 
+impl<B: Body> Connection<B> {
+    /// Opens the window of a stream whose body has memory again.
+    pub fn open_window(&mut self, stream: StreamId) {
+        self.ask_body(stream.0);
+        self.open_stream_window(stream.0);
+    }
+}
+
 impl<B> Connection<B> {
     /// Changes how much the peer may send before it is read, for example with the memory that is free. Larger
     /// windows are opened at once; smaller ones begin when the peer has used what it was given.
@@ -111,8 +121,10 @@ impl<B> Connection<B> {
 
     /// Opens the window of a stream again, if half of it is used and the peer has more to send.
     pub(super) fn open_stream_window(&mut self, id: u32) {
-        let wanted = i64::from(self.receiving.wanted().stream_bytes);
+        let usual = self.receiving.wanted().stream_bytes;
         let Some(stream) = self.streams.get_mut(id) else { return };
+        let wanted = stream.wants.map_or(usual, |wants| wants.window_bytes);
+        let wanted = i64::from(wanted.min(frame::WINDOW_BYTES_MAX));
         let missing = wanted - stream.receive_window;
         if stream.is_remote_closed || missing < (wanted / 2).max(1) {
             return;

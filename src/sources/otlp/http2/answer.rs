@@ -1,0 +1,95 @@
+//! What is written for an answer: constant bytes if the request was accepted.
+
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use gophership_http2::Connection;
+use gophership_http2::HeaderBlock;
+use gophership_http2::Response;
+use gophership_http2::StreamGone;
+use gophership_http2::StreamId;
+use http::HeaderMap;
+use tonic::Status;
+
+use crate::sources::otlp::answer::Encoding;
+use crate::sources::otlp::answer::RefusedRequest;
+use crate::sources::otlp::grpc;
+
+/// What a request comes to.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// A framed message, and OK behind it.
+    Message(Bytes),
+    Refused(RefusedRequest),
+    Failed(Status),
+    /// It is no gRPC request, and gets an answer of HTTP.
+    NotGrpc(RefusedRequest),
+}
+
+struct Blocks {
+    head: HeaderBlock,
+    trailers: HeaderBlock,
+}
+
+static ACCEPTED: LazyLock<Blocks> = LazyLock::new(|| {
+    let mut head = HeaderBlock::of_status(200);
+    let mut trailers = HeaderBlock::of_trailers();
+    push(&mut head, "content-type", b"application/grpc");
+    push(&mut trailers, grpc::GRPC_STATUS, b"0");
+    Blocks { head, trailers }
+});
+
+impl Answer {
+    /// Writes the answer. The client may have gone.
+    pub(super) fn write<B>(&self, connection: &mut Connection<B>, stream: StreamId) {
+        let is_written = match self {
+            Self::Message(frame) => {
+                let Blocks { head, trailers } = &*ACCEPTED;
+                let response = Response { head, body: frame, trailers: Some(trailers) };
+                connection.respond(stream, &response)
+            }
+            Self::Refused(refused) => {
+                respond_with(connection, stream, &grpc::refused_response(refused).map(|_| ()), &[])
+            }
+            Self::Failed(status) => {
+                let response = status.clone().into_http::<()>();
+                respond_with(connection, stream, &response, &[])
+            }
+            Self::NotGrpc(refused) => {
+                let (parts, body) = refused.to_http(Encoding::Json).into_parts();
+                respond_with(connection, stream, &http::Response::from_parts(parts, ()), &body)
+            }
+        };
+        if is_written.is_err() {
+            tracing::trace!(%stream, "The sender has not waited for its answer.");
+        }
+    }
+}
+
+fn respond_with<B>(
+    connection: &mut Connection<B>,
+    stream: StreamId,
+    response: &http::Response<()>,
+    body: &[u8],
+) -> Result<(), StreamGone> {
+    let head = &block(response.status().as_u16(), response.headers());
+    connection.respond(stream, &Response { head, body, trailers: None })
+}
+
+fn block(status: u16, headers: &HeaderMap) -> HeaderBlock {
+    let mut block = HeaderBlock::of_status(status);
+    for (name, value) in headers {
+        push(&mut block, name.as_str(), value.as_bytes());
+    }
+    block
+}
+
+fn push(block: &mut HeaderBlock, name: &str, value: &[u8]) {
+    if block.push(name, value).is_err() {
+        // Names are ours, and values come out of a `HeaderValue`.
+        tracing::debug!(
+            name,
+            "Left a header out of an answer, because HTTP/2 does not allow its value."
+        );
+    }
+}

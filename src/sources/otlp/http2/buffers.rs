@@ -1,0 +1,108 @@
+//! Where the requests of a connection get their buffers: from the handler in force when they begin.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use gophership_http2::Admit;
+use gophership_http2::BodySource;
+use gophership_http2::Incoming;
+use gophership_http2::RequestHead;
+use gophership_http2::StreamId;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use super::head::Call;
+use super::head::Heads;
+use super::head::Meaning;
+use super::request_buffer::RequestBuffer;
+use super::request_buffer::Waiting;
+use crate::net::ActiveRequest;
+use crate::net::Activity;
+use crate::sources::otlp::active_handler::ActiveHandlers;
+use crate::sources::otlp::admission::ConnectionShare;
+use crate::sources::otlp::answer::RefusedRequest;
+use crate::sources::otlp::ingest_handler::IngestHandler;
+
+/// What the requests of one connection have in common.
+pub(super) struct Buffers<'s> {
+    handlers: &'s ActiveHandlers,
+    activity: Arc<Activity>,
+    share: Arc<ConnectionShare>,
+    waiting: Arc<Waiting>,
+    heads: Heads,
+}
+
+impl<'s> Buffers<'s> {
+    pub(super) fn new(handlers: &'s ActiveHandlers, activity: Arc<Activity>) -> Self {
+        Self {
+            handlers,
+            activity,
+            share: Arc::new(ConnectionShare::new()),
+            waiting: Arc::default(),
+            heads: Heads::default(),
+        }
+    }
+
+    /// The handler in force; `None` before a source has opened the listener, and after it has ended.
+    pub(super) fn handler(&self) -> Option<(Arc<IngestHandler>, TaskTrackerToken)> {
+        self.handlers.active()
+    }
+
+    pub(super) fn share(&self) -> Arc<ConnectionShare> {
+        Arc::clone(&self.share)
+    }
+
+    pub(super) fn meaning(&mut self, head: &Arc<RequestHead>) -> Arc<Meaning> {
+        self.heads.meaning(head)
+    }
+
+    /// When the newest bytes were read.
+    pub(super) fn newest(&self) -> Instant {
+        self.activity.newest()
+    }
+
+    pub(super) fn begin(&self) -> ActiveRequest {
+        self.activity.begin()
+    }
+
+    /// The requests that have begun to wait for room since the last call.
+    pub(super) fn new_waits(&self) -> Vec<StreamId> {
+        self.waiting.take_new()
+    }
+
+    /// Counts a request that was refused before it was complete.
+    pub(super) fn count(&self, refused: &RefusedRequest) {
+        if let Some((handler, _)) = self.handler() {
+            handler.count(refused);
+        }
+    }
+
+    /// What a sender is told that sends too little.
+    pub(super) fn stalled(&self) -> RefusedRequest {
+        let after = self.handler().map(|(handler, _)| handler.limits().read_idle);
+        RefusedRequest::Stalled { after: after.unwrap_or_default() }
+    }
+}
+
+impl BodySource for Buffers<'_> {
+    type Body = RequestBuffer;
+
+    fn body(&mut self, incoming: &Incoming<'_>) -> Admit<RequestBuffer> {
+        let Some((handler, _)) = self.handler() else { return Admit::Refuse };
+        let meaning = self.meaning(incoming.head);
+        let is_wanted = match &meaning.request {
+            Call::Export(..) => handler.lets_in(&meaning.headers),
+            Call::Health(_) => true,
+            Call::Unknown(_) => false,
+        };
+        if !is_wanted {
+            return Admit::Refuse;
+        }
+        let (share, waiting) = (self.share(), Arc::clone(&self.waiting));
+        let mut buffer = RequestBuffer::new(handler, share, waiting, incoming.stream, self.begin());
+        if incoming.is_whole {
+            // If there is no room now, it comes in like one in pieces.
+            buffer.take_whole(incoming.first);
+        }
+        Admit::Store(buffer)
+    }
+}

@@ -1,0 +1,137 @@
+//! One request, from its last byte to its answer.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Context;
+use std::task::Poll;
+use std::time::Instant;
+
+use gophership_http2::StreamId;
+use http_body_util::Full;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use super::answer::Answer;
+use super::head::Call;
+use super::head::Meaning;
+use super::head::Unknown;
+use super::request_buffer::RequestBuffer;
+use crate::net::ActiveRequest;
+use crate::sources::otlp::admission::ConnectionAdmission;
+use crate::sources::otlp::admission::ConnectionShare;
+use crate::sources::otlp::admission::Received;
+use crate::sources::otlp::answer::RefusedRequest;
+use crate::sources::otlp::deadline::Deadline;
+use crate::sources::otlp::frame;
+use crate::sources::otlp::grpc;
+use crate::sources::otlp::health;
+use crate::sources::otlp::inflate::RequestEncoding;
+use crate::sources::otlp::ingest_handler::IngestHandler;
+
+/// A request that is being answered.
+pub(super) struct Exchange {
+    pub(super) stream: StreamId,
+    work: Pin<Box<dyn Future<Output = Answer> + Send>>,
+}
+
+impl Exchange {
+    pub(super) fn new(
+        stream: StreamId,
+        work: impl Future<Output = Answer> + Send + 'static,
+    ) -> Self {
+        Self { stream, work: Box::pin(work) }
+    }
+}
+
+impl Future for Exchange {
+    type Output = (StreamId, Answer);
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let stream = self.stream;
+        self.work.as_mut().poll(context).map(|answer| (stream, answer))
+    }
+}
+
+/// What a request needs beside its bytes.
+pub(super) struct Parties {
+    pub(super) handler: Arc<IngestHandler>,
+    pub(super) share: Arc<ConnectionShare>,
+    pub(super) meaning: Arc<Meaning>,
+    pub(super) arrived: Instant,
+    /// The source waits for it when it stops.
+    pub(super) present: TaskTrackerToken,
+    /// The connection is not idle as long as this is there.
+    pub(super) active: ActiveRequest,
+}
+
+/// Takes one request.
+pub(super) async fn take(parties: Parties, buffer: Option<RequestBuffer>) -> Answer {
+    let Parties { handler, share, meaning, arrived, present: _present, active: _active } = parties;
+    let (signal, compression) = match &meaning.request {
+        Call::Export(signal, compression) => (*signal, *compression),
+        Call::Health(path) => return health(&handler, &share, path, buffer).await,
+        Call::Unknown(unknown) => return refuse(&handler, unknown),
+    };
+    if let Err(refused) = handler.authenticate(&meaning.headers) {
+        return Answer::Refused(refused);
+    }
+    let deadline = Deadline::of(&meaning.headers);
+    handler.before_reading().await;
+    let room = handler.room(&share);
+    let received = match message(buffer, compression, room, &handler).await {
+        Ok(received) => received,
+        Err(refused) => {
+            handler.count(&refused);
+            return Answer::Refused(refused);
+        }
+    };
+    let provenance = handler.provenance(&meaning.headers);
+    match handler.take(signal, received, arrived, provenance, deadline, room).await {
+        Ok(partial) => Answer::Message(grpc::frame_of(partial.as_ref())),
+        Err(refused) => Answer::Refused(refused),
+    }
+}
+
+async fn message(
+    buffer: Option<RequestBuffer>,
+    compression: RequestEncoding,
+    room: ConnectionAdmission<'_>,
+    handler: &IngestHandler,
+) -> Result<Received, RefusedRequest> {
+    match buffer {
+        Some(buffer) => buffer.finish(compression, room, handler.limits()).await,
+        None => Err(frame::broken("the request has no message")),
+    }
+}
+
+/// Says whether the server serves.
+async fn health(
+    handler: &IngestHandler,
+    share: &ConnectionShare,
+    path: &str,
+    buffer: Option<RequestBuffer>,
+) -> Answer {
+    let room = handler.room(share);
+    let asked = match message(buffer, RequestEncoding::None, room, handler).await {
+        Ok(received) => grpc::framed(&received.wire),
+        Err(refused) => return Answer::Refused(refused),
+    };
+    match health::answer(path, Full::new(asked), handler.serves()).await {
+        Ok(frame) => Answer::Message(frame),
+        Err(status) => Answer::Failed(status),
+    }
+}
+
+/// Counts a request that its head alone condemns.
+fn refuse(handler: &IngestHandler, unknown: &Unknown) -> Answer {
+    match unknown {
+        Unknown::Grpc(refused) => {
+            handler.count(refused);
+            Answer::Refused(refused.clone())
+        }
+        Unknown::NotGrpc(refused) => {
+            handler.count(refused);
+            Answer::NotGrpc(refused.clone())
+        }
+    }
+}

@@ -1,7 +1,6 @@
 //! The ways of the `otlp` sink to its backend: through proxies, over TLS of other kinds, as JSON, and with
 //! headers that a sender set.
 
-use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;

@@ -110,6 +110,7 @@
 
 pub mod hpack;
 
+mod clock;
 mod connection;
 mod error;
 mod exchange;
@@ -117,6 +118,8 @@ mod frame;
 mod head;
 mod head_reader;
 mod limits;
+mod parser;
+mod receive_windows;
 mod streams;
 
 pub use connection::Connection;

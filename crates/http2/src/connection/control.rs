@@ -4,6 +4,7 @@
 
 use std::time::Instant;
 
+use super::CLOSING_PING;
 use super::Closing;
 use super::Connection;
 use crate::error::ErrorCode;
@@ -12,9 +13,6 @@ use crate::error::Limit;
 use crate::frame;
 use crate::frame::setting;
 use crate::streams::Closed;
-
-/// What the PING behind the first GOAWAY says.
-pub(super) const CLOSING_PING: [u8; 8] = *b"closing.";
 
 impl<B> Connection<B> {
     pub(super) fn on_settings(

@@ -5,8 +5,6 @@
 use std::time::Instant;
 
 use super::Connection;
-use super::frames::State;
-use super::frames::Step;
 use crate::error::ErrorCode;
 use crate::error::Fault;
 use crate::error::Limit;
@@ -21,6 +19,9 @@ use crate::exchange::RequestBody;
 use crate::exchange::StreamId;
 use crate::frame::FrameHead;
 use crate::frame::flag;
+use crate::parser::DataFrame;
+use crate::parser::State;
+use crate::parser::Step;
 use crate::streams::Closed;
 use crate::streams::Phase;
 use crate::streams::Stream;
@@ -28,16 +29,6 @@ use crate::streams::Wants;
 
 /// Shorter frames that come for a stream that we have closed are counted.
 const LATE_BYTES_MIN: u32 = 1 << 10;
-
-/// A DATA frame that is being read.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct DataFrame {
-    stream: u32,
-    /// Of the data.
-    left: u32,
-    padding: u32,
-    is_end: bool,
-}
 
 impl<B> Connection<B> {
     /// Checks the windows and the stream of a DATA frame.

@@ -4,19 +4,18 @@
 use std::time::Instant;
 
 use super::Connection;
-use super::data::DataFrame;
-use super::headers::Block;
 use crate::error::ErrorCode;
 use crate::error::Fault;
 use crate::error::Limit;
 use crate::exchange::Body;
 use crate::exchange::BodySource;
-use crate::exchange::StreamId;
 use crate::frame::FrameHead;
 use crate::frame::HEAD_BYTES;
 use crate::frame::PREFACE;
 use crate::frame::flag;
 use crate::frame::kind;
+use crate::parser::State;
+use crate::parser::Step;
 
 /// What a setting takes in SETTINGS.
 const SETTING_BYTES: u32 = 6;
@@ -26,60 +25,6 @@ const GOAWAY_BYTES: u32 = 8;
 const KEPT_BYTES_MAX: usize = 1 << 10;
 /// What HEADERS has at most beside its block: the length of padding, padding, and a priority.
 const HEADERS_EXTRA_BYTES: u32 = 1 + 255 + 5;
-
-/// Where in the stream of bytes a connection is.
-#[derive(Debug)]
-pub(super) struct Parser {
-    pub(super) state: State,
-    /// The part that has come of a head or payload.
-    partial: Vec<u8>,
-    /// The first frame was SETTINGS.
-    is_greeted: bool,
-    /// A header block that goes on in CONTINUATION.
-    pub(super) block: Option<Block>,
-}
-
-/// What comes next.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum State {
-    /// The preface; so many bytes of it were there.
-    Preface(usize),
-    Head,
-    /// A payload that is needed whole, and how much of it is needed.
-    Payload(FrameHead, u32),
-    /// The length of the padding of DATA.
-    PadLength(FrameHead),
-    Data(DataFrame),
-    /// What is not needed.
-    Skip(u32),
-}
-
-/// So many bytes were taken; and the stream that waits for memory, if one does.
-pub(super) type Step = (usize, Result<Option<StreamId>, Fault>);
-
-impl Parser {
-    pub(super) const fn new() -> Self {
-        Self { state: State::Preface(0), partial: Vec::new(), is_greeted: false, block: None }
-    }
-
-    pub(super) const fn is_between_frames(&self) -> bool {
-        matches!(self.state, State::Head) && self.partial.is_empty() && self.block.is_none()
-    }
-
-    /// Whether something has begun that must be whole before it can be understood.
-    pub(super) const fn is_inside_block(&self) -> bool {
-        let is_partial = match self.state {
-            State::Head => !self.partial.is_empty(),
-            State::Payload(..) | State::PadLength(_) => true,
-            State::Preface(_) | State::Data(_) | State::Skip(_) => false,
-        };
-        is_partial || self.block.is_some()
-    }
-
-    pub(super) const fn skip(&mut self, bytes: u32) {
-        self.state = if bytes == 0 { State::Head } else { State::Skip(bytes) };
-    }
-}
 
 impl<B> Connection<B> {
     /// Goes on with what is next. Takes at least a byte, unless a stream waits for memory.

@@ -21,6 +21,7 @@ use crate::head::BadHead;
 use crate::head::RequestHead;
 use crate::head::Role;
 use crate::head_reader::Head;
+use crate::parser::Block;
 use crate::streams::Closed;
 use crate::streams::Phase;
 use crate::streams::Stream;
@@ -30,16 +31,6 @@ const CONTINUE: &[u8] = &[8, 3, b'1', b'0', b'0'];
 /// `:status: 431`, encoded: the head is too large.
 const HEAD_TOO_LARGE: &[u8] = &[8, 3, b'4', b'3', b'1'];
 const PRIORITY_BYTES: usize = 5;
-
-/// A header block that is not complete.
-#[derive(Debug)]
-pub(super) struct Block {
-    pub(super) stream: u32,
-    pub(super) fragment: Vec<u8>,
-    is_end: bool,
-    depends_on_itself: bool,
-    continuations: u32,
-}
 
 /// A whole header block.
 #[derive(Clone, Copy)]

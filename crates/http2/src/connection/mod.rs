@@ -11,9 +11,7 @@ mod windows;
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use self::frames::Parser;
-use self::time::Clock;
-use self::windows::ReceiveWindows;
+use crate::clock::Clock;
 use crate::error::ConnectionError;
 use crate::error::ErrorCode;
 use crate::error::Fault;
@@ -33,6 +31,8 @@ use crate::limits::Limits;
 use crate::limits::Meter;
 use crate::limits::Timeouts;
 use crate::limits::Windows;
+use crate::parser::Parser;
+use crate::receive_windows::ReceiveWindows;
 use crate::streams::Closed;
 use crate::streams::Phase;
 use crate::streams::Stream;
@@ -40,6 +40,9 @@ use crate::streams::Streams;
 
 /// Room for more events than this is given back when there is none.
 const KEPT_EVENTS_MAX: usize = 32;
+
+/// What the PING behind the first GOAWAY says.
+const CLOSING_PING: [u8; 8] = *b"closing.";
 
 /// The server's side of one HTTP/2 connection. `B` is what bodies of requests are stored in.
 ///
@@ -200,7 +203,7 @@ impl<B> Connection<B> {
                 let last_stream = frame::STREAM_ID_MAX;
                 frame::write_goaway(&mut self.output, last_stream, ErrorCode::NoError, "");
                 // Its answer shows that the peer has seen it.
-                frame::write_ping(&mut self.output, 0, control::CLOSING_PING);
+                frame::write_ping(&mut self.output, 0, CLOSING_PING);
             }
             Closing::Announced => self.drain(),
             Closing::Draining(_) => {}

@@ -3,10 +3,10 @@
 //! Nothing is set or cancelled for a request: the next time to look is at most moved forward, and a look finds out
 //! what is due.
 
-use std::time::Duration;
 use std::time::Instant;
 
 use super::Connection;
+use crate::clock::BlockMark;
 use crate::error::ConnectionError;
 use crate::error::ErrorCode;
 use crate::error::Limit;
@@ -18,94 +18,6 @@ use crate::streams::Phase;
 
 /// What a PING says that only wants an answer.
 const KEEPALIVE_PING: [u8; 8] = *b"are.you?";
-
-/// What is due when.
-#[derive(Debug)]
-pub(super) struct Clock {
-    /// When there is something to look at, if not before.
-    look_at: Option<Instant>,
-    preface: Option<Instant>,
-    settings_ack: Option<Instant>,
-    block: Option<Instant>,
-    /// When the peer was last heard.
-    heard: Instant,
-    pinged: Option<Instant>,
-    idle_since: Option<Instant>,
-    is_idle_told: bool,
-}
-
-/// A part of the parser's state that shows whether the same block is still incomplete.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct BlockMark {
-    frames: u64,
-    block: Option<u32>,
-}
-
-impl Clock {
-    pub(super) fn new(timeouts: &Timeouts, now: Instant) -> Self {
-        let after = |wait: Option<Duration>| wait.map(|wait| now + wait);
-        let mut clock = Self {
-            look_at: None,
-            preface: after(timeouts.preface),
-            settings_ack: after(timeouts.settings_ack),
-            block: None,
-            heard: now,
-            pinged: None,
-            idle_since: Some(now),
-            is_idle_told: false,
-        };
-        let first = [timeouts.keepalive_every, timeouts.idle].map(after);
-        for at in first.into_iter().chain([clock.preface, clock.settings_ack]).flatten() {
-            clock.look(at);
-        }
-        clock
-    }
-
-    /// The peer has sent something.
-    pub(super) const fn hear(&mut self, now: Instant) {
-        self.heard = now;
-        self.pinged = None;
-    }
-
-    /// The peer has said all that it must before its first request.
-    pub(super) const fn greeted(&mut self) {
-        self.preface = None;
-    }
-
-    pub(super) const fn settings_acknowledged(&mut self) {
-        self.settings_ack = None;
-    }
-
-    /// Settings were sent.
-    pub(super) fn await_settings_ack(&mut self, timeouts: &Timeouts, now: Instant) {
-        if let Some(wait) = timeouts.settings_ack {
-            self.settings_ack = Some(now + wait);
-            self.look(now + wait);
-        }
-    }
-
-    /// A request has begun; one that is not whole is watched.
-    pub(super) fn begin_request(&mut self, timeouts: &Timeouts, is_whole: bool, now: Instant) {
-        self.idle_since = None;
-        if self.is_idle_told {
-            self.is_idle_told = false;
-            if let Some(idle) = timeouts.idle {
-                self.look(now + idle);
-            }
-        }
-        if is_whole {
-            return;
-        }
-        let waits = [timeouts.request_progress, timeouts.request_age];
-        if let Some(wait) = waits.into_iter().flatten().min() {
-            self.look(now + wait);
-        }
-    }
-
-    fn look(&mut self, at: Instant) {
-        self.look_at = Some(self.look_at.map_or(at, |earlier| earlier.min(at)));
-    }
-}
 
 impl<B> Connection<B> {
     /// When [`Connection::on_time`] is to be called, if not before. It may turn out that nothing is due then.

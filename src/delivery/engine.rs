@@ -297,9 +297,8 @@ impl<C: Transport> Shared<C> {
     ) -> Option<Answer> {
         let began = lease.began();
         let _on_its_way = self.shown.on_its_way();
-        let timeout = self.limits.timeout;
         let sent = self.transport.send(lease.idx(), group.batches());
-        let sent = tokio::time::timeout(timeout, sent);
+        let sent = tokio::time::timeout(self.limits.timeout, sent);
         tokio::pin!(sent);
         loop {
             tokio::select! {

@@ -142,24 +142,32 @@ impl Builder {
                 "vault_held_bytes",
                 "Bytes of delivered segments that the vault keeps only because of a hold.",
             ),
-            kept_for_removed: self.gauge(
-                "vault_kept_for_removed_sinks_requests",
-                &["vault", "sink"],
-                "Undelivered requests that the vault keeps for a sink that is no longer in the \
-                 configuration.",
-            ),
+            kept_for_removed: self.kept_for_removed(),
             replayed: counter("vault_replayed_total", "Requests replayed and delivered."),
             dead_lettered: counter(
                 "vault_dead_lettered_total",
                 "Requests moved to the dead-letter store.",
             ),
-            redriven: self.counter(
-                "vault_redriven_total",
-                &["vault", "outcome"],
-                "Dead letters that `gs-ctl dead-letters redrive` sent again: delivered, refused \
-                 again, or failed, because a sink did not take them in time.",
-            ),
+            redriven: self.redriven(),
         }
+    }
+
+    fn kept_for_removed(&self) -> IntGaugeVec {
+        self.gauge(
+            "vault_kept_for_removed_sinks_requests",
+            &["vault", "sink"],
+            "Undelivered requests that the vault keeps for a sink that is no longer in the \
+             configuration.",
+        )
+    }
+
+    fn redriven(&self) -> IntCounterVec {
+        self.counter(
+            "vault_redriven_total",
+            &["vault", "outcome"],
+            "Dead letters that `gs-ctl dead-letters redrive` sent again: delivered, refused \
+             again, or failed, because a sink did not take them in time.",
+        )
     }
 }
 

@@ -21,7 +21,7 @@ use crate::queue::EXPORT_LEN_MAX;
 use crate::queue::Queue;
 use crate::queue::Schedule;
 use crate::record_oracle::RecordOracle;
-use crate::record_oracle::RefusedAttempt;
+use crate::tally::RefusedAttempt;
 
 /// Records wait so long for an export that is not full.
 const SCHEDULE_DELAY: Duration = Duration::from_secs(1);

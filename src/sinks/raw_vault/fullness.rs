@@ -3,8 +3,7 @@
 use std::time::Duration;
 use std::time::Instant;
 
-use gophership_units::ByteSize;
-use gophership_units::HumanDuration;
+use gophership_units::seconds_of;
 use gophership_vault::Stats;
 use gophership_vault::WhenFull;
 
@@ -31,20 +30,17 @@ impl FullnessWatch {
     pub(super) fn look(&mut self, vault: &str, stats: &Stats, now: Instant) {
         // A vault that drops the oldest requests is full all the time, and each drop is told.
         let is_full = stats.is_full && self.when_full == WhenFull::Refuse;
-        let (used, max_size) = (ByteSize(stats.used_bytes), ByteSize(stats.max_bytes));
+        let (used_bytes, max_bytes) = (stats.used_bytes, stats.max_bytes);
         match self.news(is_full, now) {
             Some(News::Full) => tracing::error!(
-                %vault, %used, %max_size, waiting_requests = stats.backlog.records,
+                %vault, used_bytes, max_bytes, waiting_requests = stats.backlog.records,
                 "The vault is full; GopherShip refuses requests that the sinks do not take at once, until \
                  requests in the vault are delivered."
             ),
-            Some(News::HasRoom(after)) => {
-                let after = Duration::from_secs(after.as_secs());
-                tracing::info!(
-                    %vault, %used, %max_size, after = %HumanDuration(after),
-                    "The vault has room again; it takes requests."
-                );
-            }
+            Some(News::HasRoom(after)) => tracing::info!(
+                %vault, used_bytes, max_bytes, after_seconds = seconds_of(after),
+                "The vault has room again; it takes requests."
+            ),
             None => {}
         }
     }

@@ -62,17 +62,7 @@ pub(super) fn document(config: &Config, places: &mut Places<'_>) -> Value {
     for (id, entry) in &config.sinks {
         let mut options = options(&*entry.config);
         match entry.kind.as_str() {
-            "otlp" => {
-                options["endpoint"] = json!(format!("http://{}", (places.backend)(id.as_str())));
-                // There is one backend, and it gets no secrets.
-                for option in ["endpoints", "tls", "bearer_token_file", "headers_from"] {
-                    options[option] = Value::Null;
-                }
-                options["proxy"] = json!("off");
-                if let Some(headers) = options["headers"].as_object_mut() {
-                    headers.retain(|name, value| !is_secret(name, value));
-                }
-            }
+            "otlp" => redirect(&mut options, (places.backend)(id.as_str())),
             "raw_vault" => {
                 options["path"] = Value::Null;
                 if let Some(max) = places.vault_max {
@@ -101,6 +91,19 @@ pub(super) fn document(config: &Config, places: &mut Places<'_>) -> Value {
     });
     settle(&mut document);
     document
+}
+
+/// Points an OTLP sink at the backend of the drill.
+fn redirect(options: &mut Value, backend: SocketAddr) {
+    options["endpoint"] = json!(format!("http://{backend}"));
+    // There is one backend, and it gets no secrets.
+    for option in ["endpoints", "tls", "bearer_token_file", "headers_from"] {
+        options[option] = Value::Null;
+    }
+    options["proxy"] = json!("off");
+    if let Some(headers) = options["headers"].as_object_mut() {
+        headers.retain(|name, value| !is_secret(name, value));
+    }
 }
 
 fn is_secret(name: &str, value: &Value) -> bool {

@@ -409,7 +409,8 @@ mod tests {
         waiter.claim();
         assert!(ticket.is_claimed() && copy.is_claimed());
         ticket.explain(&"no such tenant".into());
-        (ticket.reject(2), copy.reject(3));
+        ticket.reject(2);
+        copy.reject(3);
         assert_eq!((waiter.reason().as_deref(), waiter.rejected()), (Some("no such tenant"), 5));
         drop((ticket, copy, waiter));
         let (next, waiter) = channel();

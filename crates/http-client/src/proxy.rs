@@ -40,7 +40,10 @@ pub struct Proxies {
 impl fmt::Debug for Proxies {
     /// Without the password that may be in it.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Proxies").field("is_set", &self.matcher.is_some()).finish()
+        formatter
+            .debug_struct("Proxies")
+            .field("is_set", &self.matcher.is_some())
+            .finish_non_exhaustive()
     }
 }
 

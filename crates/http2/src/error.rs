@@ -42,7 +42,7 @@ pub enum Limit {
     Pings,
     /// PRIORITY frames.
     Priorities,
-    /// WINDOW_UPDATE frames.
+    /// `WINDOW_UPDATE` frames.
     WindowUpdates,
     /// DATA frames without data.
     EmptyFrames,

@@ -256,7 +256,7 @@ impl HeadBuilder {
 }
 
 impl Seen {
-    const fn is_complete(&self) -> bool {
+    const fn is_complete(self) -> bool {
         if self.is_connect {
             return self.authority && !self.scheme && !self.path;
         }

@@ -48,7 +48,7 @@ pub struct Limits {
     pub pings: Rate,
     /// PRIORITY frames beside 4 for each request. Default: 512 at once, 64 a second.
     pub priorities: Rate,
-    /// WINDOW_UPDATE frames beside 4 for each request. Default: 4,096 at once, 512 a second.
+    /// `WINDOW_UPDATE` frames beside 4 for each request. Default: 4,096 at once, 512 a second.
     pub window_updates: Rate,
     /// DATA frames without data, beside 4 for each request. Default: 128 at once, 16 a second.
     pub empty_frames: Rate,
@@ -127,7 +127,7 @@ pub struct Counters {
     pub pings: u64,
     /// PRIORITY frames.
     pub priorities: u64,
-    /// WINDOW_UPDATE frames.
+    /// `WINDOW_UPDATE` frames.
     pub window_updates: u64,
     /// DATA frames without data, and not at the end of a stream.
     pub empty_frames: u64,

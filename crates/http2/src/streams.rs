@@ -124,15 +124,12 @@ impl<B> Streams<B> {
     pub(crate) fn insert(&mut self, stream: Stream<B>) {
         debug_assert!(self.index.last().is_none_or(|(last, _)| *last < stream.id));
         let id = stream.id;
-        let slot = match self.free.pop() {
-            Some(slot) => {
-                self.slots[slot as usize] = Some(stream);
-                slot
-            }
-            None => {
-                self.slots.push(Some(stream));
-                u32::try_from(self.slots.len() - 1).expect("their number is limited")
-            }
+        let slot = if let Some(slot) = self.free.pop() {
+            self.slots[slot as usize] = Some(stream);
+            slot
+        } else {
+            self.slots.push(Some(stream));
+            u32::try_from(self.slots.len() - 1).expect("their number is limited")
         };
         self.index.push((id, slot));
     }

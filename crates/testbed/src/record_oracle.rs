@@ -237,8 +237,12 @@ impl RecordOracle {
                 .map(|(sink, of)| (self.sink(*sink).arrived.of(idx).clone(), of.must))
                 .collect();
             let mut delivered = Bits::default();
-            arrived.iter().for_each(|(arrived, _)| delivered.unite(arrived));
-            arrived.iter().for_each(|(arrived, must)| delivered.intersect(arrived, must));
+            for (arrived, _) in &arrived {
+                delivered.unite(arrived);
+            }
+            for (arrived, must) in &arrived {
+                delivered.intersect(arrived, must);
+            }
             delivered.len_of(&self.wanted(idx).must)
         };
         self.routes.iter().enumerate().map(count).sum()

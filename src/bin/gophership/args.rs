@@ -69,7 +69,7 @@ pub(crate) enum Command {
     /// Check configuration files and report every problem.
     Validate {
         /// The files, and folders of which each file `*.yaml` and `*.yml` is checked. By default the
-        /// file in GOPHERSHIP_CONFIG.
+        /// file in `GOPHERSHIP_CONFIG`.
         paths: Vec<PathBuf>,
         /// A configuration file, as with `run`; may be repeated.
         #[arg(short, long, value_name = "PATH")]

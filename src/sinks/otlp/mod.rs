@@ -123,8 +123,8 @@ struct OtlpSinkConfig {
     #[serde(default)]
     retryable_codes: Vec<CodeOption>,
     /// The HTTP proxy on the way to the backend, such as `http://proxy:3128` or
-    /// `http://USER:PASSWORD@proxy:3128`, or `off`. By default the environment says it: HTTPS_PROXY,
-    /// HTTP_PROXY, ALL_PROXY and NO_PROXY, except for backends on loopback. For `https` and gRPC the
+    /// `http://USER:PASSWORD@proxy:3128`, or `off`. By default the environment says it: `HTTPS_PROXY`,
+    /// `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, except for backends on loopback. For `https` and gRPC the
     /// sink asks the proxy for a tunnel (CONNECT).
     #[serde(default)]
     proxy: Option<Secret>,

@@ -207,7 +207,7 @@ impl ConnectionServer {
         let stream = Watched::new(stream, Arc::clone(&activity));
         let timeouts = connection::spread(self.terms.timeouts);
         let terms = self.http2_terms(&timeouts, window(STREAM_WINDOW_BYTES, pull));
-        let mut connection = Http2Connection::new(stream, terms, &self.handlers, &activity);
+        let mut connection = Http2Connection::new(stream, &terms, &self.handlers, &activity);
         let tending = Tending::new(activity, timeouts);
         let served = tending.serve(&mut connection, &self.stop, &self.cut).await;
         if let Served::Ended(Err(error)) = &served {

@@ -54,12 +54,11 @@ fn run(run: &mut Run) {
     let has_zram = run.can("on zram");
     for seed in run.seed..run.seed + run.runs {
         let violations = match seed % 20 {
-            7 | 17 => full_backing(seed, &mut sums),
             12 if has_zram => match full_zram(seed, &mut sums) {
                 Ok(violations) => violations,
                 Err(missing) => vec![format!("zram, which is there, fails: {missing}")],
             },
-            12 => full_backing(seed, &mut sums),
+            7 | 12 | 17 => full_backing(seed, &mut sums),
             _ => injected(seed, &mut sums),
         };
         for violation in violations {

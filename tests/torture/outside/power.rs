@@ -53,7 +53,7 @@ enum Canary {
     SyncedGone,
 }
 
-const CANARY: [u8; 64 << 10] = [0x5a; 64 << 10];
+static CANARY: [u8; 64 << 10] = [0x5a; 64 << 10];
 
 impl Canary {
     fn put(mount: &Path) {

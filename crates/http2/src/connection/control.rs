@@ -1,4 +1,4 @@
-//! Frames about the connection and its windows: SETTINGS, PING, GOAWAY, WINDOW_UPDATE and RST_STREAM.
+//! Frames about the connection and its windows: SETTINGS, PING, GOAWAY, `WINDOW_UPDATE` and `RST_STREAM`.
 //!
 //! Source: RFC 9113, sections 6.4 to 6.9.
 

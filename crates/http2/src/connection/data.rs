@@ -241,16 +241,15 @@ fn store<S: BodySource>(
     if stream.head.content_length().is_some_and(|length| length < received) {
         return Err(Fault::Stream(stream.id, ErrorCode::ProtocolError));
     }
-    let body = match &mut stream.body {
-        Some(body) => body,
-        None => {
-            let (id, head) = (StreamId(stream.id), &stream.head);
-            let is_whole = is_last && stream.received == 0;
-            match source.body(&Incoming { stream: id, head, first: bytes, is_whole }) {
-                Admit::Store(body) => stream.body.insert(body),
-                Admit::Wait => return Ok(Appended::Wait),
-                Admit::Refuse => return Ok(Appended::Refused),
-            }
+    let body = if let Some(body) = &mut stream.body {
+        body
+    } else {
+        let (id, head) = (StreamId(stream.id), &stream.head);
+        let is_whole = is_last && stream.received == 0;
+        match source.body(&Incoming { stream: id, head, first: bytes, is_whole }) {
+            Admit::Store(body) => stream.body.insert(body),
+            Admit::Wait => return Ok(Appended::Wait),
+            Admit::Refuse => return Ok(Appended::Refused),
         }
     };
     Ok(body.append(bytes))

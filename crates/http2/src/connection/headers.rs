@@ -63,7 +63,7 @@ impl<B> Connection<B> {
             let Some((priority, rest)) = fragment.split_first_chunk::<PRIORITY_BYTES>() else {
                 return Err(Fault::frame_size("HEADERS is too short for its priority"));
             };
-            depends_on_itself = dependency(priority) == head.stream;
+            depends_on_itself = dependency(*priority) == head.stream;
             fragment = rest;
         }
         let (stream, is_end) = (head.stream, head.has(flag::END_STREAM));
@@ -237,7 +237,7 @@ impl<B> Connection<B> {
             return Err(Fault::limit(Limit::Priorities, "too many PRIORITY frames"));
         }
         let priority = payload.first_chunk::<PRIORITY_BYTES>();
-        if priority.is_some_and(|priority| dependency(priority) == id) {
+        if priority.is_some_and(|priority| dependency(*priority) == id) {
             return Err(Fault::Stream(id, ErrorCode::ProtocolError));
         }
         Ok(())
@@ -245,7 +245,7 @@ impl<B> Connection<B> {
 }
 
 /// The stream that another one depends on.
-const fn dependency(priority: &[u8; PRIORITY_BYTES]) -> u32 {
-    let [a, b, c, d, _] = *priority;
+const fn dependency(priority: [u8; PRIORITY_BYTES]) -> u32 {
+    let [a, b, c, d, _] = priority;
     u32::from_be_bytes([a, b, c, d]) & frame::STREAM_ID_MAX
 }

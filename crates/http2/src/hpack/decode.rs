@@ -121,15 +121,16 @@ impl Decoder {
         let (idx, rest) = integer::read(bytes, prefix_bits).ok_or(DecodeError::Truncated)?;
         let (name, rest): (&[u8], _) = match idx.checked_sub(1) {
             None => string(rest, &mut self.name)?,
-            Some(from_zero) => match static_table::ENTRIES.get(from_zero) {
-                Some((name, _)) => (name, rest),
-                None => {
+            Some(from_zero) => {
+                if let Some((name, _)) = static_table::ENTRIES.get(from_zero) {
+                    (name, rest)
+                } else {
                     // Copied: it may go when this field is added to the table.
                     self.name.clear();
                     self.name.extend_from_slice(entry(&self.table, idx)?.0);
                     (&self.name, rest)
                 }
-            },
+            }
         };
         let (value, rest) = string(rest, &mut self.value)?;
         field(name, value);
@@ -184,7 +185,7 @@ mod tests {
         let mut text = String::new();
         decoder.decode(block, |name, value| {
             let [name, value] = [name, value].map(|bytes| std::str::from_utf8(bytes).unwrap());
-            text.push_str(&format!("{name}: {value}\n"));
+            text.extend([name, ": ", value, "\n"]);
         })?;
         Ok((text, decoder.table.bytes()))
     }
@@ -194,7 +195,7 @@ mod tests {
         let mut decoder = Decoder::new(table_bytes);
         for (block, fields, table) in blocks {
             let (text, bytes) = read(&mut decoder, &bytes(block)).unwrap();
-            let expected: String = fields.split('|').map(|field| format!("{field}\n")).collect();
+            let expected: String = fields.split('|').flat_map(|field| [field, "\n"]).collect();
             assert_eq!((text, bytes), (expected, *table), "{block}");
         }
     }

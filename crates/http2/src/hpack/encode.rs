@@ -72,12 +72,11 @@ impl HeaderBlock {
             integer::write(idx, 7, 0x80, &mut self.0);
             return;
         }
-        match static_table::index_of_name(name) {
-            Some(idx) => integer::write(idx, 4, 0, &mut self.0),
-            None => {
-                self.0.push(0);
-                self.append_string(name);
-            }
+        if let Some(idx) = static_table::index_of_name(name) {
+            integer::write(idx, 4, 0, &mut self.0);
+        } else {
+            self.0.push(0);
+            self.append_string(name);
         }
         self.append_string(value);
     }

@@ -157,20 +157,20 @@ mod tests {
             }
             code <<= 1;
         }
-        let (mut coded, mut held, mut held_bits) = (Vec::new(), 0_u64, 0);
+        let (mut text_bits, mut held, mut held_bits) = (Vec::new(), 0_u64, 0);
         for byte in text {
             held = held << LENGTHS[usize::from(*byte)] | u64::from(codes[usize::from(*byte)]);
             held_bits += LENGTHS[usize::from(*byte)];
             while 8 <= held_bits {
                 held_bits -= 8;
-                coded.push(u8::try_from(held >> held_bits & 0xff).unwrap());
+                text_bits.push(u8::try_from(held >> held_bits & 0xff).unwrap());
             }
         }
         if 0 < held_bits {
             let padded = held << (8 - held_bits) | (0xff >> held_bits);
-            coded.push(u8::try_from(padded & 0xff).unwrap());
+            text_bits.push(u8::try_from(padded & 0xff).unwrap());
         }
-        coded
+        text_bits
     }
 
     fn decoded(coded: &[u8]) -> Result<Vec<u8>, InvalidCode> {

@@ -169,7 +169,7 @@ impl Client {
     pub(crate) fn told(&mut self) -> String {
         let mut told = String::new();
         while let Some(event) = self.connection.next_event() {
-            told += &match event {
+            let line = match event {
                 Event::Request(request) => {
                     self.requests.push_back(request.stream);
                     let body = match request.body {
@@ -185,6 +185,7 @@ impl Client {
                 Event::Late(stream) => format!("{stream} is late\n"),
                 Event::Idle => "idle\n".to_owned(),
             };
+            told.push_str(&line);
         }
         let output = std::mem::take(self.connection.output());
         told + &self.frames(&output)

@@ -64,7 +64,7 @@ impl Other {
     }
 
     async fn turn(&mut self) {
-        let mut written = [0; 16 << 10];
+        let mut written = vec![0; 16 << 10];
         for _ in 0..TURNS {
             yield_now().await;
             let reading = self.client.read(&mut written);
@@ -122,7 +122,7 @@ async fn take(
     state.borrow_mut().requests.insert(body.stream_id().as_u32(), whole);
     // Dropped, it would reset the stream.
     let _respond = respond;
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// This server.

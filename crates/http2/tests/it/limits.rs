@@ -119,7 +119,7 @@ fn a_block_that_decodes_to_megabytes_is_not_stored() {
         client.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &adding)),
         "1 POST /v1/logs: empty\n"
     );
-    let bomb = [POST, &[0xbe; 20_000]].concat();
+    let bomb = [POST, &vec![0xbe; 20_000]].concat();
     let told = client.send(&frame(HEADERS, END_HEADERS | END_STREAM, 3, &bomb));
     assert_eq!(told, "HEADERS 3: :status 431, end\n");
     let told = client.send(&frame(HEADERS, END_HEADERS, 5, &bomb));

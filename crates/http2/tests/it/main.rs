@@ -9,11 +9,7 @@
 //! | `time.rs` | deadlines and the end of a connection |
 //! | `chunks.rs` | any input in any pieces |
 //! | `differential.rs` | the same frames to hyper's server |
-#![expect(
-    clippy::unwrap_used,
-    clippy::wildcard_imports,
-    reason = "a test stops where it finds something, and each needs most of the client"
-)]
+#![expect(clippy::unwrap_used, reason = "a test stops where it finds something")]
 
 mod chunks;
 mod client;

@@ -21,8 +21,8 @@ const NONE: Timeouts = Timeouts {
     keepalive_within: Duration::from_secs(10),
 };
 
-const fn seconds(seconds: u64) -> Option<Duration> {
-    Some(Duration::from_secs(seconds))
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
 }
 
 fn client(timeouts: Timeouts) -> Client {
@@ -46,11 +46,11 @@ fn without_timeouts_there_is_no_deadline() {
 
 #[test]
 fn the_preface_and_the_acknowledgement_of_settings_must_come() {
-    let mut client = silent(Timeouts { preface: seconds(5), ..NONE });
+    let mut client = silent(Timeouts { preface: Some(seconds(5)), ..NONE });
     client.send(PREFACE);
     assert_eq!(client.wait(4), "");
     assert_eq!(client.wait(1), "GOAWAY 0: PROTOCOL_ERROR\n");
-    let mut client = silent(Timeouts { settings_ack: seconds(5), ..NONE });
+    let mut client = silent(Timeouts { settings_ack: Some(seconds(5)), ..NONE });
     client.send(&[PREFACE, &frame(SETTINGS, 0, 0, b"")].concat());
     assert_eq!(client.wait(5), "GOAWAY 0: SETTINGS_TIMEOUT\n");
     assert_eq!(client.connection.error().unwrap().limit, Some(Limit::Time));
@@ -58,7 +58,7 @@ fn the_preface_and_the_acknowledgement_of_settings_must_come() {
 
 #[test]
 fn a_header_block_has_its_time_however_it_trickles() {
-    let timeouts = Timeouts { header_block: seconds(5), ..NONE };
+    let timeouts = Timeouts { header_block: Some(seconds(5)), ..NONE };
     let mut continued = client(timeouts);
     continued.send(&frame(HEADERS, 0, 1, POST));
     for _ in 0..4 {
@@ -89,7 +89,7 @@ fn a_header_block_has_its_time_however_it_trickles() {
 
 #[test]
 fn a_silent_peer_is_asked_and_then_cut_off() {
-    let mut client = client(Timeouts { keepalive_every: seconds(10), ..NONE });
+    let mut client = client(Timeouts { keepalive_every: Some(seconds(10)), ..NONE });
     client.wait(5);
     client.send(&request(1, b"a"));
     assert_eq!(client.wait(9), "");
@@ -101,7 +101,8 @@ fn a_silent_peer_is_asked_and_then_cut_off() {
 
 #[test]
 fn a_request_that_does_not_come_on_stalls_and_an_old_one_is_late() {
-    let timeouts = Timeouts { request_progress: seconds(5), request_age: seconds(12), ..NONE };
+    let timeouts =
+        Timeouts { request_progress: Some(seconds(5)), request_age: Some(seconds(12)), ..NONE };
     let mut client = client(timeouts);
     client.send(&head(1));
     for _ in 0..2 {
@@ -118,7 +119,7 @@ fn a_request_that_does_not_come_on_stalls_and_an_old_one_is_late() {
 
 #[test]
 fn a_connection_without_requests_is_idle() {
-    let mut client = client(Timeouts { idle: seconds(60), ..NONE });
+    let mut client = client(Timeouts { idle: Some(seconds(60)), ..NONE });
     client.wait(30);
     client.send(&request(1, b"a"));
     assert_eq!(client.wait(100), "");

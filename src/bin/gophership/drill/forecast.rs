@@ -211,7 +211,9 @@ impl Forecast<'_> {
         if [PASSES_ALL, BY_PACE].contains(&entry.kind.as_str()) {
             let mut all = self.behind(&output(id, None), wire)?;
             if entry.kind == BY_PACE {
-                all.iter_mut().for_each(|one| one.must = Kinds::NONE);
+                for one in &mut all {
+                    one.must = Kinds::NONE;
+                }
                 self.doubt(id, &all);
             }
             return Ok(all);

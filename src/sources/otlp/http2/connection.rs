@@ -115,11 +115,11 @@ impl<'s, S: AsyncRead + AsyncWrite + Unpin> Http2Connection<'s, S> {
     /// Begins a connection.
     pub(in crate::sources::otlp) fn new(
         stream: S,
-        terms: Http2Terms,
+        terms: &Http2Terms,
         handlers: &'s ActiveHandlers,
         activity: &Arc<Activity>,
     ) -> Self {
-        let Http2Terms { limits, timeouts, windows } = terms;
+        let Http2Terms { limits, timeouts, windows } = *terms;
         let http2 = Http2::new(limits, timeouts, windows, activity.newest());
         Self {
             stream,

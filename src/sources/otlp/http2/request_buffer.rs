@@ -215,13 +215,13 @@ impl RequestBuffer {
         }
         self.message_len = len as usize;
         let room = self.handler.room(&self.share);
-        self.message = match room.try_begin(Pool::capacity_for(self.message_len) as u64) {
-            Some(held) => Message::Filling(room.buffer(self.message_len)?, held),
-            None => {
+        self.message =
+            if let Some(held) = room.try_begin(Pool::capacity_for(self.message_len) as u64) {
+                Message::Filling(room.buffer(self.message_len)?, held)
+            } else {
                 self.waiting.new.lock().push(self.stream);
                 Message::Waiting(Vec::new())
-            }
-        };
+            };
         Ok(())
     }
 

@@ -68,7 +68,7 @@ impl App {
         let files = changes.files.keys().map(|path| path.display().to_string());
         let files = files.collect::<Vec<_>>().join(", ");
         if matches!(self.source, ConfigSource::Followed(_)) && changes.has_other_document() {
-            tracing::info!(files, "The configuration changed; GopherShip reloads it.");
+            tracing::info!("The configuration changed; GopherShip reloads it.");
             let _told = self.reload().await;
         } else if changes.is_same_document {
             tracing::info!(files, "Files of the configuration changed; GopherShip reloads it.");

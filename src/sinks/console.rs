@@ -173,7 +173,7 @@ impl Console {
                 Ok(Err(error)) => {
                     tracing::warn!(%error, "Cannot print a request.");
                     self.metrics.rejected.inc();
-                    batch.rejected();
+                    batch.rejected_for(&error.to_string().into());
                     return Ok(());
                 }
                 Err(error) => {

@@ -56,5 +56,5 @@ async fn a_changed_config_map_is_put_in_force() {
     reloads(&process, 2, 1).await;
     assert_eq!(process.count_in_log("The configuration changed"), 3);
     let log = process.stop(SOON).await;
-    assert!(log.contains("grace=28s"), "{log}");
+    assert!(log.contains("grace_seconds=28"), "{log}");
 }

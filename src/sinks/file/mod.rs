@@ -184,13 +184,13 @@ struct Files {
 }
 
 /// What became of a batch.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 enum Fate {
     Written,
     /// The file did not take it.
     Failed,
-    /// It cannot be shown as JSON.
-    Unreadable,
+    /// It cannot be shown as JSON, for this reason.
+    Unreadable(String),
 }
 
 /// What became of a group.
@@ -220,7 +220,10 @@ impl Files {
         let mut result = self.look();
         let mut append = |batch: &Batch| {
             let line = gophership_otlp::JsonLine::of(batch.signal(), batch.wire(), &JSON_LIMITS);
-            let Ok(line) = line else { return Fate::Unreadable };
+            let line = match line {
+                Ok(line) => line,
+                Err(error) => return Fate::Unreadable(error.to_string()),
+            };
             if result.is_ok() {
                 result = self.write_line(batch.signal(), &line);
             }
@@ -337,9 +340,10 @@ fn settle(batches: Vec<(Batch, Fate)>, metrics: &SinkMetrics) {
                 metrics.retries.inc();
                 batch.failed();
             }
-            Fate::Unreadable => {
+            Fate::Unreadable(reason) => {
+                tracing::warn!(%reason, "Cannot write a request as JSON; it is rejected.");
                 metrics.rejected.inc();
-                batch.rejected();
+                batch.rejected_for(&reason.into());
             }
         }
     }

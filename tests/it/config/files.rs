@@ -6,7 +6,7 @@ use std::process::Command;
 
 const VALID: &str = "
 sources: { demo: { type: demo } }
-transforms: { mark: { type: enrich, inputs: [demo], attributes: { a: b } } }
+transforms: { mark: { type: enrich, inputs: [demo], record: { a: b } } }
 sinks: { hole: { type: blackhole, inputs: [mark] } }
 tests: [{ name: passes, start: mark, input: [{ body: x }], expect: [{ body: x }] }]
 ";

@@ -123,11 +123,15 @@ async fn the_sink_can_be_ended_between_any_two_steps() {
                 let which = Which::from(kind).with(&format!("{part}/{segment:020}"));
                 rig.server.faults().always(which, fault);
             }
+            let mut met = 0;
             for segment in segments {
                 let before = rig.server.faults().injected();
                 let running = rig.start(1).await;
                 let is_met = || before < rig.server.faults().injected();
-                eventually("the request is on its way", is_met).await;
+                // The sink before may have come as far as this segment when it was ended, and need no such request.
+                let is_begun = || is_met() || rig.is_passed(segment);
+                eventually("the request is on its way", is_begun).await;
+                met += usize::from(is_met());
                 rig.assert_kept_until_complete(segment);
                 running.end().await;
                 rig.assert_kept_until_complete(segment);
@@ -141,6 +145,7 @@ async fn the_sink_can_be_ended_between_any_two_steps() {
                 eventually("the segment is archived", || rig.is_passed(segment)).await;
                 running.end().await;
             }
+            assert!(RUNS / 4 * 3 <= met, "{kind:?} {part} {fault:?}: {met} of {RUNS}");
             rig.assert_complete(&format!("{kind:?} {part} {fault:?}"));
         }
     }

@@ -46,6 +46,15 @@ impl Bits {
         self.0.iter_mut().zip(&other.0).for_each(|(word, other)| *word |= other);
     }
 
+    /// What is in any of these.
+    pub(crate) fn united<'b>(all: impl Iterator<Item = &'b Self>) -> Self {
+        let mut united = Self::default();
+        for one in all {
+            united.unite(one);
+        }
+        united
+    }
+
     /// Keeps what is in both, and what is not of these kinds.
     pub(crate) fn intersect(&mut self, other: &Self, kinds: &Kinds) {
         for (idx, word) in self.0.iter_mut().enumerate() {

@@ -236,10 +236,7 @@ impl RecordOracle {
                 .iter()
                 .map(|(sink, of)| (self.sink(*sink).arrived.of(idx).clone(), of.must))
                 .collect();
-            let mut delivered = Bits::default();
-            for (arrived, _) in &arrived {
-                delivered.unite(arrived);
-            }
+            let mut delivered = Bits::united(arrived.iter().map(|(arrived, _)| arrived));
             for (arrived, must) in &arrived {
                 delivered.intersect(arrived, must);
             }

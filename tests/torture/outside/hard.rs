@@ -29,7 +29,7 @@ sources:
   replay: { type: vault_replay, vault: vault }
 sinks:
   backend: { type: otlp, inputs: [otlp, replay], endpoint: "http://localhost:4317" }
-  vault: { type: raw_vault, segment_size: $SEGMENT }
+  vault: { type: raw_vault, segment_size: $SEGMENT, compression: none } # the disk has to fill up
 "#;
 
 /// How large everything is.

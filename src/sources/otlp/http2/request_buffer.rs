@@ -114,8 +114,11 @@ impl RequestBuffer {
             return false;
         }
         let room = self.handler.room(&self.share);
-        let Some(held) = room.try_take(len as u64) else { return false };
-        let wire = if len < SHARED_BYTES_MIN {
+        let is_small = len < SHARED_BYTES_MIN;
+        // A pooled buffer may be larger than what is in it.
+        let bytes = if is_small { len } else { Pool::capacity_for(len) };
+        let Some(held) = room.try_take(bytes as u64) else { return false };
+        let wire = if is_small {
             Bytes::copy_from_slice(message)
         } else {
             let Ok(mut buffer) = room.buffer(len) else { return false };

@@ -15,6 +15,10 @@
 //! over the control socket, `gophership vault verify` and `export`. `w` is each worker's share of the
 //! processor that it works on.
 //!
+//! One thing goes on in Red: the replay of a vault that is nearly full. Red sends everything to the vault, and
+//! the sensors see the senders that wait for room in it, so that a vault which only filled up would keep the
+//! zone red, and refuse its senders, for as long as they come.
+//!
 //! With processors to spare (`s` = 0), or with nobody to yield to (`a` = 0), work runs at the speed of
 //! its zone. With both busy all the time it keeps a sixteenth, so that it comes to an end.
 
@@ -31,6 +35,8 @@ const FLOOR: f64 = 1.0 / 16.0;
 const NEWEST: f64 = 0.02;
 /// No rest is longer, so that a worker notices soon when it may go on.
 const REST_MAX: Duration = Duration::from_millis(500);
+/// From here on a vault is nearly full.
+const NEARLY_FULL_PERMILLE: u32 = 900;
 
 /// Processors are short from this share of waits on, in thousandths, until it is below the other one.
 const SHORT_FROM_PERMILLE: u32 = 100;
@@ -88,6 +94,13 @@ impl Governor {
     #[must_use]
     pub fn may_replay(&self, zone: Zone) -> bool {
         zone != Zone::Red && !self.is_replay_paused()
+    }
+
+    /// Whether the replay of a vault may send that is so full, in thousandths: also in Red while the vault
+    /// is nearly full, but not while an operator has paused all replays.
+    #[must_use]
+    pub fn may_drain(&self, zone: Zone, fill_permille: u32) -> bool {
+        (zone != Zone::Red || NEARLY_FULL_PERMILLE <= fill_permille) && !self.is_replay_paused()
     }
 
     /// How long to rest after so much work; `None` means until the zone changes.
@@ -167,6 +180,17 @@ mod tests {
         assert_eq!(after(1, Zone::Green, u32::MAX, true), 625, "the floor");
         assert_eq!(after(1, Zone::Yellow, 500, true), 1_250);
         assert_eq!(after(1, Zone::Red, 0, false), 0);
+    }
+
+    #[test]
+    fn a_vault_that_is_nearly_full_is_drained_in_red_unless_an_operator_has_paused_all_replays() {
+        let governor = Governor::default();
+        let zones = [Zone::Green, Zone::Yellow, Zone::Red];
+        assert_eq!(zones.map(|zone| governor.may_drain(zone, 899)), [true, true, false]);
+        assert_eq!(zones.map(|zone| governor.may_drain(zone, 900)), [true; 3]);
+        assert_eq!(zones.map(|zone| governor.may_replay(zone)), [true, true, false]);
+        governor.pause_replay(true);
+        assert_eq!(zones.map(|zone| governor.may_drain(zone, 1000)), [false; 3]);
     }
 
     #[test]

@@ -83,20 +83,18 @@ impl LaneRun {
             }
             self.sender.dead_letter_log.tell();
             self.saver.keep_up(&self.reader).await?;
-            let zone = *self.zone.borrow();
+            let is_held = self.is_held();
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = self.pace.wait(zone) => {}
+                () = self.pace.wait(is_held) => {}
             }
-            let zone = *self.zone.borrow();
-            if self.pace.is_paused(zone) {
+            if self.is_held() {
                 continue;
             }
             if chunk.is_empty() {
                 (self, chunk) = self.read().await?;
                 // It may have waited long for something to read.
-                let zone = *self.zone.borrow();
-                if self.pace.is_paused(zone) {
+                if self.is_held() {
                     continue;
                 }
             }
@@ -109,6 +107,11 @@ impl LaneRun {
         self.saver.finish().await?;
         let mut reader = self.reader;
         blocking(move || reader.save()).await
+    }
+
+    fn is_held(&self) -> bool {
+        let fill_permille = self.sender.vault.log.fill_permille();
+        self.pace.is_held(*self.zone.borrow(), fill_permille)
     }
 
     /// Sends a record that this sink needs; returns whether to go on.

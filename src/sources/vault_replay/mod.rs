@@ -363,6 +363,7 @@ impl VaultReplay {
             ledgers: self.context.ledgers,
             metrics: self.metrics.clone(),
             zone: self.context.zone.clone(),
+            governor: Arc::clone(&self.context.governor),
             stop: halt.clone(),
             former,
             waiting: Arc::new(Semaphore::new(dead_letter::WAITING_MAX)),

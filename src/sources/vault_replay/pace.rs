@@ -37,14 +37,20 @@ impl Pace {
         Self { rate: config.rate, bytes_per_second, governor, next: now, began: now }
     }
 
-    /// Whether nothing is to be sent: in Red, or because an operator says so.
+    /// Whether nothing of a vault is to be sent that is so full: in Red, unless it is nearly full, or because
+    /// an operator says so.
+    pub(super) fn is_held(&self, zone: Zone, fill_permille: u32) -> bool {
+        !self.governor.may_drain(zone, fill_permille)
+    }
+
+    /// Whether nothing is to be sent that makes no room in a vault: in Red, or because an operator says so.
     pub(super) fn is_paused(&self, zone: Zone) -> bool {
         !self.governor.may_replay(zone)
     }
 
-    /// Waits for the turn of the next request.
-    pub(super) async fn wait(&mut self, zone: Zone) {
-        if self.is_paused(zone) {
+    /// Waits for the turn of the next request, or for a while if nothing is to be sent.
+    pub(super) async fn wait(&mut self, is_paused: bool) {
+        if is_paused {
             tokio::time::sleep(LOOK_AROUND_EVERY).await;
         } else if Instant::now() < self.next {
             // Only then: even a sleep that is over takes until the next tick of the timer, a

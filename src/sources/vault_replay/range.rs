@@ -161,8 +161,8 @@ impl RangeRunner {
     /// Waits until the zone, an operator and the rate allow another request.
     async fn wait_for_turn(&self, pace: &mut Pace) {
         loop {
-            let zone = *self.context.zone.borrow();
-            pace.wait(zone).await;
+            let is_paused = pace.is_paused(*self.context.zone.borrow());
+            pace.wait(is_paused).await;
             if !pace.is_paused(*self.context.zone.borrow()) {
                 return;
             }

@@ -136,10 +136,10 @@ impl RedriveRunner {
         while !stop.is_cancelled() {
             window.reap();
             self.keep_up(&mut saved).await?;
-            let zone = *self.context.zone.borrow();
+            let is_paused = pace.is_paused(*self.context.zone.borrow());
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = pace.wait(zone) => {}
+                () = pace.wait(is_paused) => {}
             }
             if pace.is_paused(*self.context.zone.borrow()) {
                 continue;

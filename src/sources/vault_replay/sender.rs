@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use super::cursor_group::CursorGroup;
 use super::dead_letter_log::DeadLetterLog;
 use super::debt::Delivered;
+use super::pace::LOOK_AROUND_EVERY;
 use super::seen::SeenRequest;
 use super::window::Permits;
 use crate::component::ComponentId;
@@ -30,7 +31,7 @@ use crate::event::ack;
 use crate::flow::Output;
 use crate::flow::TopologyView;
 use crate::metrics::VaultMetrics;
-use crate::somatic::Zone;
+use crate::somatic::Governor;
 use crate::somatic::ZoneWatch;
 
 pub(super) const RETRY_MIN: Duration = Duration::from_millis(200);
@@ -56,6 +57,7 @@ pub(super) struct Sender {
     pub(super) ledgers: &'static Ledgers,
     pub(super) metrics: VaultMetrics,
     pub(super) zone: ZoneWatch,
+    pub(super) governor: Arc<Governor>,
     pub(super) stop: Stop,
     /// The cursor of a name that the sink had before, if it reads that one.
     pub(super) former: Option<StaleCursor>,
@@ -127,13 +129,21 @@ impl Sender {
         calm(&*self.topology, self.replay.as_str(), self.lane).await;
     }
 
-    /// Waits out Red; returns whether to go on, or to stop.
+    /// Waits out Red and an operator's pause; returns whether to go on, or to stop.
     async fn may_send(&self) -> bool {
-        let mut zone = self.zone.clone();
-        tokio::select! {
-            biased;
-            () = self.stop.cancelled() => false,
-            calmer = zone.wait_for(|zone| *zone != Zone::Red) => calmer.is_ok(),
+        loop {
+            if self.stop.is_cancelled() {
+                return false;
+            }
+            // The fill level is read anew: the vault may have filled up meanwhile.
+            let zone = *self.zone.borrow();
+            if self.governor.may_drain(zone, self.vault.log.fill_permille()) {
+                return true;
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => {}
+                () = tokio::time::sleep(LOOK_AROUND_EVERY) => {}
+            }
         }
     }
 

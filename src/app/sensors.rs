@@ -29,7 +29,7 @@ pub fn sensors(
     stop: &Stop,
 ) -> Sensors {
     let roots = Roots::default();
-    let (lag, probe) = LagSensor::new(stop.clone());
+    let (lag, probe) = LagSensor::new(stop.clone(), Arc::clone(&gauges.rest));
     tokio::spawn(probe);
     let mut sensors = Sensors::default();
     sensors.add(Shares::new(Arc::clone(memory)));

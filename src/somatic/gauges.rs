@@ -15,6 +15,7 @@ use super::reading::Place;
 use super::reading::Readings;
 use super::reading::Sensor;
 use super::reading::permille;
+use super::rest::Rest;
 use super::trouble::Troubles;
 use super::work::WorkProbes;
 
@@ -59,6 +60,8 @@ pub struct Gauges {
     pub work_probes: WorkProbes,
     /// Why what is out is out.
     pub troubles: Troubles,
+    /// Whether nobody sends anything, so that the zone is looked at less often.
+    pub rest: Arc<Rest>,
 }
 
 impl Gauges {

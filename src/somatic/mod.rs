@@ -17,6 +17,7 @@ mod marks;
 mod policy;
 mod reading;
 mod recorder;
+mod rest;
 mod sensor;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ pub use marks::Marks;
 pub use policy::Policy;
 pub use reading::{Place, Pressure, Readings, Sensor};
 pub use recorder::Recorder;
+pub use rest::{Calm, Rest};
 pub use sensor::*;
 pub use trouble::{BackendOutage, Trouble, Troubles};
 pub use watch::{OverrideCommand, Somatic, ZoneReport, ZoneWatch};

@@ -122,6 +122,13 @@ impl Somatic {
         self.lock().report.sensed
     }
 
+    /// Whether it is Green, would be so whatever is in force, and nobody holds it.
+    #[must_use]
+    pub fn is_easy(&self) -> bool {
+        let ZoneReport { zone, sensed, held, .. } = &self.lock().report;
+        (*zone, *sensed, held) == (Zone::Green, Zone::Green, &None)
+    }
+
     /// Changes the controller's options; they count from the next look.
     pub fn configure(&self, policy: Policy) {
         let mut state = self.lock();

@@ -11,7 +11,6 @@ use gophership_units::seconds_of;
 use gophership_units::unix_ns;
 use parking_lot::Mutex;
 use parking_lot::MutexGuard;
-use tokio::time::MissedTickBehavior;
 
 use super::builder::SharedParts;
 use super::flight;
@@ -25,6 +24,7 @@ use crate::event::Ledgers;
 use crate::metrics::Metrics;
 use crate::somatic::BackendOutage;
 use crate::somatic::Brake;
+use crate::somatic::Calm;
 use crate::somatic::Governor;
 use crate::somatic::OverrideCommand;
 use crate::somatic::Place;
@@ -32,6 +32,7 @@ use crate::somatic::Pressure;
 use crate::somatic::PressureKind;
 use crate::somatic::Readings;
 use crate::somatic::Recorder;
+use crate::somatic::Rest;
 use crate::somatic::Sensors;
 use crate::somatic::Somatic;
 use crate::somatic::Stall;
@@ -41,7 +42,7 @@ use crate::somatic::Zone;
 use crate::somatic::ZoneReport;
 use crate::somatic::ZoneWatch;
 
-/// How often is looked when nobody raises the alarm.
+/// How often is looked when nobody raises the alarm; less often at rest.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// A look takes some ten microseconds; it comes before the work that causes the pressure.
 const NICE: i32 = -10;
@@ -56,6 +57,7 @@ struct Senses {
     weights: Weights,
     /// Records received by the look before.
     received: i64,
+    calm: Calm,
 }
 
 /// Keeps the zone. Cheap to clone.
@@ -69,6 +71,7 @@ pub struct Zones {
     governor: Arc<Governor>,
     brake: Arc<Brake>,
     watch: Arc<Watch>,
+    rest: Arc<Rest>,
     ledgers: &'static Ledgers,
     /// How often was looked.
     looks: Arc<AtomicU64>,
@@ -91,6 +94,7 @@ impl Zones {
             recorder: Recorder::default(),
             weights: Weights::default(),
             received: 0,
+            calm: Calm::default(),
         };
         // Shown from the start, so that the first change is a rise and no new series.
         for zone in [Zone::Green, Zone::Yellow, Zone::Red] {
@@ -98,6 +102,7 @@ impl Zones {
         }
         let (sensing, flights) = (Arc::new(Mutex::new(sensing)), Arc::new(flights));
         let watch = Arc::new(Watch::new(shared));
+        let rest = Arc::clone(&shared.gauges.rest);
         let SharedParts { wiring, metrics, governor, brake, ledgers, .. } = shared.clone();
         Self {
             somatic,
@@ -108,6 +113,7 @@ impl Zones {
             governor,
             brake,
             watch,
+            rest,
             ledgers,
             looks: Arc::default(),
         }
@@ -140,11 +146,9 @@ impl Zones {
 
     async fn look_until(self, stop: Stop) {
         let alarm = self.somatic.alarm();
-        let mut tick = tokio::time::interval(LOOK_EVERY);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = tick.tick() => {}
+                _slept = self.rest.sleep(LOOK_EVERY, |_| ()) => {}
                 () = alarm.notified() => {}
                 () = stop.cancelled() => return,
             }
@@ -253,7 +257,8 @@ impl Zones {
     fn look_and(&self, decide: impl FnOnce(&Somatic, Instant, &Readings) -> Option<Transition>) {
         let now = Instant::now();
         let mut sensing = self.lock();
-        let Senses { sensors, readings, nothing, recorder, weights, received } = &mut *sensing;
+        let Senses { sensors, readings, nothing, recorder, weights, received, calm } =
+            &mut *sensing;
         sensors.read_all(now, readings);
         self.wiring.kind(readings);
         // While observing nobody is passed by, whoever was out when that began.
@@ -263,6 +268,12 @@ impl Zones {
         let stall =
             readings.highest(PressureKind::CpuStall).map_or(0, |pressure| pressure.permille);
         let before = std::mem::replace(received, self.ledgers.total(Bucket::Received));
+        let moved = *received + self.ledgers.total(Bucket::Delivered);
+        if !calm.look(now, moved, self.somatic.is_easy()) {
+            self.rest.wake();
+        } else if !self.rest.is_resting() {
+            self.rest.begin();
+        }
         weights.look(&self.governor, self.somatic.zone(), stall, before != *received);
         self.somatic.with_policy(|policy| self.brake.look(self.somatic.zone(), policy, readings));
         let Some(transition) = transition else {

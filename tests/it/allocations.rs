@@ -309,7 +309,7 @@ fn looking_around_allocates_nothing() {
     let runtime = runtime.worker_threads(1).enable_time().build().unwrap();
     for (roots, numbers_min) in [(kernel_files(dir.path()), 7), (Roots::default(), 3)] {
         let (mut sensors, mut readings) = (Sensors::default(), Readings::default());
-        let (lag, probe) = LagSensor::new(CancellationToken::new());
+        let (lag, probe) = LagSensor::new(CancellationToken::new(), Arc::default());
         runtime.spawn(probe);
         sensors.add(MemorySensor::new(&roots, MemoryBudget::new(Some(1 << 30))));
         sensors.add(StallSensor::new(roots));

@@ -6,13 +6,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
-use tokio::time;
 use tokio_util::sync::CancellationToken;
 
 use crate::somatic::kind::PressureKind;
 use crate::somatic::reading::Place;
 use crate::somatic::reading::Readings;
 use crate::somatic::reading::Sensor;
+use crate::somatic::rest::Rest;
 
 /// How long the probe sleeps each time.
 const NAP: Duration = Duration::from_millis(10);
@@ -46,10 +46,13 @@ impl LagSensor {
     /// Makes the sensor, and its probe, which whoever calls runs on the runtime to be sensed.
     ///
     /// The probe ends when it is told to stop. It may be dropped at any time.
-    pub fn new(stop: CancellationToken) -> (Self, impl Future<Output = ()> + Send + 'static) {
+    pub fn new(
+        stop: CancellationToken,
+        rest: Arc<Rest>,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (due_us, worst_us) = (AtomicU64::new(NEVER), AtomicU64::new(0));
         let nap = Arc::new(Nap { start: Instant::now(), due_us, worst_us });
-        let napper = Napper(Arc::clone(&nap));
+        let napper = Napper { nap: Arc::clone(&nap), rest };
         let probe = async move {
             // Nothing is left over when it is cancelled.
             let _cancelled = stop.run_until_cancelled(napper.run()).await;
@@ -88,27 +91,33 @@ impl Nap {
 }
 
 /// The probe's end of it: however the probe ends, the sensor learns that it has.
-struct Napper(Arc<Nap>);
+struct Napper {
+    nap: Arc<Nap>,
+    rest: Arc<Rest>,
+}
 
 impl Napper {
     async fn run(&self) {
         loop {
-            let due = time::Instant::now() + NAP;
-            self.0.begin(due.into_std());
-            time::sleep_until(due).await;
-            self.0.end(due.elapsed());
+            // Longer at rest; how late it is then shows as well while it lasts.
+            let (is_to_the_end, due) = self.rest.sleep(NAP, |due| self.nap.begin(due)).await;
+            if is_to_the_end {
+                self.nap.end(due.elapsed());
+            }
         }
     }
 }
 
 impl Drop for Napper {
     fn drop(&mut self) {
-        self.0.due_us.store(NEVER, Ordering::Relaxed);
+        self.nap.due_us.store(NEVER, Ordering::Relaxed);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::time;
+
     use super::*;
 
     fn look(sensor: &mut LagSensor, now: Instant) -> Option<u32> {
@@ -119,7 +128,7 @@ mod tests {
 
     #[test]
     fn the_worst_since_the_last_look_counts_or_what_is_overdue() {
-        let (mut sensor, _probe) = LagSensor::new(CancellationToken::new());
+        let (mut sensor, _probe) = LagSensor::new(CancellationToken::new(), Arc::default());
         let (nap, start) = (Arc::clone(&sensor.nap), sensor.nap.start);
         let at = |millis| start + Duration::from_millis(millis);
         assert_eq!(look(&mut sensor, at(0)), None, "the probe does not run yet");
@@ -141,7 +150,7 @@ mod tests {
     fn a_blocked_runtime_is_seen_while_it_is_blocked_and_afterwards() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let stop = CancellationToken::new();
-        let (mut sensor, probe) = LagSensor::new(stop.clone());
+        let (mut sensor, probe) = LagSensor::new(stop.clone(), Arc::default());
         runtime.block_on(async {
             let probe = tokio::spawn(probe);
             tokio::task::yield_now().await;
@@ -172,10 +181,10 @@ mod tests {
 
     #[test]
     fn a_probe_that_was_dropped_is_silent() {
-        let (mut sensor, probe) = LagSensor::new(CancellationToken::new());
+        let (mut sensor, probe) = LagSensor::new(CancellationToken::new(), Arc::default());
         drop(probe);
         assert_eq!(look(&mut sensor, Instant::now()), None);
-        let (mut sensor, probe) = LagSensor::new(CancellationToken::new());
+        let (mut sensor, probe) = LagSensor::new(CancellationToken::new(), Arc::default());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.spawn(probe);
         runtime.block_on(tokio::task::yield_now());

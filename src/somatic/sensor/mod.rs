@@ -131,7 +131,7 @@ mod tests {
         let mut sensors = Sensors::default();
         sensors.add(MemorySensor::new(roots, MemoryBudget::new(Some(1 << 30))));
         sensors.add(StallSensor::new(roots.clone()));
-        sensors.add(LagSensor::new(CancellationToken::new()).0);
+        sensors.add(LagSensor::new(CancellationToken::new(), Arc::default()).0);
         sensors.add(DiskSensor::new([(Place::from("vault"), roots.proc.join("missing"))]));
         sensors
     }

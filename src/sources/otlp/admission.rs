@@ -28,6 +28,7 @@ use crate::pool::Grant;
 use crate::pool::Memory;
 use crate::pool::Pool;
 use crate::pool::PooledBuffer;
+use crate::somatic::Rest;
 
 /// Why a request is refused that finds no room here.
 const NO_MEMORY: &str = "GopherShip has no memory for the request at the moment";
@@ -41,6 +42,8 @@ pub(super) struct Admission {
     /// Large requests that are not complete, on all connections.
     large: Arc<Budget>,
     pool: Arc<Pool>,
+    /// The first request ends it.
+    rest: Arc<Rest>,
     /// Who finds no room for so long is refused.
     patience: Duration,
 }
@@ -79,12 +82,18 @@ pub(super) struct Received {
 
 impl Admission {
     /// Makes room for one source in a process.
-    pub(super) fn new(source_bytes: u64, memory: &Memory, patience: Duration) -> Self {
+    pub(super) fn new(
+        source_bytes: u64,
+        memory: &Memory,
+        rest: &Arc<Rest>,
+        patience: Duration,
+    ) -> Self {
         Self {
             source: Budget::new("in_flight_max", source_bytes),
             process: Arc::clone(&memory.ingest),
             large: Budget::new("large", 0),
             pool: Arc::clone(&memory.pool),
+            rest: Arc::clone(rest),
             patience,
         }
     }
@@ -95,11 +104,13 @@ impl Admission {
     }
 
     fn try_take(&self, bytes: u64) -> Option<(Grant, Grant)> {
+        self.rest.wake();
         let source = self.source.try_take(bytes)?;
         Some((source, self.process.try_take(bytes)?))
     }
 
     async fn take(&self, bytes: u64) -> (Grant, Grant) {
+        self.rest.wake();
         let source = self.source.take(bytes).await;
         (source, self.process.take(bytes).await)
     }
@@ -249,7 +260,7 @@ mod tests {
     const SHARE: u64 = 96 * MIB;
 
     fn room(memory: &Memory) -> Admission {
-        Admission::new(SHARE, memory, Duration::from_millis(50))
+        Admission::new(SHARE, memory, &Arc::default(), Duration::from_millis(50))
     }
 
     fn memory() -> Arc<Memory> {

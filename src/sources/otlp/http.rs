@@ -312,7 +312,7 @@ mod tests {
         limit: u64,
     ) -> Result<Received, RefusedRequest> {
         let share = ConnectionShare::new();
-        let room = Admission::new(SHARE, memory, Duration::from_millis(20));
+        let room = Admission::new(SHARE, memory, &Arc::default(), Duration::from_millis(20));
         let room = room.of(&share);
         let received = super::super::filling::whole(room, json).await?;
         from_json(room, signal, received, limit).await

@@ -230,7 +230,8 @@ mod tests {
         packed: Vec<u8>,
     ) -> Result<Received, RefusedRequest> {
         let share = ConnectionShare::new();
-        let room = Admission::new(64 << 20, memory, Duration::from_millis(20));
+        let room =
+            Admission::new(64 << 20, memory, &std::sync::Arc::default(), Duration::from_millis(20));
         let room = room.of(&share);
         let received = super::super::filling::whole(room, packed.into()).await.unwrap();
         inflate(received, compression, room, &LIMITS).await
@@ -272,7 +273,8 @@ mod tests {
         const SHARE: u64 = 16 << 20;
         let memory = Memory::new(&MemoryLimits { ingest: SHARE, ..MemoryLimits::NONE });
         let share = ConnectionShare::new();
-        let room = Admission::new(SHARE, &memory, Duration::from_millis(20));
+        let room =
+            Admission::new(SHARE, &memory, &std::sync::Arc::default(), Duration::from_millis(20));
         let room = room.of(&share);
         let limits = RequestLimits { bytes: 64 << 20, ..LIMITS };
         for len in [4 << 20, (4 << 20) + 1, 64 << 20] {

@@ -331,7 +331,8 @@ impl Source for Otlp {
         let acceptor = Acceptor::new(output, level, waits, ledger, metrics.clone(), stop.clone());
         let origins = Origins::new(self.context.id.as_str(), &self.config.keep_headers);
         let (in_flight, patience) = (self.config.in_flight_max.0, self.config.patience.0);
-        let room = Admission::new(in_flight, &self.context.memory, patience);
+        let room =
+            Admission::new(in_flight, &self.context.memory, &self.context.gauges.rest, patience);
         let limits = self.config.limits();
         let response_delay =
             ResponseDelay::new(Arc::clone(&self.context.brake), waits.answer_within, stop.clone());

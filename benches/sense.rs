@@ -10,6 +10,7 @@
 )]
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -35,7 +36,7 @@ fn main() {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(1).enable_time().build().unwrap();
     let lag = || {
-        let (sensor, probe) = LagSensor::new(CancellationToken::new());
+        let (sensor, probe) = LagSensor::new(CancellationToken::new(), Arc::default());
         runtime.spawn(probe);
         sensor
     };

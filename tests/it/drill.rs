@@ -310,3 +310,61 @@ async fn an_interrupted_drill_leaves_nothing_behind() {
     assert_eq!(status.unwrap().code(), Some(130));
     assert_eq!(left(dir.path()), Vec::<String>::new());
 }
+
+/// The command line of another program: this one, with a configuration of its own.
+fn peer(dir: &Path, ports: [u16; 3], pivot: &str) -> Vec<String> {
+    let [ingest, backend, metrics] = ports;
+    let data = dir.join("data");
+    let vault = if pivot == "off" { "" } else { "  vault: { type: raw_vault }\n" };
+    let yaml = format!(
+        "data_dir: {}\nmetrics: {{ listen: 127.0.0.1:{metrics} }}\nsources:\n  otlp:\n    type: otlp\n    \
+         grpc: {{ listen: 127.0.0.1:{ingest} }}\n    pivot: {pivot}\nsinks:\n  out:\n    type: otlp\n    inputs: \
+         [otlp]\n    endpoint: http://127.0.0.1:{backend}\n{vault}",
+        data.display(),
+    );
+    let config = dir.join("peer.yaml");
+    fs::write(&config, yaml).unwrap();
+    let command = format!("'{}' run '{}'", env!("CARGO_BIN_EXE_gophership"), config.display());
+    let ingest = format!("127.0.0.1:{ingest}");
+    let backend = format!("127.0.0.1:{backend}");
+    let flags = [["--command", &command], ["--ingest", &ingest], ["--backend", &backend]];
+    flags.concat().into_iter().chain(SHORT).map(ToOwned::to_owned).collect()
+}
+
+/// Ports that nobody uses now.
+fn free_ports() -> [u16; 3] {
+    let bind = |_| std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    [(); 3].map(bind).map(|listener| listener.local_addr().unwrap().port())
+}
+
+/// Scenario: another program is drilled, which is known by its command line and its addresses only: one that
+/// keeps what it cannot deliver, killed or not, one that makes its senders wait, and one that ends.
+/// Guarantees: the same verdict as for a configuration: the first loses nothing, the second is seen to lose
+/// records, of the third it is said that it ended.
+#[test]
+fn another_program_is_drilled_like_this_one() {
+    let dir = tempfile::tempdir().unwrap();
+    for more in [&[][..], &["--kill"]] {
+        let args = peer(dir.path(), free_ports(), "vault");
+        let mut args: Vec<&str> = args.iter().map(String::as_str).collect();
+        args.extend(more);
+        let document = document(&drill(&dir, None, &args), 0);
+        assert_eq!(document["passed"], true);
+        assert_eq!(document["records"]["lost"], 0, "{document:#}");
+        assert!(0 < document["backlog_records"].as_u64().unwrap(), "{document:#}");
+        assert!((1 << 20) < document["resident_bytes_max"].as_u64().unwrap());
+    }
+
+    let waiting = tempfile::tempdir().unwrap();
+    let args = peer(waiting.path(), free_ports(), "off");
+    let faster = |arg| if arg == "2000" { "20000" } else { arg };
+    let args: Vec<&str> = args.iter().map(String::as_str).map(faster).collect();
+    let document = document(&drill(&waiting, None, &args), 1);
+    assert!(0 < document["records"]["lost"].as_u64().unwrap(), "{document:#}");
+
+    let output =
+        drill(&dir, None, &["--command", "echo no such option; exit 3", "--ingest", "127.0.0.1:1"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(69), "{said}");
+    assert!(said.contains("exited before it was ready"), "{said}");
+}

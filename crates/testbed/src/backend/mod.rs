@@ -68,7 +68,16 @@ impl Backend {
     ///
     /// When there is none.
     pub fn bind() -> io::Result<Self> {
-        let listener = reserve((Ipv4Addr::LOCALHOST, 0).into())?.listen(BACKLOG)?;
+        Self::bind_to((Ipv4Addr::LOCALHOST, 0).into())
+    }
+
+    /// Listens there.
+    ///
+    /// # Errors
+    ///
+    /// When the address is taken, or is none of this machine.
+    pub fn bind_to(address: SocketAddr) -> io::Result<Self> {
+        let listener = reserve(address)?.listen(BACKLOG)?;
         Ok(Self { address: listener.local_addr()?, listener, work: Arc::default() })
     }
 
@@ -138,7 +147,7 @@ impl Backend {
 }
 
 fn reserve(address: SocketAddr) -> io::Result<TcpSocket> {
-    let socket = TcpSocket::new_v4()?;
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
     socket.set_reuseport(true)?;
     socket.bind(address)?;

@@ -15,6 +15,7 @@ use gophership_units::ByteSize;
 use gophership_units::HumanDuration;
 use gophership_units::Share;
 
+use super::peer::PeerArgs;
 use crate::vault::OutputFormat;
 
 /// Five exports a second: what a client's queue bears for 0.8 seconds without an answer, beside the export
@@ -92,6 +93,8 @@ pub(crate) struct DrillArgs {
     /// changes that.
     #[arg(long, conflicts_with = "config")]
     pub(crate) two_sinks: bool,
+    #[command(flatten)]
+    pub(crate) peer: PeerArgs,
     /// Take only this sink's backend out; may be repeated. All other backends stay healthy, and
     /// their delay must not grow by more than `--delay-growth-max`.
     #[arg(long = "sink", value_name = "NAME")]

@@ -94,7 +94,7 @@ impl<'a> Drill<'a> {
             let mode = if plan.is_out[idx] { &mode } else { &steady };
             backends.spawn(backend.serve(oracle.recorder(idx), mode.subscribe()));
         }
-        let server = Server::start(&site.config(), &site.log(), site.metrics)
+        let server = Server::start(&site.program, &site.log())
             .map_err(|error| Failure::io(format!("cannot start the server: {error}")))?;
         let mut drill = Self {
             args,
@@ -117,8 +117,10 @@ impl<'a> Drill<'a> {
             watcher: JoinSet::new(),
         };
         // Others are not to be measured beside somebody who looks all the time.
-        if args.may_fill() || args.corrupt || 0 < args.backlog_min() {
-            drill.watcher.spawn(watch_vaults(site.metrics, Arc::clone(&drill.fullness)));
+        if let Some(metrics) = site.program.metrics()
+            && (args.may_fill() || args.corrupt || 0 < args.backlog_min())
+        {
+            drill.watcher.spawn(watch_vaults(metrics, Arc::clone(&drill.fullness)));
         }
         drill.ready().await?;
         drill.begun = Instant::now();
@@ -208,7 +210,7 @@ impl<'a> Drill<'a> {
             self.oracle.excuse(&hit.records);
             self.hit = Some(hit);
         }
-        self.server = Server::start(&self.site.config(), &self.site.log(), self.site.metrics)
+        self.server = Server::start(&self.site.program, &self.site.log())
             .map_err(|error| Failure::io(format!("cannot start the server again: {error}")))?;
         self.ready().await?;
         self.restart = Some(begun.elapsed());

@@ -16,6 +16,7 @@ mod corrupt;
 mod drive;
 mod forecast;
 mod full;
+mod peer;
 mod plan;
 mod report;
 mod server;
@@ -38,6 +39,7 @@ use crate::complain;
 use crate::vault::print;
 
 use drive::Drill;
+use peer::Peer;
 use plan::Plan;
 use report::Report;
 use site::Workspace;
@@ -96,23 +98,31 @@ impl Failure {
     }
 }
 
+/// What is drilled.
+struct Subject {
+    name: String,
+    program: Program,
+    plan: Plan,
+    oracle: RecordOracle,
+}
+
+/// The program under drill.
+enum Program {
+    /// This one, with a copy of a configuration.
+    Own(Box<Config>),
+    /// Another one, which has a configuration of its own.
+    Peer(Peer),
+}
+
 /// Runs a drill.
 pub(crate) fn run(args: &DrillArgs) -> ExitCode {
-    let (name, config) = match load(args) {
-        Ok(loaded) => loaded,
-        Err(code) => return code,
+    let subject = match args.peer.peer() {
+        Some(peer) => Ok(of_peer(args, peer)),
+        None => load(args).and_then(|(name, config)| of_config(args, name, config)),
     };
-    let planned = plan::plan(&config).and_then(|mut plan| {
-        plan.choose(&args.sinks_out())?;
-        let oracle = expect(args, &config, &mut plan)?;
-        Ok((plan, oracle))
-    });
-    let (plan, oracle) = match planned {
-        Ok(planned) => planned,
-        Err(reason) => {
-            complain(&format!("error: cannot run a drill with {name}: {reason}"));
-            return crate::exit::CONFIG.into();
-        }
+    let subject = match subject {
+        Ok(subject) => subject,
+        Err(code) => return code,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = match runtime {
@@ -122,7 +132,7 @@ pub(crate) fn run(args: &DrillArgs) -> ExitCode {
             return crate::exit::UNAVAILABLE.into();
         }
     };
-    let drilled = runtime.block_on(drill(args, name, &config, &plan, oracle));
+    let drilled = runtime.block_on(drill(args, subject));
     match drilled {
         Ok(is_passed) => {
             if is_passed {
@@ -138,14 +148,36 @@ pub(crate) fn run(args: &DrillArgs) -> ExitCode {
     }
 }
 
+fn of_config(args: &DrillArgs, name: String, config: Config) -> Result<Subject, ExitCode> {
+    let planned = plan::plan(&config).and_then(|mut plan| {
+        plan.choose(&args.sinks_out())?;
+        let mut oracle = expect(args, &plan);
+        forecast::forecast(&config, &mut plan, usize::from(args.clients()), &mut oracle)?;
+        Ok((plan, oracle))
+    });
+    match planned {
+        Ok((plan, oracle)) => {
+            Ok(Subject { name, program: Program::Own(Box::new(config)), plan, oracle })
+        }
+        Err(reason) => {
+            complain(&format!("error: cannot run a drill with {name}: {reason}"));
+            Err(crate::exit::CONFIG.into())
+        }
+    }
+}
+
+fn of_peer(args: &DrillArgs, peer: Peer) -> Subject {
+    let plan = peer.plan();
+    let oracle = expect(args, &plan);
+    Subject { name: peer.name(), program: Program::Peer(peer), plan, oracle }
+}
+
 /// Makes the oracle, which knows of each client's records where they are to arrive.
-fn expect(args: &DrillArgs, config: &Config, plan: &mut Plan) -> Result<RecordOracle, String> {
+fn expect(args: &DrillArgs, plan: &Plan) -> RecordOracle {
     let clients = usize::from(args.clients());
     let entry = |client: usize| &plan.entries[client % plan.entries.len()];
     let routes = (0..clients).map(|client| entry(client).sinks.clone()).collect();
-    let mut oracle = RecordOracle::new(routes, plan.sinks.len(), plan.intact);
-    forecast::forecast(config, plan, clients, &mut oracle)?;
-    Ok(oracle)
+    RecordOracle::new(routes, plan.sinks.len(), plan.intact)
 }
 
 fn load(args: &DrillArgs) -> Result<(String, Config), ExitCode> {
@@ -160,18 +192,21 @@ fn load(args: &DrillArgs) -> Result<(String, Config), ExitCode> {
 }
 
 /// Makes the place, runs the drill in it, and tells the verdict; returns whether everything holds.
-async fn drill(
-    args: &DrillArgs,
-    name: String,
-    config: &Config,
-    plan: &Plan,
-    oracle: RecordOracle,
-) -> Result<bool, Failure> {
-    let bound: std::io::Result<Vec<Backend>> = plan.sinks.iter().map(|_| Backend::bind()).collect();
-    let backends = bound.map_err(|error| Failure::io(format!("cannot listen: {error}")))?;
+async fn drill(args: &DrillArgs, subject: Subject) -> Result<bool, Failure> {
+    let Subject { name, program, plan, oracle } = subject;
+    let plan = &plan;
+    let bound: std::io::Result<Vec<Backend>> = match &program {
+        Program::Own(_) => plan.sinks.iter().map(|_| Backend::bind()).collect(),
+        Program::Peer(peer) => Backend::bind_to(peer.backend).map(|backend| vec![backend]),
+    };
+    let backends =
+        bound.map_err(|error| Failure::io(format!("the backend cannot listen: {error}")))?;
     let addresses: Vec<_> = backends.iter().map(Backend::address).collect();
-    let mut site =
-        Workspace::new(config, plan, &addresses, args.fill_vault).map_err(Failure::io)?;
+    let site = match program {
+        Program::Own(config) => Workspace::new(&config, plan, &addresses, args.fill_vault),
+        Program::Peer(peer) => Workspace::of_peer(peer),
+    };
+    let mut site = site.map_err(Failure::io)?;
     let work = async {
         let drill = Drill::start(args, plan, &site, backends, oracle).await?;
         drill.run().await

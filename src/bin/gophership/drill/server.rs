@@ -1,4 +1,5 @@
-//! The server under drill: this very program as a child, so that its memory and its death are real.
+//! The server under drill: this very program, or another one, as a child, so that its memory and its death
+//! are real.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -6,6 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::path::PathBuf;
 use std::process::Child;
 use std::process::Command;
 use std::process::ExitStatus;
@@ -15,7 +17,10 @@ use std::time::Duration;
 use gophership_testbed::page;
 use rustix::process::Pid;
 use rustix::process::Signal;
+use tokio::net::TcpStream;
 use tokio::time::Instant;
+
+use super::peer::Peer;
 
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 const PAGE_WITHIN: Duration = Duration::from_secs(2);
@@ -25,7 +30,49 @@ const TRANSITIONS: &str = "gophership_somatic_transitions_total{";
 /// A running server; killed when dropped.
 pub(super) struct Server {
     child: Child,
-    metrics: SocketAddr,
+    program: ServerProgram,
+}
+
+/// What is started.
+#[derive(Clone, Debug)]
+pub(super) enum ServerProgram {
+    /// This program with a configuration, and where it will show its metrics.
+    Own(PathBuf, SocketAddr),
+    /// Another one.
+    Peer(Peer),
+}
+
+impl ServerProgram {
+    /// Where it shows its metrics; nowhere if it is another program.
+    pub(super) const fn metrics(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Own(_, metrics) => Some(*metrics),
+            Self::Peer(_) => None,
+        }
+    }
+
+    fn command(&self) -> io::Result<Command> {
+        match self {
+            Self::Own(config, _) => {
+                let mut command = Command::new(std::env::current_exe()?);
+                command
+                    .args(["run", "--log", "info", "--log-format", "text", "--config"])
+                    .arg(config);
+                Ok(command)
+            }
+            Self::Peer(peer) => Ok(peer.command()),
+        }
+    }
+
+    /// Whether it takes requests: another program does when it listens.
+    async fn is_ready(&self) -> bool {
+        match self {
+            Self::Own(_, metrics) => {
+                matches!(page(*metrics, "/readyz", PAGE_WITHIN).await, Some((200, _)))
+            }
+            Self::Peer(peer) => TcpStream::connect(peer.ingest).await.is_ok(),
+        }
+    }
 }
 
 /// Resident memory, in bytes.
@@ -39,25 +86,24 @@ pub(super) struct Resident {
 
 impl Server {
     /// Starts the server; what it logs is added to `log`.
-    pub(super) fn start(config: &Path, log: &Path, metrics: SocketAddr) -> io::Result<Self> {
+    pub(super) fn start(program: &ServerProgram, log: &Path) -> io::Result<Self> {
         let log = File::options().create(true).append(true).open(log)?;
-        let child = Command::new(std::env::current_exe()?)
-            .args(["run", "--log", "info", "--log-format", "text", "--config"])
-            .arg(config)
+        let child = program
+            .command()?
             // An interrupt from the terminal is for the drill, which ends the server itself.
             .process_group(0)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()?;
-        Ok(Self { child, metrics })
+        Ok(Self { child, program: program.clone() })
     }
 
     /// Waits until it is ready; returns whether it was in time and still runs.
     pub(super) async fn ready(&mut self, within: Duration) -> bool {
         let deadline = Instant::now() + within;
         while Instant::now() < deadline && self.ended().is_none() {
-            if matches!(page(self.metrics, "/readyz", PAGE_WITHIN).await, Some((200, _))) {
+            if self.program.is_ready().await {
                 return true;
             }
             tokio::time::sleep(LOOK_EVERY).await;
@@ -98,8 +144,8 @@ impl Server {
 
     /// How often it went from which zone to which, and why.
     pub(super) async fn transitions(&self) -> BTreeMap<String, u64> {
-        let page = page(self.metrics, "/metrics", PAGE_WITHIN).await;
-        transitions(&page.map(|(_, text)| text).unwrap_or_default())
+        let Some(address) = self.program.metrics() else { return BTreeMap::new() };
+        transitions(&metrics(address).await.unwrap_or_default())
     }
 }
 

@@ -18,7 +18,9 @@ use gophership_units::ByteSize;
 
 use super::copy;
 use super::copy::Places;
+use super::peer::Peer;
 use super::plan::Plan;
+use super::server::ServerProgram;
 
 /// Ports are taken from below the range from which the system gives ports to clients, so that no
 /// connection can sit on one while the server is away.
@@ -30,7 +32,8 @@ const SOCKET_PATH_BYTES_MAX: usize = 100;
 /// A directory that is removed with everything in it, unless it is kept.
 pub(super) struct Workspace {
     pub(super) dir: PathBuf,
-    pub(super) metrics: SocketAddr,
+    /// What is drilled here.
+    pub(super) program: ServerProgram,
     /// Of each entry of the plan.
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) is_kept: bool,
@@ -46,29 +49,26 @@ impl Workspace {
         backends: &[SocketAddr],
         vault_max: Option<ByteSize>,
     ) -> Result<Self, String> {
-        let name = format!("gophership-drill-{}", std::process::id());
         let beside = config.data_dir.ancestors().find(|path| path.is_dir());
-        let beside = beside.map_or_else(|| PathBuf::from("."), Path::to_owned);
-        let make = |parent: &Path| {
-            let dir = parent.join(&name);
-            DirBuilder::new().mode(0o700).create(&dir).and_then(|()| dir.canonicalize())
-        };
-        let dir = make(&beside).or_else(|_| make(&std::env::temp_dir()));
-        let dir = dir.map_err(|error| format!("cannot make a directory for the drill: {error}"))?;
+        let dir = make_dir(beside.unwrap_or(Path::new(".")))?;
         let mut ports = Ports::new();
         let mut socket = dir.join("control.sock");
         if SOCKET_PATH_BYTES_MAX < socket.as_os_str().len() {
-            socket = std::env::temp_dir().join(format!("{name}.sock"));
+            socket = std::env::temp_dir().join(format!("{}.sock", dir_name()));
         }
-        let metrics = ports.free();
-        let mut site = Self { dir, metrics, addresses: Vec::new(), is_kept: false, socket };
-        site.write(config, plan, backends, (vault_max, &mut ports))?;
+        let (path, metrics) = (dir.join("gophership.yaml"), ports.free());
+        let program = ServerProgram::Own(path.clone(), metrics);
+        let mut site = Self { dir, program, addresses: Vec::new(), is_kept: false, socket };
+        site.write(config, plan, backends, (&path, metrics), (vault_max, &mut ports))?;
         Ok(site)
     }
 
-    /// The configuration of the server.
-    pub(super) fn config(&self) -> PathBuf {
-        self.dir.join("gophership.yaml")
+    /// Makes the directory for the log of another program, which has its own configuration and data.
+    pub(super) fn of_peer(peer: Peer) -> Result<Self, String> {
+        let dir = make_dir(Path::new("."))?;
+        let (addresses, socket) = (vec![peer.ingest], dir.join("control.sock"));
+        let program = ServerProgram::Peer(peer);
+        Ok(Self { dir, program, addresses, is_kept: false, socket })
     }
 
     /// Where its vaults are.
@@ -86,8 +86,10 @@ impl Workspace {
         config: &Config,
         plan: &Plan,
         backends: &[SocketAddr],
+        own: (&Path, SocketAddr),
         (vault_max, ports): (Option<ByteSize>, &mut Ports),
     ) -> Result<(), String> {
+        let path = own.0;
         let mut listeners = Vec::new();
         let backend = |id: &str| {
             let idx = plan.sinks.iter().position(|sink| sink == id);
@@ -96,7 +98,7 @@ impl Workspace {
         let mut places = Places {
             dir: &self.dir,
             socket: &self.socket,
-            metrics: self.metrics,
+            metrics: own.1,
             vault_max,
             listen: &mut |source, protocol| {
                 let address = ports.free();
@@ -107,16 +109,15 @@ impl Workspace {
         };
         let document = copy::document(config, &mut places);
         let text = serde_yaml::to_string(&document).map_err(|error| error.to_string())?;
-        let path = self.config();
         // It may hold secrets, as the headers of a sink.
         fs::File::options()
             .mode(0o600)
             .write(true)
             .create_new(true)
-            .open(&path)
+            .open(path)
             .and_then(|mut file| file.write_all(text.as_bytes()))
             .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
-        let copied = config::load_file(&path, &|_| None)
+        let copied = config::load_file(path, &|_| None)
             .map_err(|errors| format!("the copy of the configuration has problems: {errors}"))?;
         if let Some(what) = copy::difference(config, &copied) {
             return Err(format!("the copy of the configuration differs in {what}"));
@@ -146,6 +147,20 @@ impl Drop for Workspace {
             crate::complain(&format!("warning: cannot remove {}: {error}", self.dir.display()));
         }
     }
+}
+
+fn dir_name() -> String {
+    format!("gophership-drill-{}", std::process::id())
+}
+
+/// Makes the drill's directory there, or, where that is not allowed, among the system's temporary files.
+fn make_dir(parent: &Path) -> Result<PathBuf, String> {
+    let make = |parent: &Path| {
+        let dir = parent.join(dir_name());
+        DirBuilder::new().mode(0o700).create(&dir).and_then(|()| dir.canonicalize())
+    };
+    let dir = make(parent).or_else(|_| make(&std::env::temp_dir()));
+    dir.map_err(|error| format!("cannot make a directory for the drill: {error}"))
 }
 
 /// Addresses of loopback that nobody uses now.

@@ -71,7 +71,7 @@ need_dist() {
 # A program of ours that runs here, whichever was built.
 gophership() {
     local program
-    for program in dist/gophership target/dist/gophership target/release/gophership target/debug/gophership; do
+    for program in dist/gophership target/release/gophership target/debug/gophership; do
         if [ -x "$program" ]; then
             "$program" "$@"
             return

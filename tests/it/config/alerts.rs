@@ -229,12 +229,12 @@ fn the_page_of_all_alerts_has_each_rule() {
     let rows: String = rules().into_iter().map(row).collect();
     let text = format!(
         "# Runbooks\n\n\
-         Every condition that is worth an alert, with its expression, and a page for each: what it means, what is \
-         lost, what to look at first, what to do and when to worry.\n\n\
+         This page lists every condition that is worth an alert, with its expression. Each has a page that says what \
+         it means, what is lost, what to look at first, what to do and when to worry.\n\n\
          `deploy/prometheus/rules.yaml` has the rules for Prometheus, `deploy/prometheus/check` tests them, and \
          `deploy/grafana/gophership.json` is a dashboard for Grafana.\n\
-         `critical` is for what loses data or soon will, or does not end by itself; `warning` can wait for the \
-         morning.\n\
+         A `critical` condition loses data, will soon lose data, or does not end by itself; a `warning` can wait for \
+         the morning.\n\
          The annotation `runbook_url` of each rule is relative to this website: put the address of your copy in \
          front of it.\n\n\
          | alert | severity | expression |\n|---|---|---|\n{rows}"

@@ -32,7 +32,7 @@ pub(super) fn create_dir(path: &Path) -> Result<(), StartError> {
         let data_dir = path.display();
         tracing::warn!(
             %data_dir, mode = format!("{:o}", mode & 0o7777),
-            "Other users may replace files in data_dir, the control socket among them: chmod go-w it."
+            "Other users may replace files in data_dir, such as the control socket. Run `chmod go-w` on it."
         );
     }
     Ok(())

@@ -48,7 +48,7 @@ impl ServiceManager {
         match Connected::to(&name) {
             Ok(connected) => Self { socket: Some(Arc::new(connected)), watchdog: watchdog() },
             Err(error) => {
-                tracing::warn!(%error, socket = name, "Cannot use NOTIFY_SOCKET; the service manager is told nothing.");
+                tracing::warn!(%error, socket = name, "Cannot use NOTIFY_SOCKET; GopherShip does not report to the service manager.");
                 Self::default()
             }
         }
@@ -110,7 +110,7 @@ impl ServiceManager {
         let Some(connected) = &self.socket else { return };
         let Connected { socket, address } = &**connected;
         if let Err(error) = socket.send_to_addr(message.as_bytes(), address) {
-            tracing::warn!(%error, message, "Cannot tell the service manager.");
+            tracing::warn!(%error, message, "Cannot notify the service manager.");
         }
     }
 }

@@ -37,9 +37,9 @@ pub(super) fn unread_vaults(config: &Config) {
 pub(super) fn outcomes(outcomes: &[Outcome]) {
     for (component, outcome) in outcomes {
         if *outcome == ComponentOutcome::CutShort {
-            tracing::warn!(%component, %outcome, "Component");
+            tracing::warn!(%component, %outcome, "Component outcome.");
         } else {
-            tracing::info!(%component, %outcome, "Component");
+            tracing::info!(%component, %outcome, "Component outcome.");
         }
     }
 }

@@ -62,7 +62,7 @@ pub(super) fn begin(
     let tapping = Tapping::begin(&service.wiring, place, tap).map_err(|refusal| match refusal {
         TapRefusal::Unknown => unknown(service, &component),
         TapRefusal::TooMany => Status::resource_exhausted(format!(
-            "there are {TAPS_MAX} taps already, which is the most"
+            "there are {TAPS_MAX} taps already, which is the limit"
         )),
     })?;
     let left = (limit_records != 0).then_some(limit_records);

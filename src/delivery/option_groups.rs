@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetryConfig {
-    /// The pause after the first failure.
+    /// The longest pause after the first failure. It doubles with each failure.
     pub(super) min: HumanDuration,
-    /// The longest pause.
+    /// The longest pause after any failure.
     pub(super) max: HumanDuration,
 }
 

@@ -124,7 +124,7 @@ impl LedgerFile {
         let head = format!("{MAGIC} {generation} {} {}\n", json.len(), digest(generation, &json));
         let slot = format!("{head}{json}");
         if SLOT_BYTES < slot.len() as u64 {
-            return Err(io::Error::other("a page of the books is larger than its slot"));
+            return Err(io::Error::other("a snapshot of the ledger is larger than its slot"));
         }
         self.file.write_all_at(slot.as_bytes(), generation % 2 * SLOT_BYTES)?;
         self.file.sync_data()?;

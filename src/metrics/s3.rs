@@ -164,11 +164,14 @@ impl Builder {
                 "Segments that are complete in the bucket, with all objects and the manifest.",
             ),
             lag_segments: gauge("s3_lag_segments", "Sealed segments that are not in the bucket."),
-            lag_bytes: gauge("s3_lag_bytes", "Bytes of these segments on the local disk."),
+            lag_bytes: gauge(
+                "s3_lag_bytes",
+                "Bytes on the local disk of the sealed segments that are not in the bucket.",
+            ),
             is_out: gauge("s3_out", "1 while requests to the bucket fail."),
             swept: counter(
                 "s3_swept_uploads_total",
-                "Abandoned uploads in parts that the sink has deleted.",
+                "Abandoned multipart uploads that the sink has deleted.",
             ),
         }
     }

@@ -98,7 +98,7 @@ impl Builder {
             ),
             rejected: counter(
                 "s3_replay_rejected_total",
-                "Requests of archived segments that a sink never accepts.",
+                "Requests of archived segments that a sink has refused for good.",
             ),
         }
     }

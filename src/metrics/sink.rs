@@ -128,11 +128,12 @@ impl Builder {
         SinkFamilies {
             backlog_requests: gauge(
                 "sink_backlog_requests",
-                "Requests that the vault keeps for a sink, at most.",
+                "Requests that the vault keeps for a sink; the true number may be lower.",
             ),
             backlog_records: gauge(
                 "sink_backlog_records",
-                "Records in these requests, estimated from the requests that the replay has read.",
+                "Records in the requests that the vault keeps for a sink, estimated from the \
+                 requests that the replay has read.",
             ),
             backlog_bytes: gauge(
                 "sink_backlog_bytes",
@@ -165,7 +166,7 @@ impl Builder {
                 "sink_last_delivery_timestamp_seconds",
                 &["sink"],
                 "When the sink last delivered a request, in seconds since 1970; at first when it \
-                 was built. `time()` minus this is for how long it has delivered nothing.",
+                 was built. `time()` minus this is the time without a delivery.",
             ),
             retries: counter("sink_retries_total", "Failed attempts that the sink retries."),
             rejected: counter("sink_rejected_total", "Requests that the backend rejected."),

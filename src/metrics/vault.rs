@@ -119,12 +119,13 @@ impl Builder {
             dropped: counter(
                 "vault_dropped_requests_total",
                 "Undelivered requests that the vault deleted, because it was full (when_full: \
-                 drop_oldest) or because an operator said so.",
+                 drop_oldest) or because an operator pruned it.",
             ),
             quarantined: gauge("vault_quarantined_segments", "Damaged segments in quarantine."),
             suspect: gauge(
                 "vault_suspect_segments",
-                "Segments since start with a failed write, or other bytes than were written.",
+                "Segments in which, since the start, a write failed or the disk returned other \
+                 bytes than the vault wrote.",
             ),
             unread: gauge(
                 "vault_unread_segments",
@@ -135,7 +136,7 @@ impl Builder {
                 "Duration of the last commit, from the first request until it is durable.",
             ),
             max_bytes: gauge("vault_max_bytes", "The limit of used bytes of disk."),
-            full: gauge("vault_full", "1 while its disk or max_size is used up."),
+            full: gauge("vault_full", "1 while the disk or max_size of the vault is used up."),
             failed: gauge("vault_failed", "1 while the vault cannot write."),
             holds: gauge("vault_holds", "Holds that keep segments from being deleted."),
             held_bytes: gauge(

@@ -24,11 +24,11 @@ pub enum PressureKind {
     Memory,
     /// The process, its cgroup or the host has no memory left.
     Host,
-    /// Somebody on this machine waits for memory all the time.
+    /// At every moment a task on this machine waits for memory.
     MemoryStall,
-    /// Somebody on this machine waits for a processor all the time.
+    /// At every moment a task on this machine waits for a processor.
     CpuStall,
-    /// Somebody on this machine waits for a disk all the time.
+    /// At every moment a task on this machine waits for a disk.
     IoStall,
     /// A task runs 100 ms later than it should.
     Lag,

@@ -66,7 +66,7 @@ impl RunningTopology {
             let Some(handle) = self.shared.vaults.find(vault.as_str()) else { continue };
             let forget = move || forget_copies(&vault, &handle.log, &copies);
             if let Err(panic) = tokio::task::spawn_blocking(forget).await {
-                tracing::error!(%panic, "Cannot let go of the cursors of former archives.");
+                tracing::error!(%panic, "Cannot remove the cursors of former archives.");
             }
         }
         for vault in self.owners(&self.config).keys() {

@@ -94,7 +94,7 @@ async fn nobody_waits_for_a_backend_that_is_out() {
 /// many; in between the metrics say how many wait and for how long.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_vault_keeps_is_told_when_it_begins_and_when_it_is_over() {
-    const KEEPS: &str = "The vault keeps requests that the sink does not take now";
+    const KEEPS: &str = "The vault keeps requests for a sink that does not accept them now";
     const IS_OVER: &str = "The vault has delivered everything that it kept for the sink";
     let sink = [("sink", "backend")];
     let backend = Backend::start().await;

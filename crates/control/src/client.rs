@@ -220,7 +220,7 @@ impl Place {
                 "GopherShip refused the client certificate ({alert:?}); the file audit.log in its \
                  data_dir says why"
             )),
-            Some(error) => self.forbidden(format!("{error}; does --ca fit the server?")),
+            Some(error) => self.forbidden(format!("{error}; does --ca name the CA of the server?")),
             None => {
                 let Self { name: place, option } = self.clone();
                 ClientError::Unreachable { place, option, source }

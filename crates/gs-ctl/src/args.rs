@@ -70,10 +70,10 @@ pub(crate) struct TargetArgs {
 pub(crate) enum Command {
     /// Show zone, components, vaults and the ledger.
     Status {
-        /// Show it again and again, every --interval, until interrupted.
+        /// Show the status again every --interval, until interrupted.
         #[arg(long)]
         watch: bool,
-        /// The time between two answers with --watch, at least 100ms.
+        /// The time between two updates with --watch, at least 100ms.
         #[arg(long, value_name = "DURATION", env = "GS_INTERVAL", default_value = "2s")]
         interval: HumanDuration,
     },
@@ -100,7 +100,7 @@ pub(crate) enum Command {
     Watch,
     /// Read the configuration again and put it in force, as SIGHUP does.
     Reload {
-        /// Wait until it is over, and show what became of each component.
+        /// Wait until the reload is over, and show its outcome for each component.
         #[arg(long)]
         wait: bool,
         /// Only show what would change, as `gs-ctl config diff` does.
@@ -123,7 +123,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "TEXT", env = "GS_REASON", default_value = "")]
         reason: String,
     },
-    /// Send requests again that a vault holds; or pause all replays, or let them go on.
+    /// Send requests of a vault again, or pause and resume all replays.
     #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
     Replay {
         #[command(flatten)]
@@ -136,7 +136,7 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: VaultCommand,
     },
-    /// Take no more requests: deliver what was taken, or keep it in the vault.
+    /// Refuse new requests, and deliver those that were accepted before or keep them in a vault.
     Drain(DrainArgs),
     /// Show the flight recorder: what the sensors read in the two minutes before the zone turned red.
     Flight {
@@ -187,12 +187,12 @@ pub(crate) enum ConfigCommand {
 /// What is shown of the flight recorder.
 #[derive(Debug, Subcommand)]
 pub(crate) enum FlightCommand {
-    /// List the records.
+    /// List the recordings.
     Ls,
-    /// Print a record as JSON, one reading a line; without a name what was read in the last two
+    /// Print a recording as JSON, one reading a line; without a name the readings of the last two
     /// minutes.
     Show {
-        /// The record.
+        /// The recording, as `flight ls` names it.
         name: Option<String>,
     },
 }
@@ -224,8 +224,8 @@ pub(crate) enum ContextCommand {
 pub(crate) enum CertsCommand {
     /// Create a private CA, a server certificate and client certificates.
     Init {
-        /// The directory, created if it is missing. A CA and a server certificate that are there are
-        /// used again.
+        /// The directory, created if it is missing. An existing CA and server certificate are used
+        /// again.
         #[arg(long, value_name = "DIR", default_value = "gophership-certs")]
         dir: PathBuf,
         /// A DNS name or an address of the server; repeat it for several.
@@ -234,11 +234,11 @@ pub(crate) enum CertsCommand {
         /// The common name of a client, which is also the name of its files; repeat it for several.
         #[arg(long, value_name = "NAME", default_values = ["admin"])]
         client: Vec<String>,
-        /// How many days the certificates of server and clients are valid; the CA is valid for 10
-        /// years.
+        /// The number of days for which the certificates of server and clients are valid; the CA is
+        /// valid for 10 years.
         #[arg(long, value_name = "DAYS", default_value_t = 397)]
         days: u32,
-        /// Replace the certificates of server and clients that are there; the CA stays.
+        /// Replace existing certificates of server and clients; the CA stays.
         #[arg(long)]
         force: bool,
     },

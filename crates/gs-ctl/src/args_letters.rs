@@ -30,8 +30,8 @@ pub(crate) enum LettersCommand {
         #[arg(long, value_name = "NUMBER", default_value_t = 100)]
         limit: u32,
     },
-    /// Show a dead letter: what is known of it, and its content. It needs the role operator, because the
-    /// content is as the sender sent it, with what a transform would redact.
+    /// Show a dead letter: its facts and its content. It needs the role operator, because the content
+    /// is as the sender sent it, including data that a transform would redact.
     Show {
         /// The letter, as `ls --each` names it.
         id: String,
@@ -49,7 +49,7 @@ pub(crate) enum LettersCommand {
         /// Only count the letters.
         #[arg(long)]
         dry_run: bool,
-        /// Wait until it is over; the exit code is 1 if letters stay.
+        /// Wait until the redrive is over; the exit code is 1 if letters stay.
         #[arg(long)]
         wait: bool,
         /// The reason, for the audit log.
@@ -140,7 +140,7 @@ impl FromStr for LetterTime {
 /// How the content of a letter is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ContentFormat {
-    /// What is known of the letter, and its content as OTLP JSON.
+    /// The facts of the letter, and its content as OTLP JSON.
     Json,
     /// The content alone: the protobuf bytes as they were received.
     Raw,

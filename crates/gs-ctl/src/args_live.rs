@@ -17,7 +17,7 @@ pub(crate) struct TapArgs {
 /// What `tap` and `tail` take.
 #[derive(Debug, Args)]
 pub(crate) struct TapOptions {
-    /// Show only records that meet this, such as 'severity>=warn and service.name=cart and body~timeout'.
+    /// Show only records that match this, such as 'severity>=warn and service.name=cart and body~timeout'.
     #[arg(long, value_name = "EXPR", env = "GS_FILTER", default_value = "")]
     pub(crate) filter: String,
     /// End after this many records.
@@ -26,7 +26,7 @@ pub(crate) struct TapOptions {
     /// End after this time, such as 30s.
     #[arg(long, value_name = "DURATION", env = "GS_DURATION")]
     pub(crate) duration: Option<HumanDuration>,
-    /// The form of what is shown; by default `json` with `-o json`, and `line` otherwise.
+    /// The format of the records; by default `json` with `-o json`, and `line` otherwise.
     #[arg(long, value_enum, env = "GS_FORMAT")]
     pub(crate) format: Option<TapFormat>,
 }
@@ -43,7 +43,7 @@ pub(crate) enum TapFormat {
 /// What `top` takes.
 #[derive(Debug, Args)]
 pub(crate) struct TopArgs {
-    /// The time between two answers, at least 100ms.
+    /// The time between two updates, at least 100ms.
     #[arg(long, value_name = "DURATION", env = "GS_INTERVAL", default_value = "1s")]
     pub(crate) interval: HumanDuration,
 }

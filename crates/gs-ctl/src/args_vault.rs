@@ -8,11 +8,11 @@ use gophership_units::Moment;
 /// What is done with vaults.
 #[derive(Debug, Subcommand)]
 pub(crate) enum VaultCommand {
-    /// List the vaults: what they hold, since when, and who still has to read it.
+    /// List the vaults: what they hold, since when, and which sinks still need it.
     Ls,
     /// Verify every checksum and the chain of digests, beside the running server.
     ///
-    /// It works as background work: slower in yellow, and not in red. Exit code 1: something is wrong.
+    /// It is background work: slower in yellow, and paused in red. Exit code 1: a vault is damaged.
     Verify {
         /// The vault; by default all of them.
         name: Option<String>,
@@ -26,7 +26,7 @@ pub(crate) enum VaultCommand {
     Hold {
         /// The vault.
         name: String,
-        /// The name of the hold; one of the same name is replaced.
+        /// The name of the hold; it replaces a hold of the same name.
         #[arg(long, value_name = "NAME", default_value = "operator")]
         hold: String,
         /// How long the hold lasts, such as 30m or 24h; by default it has no end.
@@ -62,8 +62,8 @@ pub(crate) struct PruneArgs {
     /// Only this segment.
     #[arg(long, value_name = "ID")]
     pub(crate) segment: Option<u64>,
-    /// Delete segments with requests that a sink or an archive has not got, too. The ledger counts undelivered
-    /// records as dropped.
+    /// Also delete segments with requests that a sink or an archive does not have yet. The ledger counts
+    /// undelivered records as dropped.
     #[arg(long)]
     pub(crate) force: bool,
     /// Show what would be deleted, and delete nothing.
@@ -95,16 +95,16 @@ pub(crate) struct RangeArgs {
     /// Only this signal.
     #[arg(long, value_name = "logs|traces|metrics")]
     pub(crate) signal: Option<String>,
-    /// At most so many records a second; by default as fast as the pressure allows.
+    /// The maximum number of records per second; by default as fast as the pressure allows.
     #[arg(long, value_name = "NUMBER")]
     pub(crate) rate: Option<u32>,
-    /// The sink that gets them; repeat it for several. By default all that the vault feeds.
+    /// The sink that gets the requests; repeat it for several. By default all sinks that the vault feeds.
     #[arg(long, value_name = "SINK")]
     pub(crate) to: Vec<String>,
-    /// Only count what would be sent.
+    /// Only count the requests that would be sent.
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Show how far it is, a line a second, until it is over. It goes on if you interrupt this.
+    /// Show the progress, a line a second, until the replay is over. If you interrupt this, the replay goes on.
     #[arg(long)]
     pub(crate) follow: bool,
     /// The reason, for the audit log.
@@ -121,7 +121,7 @@ pub(crate) enum ReplayCommand {
         #[arg(long, value_name = "TEXT", env = "GS_REASON", default_value = "")]
         reason: String,
     },
-    /// Let replays go on.
+    /// Resume all replays.
     Resume {
         /// The reason, for the audit log.
         #[arg(long, value_name = "TEXT", env = "GS_REASON", default_value = "")]
@@ -133,7 +133,7 @@ pub(crate) enum ReplayCommand {
     Ls,
     /// Stop a replay that was started by hand.
     Stop {
-        /// Its number.
+        /// The number of the replay, as `replay ls` shows it.
         id: u64,
         /// The reason, for the audit log.
         #[arg(long, value_name = "TEXT", env = "GS_REASON", default_value = "")]
@@ -144,13 +144,13 @@ pub(crate) enum ReplayCommand {
 /// How the server is drained.
 #[derive(Debug, Args)]
 pub(crate) struct DrainArgs {
-    /// Wait until every request that was taken is delivered or in the vault.
+    /// Wait until every accepted request is delivered or in a vault.
     #[arg(long)]
     pub(crate) wait: bool,
-    /// Wait no longer than this, such as 30s; exit code 1: something was left.
+    /// Wait no longer than this, such as 30s; the exit code is 1 if requests are left.
     #[arg(long, value_name = "DURATION", requires = "wait")]
     pub(crate) deadline: Option<HumanDuration>,
-    /// Take requests again.
+    /// Accept requests again.
     #[arg(long, conflicts_with_all = ["wait", "deadline"])]
     pub(crate) undo: bool,
     /// The reason, shown in `gs-ctl status` and in the audit log.

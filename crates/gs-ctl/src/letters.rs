@@ -28,7 +28,7 @@ const CONTENT_BYTES_MAX: usize = 16 << 20;
 pub(crate) fn check(command: &LettersCommand) -> Result<(), CtlError> {
     match command {
         LettersCommand::Drop { yes: false, dry_run: false, .. } if !io::stdin().is_terminal() => {
-            let message = "standard input is no terminal, so nobody can be asked: add --yes to \
+            let message = "standard input is not a terminal, so gs-ctl cannot ask: add --yes to \
                            delete the letters";
             Err(CtlError::Usage(message.to_owned()))
         }

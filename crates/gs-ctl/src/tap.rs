@@ -127,7 +127,7 @@ impl TapOrder<'_> {
 fn tell((requests, records): (u64, u64)) {
     let mut parts = Vec::new();
     if requests != 0 {
-        parts.push(format!("{requests} requests passed too fast to be looked at"));
+        parts.push(format!("{requests} requests passed too fast for the tap and were left out"));
     }
     if records != 0 {
         parts.push(format!("{records} records of large requests were left out"));

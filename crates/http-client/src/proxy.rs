@@ -140,7 +140,7 @@ impl Service<Uri> for Dialer {
                 Ok(Err(reason)) => reason,
                 Err(_late) => "no answer in time".to_owned(),
             };
-            Err(io::Error::other(format!("the proxy {name} gives no connection: {reason}")).into())
+            Err(io::Error::other(format!("the proxy {name} opened no connection: {reason}")).into())
         })
     }
 }

@@ -47,7 +47,7 @@ pub enum Protocol {
     /// OTLP/gRPC.
     #[default]
     Grpc,
-    /// OTLP/HTTP with protobuf.
+    /// OTLP/HTTP.
     Http,
 }
 

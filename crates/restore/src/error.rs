@@ -26,7 +26,7 @@ pub enum RestoreError {
     },
 
     /// More segments are selected than fit into memory.
-    #[error("more than {max} segments are selected; select less, by time or by segment")]
+    #[error("more than {max} segments are selected; select fewer, by time or by segment")]
     TooMany {
         /// The limit.
         max: usize,

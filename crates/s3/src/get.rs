@@ -137,7 +137,7 @@ impl ObjectReader {
         self.watch.add_received(len);
         let left = self.left_bytes.checked_sub(len);
         self.left_bytes = left.ok_or_else(|| {
-            (S3ErrorKind::Server, "the body is longer than it was said to be".to_owned())
+            (S3ErrorKind::Server, "the body is longer than announced".to_owned())
         })?;
         Ok(bytes)
     }

@@ -56,10 +56,10 @@ pub struct BucketOptions {
     /// The longest time to open a connection.
     #[serde(default = "connect_timeout")]
     pub connect_timeout: HumanDuration,
-    /// The longest time of one request. Each MiB that it sends adds one second.
+    /// The longest time of a request without content; each MiB that the request sends adds one second.
     #[serde(default = "attempt_timeout")]
     pub attempt_timeout: HumanDuration,
-    /// The longest time of one request, however much it sends.
+    /// The longest time of any request, whatever its size.
     #[serde(default = "timeout")]
     pub timeout: HumanDuration,
 }

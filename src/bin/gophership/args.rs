@@ -68,8 +68,8 @@ pub(crate) enum Command {
     },
     /// Check configuration files and report every problem.
     Validate {
-        /// The files, and folders of which each file `*.yaml` and `*.yml` is checked. By default the
-        /// file in `GOPHERSHIP_CONFIG`.
+        /// The files, or folders with files `*.yaml` and `*.yml`. By default the file in
+        /// `GOPHERSHIP_CONFIG`.
         paths: Vec<PathBuf>,
         /// A configuration file, as with `run`; may be repeated.
         #[arg(short, long, value_name = "PATH")]

@@ -52,7 +52,7 @@ struct OtlpSinkConfig {
     /// sink tries another at once.
     #[serde(default)]
     balance: Balance,
-    /// OTLP over gRPC or over HTTP with protobuf.
+    /// The protocol to the backend.
     #[serde(default)]
     protocol: Protocol,
     /// How requests are written with `protocol: http`.
@@ -66,9 +66,9 @@ struct OtlpSinkConfig {
     /// last value.
     #[serde(default)]
     headers_from: BTreeMap<String, PathBuf>,
-    /// Names of headers (gRPC: metadata) that the sink sends on as they came, such as the name of a
-    /// tenant. The source must keep them (`keep_headers`). A header that came replaces one of the
-    /// same name in `headers`. Requests with different headers are not merged.
+    /// Names of headers (gRPC: metadata) of the sender that the sink passes on, such as the name of
+    /// a tenant. The source must keep them (`keep_headers`). A header of the sender replaces one of
+    /// the same name in `headers`. Requests with different headers are not merged.
     #[serde(default)]
     forward_headers: Vec<String>,
     /// A file with a token, sent as `Authorization: Bearer TOKEN`. GopherShip re-reads it like the
@@ -123,9 +123,9 @@ struct OtlpSinkConfig {
     #[serde(default)]
     retryable_codes: Vec<CodeOption>,
     /// The HTTP proxy on the way to the backend, such as `http://proxy:3128` or
-    /// `http://USER:PASSWORD@proxy:3128`, or `off`. By default the environment says it: `HTTPS_PROXY`,
-    /// `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, except for backends on loopback. For `https` and gRPC the
-    /// sink asks the proxy for a tunnel (CONNECT).
+    /// `http://USER:PASSWORD@proxy:3128`, or `off`. By default the sink reads `HTTPS_PROXY`, `HTTP_PROXY`,
+    /// `ALL_PROXY` and `NO_PROXY` from the environment, and uses no proxy for a backend on loopback. For
+    /// `https` and gRPC it asks the proxy for a tunnel (CONNECT).
     #[serde(default)]
     proxy: Option<Secret>,
     /// TLS options for `https` endpoints. By default the sink trusts the certificates

@@ -48,7 +48,7 @@ pub(super) struct S3Config {
     /// unlimited. The sink pauses in red, and takes a quarter of its time in yellow.
     #[serde(default)]
     pub(super) upload_rate: Option<ByteSize>,
-    /// Larger objects than four parts are uploaded in parts of this size.
+    /// The sink uploads objects that are larger than four parts in parts of this size.
     #[serde(default = "part_size")]
     part_size: ByteSize,
     /// How the sink confirms that an object is in the bucket, before a segment may leave the local disk.
@@ -69,9 +69,9 @@ pub(super) struct S3Config {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct S3RetryConfig {
-    /// The pause after the first failure.
+    /// The longest pause after the first failure. It doubles with each failure.
     pub(super) min: HumanDuration,
-    /// The longest pause.
+    /// The longest pause after any failure.
     pub(super) max: HumanDuration,
 }
 
@@ -81,10 +81,10 @@ pub(super) struct S3RetryConfig {
 struct ZstdConfig {
     /// The level, 1 (fast) to 9 (small).
     level: u8,
-    /// How far back repetitions are found: a power of two from 128KiB to 8MiB. Each segment that is
-    /// compressed takes so much memory, and tables of 1MiB to 15MiB that grow with `level`.
+    /// How far back zstd finds repetitions: a power of two from 128KiB to 8MiB. Compressing an object
+    /// takes this much memory, and tables of 1MiB to 15MiB that grow with `level`.
     window: ByteSize,
-    /// Whether repetitions are searched in the whole window at low levels too.
+    /// Whether zstd searches the whole window for repetitions at low levels too.
     long_distance: bool,
 }
 
@@ -101,9 +101,9 @@ pub(super) struct ObjectsConfig {
     pub(super) encoding: Encoding,
     /// How an object is compressed.
     pub(super) compression: ObjectCompression,
-    /// The spooled bytes that become one object, or one for each folder. From 1MiB to 4GiB.
+    /// The size at which the spooled requests become one object, or one for each folder. From 1MiB to 4GiB.
     max_bytes: ByteSize,
-    /// The age at which spooled requests become an object, however few they are.
+    /// The age at which the spooled requests become objects, even if they are few.
     max_age: HumanDuration,
     /// The maximum number of objects that one part of the spool becomes. Requests with further values of
     /// `{attr:NAME}` get the value `_other`.

@@ -151,7 +151,7 @@ impl Uploader {
                 Ok(Found::Unexpected(reason)) => {
                     let error = unexpected(reason, &upload.key);
                     self.figures.failure(reason);
-                    tracing::warn!(%error, "Object is not as it was uploaded; the sink repeats it.");
+                    tracing::warn!(%error, "Object in the bucket differs from the uploaded one; the sink retries.");
                     self.attempts.failed(&error, began)
                 }
                 Err(error) if error.kind == S3ErrorKind::LocalFile => {
@@ -161,7 +161,7 @@ impl Uploader {
                 // The file may be what is wrong.
                 Err(error) if error.kind == S3ErrorKind::Checksum => {
                     let pause = self.attempts.failed(&error, began);
-                    tracing::warn!(%error, "Object did not arrive as it was sent; the sink makes it again.");
+                    tracing::warn!(%error, "Object was damaged on the way to the bucket; the sink makes it again.");
                     self.pause(pause).await;
                     return Ending::NoFile;
                 }

@@ -43,11 +43,11 @@ pub(super) struct ConnectionOptions {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Http2Server {
-    /// The one of GopherShip, which is made for OTLP.
+    /// GopherShip's own server, made for OTLP.
     #[default]
     Builtin,
-    /// The one of the library hyper. Choose it if a sender has a problem with the other one, and
-    /// report the problem. A later release removes it.
+    /// The server of the library hyper. Choose it if a sender has a problem with the built-in
+    /// server, and report the problem. A later release removes this choice.
     Hyper,
 }
 

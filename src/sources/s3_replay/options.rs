@@ -59,12 +59,12 @@ pub(super) struct S3ReplayConfig {
     /// the disk space of a segment.
     #[serde(default = "concurrency")]
     pub(super) concurrency: u32,
-    /// The name of the replay. Hosts with the same name share its segments, and a segment that is done
-    /// is not replayed again under it. By default it follows from `prefix` and the selection. To replay
-    /// the same again, give another name.
+    /// The name of the replay. Hosts with the same name share its segments, and under one name each
+    /// segment is replayed once. By default GopherShip derives the name from `prefix` and the selection.
+    /// To replay the same selection again, give another name.
     #[serde(default)]
     replay_id: Option<String>,
-    /// Another host takes the segments of a host that did not renew its claims for this long.
+    /// If a host does not renew its claims for this long, other hosts take over its segments.
     #[serde(default = "lease")]
     lease: HumanDuration,
     /// Keep looking for new segments when everything is delivered.

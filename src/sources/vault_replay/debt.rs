@@ -216,8 +216,8 @@ fn begun(vault: &str, sink: &str, backlog: Backlog, zone: Zone) {
         requests = backlog.records,
         stored_bytes = backlog.stored_bytes,
         %zone,
-        "The vault keeps requests that the sink does not take now; senders get OK, and the vault delivers \
-         them when the sink takes them."
+        "The vault keeps requests for a sink that does not accept them now; senders get OK, and the replay \
+         delivers the requests when the sink accepts them again."
     );
 }
 

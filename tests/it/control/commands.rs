@@ -69,7 +69,7 @@ async fn gs_ctl_over_the_port_has_an_exit_code_for_each_refusal() {
     Authority::new("another CA").write(port.site.dir().join("ca.pem"));
     let output = port.gs_ctl("bob", &["status"]);
     assert_eq!(output.status.code(), Some(77), "{}", said(&output));
-    assert!(said(&output).contains("does --ca fit the server?"), "{}", said(&output));
+    assert!(said(&output).contains("does --ca name the CA of the server?"), "{}", said(&output));
 }
 
 /// Scenario: a configuration with another setting and another sink is compared, put in force, and followed

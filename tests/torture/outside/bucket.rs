@@ -50,7 +50,7 @@ pub(super) const KILLED: Suite = Suite {
 
 pub(super) const OUTAGE: Suite = Suite {
     id: "S2",
-    title: "the bucket is out for so many seconds under load: constant memory, every acknowledged record is in exactly one object afterwards",
+    title: "the bucket is out under load, for one second per run: constant memory, every acknowledged record is in exactly one object afterwards",
     fast: 6,
     long: 600,
     run: |run| server::block_on(outage(run)),
@@ -58,7 +58,7 @@ pub(super) const OUTAGE: Suite = Suite {
 
 pub(super) const ROUND_TRIP: Suite = Suite {
     id: "S3",
-    title: "so many MiB of all signals from vault to bucket and back: every object opens with the stock zstd tool, every request comes back once, the same to the byte",
+    title: "one MiB of all signals per run, from vault to bucket and back: every object opens with the stock zstd tool, every request comes back once, the same to the byte",
     fast: 16,
     long: 1024,
     run: |run| server::block_on(round_trip(run)),

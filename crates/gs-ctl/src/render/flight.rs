@@ -18,9 +18,9 @@ pub(crate) fn flights(answer: &proto::ListFlightsResponse, format: Format) -> St
         return document(&json!({ "flights": flights }), format);
     }
     if answer.flights.is_empty() {
-        return "no records: the zone has not turned red\n".to_owned();
+        return "no recordings: the zone has not turned red\n".to_owned();
     }
-    let mut rows = vec![["RECORD", "BYTES", "RED SINCE"].map(String::from).to_vec()];
+    let mut rows = vec![["RECORDING", "BYTES", "RED SINCE"].map(String::from).to_vec()];
     for flight in &answer.flights {
         rows.push(vec![flight.name.clone(), flight.bytes.to_string(), time(flight)]);
     }

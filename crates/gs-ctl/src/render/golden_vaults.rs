@@ -73,7 +73,8 @@ fn replays_and_a_drain_are_what_their_files_say() {
     check("replay_range", |format| super::started(&progress, format));
     check("replay_dry_run", |format| super::counted(&progress, format));
     check("replay_follow", |format| super::range_event(&progress, format));
-    (progress.state, progress.error) = ("failed".to_owned(), "the sink backend is gone".to_owned());
+    "failed".clone_into(&mut progress.state);
+    "the replay of the vault no longer leads to the sink backend".clone_into(&mut progress.error);
     let answer = proto::ListReplaysResponse { replays: vec![progress.clone()] };
     check("replay_ls", |format| super::replays(&answer, format));
     check("replay_stop", |format| super::range(&progress, format));

@@ -80,11 +80,11 @@ fn listed_table(listed: &ListedLetters, out: &mut String) -> std::fmt::Result {
         groups_table(listed, out)?;
     }
     if listed.has_more {
-        line("there are more: use --limit 0, or select some", out)?;
+        line("there are more lines: use --limit 0, or narrow the selection", out)?;
     }
     if listed.damaged != 0 {
         let text = format!(
-            "{} damaged places in the store were passed; see `gophership vault verify --deadletter`",
+            "skipped {} damaged places in the store; see `gophership vault verify --deadletter`",
             listed.damaged
         );
         line(&text, out)?;
@@ -245,7 +245,7 @@ fn sentence(redrive: &proto::Redrive) -> String {
             0 => format!("vault {vault}: {so_far}"),
             left => format!(
                 "vault {vault}: {so_far}, {} not sent: their sinks are not in the configuration, or \
-                 they are no OTLP",
+                 they are not OTLP",
                 number(left)
             ),
         },

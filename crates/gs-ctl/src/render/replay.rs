@@ -20,7 +20,7 @@ pub(crate) fn started(progress: &proto::ReplayProgress, format: Format) -> Strin
     let proto::ReplayProgress { id, vault, .. } = progress;
     let to = progress.sinks.join(", ");
     let text = format!(
-        "replay {id} of the vault {vault} to {to} has started; `gs-ctl replay ls` shows how far it is"
+        "replay {id} of the vault {vault} to {to} has started; `gs-ctl replay ls` shows its progress"
     );
     sentence(&text)
 }
@@ -167,7 +167,8 @@ pub(crate) fn drained(left: &proto::DrainResponse, format: Format) -> String {
         (true, false) => sentence(&draining(left)),
     };
     if left.draining && left.vault_requests != 0 {
-        let waiting = format!("replays still deliver {} requests of vaults", left.vault_requests);
+        let waiting =
+            format!("replays still have to deliver {} requests of vaults", left.vault_requests);
         text.push_str(&sentence(&waiting));
     }
     text

@@ -55,7 +55,7 @@ pub(crate) fn held(answer: &proto::HoldVaultResponse, format: Format) -> String 
     let mut text = String::new();
     let kept = count(answer.segments, "segment");
     let head = format!(
-        "the vault {} is held by {}; {kept} with {} bytes stay now",
+        "the vault {} is held by {}; {kept} with {} bytes are kept now",
         answer.vault,
         hold_text(&hold),
         answer.file_bytes

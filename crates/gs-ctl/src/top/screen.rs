@@ -25,7 +25,7 @@ use super::text;
 const HELP: [&str; 9] = [
     "1-5, Tab    switch panels",
     "s           sort by configuration, name, rate or fill",
-    "p, Space    pause, and go on",
+    "p, Space    pause or continue",
     "Up, Down    scroll",
     "?           this help",
     "q, Ctrl-C   quit",

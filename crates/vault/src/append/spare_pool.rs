@@ -29,7 +29,7 @@ pub(crate) enum Job {
 }
 
 #[derive(Default)]
-pub(super) struct DepotState {
+pub(super) struct SparePoolState {
     pub(super) spares: VecDeque<Spare>,
     pub(super) jobs: VecDeque<Job>,
     pub(super) is_stopping: bool,
@@ -38,7 +38,7 @@ pub(super) struct DepotState {
 
 /// Spares and jobs, between writer and helper.
 pub(crate) struct SparePool {
-    pub(super) state: Mutex<DepotState>,
+    pub(super) state: Mutex<SparePoolState>,
     pub(super) changed: Condvar,
     throttle: OnceLock<Throttle>,
     /// The writer thread.
@@ -48,7 +48,7 @@ pub(crate) struct SparePool {
 impl SparePool {
     /// Starts with what recovery found.
     pub(crate) fn new(spares: VecDeque<Spare>) -> Self {
-        let state = DepotState { spares, ..DepotState::default() };
+        let state = SparePoolState { spares, ..SparePoolState::default() };
         let (state, changed) = (Mutex::new(state), Condvar::new());
         Self { state, changed, throttle: OnceLock::new(), owner: OnceLock::new() }
     }
@@ -86,7 +86,7 @@ impl SparePool {
     /// Takes the next spare, waiting while one is being made; `None` when none can be made.
     pub(crate) fn take_spare(&self, is_full: &AtomicBool) -> Option<Spare> {
         let is_waiting =
-            |state: &mut DepotState| state.spares.is_empty() && !is_full.load(Ordering::Acquire);
+            |state: &mut SparePoolState| state.spares.is_empty() && !is_full.load(Ordering::Acquire);
         let waited = self.changed.wait_timeout_while(lock(&self.state), SPARE_WAIT_MAX, is_waiting);
         let (mut state, _) = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
         let spare = state.spares.pop_front();

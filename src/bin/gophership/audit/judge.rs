@@ -141,7 +141,7 @@ fn compare_vaults(verdict: &mut AuditVerdict, look: &Look, signal: Signal, more:
     let snapshot = &look.snapshot;
     let written = show_time(snapshot.written_unix_ns);
     let text = if more < 0 {
-        format!("{signal}: the vaults hold {} records less than the ledger says", -more)
+        format!("{signal}: the vaults hold {} records fewer than the ledger says", -more)
     } else {
         format!("{signal}: the vaults hold {more} records more than the ledger says")
     };
@@ -324,7 +324,7 @@ mod tests {
         ledgers.source("other").withdraw(LOGS, Bucket::Vaulted, 4);
         let verdict = judge(&look(ledgers, Standing::Quiet, true, 6));
         assert_eq!(verdict.findings.len(), 2, "{verdict:?}");
-        let less = "logs of source in: the vaults hold 4 records less than its row says.";
+        let less = "logs of source in: the vaults hold 4 records fewer than its row says.";
         assert_eq!(verdict.findings[0], less);
     }
 

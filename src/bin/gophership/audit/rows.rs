@@ -71,7 +71,7 @@ fn vaults(rows: &LedgerRows, held: &Holdings, signal: Signal) -> Vec<RowFinding>
             let all_totals = rows.sources.get(name);
             let booked = all_totals.map_or(0, |all_totals| all_totals.of_signal(signal).get(line));
             let more = tally.of(signal) - booked;
-            let (count, word) = if more < 0 { (-more, "less") } else { (more, "more") };
+            let (count, word) = if more < 0 { (-more, "fewer") } else { (more, "more") };
             if 0 < more || more < 0 && !may_be_less {
                 let text = format!(
                     "{signal} of source {name}: {place} hold {count} records {word} than its row \

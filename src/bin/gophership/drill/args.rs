@@ -103,8 +103,8 @@ pub(crate) struct DrillArgs {
     #[arg(long, value_enum, default_value = "unavailable")]
     pub(crate) outage: Outage,
     /// Overload: 500,000 records/s for 60 seconds with a kill, unless other options change that.
-    /// Records that clients drop are reported and do not fail the drill. Losing an acknowledged
-    /// record does, and so does a refusal while no vault is full.
+    /// Records that clients drop are reported and do not fail the drill. A lost acknowledged record
+    /// fails it, and so does a refusal while no vault is full.
     #[arg(long)]
     pub(crate) hard: bool,
     /// Flip a bit in the vault between the kill and the restart. Only records hit by it may be

@@ -75,7 +75,7 @@ pub struct Vaults {
 struct VaultsState {
     open: BTreeMap<ComponentId, VaultHandle>,
     /// What each vault told when it was closed, by its directory.
-    last_words: BTreeMap<PathBuf, VaultMark>,
+    last_marks: BTreeMap<PathBuf, VaultMark>,
     /// What was in a directory when it was first opened.
     inherited: BTreeMap<PathBuf, Arc<Inherited>>,
     /// What the process before knew of a directory.
@@ -117,7 +117,7 @@ impl Vaults {
         let state = self.lock();
         let logs: Vec<Arc<Log>> =
             state.open.values().map(|handle| Arc::clone(&handle.log)).collect();
-        let mut marks = state.last_words.clone();
+        let mut marks = state.last_marks.clone();
         drop(state);
         marks.extend(logs.iter().map(|log| (log.dir().to_path_buf(), VaultMark::of(log))));
         marks
@@ -155,7 +155,7 @@ impl Vaults {
 
     /// Notes what a vault tells that is closed.
     pub fn last_word(&self, log: &Log) {
-        self.lock().last_words.insert(log.dir().to_path_buf(), VaultMark::of(log));
+        self.lock().last_marks.insert(log.dir().to_path_buf(), VaultMark::of(log));
     }
 
     /// Finds a vault.

@@ -25,8 +25,8 @@ const MILLION: u32 = 1_000_000;
 /// Tells sources how long answers wait. Shared; reading it is one relaxed load.
 #[derive(Debug, Default)]
 pub struct Brake {
-    /// How hard it is pulled, in millionths; 0 while it is off.
-    pull: AtomicU32,
+    /// How much answers are delayed, in millionths of the longest delay; 0 while the brake is off.
+    severity: AtomicU32,
     /// The longest wait, in microseconds.
     max_micros: AtomicU64,
     is_released: AtomicBool,
@@ -38,28 +38,28 @@ impl Brake {
         self.max_micros
             .store(u64::try_from(max.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
         if max.is_zero() {
-            self.pull.store(0, Ordering::Relaxed);
+            self.severity.store(0, Ordering::Relaxed);
         }
     }
 
-    /// How hard it is pulled, from 0 to 1; none if not at all.
+    /// How much answers are delayed, as a share of the longest delay: from 0 to 1; none if not at all.
     #[must_use]
-    pub fn pull(&self) -> Option<f64> {
-        let pull = self.pull.load(Ordering::Relaxed);
-        (pull != 0).then(|| f64::from(pull) / f64::from(MILLION))
+    pub fn severity(&self) -> Option<f64> {
+        let severity = self.severity.load(Ordering::Relaxed);
+        (severity != 0).then(|| f64::from(severity) / f64::from(MILLION))
     }
 
     /// How long an answer waits; none if not at all.
     #[must_use]
     pub fn wait(&self) -> Option<Duration> {
-        let pull = self.pull()?;
-        Some(Duration::from_micros(self.max_micros.load(Ordering::Relaxed)).mul_f64(pull))
+        let severity = self.severity()?;
+        Some(Duration::from_micros(self.max_micros.load(Ordering::Relaxed)).mul_f64(severity))
     }
 
     /// Lets go for ever: the process ends, and whoever waits should have his answer.
     pub fn release(&self) {
         self.is_released.store(true, Ordering::Relaxed);
-        self.pull.store(0, Ordering::Relaxed);
+        self.severity.store(0, Ordering::Relaxed);
     }
 
     /// Takes one look.
@@ -69,13 +69,13 @@ impl Brake {
             return;
         }
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 1")]
-        let millionths = (pull(zone, policy, readings) * f64::from(MILLION)) as u32;
-        self.pull.store(millionths, Ordering::Relaxed);
+        let millionths = (severity(zone, policy, readings) * f64::from(MILLION)) as u32;
+        self.severity.store(millionths, Ordering::Relaxed);
     }
 }
 
 /// The formula above.
-fn pull(zone: Zone, policy: &Policy, readings: &Readings) -> f64 {
+fn severity(zone: Zone, policy: &Policy, readings: &Readings) -> f64 {
     let counts = |kind: PressureKind| match zone {
         Zone::Green => false,
         Zone::Yellow => true,

@@ -29,7 +29,7 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tower::Service;
 
-use crate::last_words::Heard;
+use crate::connection_error::ErrorRecorder;
 use crate::proxy::Dialer;
 use crate::proxy::Proxies;
 
@@ -135,9 +135,9 @@ pub struct Connector {
 }
 
 impl Service<Uri> for Connector {
-    type Response = Heard<Stream>;
+    type Response = ErrorRecorder<Stream>;
     type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<Heard<Stream>, BoxError>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<ErrorRecorder<Stream>, BoxError>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.https.poll_ready(context)
@@ -149,7 +149,7 @@ impl Service<Uri> for Connector {
         Box::pin(async move {
             let stream = connecting.await?;
             opened.fetch_add(1, Ordering::Relaxed);
-            Ok(Heard::new(stream, is_forwarded))
+            Ok(ErrorRecorder::new(stream, is_forwarded))
         })
     }
 }

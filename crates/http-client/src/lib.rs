@@ -8,7 +8,7 @@ mod answer;
 mod causes;
 mod compression;
 mod connect;
-mod last_words;
+mod connection_error;
 mod proxy;
 mod redirect;
 
@@ -20,7 +20,7 @@ pub use connect::ConnectOptions;
 pub use connect::HttpClient;
 pub use connect::HttpVersion;
 pub use connect::connect;
-pub use last_words::with_last_words;
+pub use connection_error::with_connection_error;
 pub use proxy::Proxies;
 pub use redirect::at_path;
 pub use redirect::followed;

@@ -12,7 +12,7 @@ use tonic::codec::CompressionEncoding;
 use gophership_http_client::Answer;
 use gophership_http_client::Compression;
 use gophership_http_client::chain;
-use gophership_http_client::with_last_words;
+use gophership_http_client::with_connection_error;
 use gophership_otlp::Signal;
 
 use crate::CodeOption;
@@ -54,7 +54,7 @@ pub(super) async fn send(
         (None, Err(status)) => {
             let cause = std::error::Error::source(&status).unwrap_or(&status);
             let answer = Answer::unanswered(format!("no answer: {}", chain(cause)));
-            Reply::none(with_last_words(answer, &status))
+            Reply::none(with_connection_error(answer, &status))
         }
         (None, Ok(_)) => Reply::none(Answer::unanswered("no answer")),
     }

@@ -26,7 +26,7 @@ use gophership_http_client::at_path;
 use gophership_http_client::chain;
 use gophership_http_client::followed;
 use gophership_http_client::redirect_words;
-use gophership_http_client::with_last_words;
+use gophership_http_client::with_connection_error;
 use gophership_otlp::Signal;
 
 use crate::CodeOption;
@@ -72,7 +72,7 @@ pub(super) async fn send(
             Ok(response) => response,
             Err(error) => {
                 let answer = Answer::unanswered(format!("no answer: {}", chain(&error)));
-                return Reply::none(with_last_words(answer, &error));
+                return Reply::none(with_connection_error(answer, &error));
             }
         };
         match followed(&uri, &response) {

@@ -136,9 +136,8 @@ impl ObjectReader {
         let len = bytes.len() as u64;
         self.watch.add_received(len);
         let left = self.left_bytes.checked_sub(len);
-        self.left_bytes = left.ok_or_else(|| {
-            (S3ErrorKind::Server, "the body is longer than announced".to_owned())
-        })?;
+        self.left_bytes = left
+            .ok_or_else(|| (S3ErrorKind::Server, "the body is longer than announced".to_owned()))?;
         Ok(bytes)
     }
 }

@@ -134,7 +134,9 @@ impl Upload<'_> {
             parts.push(self.send(parts.len(), part, hasher.finalize()).await?);
         }
         if put.crc32.is_some_and(|crc32| crc32 != whole.finalize()) {
-            return Err(self.error(S3ErrorKind::Checksum, "the file does not have the expected CRC-32"));
+            return Err(
+                self.error(S3ErrorKind::Checksum, "the file does not have the expected CRC-32")
+            );
         }
         self.complete(parts, put).await
     }

@@ -54,8 +54,8 @@ impl ActiveHandlers {
     }
 
     /// How slow answers are, from 0 to 1.
-    pub(super) fn pull(&self) -> f64 {
-        self.0.load().as_ref().map_or(0.0, |active| active.handler.pull())
+    pub(super) fn delay_severity(&self) -> f64 {
+        self.0.load().as_ref().map_or(0.0, |active| active.handler.delay_severity())
     }
 
     /// How long a sender may be silent in the middle of a request.

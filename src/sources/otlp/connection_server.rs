@@ -177,13 +177,13 @@ impl ConnectionServer {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let pull = self.handlers.pull();
+        let severity = self.handlers.delay_severity();
         let is_grpc = self.terms.protocol == ListenerProtocol::Grpc;
         if is_grpc && self.terms.http2 == Http2Server::Builtin {
-            return self.serve_builtin(stream, activity, pull).await;
+            return self.serve_builtin(stream, activity, severity).await;
         }
         let streams = NewStreams::default();
-        let builder = self.builder(pull, streams.clone());
+        let builder = self.builder(severity, streams.clone());
         let share = Arc::new(ConnectionShare::new());
         let service = service_fn(|request| self.answer(request, &activity, &share));
         let stream = Watched::new(stream, Arc::clone(&activity));
@@ -200,13 +200,18 @@ impl ConnectionServer {
     }
 
     /// Serves one connection of the gRPC listener.
-    async fn serve_builtin<S>(&self, stream: S, activity: Arc<Activity>, pull: f64) -> &'static str
+    async fn serve_builtin<S>(
+        &self,
+        stream: S,
+        activity: Arc<Activity>,
+        severity: f64,
+    ) -> &'static str
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let stream = Watched::new(stream, Arc::clone(&activity));
         let timeouts = connection::spread(self.terms.timeouts);
-        let terms = self.http2_terms(&timeouts, window(STREAM_WINDOW_BYTES, pull));
+        let terms = self.http2_terms(&timeouts, window(STREAM_WINDOW_BYTES, severity));
         let mut connection = Http2Connection::new(stream, &terms, &self.handlers, &activity);
         let tending = Tending::new(activity, timeouts);
         let served = tending.serve(&mut connection, &self.stop, &self.cut).await;
@@ -260,8 +265,8 @@ impl ConnectionServer {
         }
     }
 
-    /// `pull` is how slow answers are, from 0 to 1: then a sender may send less before it is read.
-    fn builder(&self, pull: f64, streams: NewStreams) -> Builder<NewStreams> {
+    /// `severity` is how slow answers are, from 0 to 1: then a sender may send less before it is read.
+    fn builder(&self, severity: f64, streams: NewStreams) -> Builder<NewStreams> {
         let mut builder = Builder::new(streams);
         if self.terms.protocol == ListenerProtocol::Grpc {
             builder = builder.http2_only();
@@ -276,8 +281,8 @@ impl ConnectionServer {
             .timer(TokioTimer::new())
             .max_concurrent_streams(self.terms.streams)
             .max_frame_size(FRAME_BYTES_MAX)
-            .initial_stream_window_size(window(STREAM_WINDOW_BYTES, pull))
-            .initial_connection_window_size(window(CONNECTION_WINDOW_BYTES, pull))
+            .initial_stream_window_size(window(STREAM_WINDOW_BYTES, severity))
+            .initial_connection_window_size(window(CONNECTION_WINDOW_BYTES, severity))
             .max_header_list_size(HEADER_BYTES_MAX)
             .keep_alive_interval(KEEPALIVE_EVERY)
             .keep_alive_timeout(KEEPALIVE_WITHIN);
@@ -290,8 +295,8 @@ impl ConnectionServer {
 }
 
 /// From all of a window down to what the protocol gives everybody.
-fn window(bytes: u32, pull: f64) -> u32 {
-    let above = f64::from(bytes - WINDOW_BYTES_MIN) * (1.0 - pull.clamp(0.0, 1.0));
+fn window(bytes: u32, severity: f64) -> u32 {
+    let above = f64::from(bytes - WINDOW_BYTES_MIN) * (1.0 - severity.clamp(0.0, 1.0));
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "part of a u32")]
     let above = above as u32;
     WINDOW_BYTES_MIN + above

@@ -103,9 +103,9 @@ impl IngestHandler {
         &self.limits
     }
 
-    /// How hard the brake is pulled, from 0 to 1.
-    pub(super) fn pull(&self) -> f64 {
-        self.response_delay.pull()
+    /// How much answers are delayed, as a share of the longest delay: from 0 to 1.
+    pub(super) fn delay_severity(&self) -> f64 {
+        self.response_delay.delay_severity()
     }
 
     /// The body of a request, to be read after [`IngestHandler::before_reading`].

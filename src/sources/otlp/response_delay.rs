@@ -25,9 +25,9 @@ impl ResponseDelay {
         Self { brake, answer_within, stop }
     }
 
-    /// How hard the brake is pulled, from 0 to 1.
-    pub(super) fn pull(&self) -> f64 {
-        self.brake.pull().unwrap_or(0.0)
+    /// How much answers are delayed, as a share of the longest delay: from 0 to 1.
+    pub(super) fn delay_severity(&self) -> f64 {
+        self.brake.severity().unwrap_or(0.0)
     }
 
     /// Waits before a request is read.

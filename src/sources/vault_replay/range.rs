@@ -82,8 +82,9 @@ impl RangeRunner {
         let there = self.context.topology.sinks(self.context.id.as_str());
         let lane = |wanted: &String| {
             let sink = there.iter().find(|(sink, _)| sink == wanted);
-            sink.map(|(_, lane)| *lane)
-                .ok_or_else(|| format!("the replay of the vault no longer leads to the sink {wanted}"))
+            sink.map(|(_, lane)| *lane).ok_or_else(|| {
+                format!("the replay of the vault no longer leads to the sink {wanted}")
+            })
         };
         job.range.sinks.iter().map(lane).collect()
     }

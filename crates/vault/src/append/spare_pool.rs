@@ -85,8 +85,9 @@ impl SparePool {
 
     /// Takes the next spare, waiting while one is being made; `None` when none can be made.
     pub(crate) fn take_spare(&self, is_full: &AtomicBool) -> Option<Spare> {
-        let is_waiting =
-            |state: &mut SparePoolState| state.spares.is_empty() && !is_full.load(Ordering::Acquire);
+        let is_waiting = |state: &mut SparePoolState| {
+            state.spares.is_empty() && !is_full.load(Ordering::Acquire)
+        };
         let waited = self.changed.wait_timeout_while(lock(&self.state), SPARE_WAIT_MAX, is_waiting);
         let (mut state, _) = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
         let spare = state.spares.pop_front();

@@ -1,7 +1,7 @@
-//! What a connection said last, for requests that only learn that it is closed.
+//! The error that a connection ended with, for requests that only learn that it is closed.
 //!
 //! With TLS 1.3 a peer refuses a client's certificate when the connection already carries a request. The
-//! request then fails with "connection closed" as often as with the alert, and only who read from the
+//! request then fails with "connection closed" as often as with the alert, and only the reader of the
 //! connection has seen why.
 
 use std::error::Error;
@@ -25,36 +25,36 @@ use crate::answer::Answer;
 use crate::causes::chain;
 
 /// The first error in reading from a connection.
-type LastWords = Arc<OnceLock<String>>;
+type ConnectionError = Arc<OnceLock<String>>;
 
-/// A connection of which the last words are kept.
-pub struct Heard<C> {
+/// A connection that keeps the first error in reading from it.
+pub struct ErrorRecorder<C> {
     connection: C,
-    last_words: LastWords,
+    connection_error: ConnectionError,
     /// It leads to a proxy that forwards requests.
     is_forwarded: bool,
     /// Why writing failed, while what the peer said before it hung up is still to be read.
     failed: Option<io::Error>,
 }
 
-impl<C> Heard<C> {
+impl<C> ErrorRecorder<C> {
     pub(crate) fn new(connection: C, is_forwarded: bool) -> Self {
-        Self { connection, last_words: Arc::default(), is_forwarded, failed: None }
+        Self { connection, connection_error: Arc::default(), is_forwarded, failed: None }
     }
 }
 
-impl<C: Connection> Connection for Heard<C> {
+impl<C: Connection> Connection for ErrorRecorder<C> {
     fn connected(&self) -> Connected {
-        let connected = self.connection.connected().extra(Arc::clone(&self.last_words));
+        let connected = self.connection.connected().extra(Arc::clone(&self.connection_error));
         connected.proxy(self.is_forwarded)
     }
 }
 
-impl<C: Read + Unpin> Heard<C> {
+impl<C: Read + Unpin> ErrorRecorder<C> {
     fn read(&mut self, context: &mut Context<'_>, into: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         let read = Pin::new(&mut self.connection).poll_read(context, into);
         if let Poll::Ready(Err(error)) = &read {
-            self.last_words.get_or_init(|| chain(error));
+            self.connection_error.get_or_init(|| chain(error));
         }
         read
     }
@@ -85,7 +85,7 @@ impl<C: Read + Unpin> Heard<C> {
     }
 }
 
-impl<C: Read + Unpin> Read for Heard<C> {
+impl<C: Read + Unpin> Read for ErrorRecorder<C> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -95,7 +95,7 @@ impl<C: Read + Unpin> Read for Heard<C> {
     }
 }
 
-impl<C: Read + Write + Unpin> Write for Heard<C> {
+impl<C: Read + Write + Unpin> Write for ErrorRecorder<C> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -132,10 +132,10 @@ fn has_hung_up(error: &io::Error) -> bool {
     matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset)
 }
 
-/// Adds to why a request got no answer what its connection said last, if `error` is of a connection.
+/// Adds to why a request got no answer the error that its connection ended with, if `error` is of a connection.
 #[must_use]
-pub fn with_last_words(answer: Answer, error: &(dyn Error + 'static)) -> Answer {
-    match (answer, last_words(error)) {
+pub fn with_connection_error(answer: Answer, error: &(dyn Error + 'static)) -> Answer {
+    match (answer, connection_error(error)) {
         (Answer::Retry { after, reason }, Some(words)) if !reason.contains(&words) => {
             let reason = format!("{reason}; its connection ended with: {words}");
             Answer::Retry { after, reason }
@@ -144,7 +144,7 @@ pub fn with_last_words(answer: Answer, error: &(dyn Error + 'static)) -> Answer 
     }
 }
 
-fn last_words(error: &(dyn Error + 'static)) -> Option<String> {
+fn connection_error(error: &(dyn Error + 'static)) -> Option<String> {
     let mut cause = Some(error);
     let failed = loop {
         match cause?.downcast_ref::<legacy::Error>() {
@@ -154,5 +154,5 @@ fn last_words(error: &(dyn Error + 'static)) -> Option<String> {
     };
     let mut extras = Extensions::new();
     failed.connect_info()?.get_extras(&mut extras);
-    extras.get::<LastWords>()?.get().cloned()
+    extras.get::<ConnectionError>()?.get().cloned()
 }

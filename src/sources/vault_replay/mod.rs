@@ -82,8 +82,8 @@ struct VaultReplayConfig {
     /// The vault to read.
     vault: String,
     /// The replay rate to each sink. `auto`: full speed in green; a quarter of it in yellow, unless
-    /// the vault itself fills up; slower while live requests wait for a processor; paused in red. A
-    /// number: records per second in green and yellow.
+    /// the vault itself fills up; slower while live requests wait for a processor; paused in red, unless
+    /// the vault is 90% full. A number: records per second, with the same pauses in red.
     #[serde(default)]
     rate: Rate,
     /// The maximum bytes per second to each sink; by default unlimited.

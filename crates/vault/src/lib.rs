@@ -122,6 +122,7 @@ pub use tools::path::split_path;
 pub use tools::repair::RepairAction;
 pub use tools::repair::RepairStep;
 pub use tools::repair::repair;
+pub use tools::repair::repair_on;
 pub use tools::sealed::RecordNote;
 pub use tools::sealed::SealedSegment;
 pub use tools::survey::CursorSurvey;

@@ -8,6 +8,7 @@ mod model;
 mod oracle;
 mod parse;
 mod points;
+mod repair;
 mod script;
 mod state_files;
 mod targets;
@@ -21,6 +22,7 @@ pub(crate) fn suites() -> Vec<Suite> {
     [
         crash::suites(),
         points::suites(),
+        repair::suites(),
         flips::suites(),
         blocks::suites(),
         state_files::suites(),

@@ -106,18 +106,32 @@ pub fn repair(
     is_dry_run: bool,
     read_bytes: &Arc<AtomicU64>,
 ) -> Result<Vec<RepairStep>, VaultError> {
-    let files: Arc<dyn FileSystem> = Arc::new(SystemFileSystem);
     if survey::writer_presence(dir)? != WriterPresence::Absent {
         return Err(VaultError::Locked { path: dir.to_path_buf() });
     }
-    let _lock = if is_dry_run { None } else { Some(directory::lock_directory(&*files, dir)?) };
-    let listed = directory::list_segments(&*files, dir)?;
-    let Some(vault_id) = survey::known_id(&files, dir, &listed)? else {
+    let files: Arc<dyn FileSystem> = Arc::new(SystemFileSystem);
+    repair_on(&files, dir, is_dry_run, read_bytes)
+}
+
+/// As [`repair`], on any file system.
+///
+/// # Errors
+///
+/// As [`repair`]; a writer beside a dry run goes unnoticed.
+pub fn repair_on(
+    files: &Arc<dyn FileSystem>,
+    dir: &Path,
+    is_dry_run: bool,
+    read_bytes: &Arc<AtomicU64>,
+) -> Result<Vec<RepairStep>, VaultError> {
+    let _lock = if is_dry_run { None } else { Some(directory::lock_directory(&**files, dir)?) };
+    let listed = directory::list_segments(&**files, dir)?;
+    let Some(vault_id) = survey::known_id(files, dir, &listed)? else {
         let problem = "no file contains the vault's id".to_owned();
         return Err(VaultError::Foreign { path: dir.to_path_buf(), problem });
     };
-    let mut repair = Repair { files: &*files, dir, is_dry_run, steps: Vec::new() };
-    if identity::load(&files, dir)? != Stored::Id(vault_id) {
+    let mut repair = Repair { files: &**files, dir, is_dry_run, steps: Vec::new() };
+    if identity::load(files, dir)? != Stored::Id(vault_id) {
         repair.step(None, RepairAction::RebuildId, &dir.join("vault_id"));
     }
     let mut examined = Vec::new();
@@ -127,18 +141,18 @@ pub fn repair(
             repair.step(id, RepairAction::RemoveUnfinished, &candidate.path);
             continue;
         }
-        let one = examine::examine(&*files, candidate, vault_id)?;
+        let one = examine::examine(&**files, candidate, vault_id)?;
         if one.verdict != SegmentVerdict::Blank {
             examined.push(one);
         }
     }
     repair.segments(examined, read_bytes)?;
-    let damaged = survey::read_cursors(&files, dir, vault_id, 0)?;
+    let damaged = survey::read_cursors(files, dir, vault_id, 0)?;
     for (cursor, _) in damaged.iter().filter(|(cursor, _)| cursor.is_damaged) {
         repair.step(None, RepairAction::ResetCursor, &dir.join(CURSOR_DIR).join(&cursor.name));
     }
     if !is_dry_run {
-        let recovered = recovery::recover(&files, dir, &Known::default())?;
+        let recovered = recovery::recover(files, dir, &Known::default())?;
         let state = lock(&recovered.log.state);
         for name in &recovered.report.damaged_cursors {
             let Some(cursor) = state.cursors.get(name) else { continue };

@@ -21,6 +21,7 @@ use crate::harness::Traffic;
 use crate::harness::eventually;
 use crate::harness::eventually_async;
 use crate::harness::get;
+use crate::harness::program;
 
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 /// Nothing is to wait for the grace of half a minute.
@@ -52,7 +53,7 @@ impl Bare {
         stdout: impl Into<Stdio>,
         stderr: impl Into<Stdio>,
     ) -> Self {
-        let program = env!("CARGO_BIN_EXE_gophership").to_owned();
+        let program = program().display().to_string();
         let mut words = site.before.iter().chain(std::iter::once(&program));
         let child = Command::new(words.next().unwrap())
             .args(words)

@@ -45,19 +45,24 @@ fn yaml(level: &str, patience: &str) -> String {
     YAML.replace("$LEVEL", level).replace("$PATIENCE", patience)
 }
 
+/// The words before a program whose first segment takes so long for each write and sync.
+fn delayed(site: &Site, delay: Duration) -> Vec<String> {
+    let segment = site.dir().join(format!("data/vault/seg-{:020}.open", 1));
+    let words = format!(
+        "strace -D -f -qq -o /dev/null -P {} -e trace=pwrite64,fdatasync -e inject=pwrite64,fdatasync:delay_enter={}",
+        segment.display(),
+        delay.as_micros(),
+    );
+    words.split(' ').map(str::to_owned).collect()
+}
+
 /// Sends a request to a server whose first segment is on a slow disk; returns how long its OK took, and
 /// what is delivered of it after a stop and another start.
 async fn stored(level: &str) -> (Duration, i64) {
     let backend = Backend::start().await;
     backend.set(Mode::Unavailable);
     let mut site = Site::new(backend.address(), &yaml(level, "8s"));
-    let segment = site.dir().join(format!("data/vault/seg-{:020}.open", 1));
-    let words = format!(
-        "strace -D -f -qq -o /dev/null -P {} -e trace=pwrite64,fdatasync -e inject=pwrite64,fdatasync:delay_enter={}",
-        segment.display(),
-        SLOW.as_micros(),
-    );
-    site.before = words.split(' ').map(str::to_owned).collect();
+    site.before = delayed(&site, SLOW);
     let mut process = site.start().await;
     let (client, traffic) = (GrpcClient::new(site.grpc()), Traffic::default());
     let begun = Instant::now();
@@ -85,6 +90,29 @@ async fn memory_answers_without_the_disk_and_a_stop_keeps_all() {
     assert!(SLOW <= written.0, "{written:?}");
     assert!(SLOW * 2 <= synced.0, "{synced:?}");
     assert_eq!((memory.1, written.1, synced.1), (3, 3, 3));
+}
+
+/// Scenario: each write and sync of a vault takes 0.7 s; requests are stored, one after the other, and then none.
+/// Guarantees: commits count as pressure, which turns the zone yellow; with nothing to store they do not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_commits_turn_the_zone_yellow() {
+    if !untested::can_run("it disk::slow_commits_turn_the_zone_yellow") {
+        return;
+    }
+    let backend = Backend::start().await;
+    let mut site = Site::new(backend.address(), &yaml("synced", "8s"));
+    site.before = delayed(&site, Duration::from_millis(700));
+    let process = site.start().await;
+    let (client, traffic) = (GrpcClient::new(site.grpc()), Traffic::default());
+    let sending =
+        tokio::spawn(async move { while client.send(&traffic.request(LOGS, 1)).await.is_ok() {} });
+    let commit = [("kind", "commit"), ("place", "vault")];
+    // The zone may be yellow for other reasons too, on a machine that is busy.
+    let is_yellow = |metrics: &Metrics| 0.5 <= metrics.pressure(&commit) && 1 <= metrics.zone();
+    process.measured(SOON, "commits are slow, and the zone is yellow", is_yellow).await;
+    sending.abort();
+    let is_over = |metrics: &Metrics| metrics.pressure(&commit) < 0.2;
+    process.measured(SOON, "nothing is stored", is_over).await;
 }
 
 /// Makes every sync of a running process fail; ended when dropped.

@@ -11,6 +11,7 @@ const fn test(test: &'static str, needs: &'static [Need]) -> Conditional {
 pub const LIST: &[Conditional] = &[
     test("it socket::a_peer_of_another_user_is_refused_before_it_is_answered", &[Need::Root]),
     test("it disk::memory_answers_without_the_disk_and_a_stop_keeps_all", &[Need::Tracing]),
+    test("it disk::slow_commits_turn_the_zone_yellow", &[Need::Tracing]),
     test(
         "it disk::a_disk_that_fails_refuses_says_so_and_takes_requests_again",
         &[Need::Root, Need::Tracing],
@@ -28,7 +29,7 @@ pub const LIST: &[Conditional] = &[
     test("torture C2", &[Need::Tracing]),
     test("torture C3", &[Need::LoopDevices]),
     test("torture C3 on XFS", &[Need::LoopDevices, Need::Program("mkfs.xfs")]),
-    test("torture C10", &[Need::LoopDevices]),
+    test("torture C10", &[Need::LoopDevices, Need::Tracing]),
     test("torture R1", &[Need::LoopDevices]),
     test("torture R2", &[Need::LoopDevices]),
     test("torture R3", &[Need::Tracing, Need::LoopDevices]),

@@ -34,6 +34,7 @@ pub(crate) use process::Process;
 #[allow(unused_imports, reason = "the torture needs it, the integration tests do not")]
 pub(crate) use process::get;
 pub(crate) use process::gs_ctl;
+pub(crate) use process::program;
 #[allow(unused_imports, reason = "the torture needs it, the integration tests do not")]
 pub(crate) use shapes::around;
 #[allow(unused_imports, reason = "the torture needs it, the integration tests do not")]

@@ -4,7 +4,6 @@ use std::io::BufRead;
 use std::io::BufReader;
 use std::io::Read;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::path::PathBuf;
 use std::process::Child;
 use std::process::Command;
@@ -31,9 +30,15 @@ use super::site::Site;
 const READY_WITHIN: Duration = Duration::from_secs(20);
 const BOOKED_WITHIN: Duration = Duration::from_secs(15);
 
+/// The server under test: that of this build, or another one that the variable `GOPHERSHIP_BIN` names.
+pub(crate) fn program() -> PathBuf {
+    let named = std::env::var_os("GOPHERSHIP_BIN").filter(|path| !path.is_empty());
+    named.map_or_else(|| env!("CARGO_BIN_EXE_gophership").into(), PathBuf::from)
+}
+
 /// The program `gs-ctl`, which `cargo test` makes beside the server.
 pub(crate) fn gs_ctl() -> PathBuf {
-    let program = Path::new(env!("CARGO_BIN_EXE_gophership")).with_file_name("gs-ctl");
+    let program = program().with_file_name("gs-ctl");
     assert!(program.exists(), "{} is missing: run `cargo build -p gs-ctl`", program.display());
     program
 }
@@ -57,7 +62,7 @@ impl Process {
 
     /// Starts the process.
     pub(crate) fn spawn(site: &Site) -> Self {
-        let program = env!("CARGO_BIN_EXE_gophership").to_owned();
+        let program = program().display().to_string();
         let mut words = site.before.iter().chain(std::iter::once(&program));
         let mut child = Command::new(words.next().unwrap())
             .args(words)

@@ -7,7 +7,7 @@
 //! | `spill` | the server is asked to end with its memory full | |
 //! | `at_call` | a process is killed at a chosen system call | strace |
 //! | `power` | the power of ext4 and XFS is cut | root, loop devices, `mkfs.ext4`, `mkfs.xfs` |
-//! | `file_sink` | the power under a file sink is cut, or it is killed | root, loop devices |
+//! | `file_sink` | the power under a file sink is cut, it is killed, or its disk is full or fails | root, loop devices, strace |
 //! | `full_disk` | a small disk fills up and has space again | root, loop devices |
 //! | `start` | the server starts on a full disk, and on 5,000 segments | root, loop devices |
 //! | `disk_errors` | writes and syncs fail, injected and real | the same, strace, zram |
@@ -15,7 +15,7 @@
 //! | `buffered` | the vault lies where there is no direct I/O | root |
 //! | `descriptors` | the server has 64 descriptors | prlimit |
 //! | `memory` | the server has little memory | root, a cgroup that bounds memory |
-//! | `hard` | the drill on a disk that fills up, with a kill and a flipped bit | root, loop devices |
+//! | `hard`, `overrun` | the drill on a disk that fills up, with a kill and a flipped bit; the same without the drill | root, loop devices |
 //! | `bombs` | the same, and requests come that are small on the wire and large in memory | the same |
 //! | `burst` | the same, and requests come faster than the backend takes them | the same |
 //!
@@ -37,6 +37,7 @@ mod full_disk;
 mod hard;
 mod killed;
 mod memory;
+mod overrun;
 mod parent;
 mod power;
 mod server;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use gophership_http_client::Answer;
+use gophership_otlp::Signal;
 use gophership_otlp_client::CodeOption;
 use gophership_otlp_client::Reply;
 use gophership_otlp_client::judge;
@@ -63,10 +64,11 @@ impl Scene {
 
     /// Waits until nothing is left to be delivered, so that no duplicate comes after it.
     pub(super) async fn quiet(&self, process: &Process) {
+        // Gauges are told once a second, so they may be those of a moment before; the ledger is of now.
         let is_over = |metrics: &Metrics| {
             let waits = metrics.sum("gophership_sink_backlog_requests", &[]);
             let moves = metrics.sum("gophership_sink_in_flight_requests", &[]);
-            waits == 0 && moves == 0
+            waits == 0 && moves == 0 && undelivered(metrics) == 0
         };
         process.measured(QUIET_WITHIN, "nothing is left to deliver", is_over).await;
     }
@@ -84,6 +86,15 @@ impl Scene {
         }
         violations
     }
+}
+
+/// Records that the ledger has in a vault or on their way.
+pub(super) fn undelivered(metrics: &Metrics) -> i64 {
+    let of = |signal: &Signal| {
+        let books = metrics.books(signal.name());
+        books.count("vaulted") + books.count("in_flight")
+    };
+    Signal::ALL.iter().map(of).sum()
 }
 
 /// Runs a future on two threads of its own.

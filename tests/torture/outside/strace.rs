@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
+use std::path::PathBuf;
 
 /// Groups of system calls that mean the same to a vault.
 pub(super) const GROUPS: [&str; 5] = [
@@ -39,6 +40,17 @@ pub(super) fn beside(calls: &str, how: &str) -> Vec<String> {
     let mut words = words.to_vec();
     words.push(format!("--trace={calls}"));
     words.push(format!("--inject={calls}:{how}"));
+    words
+}
+
+/// The same, for the calls on some files alone; `how` begins with their names.
+pub(super) fn of_files(files: &[PathBuf], how: &str) -> Vec<String> {
+    let calls = how.split(':').next().unwrap_or_default();
+    let words = ["strace", "-D", "-f", "-q", "-o", "/dev/null"].map(str::to_owned);
+    let mut words = words.to_vec();
+    words.extend(files.iter().map(|file| format!("--trace-path={}", file.display())));
+    words.push(format!("--trace={calls}"));
+    words.push(format!("--inject={how}"));
     words
 }
 

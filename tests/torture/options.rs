@@ -39,6 +39,10 @@ pub(crate) struct Options {
     /// Fails if a suite, or a part of one, is left out; so does the variable `GOPHERSHIP_TEST_STRICT`.
     #[arg(long = "strict")]
     is_strict: bool,
+    /// Holds the limits of time that the website promises for a release build, also if the torture is a debug
+    /// build; the variable `GOPHERSHIP_BIN` then names a program that is a release build.
+    #[arg(long = "promised")]
+    pub(crate) is_promised: bool,
     /// Names the suites and runs none.
     #[arg(long = "list")]
     pub(crate) is_list: bool,

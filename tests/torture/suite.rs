@@ -44,6 +44,8 @@ const VIOLATIONS_KEPT_MAX: usize = 20;
 pub(crate) struct Run {
     id: &'static str,
     pub(crate) tier: Tier,
+    /// Whether limits of time are those of a release build.
+    is_promised: bool,
     /// How many runs are wanted; the number the suite is measured by.
     pub(crate) runs: u64,
     /// Seed of the first run; run number `n` uses `seed + n`, so that one can be repeated alone.
@@ -65,6 +67,11 @@ impl Run {
         let missing = untested::missing(&name);
         self.left_out.extend(missing.iter().map(|why| format!("{} {part}: {why}", self.id)));
         missing.is_none()
+    }
+
+    /// The limit that the website promises, or in a debug build another one: unoptimised code takes longer.
+    pub(crate) fn limit<T>(&self, promised: T, unoptimised: T) -> T {
+        if self.is_promised { promised } else { unoptimised }
     }
 
     /// Counts finished runs.
@@ -164,6 +171,7 @@ pub(crate) fn run(suite: &Suite, options: &Options) -> Outcome {
     let mut run = Run {
         id: suite.id,
         tier: options.tier,
+        is_promised: options.is_promised || !cfg!(debug_assertions),
         runs: 0,
         seed: 0,
         done: 0,

@@ -4,7 +4,9 @@ use std::fs;
 use std::fs::OpenOptions;
 use std::io;
 use std::path::Path;
+use std::path::PathBuf;
 use std::process::Stdio;
+use std::time::Duration;
 use std::time::Instant;
 
 use gophership_otlp::Signal;
@@ -24,6 +26,9 @@ use crate::harness::Process;
 use crate::harness::Traffic;
 use crate::harness::eventually;
 use crate::harness::eventually_async;
+
+/// The age at which a file is rotated.
+const AGE: Duration = Duration::from_secs(2);
 
 fn lines(path: &Path) -> usize {
     fs::read_to_string(path).unwrap_or_default().matches('\n').count()
@@ -171,6 +176,28 @@ async fn a_sink_whose_output_is_not_there_yet_is_tried_again() {
     assert!(line.starts_with("{\"resourceLogs\""), "{line}");
     let is_well = |metrics: &Metrics| metrics.sum("gophership_component_failed", &[]) == 0;
     process.measured(SOON, "nothing is out any more", is_well).await;
+}
+
+/// Scenario: a file is to be rotated at an age of two seconds; requests come now and again.
+/// Guarantees: a file that is younger goes on, an older one has another name before the next line; every line is in
+/// one of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_is_rotated_at_its_age() {
+    let site = site(&with_vault("type: file, path: $DIR/out/x.jsonl, rotate: { age: 2s }"));
+    let process = site.start().await;
+    let (traffic, dir) = (Traffic::default(), site.dir().join("out"));
+    let files = || fs::read_dir(&dir).unwrap().map(|file| file.unwrap().path()).collect::<Vec<_>>();
+    let begun = Instant::now();
+    send(&site, &traffic, 3).await;
+    let young = files().len();
+    assert!(young == 1 || AGE <= begun.elapsed(), "{young} files after {:?}", begun.elapsed());
+    tokio::time::sleep(AGE).await;
+    send(&site, &traffic, 1).await;
+    let lines_in = |files: Vec<PathBuf>| files.iter().map(|file| lines(file)).sum::<usize>();
+    eventually(SOON, "every line is written", || lines_in(files()) == 4).await;
+    assert!(1 < files().len(), "{:?}", files());
+    assert_eq!(lines(&dir.join("x.jsonl")), 1, "the newest file has what came last");
+    drop(process);
 }
 
 /// Scenario: the path of a file is a directory.

@@ -210,6 +210,29 @@ async fn status_says_the_same_in_every_format() {
     assert!(table.is_ascii() && table.lines().all(|line| line == line.trim_end()), "{table}");
 }
 
+/// Scenario: a process of before has left 20 flight records, and the zone turns red.
+/// Guarantees: the newest 16 are left, and the new one is among them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sixteen_flight_records_are_kept() {
+    let backend = Backend::start().await;
+    let site = Site::new(backend.address(), NOT_REPLAYED);
+    let flights = site.dir().join("data/flight");
+    std::fs::create_dir_all(&flights).unwrap();
+    for unix_ms in 1..=20 {
+        std::fs::write(flights.join(format!("red-{unix_ms:013}.jsonl")), "{}\n").unwrap();
+    }
+    let process = site.start().await;
+    process.hold("red");
+    process.logged(SOON, &["Saved the sensor readings before the zone turned red."]).await;
+    let files = std::fs::read_dir(&flights).unwrap();
+    let mut names: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names.len(), 16, "{names:?}");
+    assert_eq!(names[0], "red-0000000000006.jsonl");
+    let newest = names[15].to_str().unwrap();
+    assert!(newest > "red-0000000000020.jsonl", "{newest}");
+}
+
 /// Scenario: `gs-ctl` with a socket that is not there, and with words it does not know.
 /// Guarantees: an exit code of sysexits and one line that says what to do.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,9 @@
 //! Switches of the command line, and the variables of the environment that stand for them.
 
+use std::io::BufRead as _;
+use std::io::BufReader;
 use std::process::Command;
+use std::process::Stdio;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -42,6 +45,31 @@ async fn a_log_in_json_has_an_object_on_each_line() {
     let changed = lines.iter().find(|line| line["message"] == "Zone changed.").expect(&log);
     assert_eq!((&changed["from"], &changed["to"]), (&"green".into(), &"red".into()), "{changed}");
     assert_eq!(changed["reason"], "operator override", "{changed}");
+}
+
+/// Scenario: `--log-format json`, and the variable says text.
+/// Guarantees: the switch goes first: the first line is JSON.
+#[test]
+fn the_switch_for_the_format_of_the_log_goes_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gophership"));
+    command
+        .args(["--log-format", "json"])
+        .env("GOPHERSHIP_LOG_FORMAT", "text")
+        .env_remove("GOPHERSHIP_CONFIG")
+        .current_dir(dir.path())
+        .args(["--config", "gophership.yaml"])
+        .stderr(Stdio::piped())
+        .stdin(Stdio::null());
+    let yaml = "data_dir: data\nsources: { demo: { type: demo, rate: 1 } }\nsinks: { hole: { type: blackhole, inputs: [demo] } }\n";
+    std::fs::write(dir.path().join("gophership.yaml"), yaml).unwrap();
+    let mut child = command.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let line: Value = serde_json::from_str(&line).expect(&line);
+    assert!(line["message"].is_string(), "{line}");
 }
 
 /// Scenario: the variables for the filter of the log, the file and the worker threads, with and without a switch.

@@ -11,7 +11,11 @@ use super::Scene;
 use super::YAML;
 use super::raw;
 
+const SERVERS: [&str; 2] = ["builtin", "hyper"];
 const STREAMS: u32 = 3;
+/// What a block of headers may have once it is read, and what a frame may have.
+const HEADER_BYTES_MAX: usize = 16 << 10;
+const FRAME_BYTES: usize = 16 << 10;
 /// Of a setting of HTTP/2: how many streams a client may have open.
 const MAX_CONCURRENT_STREAMS: u16 = 3;
 /// And how large the headers of a request may be.
@@ -49,10 +53,22 @@ fn setting(payload: &[u8], id: u16) -> Option<u32> {
 
 /// Scenario: a client opens as many streams as it may and one more, and leaves all of them open.
 /// Guarantees: the limit is announced; the stream beyond it is refused as one that may come again, and the
-/// others stay.
+/// others stay. Both HTTP/2 servers do so.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_beyond_the_limit_is_refused_and_the_others_stay() {
-    let yaml = YAML.replace("$CONNECTIONS", &format!("20\n    streams_max: {STREAMS}"));
+    for server in SERVERS {
+        refuses_a_stream(server).await;
+    }
+}
+
+/// The configuration with one of the HTTP/2 servers.
+fn with_server(server: &str) -> String {
+    YAML.replace("    connection:\n", &format!("    connection:\n      http2: {server}\n"))
+}
+
+async fn refuses_a_stream(server: &str) {
+    let yaml = with_server(server);
+    let yaml = yaml.replace("$CONNECTIONS", &format!("20\n    streams_max: {STREAMS}"));
     let yaml = yaml.replace("read_idle_timeout: 2s", "read_idle_timeout: 1m");
     let scene = Scene::with(&yaml).await;
     let mut stream = raw::send(scene.site.grpc(), &raw::hello()).await;
@@ -72,7 +88,63 @@ async fn a_stream_beyond_the_limit_is_refused_and_the_others_stay() {
     // Another end of a stream would come at once.
     let another =
         tokio::time::timeout(Duration::from_millis(300), frame_with(&mut stream, refused));
-    assert!(another.await.is_err(), "the others stay");
+    assert!(another.await.is_err(), "{server}: the others stay");
+}
+
+/// An export with further headers of so many bytes, in as many frames as they need, and no body.
+fn export_with(bytes: usize) -> Vec<u8> {
+    let line = raw::block(&[("x-large", &"x".repeat(100))]);
+    let more = line.repeat(bytes.div_ceil(line.len()));
+    let block = [raw::export(), more].concat();
+    let mut pieces = block.chunks(FRAME_BYTES).peekable();
+    let mut kind = (raw::HEADERS, raw::END_STREAM);
+    let mut frames = Vec::new();
+    while let Some(piece) = pieces.next() {
+        let end = if pieces.peek().is_none() { raw::END_HEADERS } else { 0 };
+        frames.extend(raw::frame(kind.0, kind.1 | end, 1, piece));
+        kind = (raw::CONTINUATION, 0);
+    }
+    frames
+}
+
+/// Whether the answer is one of gRPC, so that the request came to the source; or the stream or the connection ended.
+async fn is_let_through(server: &str, bytes: usize) -> bool {
+    let scene = Scene::with(&with_server(server).replace("$CONNECTIONS", "20")).await;
+    let hello = [raw::hello(), export_with(bytes)].concat();
+    let mut stream = raw::send(scene.site.grpc(), &hello).await;
+    let answered = |kind: u8, number: u32, payload: &[u8]| match kind {
+        raw::HEADERS if number == 1 => Some(!holds_status(payload, "431")),
+        raw::RST_STREAM if number == 1 => Some(false),
+        raw::GOAWAY => Some(false),
+        _ => None,
+    };
+    frame_with(&mut stream, answered).await.unwrap_or(false)
+}
+
+/// Whether a block of headers has this text, as it is or in the code of Huffman that digits have in HPACK.
+fn holds_status(block: &[u8], status: &str) -> bool {
+    // The codes of digits are from 5 to 6 bits long: 0 to 2 are 0 to 2, and 3 to 9 are 0x19 to 0x1f.
+    let (mut code, mut bits) = (0_u32, 0_u32);
+    for digit in status.bytes().map(|digit| u32::from(digit - b'0')) {
+        let (value, len) = if digit < 3 { (digit, 5) } else { (0x16 + digit, 6) };
+        (code, bits) = (code << len | value, bits + len);
+    }
+    let padding = (8 - bits % 8) % 8;
+    let code = code << padding | ((1 << padding) - 1);
+    let unused = usize::try_from(4 - (bits + padding) / 8).unwrap();
+    let huffman = code.to_be_bytes()[unused..].to_vec();
+    let holds = |wanted: &[u8]| block.windows(wanted.len()).any(|window| window == wanted);
+    holds(status.as_bytes()) || holds(&huffman)
+}
+
+/// Scenario: exports over HTTP/2 with headers of 8 KiB, which is below the limit, and of twice the limit.
+/// Guarantees: both HTTP/2 servers let the first through to the answer for its missing body, and not the second.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn headers_beyond_the_limit_do_not_come_to_the_source() {
+    for server in SERVERS {
+        assert!(is_let_through(server, HEADER_BYTES_MAX / 2).await, "{server}");
+        assert!(!is_let_through(server, HEADER_BYTES_MAX * 2).await, "{server}");
+    }
 }
 
 /// Scenario: requests with headers of 8 KiB and of 256 KiB over HTTP/1.

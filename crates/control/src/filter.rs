@@ -246,6 +246,57 @@ mod tests {
         assert_eq!("  ".parse(), Ok(Filter::default()));
     }
 
+    /// Scenario: pieces of filters, and characters of one to four bytes, in any order.
+    /// Guarantees: each text is a filter within its limits, or an error at a character that the text has.
+    #[test]
+    fn any_text_is_a_filter_or_an_error_within_it() {
+        const PIECES: [&str; 18] = [
+            "severity",
+            "signal",
+            "name",
+            "body",
+            "http.status",
+            ">=",
+            "=",
+            "~",
+            "and",
+            " ",
+            "  ",
+            "\"",
+            "\\",
+            "warn",
+            "logs",
+            "\u{fc}",
+            "\u{20ac}",
+            "\u{1f600}",
+        ];
+        // A generator of its own: the crate has no other need of one.
+        let mut state = 21_u64;
+        let mut next = |below: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            usize::try_from(state >> 33).expect("31 bits") % below
+        };
+        let (mut filters, mut errors) = (0, 0);
+        for _ in 0..200_000 {
+            let len = 1 + next(9);
+            let text: String = (0..len).map(|_| PIECES[next(PIECES.len())]).collect();
+            match text.parse::<Filter>() {
+                Ok(filter) => {
+                    filters += 1;
+                    assert!(filter.conditions.len() <= CONDITIONS_MAX, "{text}");
+                }
+                Err(error) => {
+                    errors += 1;
+                    assert!(
+                        (1..=text.chars().count() + 1).contains(&error.column),
+                        "{text}: {error}"
+                    );
+                }
+            }
+        }
+        assert!(1_000 < filters && 1_000 < errors, "{filters} filters, {errors} errors");
+    }
+
     #[test]
     fn an_error_names_the_place() {
         for (text, column, words) in [

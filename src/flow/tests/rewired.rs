@@ -87,6 +87,19 @@ async fn a_sink_that_is_led_past_the_transform_gets_what_waits_in_front_of_it() 
     assert_eq!(scene.rig.books(), [2, 2, 0, 2, 2, 0]);
 }
 
+/// Scenario: a request was divided; one sink has all of it, and for the other one a part failed and one arrived.
+/// Guarantees: it is owed to all, for nobody knows which part is missing; whom nothing arrived at is owed it alone.
+#[test]
+fn a_request_is_owed_to_a_sink_that_misses_a_part_of_it() {
+    let rig = Rig::new(&[4, 4]);
+    let [one, other] = [0, 1].map(|idx| rig.all_routes[idx].reach);
+    let table = RouteTable { routes: rig.all_routes.clone(), ..RouteTable::default() };
+    assert_eq!(table.owed(one.or(other), SinkSet::NONE), None);
+    assert_eq!(table.owed(one.or(other), other), Some(SinkSet::ALL));
+    assert_eq!(table.owed(one, other), Some(other));
+    assert_eq!(table.owed(SinkSet::NONE, one), Some(SinkSet::ALL));
+}
+
 #[tokio::test]
 async fn for_a_sink_that_is_gone_nothing_is_kept() {
     let mut scene = Scene::new();

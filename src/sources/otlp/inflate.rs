@@ -296,6 +296,40 @@ mod tests {
         }
     }
 
+    /// Scenario: compressed bodies with bits flipped, bytes cut out and put in, and bytes of no form at all.
+    /// Guarantees: each is refused, or comes out within the limit; nothing panics, and nothing stays in use.
+    #[tokio::test]
+    async fn mutated_bodies_stay_within_their_limits() {
+        let memory = Memory::new(&MemoryLimits { ingest: 16 << 20, ..MemoryLimits::NONE });
+        let mut random = fastrand::Rng::with_seed(21);
+        let plain: Vec<u8> =
+            std::iter::repeat_with(|| random.u8(b'a'..=b'z')).take(4_000).collect();
+        let sound = [RequestEncoding::Gzip, RequestEncoding::Zstd].map(|of| (of, pack(of, &plain)));
+        let (mut taken, mut refused) = (0, 0);
+        for round in 0..4_000 {
+            let (compression, mut packed) = sound[round % 2].clone();
+            for _ in 0..random.usize(0..4) {
+                let at = random.usize(..packed.len());
+                match random.u8(0..5) {
+                    0 => packed.truncate(at.max(1)),
+                    1 => packed.insert(at, random.u8(..)),
+                    2 => drop(packed.drain(at..(at + 3).min(packed.len() - 1).max(at))),
+                    3 if round % 16 == 0 => random.fill(&mut packed[4.min(at)..]),
+                    _ => packed[at] ^= 1 << random.u8(0..8),
+                }
+            }
+            match inflated(&memory, compression, packed).await {
+                Ok(Received { wire, .. }) => {
+                    taken += 1;
+                    assert!(wire.len() as u64 <= LIMIT, "{} bytes in round {round}", wire.len());
+                }
+                Err(_) => refused += 1,
+            }
+            assert_eq!(memory.ingest.used(), 0, "round {round}");
+        }
+        assert!(500 < taken && 500 < refused, "{taken} taken, {refused} refused");
+    }
+
     #[tokio::test]
     async fn torn_streams_are_broken_and_a_full_share_refuses() {
         let memory = Memory::new(&MemoryLimits { ingest: 1 << 20, ..MemoryLimits::NONE });

@@ -155,6 +155,7 @@ mod tests {
         let slots = ConnectionSlots::new(4, None);
         let open = || slots.try_open().unwrap();
         let (served_first, served_last, silent, busy) = (open(), open(), open(), open());
+        assert!(slots.try_open().is_none(), "there are four");
         drop(served_first.activity.begin());
         drop(served_last.activity.begin());
         let _request = busy.activity.begin();

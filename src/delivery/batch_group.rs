@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use gophership_units::REASON_BYTES_MAX;
+use gophership_units::excerpt;
+
 use crate::event::Batch;
 use crate::event::Origin;
 
 /// How often a request looks whether the vault has taken over meanwhile.
 pub(super) const CLAIM_CHECK: Duration = Duration::from_millis(50);
-/// Of what a backend says no more is kept.
-const REASON_BYTES_MAX: usize = 512;
 
 /// Batches of one signal. Never empty until it is settled.
 #[derive(Debug)]
@@ -90,8 +91,7 @@ impl BatchGroup {
 
     /// Settles: the backend refused it for good, and said why.
     pub(super) fn rejected(self, reason: &str) {
-        let end = reason.floor_char_boundary(REASON_BYTES_MAX);
-        let reason = reason.get(..end).unwrap_or_default().into();
+        let reason = excerpt(reason, REASON_BYTES_MAX).into();
         self.0.into_iter().for_each(|batch| batch.rejected_for(&reason));
     }
 }

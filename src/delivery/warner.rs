@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gophership_units::REASON_BYTES_MAX;
+use gophership_units::excerpt;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -57,7 +59,10 @@ impl Warner {
 
     /// Says what happened, unless the same was said a moment ago.
     pub(super) fn warn(&self, what: &'static str, endpoint: Option<&str>, reason: &str) {
-        let said = || Said { endpoint: endpoint.map(str::to_owned), reason: reason.to_owned() };
+        let said = || Said {
+            endpoint: endpoint.map(str::to_owned),
+            reason: excerpt(reason, REASON_BYTES_MAX).into_owned(),
+        };
         if let Some(left_out) = self.admit(what, Instant::now(), said) {
             self.say(what, &said(), left_out);
         }

@@ -5,13 +5,12 @@ use std::sync::Weak;
 use std::time::Duration;
 use std::time::Instant;
 
+use gophership_units::REASON_BYTES_MAX;
+use gophership_units::excerpt;
 use parking_lot::Mutex;
 use parking_lot::MutexGuard;
 
 use super::reading::Place;
-
-/// Of a reason no more is kept.
-const REASON_BYTES_MAX: usize = 512;
 
 #[derive(Debug, Default)]
 struct State {
@@ -32,11 +31,11 @@ pub struct Trouble(Shared);
 impl Trouble {
     /// Tells what the last failure was.
     pub fn tell(&self, reason: &str) {
+        let reason = excerpt(reason, REASON_BYTES_MAX);
         let mut state = lock(&self.0);
         if state.reason != reason {
-            let end = reason.floor_char_boundary(REASON_BYTES_MAX);
             state.reason.clear();
-            state.reason.push_str(reason.get(..end).unwrap_or_default());
+            state.reason.push_str(&reason);
         }
     }
 
@@ -119,7 +118,9 @@ mod tests {
         let outages = troubles.outages();
         assert_eq!((outages.len(), &*outages[0].place), (1, "b"));
         assert_eq!(troubles.places(), [("a".into(), false), ("b".into(), true)]);
-        assert_eq!(outages[0].reason.len(), REASON_BYTES_MAX);
+        let left_out = "... 960 bytes more";
+        assert_eq!(outages[0].reason.len(), REASON_BYTES_MAX + left_out.len());
+        assert!(outages[0].reason.ends_with(left_out), "{outages:?}");
         second.set(false);
         first.set(true);
         assert_eq!(&*troubles.outages()[0].place, "a");

@@ -10,6 +10,7 @@
 //! | `strange_answers` | what is no answer of the backend is sent again, and an OK is an OK whatever is around it |
 //! | `endpoints` | several endpoints: failover, return, balance, and tokens that are rotated |
 //! | `secrets` | credentials go out over TLS or not at all, and no message shows one |
+//! | `foreign_texts` | what a backend says is one line of bounded length in the log, status, dead letters and answers |
 //! | `switches` | switches and their variables do what they say: log format, threads, file, the time of an override |
 //! | `tls` | mutual TLS between a sidecar and a gateway, and what a wrong certificate costs |
 //! | `silent` | connections that went silent, and hosts that do not answer, are found out in time |
@@ -93,6 +94,7 @@ mod disk;
 mod drill;
 mod endpoints;
 mod fanout;
+mod foreign_texts;
 mod golden;
 mod harness;
 mod healthcheck;

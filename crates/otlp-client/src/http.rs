@@ -28,6 +28,7 @@ use gophership_http_client::followed;
 use gophership_http_client::redirect_words;
 use gophership_http_client::with_connection_error;
 use gophership_otlp::Signal;
+use gophership_units::excerpt;
 
 use crate::CodeOption;
 use crate::Encoding;
@@ -92,6 +93,7 @@ async fn judge(client: &OtlpClient, response: Response<Incoming>) -> Answer {
     let kind = header(CONTENT_TYPE).unwrap_or_default().to_owned();
     let hint = header(RETRY_AFTER).and_then(|text| judge::retry_after(text, SystemTime::now()));
     let redirects = redirect_words(status, response.headers());
+    let redirects = excerpt(&redirects, crate::SAID_BYTES_MAX).into_owned();
     if !status.is_success() {
         let answer = client.codes.of_http(status, judge::of_http(status, hint));
         let answer = answer.reworded(|reason| reason + &redirects);

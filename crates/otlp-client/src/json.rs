@@ -8,7 +8,9 @@ use gophership_http_client::Answer;
 use gophership_otlp::DecodeLimits;
 use gophership_otlp::JsonLine;
 use gophership_otlp::Signal;
-use gophership_units::one_line;
+use gophership_units::excerpt;
+
+use crate::SAID_BYTES_MAX;
 
 /// What is larger is converted on a thread that may take its time.
 const INLINE_BYTES_MAX: usize = 64 << 10;
@@ -66,7 +68,8 @@ pub(super) fn of_response(body: &[u8]) -> Answer {
         Value::String(text) => text.parse().unwrap_or(0),
         number => number.as_u64().unwrap_or(0),
     };
-    Answer::Delivered { rejected: count, message: one_line(&partial.error_message).into_owned() }
+    let message = excerpt(&partial.error_message, SAID_BYTES_MAX).into_owned();
+    Answer::Delivered { rejected: count, message }
 }
 
 #[cfg(test)]

@@ -24,7 +24,9 @@ use tonic_types::StatusExt;
 
 use gophership_http_client::Answer;
 use gophership_http_client::chain;
-use gophership_units::one_line;
+use gophership_units::excerpt;
+
+use crate::SAID_BYTES_MAX;
 
 /// The longest pause that a backend may ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
@@ -50,7 +52,7 @@ pub fn of_status(status: &Status) -> Answer {
 /// Judges a gRPC code that is not OK.
 #[must_use]
 pub fn of_grpc(code: Code, message: &str, hint: Option<Duration>) -> Answer {
-    let reason = format!("{code:?}: {}", one_line(message));
+    let reason = format!("{code:?}: {}", excerpt(message, SAID_BYTES_MAX));
     let after = hint.map(|hint| hint.min(RETRY_AFTER_MAX));
     match code {
         Code::Cancelled
@@ -90,7 +92,7 @@ pub fn because(answer: Answer, content_type: &str, body: &[u8]) -> Answer {
     let said = said.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned());
     match said.trim() {
         "" => answer,
-        said => answer.reworded(|reason| format!("{reason}: {}", one_line(said))),
+        said => answer.reworded(|reason| format!("{reason}: {}", excerpt(said, SAID_BYTES_MAX))),
     }
 }
 
@@ -105,7 +107,8 @@ pub fn of_response(body: &[u8]) -> Answer {
         Ok(response) => {
             let partial = response.partial_success.unwrap_or_default();
             let rejected = u64::try_from(partial.rejected_log_records).unwrap_or(0);
-            Answer::Delivered { rejected, message: one_line(&partial.error_message).into_owned() }
+            let message = excerpt(&partial.error_message, SAID_BYTES_MAX).into_owned();
+            Answer::Delivered { rejected, message }
         }
         Err(_) => Answer::taken(NO_OTLP),
     }
@@ -118,7 +121,10 @@ pub fn of_http_response(content_type: &str, body: &[u8]) -> Answer {
         _ if body.is_empty() => Answer::taken(""),
         PROTOBUF => of_response(body),
         JSON if body.starts_with(b"{") => crate::json::of_response(body),
-        other => Answer::taken(format!("{NO_OTLP}, but {other:?}; is the endpoint correct?")),
+        other => {
+            let other = excerpt(other, SAID_BYTES_MAX);
+            Answer::taken(format!("{NO_OTLP}, but {other:?}; is the endpoint correct?"))
+        }
     }
 }
 
@@ -153,6 +159,8 @@ mod tests {
 
     use http::HeaderMap;
     use http::StatusCode;
+    use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsPartialSuccess;
+    use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
     use tonic_types::ErrorDetails;
 
     use super::*;
@@ -289,6 +297,36 @@ mod tests {
         let body = [10, 6, 8, 3, 18, 2, b'n', b'o'];
         let partial = Answer::Delivered { rejected: 3, message: "no".to_owned() };
         assert_eq!(of_response(&body), partial);
+    }
+
+    #[test]
+    fn what_a_backend_says_is_one_line_of_bounded_length() {
+        let long = format!("no\n{}", "x".repeat(9_000));
+        let left_out = format!("... {} bytes more", 9_003 - (SAID_BYTES_MAX - 1));
+        let partial = ExportLogsServiceResponse {
+            partial_success: Some(ExportLogsPartialSuccess {
+                rejected_log_records: 1,
+                error_message: long.clone(),
+            }),
+        };
+        let json =
+            format!(r#"{{"partialSuccess": {{"errorMessage": "no\\n{}"}}}}"#, "x".repeat(9_000));
+        let denied = of_http(StatusCode::UNAUTHORIZED, None);
+        for answer in [
+            of_grpc(Code::Unavailable, &long, None),
+            because(denied, "text/plain", long.as_bytes()),
+            of_response(&partial.encode_to_vec()),
+            of_http_response(JSON, json.as_bytes()),
+            of_http_response(&"t".repeat(9_000), b"x"),
+        ] {
+            let (Answer::Retry { reason: said, .. }
+            | Answer::Denied { reason: said }
+            | Answer::Rejected { reason: said }
+            | Answer::Delivered { message: said, .. }) = answer;
+            assert!(said.len() < SAID_BYTES_MAX + 128, "{} bytes", said.len());
+            assert!(said.contains(" bytes more") && !said.contains('\n'), "{said}");
+            assert!(!said.starts_with("Unavailable") || said.ends_with(&left_out), "{said}");
+        }
     }
 
     #[test]

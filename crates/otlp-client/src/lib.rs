@@ -40,6 +40,9 @@ pub use codes::Codes;
 const USER_AGENT_TEXT: HeaderValue =
     HeaderValue::from_static(concat!("GopherShip/", env!("CARGO_PKG_VERSION")));
 
+/// What a backend says is shown up to this length: it goes to logs, terminals and dead letters.
+const SAID_BYTES_MAX: usize = 512;
+
 /// The protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

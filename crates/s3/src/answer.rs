@@ -79,7 +79,7 @@ fn judge_complaint<T>(
         _ => {}
     }
     let status = complaint.status;
-    let code = complaint.code.map(|code| format!(" {code}")).unwrap_or_default();
+    let code = complaint.code.map(|code| format!(" {}", one_line(code))).unwrap_or_default();
     let text = complaint.text.map(|text| format!(": {}", one_line(text))).unwrap_or_default();
     let hint = match (status, complaint.code) {
         (301 | 307 | 308, _) | (400, Some("AuthorizationHeaderMalformed")) => {
@@ -93,7 +93,7 @@ fn judge_complaint<T>(
         kind: kind(status, complaint.code),
         message: format!("cannot {doing}: {status}{code}{text}{hint}"),
         status: Some(status),
-        request_id: complaint.request_id.map(str::to_owned),
+        request_id: complaint.request_id.map(one_line),
     })
 }
 

@@ -3,15 +3,12 @@
 use std::error::Error;
 
 /// A line shows so many bytes of what others wrote.
-const TEXT_BYTES_MAX: usize = 1024;
+const TEXT_BYTES_MAX: usize = 512;
 
 /// Returns a text of others as one line of bounded length.
 pub(crate) fn one_line(text: &str) -> String {
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let mut line = gophership_units::one_line(&words).into_owned();
-    let end = line.floor_char_boundary(TEXT_BYTES_MAX);
-    line.truncate(end);
-    line
+    gophership_units::excerpt(&words, TEXT_BYTES_MAX).into_owned()
 }
 
 /// Returns an error and its causes, without those that repeat the one before.

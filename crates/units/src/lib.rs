@@ -14,6 +14,8 @@ mod timestamp;
 
 pub use duration::HumanDuration;
 pub use moment::Moment;
+pub use one_line::REASON_BYTES_MAX;
+pub use one_line::excerpt;
 pub use one_line::one_line;
 pub use secret::Secret;
 pub use share::Share;

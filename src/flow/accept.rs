@@ -19,8 +19,10 @@ use tokio_util::task::TaskTracker;
 use super::debt;
 use super::debt::Debt;
 use super::output::Output;
+use super::refusal::Copied;
 use super::refusal::Obstacle;
 use super::refusal::Refusal;
+use super::refusal::VaultState;
 use super::table::{Full, Placement};
 use crate::event::Batch;
 use crate::event::Bucket;
@@ -206,7 +208,7 @@ impl Acceptor {
             Some(Outcome::Rejected) => Err(Refusal::for_good(&waiter, request.records)),
             Some(Outcome::Failed) => {
                 self.metrics.pivot(PivotCause::Failed);
-                self.keep_returned(&request, &waiter, deadline).await
+                self.keep_returned(&request, &waiter, deadline, Obstacle::Backends).await
             }
             None => self.take_over(waiter, request, deadline).await,
         }
@@ -243,15 +245,19 @@ impl Acceptor {
         };
         let copying = self.copy_to_vault(&request, owed, deadline, None);
         tokio::pin!(copying);
-        let mut is_copying = true;
+        let (mut is_copying, mut obstacle) = (true, Obstacle::Backends);
         let outcome = tokio::select! {
             biased;
-            kept = &mut copying => {
+            copied = &mut copying => {
                 is_copying = false;
-                if kept {
-                    waiter.claim();
-                    self.metrics.pivot(PivotCause::Patience);
-                    return Ok(());
+                match copied {
+                    Copied::Kept => {
+                        waiter.claim();
+                        self.metrics.pivot(PivotCause::Patience);
+                        return Ok(());
+                    }
+                    Copied::Late => obstacle = Obstacle::Disk,
+                    Copied::NotTaken => {}
                 }
                 // No vault, or it cannot take it: delivery is the only hope left.
                 tokio::time::timeout_at(deadline, &mut waiter).await.ok()
@@ -262,13 +268,15 @@ impl Acceptor {
             Some(Outcome::Delivered | Outcome::Vaulted) => Ok(()),
             Some(Outcome::Rejected) => Err(Refusal::for_good(&waiter, request.records)),
             // The copy that is on its way may be all that is needed: a second one would arrive too.
-            Some(Outcome::Failed) if is_copying && copying.await => Ok(()),
-            Some(Outcome::Failed) => self.keep_returned(&request, &waiter, deadline).await,
+            Some(Outcome::Failed) if is_copying && copying.await == Copied::Kept => Ok(()),
+            Some(Outcome::Failed) => {
+                self.keep_returned(&request, &waiter, deadline, obstacle).await
+            }
             None => {
                 // The client is told to send it again, so this copy should not be delivered too.
                 waiter.claim();
                 self.ledger.conclude(request.signal, Bucket::RejectedFailed, request.records);
-                Err(self.busy(Obstacle::Backends))
+                Err(self.busy(obstacle))
             }
         }
     }
@@ -281,7 +289,7 @@ impl Acceptor {
     ) -> Result<(), Refusal> {
         match tokio::time::timeout_at(deadline, &mut waiter).await {
             Ok(outcome) if outcome.is_safe() => Ok(()),
-            Ok(_failed) => self.keep_returned(&request, &waiter, deadline).await,
+            Ok(_failed) => self.keep_returned(&request, &waiter, deadline, Obstacle::Vault).await,
             // The disk hangs. The vault may still have it in the end; the client sends it again.
             Err(_late) => Err(self.busy(Obstacle::Disk)),
         }
@@ -293,44 +301,48 @@ impl Acceptor {
         request: &Request,
         waiter: &AckWaiter,
         deadline: Instant,
+        obstacle: Obstacle,
     ) -> Result<(), Refusal> {
         let Some(owed) = self.output.owed(waiter) else { return Ok(()) };
         let mut debt = Debt::of(request, self.ledger);
-        if self.copy_to_vault(request, owed, deadline, Some(&mut debt)).await {
-            return Ok(());
-        }
+        let obstacle = match self.copy_to_vault(request, owed, deadline, Some(&mut debt)).await {
+            Copied::Kept => return Ok(()),
+            Copied::NotTaken => obstacle,
+            Copied::Late => Obstacle::Disk,
+        };
         debt.conclude(Bucket::RejectedFailed);
-        Err(self.busy(Obstacle::Backends))
+        Err(self.busy(obstacle))
     }
 
-    /// Puts a second copy of a request, for who still needs it, into the vault; returns whether it is
-    /// safe there.
+    /// Puts a second copy of a request, for who still needs it, into the vault, and waits until it is safe there.
     async fn copy_to_vault(
         &self,
         request: &Request,
         owed: SinkSet,
         deadline: Instant,
         mut debt: Option<&mut Debt<'_>>,
-    ) -> bool {
+    ) -> Copied {
         loop {
-            let Some(vault) = self.output.vault() else { return false };
+            let Some(vault) = self.output.vault() else { return Copied::NotTaken };
             let (ticket, waiter) = ack::channel();
             let copy = Batch::second_copy(request, owed, ticket, self.ledger);
             // While the copy is out it carries the debt.
             debt::set_owed(&mut debt, false);
             match vault.try_take(copy) {
-                Ok(()) => {
-                    let outcome = tokio::time::timeout_at(deadline, waiter).await;
-                    if outcome.is_ok_and(Outcome::is_safe) {
-                        return true;
+                Ok(()) => match tokio::time::timeout_at(deadline, waiter).await {
+                    Ok(outcome) if outcome.is_safe() => return Copied::Kept,
+                    Ok(_failed) => {}
+                    Err(_late) => {
+                        debt::set_owed(&mut debt, true);
+                        return Copied::Late;
                     }
-                }
+                },
                 Err(Full(copy)) => copy.withdrawn(),
             }
             debt::set_owed(&mut debt, true);
             let retry = if self.stop.is_cancelled() { LAST_RETRY } else { ROOM_RETRY };
             if Instant::now() + retry >= deadline {
-                return false;
+                return Copied::NotTaken;
             }
             tokio::time::sleep(retry).await;
         }
@@ -347,7 +359,7 @@ impl Acceptor {
             if self.output.vault().is_some() {
                 let deadline = Instant::now() + self.waits.answer_within;
                 let Some(owed) = self.output.owed(&waiter) else { return waiter.claim() };
-                if self.copy_to_vault(&request, owed, deadline, None).await {
+                if self.copy_to_vault(&request, owed, deadline, None).await == Copied::Kept {
                     waiter.claim();
                     return;
                 }
@@ -375,7 +387,7 @@ impl Acceptor {
     fn busy(&self, obstacle: Obstacle) -> Refusal {
         let vault = self.output.vault();
         let base = vault.as_ref().map_or(Duration::from_secs(1), |vault| vault.retry_after());
-        let why = obstacle.words(vault.map(|vault| vault.fill_permille()));
+        let why = obstacle.words(vault.map(|vault| VaultState::of(&*vault)));
         Refusal::Busy { retry_after: base.mul_f64(1.0 + fastrand::f64() / 2.0), why }
     }
 }

@@ -28,6 +28,11 @@ pub trait Intake: Send + Sync {
     /// batches at once until the end.
     fn fill_permille(&self) -> u32;
 
+    /// Whether it cannot write to its disk now.
+    fn has_failed(&self) -> bool {
+        false
+    }
+
     /// When a refused sender may try again.
     fn retry_after(&self) -> Duration;
 

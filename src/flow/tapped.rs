@@ -30,6 +30,10 @@ impl Intake for TappedIntake {
         self.intake.fill_permille()
     }
 
+    fn has_failed(&self) -> bool {
+        self.intake.has_failed()
+    }
+
     fn retry_after(&self) -> Duration {
         self.intake.retry_after()
     }

@@ -176,6 +176,7 @@ async fn a_disk_that_fails_refuses_says_so_and_takes_requests_again() {
     }
     let status = send().await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+    assert_eq!(status.message(), "the vault cannot write to its disk now; retry later");
     let hint = status.get_details_retry_info().and_then(|info| info.retry_delay);
     assert!(hint.is_some_and(|delay| !delay.is_zero()), "{status:?}");
     process.logged(SOON, &["Vault cannot write. It refuses requests"]).await;
@@ -188,4 +189,31 @@ async fn a_disk_that_fails_refuses_says_so_and_takes_requests_again() {
         assert_eq!(process.count_in_log(once), 1, "{}", process.log());
     }
     eventually(SOON, "all that had an OK arrive", || acknowledged <= taken(&backend, LOGS)).await;
+}
+
+/// Scenario: the disk of the vault takes three seconds for each write and sync, and requests must be answered within
+/// one: one that goes to the vault at once, and one whose backend is out.
+/// Guarantees: both senders are told that the disk was too slow, and to try again; neither is told that a sink is at
+/// fault or that the vault did not take the request.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_is_too_slow_is_named_in_the_refusal() {
+    if !untested::can_run("it disk::a_disk_that_is_too_slow_is_named_in_the_refusal") {
+        return;
+    }
+    let words = "the disk of the vault did not store the request in time; retry later";
+    for ack in ["journaled", "delivered"] {
+        let backend = Backend::start().await;
+        backend.set(Mode::Unavailable);
+        let yaml = yaml("synced", "100ms")
+            .replace("ack: journaled", &format!("ack: {ack}"))
+            .replace("answer_within: 9s", "answer_within: 1s");
+        let mut site = Site::new(backend.address(), &yaml);
+        site.before = delayed(&site, SLOW);
+        let _process = site.start().await;
+        let client = GrpcClient::new(site.grpc());
+        let status = client.send(&Traffic::default().request(LOGS, 3)).await.unwrap_err();
+        assert_eq!((status.code(), status.message()), (Code::Unavailable, words), "{ack}");
+        let hint = status.get_details_retry_info().and_then(|info| info.retry_delay);
+        assert!(hint.is_some_and(|delay| !delay.is_zero()), "{status:?}");
+    }
 }

@@ -12,6 +12,7 @@ pub const LIST: &[Conditional] = &[
     test("it socket::a_peer_of_another_user_is_refused_before_it_is_answered", &[Need::Root]),
     test("it disk::memory_answers_without_the_disk_and_a_stop_keeps_all", &[Need::Tracing]),
     test("it disk::slow_commits_turn_the_zone_yellow", &[Need::Tracing]),
+    test("it disk::a_disk_that_is_too_slow_is_named_in_the_refusal", &[Need::Tracing]),
     test(
         "it disk::a_disk_that_fails_refuses_says_so_and_takes_requests_again",
         &[Need::Root, Need::Tracing],

@@ -87,6 +87,10 @@ impl Intake for VaultIntake {
         self.writer.fill_permille()
     }
 
+    fn has_failed(&self) -> bool {
+        self.writer.has_failed()
+    }
+
     fn retry_after(&self) -> Duration {
         self.writer.retry_after().max(RETRY_AFTER_MIN)
     }

@@ -31,7 +31,7 @@ use crate::pool::PooledBuffer;
 use crate::somatic::Rest;
 
 /// Why a request is refused that finds no room here.
-const NO_MEMORY: &str = "GopherShip has no memory for the request at the moment";
+const NO_MEMORY: &str = "requests that wait for their delivery use all the memory for requests";
 /// What is larger goes through the gate for large requests while it is not complete.
 const SMALL_BYTES_MAX: u64 = 1 << 20;
 

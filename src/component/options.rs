@@ -94,6 +94,12 @@ pub trait SourceConfig: Debug + Send + Sync {
         None
     }
 
+    /// Returns the headers of requests that the source keeps beside them; `None` if it receives no requests with
+    /// headers.
+    fn kept_headers(&self) -> Option<&[String]> {
+        None
+    }
+
     /// Whether everything goes through the pivot first, so that nobody needs to read the source.
     fn is_journaled(&self) -> bool {
         false
@@ -176,6 +182,11 @@ pub trait SinkConfig: Debug + Send + Sync {
     /// have no inputs.
     fn is_vault(&self) -> bool {
         false
+    }
+
+    /// Returns the headers that the sink sends on as they came.
+    fn forwarded_headers(&self) -> &[String] {
+        &[]
     }
 
     /// Returns the vault whose segments the sink copies, if it copies one. Such a sink has no inputs.

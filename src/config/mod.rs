@@ -175,6 +175,7 @@ fn load_into(
     }
     let mut warnings = findings.take_secrets();
     draft.add_warnings(&mut warnings);
+    validate::warn(&draft, &mut warnings);
     let mut config = draft.into_config()?;
     document::add_missing(&mut config);
     Some((config, warnings))

@@ -322,6 +322,24 @@ async fn the_header_of_a_tenant_is_sent_on() {
     }
 }
 
+/// Scenario: a sink forwards a header that its source does not keep.
+/// Guarantees: `validate` and the log of a start warn, with what to write; nothing else changes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_header_that_is_forwarded_and_not_kept_is_told() {
+    const WORDS: &str = "no source before this sink keeps the header \"x-team\"";
+    let backend = Backend::start().await;
+    let options = "endpoint: 'http://$BACKEND', forward_headers: [x-tenant, x-team]";
+    let site = Site::new(backend.address(), &yaml(options));
+    let mut validate = std::process::Command::new(env!("CARGO_BIN_EXE_gophership"));
+    let output = validate.arg("validate").arg(site.config()).output().unwrap();
+    let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert_eq!((output.status.code(), text.matches("warning: ").count()), (Some(0), 1), "{text}");
+    assert!(text.contains(WORDS) && text.contains("`keep_headers` of `otlp`"), "{text}");
+    let process = site.start().await;
+    process.logged(SOON, &["WARN", WORDS.split('"').next().unwrap(), "x-team"]).await;
+    arrives(&backend, &send(&site, &Traffic::default()).await).await;
+}
+
 /// Answers every request with a refusal whose text would colour a terminal and forge a line of a log.
 async fn refusing() -> Peer {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

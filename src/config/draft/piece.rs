@@ -124,6 +124,22 @@ impl Piece<'_> {
         }
     }
 
+    /// Returns the headers of requests that a source keeps; `None` if it receives no requests with headers.
+    pub(in crate::config) fn kept_headers(&self) -> Option<&[String]> {
+        match &self.config {
+            Some(AnyConfig::Source(config)) => config.kept_headers(),
+            _ => None,
+        }
+    }
+
+    /// Returns the headers that a sink sends on.
+    pub(in crate::config) fn forwarded_headers(&self) -> &[String] {
+        match &self.config {
+            Some(AnyConfig::Sink(config)) => config.forwarded_headers(),
+            _ => &[],
+        }
+    }
+
     /// Whether the component is a vault.
     pub(in crate::config) fn is_vault(&self) -> bool {
         matches!(&self.config, Some(AnyConfig::Sink(config)) if config.is_vault())

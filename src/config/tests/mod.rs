@@ -2,6 +2,7 @@
 
 mod diff;
 mod golden;
+mod headers;
 mod loading;
 mod mutation;
 mod page;

@@ -5,6 +5,7 @@
 
 mod cases;
 mod circles;
+mod headers;
 mod resources;
 mod vaults;
 mod wiring;
@@ -35,6 +36,11 @@ pub(super) fn validate(draft: &Draft<'_>, findings: &mut Findings) {
     circles::check(&plan, findings);
     resources::check(&plan, draft.settings.as_ref(), findings);
     cases::check(&plan, draft, findings);
+}
+
+/// Adds what is allowed between components, and should be known to whoever starts it.
+pub(super) fn warn(draft: &Draft<'_>, findings: &mut Findings) {
+    headers::warn(&Plan::new(draft, findings), findings);
 }
 
 /// What a name in `inputs` means.

@@ -158,6 +158,10 @@ impl SinkConfig for OtlpSinkConfig {
         self.network().files()
     }
 
+    fn forwarded_headers(&self) -> &[String] {
+        &self.forward_headers
+    }
+
     fn problems(&self) -> Vec<OptionProblem> {
         self.find_problems()
     }

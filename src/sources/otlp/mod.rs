@@ -252,6 +252,10 @@ impl SourceConfig for OtlpConfig {
         self.pivot.set_default(vault);
     }
 
+    fn kept_headers(&self) -> Option<&[String]> {
+        Some(&self.keep_headers)
+    }
+
     fn is_journaled(&self) -> bool {
         self.ack == AckOption::Journaled
     }

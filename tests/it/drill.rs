@@ -11,10 +11,11 @@ use tempfile::TempDir;
 /// A debug build beside other tests is slow and large; what is lost is counted all the same.
 const GENEROUS: [&str; 8] =
     ["--p99-max", "30s", "--slowest-max", "30s", "--memory-max", "1GB", "--drain-max", "60s"];
-const SHORT: [&str; 8] = ["--lasts", "3s", "--warm-up", "1s", "--rate", "2000", "--clients", "8"];
+pub(crate) const SHORT: [&str; 8] =
+    ["--lasts", "3s", "--warm-up", "1s", "--rate", "2000", "--clients", "8"];
 
 /// Runs a drill in a directory of its own, with this configuration if there is one.
-fn drill(dir: &TempDir, yaml: Option<&str>, arguments: &[&str]) -> Output {
+pub(crate) fn drill(dir: &TempDir, yaml: Option<&str>, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gophership"));
     command.current_dir(dir).env_remove("GOPHERSHIP_CONFIG").arg("drill").args(GENEROUS);
     if let Some(yaml) = yaml {
@@ -27,7 +28,7 @@ fn drill(dir: &TempDir, yaml: Option<&str>, arguments: &[&str]) -> Output {
 
 /// The document of a drill that ended with this code.
 #[track_caller]
-fn document(output: &Output, code: i32) -> Value {
+pub(crate) fn document(output: &Output, code: i32) -> Value {
     let complaints = String::from_utf8_lossy(&output.stderr);
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(code), "{complaints}\n{text}");
@@ -65,7 +66,7 @@ fn left(dir: &Path) -> Vec<String> {
 }
 
 #[track_caller]
-fn requirement<'a>(document: &'a Value, name: &str) -> &'a Value {
+pub(crate) fn requirement<'a>(document: &'a Value, name: &str) -> &'a Value {
     let all = document["requirements"].as_array().unwrap();
     all.iter().find(|one| one["name"] == name).unwrap()
 }

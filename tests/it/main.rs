@@ -19,6 +19,7 @@
 //! | `kill` | `kill -9` at random moments loses nothing that was acknowledged |
 //! | `disk` | what an OK waits for while the disk is slow, and what is said while it fails |
 //! | `drill` | the drill passes what survives an outage, and tells what is lost in what does not |
+//! | `drill_transforms` | the drill demands what filters, routes and samples let through, and sees what is lost of it |
 //! | `fanout` | of two sinks one that is out, slow or removed holds nothing up for the other, and gets alone what it missed |
 //! | `overload` | full edges, stalled sinks, Red and a full vault: the source answers, nothing locks up |
 //! | `reload` | ten reloads under load, invalid files, moved listeners, a backend that hangs meanwhile |
@@ -92,6 +93,7 @@ mod delivered;
 mod denied;
 mod disk;
 mod drill;
+mod drill_transforms;
 mod endpoints;
 mod fanout;
 mod foreign_texts;

@@ -15,7 +15,11 @@ use gophership::config::ConfigDiff;
 use gophership::delivery::is_credential;
 use gophership_units::ByteSize;
 
+use super::plan::BY_PACE;
 use super::plan::options;
+
+/// No drill sends so many in a second.
+const ENOUGH_RECORDS: u64 = 1_000_000_000;
 
 /// Where the copy stands.
 pub(super) struct Places<'a> {
@@ -30,7 +34,7 @@ pub(super) struct Places<'a> {
     pub(super) backend: &'a dyn Fn(&str) -> SocketAddr,
 }
 
-/// Writes the document of the copy. Every default stands in it, and every variable is filled in.
+/// Writes the document of the copy, in which a `throttle` removes nothing. Every default stands in it, and every variable is filled in.
 pub(super) fn document(config: &Config, places: &mut Places<'_>) -> Value {
     let mut sources = Map::new();
     for (id, entry) in &config.sources {
@@ -56,6 +60,9 @@ pub(super) fn document(config: &Config, places: &mut Places<'_>) -> Value {
         options["inputs"] = json!(entry.inputs);
         options["buffer"] = json!(entry.buffer);
         options["shed_in"] = json!(entry.shed_in);
+        if entry.kind == BY_PACE {
+            open_up(&mut options);
+        }
         transforms.insert(id.to_string(), options);
     }
     let mut sinks = Map::new();
@@ -91,6 +98,14 @@ pub(super) fn document(config: &Config, places: &mut Places<'_>) -> Value {
     });
     settle(&mut document);
     document
+}
+
+/// Lets a throttle take everything: what it removes depends on the pace of the drill, and could not be told from a
+/// loss.
+fn open_up(options: &mut Value) {
+    options["records"] = json!(ENOUGH_RECORDS);
+    options["bytes"] = Value::Null;
+    options["limits"] = json!({});
 }
 
 /// Points an OTLP sink at the backend of the drill.
@@ -133,11 +148,12 @@ fn settle(value: &mut Value) {
 /// Says what of the copy is not as it should be; nothing, unless a component cannot be written down.
 pub(super) fn difference(config: &Config, copy: &Config) -> Option<String> {
     let diff = ConfigDiff::between(config, copy);
-    let moved = |kind: &str| ["otlp", "raw_vault", "file"].contains(&kind);
+    let moved = |kind: &str| ["otlp", "raw_vault", "file", BY_PACE].contains(&kind);
     let kind = |id: &gophership::component::ComponentId| {
         let source = config.sources.get(id).map(|entry| entry.kind.as_str());
         let sink = config.sinks.get(id).map(|entry| entry.kind.as_str());
-        source.or(sink).unwrap_or_default()
+        let transform = config.transforms.get(id).map(|entry| entry.kind.as_str());
+        source.or(sink).or(transform).unwrap_or_default()
     };
     let sections = [&diff.sources, &diff.transforms, &diff.sinks];
     let mut differs: Vec<String> = sections

@@ -1,8 +1,9 @@
 //! Which of a client's records should arrive at which backend: before the drill begins they go through the
 //! transforms of the configuration here.
 //!
-//! Whatever decides by a record alone is followed exactly. What depends on the pace of records, or on the
-//! zone, is not: what it may take out is not judged, and a note names it.
+//! Whatever decides by a record alone is followed exactly. A `throttle`, which decides by the pace of records, takes
+//! everything in the drill. What depends on the zone is not followed: what it may take out is not judged, and a note
+//! names it.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -23,14 +24,13 @@ use gophership_testbed::Kinds;
 use gophership_testbed::RecordOracle;
 use gophership_units::unix_ns;
 
+use super::plan::BY_PACE;
 use super::plan::EntryPoint;
 use super::plan::Plan;
 use super::plan::reach;
 use crate::stages;
 use crate::stages::Stage;
 
-/// Takes records out by their pace, which is another one in the drill.
-const BY_PACE: &str = "throttle";
 /// Remembers records, so the same one may pass once and be taken out the next time.
 const BY_MEMORY: &str = "dedupe";
 /// Changes only how records travel.
@@ -209,14 +209,7 @@ impl Forecast<'_> {
         wire: &Bytes,
     ) -> Result<Vec<Expectation>, String> {
         if [PASSES_ALL, BY_PACE].contains(&entry.kind.as_str()) {
-            let mut all = self.behind(&output(id, None), wire)?;
-            if entry.kind == BY_PACE {
-                for one in &mut all {
-                    one.must = Kinds::NONE;
-                }
-                self.doubt(id, &all);
-            }
-            return Ok(all);
+            return self.behind(&output(id, None), wire);
         }
         let ports = entry.config.ports();
         let outputs: Vec<OutputId> = if ports.is_empty() {
@@ -346,7 +339,7 @@ sinks:\n  v: {{ type: raw_vault }}\n{sinks}"
     }
 
     #[test]
-    fn what_cannot_be_followed_is_named_and_the_rest_is_judged() {
+    fn a_throttle_lets_everything_pass_and_is_named() {
         let (plan, oracle) = forecast_of(
             "  t: { type: throttle, inputs: [in, again], records: 10 }",
             &format!(
@@ -355,12 +348,12 @@ sinks:\n  v: {{ type: raw_vault }}\n{sinks}"
             ),
         )
         .unwrap();
-        assert_eq!(plan.is_judged, [true, false]);
+        assert_eq!(plan.is_judged, [true, true]);
         assert_eq!(plan.notes.len(), 1, "{:?}", plan.notes);
-        assert!(plan.notes[0].contains("`t`") && plan.notes[0].contains("sink `few`"));
-        assert_eq!(oracle.expectation(0, 0).unwrap(), Expectation::EVERYTHING);
-        let may = Expectation { must: Kinds::NONE, may: Kinds::ALL };
-        assert_eq!(oracle.expectation(0, 1).unwrap(), may);
+        assert!(plan.notes[0].contains("throttle `t`"), "{:?}", plan.notes);
+        for sink in [0, 1] {
+            assert_eq!(oracle.expectation(0, sink).unwrap(), Expectation::EVERYTHING);
+        }
     }
 
     #[test]
@@ -380,8 +373,6 @@ sinks:\n  v: {{ type: raw_vault }}\n{sinks}"
     fn where_nothing_could_be_judged_the_reason_is_said() {
         let out = format!("  out: {{ type: otlp, inputs: [t], {OUT}");
         let failed = |transform: &str| forecast_of(transform, &out).err().unwrap();
-        let throttled = failed("  t: { type: throttle, inputs: [in, again], records: 10 }");
-        assert!(throttled.contains("`t`"), "{throttled}");
         let nothing = failed(
             "  t: { type: filter, inputs: [in, again], keep: [{ attribute: x, equals: y }] }",
         );

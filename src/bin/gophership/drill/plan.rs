@@ -8,6 +8,9 @@ use gophership::config::Config;
 use gophership_otlp_client::Protocol;
 use gophership_testbed::Intact;
 
+/// Takes records out by their pace, which is another one in the drill.
+pub(super) const BY_PACE: &str = "throttle";
+
 /// A listener and where its records go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct EntryPoint {
@@ -110,6 +113,11 @@ pub(super) fn plan(config: &Config) -> Result<Plan, String> {
     }
     for (id, _) in config.sources.iter().filter(|(_, entry)| entry.kind == "demo") {
         plan.notes.push(format!("source `{id}` generates records; the drill does not count them"));
+    }
+    for (id, _) in config.transforms.iter().filter(|(_, entry)| entry.kind == BY_PACE) {
+        plan.notes.push(format!(
+            "throttle `{id}` passes every record here: which records it removes depends on their rate"
+        ));
     }
     for id in of_kind("file") {
         plan.notes.push(format!("sink `{id}` writes into the drill's own directory"));

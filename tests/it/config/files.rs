@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 const VALID: &str = "
+data_dir: /nowhere/of/gophership
 sources: { demo: { type: demo } }
 transforms: { mark: { type: enrich, inputs: [demo], record: { a: b } } }
 sinks: { hole: { type: blackhole, inputs: [mark] } }
@@ -39,6 +40,7 @@ fn every_command_takes_its_file_in_the_same_ways() {
         ("test", &valid, 0, "1 cases, 0 failed"),
         ("run", &invalid, 78, "invalid.yaml"),
         ("drill", &valid, 78, "no `otlp` source"),
+        ("audit", &valid, 66, "there is no ledger in /nowhere/of/gophership"),
     ] {
         let file = text(file);
         for arguments in

@@ -15,7 +15,6 @@ use std::time::Instant;
 use clap::Args;
 
 use gophership::app;
-use gophership::app::ConfigSource;
 use gophership::ledger::Standing;
 use gophership_units::HumanDuration;
 
@@ -39,6 +38,9 @@ pub(crate) struct AuditArgs {
     /// The configuration file; by default the built-in one (see `default-config`).
     #[arg(short, long, value_name = "FILE", env = "GOPHERSHIP_CONFIG")]
     config: Option<PathBuf>,
+    /// The configuration file, in place of --config.
+    #[arg(value_name = "FILE")]
+    path: Option<PathBuf>,
     /// The output format.
     #[arg(short, long, value_enum, env = "GOPHERSHIP_OUTPUT", default_value = "table")]
     output: OutputFormat,
@@ -49,7 +51,7 @@ pub(crate) struct AuditArgs {
 }
 
 pub(crate) fn run(args: &AuditArgs) -> ExitCode {
-    let source = args.config.clone().map_or(ConfigSource::Default, ConfigSource::File);
+    let source = crate::named(args.path.clone().or_else(|| args.config.clone()));
     let config = match crate::load(&source) {
         Ok(config) => config,
         Err(code) => return code,

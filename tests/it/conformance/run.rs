@@ -118,7 +118,7 @@ fn check(row: &Row, way: &str, told: &Told) {
 }
 
 /// The JSON form of a request, by the converter that has tests of its own.
-fn shown(signal: Signal, wire: &[u8]) -> Value {
+pub(super) fn shown(signal: Signal, wire: &[u8]) -> Value {
     let mut out = Vec::new();
     wire_to_json(signal, wire, &LIMITS, &mut out).unwrap();
     serde_json::from_slice(&out).unwrap()

@@ -126,7 +126,8 @@ def without_doubles(received: Content, sent: Content) -> tuple[Content, int]:
 
     What was never sent stays: it is no double.
     """
-    rest, doubles = Content(received.counts.copy(), {}, {}, received.sha256), 0
+    sha256 = _capped(received.sha256, sent.sha256)
+    rest, doubles = Content(received.counts.copy(), {}, {}, sha256), 0
     for signal, records in received.records.items():
         rest.records[signal] = _capped(records, sent.records.get(signal, Counter()))
         rest.ids[signal] = _capped(received.ids[signal], sent.ids.get(signal, Counter()))

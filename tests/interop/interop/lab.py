@@ -72,12 +72,31 @@ class GopherShip:
 
     def backlog_requests(self) -> int:
         """How many requests wait in its vault."""
+        return self._sum("gophership_vault_backlog_requests")
+
+    def repetitions(self) -> list[str]:
+        """What it has done that may bring a request twice: see `website/durability.md`, Duplicates."""
+        spilled = "gophership_somatic_pivots_total"
+        counts = {
+            "requests went to the vault after `patience`": self._sum(spilled, 'cause="patience"'),
+            "requests went to the vault after a failed attempt": self._sum(
+                spilled, 'cause="failed"'
+            ),
+            "attempts of a sink were repeated": self._sum("gophership_sink_retries_total"),
+        }
+        return [f"{count} {what}" for what, count in counts.items() if count]
+
+    def received_records(self) -> int:
+        """How many records it was sent, those that were sent again included."""
+        return self._sum("gophership_ledger_records", 'bucket="received"')
+
+    def _sum(self, name: str, label: str = "") -> int:
         with urllib.request.urlopen(f"{self.metrics_url}/metrics", timeout=5) as answer:
             text = answer.read().decode()
-        found = re.findall(r"^gophership_vault_backlog_requests(?:\{.*\})? (\d+)", text, re.M)
-        if not found:
-            raise LabError("GopherShip does not say what waits in its vault")
-        return sum(int(count) for count in found)
+        lines = re.findall(rf"^{name}(?:\{{(.*)\}})? (\d+)", text, re.M)
+        if not lines:
+            raise LabError(f"GopherShip does not say {name}")
+        return sum(int(count) for labels, count in lines if label in labels)
 
 
 class Lab:
@@ -150,6 +169,19 @@ class Lab:
         """Starts the Collector again where it was."""
         name = f"collector-again-{len(self._collectors)}"
         self._collectors.append(self.start_collector(name, "backend.yaml", self._collector_env))
+
+    def repetitions(self, sent_records: int) -> list[str]:
+        """Why records may come twice, as `website/durability.md` says; nothing if none should.
+
+        On a busy machine an answer may be late for whoever waits for it, who then sends again.
+        """
+        if self.tools.sabotage != "none":
+            return []
+        found = [what for gophership in self.gopherships for what in gophership.repetitions()]
+        received = self.gopherships[0].received_records() if self.gopherships else 0
+        if (again := received - sent_records) > 0:
+            found.append(f"{again} records were sent to GopherShip again")
+        return found
 
     def debug_counts(self) -> Counter[str] | None:
         """What the Collector in the middle says it took, by signal; None without one."""

@@ -51,6 +51,7 @@
 //! | `config/driven` | what is sent to an example arrives where the example says |
 //! | `config/examples` | every example loads without variables, and runs |
 //! | `config/files` | every command takes its configuration file in the same ways |
+//! | `config/habits` | what editors, Helm and people write is taken, or refused with what to do |
 //! | `config/mutated` | 10,000 hostile configurations give an error or a running graph, never a panic |
 //! | `config/pages` | the website says what the program does: options, metrics, exit codes, examples |
 //! | `config/snippets` | every configuration on the website loads, and every command there is known |

@@ -3,8 +3,9 @@
 use serde::Deserialize;
 use serde::Serialize;
 
-/// Says that no vault takes over. Tools that write YAML 1.1, such as Helm, make `false` of `off`.
-const OFF: [&str; 2] = ["off", "false"];
+/// Says that no vault takes over. Tools that write YAML 1.1, such as Helm, make `false` of `off`, and `no` is the same
+/// there.
+const OFF: [&str; 3] = ["off", "false", "no"];
 
 /// An option `pivot`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

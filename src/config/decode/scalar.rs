@@ -52,9 +52,9 @@ pub(super) fn visit_scalar<'de, V: Visitor<'de>>(
 /// Finds the name that a scalar chooses. Tools that write YAML 1.1, such as Helm, make booleans of `on`
 /// and `off`.
 pub(super) fn choice<'a>(scalar: &'a Scalar, variants: &'static [&'static str]) -> &'a str {
-    let name = match scalar.plain {
-        Plain::Bool(true) => "on",
-        Plain::Bool(false) => "off",
+    let name = match (scalar.plain, switch(&scalar.text)) {
+        (Plain::Bool(true), _) | (_, Some(true)) => "on",
+        (Plain::Bool(false), _) | (_, Some(false)) => "off",
         _ => return &scalar.text,
     };
     if variants.contains(&name) { name } else { &scalar.text }

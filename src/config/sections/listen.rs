@@ -35,7 +35,7 @@ pub(super) fn read<'de, D: Deserializer<'de>>(
         }
 
         fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
-            if ["off", "false"].contains(&text) {
+            if ["off", "false", "no"].contains(&text) {
                 return Ok(None);
             }
             let unexpected = serde::de::Unexpected::Str(text);

@@ -71,6 +71,7 @@ sinks:
     assert_eq!(pivot(", pivot: w", read).unwrap().as_deref(), Some("w"));
     assert_eq!(pivot(", pivot: off", read).unwrap(), None);
     assert_eq!(pivot(", pivot: false", read).unwrap(), None, "what Helm makes of it");
+    assert_eq!(pivot(", pivot: no", read).unwrap(), None, "the same in YAML 1.1");
     assert!(pivot(", pivot: off", one).is_err(), "no component uses the vault");
     let replayed = |inputs: &str| {
         let config = load(&format!(

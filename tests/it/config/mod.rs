@@ -8,6 +8,7 @@ mod driven_s3;
 mod driven_tls;
 mod examples;
 mod files;
+mod habits;
 mod mutate;
 mod mutated;
 mod pages;

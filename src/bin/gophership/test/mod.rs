@@ -49,7 +49,8 @@ pub(crate) fn run(config: &Config, path: &Path, only: Option<&str>) -> TestRepor
     }
     report.text.push_str(&details);
     if let (true, Some(only)) = (cases.is_empty(), only) {
-        let _written = writeln!(report.text, "No test case matches `{only}`. There are:");
+        let others = if config.tests.is_empty() { "There are none." } else { "There are:" };
+        let _written = writeln!(report.text, "No test case matches `{only}`. {others}");
         for case in &config.tests {
             let _written = writeln!(report.text, "  {}", case.name);
         }

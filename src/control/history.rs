@@ -41,6 +41,8 @@ struct Sample {
     /// Records delivered, by sink.
     sinks: BTreeMap<String, i64>,
     vaults: BTreeMap<String, VaultSample>,
+    /// Requests that vaults keep, by sink.
+    waiting: BTreeMap<String, u64>,
     /// How long answers took, by sink.
     round_trips: RoundTrips,
 }
@@ -78,6 +80,8 @@ pub(super) struct Rates {
     pub(super) sinks: BTreeMap<String, f64>,
     /// What moves in each vault.
     pub(super) vaults: BTreeMap<String, VaultRates>,
+    /// When each sink has what vaults keep for it, in seconds, as with [`VaultRates::drain_seconds`].
+    pub(super) drains: BTreeMap<String, Option<u64>>,
 }
 
 /// How a vault is emptied.
@@ -187,15 +191,18 @@ impl History {
             let replayed = before.vaults.get(id);
             let replayed =
                 replayed.map_or(0, |before| now.replayed.saturating_sub(before.replayed));
-            let backlog = |sample: &Sample| sample.vaults.get(id).map_or(0, |old| old.backlog);
-            let highest = self.samples.iter().max_by_key(|sample| backlog(sample)).unwrap_or(first);
-            let lasted = last.at.duration_since(highest.at);
-            let drain_seconds = drain_seconds(backlog(highest), now.backlog, lasted);
+            let drain_seconds =
+                self.drain(|sample| sample.vaults.get(id).map_or(0, |old| old.backlog));
             let replayed = rate(0, i64::try_from(replayed).unwrap_or(i64::MAX));
             (id.clone(), VaultRates { replayed, drain_seconds })
         };
+        let drain = |id: &String| {
+            let waiting = |sample: &Sample| sample.waiting.get(id).copied().unwrap_or(0);
+            (id.clone(), self.drain(waiting))
+        };
         Rates {
             seconds,
+            drains: last.waiting.keys().map(drain).collect(),
             received: rate(before.totals.received, last.totals.received),
             delivered: rate(before.totals.delivered, last.totals.delivered),
             rejected: rate(before.totals.rejected, last.totals.rejected),
@@ -207,6 +214,14 @@ impl History {
 }
 
 impl History {
+    /// When a backlog is gone if it shrinks on as it has since it was highest in the last minute.
+    fn drain(&self, backlog: impl Fn(&Sample) -> u64) -> Option<u64> {
+        let highest = self.samples.iter().max_by_key(|sample| backlog(sample))?;
+        let last = self.samples.back()?;
+        let lasted = last.at.duration_since(highest.at);
+        drain_seconds(backlog(highest), backlog(last), lasted)
+    }
+
     /// How many answers a sink got within the last minute, by how long they took.
     pub(super) fn round_trips(&self, sink: &str) -> Vec<u64> {
         let of = |sample: Option<&Sample>| {
@@ -241,7 +256,9 @@ impl Sample {
         let sources = by_id(&status.sources, Bucket::Received.name());
         let sinks = by_id(&status.sinks, SinkBucket::Delivered.name());
         let vaults = status.vaults.iter().map(vault).collect();
-        Self { at, totals, sources, sinks, vaults, round_trips: RoundTrips::new() }
+        let waits = |it: &proto::SinkBacklog| (it.sink.clone(), it.requests);
+        let waiting = status.sink_backlogs.iter().map(waits).collect();
+        Self { at, totals, sources, sinks, vaults, waiting, round_trips: RoundTrips::new() }
     }
 }
 
@@ -321,10 +338,16 @@ mod tests {
             replayed_requests: 100 - backlog,
             ..proto::Vault::default()
         };
+        let waits = proto::SinkBacklog {
+            sink: "backend".to_owned(),
+            requests: backlog,
+            ..proto::SinkBacklog::default()
+        };
         proto::StatusResponse {
             ledger: vec![row("received", received), row("rejected_failed", 3)],
             sources: vec![source],
             vaults: vec![vault],
+            sink_backlogs: vec![waits],
             ..proto::StatusResponse::default()
         }
     }
@@ -345,6 +368,7 @@ mod tests {
         assert!(rates.rejected.abs() < 1e-9);
         assert!((rates.vaults["vault"].replayed - 1.0).abs() < 1e-9);
         assert_eq!(rates.vaults["vault"].drain_seconds, Some(11));
+        assert_eq!(rates.drains["backend"], Some(11));
         assert_eq!(history.samples.len(), SAMPLES_MAX);
     }
 

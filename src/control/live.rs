@@ -1,5 +1,6 @@
 //! What the status says of a moment ago: rates, estimates, round trips and the zones before.
 
+use gophership_control::Degraded;
 use gophership_control::proto;
 
 use super::history::Rates;
@@ -7,6 +8,7 @@ use super::history::ZoneSpan;
 use super::state::ControlService;
 use super::status::wire_zone;
 use crate::event::Signal;
+use crate::metrics::BacklogFigures;
 use crate::metrics::ROUND_TRIP_BOUNDS;
 
 impl ControlService {
@@ -47,8 +49,39 @@ impl ControlService {
             vault.replayed_requests_per_second = of_it.replayed;
             vault.drain_seconds = of_it.drain_seconds;
         }
+        for backlog in &mut status.sink_backlogs {
+            backlog.drain_seconds = rates.drains.get(&backlog.sink).copied().flatten();
+        }
         let Rates { seconds: over_seconds, received, delivered, rejected, .. } = rates;
         status.rates = Some(proto::Rates { over_seconds, received, delivered, rejected });
+    }
+
+    /// What vaults keep for each sink.
+    pub(super) fn sink_backlogs(&self) -> Vec<proto::SinkBacklog> {
+        let wire = |(sink, of_it): (String, BacklogFigures)| proto::SinkBacklog {
+            sink,
+            requests: of_it.requests,
+            records: of_it.records,
+            bytes: of_it.bytes,
+            seconds: of_it.age.as_secs(),
+            oldest_seconds: of_it.oldest.as_secs(),
+            drain_seconds: None,
+            began_unix_ms: of_it.began_unix_ms,
+            ended_unix_ms: of_it.ended_unix_ms,
+        };
+        self.metrics.sink_backlogs().into_iter().map(wire).collect()
+    }
+
+    /// Which sinks do not deliver all that they get.
+    pub(super) fn degraded(&self) -> Vec<Degraded> {
+        let mut status = proto::StatusResponse {
+            outages: self.outages(),
+            deliveries: self.deliveries(),
+            sink_backlogs: self.sink_backlogs(),
+            ..proto::StatusResponse::default()
+        };
+        self.add_history(&mut status);
+        gophership_control::degraded(&status)
     }
 
     /// The sinks that deliver to a network backend.

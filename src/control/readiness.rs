@@ -1,16 +1,10 @@
 //! What `/readyz` answers: whether requests are taken, and what is wrong although they are.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use gophership_units::HumanDuration;
 use http::StatusCode;
 
 use super::state::ControlService;
-use crate::metrics::SinkBacklog;
-
-/// An edge that was full for a moment is no news.
-const TOLD_AFTER: Duration = Duration::from_secs(1);
 
 impl ControlService {
     /// The status and the text of `/readyz`. A backend that is out does not make it 503: requests are
@@ -28,24 +22,7 @@ impl ControlService {
             return (StatusCode::SERVICE_UNAVAILABLE, format!("stalled\n{}\n", lines.join("\n")));
         }
         let mut lines = vec![format!("ready, zone {}", self.zones.report().zone)];
-        for outage in self.zones.outages() {
-            let lasts = whole_seconds(outage.lasts);
-            let (place, reason) = (outage.place, outage.reason);
-            lines.push(format!("degraded: {place} has been out for {lasts}: {reason}"));
-        }
-        for SinkBacklog { sink, requests, records, bytes, age } in self.metrics.sink_backlogs() {
-            if 0 < requests && TOLD_AFTER <= age {
-                let age = whole_seconds(age);
-                lines.push(format!(
-                    "degraded: for {age} the vault has kept requests for sink {sink}: {requests} requests, \
-                     {records} records, {bytes} bytes"
-                ));
-            }
-        }
+        lines.extend(self.degraded().iter().map(|one| format!("degraded: {}", one.line())));
         (StatusCode::OK, lines.join("\n") + "\n")
     }
-}
-
-fn whole_seconds(duration: Duration) -> HumanDuration {
-    HumanDuration(Duration::from_secs(duration.as_secs()))
 }

@@ -46,6 +46,7 @@ impl ControlService {
             left_vaults: self.left_vaults(),
             s3_sinks: self.s3_sinks(&config),
             s3_replays: self.s3_replays(&config),
+            sink_backlogs: self.sink_backlogs(),
             stalls: self.stalls(),
             outages: self.outages(),
             warnings: config
@@ -100,7 +101,7 @@ impl ControlService {
         self.zones.stalls().into_iter().map(wire).collect()
     }
 
-    fn outages(&self) -> Vec<proto::Outage> {
+    pub(super) fn outages(&self) -> Vec<proto::Outage> {
         let wire = |outage: BackendOutage| proto::Outage {
             place: outage.place.to_string(),
             seconds: outage.lasts.as_secs(),
@@ -201,6 +202,7 @@ impl ControlService {
                     replayed_requests: metrics.replayed.get(),
                     dead_lettered_requests: metrics.dead_lettered.get(),
                     lost_requests: metrics.lost.get(),
+                    dropped_requests: metrics.dropped.get(),
                     segments: size(metrics.segments.get()),
                     backlog_bytes: size(metrics.backlog_bytes.get()),
                     oldest_seconds: metrics.oldest_age().as_secs(),

@@ -3,6 +3,7 @@
 //! Names are `gophership_<part>_<what>_<unit>[_total]`; labels have a bounded set of values. The figures of the
 //! process have the names that every Prometheus client gives them.
 
+mod backlog;
 mod certificate;
 mod config;
 mod delivery;
@@ -34,6 +35,7 @@ use prometheus::Opts;
 use prometheus::Registry;
 use prometheus::TextEncoder;
 
+use backlog::BacklogFamilies;
 use certificate::CertificateFamily;
 use delivery::DeliveryFamilies;
 use listener::ListenerFamilies;
@@ -45,6 +47,8 @@ use source::SourceFamilies;
 use transform::TransformFamilies;
 use vault::VaultFamilies;
 
+pub use backlog::BacklogFigures;
+pub use backlog::SinkBacklogMetrics;
 pub use certificate::ShownCertificate;
 pub use config::ConfigMetrics;
 pub use delivery::DeliveryMetrics;
@@ -60,8 +64,6 @@ pub use s3::S3Metrics;
 pub use s3_replay::ReplayState;
 pub use s3_replay::S3ReplayMetrics;
 pub use sink::FileMetrics;
-pub use sink::SinkBacklog;
-pub use sink::SinkBacklogMetrics;
 pub use sink::SinkMetrics;
 pub use somatic::SomaticMetrics;
 pub use source::PivotCause;
@@ -102,6 +104,7 @@ pub struct Metrics {
     s3_replays: S3ReplayFamilies,
     sources: SourceFamilies,
     sinks: SinkFamilies,
+    backlogs: BacklogFamilies,
     transforms: TransformFamilies,
     vaults: VaultFamilies,
 }
@@ -184,6 +187,7 @@ impl Metrics {
             s3_replays: b.s3_replays(),
             sources: b.sources(),
             sinks: b.sinks(),
+            backlogs: b.backlogs(),
             transforms: b.transforms(),
             vaults: b.vaults(),
             registry: b.0,

@@ -11,7 +11,6 @@ use prometheus::IntCounter;
 use prometheus::IntCounterVec;
 use prometheus::IntGauge;
 use prometheus::IntGaugeVec;
-use prometheus::core::Collector;
 
 use crate::metrics::Builder;
 use crate::metrics::Metrics;
@@ -68,46 +67,7 @@ pub struct FileMetrics {
     pub removed_bytes: IntCounter,
 }
 
-/// What a vault keeps for one sink.
-#[derive(Clone)]
-pub struct SinkBacklogMetrics {
-    requests: IntGauge,
-    records: IntGauge,
-    bytes: IntGauge,
-    seconds: Gauge,
-}
-
-impl SinkBacklogMetrics {
-    /// Shows how many requests, records and bytes wait, and for how long some have.
-    pub fn set(&self, requests: u64, records: u64, bytes: u64, age: Duration) {
-        let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-        self.requests.set(gauge(requests));
-        self.records.set(gauge(records));
-        self.bytes.set(gauge(bytes));
-        self.seconds.set(age.as_secs_f64());
-    }
-}
-
-/// What a vault keeps for one sink, as it was shown last.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SinkBacklog {
-    /// The sink.
-    pub sink: String,
-    /// Requests, at most.
-    pub requests: u64,
-    /// Records in them, estimated.
-    pub records: u64,
-    /// Bytes on disk.
-    pub bytes: u64,
-    /// For how long it has kept requests without a break.
-    pub age: Duration,
-}
-
 pub(super) struct SinkFamilies {
-    backlog_requests: IntGaugeVec,
-    backlog_records: IntGaugeVec,
-    backlog_bytes: IntGaugeVec,
-    backlog_seconds: GaugeVec,
     reopened: IntCounterVec,
     removed_bytes: IntCounterVec,
     requests: IntCounterVec,
@@ -126,24 +86,6 @@ impl Builder {
         let counter = |name: &str, help: &str| self.counter(name, &["sink"], help);
         let gauge = |name: &str, help: &str| self.gauge(name, &["sink"], help);
         SinkFamilies {
-            backlog_requests: gauge(
-                "sink_backlog_requests",
-                "Requests that the vault keeps for a sink; the true number may be lower.",
-            ),
-            backlog_records: gauge(
-                "sink_backlog_records",
-                "Records in the requests that the vault keeps for a sink, estimated from the \
-                 requests that the replay has read.",
-            ),
-            backlog_bytes: gauge(
-                "sink_backlog_bytes",
-                "Bytes on disk of the requests that the vault keeps for a sink.",
-            ),
-            backlog_seconds: self.real_gauge(
-                "sink_backlog_seconds",
-                &["sink"],
-                "For how long the vault has kept requests for a sink without a break.",
-            ),
             reopened: counter(
                 "sink_files_reopened_total",
                 "Files that a sink created again because they were moved or removed.",
@@ -190,49 +132,6 @@ impl Metrics {
             reopened: self.sinks.reopened.with_label_values(&[id]),
             removed_bytes: self.sinks.removed_bytes.with_label_values(&[id]),
         }
-    }
-
-    /// The figures of what a vault keeps for a sink.
-    #[must_use]
-    pub fn sink_backlog(&self, id: &str) -> SinkBacklogMetrics {
-        let families = &self.sinks;
-        SinkBacklogMetrics {
-            requests: families.backlog_requests.with_label_values(&[id]),
-            records: families.backlog_records.with_label_values(&[id]),
-            bytes: families.backlog_bytes.with_label_values(&[id]),
-            seconds: families.backlog_seconds.with_label_values(&[id]),
-        }
-    }
-
-    /// What vaults keep for each sink, as it was shown last.
-    #[must_use]
-    pub fn sink_backlogs(&self) -> Vec<SinkBacklog> {
-        let families = &self.sinks;
-        let count = |value: i64| u64::try_from(value).unwrap_or(0);
-        let ids =
-            families.backlog_requests.collect().into_iter().flat_map(|mut it| it.take_metric());
-        let sinks = ids.filter_map(|metric| Some(metric.get_label().first()?.value().to_owned()));
-        let shown = |sink: String| {
-            let of = &[sink.as_str()];
-            SinkBacklog {
-                requests: count(families.backlog_requests.with_label_values(of).get()),
-                records: count(families.backlog_records.with_label_values(of).get()),
-                bytes: count(families.backlog_bytes.with_label_values(of).get()),
-                age: Duration::from_secs_f64(families.backlog_seconds.with_label_values(of).get()),
-                sink,
-            }
-        };
-        sinks.map(shown).collect()
-    }
-
-    /// Takes away the figures of what a vault keeps for a sink that is gone.
-    pub fn forget_sink_backlog(&self, id: &str) {
-        let families = &self.sinks;
-        // One that is not there need not be taken away.
-        let _removed = families.backlog_requests.remove_label_values(&[id]);
-        let _removed = families.backlog_records.remove_label_values(&[id]);
-        let _removed = families.backlog_bytes.remove_label_values(&[id]);
-        let _removed = families.backlog_seconds.remove_label_values(&[id]);
     }
 
     /// The counters of a sink.

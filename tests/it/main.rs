@@ -27,6 +27,7 @@
 //! | `rewiring_random`, `_pipeline` | the same in 500 random sequences of reloads, with kills and outages in between |
 //! | `shutdown` | `SIGTERM` under load loses nothing, in time; a second one ends the process at once |
 //! | `ledger` | the books balance, and every bucket is what the test knows |
+//! | `outage_told` | log, status and metrics each say when an outage began, what is where, when it was over, what was lost |
 //! | `outputs` | a log or a standard output that blocks or breaks ends nothing and loses nothing; early signals are kept |
 //! | `log_lines` | every line of the log as JSON has numbers where quantities are; no kind of line hides another |
 //! | `output_files` | a file that vanishes, fills up or is not there yet ends nothing and loses nothing |
@@ -111,6 +112,7 @@ mod lines;
 mod log_lines;
 mod memory;
 mod outage;
+mod outage_told;
 mod output_files;
 mod outputs;
 mod overload;

@@ -85,6 +85,7 @@ pub fn vault(vault: &proto::Vault) -> Value {
         "replayed_requests": vault.replayed_requests,
         "dead_lettered_requests": vault.dead_lettered_requests,
         "lost_requests": vault.lost_requests,
+        "dropped_requests": vault.dropped_requests,
         "segments": vault.segments,
         "backlog_bytes": vault.backlog_bytes,
         "oldest_seconds": vault.oldest_seconds,
@@ -93,6 +94,33 @@ pub fn vault(vault: &proto::Vault) -> Value {
         "compression_ratio": (vault.compression_ratio * 100.0).round() / 100.0,
         "holds": list(&vault.holds, vault_hold),
     })
+}
+
+/// Returns a line for each sink that does not deliver all that it gets.
+#[must_use]
+pub fn degraded(status: &proto::StatusResponse) -> Value {
+    crate::degraded(status).iter().map(crate::Degraded::line).collect()
+}
+
+/// Returns what a vault keeps for one sink.
+#[must_use]
+pub fn sink_backlog(backlog: &proto::SinkBacklog) -> Value {
+    json!({
+        "sink": backlog.sink,
+        "requests": backlog.requests,
+        "records": backlog.records,
+        "bytes": backlog.bytes,
+        "seconds": backlog.seconds,
+        "oldest_seconds": backlog.oldest_seconds,
+        "drain_seconds": backlog.drain_seconds,
+        "began": moment(backlog.began_unix_ms),
+        "ended": moment(backlog.ended_unix_ms),
+    })
+}
+
+/// A time in milliseconds since 1970 as text; nothing for 0.
+fn moment(unix_ms: u64) -> Option<String> {
+    (unix_ms != 0).then(|| utc_text(unix_ms.saturating_mul(1_000_000)))
 }
 
 /// Returns what moves.

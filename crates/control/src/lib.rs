@@ -4,6 +4,7 @@
 //! committed, and a test compares them.
 
 mod client;
+mod degraded;
 pub mod filter;
 pub mod json;
 mod remote;
@@ -23,6 +24,8 @@ pub const DESCRIPTORS: &[u8] = include_bytes!("descriptors.bin");
 
 pub use client::Client;
 pub use client::ClientError;
+pub use degraded::Degraded;
+pub use degraded::degraded;
 pub use remote::Remote;
 pub use remote::RemoteError;
 /// An answer that comes in parts.

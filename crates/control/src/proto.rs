@@ -83,6 +83,9 @@ pub struct StatusResponse {
     /// How far each `s3_replay` source is.
     #[prost(message, repeated, tag = "32")]
     pub s3_replays: ::prost::alloc::vec::Vec<S3Replay>,
+    /// What vaults keep for each sink that they deliver to.
+    #[prost(message, repeated, tag = "33")]
+    pub sink_backlogs: ::prost::alloc::vec::Vec<SinkBacklog>,
     /// Tasks of the runtime.
     #[prost(uint64, tag = "50")]
     pub tasks: u64,
@@ -405,6 +408,9 @@ pub struct Vault {
     pub dead_lettered_requests: u64,
     #[prost(uint64, tag = "9")]
     pub lost_requests: u64,
+    /// Deleted before they were delivered, since the start of the process: by a full vault or by an operator.
+    #[prost(uint64, tag = "10")]
+    pub dropped_requests: u64,
     /// Segments with requests.
     #[prost(uint64, tag = "20")]
     pub segments: u64,
@@ -425,6 +431,36 @@ pub struct Vault {
     /// What keeps requests from being deleted.
     #[prost(message, repeated, tag = "40")]
     pub holds: ::prost::alloc::vec::Vec<VaultHold>,
+}
+/// What a vault keeps for one sink.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SinkBacklog {
+    #[prost(string, tag = "1")]
+    pub sink: ::prost::alloc::string::String,
+    /// At most.
+    #[prost(uint64, tag = "2")]
+    pub requests: u64,
+    /// Estimated from the requests that were read; 0 before the first one.
+    #[prost(uint64, tag = "3")]
+    pub records: u64,
+    /// On disk.
+    #[prost(uint64, tag = "4")]
+    pub bytes: u64,
+    /// For how long it has kept requests without a break.
+    #[prost(uint64, tag = "5")]
+    pub seconds: u64,
+    /// The age of the oldest of them, estimated.
+    #[prost(uint64, tag = "6")]
+    pub oldest_seconds: u64,
+    /// Until the backlog is gone if it goes on as in the last minute; not set unless it shrinks.
+    #[prost(uint64, optional, tag = "7")]
+    pub drain_seconds: ::core::option::Option<u64>,
+    /// When it last began to keep requests for longer than a second, and when it last had delivered all of them, in
+    /// milliseconds since 1970; 0 for never since the start of the process.
+    #[prost(uint64, tag = "8")]
+    pub began_unix_ms: u64,
+    #[prost(uint64, tag = "9")]
+    pub ended_unix_ms: u64,
 }
 /// A vault that the configuration does not name.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -194,11 +194,11 @@ fn what_is_missing_wrong_or_undocumented_is_found() {
         problems(&value, &schema["$defs"][name], &schema, "it", &mut found);
         found.join("; ")
     };
-    assert_eq!(found(json!({ "ready": true, "zone": "red" }), "health"), "");
+    assert_eq!(found(json!({ "ready": true, "zone": "red", "degraded": [] }), "health"), "");
     assert!(found(json!({ "ready": true }), "health").contains("it.zone is missing"));
     assert!(found(json!({ "ready": 1, "zone": "red" }), "health").contains("it.ready is 1"));
     assert!(found(json!({ "ready": true, "zone": "blue" }), "health").contains("blue"));
-    let more = json!({ "ready": true, "zone": "red", "more": 1 });
+    let more = json!({ "ready": true, "zone": "red", "degraded": [], "more": 1 });
     assert!(found(more, "health").contains("it.more is not in the schema"));
     assert_eq!(found(json!([{ "unix_ms": 1, "edge": 2 }]), "flight_show"), "");
     let contexts = json!({ "current": null, "contexts": { "a": { "socket": 1 } } });

@@ -68,9 +68,9 @@ fn notices(view: &View, out: &mut String) {
         let lasts = duration(*seconds);
         notices.push(format!("{component} makes no progress for {lasts}: {waiting} {waits}."));
     }
-    for proto::Outage { place, seconds, .. } in &status.outages {
-        let lasts = duration(*seconds);
-        notices.push(format!("{place} is out for {lasts}; the log says why."));
+    // What a backend said is not shown: whoever asks has proved nothing.
+    for degraded in gophership_control::degraded(status) {
+        notices.push(format!("Degraded: {}.", degraded.sentence));
     }
     for vault in &status.vaults {
         if vault.failed {
@@ -349,13 +349,15 @@ mod tests {
         view.status.held_reason.clone_from(&nasty);
         view.status.replay_paused = true;
         view.status.outages.push(proto::Outage {
-            place: nasty.clone(),
+            place: format!("b {nasty}"),
             seconds: 5,
             reason: "hunter2".to_owned(),
         });
         let text = rendered(&view);
         assert!(!text.contains("<img") && !text.contains("hunter2"), "{text}");
-        assert!(text.contains("<li>&lt;img onerror=&quot;x&quot;&gt; is out for 5 s;"), "{text}");
+        assert!(text.contains(
+            "<li>Degraded: endpoint &lt;img onerror=&quot;x&quot;&gt; of sink b has been out for 5s.</li>"
+        ), "{text}");
         assert!(text.contains("An operator holds red."));
         assert!(text.contains("An operator has paused all replays."));
     }

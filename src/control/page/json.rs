@@ -29,6 +29,7 @@ pub(super) fn render(view: &View) -> String {
         "stuck": status.stuck,
         "stalls": json::list(&status.stalls, json::stall),
         "outages": json::list(&status.outages, outage),
+        "sink_backlogs": json::list(&status.sink_backlogs, json::sink_backlog),
         "replay_paused": status.replay_paused,
         "generation": status.generation,
         "memory": json::list(&status.memory, json::memory_share),

@@ -7,12 +7,15 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use gophership_units::ns_of;
 use gophership_units::seconds_of;
+use gophership_units::unix_ns;
 use gophership_vault::Backlog;
 use gophership_vault::CursorHandle;
 use gophership_vault::Log;
 use tokio::time::Instant;
 
+use crate::metrics::BacklogFigures;
 use crate::metrics::Metrics;
 use crate::metrics::SinkBacklogMetrics;
 use crate::metrics::VaultMetrics;
@@ -143,6 +146,9 @@ struct Watched {
     delivered: Arc<Delivered>,
     metrics: SinkBacklogMetrics,
     debt: Debt,
+    /// When the last debt that was told began and ended, in milliseconds since 1970; 0 for never.
+    began_unix_ms: u64,
+    ended_unix_ms: u64,
 }
 
 /// The debts of one vault, by sink. They outlive the readers, which end when sinks come and go.
@@ -172,8 +178,14 @@ impl Debts {
         }
         let delivered = Arc::<Delivered>::default();
         let metrics = self.metrics.sink_backlog(sink);
-        let of_sink =
-            Watched { cursor, delivered: Arc::clone(&delivered), metrics, debt: Debt::default() };
+        let of_sink = Watched {
+            cursor,
+            delivered: Arc::clone(&delivered),
+            metrics,
+            debt: Debt::default(),
+            began_unix_ms: 0,
+            ended_unix_ms: 0,
+        };
         self.by_sink.insert(sink.to_owned(), of_sink);
         delivered
     }
@@ -192,21 +204,40 @@ impl Debts {
 
     /// Tells what is new.
     pub(super) fn look(&mut self, zone: Zone, now: Instant) {
-        let vault = self.metrics.vault(&self.vault);
+        let (vault, now_ns) = (self.metrics.vault(&self.vault), unix_ns());
         for (sink, watched) in &mut self.by_sink {
             let backlog = self.log.backlog_behind(&watched.cursor);
             let totals = watched.delivered.totals(&vault);
             let news = watched.debt.look(now, 0 < backlog.records, totals);
-            let (records, age) =
-                (watched.debt.records(backlog.records, totals), watched.debt.age(now));
-            watched.metrics.set(backlog.records, records, backlog.stored_bytes, age);
+            let age = watched.debt.age(now);
             match news {
-                Some(News::Begun) => begun(&self.vault, sink, backlog, zone),
-                Some(News::Over(took, delivered)) => over(&self.vault, sink, took, delivered),
+                Some(News::Begun) => {
+                    watched.began_unix_ms = ms(now_ns.saturating_sub(ns_of(age)));
+                    begun(&self.vault, sink, backlog, zone);
+                }
+                Some(News::Over(took, delivered)) => {
+                    watched.ended_unix_ms = ms(now_ns);
+                    over(&self.vault, sink, took, delivered);
+                }
                 None => {}
             }
+            let oldest = self.log.oldest_behind(&watched.cursor, now_ns).unwrap_or(now_ns);
+            watched.metrics.set(&BacklogFigures {
+                requests: backlog.records,
+                records: watched.debt.records(backlog.records, totals),
+                bytes: backlog.stored_bytes,
+                age,
+                oldest: Duration::from_nanos(now_ns.saturating_sub(oldest)),
+                began_unix_ms: watched.began_unix_ms,
+                ended_unix_ms: watched.ended_unix_ms,
+            });
         }
     }
+}
+
+/// A time in milliseconds since 1970.
+const fn ms(unix_ns: u64) -> u64 {
+    unix_ns / 1_000_000
 }
 
 fn begun(vault: &str, sink: &str, backlog: Backlog, zone: Zone) {

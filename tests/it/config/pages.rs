@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use gophership::event::Bucket;
 use gophership::event::Signal;
@@ -97,7 +96,7 @@ fn touch_s3(metrics: &Metrics) {
 /// Shows the metrics of other sinks with all their labels.
 fn touch_sinks(metrics: &Metrics) {
     metrics.sink("backend").deliver(1, 1, [1]);
-    metrics.sink_backlog("backend").set(1, 1, 1, Duration::from_secs(1));
+    metrics.sink_backlog("backend").set(&gophership::metrics::BacklogFigures::default());
     metrics.sink_file("file").reopened.inc();
     metrics.delivery("backend").limit.set(1);
     metrics.delivery("backend").in_flight.set(1);

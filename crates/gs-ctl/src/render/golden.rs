@@ -148,6 +148,20 @@ fn zone_history() -> Vec<proto::ZoneSpan> {
     vec![span(proto::Zone::Green, 3900), span(proto::Zone::Red, 12)]
 }
 
+fn backlog() -> proto::SinkBacklog {
+    proto::SinkBacklog {
+        sink: "backend".to_owned(),
+        requests: 14_200,
+        records: 7_134_000,
+        bytes: 1_400_000_000,
+        seconds: 192,
+        oldest_seconds: 190,
+        drain_seconds: Some(40),
+        began_unix_ms: 1_769_860_800_000,
+        ended_unix_ms: 0,
+    }
+}
+
 /// A process in trouble of every kind.
 pub(crate) fn troubled() -> proto::StatusResponse {
     proto::StatusResponse {
@@ -182,6 +196,7 @@ pub(crate) fn troubled() -> proto::StatusResponse {
             holds: vec![hold()],
             ..proto::Vault::default()
         }],
+        sink_backlogs: vec![backlog()],
         tasks: 42,
         zone_history: zone_history(),
         deliveries: vec![delivery()],
@@ -237,6 +252,12 @@ pub(crate) fn calm() -> proto::StatusResponse {
         sensed: proto::Zone::Green.into(),
         generation: 1,
         components: vec![component("otlp", "source", "otlp", 0)],
+        sink_backlogs: vec![proto::SinkBacklog {
+            sink: "backend".to_owned(),
+            began_unix_ms: 1_769_860_800_000,
+            ended_unix_ms: 1_769_860_992_000,
+            ..proto::SinkBacklog::default()
+        }],
         background_millionths: 1_000_000,
         ready: true,
         ..proto::StatusResponse::default()

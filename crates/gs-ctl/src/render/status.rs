@@ -22,6 +22,7 @@ use super::document;
 use super::line;
 use super::s3;
 use super::table;
+use super::troubles::outages_over;
 use super::troubles::troubles;
 use super::vault::compression_text;
 use super::vault::hold_text;
@@ -63,15 +64,19 @@ pub(crate) fn ledger(status: &proto::StatusResponse, format: Format) -> String {
 pub(crate) fn health(status: &proto::StatusResponse, format: Format) -> String {
     let zone = zone_name(status.zone);
     match format {
-        Format::Table if is_ready(status) => format!("ready, zone {zone}\n"),
         Format::Table => {
-            let mut text = "NOT READY\n".to_owned();
+            let ready = format!("ready, zone {zone}\n");
+            let mut text = if is_ready(status) { ready } else { "NOT READY\n".to_owned() };
             // Writing to a string cannot fail.
             let _written = troubles(status, &mut text);
             text
         }
         Format::Json | Format::Yaml => {
-            document(&json!({ "ready": is_ready(status), "zone": zone }), format)
+            let degraded = json::degraded(status);
+            document(
+                &json!({ "ready": is_ready(status), "zone": zone, "degraded": degraded }),
+                format,
+            )
         }
     }
 }
@@ -104,7 +109,9 @@ fn status_value(status: &proto::StatusResponse) -> Value {
         "background_percent": f64::from(status.background_millionths) / 10_000.0,
         "stuck": status.stuck,
         "stalls": list(&status.stalls, stall),
+        "degraded": json::degraded(status),
         "outages": list(&status.outages, outage_value),
+        "sink_backlogs": list(&status.sink_backlogs, json::sink_backlog),
         "warnings": status.warnings,
         "tasks": status.tasks,
         "rates": json::rates(status),
@@ -151,6 +158,7 @@ fn outage_value(outage: &proto::Outage) -> Value {
 fn status_table(status: &proto::StatusResponse, out: &mut String) -> std::fmt::Result {
     headline(status, out)?;
     troubles(status, out)?;
+    outages_over(status, out)?;
     let reload = match &status.last_reload {
         None => String::new(),
         Some(reload) if reload.ok => format!(", reloaded {} s ago", reload.seconds_ago),

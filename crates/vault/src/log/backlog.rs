@@ -41,21 +41,17 @@ impl Log {
     #[must_use]
     pub fn oldest_waiting(&self, now_unix_ns: u64) -> Option<u64> {
         let state = lock(&self.state);
-        let durable = self.durable_seq();
         let waiting = state.cursors.iter().filter(|(name, _)| !is_copy_cursor(name));
         let first = waiting.map(|(_, cursor)| lock(&cursor.acks).low() + 1).min()?;
-        if durable < first {
-            return None;
-        }
-        let mut segments = state.segments.values().map(|listed| &listed.info);
-        let segment =
-            segments.find(|info| first <= info.last_seq && info.first_seq <= info.last_seq)?;
-        let end = segments.next().map_or(now_unix_ns, |next| next.created_unix_ns);
-        let lasted = u128::from(end.saturating_sub(segment.created_unix_ns));
-        let count = u128::from(segment.last_seq + 1 - segment.first_seq);
-        let before = u128::from(first.saturating_sub(segment.first_seq));
-        let after = u64::try_from(lasted * before / count).unwrap_or(0);
-        Some(segment.created_unix_ns.saturating_add(after).min(now_unix_ns))
+        appended(&state, first, self.durable_seq(), now_unix_ns)
+    }
+
+    /// Returns the same for one cursor of this log.
+    #[must_use]
+    pub fn oldest_behind(&self, cursor: &CursorHandle, now_unix_ns: u64) -> Option<u64> {
+        let state = lock(&self.state);
+        let first = lock(&cursor.cursor.acks).low() + 1;
+        appended(&state, first, self.durable_seq(), now_unix_ns)
     }
 
     /// Returns the backlog of one cursor of this log.
@@ -68,6 +64,22 @@ impl Log {
     pub(crate) fn backlog_of(&self, cursor: &Cursor) -> Backlog {
         backlog(&lock(&self.state), cursor, self.durable_seq())
     }
+}
+
+/// When a record was appended, estimated; `None` if it is not there or not durable.
+fn appended(state: &LogState, first: u64, durable: u64, now_unix_ns: u64) -> Option<u64> {
+    if durable < first {
+        return None;
+    }
+    let mut segments = state.segments.values().map(|listed| &listed.info);
+    let segment =
+        segments.find(|info| first <= info.last_seq && info.first_seq <= info.last_seq)?;
+    let end = segments.next().map_or(now_unix_ns, |next| next.created_unix_ns);
+    let lasted = u128::from(end.saturating_sub(segment.created_unix_ns));
+    let count = u128::from(segment.last_seq + 1 - segment.first_seq);
+    let before = u128::from(first.saturating_sub(segment.first_seq));
+    let after = u64::try_from(lasted * before / count).unwrap_or(0);
+    Some(segment.created_unix_ns.saturating_add(after).min(now_unix_ns))
 }
 
 fn backlog(state: &LogState, cursor: &Cursor, durable_seq: u64) -> Backlog {

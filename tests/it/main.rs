@@ -62,6 +62,8 @@
 //! | `vault_tools_killed` | a repair that is killed at any of its steps is completed by the next one |
 //! | `vault_archive` | `gophership vault` reads an archive in a bucket as it reads the vault that it is of |
 //! | `s3_replay` | an archive comes back through the pipeline once, on however many hosts, also when one is killed |
+//! | `s3_letters` | what a sink refuses of an archive is a dead letter of that sink, or stays in the bucket, and is told |
+//! | `s3_shared` | two hosts share an archive, each segment once, and are 1.8 times as fast as one |
 //! | `vault_tools_share` | `gophership vault` gives way to the server beside |
 //! | `transforms` | each transform in the running process does what it says, and the books balance |
 //! | `joined` | what `batch` joins or divides arrives once, and its senders are told, in an outage and at a stop too |
@@ -130,6 +132,7 @@ mod s3_archive;
 mod s3_objects;
 mod s3_replay;
 mod secrets;
+mod s3_shared;
 mod service_manager;
 mod shutdown;
 mod silent;

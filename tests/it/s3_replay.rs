@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
-use std::time::Instant;
 
 use gophership_otlp::Signal;
 use gophership_s3_sim::Fault;
@@ -20,26 +19,25 @@ use crate::harness::Process;
 use crate::harness::Site;
 use crate::harness::Traffic;
 use crate::harness::eventually;
-use crate::harness::report;
 use crate::vault_archive::BUCKET;
 use crate::vault_archive::PREFIX;
 use crate::vault_archive::archive;
 use crate::vault_archive::server;
 use crate::vault_tools::make_of;
 
-const DONE_WITHIN: Duration = Duration::from_mins(1);
+pub(crate) const DONE_WITHIN: Duration = Duration::from_mins(1);
 
 /// An archive of two vaults, and a backend.
-struct Fixture {
+pub(crate) struct Fixture {
     _folder: TempDir,
-    server: S3Server,
-    backend: Backend,
-    parcels: Vec<NumberedRequest>,
-    segments: usize,
+    pub(crate) server: S3Server,
+    pub(crate) backend: Backend,
+    pub(crate) parcels: Vec<NumberedRequest>,
+    pub(crate) segments: usize,
 }
 
 impl Fixture {
-    async fn new(requests: u64) -> Self {
+    pub(crate) async fn new(requests: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let server = server(folder.path());
         let (mut parcels, mut segments) = (Vec::new(), 0);
@@ -55,7 +53,7 @@ impl Fixture {
     }
 
     /// A host that takes part, with more options.
-    fn host(&self, options: &str) -> Site {
+    pub(crate) fn host(&self, options: &str) -> Site {
         self.host_with_lease("5s", options)
     }
 
@@ -83,7 +81,7 @@ sinks:
     }
 
     /// How often each request of the archive arrived; other bytes are a failure.
-    fn arrivals(&self) -> Vec<u64> {
+    pub(crate) fn arrivals(&self) -> Vec<u64> {
         let mut arrived = self.backend.fingerprints();
         let times: Vec<u64> = self
             .parcels
@@ -100,14 +98,14 @@ async fn run(site: &Site) -> String {
     ended(&mut Process::spawn(site)).await
 }
 
-async fn ended(process: &mut Process) -> String {
+pub(crate) async fn ended(process: &mut Process) -> String {
     let status = process.exit(DONE_WITHIN).await;
     assert!(status.success(), "{status}:\n{}", process.log());
     process.log()
 }
 
 /// A field of the summary.
-fn summary(log: &str, field: &str) -> u64 {
+pub(crate) fn summary(log: &str, field: &str) -> u64 {
     let line = log.lines().find(|line| line.contains("The replay is complete.")).expect(log);
     let value = line.split(&format!("{field}=")).nth(1);
     let value = value.unwrap_or_else(|| panic!("{field} is not in {line}"));
@@ -144,36 +142,6 @@ async fn an_archive_comes_back_once() {
 
     run(&fixture.host("    replay_id: again")).await;
     assert_eq!(fixture.arrivals(), vec![2; 120]);
-}
-
-/// Waits until `count` more requests than `before` have arrived; how long it took from the first of them.
-async fn arriving(fixture: &Fixture, before: u64, count: u64) -> Duration {
-    eventually(DONE_WITHIN, "the first arrived", || before < fixture.backend.requests()).await;
-    let began = Instant::now();
-    eventually(DONE_WITHIN, "all arrived", || before + count <= fixture.backend.requests()).await;
-    began.elapsed()
-}
-
-/// Scenario: one host replays an archive at a limited rate, and then two hosts do so together.
-/// Guarantees: every request arrives exactly once, both have taken part, and it takes them much less time.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_hosts_share_an_archive() {
-    let fixture = Fixture::new(360).await;
-    let host = fixture.host("    rate: 200\n    replay_id: alone");
-    let mut process = Process::spawn(&host);
-    let alone = arriving(&fixture, 0, 360).await;
-    ended(&mut process).await;
-    let hosts = [fixture.host("    rate: 200"), fixture.host("    rate: 200")];
-    let mut processes = hosts.each_ref().map(Process::spawn);
-    let together = arriving(&fixture, 360, 360).await;
-    let [one, two] = &mut processes;
-    let logs = [ended(one).await, ended(two).await];
-    report(&format!("one host: {alone:?}, two hosts: {together:?}"));
-    assert_eq!(fixture.arrivals(), vec![2; 360], "once alone and once together");
-    let shares = logs.each_ref().map(|log| summary(log, "segments"));
-    assert_eq!(shares.iter().sum::<u64>(), fixture.segments as u64);
-    assert!(shares.iter().all(|share| 0 < *share), "{shares:?}");
-    assert!(together.mul_f64(1.4) < alone, "{together:?} is not much shorter than {alone:?}");
 }
 
 /// Scenario: one of two hosts is killed in the middle of its segments.

@@ -100,6 +100,11 @@ pub trait SourceConfig: Debug + Send + Sync {
         None
     }
 
+    /// Returns the vault whose dead-letter store gets what a sink refuses for good, if options name one.
+    fn dead_letters(&self) -> Option<&str> {
+        None
+    }
+
     /// Whether everything goes through the pivot first, so that nobody needs to read the source.
     fn is_journaled(&self) -> bool {
         false
@@ -123,6 +128,11 @@ pub trait SourceConfig: Debug + Send + Sync {
 
     /// Returns what is wrong with the options beyond their types; pure, without any I/O.
     fn problems(&self) -> Vec<OptionProblem> {
+        Vec::new()
+    }
+
+    /// Returns what is allowed, and should be known to whoever starts it; pure, without any I/O.
+    fn warnings(&self) -> Vec<OptionProblem> {
         Vec::new()
     }
 

@@ -24,6 +24,9 @@ const REASON_HEADER: &str = "gophership-reason";
 /// The header beside a dead letter that says when it became one: milliseconds since 1970.
 const REFUSED_HEADER: &str = "gophership-refused-unix-ms";
 
+/// The header beside a dead letter out of an archive that names the source which took it first.
+const ARCHIVED_SOURCE_HEADER: &str = "gophership-archived-source";
+
 const TAG_SOURCE: u8 = 1;
 const TAG_HEADER: u8 = 2;
 const TAG_OWED: u8 = 3;
@@ -111,6 +114,23 @@ impl Provenance {
         Self(bytes.into())
             .and_header(REASON_HEADER, reason.as_bytes())
             .and_header(REFUSED_HEADER, refused.as_bytes())
+    }
+
+    /// The same as taken by another source. The source that took it before is kept as a header.
+    #[must_use]
+    pub fn taken_by(&self, source: &str) -> Self {
+        let mut bytes = source_field(source);
+        let mut before = None;
+        for (tag, field) in fields(&self.0) {
+            match tag {
+                TAG_SOURCE => before = Some(field),
+                _ => push_field(&mut bytes, tag, &[field]),
+            }
+        }
+        match before {
+            Some(before) => Self(bytes.into()).and_header(ARCHIVED_SOURCE_HEADER, before),
+            None => Self(bytes.into()),
+        }
     }
 
     /// Writes the whole note into `space`, if it fits, and returns it; else makes room for it. It names

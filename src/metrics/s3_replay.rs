@@ -50,6 +50,8 @@ pub struct S3ReplayMetrics {
     pub delivered: IntCounter,
     /// Requests that a sink will never take, or that are no OTLP.
     pub rejected: IntCounter,
+    /// Those of them that a dead-letter store has.
+    pub dead_lettered: IntCounter,
 }
 
 impl S3ReplayMetrics {
@@ -79,6 +81,7 @@ pub(super) struct S3ReplayFamilies {
     segments: IntGaugeVec,
     delivered: IntCounterVec,
     rejected: IntCounterVec,
+    dead_lettered: IntCounterVec,
 }
 
 impl Builder {
@@ -100,6 +103,11 @@ impl Builder {
                 "s3_replay_rejected_total",
                 "Requests of archived segments that a sink has refused for good.",
             ),
+            dead_lettered: counter(
+                "s3_replay_dead_lettered_total",
+                "Requests of archived segments that a sink never accepts, and that are in the \
+                 dead-letter store of a vault. The others are in the bucket only.",
+            ),
         }
     }
 }
@@ -114,6 +122,7 @@ impl Metrics {
             segments: families.segments.clone(),
             delivered: families.delivered.with_label_values(&[id]),
             rejected: families.rejected.with_label_values(&[id]),
+            dead_lettered: families.dead_lettered.with_label_values(&[id]),
         }
     }
 }

@@ -48,7 +48,7 @@ pub(crate) fn archive(server: &S3Server, vault: &Path, node: &str) -> Vec<Manife
         let go_on = || ControlFlow::Continue(());
         let encoded = encode(&segment, &object, FrameOptions::default(), go_on).unwrap();
         let meaning = |note: &gophership_vault::RecordNote<'_>| Meaning {
-            signal: Signal::from_u8(note.signal).unwrap().name(),
+            signal: Signal::from_u8(note.signal).map_or("unknown", Signal::name),
             records: 3,
             source: "unknown".to_owned(),
         };

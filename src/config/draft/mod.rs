@@ -85,10 +85,12 @@ impl<'n> Draft<'n> {
     /// Adds what is allowed, and should be known to whoever starts it.
     pub(super) fn add_warnings(&self, findings: &mut Findings) {
         for piece in &self.pieces {
-            if let Some(AnyConfig::Sink(config)) = &piece.config {
-                let path = piece.path(&[]);
-                option_problems::add(findings, self.root, &path, config.warnings(), None);
-            }
+            let warnings = match &piece.config {
+                Some(AnyConfig::Source(config)) => config.warnings(),
+                Some(AnyConfig::Sink(config)) => config.warnings(),
+                Some(AnyConfig::Transform(_)) | None => continue,
+            };
+            option_problems::add(findings, self.root, &piece.path(&[]), warnings, None);
         }
     }
 

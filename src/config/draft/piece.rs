@@ -116,6 +116,14 @@ impl Piece<'_> {
         }
     }
 
+    /// Returns the vault whose dead-letter store the component uses.
+    pub(in crate::config) fn dead_letters(&self) -> Option<&str> {
+        match &self.config {
+            Some(AnyConfig::Source(config)) => config.dead_letters(),
+            _ => None,
+        }
+    }
+
     /// Returns the vault that the component copies.
     pub(in crate::config) fn copies(&self) -> Option<&str> {
         match &self.config {

@@ -1,4 +1,4 @@
-//! References to vaults: `pivot` and what replays.
+//! References to vaults: `pivot`, what replays, what copies, and where dead letters go.
 
 use std::collections::HashSet;
 
@@ -14,8 +14,12 @@ use crate::config::validate::Plan;
 pub(super) fn check(plan: &Plan<'_>, findings: &mut Findings) {
     let mut used: HashSet<&str> = HashSet::new();
     for piece in plan.pieces {
-        let names =
-            [("pivot", piece.pivot()), ("vault", piece.replays()), ("vault", piece.copies())];
+        let names = [
+            ("pivot", piece.pivot()),
+            ("vault", piece.replays()),
+            ("vault", piece.copies()),
+            ("dead_letters", piece.dead_letters()),
+        ];
         for (key, name) in names {
             if let Some(name) = name {
                 used.insert(name);

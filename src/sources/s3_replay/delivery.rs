@@ -8,12 +8,18 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 
+use super::letters::Letters;
+use super::letters::NO_REASON;
+use super::letters::Refused;
 use super::options::S3ReplayConfig;
+use super::refusal_log::Refusal;
+use super::refusal_log::RefusalLog;
 use crate::component::Context;
 use crate::component::Stop;
 use crate::component::calm;
 use crate::component::send_unless_stopped;
 use crate::event::Batch;
+use crate::event::Bucket;
 use crate::event::Ledger;
 use crate::event::Outcome;
 use crate::event::Request;
@@ -37,16 +43,39 @@ const RETRY_MIN: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 /// What its requests do until they are delivered.
 const WAITS: &str = "replayed requests wait for delivery";
+/// Why, if no backend was asked.
+const NOT_OTLP: &str = "this version cannot read it as OTLP";
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Delivered {
     /// Every sink has it.
     Yes,
-    /// A sink will never take it.
+    /// A sink will never take it; a dead-letter store has it.
+    DeadLettered,
+    /// A sink will never take it; only the bucket has it.
     Rejected,
     /// The source was stopped.
     Stopped,
+}
+
+/// A request of a segment.
+pub(super) struct Archived {
+    pub(super) request: Request,
+    pub(super) segment: u64,
+    pub(super) seq: u64,
+    /// Whether it is OTLP; what is not can only be a dead letter.
+    pub(super) is_readable: bool,
+}
+
+/// What an attempt came to.
+struct Attempt {
+    outcome: Outcome,
+    /// The sinks that have it.
+    served: SinkSet,
+    /// Records that were booked as rejected.
+    rejected: u64,
+    reason: Option<Arc<str>>,
 }
 
 /// Room for one request on its way.
@@ -60,6 +89,8 @@ pub(super) struct Delivery {
     ledger: &'static Ledger,
     metrics: SourceMetrics,
     figures: S3ReplayMetrics,
+    letters: Letters,
+    refusal_log: RefusalLog,
     requests: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
     bytes_permits: u32,
@@ -99,6 +130,8 @@ impl Delivery {
             ledger: context.ledgers.source(id),
             metrics: context.metrics.source(id),
             figures: context.metrics.s3_replay(id),
+            letters: Letters::new(config.dead_letters.as_deref(), context),
+            refusal_log: RefusalLog::of(&context.id),
             requests,
             bytes: Arc::new(Semaphore::new(bytes_permits as usize)),
             bytes_permits,
@@ -131,11 +164,6 @@ impl Delivery {
         }
     }
 
-    /// Counts a request that will never be delivered.
-    pub(super) fn rejected(&self) {
-        self.figures.rejected.inc();
-    }
-
     /// Rests after work on a segment, as pressure demands.
     pub(super) async fn rest_after(&self, worked: Duration) {
         let rest = self.context.governor.rest_after(worked).unwrap_or_default();
@@ -144,32 +172,42 @@ impl Delivery {
         }
     }
 
-    /// Sends a request until every sink has it, one will never take it, or the source is stopped.
+    /// Sends a request until every sink has it, one will never take it, or the source is stopped. A sink
+    /// that has it does not get it again while the others are tried.
     pub(super) async fn send(
         self: Arc<Self>,
-        request: Request,
+        archived: Archived,
         room: Room,
         halt: Stop,
     ) -> Delivered {
-        let mut delay = RETRY_MIN;
+        let (mut delay, mut sinks, mut is_first) = (RETRY_MIN, SinkSet::ALL, true);
+        let request = &archived.request;
         self.metrics.receive(request.wire.len() as u64);
         loop {
-            match self.attempt(&request).await {
+            let Some(attempt) = self.attempt(&archived, sinks, is_first).await else {
+                return Delivered::Stopped;
+            };
+            is_first = false;
+            sinks = sinks.without(attempt.served);
+            match attempt.outcome {
                 // What a vault took is safe there.
-                Some(Outcome::Delivered | Outcome::Vaulted) => {
+                Outcome::Delivered | Outcome::Vaulted => {
                     self.metrics.accept();
                     self.figures.delivered.inc();
                     self.done.fetch_add(1, Ordering::Relaxed);
                     drop(room);
                     return Delivered::Yes;
                 }
-                Some(Outcome::Rejected) => {
-                    self.rejected();
-                    self.done.fetch_add(1, Ordering::Relaxed);
-                    return Delivered::Rejected;
+                Outcome::Rejected => {
+                    let Attempt { rejected: booked, reason, .. } = attempt;
+                    let refused = Refused { request, sinks, booked, reason };
+                    return self.refused(&archived, &refused, &halt).await;
                 }
-                Some(Outcome::Failed) => {}
-                None => return Delivered::Stopped,
+                // A sink that refused it is asked again with the others, and counted then.
+                Outcome::Failed => {
+                    let bucket = Bucket::RejectedByBackend;
+                    self.ledger.withdraw(request.signal, bucket, attempt.rejected);
+                }
             }
             tokio::select! {
                 () = tokio::time::sleep(delay.mul_f64(0.5 + fastrand::f64())) => {}
@@ -179,11 +217,45 @@ impl Delivery {
         }
     }
 
+    /// Sees a request that was refused for good into the dead-letter store, and says so.
+    async fn refused(&self, archived: &Archived, refused: &Refused<'_>, halt: &Stop) -> Delivered {
+        let Some(is_kept) = self.letters.keep(refused, halt).await else {
+            return Delivered::Stopped;
+        };
+        self.figures.rejected.inc();
+        self.done.fetch_add(1, Ordering::Relaxed);
+        let reason = refused.reason.as_deref().unwrap_or(NO_REASON).to_owned();
+        let Archived { segment, seq, .. } = *archived;
+        self.refusal_log.note(Refusal { segment, seq, reason }, is_kept);
+        if is_kept {
+            self.figures.dead_lettered.inc();
+            return Delivered::DeadLettered;
+        }
+        Delivered::Rejected
+    }
+
     /// Sends it once; nothing when the source was stopped, and it did not arrive soon.
-    async fn attempt(&self, request: &Request) -> Option<Outcome> {
+    async fn attempt(
+        &self,
+        archived: &Archived,
+        sinks: SinkSet,
+        is_first: bool,
+    ) -> Option<Attempt> {
         let (ticket, mut waiter) = ack::channel();
-        let batch = Batch::received(request, Some(ticket), self.ledger);
-        send_unless_stopped(&self.output, batch, &mut waiter, &self.stop).await
+        let request = &archived.request;
+        let batch = if is_first {
+            Batch::received(request, Some(ticket), self.ledger)
+        } else {
+            Batch::second_copy(request, sinks, ticket, self.ledger)
+        };
+        let outcome = if archived.is_readable {
+            send_unless_stopped(&self.output, batch, &mut waiter, &self.stop).await?
+        } else {
+            batch.rejected_for(&Arc::from(NOT_OTLP));
+            (&mut waiter).await
+        };
+        let (served, rejected) = (waiter.served(), waiter.rejected());
+        Some(Attempt { outcome, served, rejected, reason: waiter.reason() })
     }
 
     /// Waits out Red, an operator's pause, and a drain.

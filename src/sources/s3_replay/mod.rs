@@ -7,11 +7,16 @@
 //!                               +-----------------+ lease over: taken again
 //! ```
 //!
+//! What a sink refuses for good goes into the dead-letter store of a vault, if options name one; without
+//! room there it stays in the bucket, and the replay goes on.
+//!
 //! At least once: a host that is killed has sent a part of its segments, and another sends them whole.
 
 mod delivery;
+mod letters;
 mod options;
 mod progress;
+mod refusal_log;
 mod replay;
 mod segment;
 
@@ -75,8 +80,16 @@ impl SourceConfig for S3ReplayConfig {
         ca.map(|path| NamedFile::new("bucket.ca_file", path)).collect()
     }
 
+    fn dead_letters(&self) -> Option<&str> {
+        self.dead_letters.as_deref()
+    }
+
     fn problems(&self) -> Vec<OptionProblem> {
         self.option_problems()
+    }
+
+    fn warnings(&self) -> Vec<OptionProblem> {
+        self.option_warnings()
     }
 
     async fn build(&self, context: &Context) -> Result<Box<dyn Source>, BuildError> {

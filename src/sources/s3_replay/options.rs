@@ -59,6 +59,10 @@ pub(super) struct S3ReplayConfig {
     /// the disk space of a segment.
     #[serde(default = "concurrency")]
     pub(super) concurrency: u32,
+    /// The vault whose dead-letter store gets the requests that a sink refuses for good. `gs-ctl
+    /// dead-letters` lists them and sends them again. By default they only stay in the bucket.
+    #[serde(default)]
+    pub(super) dead_letters: Option<String>,
     /// The name of the replay. Hosts with the same name share its segments, and under one name each
     /// segment is replayed once. By default GopherShip derives the name from `prefix` and the selection.
     /// To replay the same selection again, give another name.
@@ -127,6 +131,21 @@ impl S3ReplayConfig {
         );
         demand(LEASE_MIN <= self.lease.0, "lease", "must be at least 5s");
         problems
+    }
+
+    /// What is allowed, and should be known to whoever starts it.
+    pub(super) fn option_warnings(&self) -> Vec<OptionProblem> {
+        let of_bucket = self.bucket.warnings().into_iter();
+        let mut warnings: Vec<OptionProblem> = of_bucket
+            .map(|fault| OptionProblem::new(format!("bucket.{}", fault.option), fault.reason))
+            .collect();
+        if self.dead_letters.is_none() {
+            let message = "names no vault in `dead_letters`: a request that a sink refuses for good \
+                           stays in the bucket, and nothing sends it again";
+            let help = "add a sink of type `raw_vault`, and name it in `dead_letters`";
+            warnings.push(OptionProblem::new("", message).with_help(help));
+        }
+        warnings
     }
 
     /// The part of the bucket; empty if it is not valid, which is a problem.

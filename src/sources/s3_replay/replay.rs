@@ -188,11 +188,12 @@ impl Replay {
         let vault = vault_id_text(manifest.vault_id);
         match attempt {
             Attempt::Done(counts) => {
-                let Counts { requests, records, rejected, damaged } = counts;
+                let Counts { requests, records, rejected, dead_lettered, damaged } = counts;
                 totals.segments += 1;
                 totals.counts.requests += requests;
                 totals.counts.records += records;
                 totals.counts.rejected += rejected;
+                totals.counts.dead_lettered += dead_lettered;
                 totals.counts.damaged += damaged;
                 if 0 < rejected + damaged {
                     tracing::warn!(
@@ -319,11 +320,11 @@ impl Replay {
 
     fn tell(&self, totals: &Totals) {
         let Totals { segments, by_others, unusable, counts } = totals;
-        let Counts { requests, records, rejected, damaged } = counts;
+        let Counts { requests, records, rejected, dead_lettered, damaged } = counts;
         let (archive, replay) = (self.archive.url(), self.config.replay_id());
         tracing::info!(
-            %archive, %replay, segments, by_others, unusable, requests, records, rejected, damaged,
-            "The replay is complete."
+            %archive, %replay, segments, by_others, unusable, requests, records, rejected, dead_lettered,
+            damaged, "The replay is complete."
         );
     }
 

@@ -16,6 +16,7 @@ use gophership_vault::StoredRecord;
 use gophership_vault::VaultError;
 use tokio::task::JoinSet;
 
+use super::delivery::Archived;
 use super::delivery::Delivered;
 use super::delivery::Delivery;
 use crate::component::Stop;
@@ -27,13 +28,18 @@ use crate::event::Request;
 const CHUNK_RECORDS_MAX: usize = 32;
 const CHUNK_BYTES_MAX: usize = 256 << 10;
 
+/// The header beside a dead letter whose signal nobody here knows: the number that it was stored with.
+const SIGNAL_HEADER: &str = "gophership-signal";
+
 /// What is in a segment that was replayed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     pub(super) requests: u64,
     pub(super) records: u64,
-    /// Requests that a sink will never take, or that are no OTLP.
+    /// Requests that a sink will never take, or that are no OTLP, and that only the bucket has.
     pub(super) rejected: u64,
+    /// Such requests that a dead-letter store has.
+    pub(super) dead_lettered: u64,
     /// Damaged places, which were damaged when the segment was archived.
     pub(super) damaged: u64,
 }
@@ -124,14 +130,14 @@ impl SegmentReplay {
                     counts.damaged += 1;
                     continue;
                 };
-                let Some(request) = self.request(record, &mut counts) else { continue };
+                let Some(archived) = self.request(record) else { continue };
                 counts.requests += 1;
-                counts.records += request.records;
-                let Some(room) = self.delivery.room(&request, &self.halt).await else {
+                counts.records += archived.request.records;
+                let Some(room) = self.delivery.room(&archived.request, &self.halt).await else {
                     return Ok(None);
                 };
                 let delivery = Arc::clone(&self.delivery);
-                on_way.spawn(delivery.send(request, room, self.halt.clone()));
+                on_way.spawn(delivery.send(archived, room, self.halt.clone()));
                 while let Some(ended) = on_way.try_join_next() {
                     if !settle(&ended, &mut counts) {
                         return Ok(None);
@@ -149,31 +155,36 @@ impl SegmentReplay {
     }
 
     /// The request of a stored record, if it is meant.
-    fn request(&self, record: StoredRecord, counts: &mut Counts) -> Option<Request> {
-        let selection = &self.selection;
-        let at = record.received_unix_ns;
+    fn request(&self, record: StoredRecord) -> Option<Archived> {
+        let (selection, at) = (&self.selection, record.received_unix_ns);
         let is_in_time = selection.since_unix_ns.is_none_or(|since| since <= at)
             && selection.until_unix_ns.is_none_or(|until| at < until);
-        let signal = Signal::from_u8(record.signal);
+        let known = Signal::from_u8(record.signal);
         let wants = |names: &[String], name: &str| {
             names.is_empty() || names.iter().any(|wanted| wanted == name)
         };
+        let note = Note::read(&record.attrs);
         let is_meant = is_in_time
-            && wants(&selection.signals, signal.map_or("unknown", Signal::name))
-            && wants(&selection.sources, Note::read(&record.attrs).source_name());
+            && wants(&selection.signals, known.map_or("unknown", Signal::name))
+            && wants(&selection.sources, note.source_name());
         if !is_meant {
             return None;
         }
         let scanned =
-            signal.and_then(|signal| gophership_otlp::prescan(signal, &record.payload).ok());
-        let (Some(signal), Some(summary)) = (signal, scanned) else {
-            counts.rejected += 1;
-            self.delivery.rejected();
-            return None;
+            known.and_then(|signal| gophership_otlp::prescan(signal, &record.payload).ok());
+        let mut provenance = Provenance::of_note(&record.attrs);
+        if known.is_none() {
+            provenance = provenance.and_header(SIGNAL_HEADER, record.signal.to_string().as_bytes());
+        }
+        let request = Request {
+            signal: known.unwrap_or(Signal::Logs),
+            wire: record.payload,
+            records: scanned.as_ref().map_or(note.records, |summary| summary.records),
+            received_unix_ns: at,
+            provenance,
         };
-        let provenance = Provenance::of_note(&record.attrs);
-        let (wire, records) = (record.payload, summary.records);
-        Some(Request { signal, wire, records, received_unix_ns: at, provenance })
+        let (segment, is_readable) = (self.manifest.segment, scanned.is_some());
+        Some(Archived { request, segment, seq: record.seq, is_readable })
     }
 }
 
@@ -181,6 +192,10 @@ impl SegmentReplay {
 fn settle(ended: &Result<Delivered, tokio::task::JoinError>, counts: &mut Counts) -> bool {
     match ended {
         Ok(Delivered::Yes) => true,
+        Ok(Delivered::DeadLettered) => {
+            counts.dead_lettered += 1;
+            true
+        }
         Ok(Delivered::Rejected) => {
             counts.rejected += 1;
             true

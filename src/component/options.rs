@@ -204,6 +204,11 @@ pub trait SinkConfig: Debug + Send + Sync {
         None
     }
 
+    /// Returns the directory of the vault in which the sink keeps what it has acknowledged, if it has one.
+    fn spool(&self, _site: &Site<'_>) -> Option<PathBuf> {
+        None
+    }
+
     /// Whether the sink is a vault that is to be replayed even if nobody says so.
     fn is_replayed_by_default(&self) -> bool {
         false

@@ -173,8 +173,8 @@ impl Metrics {
             vault_left: b.gauge(
                 "vault_left_requests",
                 &["dir"],
-                "Undelivered requests in a vault directory that the configuration does not \
-                 contain.",
+                "Undelivered requests in the directory of a vault, or of the spool of an `s3` sink, \
+                 that the configuration does not contain.",
             ),
             memory_idle: b.memory_idle(),
             runtime_tasks: b.runtime_tasks(),

@@ -18,6 +18,7 @@ use tempfile::TempDir;
 
 use crate::harness::Backend;
 use crate::harness::HttpClient;
+use crate::harness::Metrics;
 use crate::harness::Oracle;
 use crate::harness::Shape;
 use crate::harness::Site;
@@ -272,4 +273,45 @@ async fn folders_by_attribute_have_their_records_and_a_stop_uploads_the_rest() {
     assert!(other.contains("other") && !other.contains("sold"), "{other}");
     assert!(shop.ends_with('\n') && shop.lines().count() == 1);
     assert_eq!(objects.len(), 2);
+}
+
+/// Scenario: a sink whose bucket is out is taken out of the configuration while its spool holds requests; the
+/// process is started again without it; then the sink is put back.
+/// Guarantees: the log, the metric and the status say what is left and where, at the reload and at the start;
+/// what is back is told no more, and everything acknowledged is in the bucket once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_spool_that_is_left_is_told_until_its_sink_is_back() {
+    let lake = Lake::new("128MiB", "").await;
+    lake.server.faults().always(Which::any(), Fault::Close);
+    let (traffic, oracle) = (Arc::new(Traffic::default()), Arc::new(Oracle::default()));
+    let mut process = lake.site.start().await;
+    let shape = Shape { clients: 2, records: 5, padding: 200 };
+    let load = SteadyLoad::start(lake.site.grpc(), shape, &traffic, &oracle);
+    load.advance(40, UPLOADED_WITHIN).await;
+    let acknowledged = load.stop().await.acknowledged;
+    let (sources, _) = YAML.split_once("sinks:").unwrap();
+    lake.site
+        .configure(&format!("{sources}sinks:\n  nowhere: {{ type: blackhole, inputs: [otlp] }}\n"));
+    let reload = process.control(&["reload", "--wait"]);
+    assert!(reload.status.success(), "{}", String::from_utf8_lossy(&reload.stderr));
+    for round in ["the reload", "the start"] {
+        let is_told = |it: &Metrics| {
+            let left = it.sum("gophership_vault_left_requests", &[]);
+            u64::try_from(left).unwrap() == acknowledged
+        };
+        process.measured(UPLOADED_WITHIN, round, is_told).await;
+        let requests = format!("requests={acknowledged}");
+        process.logged(UPLOADED_WITHIN, &["/lake/spool", &requests]).await;
+        let status = process.control(&["status"]);
+        assert!(String::from_utf8_lossy(&status.stdout).contains("/lake/spool"), "{round}");
+        process.stop(Duration::from_secs(30)).await;
+        process = lake.site.start().await;
+    }
+    lake.server.faults().clear();
+    lake.site.configure(&YAML.replace("$SPOOL", "128MiB").replace("$MORE", ""));
+    assert!(process.control(&["reload", "--wait"]).status.success());
+    let none = |it: &Metrics| it.sum("gophership_vault_left_requests", &[]) == 0;
+    process.measured(UPLOADED_WITHIN, "nothing is left", none).await;
+    lake.assert_exactly_once(&oracle, "the sink is back").await;
+    process.stop(Duration::from_secs(30)).await;
 }

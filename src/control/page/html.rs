@@ -96,7 +96,8 @@ fn notices(view: &View, out: &mut String) {
         let requests: u64 = status.left_vaults.iter().map(|left| left.requests).sum();
         let requests = number(requests);
         notices.push(format!(
-            "{requests} undelivered requests are in vaults that the configuration does not contain."
+            "{requests} undelivered requests are in vaults or spools that the configuration does not \
+             contain."
         ));
     }
     if notices.is_empty() {

@@ -92,6 +92,10 @@ impl SinkConfig for S3Config {
         self.vault.as_deref()
     }
 
+    fn spool(&self, site: &Site<'_>) -> Option<PathBuf> {
+        self.vault.is_none().then(|| Self::spool_dir(&Self::dir(site.id, site.data_dir)))
+    }
+
     fn descriptors_max(&self) -> u64 {
         DESCRIPTORS_MAX
     }
@@ -149,7 +153,7 @@ impl SinkConfig for S3Config {
         let parts = Parts { context: context.clone(), uploader, stop, memory };
         match &self.vault {
             Some(vault) => Ok(Box::new(self.archive(parts, vault.clone()))),
-            None => Ok(Box::new(self.requests(parts, dir.join("spool")).await?)),
+            None => Ok(Box::new(self.requests(parts, Self::spool_dir(&dir)).await?)),
         }
     }
 }

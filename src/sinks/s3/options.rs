@@ -232,6 +232,11 @@ impl S3Config {
         data_dir.join("s3").join(id)
     }
 
+    /// The vault of the requests that are to become objects, in the directory of the sink.
+    pub(super) fn spool_dir(dir: &Path) -> PathBuf {
+        dir.join("spool")
+    }
+
     /// The part of the bucket; empty if it is not valid, which is a problem.
     pub(super) fn prefix(&self) -> Prefix {
         self.prefix.parse().unwrap_or_default()

@@ -14,8 +14,8 @@ pub(super) fn troubles(status: &proto::StatusResponse, out: &mut String) -> std:
     }
     for proto::LeftVault { dir, requests } in &status.left_vaults {
         let text = format!(
-            "the configuration does not contain the vault {dir}, which has {requests} undelivered \
-             requests"
+            "the configuration does not contain the vault or spool {dir}, which has {requests} \
+             undelivered requests"
         );
         line(&text, out)?;
     }

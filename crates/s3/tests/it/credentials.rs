@@ -69,13 +69,13 @@ fn run_child(server: &S3Server, home: &Path, variables: &[(&str, &str)]) -> Stri
 }
 
 /// A server that gives credentials: answers each request by its path and body, and keeps both.
-struct Giver {
-    address: String,
+pub(crate) struct Giver {
+    pub(crate) address: String,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Giver {
-    fn start(answer: impl Fn(&str) -> String + Send + 'static) -> Self {
+    pub(crate) fn start(answer: impl Fn(&str) -> String + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -97,7 +97,7 @@ impl Giver {
         Self { address, requests }
     }
 
-    fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
 }

@@ -3,6 +3,7 @@
 //! | file | what it proves |
 //! |---|---|
 //! | `objects` | objects are written, read, listed and deleted, and conditions hold |
+//! | `headers` | options become the headers of S3, in one request and in parts |
 //! | `parts` | uploads in parts: bytes, checksums, conditions, and nothing left behind |
 //! | `faults` | every fault of a server is an error by what the caller can do |
 //! | `credentials` | where credentials come from, each in a process of its own |
@@ -11,5 +12,6 @@
 mod credentials;
 mod faults;
 mod fixture;
+mod headers;
 mod objects;
 mod parts;

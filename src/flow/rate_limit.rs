@@ -24,6 +24,13 @@ impl RateLimit {
         tokio::time::sleep_until(self.reserve(amount, Instant::now())).await;
     }
 
+    /// Takes an amount; returns how long to wait until the amounts before it are over. Does not wait.
+    #[must_use]
+    pub fn hold(&self, amount: u64) -> Duration {
+        let now = Instant::now();
+        self.reserve(amount, now).duration_since(now)
+    }
+
     /// Takes an amount; returns when it is its turn.
     fn reserve(&self, amount: u64, now: Instant) -> Instant {
         let mut free_at = self.free_at.lock();

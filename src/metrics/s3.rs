@@ -45,6 +45,10 @@ pub struct S3Metrics {
     pub lag_bytes: IntGauge,
     /// Whether the bucket is out.
     pub is_out: IntGauge,
+    /// Bytes of the objects that are being uploaded.
+    pub uploading_bytes: IntGauge,
+    /// Those of them that were sent.
+    pub uploading_sent_bytes: IntGauge,
     /// Uploads in parts that were given up.
     pub swept: IntCounter,
 }
@@ -115,6 +119,8 @@ pub(super) struct S3Families {
     lag_segments: IntGaugeVec,
     lag_bytes: IntGaugeVec,
     is_out: IntGaugeVec,
+    uploading_bytes: IntGaugeVec,
+    uploading_sent_bytes: IntGaugeVec,
     swept: IntCounterVec,
 }
 
@@ -169,6 +175,14 @@ impl Builder {
                 "Bytes on the local disk of the sealed segments that are not in the bucket.",
             ),
             is_out: gauge("s3_out", "1 while requests to the bucket fail."),
+            uploading_bytes: gauge(
+                "s3_uploading_bytes",
+                "Bytes of the objects that the sink is uploading now.",
+            ),
+            uploading_sent_bytes: gauge(
+                "s3_uploading_sent_bytes",
+                "Bytes of these objects that the sink has sent.",
+            ),
             swept: counter(
                 "s3_swept_uploads_total",
                 "Abandoned multipart uploads that the sink has deleted.",
@@ -197,6 +211,8 @@ impl Metrics {
             lag_segments: families.lag_segments.with_label_values(&[id]),
             lag_bytes: families.lag_bytes.with_label_values(&[id]),
             is_out: families.is_out.with_label_values(&[id]),
+            uploading_bytes: families.uploading_bytes.with_label_values(&[id]),
+            uploading_sent_bytes: families.uploading_sent_bytes.with_label_values(&[id]),
             swept: families.swept.with_label_values(&[id]),
         }
     }
@@ -204,7 +220,13 @@ impl Metrics {
     /// Forgets how far a sink was that has ended.
     pub fn forget_s3(&self, id: &str) {
         let families = &self.s3;
-        for gauge in [&families.lag_segments, &families.lag_bytes, &families.is_out] {
+        for gauge in [
+            &families.lag_segments,
+            &families.lag_bytes,
+            &families.is_out,
+            &families.uploading_bytes,
+            &families.uploading_sent_bytes,
+        ] {
             // One that was never set is not there.
             let _removed = gauge.remove_label_values(&[id]);
         }

@@ -27,6 +27,8 @@ use crate::observe::Operation;
 use crate::observe::RequestOutcome;
 use crate::observe::RequestWatch;
 use crate::options::BucketOptions;
+use crate::paced::HeldTime;
+use crate::paced::UploadPacer;
 
 /// A request that sends so much may take a second longer.
 const BYTES_PER_SECOND: u64 = 1 << 20;
@@ -40,6 +42,7 @@ pub(crate) type Sending<'f, T, E> =
 pub struct Bucket {
     pub(crate) shared: Arc<Shared>,
     observer: Option<Observer>,
+    pub(crate) pacer: Option<Arc<dyn UploadPacer>>,
 }
 
 /// What all clones of a bucket share.
@@ -79,13 +82,19 @@ impl Bucket {
         }
         let client = client(options).await?;
         let shared = Shared { client, options: options.clone() };
-        Ok(Self { shared: Arc::new(shared), observer: None })
+        Ok(Self { shared: Arc::new(shared), observer: None, pacer: None })
     }
 
     /// Returns the bucket with an observer of its requests; clones made from it have it too.
     #[must_use]
     pub fn with_observer(self, observer: Observer) -> Self {
         Self { observer: Some(observer), ..self }
+    }
+
+    /// Returns the bucket with a pacer of the files that it uploads; clones made from it have it too.
+    #[must_use]
+    pub fn with_pacer(self, pacer: Arc<dyn UploadPacer>) -> Self {
+        Self { pacer: Some(pacer), ..self }
     }
 
     /// Returns the name of the bucket.
@@ -135,8 +144,23 @@ impl Bucket {
     where
         E: ProvideErrorMetadata + RequestId + Error + Send + Sync + 'static,
     {
+        self.upload(operation, key, sent_bytes, sending, &HeldTime::default()).await
+    }
+
+    /// As [`Self::request`], of which a body is held back.
+    pub(crate) async fn upload<T, E>(
+        &self,
+        operation: Operation,
+        key: &str,
+        sent_bytes: u64,
+        sending: Sending<'_, T, E>,
+        held: &HeldTime,
+    ) -> Result<Answer<T>, S3Error>
+    where
+        E: ProvideErrorMetadata + RequestId + Error + Send + Sync + 'static,
+    {
         let watch = self.watch(operation, sent_bytes);
-        self.watched(watch, key, sent_bytes, sending).await.map(|(answer, _)| answer)
+        self.watched(watch, key, sent_bytes, sending, held).await.map(|(answer, _)| answer)
     }
 
     /// As [`Self::request`], and returns the watch, so that what the answer brings is counted too.
@@ -146,16 +170,17 @@ impl Bucket {
         key: &str,
         sent_bytes: u64,
         sending: Sending<'_, T, E>,
+        held: &HeldTime,
     ) -> Result<(Answer<T>, RequestWatch), S3Error>
     where
         E: ProvideErrorMetadata + RequestId + Error + Send + Sync + 'static,
     {
         let allowed = self.allowed_time(sent_bytes);
         let doing = format!("{} s3://{}/{key}", watch.operation().verb(), self.name());
-        let judged = match tokio::time::timeout(allowed, sending).await {
-            Ok(Ok(output)) => Ok(Answer::Done(output)),
-            Ok(Err(error)) => judge(&doing, &error),
-            Err(_) => {
+        let judged = match held.within(allowed, sending).await {
+            Some(Ok(output)) => Ok(Answer::Done(output)),
+            Some(Err(error)) => judge(&doing, &error),
+            None => {
                 let message = format!("cannot {doing}: no answer within {allowed:?}");
                 Err(S3Error::new(S3ErrorKind::Timeout, message))
             }

@@ -20,6 +20,7 @@ use crate::error::S3ErrorKind;
 use crate::observe::Operation;
 use crate::observe::RequestOutcome;
 use crate::observe::RequestWatch;
+use crate::paced::HeldTime;
 
 /// An object on its way. Dropping it gives up the rest.
 pub struct ObjectReader {
@@ -58,7 +59,8 @@ impl Bucket {
         }
         // Until the last byte is there, it is not done.
         let watch = self.watch(Operation::Get, 0);
-        let (answer, mut watch) = self.watched(watch, key, 0, Box::pin(request.send())).await?;
+        let (sending, held) = (Box::pin(request.send()), HeldTime::default());
+        let (answer, mut watch) = self.watched(watch, key, 0, sending, &held).await?;
         let Answer::Done(mut output) = answer else { return Ok(None) };
         watch.set_outcome(RequestOutcome::Cancelled);
         let body = std::mem::take(&mut output.body);

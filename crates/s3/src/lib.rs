@@ -28,6 +28,7 @@ mod list;
 mod multipart;
 mod observe;
 mod options;
+mod paced;
 mod put;
 mod sweep;
 
@@ -49,6 +50,8 @@ pub use options::Credentials;
 pub use options::Encryption;
 pub use options::OptionFault;
 pub use options::RequestChecksums;
+pub use paced::Turn;
+pub use paced::UploadPacer;
 pub use put::Body;
 pub use put::Condition;
 pub use put::PutOptions;

@@ -17,6 +17,8 @@ use crate::error::S3Error;
 use crate::error::S3ErrorKind;
 use crate::observe::Operation;
 use crate::options::RequestChecksums;
+use crate::paced::HeldTime;
+use crate::paced::PacedBody;
 use crate::put::Body;
 use crate::put::PutOptions;
 use crate::put::PutOutcome;
@@ -124,6 +126,9 @@ impl Upload<'_> {
         let mut whole = crc32fast::Hasher::new();
         let mut left_bytes = bytes;
         while 0 < left_bytes {
+            if let Some(pacer) = &self.bucket.pacer {
+                pacer.turn().await;
+            }
             let part = read_part(source, left_bytes.min(part_bytes)).await;
             let part =
                 part.map_err(|error| self.error(S3ErrorKind::LocalFile, &error.to_string()))?;
@@ -148,6 +153,8 @@ impl Upload<'_> {
         let number = i32::try_from(idx + 1).unwrap_or(i32::MAX);
         let bytes = part.len() as u64;
         let checksum = is_checked.then(|| crc32_text(crc32));
+        let held = HeldTime::default();
+        let body = PacedBody::of_bytes(part, bucket.pacer.clone(), held.clone()).into_stream();
         let request = bucket
             .shared
             .client
@@ -157,11 +164,10 @@ impl Upload<'_> {
             .upload_id(&self.id)
             .part_number(number)
             .set_checksum_crc32(checksum.clone())
-            .body(part.into());
-        match bucket
-            .request(Operation::UploadPart, self.key, bytes, Box::pin(request.send()))
-            .await?
-        {
+            .content_length(i64::try_from(bytes).unwrap_or(i64::MAX))
+            .body(body);
+        let sending = Box::pin(request.send());
+        match bucket.upload(Operation::UploadPart, self.key, bytes, sending, &held).await? {
             Answer::Done(output) => Ok(CompletedPart::builder()
                 .part_number(number)
                 .set_e_tag(output.e_tag)

@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::primitives::Length;
 use aws_sdk_s3::types::ServerSideEncryption;
 use aws_sdk_s3::types::StorageClass;
 use bytes::Bytes;
@@ -11,13 +9,14 @@ use bytes::Bytes;
 use crate::answer::Answer;
 use crate::bucket::Bucket;
 use crate::bucket::crc32_text;
-use crate::causes::chain;
 use crate::error::S3Error;
 use crate::error::S3ErrorKind;
 use crate::observe::Operation;
 use crate::options::BucketOptions;
 use crate::options::Encryption;
 use crate::options::RequestChecksums;
+use crate::paced::HeldTime;
+use crate::paced::PacedBody;
 
 /// What an object is made of.
 #[derive(Clone, Debug)]
@@ -116,13 +115,22 @@ impl Bucket {
         };
         let is_checked = options.request_checksums == RequestChecksums::WhenSupported;
         let (if_match, if_none_match) = put.condition.headers();
+        let held = HeldTime::default();
+        let body = match body {
+            // What is small goes with a signature of its bytes, and at once.
+            Body::Bytes(bytes) => bytes.into(),
+            Body::File { path, bytes } => {
+                let pacer = self.pacer.clone();
+                PacedBody::of_file(&path, bytes, pacer, held.clone()).await?.into_stream()
+            }
+        };
         let mut request = self
             .shared
             .client
             .put_object()
             .bucket(self.name())
             .key(key)
-            .body(stream(body).await?)
+            .body(body)
             .content_length(i64::try_from(bytes).unwrap_or(i64::MAX))
             .set_if_match(if_match)
             .set_if_none_match(if_none_match)
@@ -136,7 +144,8 @@ impl Bucket {
         for (name, value) in &put.metadata {
             request = request.metadata(name, value);
         }
-        match self.request(Operation::Put, key, bytes, Box::pin(request.send())).await? {
+        let sending = Box::pin(request.send());
+        match self.upload(Operation::Put, key, bytes, sending, &held).await? {
             Answer::Done(output) => Ok(PutOutcome::Written { etag: output.e_tag }),
             Answer::Refused => Ok(PutOutcome::Refused),
             // With an etag there must be an object.
@@ -149,18 +158,6 @@ impl Bucket {
             }
         }
     }
-}
-
-async fn stream(body: Body) -> Result<ByteStream, S3Error> {
-    let (path, bytes) = match body {
-        Body::Bytes(bytes) => return Ok(ByteStream::from(bytes)),
-        Body::File { path, bytes } => (path, bytes),
-    };
-    let stream = ByteStream::read_from().path(&path).length(Length::Exact(bytes)).build().await;
-    stream.map_err(|error| {
-        let message = format!("cannot read {}: {}", path.display(), chain(&error));
-        S3Error::new(S3ErrorKind::LocalFile, message)
-    })
 }
 
 /// How the SDK says what an object is encrypted with.

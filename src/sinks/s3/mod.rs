@@ -15,6 +15,7 @@ mod key_template;
 mod look;
 mod objects;
 mod options;
+mod pace;
 mod spool;
 #[cfg(test)]
 mod tests;
@@ -62,6 +63,7 @@ use look::Look;
 use objects::ObjectOptions;
 use options::S3Config;
 use options::VerifyOption;
+use pace::Pace;
 use spool::Intake;
 use spool::ObjectShip;
 use spool::Spooling;
@@ -138,14 +140,14 @@ impl SinkConfig for S3Config {
         let (id, gauges) = (&context.id, &context.gauges);
         let attempts = Attempts::new(id, gauges, figures.clone(), &self.retry, limit);
         let stop = Stop::new();
+        let rate = self.upload_rate.map(|rate| RateLimit::new(rate.0));
         let uploader = Arc::new(Uploader {
             bucket,
             attempts,
-            figures,
-            governor: Arc::clone(&context.governor),
+            figures: figures.clone(),
             look: Look { reads_back: self.verify == VerifyOption::Read },
             part_bytes: self.part_bytes(),
-            rate: self.upload_rate.map(|rate| RateLimit::new(rate.0)),
+            pace: Arc::new(Pace::new(Arc::clone(&context.governor), rate, figures)),
             stop: stop.clone(),
             spool,
             spooled: AtomicU64::new(0),

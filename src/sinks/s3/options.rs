@@ -44,8 +44,8 @@ pub(super) struct S3Config {
     /// The maximum number of segments that are compressed and uploaded at the same time.
     #[serde(default = "concurrency")]
     pub(super) concurrency: u32,
-    /// The maximum bytes per second that the sink uploads, as an average over an object; by default
-    /// unlimited. The sink pauses in red, and takes a quarter of its time in yellow.
+    /// The maximum bytes per second that all uploads of the sink together send, in pieces of 64 KiB; by
+    /// default unlimited. The sink pauses in red, and takes a quarter of its time in yellow.
     #[serde(default)]
     pub(super) upload_rate: Option<ByteSize>,
     /// The sink uploads objects that are larger than four parts in parts of this size.

@@ -21,21 +21,19 @@ use gophership_s3::PutOptions;
 use gophership_s3::PutOutcome;
 use gophership_s3::S3Error;
 use gophership_s3::S3ErrorKind;
+use gophership_s3::UploadPacer;
 use tokio::time::Instant;
 
 use super::attempts::Attempts;
 use super::look::Look;
 use super::look::SeenManifest;
 use super::look::manifest_digest;
+use super::pace::Pace;
 use crate::component::Stop;
-use crate::flow::RateLimit;
 use crate::metrics::S3Metrics;
-use crate::somatic::Governor;
 
 /// Objects up to so many parts are sent in one request, which leaves nothing behind when it fails.
 const PARTS_IN_ONE: u64 = 4;
-/// While background work pauses, it looks again after this long.
-const PAUSED_FOR: Duration = Duration::from_millis(200);
 /// No rest is longer.
 const REST_MAX: Duration = Duration::from_mins(1);
 
@@ -85,11 +83,9 @@ pub(super) struct Uploader {
     pub(super) bucket: Bucket,
     pub(super) attempts: Attempts,
     pub(super) figures: S3Metrics,
-    pub(super) governor: Arc<Governor>,
     pub(super) look: Look,
     pub(super) part_bytes: u64,
-    /// Bytes per second.
-    pub(super) rate: Option<RateLimit>,
+    pub(super) pace: Arc<Pace>,
     pub(super) stop: Stop,
     /// Where objects are made.
     pub(super) spool: PathBuf,
@@ -122,20 +118,20 @@ impl Uploader {
                 turn = self.attempts.turn() => turn,
                 () = self.stop.cancelled() => return Ending::Stopped,
             };
-            let is_upload = matches!(step, Step::PutObject | Step::ReplaceObject(_));
-            if is_upload {
-                tokio::select! {
-                    () = self.wait_for_turn(upload.facts.object.bytes) => {}
-                    () = self.stop.cancelled() => return Ending::Stopped,
-                }
+            // Every step waits, so that a pause also holds between the attempts of an upload.
+            tokio::select! {
+                () = self.pace.turn() => {}
+                () = self.stop.cancelled() => return Ending::Stopped,
             }
             let began = Instant::now();
+            let mut held = Duration::ZERO;
             let acted = tokio::select! {
-                acted = self.act(&mut steps, &step, upload) => acted,
+                acted = self.act(&mut steps, &step, upload, &mut held) => acted,
                 () = self.stop.cancelled() => return Ending::Stopped,
             };
-            if is_upload {
-                self.rest(began.elapsed()).await;
+            if matches!(step, Step::PutObject | Step::ReplaceObject(_)) {
+                let worked = began.elapsed().saturating_sub(held);
+                self.pause(self.pace.rest_after(worked).min(REST_MAX)).await;
             }
             let pause = match acted {
                 Ok(Found::Answer) => {
@@ -185,16 +181,23 @@ impl Uploader {
         }
     }
 
-    /// Does one step.
-    async fn act(&self, steps: &mut Steps, step: &Step, upload: &Upload) -> Result<Found, S3Error> {
+    /// Does one step; adds the time for which the rate held it back.
+    async fn act(
+        &self,
+        steps: &mut Steps,
+        step: &Step,
+        upload: &Upload,
+        held: &mut Duration,
+    ) -> Result<Found, S3Error> {
         let verdict = match (step, &upload.manifest) {
             (Step::PutObject, _) => {
-                let put = self.put_object(upload, Condition::IfAbsent).await;
+                let put = self.put_object(upload, Condition::IfAbsent, held).await;
                 steps.object_was_put(answer(&put));
                 return put.map(|_| Found::Answer);
             }
             (Step::ReplaceObject(etag), _) => {
-                let put = self.put_object(upload, Condition::IfMatch(etag.clone())).await;
+                let condition = Condition::IfMatch(etag.clone());
+                let put = self.put_object(upload, condition, held).await;
                 steps.object_was_put(answer(&put));
                 return put.map(|_| Found::Answer);
             }
@@ -242,8 +245,12 @@ impl Uploader {
         &self,
         upload: &Upload,
         condition: Condition,
+        held: &mut Duration,
     ) -> Result<PutOutcome, S3Error> {
         let bytes = upload.facts.object.bytes;
+        let pace = self.pace.begin(bytes);
+        let pacer = Arc::clone(&pace) as Arc<dyn UploadPacer>;
+        let bucket = self.bucket.clone().with_pacer(pacer);
         let options = PutOptions {
             condition,
             crc32: Some(upload.facts.object.crc32),
@@ -251,12 +258,14 @@ impl Uploader {
             content_type: Some(upload.content_type),
             content_encoding: None,
         };
-        if bytes <= self.part_bytes * PARTS_IN_ONE {
+        let put = if bytes <= self.part_bytes * PARTS_IN_ONE {
             let body = Body::File { path: upload.file.clone(), bytes };
-            self.bucket.put(&upload.key, body, &options).await
+            bucket.put(&upload.key, body, &options).await
         } else {
-            self.bucket.put_multipart(&upload.key, &upload.file, self.part_bytes, &options).await
-        }
+            bucket.put_multipart(&upload.key, &upload.file, self.part_bytes, &options).await
+        };
+        *held += pace.held();
+        put
     }
 
     async fn put_manifest(
@@ -271,22 +280,6 @@ impl Uploader {
         let content_type = Some("application/json");
         let options = PutOptions { condition, content_type, metadata, ..PutOptions::default() };
         self.bucket.put(&manifest.key, body, &options).await
-    }
-
-    /// Waits while background work pauses, and until the rate allows so many bytes more.
-    async fn wait_for_turn(&self, bytes: u64) {
-        while self.governor.share() <= 0.0 {
-            tokio::time::sleep(PAUSED_FOR).await;
-        }
-        if let Some(rate) = &self.rate {
-            rate.take(bytes).await;
-        }
-    }
-
-    /// Rests after an upload, so that it has its share of the time.
-    async fn rest(&self, worked: Duration) {
-        let share = self.governor.share().max(0.01);
-        self.pause(worked.mul_f64((1.0 - share) / share).min(REST_MAX)).await;
     }
 
     fn count(&self, facts: &ObjectFacts) {

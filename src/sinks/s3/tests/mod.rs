@@ -3,4 +3,5 @@
 mod archive;
 mod backlog;
 mod faults;
+mod pace;
 mod rig;

@@ -37,12 +37,14 @@ use super::super::attempts::Attempts;
 use super::super::follow::Follower;
 use super::super::look::Look;
 use super::super::options::S3RetryConfig;
+use super::super::pace::Pace;
 use super::super::upload::Uploader;
 use crate::component::ComponentId;
 use crate::component::Stop;
 use crate::component::copy_cursor_name;
 use crate::event::Provenance;
 use crate::event::Signal;
+use crate::flow::RateLimit;
 use crate::metrics::Metrics;
 use crate::somatic::Gauges;
 use crate::somatic::Governor;
@@ -151,6 +153,16 @@ impl Rig {
 
     /// Starts a sink, as a new process does.
     pub(super) async fn start(&self, concurrency: usize) -> Running {
+        self.start_at(concurrency, Arc::new(Governor::default()), None).await
+    }
+
+    /// The same, as a governor allows, and at a rate in bytes per second.
+    pub(super) async fn start_at(
+        &self,
+        concurrency: usize,
+        governor: Arc<Governor>,
+        rate: Option<u64>,
+    ) -> Running {
         let (metrics, stop) = (Metrics::new(), Stop::new());
         let figures = metrics.s3("archive");
         let retry = S3RetryConfig {
@@ -162,14 +174,14 @@ impl Rig {
             Attempts::new(&Self::id(), &Gauges::default(), figures.clone(), &retry, limit);
         let spool = self.dir.path().join("spool");
         fs::create_dir_all(&spool).unwrap();
+        let rate = rate.map(RateLimit::new);
         let uploader = Arc::new(Uploader {
             bucket: Bucket::connect(&self.bucket_options()).await.unwrap(),
             attempts,
-            figures,
-            governor: Arc::new(Governor::default()),
+            figures: figures.clone(),
             look: Look { reads_back: true },
             part_bytes: 8 << 20,
-            rate: None,
+            pace: Arc::new(Pace::new(governor, rate, figures)),
             stop: stop.clone(),
             spool,
             spooled: AtomicU64::new(0),

@@ -228,6 +228,8 @@ impl ControlService {
                 archived_segments: metrics.segments.get(),
                 alarms: alarms.map(|(reason, count)| proto::S3Alarm { reason, count }).collect(),
                 out: metrics.is_out.get() != 0,
+                uploading_bytes: size(metrics.uploading_bytes.get()),
+                uploading_sent_bytes: size(metrics.uploading_sent_bytes.get()),
             }
         };
         sinks.map(|(id, _)| wire(id.as_str())).collect()
@@ -247,6 +249,7 @@ impl ControlService {
                 unusable_segments: of(ReplayState::Unusable),
                 delivered_requests: metrics.delivered.get(),
                 rejected_requests: metrics.rejected.get(),
+                dead_lettered_requests: metrics.dead_lettered.get(),
             }
         };
         sources.map(|(id, _)| wire(id.as_str())).collect()

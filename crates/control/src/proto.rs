@@ -491,6 +491,11 @@ pub struct S3Sink {
     /// Its circuit is open: requests to the bucket fail, and one at a time asks.
     #[prost(bool, tag = "7")]
     pub out: bool,
+    /// Of the objects that are being uploaded now: their bytes, and those of them that were sent.
+    #[prost(uint64, tag = "8")]
+    pub uploading_bytes: u64,
+    #[prost(uint64, tag = "9")]
+    pub uploading_sent_bytes: u64,
 }
 /// What an operator must look at.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -527,6 +532,9 @@ pub struct S3Replay {
     pub delivered_requests: u64,
     #[prost(uint64, tag = "8")]
     pub rejected_requests: u64,
+    /// Those of the rejected ones that are in a dead-letter store; the others are in the bucket only.
+    #[prost(uint64, tag = "9")]
+    pub dead_lettered_requests: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct OverrideRequest {

@@ -127,6 +127,8 @@ fn archive_behind() -> proto::S3Sink {
         archived_segments: 4_096,
         alarms: vec![alarm("credentials", 1), alarm("different", 2)],
         out: true,
+        uploading_bytes: 20_971_520,
+        uploading_sent_bytes: 7_340_032,
     }
 }
 
@@ -140,6 +142,7 @@ fn replay_at_work() -> proto::S3Replay {
         unusable_segments: 1,
         delivered_requests: 9_876_543,
         rejected_requests: 3,
+        dead_lettered_requests: 2,
     }
 }
 

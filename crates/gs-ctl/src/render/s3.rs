@@ -14,7 +14,7 @@ pub(super) fn sinks_table(sinks: &[proto::S3Sink], out: &mut String) -> std::fmt
         return Ok(());
     }
     writeln!(out)?;
-    let head = ["S3 SINK", "WAITING", "BYTES", "OLDEST", "ARCHIVED", "ALARMS", "STATE"];
+    let head = ["S3 SINK", "WAITING", "BYTES", "OLDEST", "SENT", "ARCHIVED", "ALARMS", "STATE"];
     let mut rows = vec![head.map(String::from).to_vec()];
     for sink in sinks {
         let alarms: u64 = sink.alarms.iter().map(|alarm| alarm.count).sum();
@@ -23,12 +23,19 @@ pub(super) fn sinks_table(sinks: &[proto::S3Sink], out: &mut String) -> std::fmt
             sink.waiting_segments.to_string(),
             sink.waiting_bytes.to_string(),
             format!("{} s", sink.oldest_seconds),
+            sent(sink),
             sink.archived_segments.to_string(),
             alarms.to_string(),
             if sink.out { "OUT" } else { "ok" }.to_owned(),
         ]);
     }
     table(&rows, 1, out)
+}
+
+/// How much of what is being uploaded is sent.
+fn sent(sink: &proto::S3Sink) -> String {
+    let percent = sink.uploading_sent_bytes.saturating_mul(100).checked_div(sink.uploading_bytes);
+    percent.map_or_else(|| "-".to_owned(), |percent| format!("{}%", percent.min(100)))
 }
 
 /// The `s3_replay` sources.
@@ -67,6 +74,8 @@ pub(super) fn sink_value(sink: &proto::S3Sink) -> Value {
         "archived_segments": sink.archived_segments,
         "alarms": Value::Object(alarms.collect()),
         "out": sink.out,
+        "uploading_bytes": sink.uploading_bytes,
+        "uploading_sent_bytes": sink.uploading_sent_bytes,
     })
 }
 
@@ -80,5 +89,6 @@ pub(super) fn replay_value(replay: &proto::S3Replay) -> Value {
         "unusable_segments": replay.unusable_segments,
         "delivered_requests": replay.delivered_requests,
         "rejected_requests": replay.rejected_requests,
+        "dead_lettered_requests": replay.dead_lettered_requests,
     })
 }

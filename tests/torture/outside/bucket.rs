@@ -33,12 +33,14 @@ const MIB: u64 = 1 << 20;
 const BUCKET: &str = "bucket";
 const SOON: Duration = Duration::from_mins(1);
 const UPLOADED_WITHIN: Duration = Duration::from_mins(5);
-const ENDED_WITHIN: Duration = Duration::from_secs(30);
+pub(super) const ENDED_WITHIN: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// What the memory of the server may vary by in an outage, once a third of it is over.
 const MEMORY_MAX: u64 = 32 * MIB;
 /// Of the round trip; a request has some 10 KiB.
 const MIXED: Shape = Shape { clients: 6, records: 20, padding: 400 };
+/// The same where there is much of it: a request has some 50 KiB, so that the disk is busy and not waited for.
+const MUCH: Shape = Shape { clients: 16, records: 100, padding: 400 };
 
 pub(super) const KILLED: Suite = Suite {
     id: "S1",
@@ -103,9 +105,9 @@ sinks:
 "#;
 
 /// A bucket, and a server that writes requests to it.
-struct Lake {
-    scene: Scene,
-    bucket: S3Server,
+pub(super) struct Lake {
+    pub(super) scene: Scene,
+    pub(super) bucket: S3Server,
     /// The objects that were read already.
     read: BTreeSet<String>,
     /// How often each record was in one of them.
@@ -114,7 +116,7 @@ struct Lake {
 }
 
 impl Lake {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let (bucket, dir) = empty_bucket();
         let mut scene = Scene::new(LAKE).await;
         scene.site.env = bucket.environment();
@@ -149,7 +151,7 @@ impl Lake {
     }
 
     /// Waits until everything acknowledged is in the bucket, and says what is not as it must be.
-    async fn settle(&mut self) -> Vec<String> {
+    pub(super) async fn settle(&mut self) -> Vec<String> {
         let acknowledged = self.scene.oracle.acknowledged_records();
         let deadline = Instant::now() + UPLOADED_WITHIN;
         let missing = loop {
@@ -175,7 +177,7 @@ impl Lake {
         violations
     }
 
-    fn figures(&self) -> String {
+    pub(super) fn figures(&self) -> String {
         let acknowledged = self.scene.oracle.acknowledged_records().len();
         let (records, objects) = (self.counts.len(), self.read.len());
         format!("{acknowledged} acknowledged records, {records} records in {objects} objects")
@@ -262,13 +264,14 @@ async fn round_trip(run: &mut Run) {
     let mut scene = Scene::new(&ARCHIVE.replace("$SEGMENT", segment)).await;
     scene.site.env = bucket.environment();
     let mut process = scene.start().await;
+    let shape = if run.tier == Tier::Fast { MIXED } else { MUCH };
     let of_each = Signal::ALL.map(|signal| {
-        let request = scene.traffic.padded(signal, MIXED.records, MIXED.padding);
+        let request = scene.traffic.padded(signal, shape.records, shape.padding);
         request.wire.len() as u64
     });
     let requests = (run.runs * MIB * of_each.len() as u64).div_ceil(of_each.iter().sum());
     let begun = Instant::now();
-    let load = scene.load(MIXED);
+    let load = scene.load(shape);
     load.advance(requests, within).await;
     let acknowledged = load.stop().await.acknowledged;
     let mut manifests: HashMap<String, Manifest> = HashMap::new();

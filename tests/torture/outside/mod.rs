@@ -9,6 +9,7 @@
 //! | `power` | the power of ext4 and XFS is cut | root, loop devices, `mkfs.ext4`, `mkfs.xfs` |
 //! | `file_sink` | the power under a file sink is cut, it is killed, or its disk is full or fails | root, loop devices, strace |
 //! | `full_disk` | a small disk fills up and has space again | root, loop devices |
+//! | `full_spool` | the disk under a spool fills up while the bucket is out | root |
 //! | `start` | the server starts on a full disk, and on 5,000 segments | root, loop devices |
 //! | `disk_errors` | writes and syncs fail, injected and real | the same, strace, zram |
 //! | `slow_disk` | syncs and writes take long | strace, a cgroup that slows a disk down |
@@ -34,6 +35,7 @@ mod disk;
 mod disk_errors;
 mod file_sink;
 mod full_disk;
+mod full_spool;
 mod hard;
 mod killed;
 mod memory;
@@ -66,6 +68,7 @@ pub(crate) fn suites() -> Vec<Suite> {
         bucket::KILLED,
         bucket::OUTAGE,
         bucket::ROUND_TRIP,
+        full_spool::SUITE,
         spill::SUITE,
         full_disk::SUITE,
         start::SUITE,

@@ -16,12 +16,13 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from interop.example import example_archives
 from interop.lab import Tools
+from interop.outcome import BUCKET, BucketOutcome
 from interop.processes import Child, LabError, free_port, is_listening, run_client
 
 START_SECONDS = 60
 CLIENT_SECONDS = 120
-BUCKET = "archive"
 ACCESS_KEY, SECRET_KEY = "interop-access", "interop-secret"
 THEIRS = 200_000
 OURS = {"ours/date=2026-11-29/object": 300_000, "parts/large": (10 << 20) + 1}
@@ -112,17 +113,6 @@ class SeaweedFs:
         return True
 
 
-@dataclass
-class BucketOutcome:
-    """What came of it, for a row of the table: objects that the client wrote and that boto3 read."""
-
-    sent: int
-    received: int
-    problems: list[str]
-    seconds: float = 0.0
-    note: str = ""
-
-
 @dataclass(frozen=True)
 class BucketScenario:
     """One row of the table."""
@@ -147,7 +137,10 @@ class BucketScenario:
 
 def bucket_scenarios() -> list[BucketScenario]:
     """Every scenario with a bucket."""
-    return [BucketScenario("Bucket on SeaweedFS: our client and boto3", _both_write_and_read)]
+    return [
+        BucketScenario("Bucket on SeaweedFS: our client and boto3", _both_write_and_read),
+        BucketScenario("Bucket on SeaweedFS: the example archives", example_archives),
+    ]
 
 
 def pattern(size: int) -> bytes:

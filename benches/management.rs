@@ -1,9 +1,12 @@
 //! `cargo bench --bench management`: what the management plane costs the ingest.
 //!
-//! Requests of 100 log records are sent at a steady rate; in every other phase 1,000 management calls a second, ten
-//! watches and a tap come on top. Shown are the medians over the phases of the time from when a request was due to
-//! its answer, and of the processor time of the server. Server, senders and managers are processes of their own on one machine, so
-//! what the managers themselves need of the processors is in the figures too.
+//! Requests of 100 log records are sent at a steady rate; in one half of each round 1,000 management calls a second,
+//! ten watches and a tap come on top. Rounds are short and many, and every other one begins with the managed half, so
+//! that what else happens on the machine hits both. A percentile is that of one half, from when a request was due to
+//! its answer; shown are the medians over the rounds, and between which values half of the rounds are. Server, senders
+//! and managers are processes of their own on one machine. The managers have the lowest priority, because they stand
+//! for programs on other machines: what the server does for them is in the figures, what they do themselves is as
+//! little as can be.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -38,9 +41,11 @@ use gophership_otlp::Signal;
 use gophership_otlp::demo::demo_logs;
 use gophership_otlp_client::RawCodec;
 
-const PHASES: usize = 7;
-const WARM_UP: Duration = Duration::from_millis(500);
-const MEASURED: Duration = Duration::from_secs(2);
+const ROUNDS: usize = 25;
+const WARM_UP: Duration = Duration::from_secs(3);
+const MEASURED: Duration = Duration::from_secs(1);
+/// Between two halves: what is left of one is over before the next begins.
+const SETTLES_WITHIN: Duration = Duration::from_millis(150);
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// Of the senders, and the requests of each in a second.
 const SENDERS: u32 = 8;
@@ -70,12 +75,15 @@ struct Role(Child);
 
 impl Role {
     fn start(role: &str, dir: &Path) -> (Self, BufReader<ChildStdout>) {
-        let mut process = Command::new(std::env::current_exe().unwrap())
-            .arg(role)
-            .arg(dir)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let program = std::env::current_exe().unwrap();
+        let mut command = if role == "--manage" {
+            let mut command = Command::new("nice");
+            command.args(["-n", "19"]).arg(program);
+            command
+        } else {
+            Command::new(program)
+        };
+        let mut process = command.arg(role).arg(dir).stdout(Stdio::piped()).spawn().unwrap();
         let out = BufReader::new(process.stdout.take().unwrap());
         (Self(process), out)
     }
@@ -111,33 +119,50 @@ async fn compare() {
     let channel = connect(line.trim().parse().unwrap()).await;
     let (mut alone, mut managed, mut calls) = (Vec::new(), Vec::new(), Vec::new());
     measure(&server, &channel, WARM_UP).await;
-    for _ in 0..PHASES {
-        alone.push(measure(&server, &channel, MEASURED).await);
-        let (managers, mut out) = Role::start("--manage", dir.path());
-        // It says when all are connected, and then how many calls there were in each second.
-        out.read_line(&mut String::new()).unwrap();
-        managed.push(measure(&server, &channel, MEASURED).await);
-        let mut said = String::new();
-        out.read_line(&mut said).unwrap();
-        calls.push(said.trim().parse::<f64>().unwrap());
-        drop(managers);
+    for round in 0..ROUNDS {
+        for is_managed in [round % 2 == 1, round % 2 == 0] {
+            tokio::time::sleep(SETTLES_WITHIN).await;
+            if !is_managed {
+                alone.push(measure(&server, &channel, MEASURED).await);
+                continue;
+            }
+            let (managers, mut out) = Role::start("--manage", dir.path());
+            // It says when all are connected, and then how many calls there were in each second.
+            out.read_line(&mut String::new()).unwrap();
+            managed.push(measure(&server, &channel, MEASURED).await);
+            let mut said = String::new();
+            out.read_line(&mut said).unwrap();
+            calls.push(said.trim().parse::<f64>().unwrap());
+            drop(managers);
+        }
     }
-    println!("{} requests/s of {RECORDS} records", SENDERS * SENDER_RATE);
+    show(&alone, &managed, &calls);
+}
+
+/// Prints the figures, and whether the bound is kept.
+fn show(alone: &[Figures], managed: &[Figures], calls: &[f64]) {
+    println!("{} requests/s of {RECORDS} records, {ROUNDS} rounds", SENDERS * SENDER_RATE);
     println!(
         "with management: {:.0} calls/s, {WATCHES} watches, a tap",
         median(calls.iter().copied())
     );
-    println!("{:<16} {:>8} {:>8} {:>11}", "", "p50 ms", "p99 ms", "processors");
-    for (name, figures) in [("alone", &alone), ("with management", &managed)] {
+    println!(
+        "{:<16} {:>8} {:>8} {:>15} {:>11}",
+        "", "p50 ms", "p99 ms", "half of the p99", "processors"
+    );
+    for (name, figures) in [("alone", alone), ("with management", managed)] {
+        let p99 = |share| quantile(figures.iter().map(|figures| figures.p99_ms), share);
         println!(
-            "{name:<16} {:>8.2} {:>8.2} {:>11.3}",
+            "{name:<16} {:>8.2} {:>8.2} {:>6.2} to {:>5.2} {:>11.3}",
             median(figures.iter().map(|figures| figures.p50_ms)),
-            median(figures.iter().map(|figures| figures.p99_ms)),
+            p99(0.5),
+            p99(0.25),
+            p99(0.75),
             median(figures.iter().map(|figures| figures.processors)),
         );
     }
     let p99 = |figures: &[Figures]| median(figures.iter().map(|figures| figures.p99_ms));
-    let growth = p99(&managed) / p99(&alone);
+    let growth = p99(managed) / p99(alone);
     println!("p99 with management is {growth:.2} of that without; {GROWTH_MAX:.2} is allowed");
     if GROWTH_MAX < growth {
         println!("NOT within the bound");
@@ -145,9 +170,19 @@ async fn compare() {
 }
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {
+    quantile(values, 0.5)
+}
+
+/// The value below which a share of them is.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a share of a few values"
+)]
+fn quantile(values: impl Iterator<Item = f64>, share: f64) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+    values[((values.len() - 1) as f64 * share).round() as usize]
 }
 
 async fn connect(address: SocketAddr) -> Channel {
@@ -227,11 +262,11 @@ async fn manage(dir: &Path) {
     for _ in 0..WATCHES {
         let request = proto::WatchRequest {};
         let mut watch = client.call(async |control| control.watch(request).await).await.unwrap();
-        streams.push(tokio::spawn(async move { while watch.message().await.is_ok() {} }));
+        streams.push(tokio::spawn(async move { while let Ok(Some(_)) = watch.message().await {} }));
     }
     let request = proto::TapRequest::default();
     let mut tap = client.call(async |control| control.tap(request).await).await.unwrap();
-    streams.push(tokio::spawn(async move { while tap.message().await.is_ok() {} }));
+    streams.push(tokio::spawn(async move { while let Ok(Some(_)) = tap.message().await {} }));
     let (began, lasts) = (Instant::now(), MEASURED + Duration::from_millis(200));
     println!("begun");
     std::io::stdout().flush().unwrap();

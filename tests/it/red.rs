@@ -1,6 +1,9 @@
 //! Red and Yellow: the operator's switch, the vault, and the way back.
 
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use gophership_otlp::Signal;
@@ -122,6 +125,54 @@ async fn the_override_is_in_force_with_the_very_next_request() {
             Books::of(&[("received", 2 * round), ("delivered", round), ("vaulted", round)]);
         assert_eq!(metrics.books("logs"), expected);
     }
+}
+
+/// Scenario: eight senders send all the time while the zone is switched between Red and Green.
+/// Guarantees: no request that begins after the switch to Red has returned comes to the backend before the switch back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_that_comes_after_an_override_under_load_passes_an_edge() {
+    let backend = Backend::start().await;
+    let site = Site::new(backend.address(), NOT_REPLAYED);
+    let process = site.start().await;
+    let (is_red, is_over) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (traffic, kept) = (Arc::new(Traffic::default()), Arc::new(Mutex::new(Vec::new())));
+    let senders: Vec<_> = (0..8)
+        .map(|_| {
+            let client = GrpcClient::new(site.grpc());
+            let (is_red, is_over) = (Arc::clone(&is_red), Arc::clone(&is_over));
+            let (traffic, kept) = (Arc::clone(&traffic), Arc::clone(&kept));
+            tokio::spawn(async move {
+                while !is_over.load(Ordering::SeqCst) {
+                    let request = traffic.request(Signal::Logs, 3);
+                    let begins_in_red = is_red.load(Ordering::SeqCst);
+                    client.send(&request).await.unwrap();
+                    // One that was on its way while Red ended may have passed.
+                    if begins_in_red && is_red.load(Ordering::SeqCst) {
+                        kept.lock().unwrap().push(request.fingerprint);
+                    }
+                }
+            })
+        })
+        .collect();
+    let mut passed = 0;
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(passed < backend.requests(), "requests pass in Green");
+        process.hold("red");
+        is_red.store(true, Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        is_red.store(false, Ordering::SeqCst);
+        process.hold("green");
+        passed = backend.requests();
+    }
+    is_over.store(true, Ordering::SeqCst);
+    for sender in senders {
+        sender.await.unwrap();
+    }
+    let kept = kept.lock().unwrap();
+    assert!(100 < kept.len(), "only {} requests came in Red", kept.len());
+    let found = kept.iter().filter(|fingerprint| backend.has(fingerprint) != 0).count();
+    assert_eq!(found, 0, "of {} requests in Red", kept.len());
 }
 
 /// Scenario: a transform marked `shed_in: yellow` in front of one that is not, in each zone.

@@ -53,6 +53,7 @@ pub use dead_letters::LetterError;
 pub use dead_letters::LetterSelection;
 pub use dead_letters::LetterStore;
 pub use dead_letters::LetterWalk;
+pub use dead_letters::RedriveOrder;
 pub use dead_letters::RedriveProgress;
 pub use dead_letters::RedriveRefusal;
 pub use dead_letters::RedriveTurn;

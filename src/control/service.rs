@@ -269,7 +269,9 @@ impl Control for ControlService {
         &self,
         request: Request<proto::ListDeadLettersRequest>,
     ) -> Result<Response<proto::ListDeadLettersResponse>, Status> {
-        dead_letters::list(&self.vaults, request.into_inner()).await.map(Response::new)
+        let config = self.config.borrow().1.clone();
+        let listed = dead_letters::list(&self.vaults, &self.wiring, &config, request.into_inner());
+        listed.await.map(Response::new)
     }
 
     type ShowDeadLetterStream = LetterPieces;

@@ -58,13 +58,15 @@ pub struct ControlService {
     pub maintenance: Maintenance,
 }
 
-/// A directory that is no vault of the configuration and holds requests that nobody delivers.
+/// A directory that is no vault or spool of the configuration and holds requests that nobody delivers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeftVault {
     /// Its directory.
     pub dir: PathBuf,
     /// Requests that are not delivered.
     pub requests: u64,
+    /// Dead letters beside them.
+    pub dead_letters: u64,
 }
 
 /// What became of a reload.

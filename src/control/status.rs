@@ -87,6 +87,7 @@ impl ControlService {
         let wire = |left: &LeftVault| proto::LeftVault {
             dir: left.dir.display().to_string(),
             requests: left.requests,
+            dead_letters: left.dead_letters,
         };
         self.left_vaults.borrow().iter().map(wire).collect()
     }

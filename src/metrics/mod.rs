@@ -90,6 +90,8 @@ pub struct Metrics {
     pub config: ConfigMetrics,
     /// Requests in directories that are no vaults of the configuration.
     pub vault_left: IntGaugeVec,
+    /// Dead letters in such a directory.
+    pub vault_left_letters: IntGaugeVec,
     /// Bytes of free buffers that the buffer pool keeps.
     pub memory_idle: IntGauge,
     /// Tasks of the runtime.
@@ -173,8 +175,13 @@ impl Metrics {
             vault_left: b.gauge(
                 "vault_left_requests",
                 &["dir"],
-                "Undelivered requests in the directory of a vault, or of the spool of an `s3` sink, \
-                 that the configuration does not contain.",
+                "Undelivered requests in the directory of a vault or spool that the configuration does \
+                 not contain.",
+            ),
+            vault_left_letters: b.gauge(
+                "vault_left_dead_letters",
+                &["dir"],
+                "Dead letters in the directory of a vault that the configuration does not contain.",
             ),
             memory_idle: b.memory_idle(),
             runtime_tasks: b.runtime_tasks(),

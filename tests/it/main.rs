@@ -26,6 +26,7 @@
 //! | `rewiring` | whatever a reload changes, every sink that is there gets what is acknowledged; what is left is told |
 //! | `rewiring_random`, `_pipeline` | the same in 500 random sequences of reloads, with kills and outages in between |
 //! | `shutdown` | `SIGTERM` under load loses nothing, in time; a second one ends the process at once |
+//! | `left` | dead letters and spools of sinks that were removed are told, and can be sent or dropped |
 //! | `ledger` | the books balance, and every bucket is what the test knows |
 //! | `outage_told` | log, status and metrics each say when an outage began, what is where, when it was over, what was lost |
 //! | `outputs` | a log or a standard output that blocks or breaks ends nothing and loses nothing; early signals are kept |
@@ -110,6 +111,7 @@ mod joined;
 mod kept;
 mod kill;
 mod ledger;
+mod left;
 mod lines;
 mod log_lines;
 mod memory;

@@ -469,6 +469,9 @@ pub struct LeftVault {
     pub dir: ::prost::alloc::string::String,
     #[prost(uint64, tag = "2")]
     pub requests: u64,
+    /// Dead letters in it.
+    #[prost(uint64, tag = "3")]
+    pub dead_letters: u64,
 }
 /// A sink that writes to a bucket.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -859,9 +862,10 @@ pub struct DrainResponse {
     #[prost(uint64, tag = "7")]
     pub vault_requests: u64,
 }
-/// Which requests of a vault are sent again, and to whom.
+/// Which requests of a vault or an archive are sent again, and to whom.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReplayRequest {
+    /// The vault, or for an archive the vault whose replay sends it. Empty means the only one that leads to the sinks.
     #[prost(string, tag = "1")]
     pub vault: ::prost::alloc::string::String,
     /// Those received from then on, and before then, in milliseconds since 1970.
@@ -887,6 +891,9 @@ pub struct ReplayRequest {
     /// Why, for the audit log.
     #[prost(string, tag = "9")]
     pub reason: ::prost::alloc::string::String,
+    /// An archive that a component of the configuration writes or reads, as s3://bucket/prefix; empty means the vault.
+    #[prost(string, tag = "10")]
+    pub from: ::prost::alloc::string::String,
 }
 /// A replay, and how far it is.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -930,6 +937,9 @@ pub struct ReplayProgress {
     pub elapsed_ms: u64,
     #[prost(string, tag = "16")]
     pub reason: ::prost::alloc::string::String,
+    /// The archive that it reads; empty of one that reads its vault.
+    #[prost(string, tag = "17")]
+    pub from: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListReplaysRequest {}
@@ -1042,6 +1052,9 @@ pub struct LetterGroup {
     pub oldest_unix_ms: u64,
     #[prost(uint64, tag = "8")]
     pub newest_unix_ms: u64,
+    /// The sink is no longer in the configuration, or no replay of the vault leads to it.
+    #[prost(bool, tag = "9")]
+    pub sink_is_gone: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DeadLetter {
@@ -1096,6 +1109,9 @@ pub struct RedriveDeadLettersRequest {
     /// Why, for the audit log.
     #[prost(string, tag = "4")]
     pub reason: ::prost::alloc::string::String,
+    /// The sinks that get them, instead of those that missed them; empty means those.
+    #[prost(string, repeated, tag = "5")]
+    pub to: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RedriveDeadLettersResponse {
@@ -1732,7 +1748,7 @@ pub mod control_client {
                 .insert(GrpcMethod::new("gophership.control.v1.Control", "CountReplay"));
             self.inner.server_streaming(req, path, codec).await
         }
-        /// Sends requests again that a vault holds, and tells how far it is; goes on when nobody listens.
+        /// Sends requests again that a vault or an archive has, and tells how far it is; goes on when nobody listens.
         pub async fn start_replay(
             &mut self,
             request: impl tonic::IntoRequest<super::ReplayRequest>,
@@ -2100,7 +2116,7 @@ pub mod control_server {
             >
             + std::marker::Send
             + 'static;
-        /// Sends requests again that a vault holds, and tells how far it is; goes on when nobody listens.
+        /// Sends requests again that a vault or an archive has, and tells how far it is; goes on when nobody listens.
         async fn start_replay(
             &self,
             request: tonic::Request<super::ReplayRequest>,

@@ -123,7 +123,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "TEXT", env = "GS_REASON", default_value = "")]
         reason: String,
     },
-    /// Send requests of a vault again, or pause and resume all replays.
+    /// Send requests of a vault, or of an archive in a bucket, again, or pause and resume all replays.
     #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
     Replay {
         #[command(flatten)]
@@ -136,7 +136,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: VaultCommand,
     },
-    /// Refuse new requests, and deliver those that were accepted before or keep them in a vault.
+    /// Refuse new requests, and deliver those that were accepted before or keep them in a vault. gs-ctl asks
+    /// first; without a terminal it needs --yes.
     Drain(DrainArgs),
     /// Show the flight recorder: what the sensors read in the two minutes before the zone turned red.
     Flight {

@@ -46,6 +46,10 @@ pub(crate) enum LettersCommand {
         ids: Vec<String>,
         #[command(flatten)]
         selection: LetterArgs,
+        /// Send them to this sink instead; repeat it for several. A letter stays while another sink that
+        /// missed it is in the configuration.
+        #[arg(long, value_name = "SINK")]
+        to: Vec<String>,
         /// Only count the letters.
         #[arg(long)]
         dry_run: bool,
@@ -56,7 +60,7 @@ pub(crate) enum LettersCommand {
         #[arg(long, value_name = "TEXT", env = "GS_REASON", default_value = "")]
         reason: String,
     },
-    /// Delete dead letters. Asks first.
+    /// Delete dead letters. It asks first; without a terminal it needs --yes.
     Drop {
         /// Only these letters, as `ls --each` names them.
         ids: Vec<String>,

@@ -15,7 +15,7 @@ pub(crate) struct TapArgs {
 }
 
 /// What `tap` and `tail` take.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct TapOptions {
     /// Show only records that match this, such as 'severity>=warn and service.name=cart and body~timeout'.
     #[arg(long, value_name = "EXPR", env = "GS_FILTER", default_value = "")]

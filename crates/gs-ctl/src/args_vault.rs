@@ -1,5 +1,6 @@
 //! The command line of what concerns vaults: `vault`, `replay` and `drain`.
 
+use clap::ArgGroup;
 use clap::Args;
 use clap::Subcommand;
 use gophership_units::HumanDuration;
@@ -47,7 +48,8 @@ pub(crate) enum VaultCommand {
         #[arg(long, value_name = "TEXT", env = "GS_REASON", default_value = "")]
         reason: String,
     },
-    /// Delete sealed segments that every sink and archive has; with --force also others.
+    /// Delete sealed segments that every sink and archive has; with --force also others. It asks first; without
+    /// a terminal it needs --yes.
     Prune(PruneArgs),
 }
 
@@ -69,7 +71,7 @@ pub(crate) struct PruneArgs {
     /// Show what would be deleted, and delete nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Do not ask. Without a terminal, --force needs it.
+    /// Do not ask.
     #[arg(long)]
     pub(crate) yes: bool,
     /// The reason, for the audit log.
@@ -79,10 +81,15 @@ pub(crate) struct PruneArgs {
 
 /// Which requests are sent again, and to whom.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("what").args(WHAT).required(true).multiple(true))]
 pub(crate) struct RangeArgs {
-    /// The vault.
-    #[arg(long, value_name = "NAME", required = true)]
+    /// The vault; by default the only one whose replay leads to the sinks.
+    #[arg(long, value_name = "NAME")]
     pub(crate) vault: Option<String>,
+    /// Send what this archive has, instead of what the vault has: s3://BUCKET/PREFIX of an `s3` sink or of an
+    /// `s3_replay` source in the configuration.
+    #[arg(long, value_name = "URL")]
+    pub(crate) from: Option<String>,
     /// Only requests received at or after this time: `2026-01-31T12:00:00Z`, or `1h` for 1 hour ago.
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<Moment>,
@@ -111,6 +118,9 @@ pub(crate) struct RangeArgs {
     #[arg(long, value_name = "TEXT", env = "GS_REASON", default_value = "")]
     pub(crate) reason: String,
 }
+
+/// A replay that names none of these would send everything again, which nobody means who types `gs-ctl replay`.
+const WHAT: [&str; 8] = ["vault", "from", "since", "until", "source", "signal", "to", "dry_run"];
 
 /// What is done with replays.
 #[derive(Debug, Subcommand)]
@@ -153,6 +163,9 @@ pub(crate) struct DrainArgs {
     /// Accept requests again.
     #[arg(long, conflicts_with_all = ["wait", "deadline"])]
     pub(crate) undo: bool,
+    /// Do not ask.
+    #[arg(long)]
+    pub(crate) yes: bool,
     /// The reason, shown in `gs-ctl status` and in the audit log.
     #[arg(long, value_name = "TEXT", env = "GS_REASON", default_value = "")]
     pub(crate) reason: String,

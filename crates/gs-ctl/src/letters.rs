@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::io::BufRead;
 use std::io::IsTerminal;
 use std::io::Write;
 
@@ -12,6 +11,7 @@ use gophership_control::proto;
 use crate::args::Format;
 use crate::args_letters::ContentFormat;
 use crate::args_letters::LettersCommand;
+use crate::consent;
 use crate::error::CtlError;
 use crate::exit;
 use crate::print;
@@ -27,10 +27,8 @@ const CONTENT_BYTES_MAX: usize = 16 << 20;
 /// Refuses, before anybody is asked, what nobody could agree to.
 pub(crate) fn check(command: &LettersCommand) -> Result<(), CtlError> {
     match command {
-        LettersCommand::Drop { yes: false, dry_run: false, .. } if !io::stdin().is_terminal() => {
-            let message = "standard input is not a terminal, so gs-ctl cannot ask: add --yes to \
-                           delete the letters";
-            Err(CtlError::Usage(message.to_owned()))
+        LettersCommand::Drop { yes: false, dry_run: false, .. } => {
+            consent::can_be_asked_for("delete the letters")
         }
         _ => Ok(()),
     }
@@ -53,12 +51,13 @@ pub(crate) async fn run(
             Ok(0)
         }
         LettersCommand::Show { id, format } => show(client, id, *format, output).await,
-        LettersCommand::Redrive { ids, selection, dry_run, wait, reason } => {
+        LettersCommand::Redrive { ids, selection, to, dry_run, wait, reason } => {
             let request = proto::RedriveDeadLettersRequest {
                 selection: Some(selection.wire(ids)),
                 dry_run: *dry_run,
                 wait: *wait,
                 reason: reason.clone(),
+                to: to.clone(),
             };
             redrive(client, request, output).await
         }
@@ -237,7 +236,7 @@ async fn drop_letters(
         print(render::dropped(&counted, true, output).as_bytes())?;
         return Ok(0);
     }
-    if consent == Consent::Ask && !is_wanted(&counted)? {
+    if consent == Consent::Ask && !consent::is_given(&render::drop_question(&counted))? {
         print(b"nothing was deleted\n")?;
         return Ok(exit::FAILED);
     }
@@ -249,14 +248,4 @@ async fn drop_letters(
     let dropped = client.call(async |control| control.drop_dead_letters(request).await).await?;
     print(render::dropped(&dropped, false, output).as_bytes())?;
     Ok(0)
-}
-
-/// Asks on the terminal.
-fn is_wanted(counted: &proto::DropDeadLettersResponse) -> Result<bool, CtlError> {
-    let mut err = io::stderr().lock();
-    write!(err, "{} [y/N] ", render::drop_question(counted))?;
-    err.flush()?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

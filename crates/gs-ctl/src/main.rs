@@ -6,6 +6,7 @@ mod args_live;
 mod args_vault;
 mod certs;
 mod choice;
+mod consent;
 mod contexts;
 mod error;
 mod letters;

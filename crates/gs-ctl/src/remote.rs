@@ -37,9 +37,6 @@ const CLEAR: &[u8] = b"\x1b[2J\x1b[H";
 
 /// Asks, and prints the answer; returns the exit code.
 pub(crate) fn run(args: &CtlArgs, target: &Target) -> Result<u8, CtlError> {
-    if let Command::DeadLetters { command } = &args.command {
-        letters::check(command)?;
-    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -62,7 +59,12 @@ pub(crate) fn run(args: &CtlArgs, target: &Target) -> Result<u8, CtlError> {
 ///
 /// [`CtlError::Usage`].
 pub(crate) fn check(args: &CtlArgs) -> Result<(), CtlError> {
-    tap_order(args).map_or(Ok(()), |order| order.check())
+    match &args.command {
+        Command::DeadLetters { command } => letters::check(command),
+        Command::Vault { command } => remote_vault::check_vault(command),
+        Command::Drain(drain) => remote_vault::check_drain(drain),
+        _ => tap_order(args).map_or(Ok(()), |order| order.check()),
+    }
 }
 
 /// What `tap` and `tail` show.

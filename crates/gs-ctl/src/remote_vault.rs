@@ -1,7 +1,6 @@
 //! The commands that concern vaults: `vault`, `replay` and `drain`.
 
 use std::io;
-use std::io::BufRead;
 use std::io::IsTerminal;
 use std::io::Write;
 use std::time::Duration;
@@ -19,6 +18,7 @@ use crate::args_vault::PruneArgs;
 use crate::args_vault::RangeArgs;
 use crate::args_vault::ReplayCommand;
 use crate::args_vault::VaultCommand;
+use crate::consent;
 use crate::error::CtlError;
 use crate::exit;
 use crate::print;
@@ -50,6 +50,21 @@ impl Drop for ProgressLine {
             let _unseen = write!(io::stderr().lock(), "\r\x1b[K");
         }
     }
+}
+
+/// Refuses, before anybody is asked, to delete segments where nobody can be asked.
+pub(crate) fn check_vault(command: &VaultCommand) -> Result<(), CtlError> {
+    match command {
+        VaultCommand::Prune(PruneArgs { yes: false, dry_run: false, .. }) => {
+            consent::can_be_asked_for("delete segments, or look with --dry-run")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses, before anybody is asked, to drain where nobody can be asked.
+pub(crate) fn check_drain(drain: &DrainArgs) -> Result<(), CtlError> {
+    if drain.undo || drain.yes { Ok(()) } else { consent::can_be_asked_for("drain") }
 }
 
 /// Carries out `gs-ctl vault`; returns the exit code.
@@ -131,7 +146,7 @@ async fn verify_one(
     }
 }
 
-/// Deletes segments, after a question if that loses something.
+/// Deletes segments, after a question.
 async fn prune_vault(
     args: &PruneArgs,
     global: &CtlArgs,
@@ -145,29 +160,16 @@ async fn prune_vault(
         dry_run,
         reason: args.reason.clone(),
     };
-    if args.force && !args.dry_run && !args.yes {
-        if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-            let text =
-                "--force may delete undelivered requests: give --yes, or look with --dry-run";
-            return Err(CtlError::Usage(text.to_owned()));
-        }
+    if !args.dry_run && !args.yes {
         let planned = request(true);
         let planned = client.call(async |control| control.prune_vault(planned).await).await?;
-        if !ask(&render::prune_question(&planned))? {
+        if !planned.segments.is_empty() && !consent::is_given(&render::prune_question(&planned))? {
             return Err(CtlError::Usage("nothing was deleted".to_owned()));
         }
     }
     let request = request(args.dry_run);
     let answer = client.call(async |control| control.prune_vault(request).await).await?;
     Ok(render::pruned(&answer, global.global.output))
-}
-
-/// Asks on the terminal; only `y` or `yes` is a yes.
-fn ask(question: &str) -> Result<bool, CtlError> {
-    write!(io::stderr().lock(), "{question} [y/N] ")?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// Carries out `gs-ctl replay`; returns the exit code.
@@ -215,15 +217,15 @@ async fn replay_range(
     args: &CtlArgs,
     client: &mut Client,
 ) -> Result<u8, CtlError> {
-    // The parser requires it.
-    let vault = range.vault.clone().unwrap_or_default();
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let ms = |moment: Moment| moment.0 / 1_000_000;
     let request = proto::ReplayRequest {
-        vault,
+        vault: text(&range.vault),
+        from: text(&range.from),
         since_unix_ms: range.since.map(ms),
         until_unix_ms: range.until.map(ms),
-        source: range.source.clone().unwrap_or_default(),
-        signal: range.signal.clone().unwrap_or_default(),
+        source: text(&range.source),
+        signal: text(&range.signal),
         rate: range.rate,
         sinks: range.to.clone(),
         follow: range.follow,
@@ -284,6 +286,12 @@ pub(crate) async fn drain(
     args: &CtlArgs,
     client: &mut Client,
 ) -> Result<u8, CtlError> {
+    if !drain.undo && !drain.yes {
+        if !consent::is_given("Refuse all new requests until `gs-ctl drain --undo` or a restart?")?
+        {
+            return Err(CtlError::Usage("nothing was drained".to_owned()));
+        }
+    }
     let ms = |duration: HumanDuration| u64::try_from(duration.0.as_millis()).unwrap_or(u64::MAX);
     let request = proto::DrainRequest {
         undo: drain.undo,

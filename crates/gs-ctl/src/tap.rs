@@ -137,3 +137,44 @@ fn tell((requests, records): (u64, u64)) {
         let _unheard = writeln!(io::stderr().lock(), "this is a sample: {}", parts.join(", and "));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use gophership_otlp::json_to_wire;
+
+    use super::*;
+    use crate::render::golden::check;
+
+    /// A request with one record, as the server shows it.
+    fn response() -> proto::TapResponse {
+        let json = br#"{"resourceLogs": [{
+            "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "cart"}}]},
+            "scopeLogs": [{"logRecords": [{
+                "timeUnixNano": "1769860800000000000", "severityNumber": 13,
+                "body": {"stringValue": "stock is low"},
+                "attributes": [{"key": "sku", "value": {"intValue": "7"}}]}]}]}]}"#;
+        let request = json_to_wire(Signal::Logs, json, &DecodeLimits::default()).unwrap();
+        proto::TapResponse {
+            component: "otlp".to_owned(),
+            signal: "logs".to_owned(),
+            request: request.to_vec(),
+            records: 1,
+            ..proto::TapResponse::default()
+        }
+    }
+
+    #[test]
+    fn what_passes_is_shown_as_the_files_say() {
+        let options = TapOptions::default();
+        for (name, component) in [("tap", "otlp"), ("tail", "")] {
+            check(name, |output| {
+                let order = TapOrder { component, options: &options, output };
+                let form = match output {
+                    Format::Table => Form::Lines(None),
+                    _ => order.form(),
+                };
+                order.text(&response(), form).unwrap()
+            });
+        }
+    }
+}

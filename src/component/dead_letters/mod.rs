@@ -48,6 +48,7 @@ pub use counted::Tally;
 pub use letter::Letter;
 pub use redrive::AttachedReplay;
 pub use redrive::DropTurn;
+pub use redrive::RedriveOrder;
 pub use redrive::RedriveProgress;
 pub use redrive::RedriveRefusal;
 pub use redrive::RedriveTurn;
@@ -286,17 +287,17 @@ impl DeadLetters {
         Ok(cursor.save()?)
     }
 
-    /// Orders that the letters that are meant are sent again; `selected` is what they are.
+    /// Orders that letters are sent again; `selected` is what is meant.
     ///
     /// # Errors
     ///
     /// [`RedriveRefusal`].
     pub fn order_redrive(
         &self,
-        selection: LetterSelection,
+        order: RedriveOrder,
         selected: Tally,
     ) -> Result<watch::Receiver<RedriveProgress>, RedriveRefusal> {
-        self.redrives.order(selection, selected)
+        self.redrives.order(order, selected)
     }
 
     /// How far the redrive is that was begun last.

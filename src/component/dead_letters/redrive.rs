@@ -53,8 +53,17 @@ impl RedriveProgress {
     }
 }
 
+/// Which letters are sent again, and to whom.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RedriveOrder {
+    /// The letters that are meant.
+    pub selection: LetterSelection,
+    /// The sinks that get them, instead of those that missed them; those if there are none.
+    pub to: Vec<String>,
+}
+
 struct Job {
-    selection: LetterSelection,
+    order: RedriveOrder,
     progress: Arc<watch::Sender<RedriveProgress>>,
     /// The replays whose turn is to come; the first one may be at it.
     replays: Vec<ComponentId>,
@@ -80,7 +89,7 @@ pub(super) struct Redrives {
 impl Redrives {
     pub(super) fn order(
         &self,
-        selection: LetterSelection,
+        order: RedriveOrder,
         selected: Tally,
     ) -> Result<watch::Receiver<RedriveProgress>, RedriveRefusal> {
         let mut state = self.lock();
@@ -93,7 +102,7 @@ impl Redrives {
         let begun = RedriveProgress { selected, ..RedriveProgress::default() };
         let (progress, watched) = watch::channel(begun);
         let (progress, replays) = (Arc::new(progress), state.replays.clone());
-        state.job = Some(Job { selection, progress, replays, is_taken: false });
+        state.job = Some(Job { order, progress, replays, is_taken: false });
         state.last = Some(watched.clone());
         drop(state);
         self.changed.notify_waiters();
@@ -125,8 +134,8 @@ impl Redrives {
             return None;
         }
         job.is_taken = true;
-        let (selection, progress) = (job.selection.clone(), Arc::clone(&job.progress));
-        Some(RedriveTurn { redrives: Arc::clone(self), selection, progress, is_finished: false })
+        let (order, progress) = (job.order.clone(), Arc::clone(&job.progress));
+        Some(RedriveTurn { redrives: Arc::clone(self), order, progress, is_finished: false })
     }
 
     /// A replay had its turn, or will have none.
@@ -198,8 +207,8 @@ const STOPPED: &str = "the replay of the vault was stopped";
 /// The turn of one replay in a redrive; over when it is dropped.
 pub struct RedriveTurn {
     redrives: Arc<Redrives>,
-    /// The letters that are meant.
-    pub selection: LetterSelection,
+    /// What is sent, and to whom.
+    pub order: RedriveOrder,
     /// How far it is.
     pub progress: Arc<watch::Sender<RedriveProgress>>,
     is_finished: bool,
@@ -241,7 +250,7 @@ mod tests {
     #[tokio::test]
     async fn replays_have_their_turns_one_after_the_other_and_nothing_else_is_begun_meanwhile() {
         let redrives = Arc::new(Redrives::default());
-        let order = || redrives.order(LetterSelection::default(), Tally::of(3));
+        let order = || redrives.order(RedriveOrder::default(), Tally::of(3));
         assert_eq!(order().unwrap_err(), RedriveRefusal::HasNoReplay);
         let (a, b) = (redrives.attach(&id("a")), redrives.attach(&id("b")));
         let progress = order().unwrap();
@@ -263,17 +272,17 @@ mod tests {
     async fn a_replay_that_stops_ends_its_turn_and_says_so() {
         let redrives = Arc::new(Redrives::default());
         let a = redrives.attach(&id("a"));
-        let progress = redrives.order(LetterSelection::default(), Tally::of(3)).unwrap();
+        let progress = redrives.order(RedriveOrder::default(), Tally::of(3)).unwrap();
         drop(a.turn().await);
         assert!(progress.borrow().is_done);
         assert_eq!(
             (progress.borrow().stopped.as_str(), progress.borrow().not_sent().records),
             (STOPPED, 3)
         );
-        let progress = redrives.order(LetterSelection::default(), Tally::of(3)).unwrap();
+        let progress = redrives.order(RedriveOrder::default(), Tally::of(3)).unwrap();
         drop(a);
         assert!(progress.borrow().is_done);
-        let refused = redrives.order(LetterSelection::default(), Tally::of(3));
+        let refused = redrives.order(RedriveOrder::default(), Tally::of(3));
         assert_eq!(refused.unwrap_err(), RedriveRefusal::HasNoReplay);
     }
 }

@@ -17,6 +17,8 @@ use tonic::Status;
 use crate::component::Letter;
 use crate::component::LetterError;
 use crate::component::RedriveProgress;
+use crate::component::Vaults;
+use crate::topology::Wiring;
 
 const NS_PER_MS: u64 = 1_000_000;
 
@@ -39,6 +41,12 @@ fn fault(vault: &str) -> impl Fn(LetterError) -> Status {
 /// The name of a letter: its vault, its segment and its number.
 fn id_of(vault: &str, letter: &Letter) -> String {
     format!("{vault}/{}-{}", letter.segment, letter.seq)
+}
+
+/// The sinks behind each replay of a vault.
+fn sinks_behind(vaults: &Vaults, wiring: &Wiring, vault: &str) -> Vec<Vec<String>> {
+    let replays = vaults.find(vault).map(|handle| handle.jobs.served_by()).unwrap_or_default();
+    replays.iter().map(|replay| wiring.sink_names(replay.as_str())).collect()
 }
 
 fn wire_letter(vault: &str, letter: &Letter) -> proto::DeadLetter {

@@ -36,9 +36,12 @@ impl ControlService {
         request: proto::RedriveDeadLettersRequest,
     ) -> Result<RedriveEvents, Status> {
         let (reason, is_dry_run) = (request.reason.clone(), request.dry_run);
-        let detail = detail(request.selection.as_ref());
+        let mut detail = detail(request.selection.as_ref());
+        if !request.to.is_empty() {
+            detail = format!("{detail} to={}", request.to.join(","));
+        }
         let result = match check_reason(&reason) {
-            Ok(()) => redrive(&self.vaults, request).await,
+            Ok(()) => redrive(&self.vaults, &self.wiring, request).await,
             Err(status) => Err(status),
         };
         if !is_dry_run {

@@ -1,5 +1,6 @@
 //! Sends dead letters again, or drops them.
 
+use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,17 +13,20 @@ use tonic::Status;
 
 use super::blocking;
 use super::fault;
+use super::sinks_behind;
 use super::wanted::VaultLetters;
 use super::wanted::Wanted;
 use super::wire_redrive;
 use crate::component::DeadLetters;
 use crate::component::LetterSelection;
+use crate::component::RedriveOrder;
 use crate::component::RedriveProgress;
 use crate::component::RedriveRefusal;
 use crate::component::Tally;
 use crate::component::Vaults;
 use crate::event::Bucket;
 use crate::event::Ledgers;
+use crate::topology::Wiring;
 
 /// How often the progress of a redrive is told.
 const TELL_EVERY: Duration = Duration::from_millis(200);
@@ -49,9 +53,10 @@ impl Begun {
 /// Begins a redrive in each vault that has letters that are meant, and tells how far each is.
 pub(in super::super) async fn redrive(
     vaults: &Vaults,
+    wiring: &Wiring,
     request: proto::RedriveDeadLettersRequest,
 ) -> Result<(RedriveEvents, proto::RedriveDeadLettersResponse), Status> {
-    let proto::RedriveDeadLettersRequest { selection, dry_run, wait, .. } = request;
+    let proto::RedriveDeadLettersRequest { selection, dry_run, wait, to, .. } = request;
     let mut begun = Vec::new();
     for ((id, letters), selection) in Wanted::of(selection)?.vaults(vaults)? {
         let name = id.clone();
@@ -61,10 +66,11 @@ pub(in super::super) async fn redrive(
         if selected == Tally::default() {
             continue;
         }
+        check_sinks(&id, &sinks_behind(vaults, wiring, &id), &to)?;
         let one = if dry_run {
             Begun::Counted(RedriveProgress { selected, ..RedriveProgress::default() })
         } else {
-            match letters.order_redrive(selection, selected) {
+            match letters.order_redrive(RedriveOrder { selection, to: to.clone() }, selected) {
                 Ok(progress) => Begun::UnderWay(progress),
                 Err(refusal) if begun.is_empty() => return Err(refused(&id, refusal)),
                 // Those of other vaults have begun.
@@ -81,6 +87,19 @@ pub(in super::super) async fn redrive(
     let first = told(&begun);
     let is_over = !wait || dry_run;
     Ok((events(begun, first.clone(), is_over), first))
+}
+
+/// Checks that one replay of a vault leads to all sinks that an operator named.
+fn check_sinks(vault: &str, behind: &[Vec<String>], to: &[String]) -> Result<(), Status> {
+    if behind.iter().any(|sinks| to.iter().all(|sink| sinks.contains(sink))) || to.is_empty() {
+        return Ok(());
+    }
+    let known: BTreeSet<&str> = behind.iter().flatten().map(String::as_str).collect();
+    let known: Vec<&str> = known.into_iter().collect();
+    let (wanted, known) = (to.join(", "), known.join(", "));
+    Err(Status::failed_precondition(format!(
+        "no replay of the vault {vault} leads to {wanted}; sinks: {known}"
+    )))
 }
 
 /// Counts the letters that are meant, up to the last one that is there now.

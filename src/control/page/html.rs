@@ -93,11 +93,13 @@ fn notices(view: &View, out: &mut String) {
         notices.push("An operator has paused all replays.".to_owned());
     }
     if !status.left_vaults.is_empty() {
-        let requests: u64 = status.left_vaults.iter().map(|left| left.requests).sum();
-        let requests = number(requests);
+        let sum = |of: fn(&proto::LeftVault) -> u64| {
+            number(status.left_vaults.iter().map(of).sum::<u64>())
+        };
+        let (requests, letters) = (sum(|left| left.requests), sum(|left| left.dead_letters));
         notices.push(format!(
-            "{requests} undelivered requests are in vaults or spools that the configuration does not \
-             contain."
+            "{requests} undelivered requests and {letters} dead letters are in directories that the \
+             configuration does not contain."
         ));
     }
     if notices.is_empty() {

@@ -106,6 +106,7 @@ impl RedriveRunner {
             sink_set: Arc::clone(&self.context.sink_set),
             letters: Arc::clone(&self.vault.dead_letters),
             output: self.output.clone(),
+            to: turn.order.to.clone(),
             stop: stop.clone(),
             out: Mutex::new(SinkSet::NONE),
         });
@@ -129,7 +130,8 @@ impl RedriveRunner {
         stop: &Stop,
     ) -> Result<(), LetterError> {
         let mut pace = Pace::new(&self.config, Arc::clone(&self.context.governor));
-        let (letters, selection) = (Arc::clone(&self.vault.dead_letters), turn.selection.clone());
+        let selection = turn.order.selection.clone();
+        let letters = Arc::clone(&self.vault.dead_letters);
         let begin = move || letters.walk(None, &selection);
         let (mut walk, mut saved) = (blocking(begin).await?, Instant::now());
         let mut chunk = Chunk { letters: VecDeque::new(), is_last: false };
@@ -148,7 +150,7 @@ impl RedriveRunner {
                 if chunk.is_last {
                     break;
                 }
-                (walk, chunk) = self.read(walk, turn.selection.clone()).await?;
+                (walk, chunk) = self.read(walk, turn.order.selection.clone()).await?;
                 continue;
             };
             let sinks = redriver.sinks_of(&letter);

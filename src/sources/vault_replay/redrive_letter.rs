@@ -70,6 +70,8 @@ pub(super) struct Redriver {
     pub(super) sink_set: Arc<SinkTable>,
     pub(super) letters: Arc<DeadLetters>,
     pub(super) output: Output,
+    /// The sinks that get the letters, instead of those that missed them; those if there are none.
+    pub(super) to: Vec<String>,
     pub(super) stop: Stop,
     /// Sinks that did not take a letter in time: nothing more is sent to them.
     pub(super) out: Mutex<SinkSet>,
@@ -84,12 +86,25 @@ struct Attempt {
 }
 
 impl Redriver {
-    /// The sinks behind the replay that miss a letter; none if it cannot be sent at all.
+    /// The sinks behind the replay that are to get a letter: those that an operator named, or those that miss
+    /// it. None if it cannot be sent at all.
     pub(super) fn sinks_of(&self, letter: &Letter) -> SinkSet {
         let scan = |signal: Signal| gophership_otlp::prescan(signal, &letter.wire).is_ok();
         if !letter.signal.is_some_and(scan) {
             return SinkSet::NONE;
         }
+        if self.to.is_empty() {
+            return self.missing(letter);
+        }
+        let behind = self.topology.sinks(self.replay.as_str());
+        let lane = |wanted: &String| behind.iter().find(|(name, _)| name == wanted);
+        let lanes = self.to.iter().map(|wanted| lane(wanted).map(|(_, lane)| *lane));
+        let all = lanes.collect::<Option<Vec<_>>>().unwrap_or_default();
+        all.into_iter().fold(SinkSet::NONE, SinkSet::or)
+    }
+
+    /// The sinks behind the replay that miss a letter.
+    fn missing(&self, letter: &Letter) -> SinkSet {
         let has_lane =
             |lane: SinkSet| letter.sinks.iter().any(|name| self.sink_set.find(name) == Some(lane));
         let misses = |(name, lane): &(String, SinkSet)| {
@@ -112,6 +127,7 @@ impl Redriver {
             provenance: letter.provenance.clone(),
         };
         let ledger = self.ledgers.source(&letter.source);
+        let waits_for_others = self.missing(&letter).without(sinks);
         let (mut delay, mut left) = (RETRY_MIN, GIVE_UP_AFTER);
         loop {
             self.may_send().await?;
@@ -119,6 +135,12 @@ impl Redriver {
             let attempt = self.attempt(&request, sinks, ledger, left).await?;
             sinks = sinks.without(attempt.served);
             match attempt.outcome {
+                // A sink that was not named still misses it.
+                Outcome::Delivered if !waits_for_others.is_empty() => {
+                    return Some(LetterOutcome::Delivered);
+                }
+                // It is not the sink that missed it; the reason is not about that one.
+                Outcome::Rejected if !self.to.is_empty() => return Some(LetterOutcome::Refused),
                 Outcome::Delivered => {
                     self.take_out(&letter, &request, ledger);
                     return Some(LetterOutcome::Delivered);

@@ -136,6 +136,7 @@ pub(super) fn shown_metrics() -> BTreeMap<String, [String; 3]> {
     metrics.somatic.stalls.with_label_values(&["otlp"]).inc();
     metrics.listener("otlp/grpc").close("ended");
     metrics.vault_left.with_label_values(&["/data/former"]).set(1);
+    metrics.vault_left_letters.with_label_values(&["/data/former"]).set(1);
     vault.kept_for_removed.with_label_values(&["vault", "former"]).set(1);
     vault.redriven.with_label_values(&["vault", "delivered"]).inc();
     metrics.restarts.with_label_values(&["backend"]).inc();

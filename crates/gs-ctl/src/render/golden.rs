@@ -13,7 +13,7 @@ use crate::contexts::Contexts;
 use crate::target::Target;
 
 /// Compares an answer in three formats with its files.
-pub(super) fn check(name: &str, render: impl Fn(Format) -> String) {
+pub(crate) fn check(name: &str, render: impl Fn(Format) -> String) {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     for (format, kind) in [(Format::Table, "txt"), (Format::Json, "json"), (Format::Yaml, "yaml")] {
         let text = render(format);
@@ -111,7 +111,11 @@ fn stuck() -> proto::StatusResponse {
             seconds: 30,
             reason: "connection refused (os error 111)".to_owned(),
         }],
-        left_vaults: vec![proto::LeftVault { dir: "/var/old".to_owned(), requests: 4 }],
+        left_vaults: vec![proto::LeftVault {
+            dir: "/var/old".to_owned(),
+            requests: 4,
+            dead_letters: 2,
+        }],
         ..proto::StatusResponse::default()
     }
 }

@@ -18,8 +18,10 @@ fn listed_letters(is_each: bool) -> ListedLetters {
         bytes: 1_234_567,
         oldest_unix_ms: 1_769_850_000_000,
         newest_unix_ms: 1_769_860_500_000,
+        sink_is_gone: false,
     };
-    let other = proto::LetterGroup { sink: LONG.to_owned(), letters: 1, ..group.clone() };
+    let sink = LONG.to_owned();
+    let other = proto::LetterGroup { sink, letters: 1, sink_is_gone: true, ..group.clone() };
     let redrive = proto::Redrive { done: false, ..redrive_at_work() };
     ListedLetters {
         is_each,

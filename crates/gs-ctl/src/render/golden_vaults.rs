@@ -73,9 +73,13 @@ fn replays_and_a_drain_are_what_their_files_say() {
     check("replay_range", |format| super::started(&progress, format));
     check("replay_dry_run", |format| super::counted(&progress, format));
     check("replay_follow", |format| super::range_event(&progress, format));
+    let from = "s3://gophership-archive/prod".to_owned();
+    let of_archive = proto::ReplayProgress { id: 4, from, ..progress.clone() };
+    check("replay_range_archive", |format| super::started(&of_archive, format));
+    check("replay_dry_run_archive", |format| super::counted(&of_archive, format));
     "failed".clone_into(&mut progress.state);
     "the replay of the vault no longer leads to the sink backend".clone_into(&mut progress.error);
-    let answer = proto::ListReplaysResponse { replays: vec![progress.clone()] };
+    let answer = proto::ListReplaysResponse { replays: vec![progress.clone(), of_archive] };
     check("replay_ls", |format| super::replays(&answer, format));
     check("replay_stop", |format| super::range(&progress, format));
     let mut left = proto::DrainResponse {

@@ -47,6 +47,7 @@ fn group_value(group: &proto::LetterGroup) -> Value {
     json!({
         "vault": group.vault,
         "sink": group.sink,
+        "sink_is_gone": group.sink_is_gone,
         "reason": group.reason,
         "letters": group.letters,
         "records": group.records,
@@ -148,6 +149,14 @@ fn groups_table(listed: &ListedLetters, out: &mut String) -> std::fmt::Result {
         }
         let reason = if group.reason.is_empty() { "unknown" } else { &group.reason };
         line(&format!("reason: {reason}"), out)?;
+        if group.sink_is_gone {
+            let text = format!(
+                "no replay of the vault leads to {} any more: `redrive --to SINK` sends these letters \
+                 elsewhere",
+                group.sink
+            );
+            line(&text, out)?;
+        }
     }
     Ok(())
 }
@@ -244,7 +253,7 @@ fn sentence(redrive: &proto::Redrive) -> String {
         (true, "") => match not_sent(redrive) {
             0 => format!("vault {vault}: {so_far}"),
             left => format!(
-                "vault {vault}: {so_far}, {} not sent: their sinks are not in the configuration, or \
+                "vault {vault}: {so_far}, {} not sent: their sinks are not in the configuration (use --to), or \
                  they are not OTLP",
                 number(left)
             ),

@@ -17,11 +17,10 @@ pub(crate) fn started(progress: &proto::ReplayProgress, format: Format) -> Strin
     if format != Format::Table {
         return document(&range_value(progress), format);
     }
-    let proto::ReplayProgress { id, vault, .. } = progress;
+    let (id, of) = (progress.id, origin(progress));
     let to = progress.sinks.join(", ");
-    let text = format!(
-        "replay {id} of the vault {vault} to {to} has started; `gs-ctl replay ls` shows its progress"
-    );
+    let text =
+        format!("replay {id} of {of} to {to} has started; `gs-ctl replay ls` shows its progress");
     sentence(&text)
 }
 
@@ -30,10 +29,11 @@ pub(crate) fn counted(progress: &proto::ReplayProgress, format: Format) -> Strin
     if format != Format::Table {
         return document(&range_value(progress), format);
     }
-    let proto::ReplayProgress { vault, found_requests, found_records, found_bytes, .. } = progress;
+    let proto::ReplayProgress { found_requests, found_records, found_bytes, .. } = progress;
+    let of = origin(progress);
     let to = progress.sinks.join(", ");
     let mut text = format!(
-        "a replay of the vault {vault} would send {found_requests} requests with {found_records} \
+        "a replay of {of} would send {found_requests} requests with {found_records} \
          records and {found_bytes} bytes to {to}"
     );
     if let (Some(oldest), Some(newest)) =
@@ -106,16 +106,27 @@ pub(crate) fn replays(answer: &proto::ListReplaysResponse, format: Format) -> St
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _written = table(&rows, 1, &mut text);
+    for replay in answer.replays.iter().filter(|replay| !replay.from.is_empty()) {
+        let what = format!("replay {} reads the archive {}", replay.id, replay.from);
+        let _written = line(&what, &mut text);
+    }
     for replay in answer.replays.iter().filter(|replay| !replay.error.is_empty()) {
         let _written = line(&format!("replay {}: {}", replay.id, replay.error), &mut text);
     }
     text
 }
 
+/// What a replay reads.
+fn origin(progress: &proto::ReplayProgress) -> String {
+    let proto::ReplayProgress { vault, from, .. } = progress;
+    if from.is_empty() { format!("the vault {vault}") } else { format!("the archive {from}") }
+}
+
 fn range_value(progress: &proto::ReplayProgress) -> Value {
     json!({
         "id": progress.id,
         "vault": progress.vault,
+        "from": (!progress.from.is_empty()).then_some(&progress.from),
         "sinks": progress.sinks,
         "state": progress.state,
         "error": progress.error,

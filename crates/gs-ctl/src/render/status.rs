@@ -91,8 +91,13 @@ fn by_id(rows: &[proto::LedgerRow]) -> Value {
 }
 
 fn status_value(status: &proto::StatusResponse) -> Value {
-    let left_vaults =
-        list(&status.left_vaults, |left| json!({ "dir": left.dir, "requests": left.requests }));
+    let left_vaults = list(&status.left_vaults, |left| {
+        json!({
+            "dir": left.dir,
+            "requests": left.requests,
+            "dead_letters": left.dead_letters,
+        })
+    });
     json!({
         "version": status.version,
         "ready": is_ready(status),

@@ -12,10 +12,10 @@ pub(super) fn troubles(status: &proto::StatusResponse, out: &mut String) -> std:
         let text = format!("{component} makes no progress for {seconds} s: {waiting} {waits}");
         line(&text, out)?;
     }
-    for proto::LeftVault { dir, requests } in &status.left_vaults {
+    for proto::LeftVault { dir, requests, dead_letters } in &status.left_vaults {
         let text = format!(
-            "the configuration does not contain the vault or spool {dir}, which has {requests} \
-             undelivered requests"
+            "the configuration does not contain the vault or spool {dir}, which has {requests} undelivered \
+             requests and {dead_letters} dead letters"
         );
         line(&text, out)?;
     }

@@ -12,7 +12,7 @@
 //! | its names: of itself, of its outputs, of its type | `id.rs`, `output.rs`, `registry.rs` |
 //! | sockets and connections that outlive it | `listeners.rs`, `connections.rs` |
 //! | open vaults, the places of sinks in them, dead letters | `vaults.rs`, `cursors/`, `dead_letters/` |
-//! | replays of a range that an operator asks for | `replays/` |
+//! | replays that an operator asks for, of a vault or an archive | `replays/` |
 //! | what all replays do alike | `replaying.rs` |
 //! | types of options that several components have | `option_types/` |
 //!
@@ -90,12 +90,15 @@ pub(crate) use registry::type_names;
 pub use replaying::calm;
 pub use replaying::send_unless_stopped;
 pub use replaying::stopped_for_long;
+pub use replays::ArchiveLocation;
 pub use replays::JobCounts;
 pub use replays::JobEnd;
+pub use replays::RangeError;
 pub use replays::RangeReader;
 pub use replays::ReplayJob;
 pub use replays::ReplayJobs;
 pub use replays::ReplayRange;
+pub use replays::RestoreRoom;
 pub use replays::Served;
 pub use replays::StartError;
 pub use replays::count_range;

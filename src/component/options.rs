@@ -18,6 +18,7 @@ use async_trait::async_trait;
 use crate::component::context::Context;
 use crate::component::error::BuildError;
 use crate::component::files::NamedFile;
+use crate::component::replays::ArchiveLocation;
 use crate::component::running::Sink;
 use crate::component::running::Source;
 use crate::component::running::Transform;
@@ -102,6 +103,11 @@ pub trait SourceConfig: Debug + Send + Sync {
 
     /// Returns the vault whose dead-letter store gets what a sink refuses for good, if options name one.
     fn dead_letters(&self) -> Option<&str> {
+        None
+    }
+
+    /// Returns the archive that the source reads, if it reads one.
+    fn archive(&self) -> Option<ArchiveLocation> {
         None
     }
 
@@ -206,6 +212,11 @@ pub trait SinkConfig: Debug + Send + Sync {
 
     /// Returns the directory of the vault in which the sink keeps what it has acknowledged, if it has one.
     fn spool(&self, _site: &Site<'_>) -> Option<PathBuf> {
+        None
+    }
+
+    /// Returns the archive that the sink writes, if it copies the segments of a vault.
+    fn archive(&self) -> Option<ArchiveLocation> {
         None
     }
 

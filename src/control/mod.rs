@@ -31,6 +31,7 @@ mod page;
 mod probe;
 mod readiness;
 mod remote;
+mod replay_choice;
 mod replays;
 mod sampling;
 mod scrape;

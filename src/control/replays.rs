@@ -2,14 +2,11 @@
 
 use std::fmt::Write;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
 use gophership_control::proto;
-use gophership_vault::Pacer;
-use gophership_vault::Throttle;
 use tokio::sync::mpsc;
 use tonic::Status;
 
@@ -19,20 +16,21 @@ use super::changes::TELL_EVERY;
 use super::changes::answers;
 use super::changes::check_reason;
 use super::changes::outcome;
+use super::replay_choice::ChosenReplay;
 use super::state::ControlService;
 use super::vaults;
-use super::vaults::refusal;
-use crate::component::ComponentId;
+use crate::component::ArchiveLocation;
 use crate::component::JobCounts;
 use crate::component::JobEnd;
 use crate::component::ReplayJob;
 use crate::component::ReplayRange;
-use crate::component::VaultHandle;
+use crate::component::RestoreRoom;
 use crate::component::count_range;
-use crate::event::Signal;
 
 /// How often it looks whether a replay is over.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// While nothing may be read, a count looks so often whether it may.
+const LOOK_EVERY_IN_RED: Duration = Duration::from_millis(200);
 /// What is on its way when a replay is stopped has this long at most.
 const STOPS_WITHIN: Duration = Duration::from_secs(2);
 
@@ -42,52 +40,43 @@ impl ControlService {
     /// Counts what a replay would send, and answers how far it is until it is over.
     pub(super) fn count_range(
         &self,
-        request: proto::ReplayRequest,
+        request: &proto::ReplayRequest,
     ) -> Result<Answers<proto::ReplayProgress>, Status> {
-        let (handle, _, range) = self.range_of(&request)?;
+        let ChosenReplay { vault, handle, range, .. } = self.choose_replay(request)?;
         let busy = |_| {
             let text = "a verification or another count is under way; try again later";
             Status::resource_exhausted(text)
         };
         let turn = Arc::clone(&self.maintenance.reading).try_acquire_owned().map_err(busy)?;
         let governor = Arc::clone(&self.maintenance.governor);
-        let pacer = Pacer::new(Throttle::new(move |worked| governor.rest_after(worked)));
-        let (counts, is_cancelled) = (Arc::<JobCounts>::default(), Arc::<AtomicBool>::default());
-        let (seen, stopped) = (Arc::clone(&counts), Arc::clone(&is_cancelled));
-        let (log, of_range) = (Arc::clone(&handle.log), range.clone());
-        let mut work = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            let is_stopped = || stopped.load(Ordering::Relaxed);
-            count_range(&log, of_range, &seen, || {
-                pacer.rest(is_stopped);
-                !is_stopped()
-            })
-        });
+        let rest = move |worked| governor.rest_after(worked).unwrap_or(LOOK_EVERY_IN_RED);
+        // Components may be called everything that has no dot in front.
+        let folder = self.config.borrow().1.data_dir.join("s3_replay").join(".count");
+        let room = RestoreRoom { memory: Arc::clone(&self.memory.s3), folder };
+        let counts = Arc::<JobCounts>::default();
         let (sender, stream) = answers();
-        let (began, vault) = (Instant::now(), request.vault);
-        let now = move |state: &str| {
-            let mut progress = wire_counts(&counts);
-            progress.vault.clone_from(&vault);
-            progress.sinks.clone_from(&range.sinks);
-            state.clone_into(&mut progress.state);
-            progress.elapsed_ms = ms(began.elapsed());
-            progress
+        let (began, of_range, seen) = (Instant::now(), range.clone(), Arc::clone(&counts));
+        let now = move |state: &str| proto::ReplayProgress {
+            vault: vault.clone(),
+            from: url(&range),
+            sinks: range.sinks.clone(),
+            state: state.to_owned(),
+            elapsed_ms: ms(began.elapsed()),
+            ..wire_counts(&counts)
         };
         tokio::spawn(async move {
+            let _turn = turn;
+            let work = count_range(&handle.log, &room, of_range, &seen, rest);
+            tokio::pin!(work);
             let mut tick = tokio::time::interval(TELL_EVERY);
             let done = loop {
                 tokio::select! {
                     done = &mut work => break done,
                     _ = tick.tick() => drop(sender.try_send(Ok(now("running")))),
-                    () = sender.closed() => {
-                        is_cancelled.store(true, Ordering::Relaxed);
-                        drop(work.await);
-                        return;
-                    }
+                    () = sender.closed() => return,
                 }
             };
             let done = done.map_err(|error| Status::internal(error.to_string()));
-            let done = done.and_then(|done| done.map_err(|error| refusal(&error)));
             // Whoever asked may have gone.
             let _gone = sender.send(done.map(|()| now("done"))).await;
         });
@@ -120,10 +109,10 @@ impl ControlService {
         request: proto::ReplayRequest,
     ) -> Result<(String, Arc<ReplayJob>), Status> {
         check_reason(&request.reason)?;
-        let (handle, replay, range) = self.range_of(&request)?;
+        let ChosenReplay { vault, handle, replay, range } = self.choose_replay(&request)?;
         let started = handle.jobs.start(replay, range, request.reason);
         let job = started.map_err(|error| Status::failed_precondition(error.to_string()))?;
-        Ok((request.vault, job))
+        Ok((vault, job))
     }
 
     /// The replays that run, and the last one of each vault.
@@ -169,82 +158,20 @@ impl ControlService {
         let last = |id: String| Some((id.clone(), self.maintenance.vaults.find(&id)?.jobs.last()?));
         vaults.into_iter().filter_map(|(id, _)| last(id)).collect()
     }
-
-    /// What a request asks for, and which source is to do it.
-    fn range_of(
-        &self,
-        request: &proto::ReplayRequest,
-    ) -> Result<(VaultHandle, ComponentId, ReplayRange), Status> {
-        let vault = request.vault.as_str();
-        vaults::dir_of(&self.config.borrow().1, vault)?;
-        let closed = || Status::failed_precondition(format!("the vault {vault} is not open"));
-        let handle = self.maintenance.vaults.find(vault).ok_or_else(closed)?;
-        let signal = match request.signal.as_str() {
-            "" => None,
-            name => Some(signal_of(name)?),
-        };
-        if request.rate == Some(0) {
-            return Err(Status::invalid_argument("the rate must be more than 0"));
-        }
-        let (replay, sinks) = self.replay_to(&handle, vault, &request.sinks)?;
-        let ns = |ms: u64| ms.saturating_mul(1_000_000);
-        let range = ReplayRange {
-            since_unix_ns: request.since_unix_ms.map(ns),
-            until_unix_ns: request.until_unix_ms.map(ns),
-            source: Some(request.source.clone()).filter(|source| !source.is_empty()),
-            signal,
-            rate: request.rate,
-            sinks,
-        };
-        Ok((handle, replay, range))
-    }
-
-    /// The source that leads to all of these sinks, and the sinks: all that it leads to if none is named.
-    fn replay_to(
-        &self,
-        handle: &VaultHandle,
-        vault: &str,
-        wanted: &[String],
-    ) -> Result<(ComponentId, Vec<String>), Status> {
-        let names = |replay: &ComponentId| self.wiring.sink_names(replay.as_str());
-        let fed: Vec<_> =
-            handle.jobs.served_by().into_iter().map(|replay| (names(&replay), replay)).collect();
-        if let ([_, _, ..], []) = (fed.as_slice(), wanted) {
-            let text = format!("several replays read the vault {vault}; name sinks with --to");
-            return Err(Status::invalid_argument(text));
-        }
-        let leads = |sinks: &Vec<String>| wanted.iter().all(|sink| sinks.contains(sink));
-        let known: Vec<&str> =
-            fed.iter().flat_map(|(sinks, _)| sinks).map(String::as_str).collect();
-        let known = known.join(", ");
-        let found = fed.iter().find(|(sinks, _)| !sinks.is_empty() && leads(sinks));
-        let Some((sinks, replay)) = found else {
-            let text = if known.is_empty() {
-                format!("no vault_replay source reads the vault {vault}")
-            } else {
-                format!("no replay of the vault {vault} leads to that; sinks: {known}")
-            };
-            return Err(Status::failed_precondition(text));
-        };
-        let sinks = if wanted.is_empty() { sinks.clone() } else { wanted.to_vec() };
-        Ok((replay.clone(), sinks))
-    }
-}
-
-fn signal_of(name: &str) -> Result<Signal, Status> {
-    let found = Signal::ALL.into_iter().find(|signal| signal.name() == name);
-    found.ok_or_else(|| Status::invalid_argument("a signal is logs, traces or metrics"))
 }
 
 fn detail(request: &proto::ReplayRequest) -> String {
-    let mut detail = format!("vault={}", request.vault);
+    let mut detail = String::new();
     let mut add = |name: &str, value: String| {
         if !value.is_empty() {
             // Writing to a string cannot fail.
-            let _written = write!(detail, " {name}={value}");
+            let space = if detail.is_empty() { "" } else { " " };
+            let _written = write!(detail, "{space}{name}={value}");
         }
     };
     let text = |number: Option<u64>| number.map_or_else(String::new, |number| number.to_string());
+    add("vault", request.vault.clone());
+    add("from", request.from.clone());
     add("since_ms", text(request.since_unix_ms));
     add("until_ms", text(request.until_unix_ms));
     add("source", request.source.clone());
@@ -281,6 +208,7 @@ fn wire(vault: &str, job: &ReplayJob) -> proto::ReplayProgress {
     proto::ReplayProgress {
         id: job.id,
         vault: vault.to_owned(),
+        from: url(&job.range),
         sinks: job.range.sinks.clone(),
         state: state.to_owned(),
         error,
@@ -288,6 +216,11 @@ fn wire(vault: &str, job: &ReplayJob) -> proto::ReplayProgress {
         reason: job.reason.clone(),
         ..wire_counts(&job.counts)
     }
+}
+
+/// The archive that a range is of; nothing of one of a vault.
+fn url(range: &ReplayRange) -> String {
+    range.archive.as_ref().map_or_else(String::new, ArchiveLocation::url)
 }
 
 fn wire_counts(counts: &JobCounts) -> proto::ReplayProgress {

@@ -235,7 +235,7 @@ impl Control for ControlService {
         &self,
         request: Request<proto::ReplayRequest>,
     ) -> Result<Response<Self::CountReplayStream>, Status> {
-        self.count_range(request.into_inner()).map(Response::new)
+        self.count_range(&request.into_inner()).map(Response::new)
     }
 
     type StartReplayStream = Answers<proto::ReplayProgress>;

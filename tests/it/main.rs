@@ -47,7 +47,7 @@
 //! | `kept` | what is kept between requests is bounded |
 //! | `hostile/` | silent, greedy, flooding, half and malformed clients are bounded, their connections end, and nobody else notices |
 //! | `control/` | the control port lets in who has a valid certificate, only operators change something; the page for people and `gs-ctl status` say what the metrics say; `tap` and `top` show what happens, and hold nothing up |
-//! | `control/vaults`, `drain`, `replays` | what an operator does with a vault, a drain and a replay of a range is done, told and booked |
+//! | `control/vaults`, `drain`, `replays`, `archive_replays` | what an operator does with a vault, a drain and a replay of a range or an archive is done, told and booked |
 //! | `socket` | the control socket listens to its owner and to root, to nobody else |
 //! | `config/alerts` | rules, dashboard and runbooks name metrics that there are, and each alert has a test and a runbook |
 //! | `config/driven` | what is sent to an example arrives where the example says |

@@ -14,6 +14,17 @@ use super::range::ReplayRange;
 use crate::component::id::ComponentId;
 use crate::component::running::Stop;
 
+/// What a part of a range has in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct FoundSum {
+    pub(super) requests: u64,
+    pub(super) records: u64,
+    pub(super) bytes: u64,
+    /// When the oldest and the newest request were received.
+    pub(super) oldest_unix_ns: u64,
+    pub(super) newest_unix_ns: u64,
+}
+
 /// What was found and sent so far.
 #[derive(Debug, Default)]
 pub struct JobCounts {
@@ -40,14 +51,28 @@ pub struct JobCounts {
 impl JobCounts {
     /// Counts a request that is meant; one task does that.
     pub(super) fn find(&self, records: u64, bytes: usize, received_unix_ns: u64) {
-        let is_first = self.requests.fetch_add(1, Ordering::Relaxed) == 0;
-        self.records.fetch_add(records, Ordering::Relaxed);
-        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        self.newest_unix_ns.fetch_max(received_unix_ns, Ordering::Relaxed);
+        self.add(&FoundSum {
+            requests: 1,
+            records,
+            bytes: bytes as u64,
+            oldest_unix_ns: received_unix_ns,
+            newest_unix_ns: received_unix_ns,
+        });
+    }
+
+    /// Counts several requests that are meant; one task does that.
+    pub(super) fn add(&self, sum: &FoundSum) {
+        if sum.requests == 0 {
+            return;
+        }
+        let is_first = self.requests.fetch_add(sum.requests, Ordering::Relaxed) == 0;
+        self.records.fetch_add(sum.records, Ordering::Relaxed);
+        self.bytes.fetch_add(sum.bytes, Ordering::Relaxed);
+        self.newest_unix_ns.fetch_max(sum.newest_unix_ns, Ordering::Relaxed);
         if is_first {
-            self.oldest_unix_ns.store(received_unix_ns, Ordering::Relaxed);
+            self.oldest_unix_ns.store(sum.oldest_unix_ns, Ordering::Relaxed);
         } else {
-            self.oldest_unix_ns.fetch_min(received_unix_ns, Ordering::Relaxed);
+            self.oldest_unix_ns.fetch_min(sum.oldest_unix_ns, Ordering::Relaxed);
         }
     }
 
@@ -90,7 +115,7 @@ pub struct ReplayJob {
     /// The source that carries it out.
     pub replay: ComponentId,
     /// How far it is.
-    pub counts: JobCounts,
+    pub counts: Arc<JobCounts>,
     /// Stops it.
     pub stop: Stop,
     began: Instant,
@@ -187,7 +212,7 @@ impl ReplayJobs {
             range,
             reason,
             replay,
-            counts: JobCounts::default(),
+            counts: Arc::default(),
             stop: Stop::new(),
             began: Instant::now(),
             end: Mutex::default(),

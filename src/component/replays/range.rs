@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use gophership_archive::Manifest;
 use gophership_vault::Selection;
 use gophership_vault::StoredRecord;
 use gophership_vault::Survey;
 
+use super::job::FoundSum;
+use super::location::ArchiveLocation;
 use crate::event::Note;
 use crate::event::Signal;
 
@@ -16,6 +19,8 @@ const OUT_OF_ORDER: Duration = Duration::from_hours(1);
 /// Which requests of a vault are meant, and how they are sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReplayRange {
+    /// The archive that has them; without one the vault.
+    pub archive: Option<ArchiveLocation>,
     /// Received at this time or later, in nanoseconds since 1970.
     pub since_unix_ns: Option<u64>,
     /// Received before this time.
@@ -45,6 +50,30 @@ impl ReplayRange {
             })
     }
 
+    /// How much of a segment is meant, if its manifest tells: not if it is meant in part by time, or by
+    /// signal and source together.
+    pub(super) fn count_of(&self, manifest: &Manifest) -> Option<FoundSum> {
+        let received = manifest.received?;
+        let is_whole = self.since_unix_ns.is_none_or(|since| since <= received.first_unix_ns)
+            && self.until_unix_ns.is_none_or(|until| received.last_unix_ns < until);
+        let is_told = self.source.is_none() && (self.signal.is_none() || is_one_signal(manifest));
+        if !is_whole || !is_told {
+            return None;
+        }
+        let mut sum = FoundSum {
+            oldest_unix_ns: received.first_unix_ns,
+            newest_unix_ns: received.last_unix_ns,
+            ..FoundSum::default()
+        };
+        let is_meant = |name: &str| self.signal.is_none_or(|signal| signal.name() == name);
+        for (_, count) in manifest.signals.iter().filter(|(name, _)| is_meant(name)) {
+            sum.requests += count.requests;
+            sum.records += count.records;
+            sum.bytes += count.bytes;
+        }
+        Some(sum)
+    }
+
     /// What of a vault must be read for it: up to this record, in the segments that can have some of it.
     pub(super) fn selection(&self, survey: &Survey, last_seq: u64) -> Selection {
         let slack = u64::try_from(OUT_OF_ORDER.as_nanos()).unwrap_or(u64::MAX);
@@ -60,6 +89,11 @@ impl ReplayRange {
         let segments = Some(segments.unwrap_or((u64::MAX, u64::MAX)));
         Selection { segments, seqs: Some((0, last_seq)), cursor: None }
     }
+}
+
+/// Whether a segment has requests of one signal alone: then the times in its manifest are theirs.
+fn is_one_signal(manifest: &Manifest) -> bool {
+    manifest.signals.len() == 1
 }
 
 #[cfg(test)]

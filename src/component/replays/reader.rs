@@ -1,107 +1,108 @@
-//! Reads the requests of a range, beside the writer and without a cursor.
+//! Reads the requests of a range where they are: in the vault, or in an archive.
 
 use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
 
 use gophership_vault::Log;
-use gophership_vault::OfflineItem;
-use gophership_vault::OfflineReader;
-use gophership_vault::Pin;
-use gophership_vault::SegmentId;
 use gophership_vault::StoredRecord;
-use gophership_vault::Survey;
-use gophership_vault::VaultError;
 
+use super::archive_reader::ArchiveReader;
+use super::archive_reader::RestoreRoom;
+use super::error::RangeError;
 use super::job::JobCounts;
 use super::range::ReplayRange;
-use crate::event::Note;
-use crate::event::Signal;
+use super::vault_reader::VaultReader;
 
-/// What is looked at at once, for work that is to rest now and then.
-const LOOKED_AT_MAX: usize = 64;
-/// What is returned at once.
-const CHUNK_RECORDS_MAX: usize = 32;
-const CHUNK_BYTES_MAX: usize = 256 << 10;
+/// Reads what a vault or an archive has when it is opened.
+pub struct RangeReader(Place);
 
-/// Reads what is durable in a vault when it is opened. The segments stay until it has read them.
-pub struct RangeReader {
-    reader: OfflineReader,
-    range: ReplayRange,
-    pin: Pin,
+enum Place {
+    Vault(Box<VaultReader>),
+    Archive(Box<ArchiveReader>),
 }
 
 impl RangeReader {
-    /// Opens a vault. Blocks.
+    /// Opens the archive of a range, or without one the vault. May be dropped at any time.
     ///
     /// # Errors
     ///
-    /// [`VaultError`] when its files cannot be read.
-    pub fn open(log: &Log, range: ReplayRange, counts: &JobCounts) -> Result<Self, VaultError> {
-        let last = log.segments().last().map_or(SegmentId::new(0), |info| info.id);
-        let pin = log.pin(SegmentId::new(0), last);
-        let last_seq = log.durable_seq();
-        let survey = Survey::take(log.dir())?;
-        let selection = range.selection(&survey, last_seq);
-        pin.pass(selection.segments.map_or(0, |(first, _)| first));
-        let reader = OfflineReader::open_selected(log.dir(), &selection)?;
-        let (done, left) = reader.progress_bytes();
-        counts.read(done, done + left);
-        Ok(Self { reader, range, pin })
+    /// [`RangeError`] when files or bucket cannot be read, or there is no memory for it.
+    pub async fn open(
+        log: &Arc<Log>,
+        room: &RestoreRoom,
+        range: ReplayRange,
+        counts: &Arc<JobCounts>,
+    ) -> Result<Self, RangeError> {
+        if let Some(location) = range.archive.clone() {
+            let reader = ArchiveReader::open(&location, room, range, counts).await?;
+            return Ok(Self(Place::Archive(Box::new(reader))));
+        }
+        let (log, counts) = (Arc::clone(log), Arc::clone(counts));
+        let open = move || VaultReader::open(&log, range, &counts);
+        let reader = tokio::task::spawn_blocking(open).await;
+        let reader = reader.map_err(|error| RangeError::Panicked(error.to_string()))??;
+        Ok(Self(Place::Vault(Box::new(reader))))
     }
 
-    /// Reads some of what is left, counts it, and returns it, or nothing at the end. There may be nothing in
-    /// what it returns before. Blocks.
+    /// Reads some of what is left, counts it, and returns it with the reader, or nothing at the end. There
+    /// may be nothing in what it returns before. May be dropped at any time.
     ///
     /// # Errors
     ///
-    /// [`VaultError`] when a segment cannot be read; the next call goes on behind it.
-    pub fn next(&mut self, counts: &JobCounts) -> Result<Option<Vec<StoredRecord>>, VaultError> {
-        let (mut chunk, mut bytes) = (Vec::new(), 0);
-        for _ in 0..LOOKED_AT_MAX {
-            if CHUNK_RECORDS_MAX <= chunk.len() || CHUNK_BYTES_MAX <= bytes {
-                break;
+    /// [`RangeError`] when something cannot be read.
+    pub async fn next(
+        self,
+        counts: &Arc<JobCounts>,
+    ) -> Result<(Self, Option<Vec<StoredRecord>>), RangeError> {
+        match self.0 {
+            Place::Archive(reader) => {
+                let (reader, chunk) = reader.next(counts).await?;
+                Ok((Self(Place::Archive(Box::new(reader))), chunk))
             }
-            let record = match self.reader.next()? {
-                // What is damaged is told when the vault itself reads it.
-                Some(OfflineItem::Fault(_)) => continue,
-                Some(OfflineItem::Record(record)) => record,
-                None if chunk.is_empty() => return Ok(None),
-                None => break,
-            };
-            if self.range.has(&record) {
-                counts.find(records_in(&record), record.payload.len(), record.received_unix_ns);
-                bytes += record.payload.len();
-                chunk.push(record);
+            Place::Vault(mut reader) => {
+                let counts = Arc::clone(counts);
+                let read = tokio::task::spawn_blocking(move || {
+                    let chunk = reader.next(&counts)?;
+                    Ok::<_, RangeError>((reader, chunk))
+                });
+                let read = read.await.map_err(|error| RangeError::Panicked(error.to_string()))?;
+                let (reader, chunk) = read?;
+                Ok((Self(Place::Vault(reader)), chunk))
             }
         }
-        self.pin.pass(self.reader.place().0);
-        let (done, left) = self.reader.progress_bytes();
-        counts.read(done, done + left);
-        Ok(Some(chunk))
     }
 }
 
-/// How many records a stored request has.
-fn records_in(record: &StoredRecord) -> u64 {
-    let counted = || {
-        let signal = Signal::from_u8(record.signal)?;
-        Some(gophership_otlp::prescan(signal, &record.payload).ok()?.records)
-    };
-    counted().unwrap_or_else(|| Note::read(&record.attrs).records)
-}
-
-/// Reads all of a range, counts it and keeps nothing; `rest` is called before each piece, and says whether to
-/// go on. Blocks.
+/// Reads all of a range, counts it and keeps nothing. What manifests tell is not read. `rest` is asked how
+/// long to rest after so much work. May be dropped at any time.
 ///
 /// # Errors
 ///
 /// As [`RangeReader::open`] and [`RangeReader::next`].
-pub fn count_range(
+pub async fn count_range(
     log: &Arc<Log>,
+    room: &RestoreRoom,
     range: ReplayRange,
-    counts: &JobCounts,
-    rest: impl Fn() -> bool,
-) -> Result<(), VaultError> {
-    let mut reader = RangeReader::open(log, range, counts)?;
-    while rest() && reader.next(counts)?.is_some() {}
-    Ok(())
+    counts: &Arc<JobCounts>,
+    rest: impl Fn(Duration) -> Duration,
+) -> Result<(), RangeError> {
+    let mut reader = RangeReader::open(log, room, range, counts).await?;
+    loop {
+        let began = Instant::now();
+        if let Place::Archive(archive) = &mut reader.0
+            && archive.count_by_manifest(counts)
+        {
+            continue;
+        }
+        let (back, chunk) = reader.next(counts).await?;
+        if chunk.is_none() {
+            return Ok(());
+        }
+        reader = back;
+        let rest = rest(began.elapsed());
+        if !rest.is_zero() {
+            tokio::time::sleep(rest).await;
+        }
+    }
 }

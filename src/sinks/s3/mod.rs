@@ -36,6 +36,7 @@ use gophership_vault::Throttle;
 use gophership_vault::VaultError;
 use gophership_vault::Writer;
 
+use crate::component::ArchiveLocation;
 use crate::component::BuildError;
 use crate::component::ComponentInfo;
 use crate::component::Context;
@@ -96,6 +97,11 @@ impl SinkConfig for S3Config {
 
     fn spool(&self, site: &Site<'_>) -> Option<PathBuf> {
         self.vault.is_none().then(|| Self::spool_dir(&Self::dir(site.id, site.data_dir)))
+    }
+
+    fn archive(&self) -> Option<ArchiveLocation> {
+        self.vault.as_ref()?;
+        Some(ArchiveLocation { bucket: self.bucket.clone(), prefix: self.prefix() })
     }
 
     fn descriptors_max(&self) -> u64 {

@@ -29,6 +29,7 @@ use gophership_restore::Archive;
 use gophership_restore::Claims;
 use gophership_s3::Bucket;
 
+use crate::component::ArchiveLocation;
 use crate::component::BuildError;
 use crate::component::ComponentInfo;
 use crate::component::Context;
@@ -73,6 +74,10 @@ impl SourceConfig for S3ReplayConfig {
 
     fn beside_budget_bytes(&self) -> u64 {
         u64::from(self.concurrency) * RESTORE_BYTES
+    }
+
+    fn archive(&self) -> Option<ArchiveLocation> {
+        Some(ArchiveLocation { bucket: self.bucket.clone(), prefix: self.prefix() })
     }
 
     fn files(&self) -> Vec<NamedFile> {

@@ -1,5 +1,5 @@
-//! Carries out the replays that operators ask for: sends a range of what the vault holds again, to chosen
-//! sinks, beside the cursors and in the same way as they: at the pace that the pressure allows, in the room
+//! Carries out the replays that operators ask for: sends a range of what the vault or an archive has again, to
+//! chosen sinks, beside the cursors and in the same way as they: at the pace that the pressure allows, in the room
 //! of a window, until each request is delivered, refused for good, or the job is stopped.
 
 use std::sync::Arc;
@@ -7,19 +7,18 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use gophership_vault::StoredRecord;
-use gophership_vault::VaultError;
 
 use super::VaultReplayConfig;
-use super::blocking;
 use super::pace::Pace;
 use super::rate::Rate;
 use super::window::Permits;
 use super::window::Window;
 use crate::component::Context;
 use crate::component::JobEnd;
+use crate::component::RangeError;
 use crate::component::RangeReader;
 use crate::component::ReplayJob;
-use crate::component::RunError;
+use crate::component::RestoreRoom;
 use crate::component::Stop;
 use crate::component::VaultHandle;
 use crate::component::calm;
@@ -89,7 +88,7 @@ impl RangeRunner {
         job.range.sinks.iter().map(lane).collect()
     }
 
-    async fn carry_out(&self, job: &Arc<ReplayJob>, stop: &Stop) -> Result<JobEnd, RunError> {
+    async fn carry_out(&self, job: &Arc<ReplayJob>, stop: &Stop) -> Result<JobEnd, RangeError> {
         let lanes = match self.sinks(job) {
             Ok(lanes) => lanes,
             Err(error) => return Ok(JobEnd::Failed(error)),
@@ -113,7 +112,7 @@ impl RangeRunner {
                 () = stop.cancelled() => Ok(JobEnd::Stopped),
             }
         };
-        if !matches!(end, Ok(JobEnd::Done)) {
+        if !matches!(end, Ok(JobEnd::Done | JobEnd::Failed(_))) {
             halt.cancel();
         }
         // What is left is on its way; a stop ends the wait for it.
@@ -134,13 +133,22 @@ impl RangeRunner {
         lanes: &[SinkSet],
         window: &mut Window,
         pace: &mut Pace,
-    ) -> Result<JobEnd, RunError> {
-        let (log, job) = (Arc::clone(&self.vault.log), Arc::clone(&sender.job));
-        let open = move || RangeReader::open(&log, job.range.clone(), &job.counts);
-        let mut reader = blocking(open).await?;
+    ) -> Result<JobEnd, RangeError> {
+        let (job, context) = (&sender.job, &self.context);
+        // Components may be called everything that has no dot in front.
+        let folder = context.data_dir.join("s3_replay").join(format!(".{}", context.id));
+        let room = RestoreRoom { memory: Arc::clone(&context.memory.s3), folder };
+        let (log, range) = (&self.vault.log, job.range.clone());
+        let mut reader = RangeReader::open(log, &room, range, &job.counts).await?;
         loop {
             self.wait_for_turn(pace).await;
-            let (back, chunk) = self.read(reader, sender).await?;
+            let (back, chunk) = match reader.next(&job.counts).await {
+                // Everything else was read, and what of it is on its way goes on.
+                Err(error @ RangeError::Unusable { .. }) => {
+                    return Ok(JobEnd::Failed(error.to_string()));
+                }
+                read => read?,
+            };
             reader = back;
             let Some(chunk) = chunk else { return Ok(JobEnd::Done) };
             for record in chunk {
@@ -169,19 +177,6 @@ impl RangeRunner {
                 return;
             }
         }
-    }
-
-    async fn read(
-        &self,
-        mut reader: RangeReader,
-        sender: &RangeSender,
-    ) -> Result<(RangeReader, Option<Vec<StoredRecord>>), RunError> {
-        let job = Arc::clone(&sender.job);
-        blocking(move || {
-            let chunk = reader.next(&job.counts)?;
-            Ok::<_, VaultError>((reader, chunk))
-        })
-        .await
     }
 }
 

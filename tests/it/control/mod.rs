@@ -1,6 +1,7 @@
 //! The control port: mutual TLS, roles, the audit log, and what stands beside the service; the page for people;
 //! and what operators do with vaults, replays and a drain.
 
+mod archive_replays;
 mod authority;
 mod commands;
 mod drain;

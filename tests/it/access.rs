@@ -189,7 +189,7 @@ async fn probes_over_grpc_are_told_whether_requests_are_taken() {
     assert_eq!(ask("").await.unwrap(), SERVING);
     assert_eq!(ask(traces).await.unwrap(), SERVING);
     assert_eq!(ask("other").await.unwrap_err().code(), Code::NotFound);
-    let drained = process.control(&["drain", "--reason", "test"]);
+    let drained = process.control(&["drain", "--yes", "--reason", "test"]);
     assert!(drained.status.success(), "{drained:?}");
     assert_eq!(ask("").await.unwrap(), NOT_SERVING);
 }

@@ -43,7 +43,7 @@ async fn the_exit_code_says_whether_requests_are_taken() {
     let [(page, text), (socket, _)] = both(&site);
     assert_eq!((page, socket), (Some(0), Some(0)), "in red the vault takes them");
     assert!(text.contains("ready, zone red"), "{text}");
-    assert!(process.control(&["drain"]).status.success());
+    assert!(process.control(&["drain", "--yes"]).status.success());
     let [(page, text), (socket, _)] = both(&site);
     assert_eq!((page, socket), (Some(1), Some(1)));
     assert!(text.contains("draining"), "{text}");

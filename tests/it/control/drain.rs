@@ -85,7 +85,7 @@ async fn a_drain_under_load_refuses_what_comes_and_loses_nothing() {
     let shape = Shape { clients: 4, records: 5, padding: 100 };
     let load = SteadyLoad::start(site.grpc(), shape, &traffic, &oracle);
     load.advance(200, WITHIN).await;
-    let wait = ["drain", "--wait", "--deadline", "20s", "--reason", "kernel update"];
+    let wait = ["drain", "--yes", "--wait", "--deadline", "20s", "--reason", "kernel update"];
     let drained = json(&process, &wait);
     assert_eq!((&drained["draining"], &drained["done"]), (&true.into(), &true.into()), "{drained}");
     assert_eq!((&drained["unanswered_bytes"], &drained["late"]), (&0.into(), &false.into()));
@@ -130,7 +130,7 @@ async fn a_drain_in_an_outage_leaves_everything_in_the_vault() {
     let shape = Shape { clients: 8, records: 5, padding: 100 };
     let load = SteadyLoad::start(site.grpc(), shape, &traffic, &oracle);
     load.advance(16, WITHIN).await;
-    let drained = json(&process, &["drain", "--wait", "--deadline", "20s"]);
+    let drained = json(&process, &["drain", "--yes", "--wait", "--deadline", "20s"]);
     assert_eq!(drained["done"], true, "{drained}");
     let kept = drained["vault_requests"].as_u64().unwrap();
     assert!(16 <= kept, "{drained}");
@@ -157,14 +157,15 @@ async fn a_drain_with_a_deadline_says_what_is_left() {
     for _ in 0..5 {
         client.send(&traffic.request(Signal::Logs, 3)).await.unwrap();
     }
-    let output = process.control(&["drain", "--wait", "--deadline", "300ms", "-o", "json"]);
+    let output =
+        process.control(&["drain", "--yes", "--wait", "--deadline", "300ms", "-o", "json"]);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     let left: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&left["done"], &left["late"]), (&false.into(), &true.into()), "{left}");
     assert_eq!(left["in_flight_records"], 15, "{left}");
     assert!(0 < left["unanswered_bytes"].as_u64().unwrap(), "{left}");
     backend.set(Mode::Accept);
-    assert_eq!(json(&process, &["drain", "--wait"])["done"], true);
+    assert_eq!(json(&process, &["drain", "--yes", "--wait"])["done"], true);
     let books = Books::of(&[("received", 15), ("delivered", 15)]);
     assert_eq!(process.metrics().await.books("logs"), books);
 }

@@ -139,7 +139,7 @@ async fn a_hold_keeps_what_is_delivered_also_over_a_restart_until_it_ends() {
     process.measured(SOON, "the hold and what it keeps are told", is_told).await;
     let status = json(&process, &["status"]);
     assert_eq!(status["vaults"][0]["holds"][0]["reason"], "backup of May", "{status}");
-    refused(&process, &["vault", "prune", "vault"], 74, "hold \"operator\" keeps segment");
+    refused(&process, &["vault", "prune", "vault", "--yes"], 74, "hold \"operator\" keeps segment");
 
     process.stop(SOON).await;
     let process = site.start().await;
@@ -177,9 +177,13 @@ async fn what_is_pruned_with_force_is_booked_as_dropped_and_the_rest_arrives() {
     let mut process = site.start().await;
     let sent = fill(&site, &process, 35).await;
     sealed_are(&site, 3).await;
-    let unforced = json(&process, &["vault", "prune", "vault"]);
+    let unforced = json(&process, &["vault", "prune", "vault", "--yes"]);
     assert_eq!(unforced["segments"], serde_json::json!([]));
-    refused(&process, &["vault", "prune", "vault", "--force"], 64, "give --yes");
+    for unasked in
+        [&["vault", "prune", "vault"][..], &["vault", "prune", "vault", "--force"], &["drain"]]
+    {
+        refused(&process, unasked, 64, "add --yes");
+    }
     let force = ["vault", "prune", "vault", "--force"];
     let old = [&force[..], &["--dry-run", "--older-than", "1h"]].concat();
     assert_eq!(json(&process, &old)["segments"], serde_json::json!([]));
@@ -191,7 +195,7 @@ async fn what_is_pruned_with_force_is_booked_as_dropped_and_the_rest_arrives() {
     let (id, requests) = (victim["segment"].to_string(), victim["requests"].as_u64().unwrap());
     assert_eq!(victim["undelivered_requests"], requests);
     let one = ["--segment", &id];
-    refused(&process, &[&["vault", "prune", "vault"][..], &one].concat(), 74, "--force");
+    refused(&process, &[&["vault", "prune", "vault", "--yes"][..], &one].concat(), 74, "--force");
     let pruned = json(&process, &[&force[..], &one, &["--yes", "--reason", "poison"]].concat());
     assert_eq!(pruned["segments"], serde_json::json!([victim]));
     assert!(sealed(&site).iter().all(|(segment, _)| segment.to_string() != id));

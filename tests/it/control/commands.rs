@@ -10,6 +10,7 @@ use gophership_otlp::Signal;
 use serde_json::Value;
 
 use super::authority::Authority;
+use super::every_figure::assert_every_figure;
 use super::figures::assert_same_deliveries;
 use super::figures::assert_same_figures;
 use super::port::Port;
@@ -246,8 +247,7 @@ async fn the_flight_recorder_is_listed_and_shown() {
 }
 
 /// Scenario: a process at rest that has delivered some requests and keeps others.
-/// Guarantees: zone, ledger, vault, memory, circuits and round trips in `gs-ctl status` are what the metrics say; the
-/// rates, the zone history, the tasks and the age of the oldest request are there.
+/// Guarantees: every number in `gs-ctl status` is what the metrics say, or is known to follow from them; the rates, the zone history, the tasks and the age of the oldest request are there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_status_shows_is_what_the_metrics_say() {
     let backend = Backend::start().await;
@@ -274,6 +274,7 @@ async fn what_the_status_shows_is_what_the_metrics_say() {
     assert_eq!((status["zone"].as_str(), metrics.zone()), (Some("red"), 2));
     assert_same_figures(&status, &metrics);
     assert_same_deliveries(&status, &metrics);
+    assert_every_figure(&status, &metrics);
     assert_eq!(status["ledger_imbalance"], 0);
     assert!(status["tasks"].as_u64().is_some_and(|tasks| 3 < tasks), "{status}");
     assert!(0 < metrics.sum("gophership_runtime_tasks", &[]));

@@ -5,6 +5,7 @@ mod archive_replays;
 mod authority;
 mod commands;
 mod drain;
+mod every_figure;
 mod figures;
 mod page;
 mod port;

@@ -22,6 +22,11 @@ impl Metrics {
         self.values(name, labels).map(|value| value.parse::<f64>().unwrap()).sum()
     }
 
+    /// Whether there is a series of a metric that has these labels.
+    pub(crate) fn has(&self, name: &str, labels: &[(&str, &str)]) -> bool {
+        self.values(name, labels).next().is_some()
+    }
+
     fn values<'a>(
         &'a self,
         name: &'a str,

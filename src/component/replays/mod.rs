@@ -12,6 +12,7 @@
 mod archive_reader;
 mod chunk;
 mod error;
+mod found;
 mod job;
 mod location;
 mod range;

@@ -7,7 +7,7 @@ use gophership_vault::Selection;
 use gophership_vault::StoredRecord;
 use gophership_vault::Survey;
 
-use super::job::FoundSum;
+use super::found::FoundSum;
 use super::location::ArchiveLocation;
 use crate::event::Note;
 use crate::event::Signal;

@@ -125,7 +125,7 @@ async fn what_an_archive_has_is_sent_by_a_running_server() {
         "{counted}"
     );
     assert_eq!((&counted["from"], &counted["vault"]), (&value!(Rig::url()), &value!("vault")));
-    assert_eq!(counted["oldest"], "2026-01-01T00:00:00Z");
+    assert_eq!(counted["oldest"], "2026-01-01T00:00:00.000Z");
 
     let (output, told) = rig.follow(&["--to", "second", "--reason", "new backend"]);
     assert!(output.status.success(), "{}", said(&output));

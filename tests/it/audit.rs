@@ -285,7 +285,7 @@ async fn what_disappears_from_a_vault_is_found() {
     fs::remove_dir_all(site.dir().join("data/vault")).unwrap();
     let lost = Audit::take(&site);
     assert_eq!(lost.code, 1, "{:#}", lost.page);
-    assert!(lost.findings().contains("traces: the vaults hold 9 records less"), "{:#}", lost.page);
+    assert!(lost.findings().contains("traces: the vaults hold 9 records fewer"), "{:#}", lost.page);
     let process = site.start().await;
     process.logged(SOON, &["missing from the vaults", "missing=9", "traces"]).await;
     let after = Audit::take(&site);

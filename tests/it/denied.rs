@@ -72,7 +72,7 @@ async fn a_token_that_expires_and_is_renewed_costs_nothing() {
         process.logged(SOON, &line).await;
         assert!(process.count_in_log("Backend refuses all requests") <= 2);
         let status = String::from_utf8(process.control(&["status"]).stdout).unwrap();
-        assert!(status.contains("is out for") && status.contains(words), "{status}");
+        assert!(status.contains("has been out for") && status.contains(words), "{status}");
         assert_eq!(dead_letters(&process.metrics().await), 0, "{protocol}");
 
         fs::write(site.dir().join("fresh"), "second").unwrap();
@@ -85,7 +85,7 @@ async fn a_token_that_expires_and_is_renewed_costs_nothing() {
         assert_eq!(dead_letters(&metrics), 0, "{protocol}");
         assert_eq!(metrics.books("logs").imbalance(), 0, "{protocol}");
         let status = String::from_utf8(process.control(&["status"]).stdout).unwrap();
-        assert!(!status.contains("is out for"), "{status}");
+        assert!(!status.contains("has been out for"), "{status}");
     }
 }
 

@@ -61,7 +61,7 @@ fn time_after(line: &str, word: &str) -> f64 {
     seconds_of(rest.split([' ', ';']).next().unwrap())
 }
 
-const BEGUN: &str = "The vault keeps requests that the sink does not take now";
+const BEGUN: &str = "The vault keeps requests for a sink that does not accept them now";
 const OVER: &str = "The vault has delivered everything that it kept for the sink";
 const TOLD: &str = "20 requests (100 records, ";
 

@@ -86,7 +86,7 @@ pub(crate) struct RangeArgs {
     /// The vault; by default the only one whose replay leads to the sinks.
     #[arg(long, value_name = "NAME")]
     pub(crate) vault: Option<String>,
-    /// Send what this archive has, instead of what the vault has: s3://BUCKET/PREFIX of an `s3` sink or of an
+    /// Send what this archive has, instead of what the vault has: `s3://BUCKET/PREFIX` of an `s3` sink or of an
     /// `s3_replay` source in the configuration.
     #[arg(long, value_name = "URL")]
     pub(crate) from: Option<String>,

@@ -286,11 +286,11 @@ pub(crate) async fn drain(
     args: &CtlArgs,
     client: &mut Client,
 ) -> Result<u8, CtlError> {
-    if !drain.undo && !drain.yes {
-        if !consent::is_given("Refuse all new requests until `gs-ctl drain --undo` or a restart?")?
-        {
-            return Err(CtlError::Usage("nothing was drained".to_owned()));
-        }
+    if !drain.undo
+        && !drain.yes
+        && !consent::is_given("Refuse all new requests until `gs-ctl drain --undo` or a restart?")?
+    {
+        return Err(CtlError::Usage("nothing was drained".to_owned()));
     }
     let ms = |duration: HumanDuration| u64::try_from(duration.0.as_millis()).unwrap_or(u64::MAX);
     let request = proto::DrainRequest {

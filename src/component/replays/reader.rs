@@ -87,7 +87,7 @@ pub async fn count_range(
     counts: &Arc<JobCounts>,
     rest: impl Fn(Duration) -> Duration,
 ) -> Result<(), RangeError> {
-    let mut reader = RangeReader::open(log, room, range, counts).await?;
+    let mut reader = Box::pin(RangeReader::open(log, room, range, counts)).await?;
     loop {
         let began = Instant::now();
         if let Place::Archive(archive) = &mut reader.0

@@ -226,7 +226,7 @@ impl Delivery {
         self.done.fetch_add(1, Ordering::Relaxed);
         let reason = refused.reason.as_deref().unwrap_or(NO_REASON).to_owned();
         let Archived { segment, seq, .. } = *archived;
-        self.refusal_log.note(Refusal { segment, seq, reason }, is_kept);
+        self.refusal_log.note(&Refusal { segment, seq, reason }, is_kept);
         if is_kept {
             self.figures.dead_lettered.inc();
             return Delivered::DeadLettered;

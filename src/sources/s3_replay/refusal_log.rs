@@ -52,11 +52,11 @@ impl RefusalLog {
     }
 
     /// One more, which is in the dead-letter store or only in the bucket.
-    pub(super) fn note(&self, refusal: Refusal, is_kept: bool) {
+    pub(super) fn note(&self, refusal: &Refusal, is_kept: bool) {
         let untold = if is_kept { &self.kept } else { &self.left };
         let due = untold.lock().add(refusal.clone(), Instant::now());
         if let Some(requests) = due {
-            self.tell(requests, &refusal, is_kept);
+            self.tell(requests, refusal, is_kept);
         }
     }
 

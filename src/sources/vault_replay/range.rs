@@ -65,7 +65,7 @@ impl RangeRunner {
             let (id, vault, reason) = (job.id, self.config.vault.as_str(), job.reason.as_str());
             let sinks = job.range.sinks.join(", ");
             tracing::info!(id, vault, reason, sinks, "A replay of a range begins.");
-            let end = match self.carry_out(&job, &stop).await {
+            let end = match Box::pin(self.carry_out(&job, &stop)).await {
                 Ok(end) => end,
                 Err(error) => JobEnd::Failed(error.to_string()),
             };
@@ -139,7 +139,7 @@ impl RangeRunner {
         let folder = context.data_dir.join("s3_replay").join(format!(".{}", context.id));
         let room = RestoreRoom { memory: Arc::clone(&context.memory.s3), folder };
         let (log, range) = (&self.vault.log, job.range.clone());
-        let mut reader = RangeReader::open(log, &room, range, &job.counts).await?;
+        let mut reader = Box::pin(RangeReader::open(log, &room, range, &job.counts)).await?;
         loop {
             self.wait_for_turn(pace).await;
             let (back, chunk) = match reader.next(&job.counts).await {

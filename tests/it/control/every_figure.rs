@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::harness::Metrics;
 
 /// What follows from counters and times, and has no metric of its own. `[]` is any item of a list, `*` any key.
-const DERIVED: [&str; 22] = [
+const DERIVED: [&str; 23] = [
     "components[].edge.occupancy_percent",
     "components[].records_per_second",
     "deliveries[].p50_seconds",
@@ -19,6 +19,7 @@ const DERIVED: [&str; 22] = [
     "observing",
     "outages[].seconds",
     "rates.*",
+    "sink_backlogs[].drain_seconds",
     "ready",
     "replay_paused",
     "stalls[].seconds",
@@ -45,7 +46,7 @@ enum Like {
 const REAL: Like = Like::Real { within: 3.0 };
 
 /// Figures, the metrics that say the same, and the labels that take the value of a field beside the figure.
-const SAME: [(&str, &str, &[(&str, &str)], Like); 36] = [
+const SAME: [(&str, &str, &[(&str, &str)], Like); 42] = [
     ("background_percent", "somatic_background_ratio", &[], Like::Reading),
     ("components[].edge.batches", "edge_batches", &[("component", "id")], Like::Number),
     ("components[].edge.bytes", "edge_bytes", &[("component", "id")], Like::Number),
@@ -104,11 +105,17 @@ const SAME: [(&str, &str, &[(&str, &str)], Like); 36] = [
     ("s3_sinks[].out", "s3_out", SINK, Like::Number),
     ("s3_sinks[].waiting_bytes", "s3_lag_bytes", SINK, Like::Number),
     ("s3_sinks[].waiting_segments", "s3_lag_segments", SINK, Like::Number),
+    ("sink_backlogs[].bytes", "sink_backlog_bytes", OF_SINK, Like::Number),
+    ("sink_backlogs[].oldest_seconds", "sink_backlog_oldest_seconds", OF_SINK, REAL),
+    ("sink_backlogs[].records", "sink_backlog_records", OF_SINK, Like::Number),
+    ("sink_backlogs[].requests", "sink_backlog_requests", OF_SINK, Like::Number),
+    ("sink_backlogs[].seconds", "sink_backlog_seconds", OF_SINK, REAL),
     ("tasks", "runtime_tasks", &[], Like::Real { within: 8.0 }),
     ("vaults[].backlog_bytes", "vault_backlog_bytes", VAULT, Like::Number),
     ("vaults[].backlog_requests", "vault_backlog_requests", VAULT, Like::Number),
     ("vaults[].compression_ratio", "vault_compression_ratio", VAULT, Like::Real { within: 0.01 }),
     ("vaults[].dead_lettered_requests", "vault_dead_lettered_total", VAULT, Like::Number),
+    ("vaults[].dropped_requests", "vault_dropped_requests_total", VAULT, Like::Number),
     ("vaults[].failed", "vault_failed", VAULT, Like::Number),
     ("vaults[].full", "vault_full", VAULT, Like::Number),
     ("vaults[].lost_requests", "vault_lost_requests_total", VAULT, Like::Number),
@@ -119,6 +126,7 @@ const SAME: [(&str, &str, &[(&str, &str)], Like); 36] = [
     ("vaults[].used_bytes", "vault_used_bytes", VAULT, Like::Number),
 ];
 const SINK: &[(&str, &str)] = &[("sink", "id")];
+const OF_SINK: &[(&str, &str)] = &[("sink", "sink")];
 const VAULT: &[(&str, &str)] = &[("vault", "id")];
 
 /// A number of the answer: where it is, and the object of the list that it is in.

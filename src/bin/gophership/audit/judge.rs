@@ -294,7 +294,7 @@ mod tests {
         let forgotten = look(ledgers, Standing::Quiet, true, 6);
         let verdict = judge(&forgotten);
         assert_eq!(forgotten.snapshot.totals().of_signal(LOGS).imbalance(), 0);
-        assert!(verdict.findings[0].contains("hold 4 records less"), "{verdict:?}");
+        assert!(verdict.findings[0].contains("hold 4 records fewer"), "{verdict:?}");
         ledgers.source("in").withdraw(LOGS, Bucket::Vaulted, 4);
         assert!(judge(&look(ledgers, Standing::Quiet, true, 6)).is_balanced());
     }

@@ -16,6 +16,8 @@ use gophership_otlp_client::RawCodec;
 
 pub(crate) const CONNECTIONS: usize = 4;
 pub(crate) const STREAMS: usize = 4;
+/// Of all connections.
+const SENDERS: u32 = 16;
 
 const WARMING: u8 = 0;
 const MEASURING: u8 = 1;
@@ -44,7 +46,7 @@ impl Load {
                 let (phase, request) = (Arc::clone(&phase), request.clone());
                 let number = u32::try_from(connection * STREAMS + stream).unwrap();
                 // They do not send in step.
-                let begins = every.map(|every| every * number / (CONNECTIONS * STREAMS) as u32);
+                let begins = every.map(|every| every * number / SENDERS);
                 let due = Instant::now() + begins.unwrap_or_default();
                 clients.push(tokio::spawn(send(grpc, phase, request, every, due)));
             }
@@ -86,7 +88,7 @@ async fn send(
             }
             None => due = Instant::now(),
         }
-        let began = due - every.unwrap_or_default();
+        let began = due.checked_sub(every.unwrap_or_default()).unwrap_or(due);
         let now = phase.load(Ordering::Relaxed);
         if now == STOPPING {
             return latencies;

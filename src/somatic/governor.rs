@@ -17,7 +17,7 @@
 //!
 //! One thing goes on in Red: the replay of a vault that is nearly full. Red sends everything to the vault, and
 //! the sensors see the senders that wait for room in it, so that a vault which only filled up would keep the
-//! zone red, and refuse its senders, for as long as they come.
+//! zone red, and refuse its senders, for as long as they come. A Red that an operator holds is kept.
 //!
 //! With processors to spare (`s` = 0), or with nobody to yield to (`a` = 0), work runs at the speed of
 //! its zone. With both busy all the time it keeps a sixteenth, so that it comes to an end.
@@ -50,6 +50,8 @@ pub struct Governor {
     are_processors_short: AtomicBool,
     /// An operator has paused all replays.
     is_replay_paused: AtomicBool,
+    /// An operator holds the zone.
+    is_zone_held: AtomicBool,
 }
 
 impl Default for Governor {
@@ -58,6 +60,7 @@ impl Default for Governor {
             share: AtomicU32::new(Self::ALL),
             are_processors_short: AtomicBool::new(false),
             is_replay_paused: AtomicBool::new(false),
+            is_zone_held: AtomicBool::new(false),
         }
     }
 }
@@ -96,11 +99,18 @@ impl Governor {
         zone != Zone::Red && !self.is_replay_paused()
     }
 
+    /// Says whether an operator holds the zone.
+    pub fn hold_zone(&self, is_held: bool) {
+        self.is_zone_held.store(is_held, Ordering::Relaxed);
+    }
+
     /// Whether the replay of a vault may send that is so full, in thousandths: also in Red while the vault
-    /// is nearly full, but not while an operator has paused all replays.
+    /// is nearly full, but not in a Red that an operator holds, and not while one has paused all replays.
     #[must_use]
     pub fn may_drain(&self, zone: Zone, fill_permille: u32) -> bool {
-        (zone != Zone::Red || NEARLY_FULL_PERMILLE <= fill_permille) && !self.is_replay_paused()
+        let is_full = NEARLY_FULL_PERMILLE <= fill_permille;
+        let is_urgent = is_full && !self.is_zone_held.load(Ordering::Relaxed);
+        (zone != Zone::Red || is_urgent) && !self.is_replay_paused()
     }
 
     /// How long to rest after so much work; `None` means until the zone changes.
@@ -183,12 +193,15 @@ mod tests {
     }
 
     #[test]
-    fn a_vault_that_is_nearly_full_is_drained_in_red_unless_an_operator_has_paused_all_replays() {
+    fn a_vault_that_is_nearly_full_is_drained_in_red_unless_an_operator_says_otherwise() {
         let governor = Governor::default();
         let zones = [Zone::Green, Zone::Yellow, Zone::Red];
         assert_eq!(zones.map(|zone| governor.may_drain(zone, 899)), [true, true, false]);
         assert_eq!(zones.map(|zone| governor.may_drain(zone, 900)), [true; 3]);
         assert_eq!(zones.map(|zone| governor.may_replay(zone)), [true, true, false]);
+        governor.hold_zone(true);
+        assert_eq!(zones.map(|zone| governor.may_drain(zone, 1000)), [true, true, false]);
+        governor.hold_zone(false);
         governor.pause_replay(true);
         assert_eq!(zones.map(|zone| governor.may_drain(zone, 1000)), [false; 3]);
     }

@@ -129,6 +129,12 @@ impl Somatic {
         (*zone, *sensed, held) == (Zone::Green, Zone::Green, &None)
     }
 
+    /// Whether an operator holds the zone.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.lock().report.held.is_some()
+    }
+
     /// Changes the controller's options; they count from the next look.
     pub fn configure(&self, policy: Policy) {
         let mut state = self.lock();

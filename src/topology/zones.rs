@@ -265,6 +265,7 @@ impl Zones {
         let circuits = if self.somatic.is_observing() { &*nothing } else { &*readings };
         self.wiring.follow_circuits(circuits);
         let transition = decide(&self.somatic, now, readings);
+        self.governor.hold_zone(self.somatic.is_held());
         let stall =
             readings.highest(PressureKind::CpuStall).map_or(0, |pressure| pressure.permille);
         let before = std::mem::replace(received, self.ledgers.total(Bucket::Received));

@@ -94,6 +94,6 @@ async fn an_abstract_socket_is_told_and_a_dead_one_does_no_harm() {
     let first = manager.next().await;
     assert!(first == ["READY=1"] || first == ["WATCHDOG=1"], "{first:?}");
     drop(manager);
-    process.logged(SOON, &["Cannot tell the service manager"]).await;
+    process.logged(SOON, &["Cannot notify the service manager"]).await;
     process.stop(SOON).await;
 }

@@ -376,7 +376,7 @@ async fn texts_of_others_reach_no_terminal_as_they_are() {
     process.logged(SOON, &["red", "FORGED line"]).await;
     for arguments in [
         &["override", "--zone", "yellow", "--reason", REASON][..],
-        &["drain", "--reason", REASON],
+        &["drain", "--yes", "--reason", REASON],
         &["drain", "--undo", "--reason", REASON],
     ] {
         let done = process.control(arguments);

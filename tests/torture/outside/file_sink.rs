@@ -198,7 +198,7 @@ async fn fail(case: Case, seed: u64, sums: &mut Sums) -> Result<(), String> {
     };
     process.measured(FAILS_WITHIN, "the file takes no line", is_refused).await;
     tokio::time::sleep(Duration::from_millis(random.u64(100..500))).await;
-    let seen = load.stop().await;
+    let clients_saw = load.stop().await;
     server::remove_ballast(&ballast);
     let is_out = |metrics: &Metrics| server::undelivered(metrics) == 0;
     process.measured(DELIVERED_WITHIN, "the file has all that the vault had", is_out).await;
@@ -206,7 +206,7 @@ async fn fail(case: Case, seed: u64, sums: &mut Sums) -> Result<(), String> {
     shutdown::cut(&mount, Cut::Hard).map_err(|error| error.to_string())?;
     let is_alive = !process.has_ended();
     process.kill();
-    let others = server::unhinted(&seen.refusals).or_else(|| server::panicked(&process));
+    let others = server::unhinted(&clients_saw.refusals).or_else(|| server::panicked(&process));
     match others {
         Some(other) => Err(other),
         None if !is_alive => Err("the server ended".to_owned()),

@@ -64,9 +64,9 @@ pub(super) async fn overrun(seed: u64) -> Result<String, Vec<String>> {
     scene.backend.set(Mode::Gone);
     violations.extend(first_refusal(&load, &process).await.err());
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let seen = load.stop().await;
-    violations.extend(server::unhinted(&seen.refusals));
-    violations.extend(late(seen.slowest));
+    let clients_saw = load.stop().await;
+    violations.extend(server::unhinted(&clients_saw.refusals));
+    violations.extend(late(clients_saw.slowest));
     violations.extend(server::panicked(&process));
 
     let load = scene.load(SHAPE);
@@ -100,11 +100,11 @@ pub(super) async fn overrun(seed: u64) -> Result<String, Vec<String>> {
         Ok(format!(
             "without the drill: {} acknowledged requests compared, {} refused, {} of {} records hit are missing, {} requests came again, slowest answer {:.1?}",
             audit.acknowledged,
-            seen.refusals.len(),
+            clients_saw.refusals.len(),
             missing.len(),
             hit.len(),
             audit.duplicates,
-            seen.slowest,
+            clients_saw.slowest,
         ))
     } else {
         Err(violations)

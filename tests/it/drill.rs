@@ -334,7 +334,7 @@ fn peer(dir: &Path, ports: [u16; 3], pivot: &str) -> Vec<String> {
 
 /// Ports that nobody uses now.
 fn free_ports() -> [u16; 3] {
-    let bind = |_| std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let bind = |()| std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     [(); 3].map(bind).map(|listener| listener.local_addr().unwrap().port())
 }
 

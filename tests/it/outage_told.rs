@@ -122,7 +122,7 @@ async fn while_it_lasts(site: &Site, process: &Process, began: Between) {
     let metrics = process.metrics().await;
     let real = |name: &str| metrics.real_sum(&format!("gophership_sink_backlog_{name}"), &SINK);
     began.check(real("began_timestamp_seconds"), "metrics");
-    assert_eq!(real("ended_timestamp_seconds"), 0.0);
+    assert!(real("ended_timestamp_seconds") <= 0.0);
     let oldest = real("oldest_seconds");
     assert!(0.0 < oldest && oldest <= now_seconds() + 1.0 - began.0, "{oldest}");
 }

@@ -27,7 +27,7 @@ use crate::vault_archive::BUCKET;
 use crate::vault_archive::PREFIX;
 use crate::vault_archive::archive;
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 const REQUESTS: u64 = 60;
 /// What an archive has of each signal, in records.
 const OF_EACH: i64 = 60;

@@ -45,8 +45,11 @@ enum Like {
 
 const REAL: Like = Like::Real { within: 3.0 };
 
+/// A figure, its metric, the labels of that, and how they are compared.
+type Same = (&'static str, &'static str, &'static [(&'static str, &'static str)], Like);
+
 /// Figures, the metrics that say the same, and the labels that take the value of a field beside the figure.
-const SAME: [(&str, &str, &[(&str, &str)], Like); 42] = [
+const SAME: [Same; 42] = [
     ("background_percent", "somatic_background_ratio", &[], Like::Reading),
     ("components[].edge.batches", "edge_batches", &[("component", "id")], Like::Number),
     ("components[].edge.bytes", "edge_bytes", &[("component", "id")], Like::Number),
@@ -166,7 +169,7 @@ pub(super) fn assert_every_figure(status: &Value, metrics: &Metrics) {
             Some(before) => figure.path.starts_with(before),
             None => *path == figure.path,
         };
-        if DERIVED.iter().any(|path| is_derived(&path)) {
+        if DERIVED.iter().any(is_derived) {
             continue;
         }
         if !assert_booked(figure, metrics)

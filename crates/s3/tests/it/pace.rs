@@ -52,8 +52,7 @@ impl UploadPacer for Pacer {
     fn hold(&self, bytes: u64) -> Duration {
         let (now, mut free_at) = (Instant::now(), self.free_at.lock().unwrap());
         let begins = (*free_at).max(now);
-        *free_at =
-            begins + Duration::from_secs(1).mul_f64(bytes as f64 / self.bytes_per_second as f64);
+        *free_at = begins + Duration::from_micros(bytes * 1_000_000 / self.bytes_per_second);
         begins - now
     }
 

@@ -27,3 +27,4 @@ mod sinks;
 mod sources;
 mod stripes;
 mod transforms;
+mod tree;

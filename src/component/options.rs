@@ -1,8 +1,7 @@
 //! The seams between the document and the components: a component is its options and a `build`.
 //!
-//! A component is one struct of options that implements one of the three traits below under
-//! `#[typetag::serde(name = "...")]`, plus one [`ComponentInfo`](crate::component::ComponentInfo)
-//! submitted for the registry. The struct derives `Serialize`, `Deserialize` and `JsonSchema` with
+//! A component is one struct of options that implements one of the three traits below, plus one
+//! [`ComponentInfo`](crate::component::ComponentInfo) submitted for the registry. The struct derives `Serialize`, `Deserialize` and `JsonSchema` with
 //! `#[serde(deny_unknown_fields)]`; it does not declare the options that all components of a
 //! section share (`type`, `inputs`, `shed_in`, `buffer`), nor `#[serde(flatten)]`, which would
 //! cost its errors their places.
@@ -14,6 +13,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::component::context::Context;
 use crate::component::error::BuildError;
@@ -67,10 +68,21 @@ impl OptionProblem {
     }
 }
 
+/// Options as values, to show and to compare them. Every type that serde can write has it.
+pub trait OptionValues {
+    /// Returns the value of every option, defaults included; `None` if one has no form in JSON.
+    fn values(&self) -> Option<Value>;
+}
+
+impl<C: Serialize> OptionValues for C {
+    fn values(&self) -> Option<Value> {
+        serde_json::to_value(self).ok()
+    }
+}
+
 /// The options of a source, which brings data in.
-#[typetag::serde]
 #[async_trait]
-pub trait SourceConfig: Debug + Send + Sync {
+pub trait SourceConfig: OptionValues + Debug + Send + Sync {
     /// Returns what the source needs for itself alone.
     fn resources(&self, _site: &Site<'_>) -> Vec<Resource> {
         Vec::new()
@@ -151,8 +163,7 @@ pub trait SourceConfig: Debug + Send + Sync {
 }
 
 /// The options of a transform, which changes data on its way.
-#[typetag::serde]
-pub trait TransformConfig: Debug + Send + Sync {
+pub trait TransformConfig: OptionValues + Debug + Send + Sync {
     /// Returns the names of the outputs, if there are several: each is read by itself, as
     /// `transform.output`. Without any, the transform has one output, which is read by its id.
     fn ports(&self) -> Vec<Arc<str>> {
@@ -186,9 +197,8 @@ pub trait TransformConfig: Debug + Send + Sync {
 }
 
 /// The options of a sink, which takes data out.
-#[typetag::serde]
 #[async_trait]
-pub trait SinkConfig: Debug + Send + Sync {
+pub trait SinkConfig: OptionValues + Debug + Send + Sync {
     /// Returns what the sink needs for itself alone.
     fn resources(&self, _site: &Site<'_>) -> Vec<Resource> {
         Vec::new()

@@ -12,11 +12,11 @@
 //!
 //! | to find | look into |
 //! |---|---|
-//! | the tree of values and their places | `node.rs` |
+//! | the tree of values and their places | [`tree`](crate::tree) |
 //! | how a file is read, parsed, and filled from the environment | `yaml/` |
 //! | a message that a user reads, and what it must not show | `diagnosis/` |
 //! | an option that is no component's own, like `somatic` or `buffer` | `sections/` |
-//! | how options become typed values, with all problems instead of the first | `decode/`, `draft/` |
+//! | how options become typed values, with all problems instead of the first | `decode/`, `draft/`; [`tree`](crate::tree) |
 //! | what must hold between components | `validate/` |
 //! | the finished configuration, and how two of them differ | `document/` |
 //! | the JSON Schema and the reference page | `schema/` |
@@ -28,7 +28,6 @@ mod decode;
 mod diagnosis;
 mod document;
 mod draft;
-mod node;
 mod schema;
 mod sections;
 mod validate;
@@ -73,11 +72,12 @@ pub use sections::TestRecord;
 pub use sections::Watermarks;
 
 use crate::component::FileStamp;
+use crate::tree::Mark;
+use crate::tree::display_path;
 use diagnosis::Findings;
 use diagnosis::LocatedProblem;
 use diagnosis::Secrets;
 use draft::Draft;
-use node::Mark;
 
 /// Of the hash of a text; enough to tell configurations apart.
 const HASH_DIGITS: usize = 16;
@@ -161,7 +161,7 @@ fn load_into(
         findings.add(|| {
             let path = root.path_of_key(first).unwrap_or_default();
             let problem = Problem::DuplicateKey { key, first_line: first.line };
-            LocatedProblem::new(mark, node::display_path(&path), problem)
+            LocatedProblem::new(mark, display_path(&path), problem)
                 .with_help("remove or rename one of them; YAML would silently use only one")
         });
     }

@@ -8,7 +8,6 @@ use crate::component::BuildError;
 use crate::component::ComponentInfo;
 use crate::component::Context;
 use crate::component::RunError;
-use crate::component::Section;
 use crate::component::Sink;
 use crate::component::SinkConfig;
 use crate::component::Stop;
@@ -24,16 +23,10 @@ struct BlackholeConfig {
 }
 
 inventory::submit! {
-    ComponentInfo {
-        section: Section::Sink,
-        name: "blackhole",
-        summary: "Counts batches and discards them.",
-        schema: |generator| generator.subschema_for::<BlackholeConfig>(),
-    }
+    ComponentInfo::sink::<BlackholeConfig>("blackhole", "Counts batches and discards them.")
 }
 
 #[async_trait]
-#[typetag::serde(name = "blackhole")]
 impl SinkConfig for BlackholeConfig {
     async fn build(&self, context: &Context) -> Result<Box<dyn Sink>, BuildError> {
         let metrics = context.metrics.sink(context.id.as_str());

@@ -21,7 +21,6 @@ use crate::component::ComponentInfo;
 use crate::component::Context;
 use crate::component::OptionProblem;
 use crate::component::RunError;
-use crate::component::Section;
 use crate::component::Sink;
 use crate::component::SinkConfig;
 use crate::component::Stop;
@@ -69,16 +68,13 @@ impl Default for ConsoleConfig {
 }
 
 inventory::submit! {
-    ComponentInfo {
-        section: Section::Sink,
-        name: "console",
-        summary: "Writes a summary or all records to standard output.",
-        schema: |generator| generator.subschema_for::<ConsoleConfig>(),
-    }
+    ComponentInfo::sink::<ConsoleConfig>(
+        "console",
+        "Writes a summary or all records to standard output.",
+    )
 }
 
 #[async_trait]
-#[typetag::serde(name = "console")]
 impl SinkConfig for ConsoleConfig {
     fn problems(&self) -> Vec<OptionProblem> {
         if self.every.0.is_zero() {

@@ -16,7 +16,6 @@ use crate::component::Context;
 use crate::component::OptionProblem;
 use crate::component::PivotOption;
 use crate::component::RunError;
-use crate::component::Section;
 use crate::component::Source;
 use crate::component::SourceConfig;
 use crate::component::Stop;
@@ -60,16 +59,10 @@ impl Default for DemoConfig {
 }
 
 inventory::submit! {
-    ComponentInfo {
-        section: Section::Source,
-        name: "demo",
-        summary: "Generates realistic log records at a fixed rate.",
-        schema: |generator| generator.subschema_for::<DemoConfig>(),
-    }
+    ComponentInfo::source::<DemoConfig>("demo", "Generates realistic log records at a fixed rate.")
 }
 
 #[async_trait]
-#[typetag::serde(name = "demo")]
 impl SourceConfig for DemoConfig {
     fn pivot(&self) -> Option<&str> {
         self.pivot.vault()

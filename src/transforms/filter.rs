@@ -12,7 +12,6 @@ use crate::component::ComponentInfo;
 use crate::component::Condition;
 use crate::component::Context;
 use crate::component::OptionProblem;
-use crate::component::Section;
 use crate::component::Transform;
 use crate::component::TransformConfig;
 use crate::event::Batch;
@@ -33,15 +32,12 @@ struct FilterConfig {
 }
 
 inventory::submit! {
-    ComponentInfo {
-        section: Section::Transform,
-        name: "filter",
-        summary: "Drops records by signal, severity and attributes.",
-        schema: |generator| generator.subschema_for::<FilterConfig>(),
-    }
+    ComponentInfo::transform::<FilterConfig>(
+        "filter",
+        "Drops records by signal, severity and attributes.",
+    )
 }
 
-#[typetag::serde(name = "filter")]
 impl TransformConfig for FilterConfig {
     fn protects(&self) -> Option<&'static str> {
         Some("records that it drops")

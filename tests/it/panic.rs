@@ -14,7 +14,6 @@ use gophership::component::ComponentInfo;
 use gophership::component::Context;
 use gophership::component::OnLoss;
 use gophership::component::RunError;
-use gophership::component::Section;
 use gophership::component::Sink;
 use gophership::component::SinkConfig;
 use gophership::component::Stop;
@@ -68,16 +67,10 @@ impl PanickyConfig {
 struct Panicky(PanickyConfig);
 
 inventory::submit! {
-    ComponentInfo {
-        section: Section::Sink,
-        name: "test_panicky",
-        summary: "Panics, for a test.",
-        schema: |generator| generator.subschema_for::<PanickyConfig>(),
-    }
+    ComponentInfo::sink::<PanickyConfig>("test_panicky", "Panics, for a test.")
 }
 
 #[async_trait]
-#[typetag::serde(name = "test_panicky")]
 impl SinkConfig for PanickyConfig {
     async fn build(&self, _context: &Context) -> Result<Box<dyn Sink>, BuildError> {
         Ok(Box::new(Panicky(self.clone())))
@@ -98,15 +91,9 @@ impl Sink for Panicky {
 }
 
 inventory::submit! {
-    ComponentInfo {
-        section: Section::Transform,
-        name: "test_panicky",
-        summary: "Panics, for a test.",
-        schema: |generator| generator.subschema_for::<PanickyConfig>(),
-    }
+    ComponentInfo::transform::<PanickyConfig>("test_panicky", "Panics, for a test.")
 }
 
-#[typetag::serde(name = "test_panicky")]
 impl TransformConfig for PanickyConfig {
     fn build(&self, _context: &Context) -> Result<Box<dyn Transform>, BuildError> {
         Ok(Box::new(Panicky(self.clone())))

@@ -1,17 +1,17 @@
 //! From a decoder's complaint to a problem a writer of YAML understands.
 
-use crate::config::decode::failure::Failure;
-use crate::config::decode::failure::FailureKind;
 use crate::config::diagnosis::LocatedProblem;
 use crate::config::diagnosis::Problem;
 use crate::config::diagnosis::nearest;
-use crate::config::node::Mark;
-use crate::config::node::Node;
-use crate::config::node::NodeValue;
-use crate::config::node::Plain;
-use crate::config::node::Scalar;
-use crate::config::node::Step;
-use crate::config::node::display_path;
+use crate::tree::Failure;
+use crate::tree::FailureKind;
+use crate::tree::Mark;
+use crate::tree::Node;
+use crate::tree::NodeValue;
+use crate::tree::Plain;
+use crate::tree::Scalar;
+use crate::tree::Step;
+use crate::tree::display_path;
 
 /// Turns a failure inside the value at `base` into a finding; `more_names` are options of that
 /// value that its decoder does not know of.

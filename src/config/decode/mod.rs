@@ -6,28 +6,19 @@
 //! is decoded again, until that succeeds or fails at a stand-in nothing fits.
 
 mod describe;
-mod deserializer;
-pub(super) mod failure;
-mod name;
-mod scalar;
-mod stand_in;
-mod tagged;
-mod trace;
 
-use serde::de::DeserializeOwned;
-
-use crate::config::decode::deserializer::TreeDeserializer;
-use crate::config::decode::failure::Failure;
-use crate::config::decode::failure::FailureKind;
-use crate::config::decode::stand_in::STAND_IN_TEXTS;
-use crate::config::decode::tagged::Tagged;
-use crate::config::decode::trace::Trace;
-use crate::config::decode::trace::Trail;
 use crate::config::diagnosis::nearest;
-use crate::config::node::MapEntry;
-use crate::config::node::Node;
-use crate::config::node::NodeValue;
-use crate::config::node::Step;
+use crate::tree::Decoded;
+use crate::tree::Failure;
+use crate::tree::FailureKind;
+use crate::tree::MapEntry;
+use crate::tree::Node;
+use crate::tree::NodeValue;
+use crate::tree::STAND_IN_TEXTS;
+use crate::tree::Step;
+use crate::tree::Trace;
+use crate::tree::Trail;
+use crate::tree::TreeDeserializer;
 
 pub(super) use describe::describe;
 pub(super) use describe::found_in;
@@ -37,32 +28,22 @@ const ATTEMPTS_MAX: usize = 400;
 /// The most problems reported of one value.
 const FAILURES_MAX: usize = 100;
 
-/// How a value is presented to the type that decodes it.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Form<'t> {
-    /// As it stands.
-    Whole,
-    /// As the one entry of a mapping whose key is the component type.
-    Tagged(&'t str),
-}
-
-/// Decodes a value; paths of failures are relative to it.
+/// Decodes a value with `read`; paths of failures are relative to it.
 ///
 /// # Errors
 ///
 /// Every problem found, at least one.
-pub(super) fn decode<T: DeserializeOwned>(node: &Node, form: Form<'_>) -> Result<T, Vec<Failure>> {
+pub(super) fn decode<T>(
+    node: &Node,
+    read: impl Fn(TreeDeserializer<'_>) -> Decoded<T>,
+) -> Result<T, Vec<Failure>> {
     let mut failures: Vec<Failure> = Vec::new();
     let mut repaired: Option<Node> = None;
     for _ in 0..ATTEMPTS_MAX {
         let current = repaired.as_ref().unwrap_or(node);
         let trace = Trace::default();
         let tree = TreeDeserializer::new(current, &Trail::Root, &trace);
-        let result = match form {
-            Form::Whole => T::deserialize(tree),
-            Form::Tagged(tag) => T::deserialize(Tagged { tag, tree }),
-        };
-        let failure = match result {
+        let failure = match read(tree) {
             Ok(value) if failures.is_empty() && !current.holds_stand_in() => return Ok(value),
             Ok(_) => return Err(failures),
             Err(fault) => trace.into_failure().unwrap_or(Failure { path: Vec::new(), fault }),

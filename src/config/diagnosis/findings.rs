@@ -8,7 +8,7 @@ use crate::config::diagnosis::error::PROBLEMS_MAX;
 use crate::config::diagnosis::hide::Secrets;
 use crate::config::diagnosis::problem::LocatedProblem;
 use crate::config::diagnosis::problem::Problem;
-use crate::config::node::lines;
+use crate::tree::lines;
 
 /// Collects problems up to a limit and counts the rest.
 #[derive(Debug, Default)]

@@ -4,8 +4,8 @@
 //! `redact`, or an endpoint with a password. Each character of those is shown as a star, so that
 //! columns stay what they are.
 
-use crate::config::node::Node;
-use crate::config::node::NodeValue;
+use crate::tree::Node;
+use crate::tree::NodeValue;
 
 /// Words in names of options whose line is not shown when it is not known what stands in it.
 const WORDS: [&str; 8] =

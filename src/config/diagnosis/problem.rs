@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::component::ComponentId;
 use crate::component::Section;
-use crate::config::node::Mark;
+use crate::tree::Mark;
 
 /// One thing that is wrong, without its place.
 #[derive(Debug, thiserror::Error)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
-use serde::Serialize;
+use serde_json::Value;
 
 use crate::component::ComponentId;
 use crate::component::NamedFile;
@@ -101,7 +101,9 @@ trait Comparable {
 
 impl Comparable for SourceEntry {
     fn change(&self, new: &Self) -> Change {
-        change(is_same(&*self.config, &*new.config), true)
+        let is_same_substance =
+            self.kind == new.kind && is_same(self.config.values(), new.config.values());
+        change(is_same_substance, true)
     }
 
     fn files(&self) -> Vec<NamedFile> {
@@ -111,7 +113,9 @@ impl Comparable for SourceEntry {
 
 impl Comparable for TransformEntry {
     fn change(&self, new: &Self) -> Change {
-        let is_same_substance = self.buffer == new.buffer && is_same(&*self.config, &*new.config);
+        let is_same_substance = self.kind == new.kind
+            && self.buffer == new.buffer
+            && is_same(self.config.values(), new.config.values());
         change(is_same_substance, self.inputs == new.inputs && self.shed_in == new.shed_in)
     }
 
@@ -122,7 +126,9 @@ impl Comparable for TransformEntry {
 
 impl Comparable for SinkEntry {
     fn change(&self, new: &Self) -> Change {
-        let is_same_substance = self.buffer == new.buffer && is_same(&*self.config, &*new.config);
+        let is_same_substance = self.kind == new.kind
+            && self.buffer == new.buffer
+            && is_same(self.config.values(), new.config.values());
         let is_same_wiring = self.inputs == new.inputs && self.formerly == new.formerly;
         change(is_same_substance, is_same_wiring)
     }
@@ -140,13 +146,9 @@ const fn change(is_same_substance: bool, is_same_wiring: bool) -> Change {
     }
 }
 
-/// Whether two components have the same type and options; the serialized form holds both.
-fn is_same<C: Serialize + ?Sized>(old: &C, new: &C) -> bool {
-    match (serde_json::to_value(old), serde_json::to_value(new)) {
-        (Ok(old), Ok(new)) => old == new,
-        // What cannot be compared is built anew, to be safe.
-        _ => false,
-    }
+/// Whether options are the same. What cannot be compared is built anew, to be safe.
+fn is_same(old: Option<Value>, new: Option<Value>) -> bool {
+    old.is_some() && old == new
 }
 
 /// Sorts the ids of both sides into sets.

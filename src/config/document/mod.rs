@@ -6,6 +6,7 @@ mod files;
 mod replay;
 mod show;
 mod transform_chain;
+mod values;
 
 pub use config::Config;
 pub use config::SinkEntry;

@@ -5,12 +5,14 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
+use crate::component::AnyConfig;
 use crate::component::ComponentId;
 use crate::component::OutputId;
-use crate::component::SourceConfig;
+use crate::component::Section;
 use crate::config::document::config::Config;
 use crate::config::document::config::SinkEntry;
 use crate::config::document::config::SourceEntry;
+use crate::config::document::values::from_values;
 
 /// The kind of source that replays a vault.
 const KIND: &str = "vault_replay";
@@ -41,8 +43,10 @@ fn add(config: &mut Config, vault: &ComponentId) -> Option<()> {
         return None;
     }
     drop(ways);
-    let options = json!({ KIND: { "vault": vault.as_str() } });
-    let options: Box<dyn SourceConfig> = serde_json::from_value(options).ok()?;
+    let options = json!({ "vault": vault.as_str() });
+    let AnyConfig::Source(options) = from_values(Section::Source, KIND, &options)? else {
+        return None;
+    };
     let transforms = config.transforms.iter_mut().map(|(id, it)| (id, &mut it.inputs));
     let sinks = config.sinks.iter_mut().map(|(id, it)| (id, &mut it.inputs));
     for (reader, inputs) in transforms.chain(sinks) {

@@ -1,6 +1,5 @@
 //! The configuration in force, as it is shown: with defaults and variables filled in, and without secrets.
 
-use serde::Serialize;
 use serde_json::Map;
 use serde_json::Value;
 use serde_json::json;
@@ -23,12 +22,15 @@ impl Config {
     pub fn shown(&self) -> Value {
         let mut sources = Map::new();
         for (id, entry) in &self.sources {
-            sources.insert(id.to_string(), options(&entry.kind, &*entry.config));
+            sources.insert(id.to_string(), options(&entry.kind, entry.config.values()));
         }
         let mut transforms = Map::new();
         for (id, entry) in &self.transforms {
-            let mut value =
-                component(options(&entry.kind, &*entry.config), &entry.inputs, &entry.buffer);
+            let mut value = component(
+                options(&entry.kind, entry.config.values()),
+                &entry.inputs,
+                &entry.buffer,
+            );
             if let Some(zone) = entry.shed_in {
                 value["shed_in"] = json!(zone.name());
             }
@@ -36,8 +38,11 @@ impl Config {
         }
         let mut sinks = Map::new();
         for (id, entry) in &self.sinks {
-            let mut value =
-                component(options(&entry.kind, &*entry.config), &entry.inputs, &entry.buffer);
+            let mut value = component(
+                options(&entry.kind, entry.config.values()),
+                &entry.inputs,
+                &entry.buffer,
+            );
             if !entry.formerly.is_empty() {
                 value["formerly"] = entry.formerly.iter().map(ComponentId::as_str).collect();
             }
@@ -58,10 +63,9 @@ impl Config {
     }
 }
 
-/// The options of a component, beside its type; serialized they stand below it.
-fn options<C: Serialize + ?Sized>(kind: &str, config: &C) -> Value {
-    let mut tagged = serde_json::to_value(config).unwrap_or_default();
-    let mut options = tagged.get_mut(kind).map_or_else(|| json!({}), Value::take);
+/// The options of a component, beside its type.
+fn options(kind: &str, values: Option<Value>) -> Value {
+    let mut options = values.filter(Value::is_object).unwrap_or_else(|| json!({}));
     options["type"] = json!(kind);
     options
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::config::draft::piece::AnyConfig;
+use crate::component::AnyConfig;
 use crate::config::draft::piece::Piece;
 
 /// Lets sources that name no vault pivot to the only one that stands by, which is one that reads nothing.

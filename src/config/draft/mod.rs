@@ -7,12 +7,15 @@ mod piece;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use serde::Deserialize;
+
+use crate::component::AnyConfig;
 use crate::component::ComponentId;
 use crate::component::IdError;
 use crate::component::OutputId;
 use crate::component::Section;
+use crate::component::find;
 use crate::component::type_names;
-use crate::config::decode::Form;
 use crate::config::decode::decode;
 use crate::config::decode::describe;
 use crate::config::decode::found_in;
@@ -24,17 +27,18 @@ use crate::config::document::Config;
 use crate::config::document::SinkEntry;
 use crate::config::document::SourceEntry;
 use crate::config::document::TransformEntry;
-use crate::config::node::MapEntry;
-use crate::config::node::Node;
-use crate::config::node::NodeValue;
-use crate::config::node::Step;
-use crate::config::node::display_path;
 use crate::config::sections::Settings;
 use crate::config::sections::SharedOptions;
 use crate::config::sections::TYPE;
 use crate::config::sections::shared_options;
+use crate::tree::Decoded;
+use crate::tree::MapEntry;
+use crate::tree::Node;
+use crate::tree::NodeValue;
+use crate::tree::Step;
+use crate::tree::TreeDeserializer;
+use crate::tree::display_path;
 
-pub(super) use piece::AnyConfig;
 pub(super) use piece::Piece;
 
 /// A document in the making.
@@ -62,7 +66,9 @@ impl<'n> Draft<'n> {
         let settings = entries.iter().filter(|entry| !is_section(&entry.key)).cloned().collect();
         let settings = Node { mark: root.mark, value: NodeValue::Map(settings) };
         let section_keys = Section::ALL.map(Section::key);
-        draft.settings = decode_into(findings, root, &settings, &[], &section_keys, Form::Whole);
+        draft.settings = decode_into(findings, root, &settings, &[], &section_keys, |tree| {
+            Settings::deserialize(tree)
+        });
         if let Some(settings) = &draft.settings {
             let values = serde_json::to_value(settings).ok();
             option_problems::add(findings, root, &[], settings.problems(), values.as_ref());
@@ -192,26 +198,16 @@ fn decode_component<'n>(
         .cloned()
         .partition(|entry| shared_names.contains(&entry.key.as_str()));
     let shared = Node { mark: entry.node.mark, value: NodeValue::Map(shared) };
-    piece.shared = decode_into(findings, root, &shared, &path, &[], Form::Whole);
+    piece.shared =
+        decode_into(findings, root, &shared, &path, &[], |tree| SharedOptions::deserialize(tree));
     if let Some(shared) = &piece.shared {
         option_problems::add(findings, root, &path, shared.buffer.problems(), None);
     }
-    let Some(kind) = piece.kind else { return piece };
+    let Some(info) = piece.kind.and_then(|kind| find(section, kind)) else { return piece };
     let names: Vec<&str> = [TYPE].iter().chain(shared_names).copied().collect();
     let rest = Node { mark: entry.node.mark, value: NodeValue::Map(rest) };
-    let form = Form::Tagged(kind);
     let unknown = |findings: &Findings| findings.means("inputs", &display_path(&path));
-    piece.config = match section {
-        Section::Source => {
-            decode_into(findings, root, &rest, &path, &names, form).map(AnyConfig::Source)
-        }
-        Section::Transform => {
-            decode_into(findings, root, &rest, &path, &names, form).map(AnyConfig::Transform)
-        }
-        Section::Sink => {
-            decode_into(findings, root, &rest, &path, &names, form).map(AnyConfig::Sink)
-        }
-    };
+    piece.config = decode_into(findings, root, &rest, &path, &names, |tree| info.decode(tree));
     if unknown(findings) {
         // Its inputs stand under a misspelt name, so what it reads is unknown.
         piece.shared = None;
@@ -265,15 +261,15 @@ fn find_kind(piece: &Piece<'_>, findings: &mut Findings) -> Option<&'static str>
 }
 
 /// Decodes a node at a path of the document and adds its problems.
-fn decode_into<T: serde::de::DeserializeOwned>(
+fn decode_into<T>(
     findings: &mut Findings,
     root: &Node,
     node: &Node,
     path: &[Step],
     more_names: &[&str],
-    form: Form<'_>,
+    read: impl Fn(TreeDeserializer<'_>) -> Decoded<T>,
 ) -> Option<T> {
-    match decode(node, form) {
+    match decode(node, read) {
         Ok(value) => Some(value),
         Err(failures) => {
             findings.touch();

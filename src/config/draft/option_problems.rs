@@ -6,11 +6,11 @@ use crate::component::OptionProblem;
 use crate::config::diagnosis::Findings;
 use crate::config::diagnosis::LocatedProblem;
 use crate::config::diagnosis::Problem;
-use crate::config::node::Mark;
-use crate::config::node::Node;
-use crate::config::node::NodeValue;
-use crate::config::node::Step;
-use crate::config::node::display_path;
+use crate::tree::Mark;
+use crate::tree::Node;
+use crate::tree::NodeValue;
+use crate::tree::Step;
+use crate::tree::display_path;
 
 /// Adds problems that components found in their own options; `values` are all their options.
 pub(super) fn add(

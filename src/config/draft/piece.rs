@@ -2,22 +2,17 @@
 
 use std::sync::Arc;
 
+use crate::component::AnyConfig;
 use crate::component::ComponentId;
-use crate::component::OptionProblem;
-use crate::component::Resource;
 use crate::component::Section;
-use crate::component::SinkConfig;
-use crate::component::Site;
-use crate::component::SourceConfig;
-use crate::component::TransformConfig;
 use crate::config::diagnosis::LocatedProblem;
 use crate::config::diagnosis::Problem;
-use crate::config::node::MapEntry;
-use crate::config::node::Mark;
-use crate::config::node::Node;
-use crate::config::node::Step;
-use crate::config::node::display_path;
 use crate::config::sections::SharedOptions;
+use crate::tree::MapEntry;
+use crate::tree::Mark;
+use crate::tree::Node;
+use crate::tree::Step;
+use crate::tree::display_path;
 
 /// A component in the making.
 pub(in crate::config) struct Piece<'n> {
@@ -30,44 +25,6 @@ pub(in crate::config) struct Piece<'n> {
     pub(in crate::config) shared: Option<SharedOptions>,
     /// The component's own options; `None` if they could not be decoded.
     pub(in crate::config) config: Option<AnyConfig>,
-}
-
-/// The own options of a component.
-pub(in crate::config) enum AnyConfig {
-    Source(Box<dyn SourceConfig>),
-    Transform(Box<dyn TransformConfig>),
-    Sink(Box<dyn SinkConfig>),
-}
-
-impl AnyConfig {
-    /// Returns what the component finds wrong beyond types.
-    pub(in crate::config) fn problems(&self) -> Vec<OptionProblem> {
-        match self {
-            Self::Source(config) => config.problems(),
-            Self::Transform(config) => config.problems(),
-            Self::Sink(config) => config.problems(),
-        }
-    }
-
-    /// Returns the value of every option, defaults included.
-    pub(in crate::config) fn values(&self) -> Option<serde_json::Value> {
-        let tagged = match self {
-            Self::Source(config) => serde_json::to_value(config),
-            Self::Transform(config) => serde_json::to_value(config),
-            Self::Sink(config) => serde_json::to_value(config),
-        };
-        // Under a single key, the type.
-        tagged.ok()?.as_object_mut()?.values_mut().next().map(serde_json::Value::take)
-    }
-
-    /// Returns what the component needs for itself alone.
-    pub(in crate::config) fn resources(&self, site: &Site<'_>) -> Vec<Resource> {
-        match self {
-            Self::Source(config) => config.resources(site),
-            Self::Transform(_) => Vec::new(),
-            Self::Sink(config) => config.resources(site),
-        }
-    }
 }
 
 impl Piece<'_> {

@@ -78,7 +78,7 @@ fn definition_name(info: &ComponentInfo) -> String {
 
 /// Returns the schema of one component: its own options and those of its section.
 fn component_schema(info: &ComponentInfo, generator: &mut SchemaGenerator) -> Value {
-    let mut own = (info.schema)(generator).to_value();
+    let mut own = info.schema(generator).to_value();
     let reference =
         own.get("$ref").and_then(Value::as_str).and_then(|path| path.rsplit('/').next());
     if let Some(found) = reference.and_then(|name| generator.definitions().get(name)) {

@@ -27,12 +27,12 @@ fn the_example_becomes_what_it_says() {
     let enrich = &config.transforms["enrich"];
     assert_eq!((enrich.kind.as_str(), enrich.shed_in), ("enrich", Some(Zone::Yellow)));
     assert_eq!(enrich.inputs.len(), 3);
-    let options = serde_json::to_value(&*enrich.config).unwrap();
-    let resource = &options["enrich"]["resource"];
+    let options = enrich.config.values().unwrap();
+    let resource = &options["resource"];
     assert_eq!(resource["deployment.environment"]["set"], "dev");
     assert_eq!(resource["host.name"]["set"], "ship-1");
-    let demo = serde_json::to_value(&*config.sources["demo"].config).unwrap();
-    assert_eq!(demo["demo"]["rate"], 250);
+    let demo = config.sources["demo"].config.values().unwrap();
+    assert_eq!(demo["rate"], 250);
     let buffer = &config.sinks["backend"].buffer;
     assert_eq!((buffer.batches.get(), buffer.bytes.bytes()), (512, 16 << 20));
     assert_eq!(config.sinks["errors"].buffer.batches.get(), 1024);
@@ -179,8 +179,8 @@ fn texts_keep_the_form_they_were_written_in() {
                 endpoint: \"http://localhost:4317\", \
                 headers: { a: 1.10, b: 007, c: no, d: 0x1F, e: 1e3, f: true } } }\n";
     let config = load(text).map_err(|errors| errors.to_string()).unwrap();
-    let options = serde_json::to_value(&*config.sinks["c"].config).unwrap();
-    let values = options["otlp"]["headers"].as_object().unwrap().values();
+    let options = config.sinks["c"].config.values().unwrap();
+    let values = options["headers"].as_object().unwrap().values();
     let values: Vec<&str> = values.filter_map(|value| value.as_str()).collect();
     assert_eq!(values, ["1.10", "007", "no", "0x1F", "1e3", "true"]);
 }
@@ -191,12 +191,12 @@ fn an_attribute_takes_the_type_it_is_written_in() {
                 resource: { a: 1.5, b: 7, c: no, d: \"8\", e: true, f: \"${RATE}\", \
                 g: { set_if_absent: 9 } } } }\nsinks: { c: { type: console, inputs: [e] } }\n";
     let config = load(text).map_err(|errors| errors.to_string()).unwrap();
-    let options = serde_json::to_value(&*config.transforms["e"].config).unwrap();
+    let options = config.transforms["e"].config.values().unwrap();
     let expected = serde_json::json!({
         "a": { "set": 1.5 }, "b": { "set": 7 }, "c": { "set": "no" }, "d": { "set": "8" },
         "e": { "set": true }, "f": { "set": "250" }, "g": { "set_if_absent": 9 },
     });
-    assert_eq!(options["enrich"]["resource"], expected);
+    assert_eq!(options["resource"], expected);
 }
 
 #[test]
@@ -204,8 +204,8 @@ fn anchors_and_merge_keys_work() {
     let text = "sources:\n  a: &base { type: demo, rate: 5, seed: 8 }\n  b: { <<: *base, rate: 6 }\n\
                 sinks: { c: { type: console, inputs: [a, b] } }\n";
     let config = load(text).unwrap();
-    let b = serde_json::to_value(&*config.sources["b"].config).unwrap();
-    assert_eq!((&b["demo"]["rate"], &b["demo"]["seed"]), (&6.into(), &8.into()));
+    let b = config.sources["b"].config.values().unwrap();
+    assert_eq!((&b["rate"], &b["seed"]), (&6.into(), &8.into()));
 }
 
 #[test]

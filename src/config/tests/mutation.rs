@@ -4,9 +4,9 @@ use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::path::Path;
 
-use crate::config::node::lines;
 use crate::config::tests::EXAMPLE;
 use crate::config::tests::load;
+use crate::tree::lines;
 
 /// How many mutated documents are loaded.
 const MUTATIONS: u64 = 10_000;

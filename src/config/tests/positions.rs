@@ -1,12 +1,12 @@
 //! Places are exact, wherever and however something is written.
 
-use crate::config::node::Mark;
-use crate::config::node::Node;
-use crate::config::node::NodeValue;
 use crate::config::tests::EXAMPLE;
 use crate::config::tests::load;
 use crate::config::tests::problems;
 use crate::config::yaml::parse;
+use crate::tree::Mark;
+use crate::tree::Node;
+use crate::tree::NodeValue;
 
 /// Returns what stands at a place.
 fn at(text: &str, mark: Mark) -> String {

@@ -6,13 +6,13 @@ use crate::config::diagnosis::LocatedProblem;
 use crate::config::diagnosis::Problem;
 use crate::config::diagnosis::nearest;
 use crate::config::draft::Draft;
-use crate::config::node::Mark;
-use crate::config::node::Node;
-use crate::config::node::Step;
-use crate::config::node::display_path;
 use crate::config::validate::Plan;
 use crate::config::validate::Reading;
 use crate::config::validate::wiring::with_outputs;
+use crate::tree::Mark;
+use crate::tree::Node;
+use crate::tree::Step;
+use crate::tree::display_path;
 
 /// Checks that they exist, and that of several outputs one is named.
 pub(super) fn check(plan: &Plan<'_>, draft: &Draft<'_>, findings: &mut Findings) {

@@ -6,8 +6,8 @@ use crate::config::diagnosis::Findings;
 use crate::config::diagnosis::PROBLEMS_MAX;
 use crate::config::diagnosis::Problem;
 use crate::config::draft::Piece;
-use crate::config::node::Step;
 use crate::config::validate::Plan;
+use crate::tree::Step;
 
 /// Finds every circle and tells its members.
 pub(super) fn check(plan: &Plan<'_>, findings: &mut Findings) {

@@ -6,8 +6,8 @@ use crate::component::Section;
 use crate::config::diagnosis::Findings;
 use crate::config::diagnosis::Problem;
 use crate::config::draft::Piece;
-use crate::config::node::Step;
 use crate::config::validate::Plan;
+use crate::tree::Step;
 
 /// Warns of each forwarded header that no source before the sink keeps.
 pub(super) fn warn(plan: &Plan<'_>, findings: &mut Findings) {

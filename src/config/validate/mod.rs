@@ -21,10 +21,10 @@ use crate::config::diagnosis::LocatedProblem;
 use crate::config::diagnosis::Problem;
 use crate::config::draft::Draft;
 use crate::config::draft::Piece;
-use crate::config::node::Mark;
-use crate::config::node::Node;
-use crate::config::node::Step;
-use crate::config::node::display_path;
+use crate::tree::Mark;
+use crate::tree::Node;
+use crate::tree::Step;
+use crate::tree::display_path;
 
 /// Adds everything that is wrong between the components of a draft.
 pub(super) fn validate(draft: &Draft<'_>, findings: &mut Findings) {

@@ -7,19 +7,19 @@ use std::path::Component;
 use std::path::Path;
 use std::path::PathBuf;
 
+use crate::component::AnyConfig;
 use crate::component::Resource;
 use crate::component::Site;
 use crate::component::parse_listen;
 use crate::config::diagnosis::Findings;
 use crate::config::diagnosis::LocatedProblem;
 use crate::config::diagnosis::Problem;
-use crate::config::draft::AnyConfig;
-use crate::config::node::Mark;
-use crate::config::node::Node;
-use crate::config::node::Step;
-use crate::config::node::display_path;
 use crate::config::sections::Settings;
 use crate::config::validate::Plan;
+use crate::tree::Mark;
+use crate::tree::Node;
+use crate::tree::Step;
+use crate::tree::display_path;
 
 /// A resource, who claims it and where.
 struct Claim {

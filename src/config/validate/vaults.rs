@@ -7,8 +7,8 @@ use crate::config::diagnosis::Findings;
 use crate::config::diagnosis::Problem;
 use crate::config::diagnosis::nearest;
 use crate::config::draft::Piece;
-use crate::config::node::Step;
 use crate::config::validate::Plan;
+use crate::tree::Step;
 
 /// Checks that references to vaults name vaults, and that every vault is of use.
 pub(super) fn check(plan: &Plan<'_>, findings: &mut Findings) {

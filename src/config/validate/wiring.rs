@@ -2,18 +2,18 @@
 
 use std::collections::HashSet;
 
+use crate::component::AnyConfig;
 use crate::component::OutputId;
 use crate::component::Section;
 use crate::config::diagnosis::Findings;
 use crate::config::diagnosis::LocatedProblem;
 use crate::config::diagnosis::Problem;
 use crate::config::diagnosis::nearest;
-use crate::config::draft::AnyConfig;
 use crate::config::draft::Piece;
-use crate::config::node::Step;
 use crate::config::validate::Plan;
 use crate::config::validate::Reading;
 use crate::config::validate::names;
+use crate::tree::Step;
 
 /// Checks all inputs, and that everything with an output is read.
 pub(super) fn check(plan: &Plan<'_>, findings: &mut Findings) {

@@ -5,8 +5,8 @@ use std::io::Read;
 use std::path::Path;
 
 use crate::config::diagnosis::Problem;
-use crate::config::node::Mark;
 use crate::config::yaml::parse::TEXT_BYTES_MAX;
+use crate::tree::Mark;
 
 /// Reads a file that is no longer than a document may be.
 ///

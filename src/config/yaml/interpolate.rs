@@ -7,14 +7,14 @@
 
 use crate::config::diagnosis::LocatedProblem;
 use crate::config::diagnosis::Problem;
-use crate::config::node::Mark;
-use crate::config::node::Node;
-use crate::config::node::NodeValue;
-use crate::config::node::Plain;
-use crate::config::node::Scalar;
-use crate::config::node::Step;
-use crate::config::node::display_path;
-use crate::config::node::lines;
+use crate::tree::Mark;
+use crate::tree::Node;
+use crate::tree::NodeValue;
+use crate::tree::Plain;
+use crate::tree::Scalar;
+use crate::tree::Step;
+use crate::tree::display_path;
+use crate::tree::lines;
 
 /// Looks up an environment variable.
 pub(in crate::config) type Environment<'e> = dyn Fn(&str) -> Option<String> + 'e;

@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use crate::config::node::Mark;
-use crate::config::node::Node;
-use crate::config::node::NodeValue;
+use crate::tree::Mark;
+use crate::tree::Node;
+use crate::tree::NodeValue;
 
 /// Resolves merge keys: entries of the mapping itself win over merged ones.
 ///

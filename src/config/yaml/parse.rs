@@ -26,12 +26,6 @@ use saphyr_parser::StrInput;
 use saphyr_parser::Tag;
 
 use crate::config::diagnosis::Problem;
-use crate::config::node::MapEntry;
-use crate::config::node::Mark;
-use crate::config::node::Node;
-use crate::config::node::NodeValue;
-use crate::config::node::Plain;
-use crate::config::node::Scalar;
 use crate::config::yaml::merge::merge;
 use crate::config::yaml::scalar::meaning;
 use crate::config::yaml::syntax::DEPTH_MAX;
@@ -40,6 +34,12 @@ use crate::config::yaml::syntax::check_characters;
 use crate::config::yaml::syntax::found;
 use crate::config::yaml::syntax::mark_of;
 use crate::config::yaml::syntax::too_deep;
+use crate::tree::MapEntry;
+use crate::tree::Mark;
+use crate::tree::Node;
+use crate::tree::NodeValue;
+use crate::tree::Plain;
+use crate::tree::Scalar;
 
 /// The largest document read, in bytes.
 pub(super) const TEXT_BYTES_MAX: usize = 1024 * 1024;

@@ -3,7 +3,7 @@
 use saphyr_parser::ScalarStyle;
 use saphyr_parser::Tag;
 
-use crate::config::node::Plain;
+use crate::tree::Plain;
 
 /// Finds the meaning of a scalar; `tag` is one of YAML's own.
 ///

@@ -3,8 +3,8 @@
 use saphyr_parser::Marker;
 use saphyr_parser::ScanError;
 
-use crate::config::node::Mark;
-use crate::config::node::lines;
+use crate::tree::Mark;
+use crate::tree::lines;
 
 /// How deep mappings and lists may nest.
 pub(super) const DEPTH_MAX: usize = 32;

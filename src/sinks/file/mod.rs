@@ -22,7 +22,6 @@ use crate::component::Context;
 use crate::component::OptionProblem;
 use crate::component::Resource;
 use crate::component::RunError;
-use crate::component::Section;
 use crate::component::Sink;
 use crate::component::SinkConfig;
 use crate::component::Site;
@@ -102,12 +101,7 @@ enum Fsync {
 }
 
 inventory::submit! {
-    ComponentInfo {
-        section: Section::Sink,
-        name: "file",
-        summary: "Writes requests as lines of OTLP JSON.",
-        schema: |generator| generator.subschema_for::<FileConfig>(),
-    }
+    ComponentInfo::sink::<FileConfig>("file", "Writes requests as lines of OTLP JSON.")
 }
 
 impl FileConfig {
@@ -126,7 +120,6 @@ impl FileConfig {
 }
 
 #[async_trait]
-#[typetag::serde(name = "file")]
 impl SinkConfig for FileConfig {
     fn resources(&self, _site: &Site<'_>) -> Vec<Resource> {
         self.files().into_iter().map(|(_, path)| Resource::File(path)).collect()

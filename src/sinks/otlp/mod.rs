@@ -24,7 +24,6 @@ use crate::component::Context;
 use crate::component::NamedFile;
 use crate::component::OptionProblem;
 use crate::component::Secret;
-use crate::component::Section;
 use crate::component::Sink;
 use crate::component::SinkConfig;
 use crate::delivery::Balance;
@@ -135,16 +134,13 @@ struct OtlpSinkConfig {
 }
 
 inventory::submit! {
-    ComponentInfo {
-        section: Section::Sink,
-        name: "otlp",
-        summary: "Forwards requests to an OTLP backend over gRPC or HTTP.",
-        schema: |generator| generator.subschema_for::<OtlpSinkConfig>(),
-    }
+    ComponentInfo::sink::<OtlpSinkConfig>(
+        "otlp",
+        "Forwards requests to an OTLP backend over gRPC or HTTP.",
+    )
 }
 
 #[async_trait]
-#[typetag::serde(name = "otlp")]
 impl SinkConfig for OtlpSinkConfig {
     fn beside_budget_bytes(&self) -> u64 {
         self.in_flight_max.0

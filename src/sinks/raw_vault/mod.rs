@@ -32,7 +32,6 @@ use crate::component::LetterStore;
 use crate::component::OptionProblem;
 use crate::component::Resource;
 use crate::component::RunError;
-use crate::component::Section;
 use crate::component::Sink;
 use crate::component::SinkConfig;
 use crate::component::Site;
@@ -70,16 +69,13 @@ const DEAD_LETTER_SEGMENT_BYTES: u64 = 1 << 20;
 const DESCRIPTORS_MAX: u64 = 64;
 
 inventory::submit! {
-    ComponentInfo {
-        section: Section::Sink,
-        name: "raw_vault",
-        summary: "Keeps requests on disk, byte for byte, until they are delivered.",
-        schema: |generator| generator.subschema_for::<RawVaultConfig>(),
-    }
+    ComponentInfo::sink::<RawVaultConfig>(
+        "raw_vault",
+        "Keeps requests on disk, byte for byte, until they are delivered.",
+    )
 }
 
 #[async_trait]
-#[typetag::serde(name = "raw_vault")]
 impl SinkConfig for RawVaultConfig {
     fn resources(&self, site: &Site<'_>) -> Vec<Resource> {
         vec![Resource::Directory(self.dir(site.id, site.data_dir))]

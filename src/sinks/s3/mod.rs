@@ -44,7 +44,6 @@ use crate::component::NamedFile;
 use crate::component::OptionProblem;
 use crate::component::Resource;
 use crate::component::RunError;
-use crate::component::Section;
 use crate::component::Sink;
 use crate::component::SinkConfig;
 use crate::component::Site;
@@ -76,16 +75,13 @@ const WAITS: &str = "bytes of requests wait for the disk of the spool (write, fd
 const DESCRIPTORS_MAX: u64 = 64;
 
 inventory::submit! {
-    ComponentInfo {
-        section: Section::Sink,
-        name: "s3",
-        summary: "Writes to an S3 bucket: copies of a vault's segments, or requests.",
-        schema: |generator| generator.subschema_for::<S3Config>(),
-    }
+    ComponentInfo::sink::<S3Config>(
+        "s3",
+        "Writes to an S3 bucket: copies of a vault's segments, or requests.",
+    )
 }
 
 #[async_trait]
-#[typetag::serde(name = "s3")]
 impl SinkConfig for S3Config {
     fn resources(&self, site: &Site<'_>) -> Vec<Resource> {
         vec![Resource::Directory(Self::dir(site.id, site.data_dir))]

@@ -60,7 +60,6 @@ use crate::component::OptionProblem;
 use crate::component::PivotOption;
 use crate::component::Resource;
 use crate::component::RunError;
-use crate::component::Section;
 use crate::component::Site;
 use crate::component::Source;
 use crate::component::SourceConfig;
@@ -187,12 +186,7 @@ impl Default for OtlpConfig {
 }
 
 inventory::submit! {
-    ComponentInfo {
-        section: Section::Source,
-        name: "otlp",
-        summary: "Receives OTLP requests over gRPC and HTTP.",
-        schema: |generator| generator.subschema_for::<OtlpConfig>(),
-    }
+    ComponentInfo::source::<OtlpConfig>("otlp", "Receives OTLP requests over gRPC and HTTP.")
 }
 
 impl OtlpConfig {
@@ -225,7 +219,6 @@ impl OtlpConfig {
 }
 
 #[async_trait]
-#[typetag::serde(name = "otlp")]
 impl SourceConfig for OtlpConfig {
     fn resources(&self, _site: &Site<'_>) -> Vec<Resource> {
         let (grpc, http) = self.listeners();

@@ -37,7 +37,6 @@ use crate::component::NamedFile;
 use crate::component::OptionProblem;
 use crate::component::Resource;
 use crate::component::RunError;
-use crate::component::Section;
 use crate::component::Site;
 use crate::component::Source;
 use crate::component::SourceConfig;
@@ -57,16 +56,13 @@ const RESTORE_BYTES: u64 = 10 << 20;
 const OWNER_FILE: &str = "owner";
 
 inventory::submit! {
-    ComponentInfo {
-        section: Section::Source,
-        name: "s3_replay",
-        summary: "Replays archived vault segments from an S3 bucket, shared among hosts.",
-        schema: |generator| generator.subschema_for::<S3ReplayConfig>(),
-    }
+    ComponentInfo::source::<S3ReplayConfig>(
+        "s3_replay",
+        "Replays archived vault segments from an S3 bucket, shared among hosts.",
+    )
 }
 
 #[async_trait]
-#[typetag::serde(name = "s3_replay")]
 impl SourceConfig for S3ReplayConfig {
     fn resources(&self, site: &Site<'_>) -> Vec<Resource> {
         vec![Resource::Directory(folder(site.id, site.data_dir))]

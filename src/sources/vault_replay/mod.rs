@@ -48,7 +48,6 @@ use crate::component::CursorOwner;
 use crate::component::Heir;
 use crate::component::OptionProblem;
 use crate::component::RunError;
-use crate::component::Section;
 use crate::component::Source;
 use crate::component::SourceConfig;
 use crate::component::StaleCursor;
@@ -130,16 +129,13 @@ fn in_flight_bytes_default() -> ByteSize {
 }
 
 inventory::submit! {
-    ComponentInfo {
-        section: Section::Source,
-        name: "vault_replay",
-        summary: "Replays the requests of a vault through the pipeline, as pressure allows.",
-        schema: |generator| generator.subschema_for::<VaultReplayConfig>(),
-    }
+    ComponentInfo::source::<VaultReplayConfig>(
+        "vault_replay",
+        "Replays the requests of a vault through the pipeline, as pressure allows.",
+    )
 }
 
 #[async_trait]
-#[typetag::serde(name = "vault_replay")]
 impl SourceConfig for VaultReplayConfig {
     fn replays(&self) -> Option<&str> {
         Some(&self.vault)

@@ -31,7 +31,6 @@ use crate::component::ComponentId;
 use crate::component::ComponentInfo;
 use crate::component::Context;
 use crate::component::OptionProblem;
-use crate::component::Section;
 use crate::component::Transform;
 use crate::component::TransformConfig;
 use crate::event::Batch;
@@ -90,15 +89,12 @@ impl Default for BatchConfig {
 }
 
 inventory::submit! {
-    ComponentInfo {
-        section: Section::Transform,
-        name: "batch",
-        summary: "Merges small requests and splits large ones.",
-        schema: |generator| generator.subschema_for::<BatchConfig>(),
-    }
+    ComponentInfo::transform::<BatchConfig>(
+        "batch",
+        "Merges small requests and splits large ones.",
+    )
 }
 
-#[typetag::serde(name = "batch")]
 impl TransformConfig for BatchConfig {
     fn problems(&self) -> Vec<OptionProblem> {
         let mut problems = Vec::new();

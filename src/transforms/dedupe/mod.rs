@@ -20,7 +20,6 @@ use crate::component::ComponentId;
 use crate::component::ComponentInfo;
 use crate::component::Context;
 use crate::component::OptionProblem;
-use crate::component::Section;
 use crate::component::Transform;
 use crate::component::TransformConfig;
 use crate::event::Batch;
@@ -74,15 +73,12 @@ impl Default for DedupeConfig {
 }
 
 inventory::submit! {
-    ComponentInfo {
-        section: Section::Transform,
-        name: "dedupe",
-        summary: "Drops log records that repeat a recent one.",
-        schema: |generator| generator.subschema_for::<DedupeConfig>(),
-    }
+    ComponentInfo::transform::<DedupeConfig>(
+        "dedupe",
+        "Drops log records that repeat a recent one.",
+    )
 }
 
-#[typetag::serde(name = "dedupe")]
 impl TransformConfig for DedupeConfig {
     fn problems(&self) -> Vec<OptionProblem> {
         let mut problems = Vec::new();

@@ -24,7 +24,6 @@ use crate::component::ComponentInfo;
 use crate::component::Context;
 use crate::component::NamedFile;
 use crate::component::OptionProblem;
-use crate::component::Section;
 use crate::component::Transform;
 use crate::component::TransformConfig;
 use crate::event::Batch;
@@ -50,12 +49,7 @@ struct EnrichConfig {
 }
 
 inventory::submit! {
-    ComponentInfo {
-        section: Section::Transform,
-        name: "enrich",
-        summary: "Sets, renames and deletes attributes.",
-        schema: |generator| generator.subschema_for::<EnrichConfig>(),
-    }
+    ComponentInfo::transform::<EnrichConfig>("enrich", "Sets, renames and deletes attributes.")
 }
 
 impl EnrichConfig {
@@ -129,7 +123,6 @@ fn rival<'r>(key: &str, rule: &Rule, rules: &'r BTreeMap<String, Rule>) -> Optio
     found.map(|(name, _)| name.as_str())
 }
 
-#[typetag::serde(name = "enrich")]
 impl TransformConfig for EnrichConfig {
     fn protects(&self) -> Option<&'static str> {
         let levels = self.levels();

@@ -26,7 +26,6 @@ use crate::component::Context;
 use crate::component::NamedFile;
 use crate::component::OptionProblem;
 use crate::component::Secret;
-use crate::component::Section;
 use crate::component::Transform;
 use crate::component::TransformConfig;
 use crate::event::Batch;
@@ -120,12 +119,10 @@ impl Default for RedactConfig {
 }
 
 inventory::submit! {
-    ComponentInfo {
-        section: Section::Transform,
-        name: "redact",
-        summary: "Removes personal data and secrets from texts and attributes.",
-        schema: |generator| generator.subschema_for::<RedactConfig>(),
-    }
+    ComponentInfo::transform::<RedactConfig>(
+        "redact",
+        "Removes personal data and secrets from texts and attributes.",
+    )
 }
 
 impl PlaceName {
@@ -191,7 +188,6 @@ impl RedactConfig {
     }
 }
 
-#[typetag::serde(name = "redact")]
 impl TransformConfig for RedactConfig {
     fn protects(&self) -> Option<&'static str> {
         Some("personal data and secrets")

@@ -18,7 +18,6 @@ use crate::component::ComponentInfo;
 use crate::component::Condition;
 use crate::component::Context;
 use crate::component::OptionProblem;
-use crate::component::Section;
 use crate::component::Transform;
 use crate::component::TransformConfig;
 use crate::event::Batch;
@@ -61,12 +60,10 @@ struct RouteOption {
 }
 
 inventory::submit! {
-    ComponentInfo {
-        section: Section::Transform,
-        name: "route",
-        summary: "Sends each record to the outputs whose condition it matches.",
-        schema: |generator| generator.subschema_for::<RouteConfig>(),
-    }
+    ComponentInfo::transform::<RouteConfig>(
+        "route",
+        "Sends each record to the outputs whose condition it matches.",
+    )
 }
 
 /// What is wrong with the name of an output.
@@ -87,7 +84,6 @@ fn name_problem(name: &str) -> Option<&'static str> {
     }
 }
 
-#[typetag::serde(name = "route")]
 impl TransformConfig for RouteConfig {
     fn ports(&self) -> Vec<Arc<str>> {
         let names = self.routes.iter().map(|route| route.name.as_str());

@@ -24,7 +24,6 @@ use crate::component::Condition;
 use crate::component::Context;
 use crate::component::NOTED_BYTES;
 use crate::component::OptionProblem;
-use crate::component::Section;
 use crate::component::Transform;
 use crate::component::TransformConfig;
 use crate::event::Batch;
@@ -82,12 +81,10 @@ impl Default for SampleConfig {
 }
 
 inventory::submit! {
-    ComponentInfo {
-        section: Section::Transform,
-        name: "sample",
-        summary: "Keeps a fraction of the traces, with their log records.",
-        schema: |generator| generator.subschema_for::<SampleConfig>(),
-    }
+    ComponentInfo::transform::<SampleConfig>(
+        "sample",
+        "Keeps a fraction of the traces, with their log records.",
+    )
 }
 
 /// What is wrong with a rate.
@@ -101,7 +98,6 @@ fn rate_problem(rate: f64) -> Option<&'static str> {
     }
 }
 
-#[typetag::serde(name = "sample")]
 impl TransformConfig for SampleConfig {
     fn problems(&self) -> Vec<OptionProblem> {
         let mut problems = Vec::new();

@@ -27,7 +27,6 @@ use crate::component::ComponentId;
 use crate::component::ComponentInfo;
 use crate::component::Context;
 use crate::component::OptionProblem;
-use crate::component::Section;
 use crate::component::Transform;
 use crate::component::TransformConfig;
 use crate::event::Batch;
@@ -99,19 +98,16 @@ impl Default for ThrottleConfig {
 }
 
 inventory::submit! {
-    ComponentInfo {
-        section: Section::Transform,
-        name: "throttle",
-        summary: "Drops records above a rate, for each key.",
-        schema: |generator| generator.subschema_for::<ThrottleConfig>(),
-    }
+    ComponentInfo::transform::<ThrottleConfig>(
+        "throttle",
+        "Drops records above a rate, for each key.",
+    )
 }
 
 fn rate(records: Option<NonZeroU64>, bytes: Option<ByteSize>) -> RefillRate {
     RefillRate { records, bytes: bytes.and_then(|size| NonZeroU64::new(size.bytes())) }
 }
 
-#[typetag::serde(name = "throttle")]
 impl TransformConfig for ThrottleConfig {
     fn problems(&self) -> Vec<OptionProblem> {
         let mut problems = Vec::new();

@@ -18,8 +18,6 @@ use gophership::somatic::Somatic;
 use gophership::topology::RunningTopology;
 use gophership::topology::SharedParts;
 use gophership_units::ByteSize;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -52,18 +50,7 @@ impl Stage {
     /// Rewrites listeners, backends, paths and sizes of a valid configuration.
     pub(super) fn tame(&mut self, config: &mut Config) {
         config.data_dir = self.inside(&config.data_dir);
-        for source in config.sources.values_mut() {
-            self.rewrite(&mut source.config);
-        }
-        for sink in config.sinks.values_mut() {
-            self.rewrite(&mut sink.config);
-        }
-    }
-
-    fn rewrite<C: Serialize + DeserializeOwned>(&mut self, options: &mut C) {
-        let mut value = serde_json::to_value(&*options).unwrap();
-        self.visit("", &mut value);
-        *options = serde_json::from_value(value).unwrap();
+        config.change_options(|options| self.visit("", options)).unwrap();
     }
 
     fn visit(&mut self, key: &str, value: &mut Value) {

@@ -16,7 +16,6 @@ use gophership::delivery::is_credential;
 use gophership_units::ByteSize;
 
 use super::plan::BY_PACE;
-use super::plan::options;
 
 /// No drill sends so many in a second.
 const ENOUGH_RECORDS: u64 = 1_000_000_000;
@@ -38,7 +37,7 @@ pub(super) struct Places<'a> {
 pub(super) fn document(config: &Config, places: &mut Places<'_>) -> Value {
     let mut sources = Map::new();
     for (id, entry) in &config.sources {
-        let mut options = options(&*entry.config);
+        let mut options = entry.config.values().unwrap_or_default();
         if entry.kind == "otlp" {
             // The clients of the drill know no secrets.
             options["auth"] = Value::Null;
@@ -55,7 +54,7 @@ pub(super) fn document(config: &Config, places: &mut Places<'_>) -> Value {
     }
     let mut transforms = Map::new();
     for (id, entry) in &config.transforms {
-        let mut options = options(&*entry.config);
+        let mut options = entry.config.values().unwrap_or_default();
         options["type"] = json!(entry.kind);
         options["inputs"] = json!(entry.inputs);
         options["buffer"] = json!(entry.buffer);
@@ -67,7 +66,7 @@ pub(super) fn document(config: &Config, places: &mut Places<'_>) -> Value {
     }
     let mut sinks = Map::new();
     for (id, entry) in &config.sinks {
-        let mut options = options(&*entry.config);
+        let mut options = entry.config.values().unwrap_or_default();
         match entry.kind.as_str() {
             "otlp" => redirect(&mut options, (places.backend)(id.as_str())),
             "raw_vault" => {
@@ -227,7 +226,7 @@ mod tests {
             backend: &|_| address,
         };
         let copy = load(&document(&config, &mut places).to_string());
-        let headers = options(&*copy.sinks["b"].config)["headers"].take();
+        let headers = copy.sinks["b"].config.values().unwrap_or_default()["headers"].take();
         assert_eq!(headers, json!({ "x": "${y}" }), "a key is not handed to the stand-in");
     }
 }

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
-
 use gophership::config::Config;
 use gophership_otlp_client::Protocol;
 use gophership_testbed::Intact;
@@ -55,14 +53,6 @@ impl Plan {
     }
 }
 
-/// The own options of a component.
-pub(super) fn options<C: serde::Serialize + ?Sized>(config: &C) -> Value {
-    let tagged = serde_json::to_value(config).unwrap_or_default();
-    // Under a single key, the type.
-    let Value::Object(tagged) = tagged else { return Value::Null };
-    tagged.into_iter().next().map(|(_, options)| options).unwrap_or_default()
-}
-
 /// Plans the drill of a configuration, or says in words why it cannot be drilled.
 pub(super) fn plan(config: &Config) -> Result<Plan, String> {
     let of_kind = |kind: &str| {
@@ -102,7 +92,7 @@ pub(super) fn plan(config: &Config) -> Result<Plan, String> {
             plan.notes.push(format!("source `{id}` {note}"));
         }
         let source = id.to_string();
-        let protocol = match options(&*entry.config) {
+        let protocol = match entry.config.values().unwrap_or_default() {
             options if options["grpc"].is_null() && options["http"].is_object() => Protocol::Http,
             _ => Protocol::Grpc,
         };

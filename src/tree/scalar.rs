@@ -2,9 +2,9 @@
 
 use serde::de::Visitor;
 
-use crate::config::decode::failure::FailureKind;
-use crate::config::node::Plain;
-use crate::config::node::Scalar;
+use crate::tree::failure::FailureKind;
+use crate::tree::node::Plain;
+use crate::tree::node::Scalar;
 
 /// The scalar types that a text from the environment may become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

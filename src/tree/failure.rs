@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::Expected;
 use serde::de::Unexpected;
 
-use crate::config::node::Step;
+use crate::tree::node::Step;
 
 /// A complaint of a decoder, and the path of the value it is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub(crate) enum FailureKind {
 
 impl FailureKind {
     /// Replaces a value where messages quote it.
-    pub(super) fn without_secret(self, value: &str, template: &str) -> Self {
+    pub(crate) fn without_secret(self, value: &str, template: &str) -> Self {
         let hide = |message: String| {
             let shown = format!("`{template}`");
             message

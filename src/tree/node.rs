@@ -5,22 +5,24 @@
 
 use std::fmt::Write as _;
 
+use serde_json::Value;
+
 /// A place in the text; line and column count from 1, columns in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Mark {
+pub(crate) struct Mark {
     /// The line.
-    pub(super) line: u32,
+    pub(crate) line: u32,
     /// The column.
-    pub(super) column: u32,
+    pub(crate) column: u32,
 }
 
 impl Mark {
     /// The beginning of the text.
-    pub(super) const START: Self = Self { line: 1, column: 1 };
+    pub(crate) const START: Self = Self { line: 1, column: 1 };
 }
 
 /// Splits a text into lines as YAML counts them: `\r` counts too.
-pub(super) fn lines(text: &str) -> Vec<&str> {
+pub(crate) fn lines(text: &str) -> Vec<&str> {
     let mut lines = Vec::new();
     let mut rest = text;
     while let Some((line, tail)) = rest.split_once(['\n', '\r']) {
@@ -36,15 +38,15 @@ pub(super) fn lines(text: &str) -> Vec<&str> {
 
 /// One value of the document and where it begins.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// Where the value begins, or the first thing in it; one that is absent stands at the `:` in front.
-    pub(super) mark: Mark,
-    pub(super) value: NodeValue,
+    pub(crate) mark: Mark,
+    pub(crate) value: NodeValue,
 }
 
 /// What a [`Node`] holds.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum NodeValue {
+pub(crate) enum NodeValue {
     /// A mapping, in the order of the text, without duplicate keys.
     Map(Vec<MapEntry>),
     /// A list.
@@ -58,26 +60,26 @@ pub(super) enum NodeValue {
 
 /// One key of a mapping and its value.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct MapEntry {
-    pub(super) key: String,
-    pub(super) key_mark: Mark,
-    pub(super) node: Node,
+pub(crate) struct MapEntry {
+    pub(crate) key: String,
+    pub(crate) key_mark: Mark,
+    pub(crate) node: Node,
 }
 
 /// A scalar as it was written and as YAML understands it.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Scalar {
+pub(crate) struct Scalar {
     /// The text without quotes, after interpolation.
-    pub(super) text: String,
-    pub(super) plain: Plain,
+    pub(crate) text: String,
+    pub(crate) plain: Plain,
     /// The text before interpolation, when that changed it: what messages show instead of the
     /// value, which may be a secret.
-    pub(super) template: Option<String>,
+    pub(crate) template: Option<String>,
 }
 
 impl Scalar {
     /// Replaces the value where a message quotes it, if it came from the environment.
-    pub(super) fn without_secret(&self, message: String) -> String {
+    pub(crate) fn without_secret(&self, message: String) -> String {
         match &self.template {
             Some(template) if !self.text.is_empty() => message.replace(&self.text, template),
             _ => message,
@@ -87,7 +89,7 @@ impl Scalar {
 
 /// The YAML type of a scalar.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Plain {
+pub(crate) enum Plain {
     Null,
     Bool(bool),
     Unsigned(u64),
@@ -98,7 +100,7 @@ pub(super) enum Plain {
 
 /// One step of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     Key(String),
     Index(usize),
 }
@@ -109,14 +111,47 @@ impl From<&str> for Step {
     }
 }
 
+/// Values that came from no text, all at its beginning.
+impl From<&Value> for Node {
+    fn from(value: &Value) -> Self {
+        let mark = Mark::START;
+        let (text, plain) = match value {
+            Value::Object(entries) => {
+                let entry = |(key, value): (&String, &Value)| {
+                    let node = Self::from(value);
+                    MapEntry { key: key.clone(), key_mark: mark, node }
+                };
+                let value = NodeValue::Map(entries.iter().map(entry).collect());
+                return Self { mark, value };
+            }
+            Value::Array(items) => {
+                return Self {
+                    mark,
+                    value: NodeValue::Seq(items.iter().map(Self::from).collect()),
+                };
+            }
+            Value::Null => (String::new(), Plain::Null),
+            Value::Bool(value) => (value.to_string(), Plain::Bool(*value)),
+            Value::Number(number) => {
+                let signed = || number.as_i64().map(Plain::Signed);
+                let whole = number.as_u64().map(Plain::Unsigned).or_else(signed);
+                let plain = whole.or_else(|| number.as_f64().map(Plain::Float));
+                (number.to_string(), plain.unwrap_or(Plain::Text))
+            }
+            Value::String(text) => (text.clone(), Plain::Text),
+        };
+        Self { mark, value: NodeValue::Scalar(Scalar { text, plain, template: None }) }
+    }
+}
+
 impl Node {
     /// Looks up a key of a mapping.
-    pub(super) fn get(&self, key: &str) -> Option<&MapEntry> {
+    pub(crate) fn get(&self, key: &str) -> Option<&MapEntry> {
         self.entries().iter().find(|entry| entry.key == key)
     }
 
     /// Returns the entries of a mapping; none for anything else.
-    pub(super) fn entries(&self) -> &[MapEntry] {
+    pub(crate) fn entries(&self) -> &[MapEntry] {
         match &self.value {
             NodeValue::Map(entries) => entries,
             _ => &[],
@@ -124,7 +159,7 @@ impl Node {
     }
 
     /// Returns the text of a scalar.
-    pub(super) fn text(&self) -> Option<&str> {
+    pub(crate) fn text(&self) -> Option<&str> {
         match &self.value {
             NodeValue::Scalar(scalar) => Some(&scalar.text),
             _ => None,
@@ -132,7 +167,7 @@ impl Node {
     }
 
     /// Returns the text of a scalar as messages may show it: before interpolation.
-    pub(super) fn shown_text(&self) -> Option<&str> {
+    pub(crate) fn shown_text(&self) -> Option<&str> {
         match &self.value {
             NodeValue::Scalar(scalar) => Some(scalar.template.as_deref().unwrap_or(&scalar.text)),
             _ => None,
@@ -140,12 +175,12 @@ impl Node {
     }
 
     /// Whether the value is absent, like that of `sources:` at the end of a line.
-    pub(super) fn is_null(&self) -> bool {
+    pub(crate) fn is_null(&self) -> bool {
         matches!(&self.value, NodeValue::Scalar(Scalar { plain: Plain::Null, .. }))
     }
 
     /// Whether this value or one inside it was already reported.
-    pub(super) fn holds_stand_in(&self) -> bool {
+    pub(crate) fn holds_stand_in(&self) -> bool {
         match &self.value {
             NodeValue::StandIn(_) => true,
             NodeValue::Scalar(_) => false,
@@ -155,7 +190,7 @@ impl Node {
     }
 
     /// Follows one step down.
-    pub(super) fn child_mut(&mut self, step: &Step) -> Option<&mut Self> {
+    pub(crate) fn child_mut(&mut self, step: &Step) -> Option<&mut Self> {
         match (&mut self.value, step) {
             (NodeValue::Map(entries), Step::Key(key)) => {
                 entries.iter_mut().find(|entry| entry.key == *key).map(|entry| &mut entry.node)
@@ -166,12 +201,12 @@ impl Node {
     }
 
     /// Follows a whole path down.
-    pub(super) fn descend_mut(&mut self, path: &[Step]) -> Option<&mut Self> {
+    pub(crate) fn descend_mut(&mut self, path: &[Step]) -> Option<&mut Self> {
         path.iter().try_fold(self, |node, step| node.child_mut(step))
     }
 
     /// Finds the value at a path.
-    pub(super) fn descend(&self, path: &[Step]) -> Option<&Self> {
+    pub(crate) fn descend(&self, path: &[Step]) -> Option<&Self> {
         path.iter().try_fold(self, |node, step| match step {
             Step::Key(key) => node.get(key).map(|entry| &entry.node),
             Step::Index(index) => match &node.value {
@@ -184,7 +219,7 @@ impl Node {
     /// Returns the place of the scalar at a path. What has no place of its own, a mapping, a list
     /// or nothing, has that of its key, and what does not exist that of its nearest parent; `own` is
     /// the place of this value itself.
-    pub(super) fn value_mark(&self, path: &[Step], own: Mark) -> Mark {
+    pub(crate) fn value_mark(&self, path: &[Step], own: Mark) -> Mark {
         match self.descend(path) {
             Some(node) if matches!(node.value, NodeValue::Scalar(_)) && !node.is_null() => {
                 node.mark
@@ -194,7 +229,7 @@ impl Node {
     }
 
     /// Returns the place of the last key of a path, or that of the nearest parent that exists.
-    pub(super) fn key_mark(&self, path: &[Step], own: Mark) -> Mark {
+    pub(crate) fn key_mark(&self, path: &[Step], own: Mark) -> Mark {
         let mut node = self;
         let mut mark = own;
         for step in path {
@@ -214,7 +249,7 @@ impl Node {
     }
 
     /// Returns the paths of all scalars that satisfy `wanted`, depth first.
-    pub(super) fn scalars(&self, wanted: &dyn Fn(&str) -> bool) -> Vec<Vec<Step>> {
+    pub(crate) fn scalars(&self, wanted: &dyn Fn(&str) -> bool) -> Vec<Vec<Step>> {
         fn visit(
             node: &Node,
             wanted: &dyn Fn(&str) -> bool,
@@ -248,7 +283,7 @@ impl Node {
     }
 
     /// Finds the path of the key that stands at a place.
-    pub(super) fn path_of_key(&self, mark: Mark) -> Option<Vec<Step>> {
+    pub(crate) fn path_of_key(&self, mark: Mark) -> Option<Vec<Step>> {
         let inside = |step: Step, node: &Self| {
             let path = node.path_of_key(mark)?;
             Some(std::iter::once(step).chain(path).collect())
@@ -268,7 +303,7 @@ impl Node {
 
     /// Reads a path as it is displayed, like `rules[1].attributes.host.name`, or with `rules.1`; keys
     /// with dots are told apart by what the mapping holds.
-    pub(super) fn resolve(&self, text: &str) -> Vec<Step> {
+    pub(crate) fn resolve(&self, text: &str) -> Vec<Step> {
         let mut steps = Vec::new();
         let mut rest = text;
         while !rest.is_empty() {
@@ -298,7 +333,7 @@ impl Node {
 
 /// Writes a path as users read it: `sources.otlp.grpc.listen`, `sinks.out.inputs[1]`; a key that
 /// holds a dot or a space is quoted.
-pub(super) fn display_path(path: &[Step]) -> String {
+pub(crate) fn display_path(path: &[Step]) -> String {
     let mut text = String::new();
     for step in path {
         match step {

@@ -2,13 +2,13 @@
 
 use std::cell::RefCell;
 
-use crate::config::decode::failure::Failure;
-use crate::config::decode::failure::FailureKind;
-use crate::config::node::Step;
+use crate::tree::failure::Failure;
+use crate::tree::failure::FailureKind;
+use crate::tree::node::Step;
 
 /// The way from the root to a value, kept on the stack while decoding.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Trail<'a> {
+pub(crate) enum Trail<'a> {
     Root,
     Key(&'a Self, &'a str),
     Index(&'a Self, usize),
@@ -37,16 +37,15 @@ impl Trail<'_> {
     }
 }
 
-/// Remembers the innermost failure of one decoding, in its parts: on its way up through erased
-/// types it becomes a mere text.
+/// Remembers the innermost failure of one decoding, with its path.
 #[derive(Debug, Default)]
-pub(super) struct Trace {
+pub(crate) struct Trace {
     failure: RefCell<Option<Failure>>,
 }
 
 impl Trace {
     /// Returns the failure that ended the decoding.
-    pub(super) fn into_failure(self) -> Option<Failure> {
+    pub(crate) fn into_failure(self) -> Option<Failure> {
         self.failure.into_inner()
     }
 

@@ -1,4 +1,4 @@
-//! The deserializer of a name: a key, a choice or a type.
+//! The deserializer of a name: a key or a choice.
 
 use serde::de::DeserializeSeed;
 use serde::de::Deserializer;
@@ -8,12 +8,11 @@ use serde::de::Unexpected;
 use serde::de::VariantAccess;
 use serde::de::Visitor;
 
-use crate::config::decode::failure::FailureKind;
-use crate::config::decode::trace::Trace;
-use crate::config::decode::trace::Trail;
+use crate::tree::failure::FailureKind;
+use crate::tree::trace::Trace;
+use crate::tree::trace::Trail;
 
-/// A name: a key, a choice or a type. It notes failures itself, since what refuses a name may be
-/// an erased type, beyond which the complaint is a mere text.
+/// A name: a key or a choice. It notes failures itself, with the place of the value it belongs to.
 #[derive(Clone, Copy)]
 pub(super) struct Name<'a> {
     pub(super) text: &'a str,

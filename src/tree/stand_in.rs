@@ -5,11 +5,11 @@ use serde::de::Deserializer;
 use serde::de::MapAccess;
 use serde::de::SeqAccess;
 
-use crate::config::decode::failure::FailureKind;
-use crate::config::decode::name::Name;
+use crate::tree::failure::FailureKind;
+use crate::tree::name::Name;
 
 /// The texts a stand-in tries, one decoding after the other: one of them pleases most parsers.
-pub(super) const STAND_IN_TEXTS: [&str; 7] =
+pub(crate) const STAND_IN_TEXTS: [&str; 7] =
     ["1", "1s", "1MiB", "50%", "127.0.0.1:1", "http://localhost:1", ""];
 
 /// Returns the text a stand-in shows.

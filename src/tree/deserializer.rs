@@ -10,25 +10,25 @@ use serde::de::Unexpected;
 use serde::de::VariantAccess;
 use serde::de::Visitor;
 
-use crate::config::decode::failure::Decoded;
-use crate::config::decode::failure::FailureKind;
-use crate::config::decode::name::Name;
-use crate::config::decode::scalar::Wanted;
-use crate::config::decode::scalar::choice;
-use crate::config::decode::scalar::visit_scalar;
-use crate::config::decode::stand_in::StandInFields;
-use crate::config::decode::stand_in::StandInItems;
-use crate::config::decode::stand_in::stand_in_text;
-use crate::config::decode::trace::Trace;
-use crate::config::decode::trace::Trail;
-use crate::config::node::MapEntry;
-use crate::config::node::Node;
-use crate::config::node::NodeValue;
-use crate::config::node::Plain;
+use crate::tree::failure::Decoded;
+use crate::tree::failure::FailureKind;
+use crate::tree::name::Name;
+use crate::tree::node::MapEntry;
+use crate::tree::node::Node;
+use crate::tree::node::NodeValue;
+use crate::tree::node::Plain;
+use crate::tree::scalar::Wanted;
+use crate::tree::scalar::choice;
+use crate::tree::scalar::visit_scalar;
+use crate::tree::stand_in::StandInFields;
+use crate::tree::stand_in::StandInItems;
+use crate::tree::stand_in::stand_in_text;
+use crate::tree::trace::Trace;
+use crate::tree::trace::Trail;
 
 /// Presents a node to serde.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct TreeDeserializer<'a> {
+pub(crate) struct TreeDeserializer<'a> {
     node: &'a Node,
     trail: &'a Trail<'a>,
     trace: &'a Trace,
@@ -36,7 +36,7 @@ pub(super) struct TreeDeserializer<'a> {
 
 impl<'a> TreeDeserializer<'a> {
     /// Makes the deserializer of a value.
-    pub(super) const fn new(node: &'a Node, trail: &'a Trail<'a>, trace: &'a Trace) -> Self {
+    pub(crate) const fn new(node: &'a Node, trail: &'a Trail<'a>, trace: &'a Trace) -> Self {
         Self { node, trail, trace }
     }
 

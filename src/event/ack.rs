@@ -18,7 +18,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use atomic_waker::AtomicWaker;
 
@@ -314,6 +314,13 @@ impl AckWaiter {
     #[must_use]
     pub fn reason(&self) -> Option<Arc<str>> {
         self.cell.as_ref()?.reason.get().cloned()
+    }
+
+    /// Wakes somebody once, when every copy is resolved. If that is so already, nobody is woken.
+    pub fn wake_when_settled(&self, waker: &Waker) {
+        if let Some(cell) = &self.cell {
+            cell.waker.register(waker);
+        }
     }
 
     /// Returns the outcome if every copy is resolved.

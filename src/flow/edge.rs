@@ -305,6 +305,12 @@ impl EdgeReceiver {
         }
     }
 
+    /// The limits of the edge.
+    #[must_use]
+    pub fn limits(&self) -> EdgeLimits {
+        self.0.limits
+    }
+
     /// Whether nobody can place anything any more; some may be left.
     #[must_use]
     pub fn is_closed(&self) -> bool {

@@ -149,6 +149,92 @@ async fn what_was_answered_on_receipt_holds_its_room_until_somebody_has_it() {
     assert_eq!((accepted, Arc::strong_count(&room)), (Ok(()), 1));
 }
 
+/// Scenario: requests that were answered on receipt are delivered, in another order than they came in.
+/// Guarantees: once the first is delivered, what they hold is given back in that moment, before anybody looks for it.
+#[tokio::test]
+async fn what_was_answered_on_receipt_gives_its_room_back_when_it_is_delivered() {
+    let mut rig = Rig::new(&[4]);
+    let (acceptor, room) = (rig.acceptor(AckLevel::Received), Arc::new(()));
+    for _ in 0..3 {
+        let accepted = acceptor.accept_holding(request(), Instant::now(), Arc::clone(&room)).await;
+        assert_eq!(accepted, Ok(()));
+    }
+    assert_eq!(Arc::strong_count(&room), 4);
+    let mut batches = Vec::new();
+    for _ in 0..3 {
+        batches.push(rig.receivers[0].try_recv().unwrap());
+    }
+    batches.pop().unwrap().delivered();
+    assert_eq!(Arc::strong_count(&room), 4, "it stands behind others");
+    batches.remove(0).delivered();
+    assert_eq!(Arc::strong_count(&room), 3);
+    batches.pop().unwrap().delivered();
+    assert_eq!(Arc::strong_count(&room), 1);
+    acceptor.drain().await;
+    assert_eq!(rig.books(), [6, 0, 0, 6, 0, 0]);
+}
+
+/// Scenario: a request that was answered on receipt fails while one before it is still on its way.
+/// Guarantees: the vault has it soon, and takes the other one over when its patience is over.
+#[tokio::test]
+async fn a_request_that_fails_behind_another_does_not_wait_for_it() {
+    let mut rig = Rig::new(&[4]);
+    let acceptor = rig.acceptor(AckLevel::Received);
+    for _ in 0..2 {
+        assert_eq!(acceptor.accept(request(), Instant::now()).await, Ok(()));
+    }
+    let first = rig.receivers[0].try_recv().unwrap();
+    rig.receivers[0].try_recv().unwrap().failed();
+    acceptor.drain().await;
+    assert!(first.is_claimed());
+    first.withdrawn();
+    assert_eq!((rig.kept(), rig.books()), (2, [4, 0, 0, 0, 4, 0]));
+}
+
+/// Scenario: threads accept and settle at the same time, each request in another thread than it came in.
+/// Guarantees: every request lets go of what it holds, and nothing is left to be watched.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn requests_that_threads_settle_for_each_other_all_end() {
+    const EACH: usize = 2_000;
+    let mut rig = Rig::new(&[1024]);
+    let (acceptor, room) = (rig.acceptor(AckLevel::Received), Arc::new(()));
+    let mut receiver = rig.receivers.remove(0);
+    let settling = tokio::spawn(async move {
+        let mut settled = 0;
+        // The vault takes what finds the edge full.
+        while let Ok(Some(batch)) =
+            tokio::time::timeout(Duration::from_millis(300), receiver.recv()).await
+        {
+            if settled % 500 == 7 {
+                batch.failed()
+            } else {
+                batch.delivered()
+            }
+            settled += 1;
+        }
+        settled
+    });
+    let mut accepting = Vec::new();
+    for _ in 0..2 {
+        let (acceptor, room) = (acceptor.clone(), Arc::clone(&room));
+        accepting.push(tokio::spawn(async move {
+            for _ in 0..EACH {
+                let hold = Arc::clone(&room);
+                while acceptor.accept_holding(request(), Instant::now(), Arc::clone(&hold)).await
+                    != Ok(())
+                {}
+                tokio::task::yield_now().await;
+            }
+        }));
+    }
+    for task in accepting {
+        task.await.unwrap();
+    }
+    assert!(EACH < settling.await.unwrap());
+    acceptor.drain().await;
+    assert_eq!(Arc::strong_count(&room), 1);
+}
+
 #[tokio::test]
 async fn a_client_that_goes_leaves_the_books_in_order() {
     for answer in [Batch::failed as fn(Batch), Batch::delivered, Batch::rejected] {

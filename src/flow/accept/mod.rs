@@ -9,12 +9,17 @@
 //!      +-- nobody has room ---+-- wait, at most `patience` ---------------> refused, retryable
 //! ```
 
+mod early;
+
+use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant as StdInstant;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use early::Early;
 
 use super::debt;
 use super::debt::Debt;
@@ -74,6 +79,8 @@ pub struct Acceptor {
     /// The source is to stop.
     stop: CancellationToken,
     /// Requests that were answered before they were delivered.
+    early: Arc<Early>,
+    /// Those of them that take long.
     detached: TaskTracker,
 }
 
@@ -89,7 +96,8 @@ impl Acceptor {
         metrics: SourceMetrics,
         stop: CancellationToken,
     ) -> Self {
-        Self { output, level, waits, ledger, metrics, stop, detached: TaskTracker::new() }
+        let (early, detached) = (Arc::default(), TaskTracker::new());
+        Self { output, level, waits, ledger, metrics, stop, early, detached }
     }
 
     /// The same for a sender that wants its answer within a time; `None` if it has it by then anyway.
@@ -146,12 +154,7 @@ impl Acceptor {
                 self.await_vault(waiter, request, deadline).await
             }
             Placement::Pipeline | Placement::Split if self.level == AckLevel::Received => {
-                let this = self.clone();
-                self.detached.spawn(async move {
-                    this.see_through(waiter, request).await;
-                    // Until now: or requests that fail would be acknowledged without end.
-                    drop(hold);
-                });
+                self.answer_early(waiter, request, hold);
                 Ok(())
             }
             Placement::Pipeline => self.await_delivery(waiter, request, deadline).await,
@@ -203,7 +206,7 @@ impl Acceptor {
         request: Request,
         deadline: Instant,
     ) -> Result<(), Refusal> {
-        match self.patiently(&mut waiter).await {
+        match self.patiently(&mut waiter, Instant::now()).await {
             Some(Outcome::Delivered | Outcome::Vaulted) => Ok(()),
             Some(Outcome::Rejected) => Err(Refusal::for_good(&waiter, request.records)),
             Some(Outcome::Failed) => {
@@ -214,9 +217,10 @@ impl Acceptor {
         }
     }
 
-    /// Waits for the outcome as long as there is patience: not for long any more once the source stops.
-    async fn patiently(&self, waiter: &mut AckWaiter) -> Option<Outcome> {
-        let mut deadline = Instant::now() + self.waits.patience;
+    /// Waits for the outcome as long as there is patience, from `since` on: not for long any more once the source
+    /// stops.
+    async fn patiently(&self, waiter: &mut AckWaiter, since: Instant) -> Option<Outcome> {
+        let mut deadline = since + self.waits.patience;
         loop {
             let until = deadline.min(Instant::now() + HURRY / 2);
             if let Ok(outcome) = tokio::time::timeout_at(until, &mut *waiter).await {
@@ -345,40 +349,6 @@ impl Acceptor {
                 return Copied::NotTaken;
             }
             tokio::time::sleep(retry).await;
-        }
-    }
-
-    /// Follows a request that was answered already: it must end delivered or in the vault, however
-    /// long that takes.
-    async fn see_through(&self, mut waiter: AckWaiter, request: Request) {
-        let mut outcome = self.patiently(&mut waiter).await;
-        if outcome.is_some_and(|outcome| !outcome.is_safe()) {
-            self.metrics.pivot(PivotCause::Failed);
-        }
-        while !outcome.is_some_and(Outcome::is_safe) {
-            if self.output.vault().is_some() {
-                let deadline = Instant::now() + self.waits.answer_within;
-                let Some(owed) = self.output.owed(&waiter) else { return waiter.claim() };
-                if self.copy_to_vault(&request, owed, deadline, None).await == Copied::Kept {
-                    waiter.claim();
-                    return;
-                }
-                outcome = waiter.outcome();
-            } else if self.output.is_backed() {
-                // It is being opened again with other options.
-                tokio::time::sleep(ROOM_RETRY).await;
-                outcome = waiter.outcome();
-            } else if outcome.is_none() {
-                // The pipeline has the only copy, unless a reload brings a vault.
-                outcome = self.patiently(&mut waiter).await;
-            } else {
-                self.ledger.conclude(request.signal, Bucket::RejectedFailed, request.records);
-                tracing::error!(
-                    records = request.records,
-                    "Lost records that were acknowledged on receipt."
-                );
-                return;
-            }
         }
     }
 

@@ -53,6 +53,11 @@ impl ActiveHandlers {
         active.as_ref().map(|active| (Arc::clone(&active.handler), active.requests.token()))
     }
 
+    /// Returns the handler for a request that comes in; `None` when [`ActiveHandlers::active`] is.
+    pub(super) fn handler(&self) -> Option<Arc<IngestHandler>> {
+        self.0.load().as_ref().map(|active| Arc::clone(&active.handler))
+    }
+
     /// How slow answers are, from 0 to 1.
     pub(super) fn delay_severity(&self) -> f64 {
         self.0.load().as_ref().map_or(0.0, |active| active.handler.delay_severity())

@@ -43,7 +43,12 @@ impl<'s> Buffers<'s> {
     }
 
     /// The handler in force; `None` before a source has opened the listener, and after it has ended.
-    pub(super) fn handler(&self) -> Option<(Arc<IngestHandler>, TaskTrackerToken)> {
+    pub(super) fn handler(&self) -> Option<Arc<IngestHandler>> {
+        self.handlers.handler()
+    }
+
+    /// The same for a request that has come in, with what shows that it is under way.
+    pub(super) fn active(&self) -> Option<(Arc<IngestHandler>, TaskTrackerToken)> {
         self.handlers.active()
     }
 
@@ -71,14 +76,14 @@ impl<'s> Buffers<'s> {
 
     /// Counts a request that was refused before it was complete.
     pub(super) fn count(&self, refused: &RefusedRequest) {
-        if let Some((handler, _)) = self.handler() {
+        if let Some(handler) = self.handler() {
             handler.count(refused);
         }
     }
 
     /// What a sender is told that sends too little.
     pub(super) fn stalled(&self) -> RefusedRequest {
-        let after = self.handler().map(|(handler, _)| handler.limits().read_idle);
+        let after = self.handler().map(|handler| handler.limits().read_idle);
         RefusedRequest::Stalled { after: after.unwrap_or_default() }
     }
 }
@@ -87,7 +92,7 @@ impl BodySource for Buffers<'_> {
     type Body = RequestBuffer;
 
     fn body(&mut self, incoming: &Incoming<'_>) -> Admit<RequestBuffer> {
-        let Some((handler, _)) = self.handler() else { return Admit::Refuse };
+        let Some(handler) = self.handler() else { return Admit::Refuse };
         let meaning = self.meaning(incoming.head);
         let is_wanted = match &meaning.request {
             Call::Export(..) => handler.lets_in(&meaning.headers),
@@ -98,7 +103,9 @@ impl BodySource for Buffers<'_> {
             return Admit::Refuse;
         }
         let (share, waiting) = (self.share(), Arc::clone(&self.waiting));
-        let mut buffer = RequestBuffer::new(handler, share, waiting, incoming.stream, self.begin());
+        let active = self.begin();
+        let mut buffer =
+            RequestBuffer::new(handler, share, waiting, incoming.stream, meaning, active);
         if incoming.is_whole {
             // If there is no room now, it comes in like one in pieces.
             buffer.take_whole(incoming.first);

@@ -164,10 +164,10 @@ impl<'s, S: AsyncRead + AsyncWrite + Unpin> Http2Connection<'s, S> {
     }
 
     /// Does what the connection asks for.
-    fn handle_events(&mut self) {
+    fn handle_events(&mut self, context: &mut Context<'_>) {
         while let Some(event) = self.http2.next_event() {
             match event {
-                Event::Request(request) => self.begin(request),
+                Event::Request(request) => self.begin(request, context),
                 Event::Cancelled(stream) => self.forget(stream),
                 Event::Stalled(stream) => {
                     let refused = self.buffers.stalled();
@@ -178,14 +178,14 @@ impl<'s, S: AsyncRead + AsyncWrite + Unpin> Http2Connection<'s, S> {
         }
         for stream in self.buffers.new_waits() {
             let wants = self.http2.body_mut(stream).and_then(|buffer| buffer.wants());
-            if let (Some(bytes), Some((handler, _))) = (wants, self.buffers.handler()) {
+            if let (Some(bytes), Some(handler)) = (wants, self.buffers.handler()) {
                 self.rooms.push(RoomWait::new(stream, bytes, handler, self.buffers.share()));
             }
         }
     }
 
     /// Begins to answer a request.
-    fn begin(&mut self, request: Request<RequestBuffer>) {
+    fn begin(&mut self, request: Request<RequestBuffer>, context: &mut Context<'_>) {
         let Request { stream, head, body } = request;
         let mut buffer = match body {
             RequestBody::Empty | RequestBody::Refused(None) => None,
@@ -194,7 +194,7 @@ impl<'s, S: AsyncRead + AsyncWrite + Unpin> Http2Connection<'s, S> {
         if let Some(refused) = buffer.as_mut().and_then(RequestBuffer::refusal) {
             return self.refuse(stream, refused);
         }
-        let Some((handler, present)) = self.buffers.handler() else {
+        let Some((handler, present)) = self.buffers.active() else {
             let refused = RefusedRequest::Busy {
                 retry_after: NOT_READY_RETRY,
                 why: "the source is not ready yet",
@@ -203,15 +203,19 @@ impl<'s, S: AsyncRead + AsyncWrite + Unpin> Http2Connection<'s, S> {
         };
         let active = buffer.as_mut().and_then(RequestBuffer::take_active);
         let active = active.unwrap_or_else(|| self.buffers.begin());
+        let meaning = buffer.as_ref().map(RequestBuffer::meaning);
         let parties = Parties {
             handler,
             share: self.buffers.share(),
-            meaning: self.buffers.meaning(&head),
+            meaning: meaning.unwrap_or_else(|| self.buffers.meaning(&head)),
             arrived: self.buffers.newest(),
             present,
             active,
         };
-        self.exchanges.push(Exchange::new(stream, exchange::take(parties, buffer)));
+        match exchange::begin(stream, exchange::take(parties, buffer), context) {
+            Ok(answer) => answer.write(&mut self.http2, stream),
+            Err(exchange) => self.exchanges.push(exchange),
+        }
     }
 
     /// The client has given a request up: what is under way is withdrawn.
@@ -244,7 +248,7 @@ impl<'s, S: AsyncRead + AsyncWrite + Unpin> Http2Connection<'s, S> {
                 return Poll::Pending;
             }
             let rest = mem::take(&mut self.rest);
-            self.receive(&rest);
+            self.receive(&rest, context);
             return Poll::Ready(Ok(()));
         }
         READ_BUFFER.with_borrow_mut(|buffer| {
@@ -252,19 +256,19 @@ impl<'s, S: AsyncRead + AsyncWrite + Unpin> Http2Connection<'s, S> {
             let mut read = ReadBuf::new(buffer);
             match Pin::new(&mut self.stream).poll_read(context, &mut read) {
                 Poll::Ready(Ok(())) if read.filled().is_empty() => self.has_peer_ended = true,
-                Poll::Ready(Ok(())) => self.receive(read.filled()),
+                Poll::Ready(Ok(())) => self.receive(read.filled(), context),
                 other => return other,
             }
             Poll::Ready(Ok(()))
         })
     }
 
-    fn receive(&mut self, bytes: &[u8]) {
+    fn receive(&mut self, bytes: &[u8], context: &mut Context<'_>) {
         let now = self.buffers.newest();
         let received = self.http2.receive(bytes, &mut self.buffers, now);
         self.is_waiting = received.waits.is_some();
         self.rest.extend_from_slice(&bytes[received.bytes..]);
-        self.handle_events();
+        self.handle_events(context);
     }
 
     /// Does what is due, and sees to it that it is woken for what comes next.
@@ -279,7 +283,7 @@ impl<'s, S: AsyncRead + AsyncWrite + Unpin> Http2Connection<'s, S> {
                 return;
             }
             self.http2.on_time(Instant::now());
-            self.handle_events();
+            self.handle_events(context);
         }
     }
 

@@ -1,5 +1,6 @@
 //! One request, from its last byte to its answer.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::time::Instant;
 
 use gophership_http2::StreamId;
 use http_body_util::Full;
+use tokio_util::sync::ReusableBoxFuture;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::answer::Answer;
@@ -31,15 +33,37 @@ use crate::sources::otlp::ingest_handler::IngestHandler;
 /// A request that is being answered.
 pub(super) struct Exchange {
     pub(super) stream: StreamId,
-    work: Pin<Box<dyn Future<Output = Answer> + Send>>,
+    work: Work,
 }
 
-impl Exchange {
-    pub(super) fn new(
-        stream: StreamId,
-        work: impl Future<Output = Answer> + Send + 'static,
-    ) -> Self {
-        Self { stream, work: Box::pin(work) }
+/// What is done for a request; its memory can be used for the next one.
+type Work = ReusableBoxFuture<'static, Answer>;
+
+thread_local! {
+    /// The memory of a request that was answered at once.
+    static SPARE: RefCell<Option<Work>> = const { RefCell::new(None) };
+}
+
+/// Begins a request: most end here, with `ack: received` nearly all, and need no place among those that wait.
+pub(super) fn begin(
+    stream: StreamId,
+    work: impl Future<Output = Answer> + Send + 'static,
+    context: &mut Context<'_>,
+) -> Result<Answer, Exchange> {
+    let mut work = match SPARE.take() {
+        None => ReusableBoxFuture::new(work),
+        Some(mut spare) => {
+            spare.set(work);
+            spare
+        }
+    };
+    match work.poll(context) {
+        Poll::Ready(answer) => {
+            SPARE.set(Some(work));
+            Ok(answer)
+        }
+        // Who waits polls it again, to be woken itself.
+        Poll::Pending => Err(Exchange { stream, work }),
     }
 }
 
@@ -48,7 +72,7 @@ impl Future for Exchange {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let stream = self.stream;
-        self.work.as_mut().poll(context).map(|answer| (stream, answer))
+        self.work.poll(context).map(|answer| (stream, answer))
     }
 }
 

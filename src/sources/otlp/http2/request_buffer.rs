@@ -20,6 +20,7 @@ use gophership_http2::Body;
 use gophership_http2::StreamId;
 use parking_lot::Mutex;
 
+use super::head::Meaning;
 use crate::net::ActiveRequest;
 use crate::pool::Pool;
 use crate::pool::PooledBuffer;
@@ -54,6 +55,7 @@ pub(super) struct RequestBuffer {
     share: Arc<ConnectionShare>,
     waiting: Arc<Waiting>,
     stream: StreamId,
+    meaning: Arc<Meaning>,
     prefix: [u8; HEAD_BYTES],
     prefix_len: usize,
     message_len: usize,
@@ -90,6 +92,7 @@ impl RequestBuffer {
         share: Arc<ConnectionShare>,
         waiting: Arc<Waiting>,
         stream: StreamId,
+        meaning: Arc<Meaning>,
         active: ActiveRequest,
     ) -> Self {
         Self {
@@ -97,6 +100,7 @@ impl RequestBuffer {
             share,
             waiting,
             stream,
+            meaning,
             prefix: [0; HEAD_BYTES],
             prefix_len: 0,
             message_len: 0,
@@ -145,6 +149,11 @@ impl RequestBuffer {
         }
         self.message = Message::Filling(buffer, held);
         Ok(())
+    }
+
+    /// What the head of the request means.
+    pub(super) fn meaning(&self) -> Arc<Meaning> {
+        Arc::clone(&self.meaning)
     }
 
     /// Passes on what shows that the connection is not idle.

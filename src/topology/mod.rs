@@ -11,6 +11,7 @@ mod places;
 mod processing;
 mod reload;
 mod routes;
+mod run;
 mod running;
 mod supervisor;
 mod tapping;

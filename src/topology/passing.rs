@@ -4,6 +4,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use super::processing::Processing;
+use super::run::Run;
 use crate::component::RunError;
 use crate::component::Transform;
 use crate::event::Batch;
@@ -47,14 +48,19 @@ async fn pass_on(
     output: Output,
     processing: Processing,
 ) {
+    let mut run = Run::of(input.limits());
     loop {
+        run.pause().await;
         let received = match transform.due() {
             None => Ok(input.recv().await),
             Some(due) => tokio::time::timeout_at(due.into(), input.recv()).await,
         };
         let is_end = matches!(received, Ok(None));
         match received {
-            Ok(Some(batch)) => apply(&mut transform, batch, &output, &processing).await,
+            Ok(Some(batch)) => {
+                run.add(&batch);
+                apply(&mut transform, batch, &output, &processing).await;
+            }
             Ok(None) => transform.finish(),
             Err(_due) => {}
         }
@@ -101,7 +107,9 @@ async fn share_out(
 ) {
     let mut reach: Vec<SinkSet> = Vec::with_capacity(outputs.len());
     let mut parts = Vec::new();
+    let mut run = Run::of(input.limits());
     while let Some(batch) = input.recv().await {
+        run.add(&batch);
         reach.clear();
         reach.extend(outputs.iter().map(Output::behind));
         let mut pieces = Pieces::of(batch);
@@ -111,6 +119,7 @@ async fn share_out(
             processing.on(batch, need, &mut pieces, &mut work).await;
             send_parts(&outputs, &mut parts).await;
         }
+        run.pause().await;
     }
 }
 

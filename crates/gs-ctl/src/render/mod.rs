@@ -65,14 +65,18 @@ const WIDTH: usize = 80;
 /// A cell of a table is cut to this many characters; JSON and YAML have the whole.
 const CELL_LEN_MAX: usize = 34;
 
+/// Renders an answer that is one sentence for people, and a few values for scripts.
+pub(crate) fn said(sentence: &str, values: &Value, format: Format) -> String {
+    match format {
+        Format::Table => format!("{sentence}\n"),
+        Format::Json | Format::Yaml => document(values, format),
+    }
+}
+
 /// Renders the answer to an override.
 pub(crate) fn zone(answer: &proto::OverrideResponse, format: Format) -> String {
-    match format {
-        Format::Table => format!("zone {} ({})\n", zone_name(answer.zone), answer.reason),
-        Format::Json | Format::Yaml => {
-            document(&json!({ "zone": zone_name(answer.zone), "reason": answer.reason }), format)
-        }
-    }
+    let (zone, reason) = (zone_name(answer.zone), &answer.reason);
+    said(&format!("zone {zone} ({reason})"), &json!({ "zone": zone, "reason": reason }), format)
 }
 
 /// Renders a value for scripts.

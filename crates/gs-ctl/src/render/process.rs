@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::document;
 use super::line;
+use super::said;
 use super::table;
 use super::vault::hold_text;
 use crate::args::Format;
@@ -86,20 +87,17 @@ fn reload_value(answer: &proto::ReloadResponse) -> Value {
 
 /// Renders which lines are logged, and which were before.
 pub(crate) fn log_filter(filter: &str, before: Option<&str>, format: Format) -> String {
-    match (format, before) {
-        (Format::Table, None) => format!("log filter {filter}\n"),
-        (Format::Table, Some(before)) => format!("log filter {filter} (before: {before})\n"),
-        _ => document(&json!({ "filter": filter, "before": before }), format),
-    }
+    let sentence = match before {
+        None => format!("log filter {filter}"),
+        Some(before) => format!("log filter {filter} (before: {before})"),
+    };
+    said(&sentence, &json!({ "filter": filter, "before": before }), format)
 }
 
 /// Renders that replays are paused, or go on.
 pub(crate) fn paused(answer: proto::PauseReplayResponse, format: Format) -> String {
-    match format {
-        Format::Table if answer.paused => "replays are paused\n".to_owned(),
-        Format::Table => "replays go on\n".to_owned(),
-        _ => document(&json!({ "paused": answer.paused }), format),
-    }
+    let sentence = if answer.paused { "replays are paused" } else { "replays go on" };
+    said(sentence, &json!({ "paused": answer.paused }), format)
 }
 
 /// Renders the backlog of each vault.

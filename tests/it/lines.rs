@@ -189,7 +189,7 @@ fn tools_live_with_requests_of_any_shape() {
     vault(&path, &wires);
     let path = path.display().to_string();
     let to = dir.path().join("out").display().to_string();
-    for command in [&["ls"][..], &["ls", "--records"], &["verify"], &["repair", "--dry-run"]] {
+    for command in [&["ls"][..], &["ls", "--requests"], &["verify"], &["repair", "--dry-run"]] {
         let (said, _) = small(&[command, &[&path]].concat());
         assert!(!said.is_empty(), "{command:?}");
     }

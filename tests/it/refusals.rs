@@ -195,7 +195,7 @@ async fn check(protocol: &str, table: Vec<(BackendRefusal, Fate)>) {
         scene.replay(*refusal).await;
     }
     let dead_letters = site.dir().join("data/vault/deadletter").display().to_string();
-    let listed = vault_tools::document(0, &["ls", "--records", "-o", "json", &dead_letters]);
+    let listed = vault_tools::document(0, &["ls", "--requests", "-o", "json", &dead_letters]);
     let listed = listed.as_array().unwrap();
     assert_eq!(listed.len(), never.len());
     for letter in listed {

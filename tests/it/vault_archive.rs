@@ -174,22 +174,22 @@ fn an_archive_reads_as_its_vault() {
 fn an_archive_is_listed_and_verified() {
     let fixture = Fixture::new(90);
     let listed = fixture.document(0, "ls");
-    assert_eq!(listed["totals"]["records"], 90);
+    assert_eq!(listed["totals"]["requests"], 90);
     assert_eq!(listed["totals"]["segments"], fixture.manifests.len());
     assert_eq!(listed["segments"][0]["node"], "node-a");
     assert_eq!(listed["archive"], format!("s3://{BUCKET}/{PREFIX}"));
     let (_, table, _) = fixture.on_archive("ls", &[]);
-    assert!(table.contains("90 records in"), "{table}");
-    let (_, records, _) = fixture.on_archive("ls", &["--records", "-o", "json"]);
+    assert!(table.contains("90 requests in"), "{table}");
+    let (_, records, _) = fixture.on_archive("ls", &["--requests", "-o", "json"]);
     assert_eq!(serde_json::from_str::<Value>(&records).unwrap().as_array().unwrap().len(), 90);
 
     let verified = fixture.document(0, "verify");
     assert_eq!(verified["sound"], true);
-    assert_eq!(verified["records"], 90);
+    assert_eq!(verified["requests"], 90);
     assert_eq!(verified["without_manifest"], Value::Array(Vec::new()));
     let one_vault = format!("s3://{BUCKET}/{PREFIX}/v1/{:032x}", fixture.manifests[0].vault_id);
     let (code, out, err) = fixture.tool(&["verify", &one_vault, "--s3-path-style"]);
-    assert_eq!((code, out.contains("sound: 90 records")), (0, true), "{out}{err}");
+    assert_eq!((code, out.contains("sound: 90 requests")), (0, true), "{out}{err}");
 }
 
 /// Scenario: one object has changed, one is gone, and one has no manifest.

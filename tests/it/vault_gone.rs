@@ -81,7 +81,7 @@ async fn segments_deleted_after_a_kill_are_missed() {
         fs::remove_file(path).unwrap();
     }
     let dead = Audit::take(&site);
-    assert_eq!((dead.code, &dead.page["lost_records"]), (1, &30.into()), "{:#}", dead.page);
+    assert_eq!((dead.code, &dead.page["lost_requests"]), (1, &30.into()), "{:#}", dead.page);
     assert!(dead.findings().contains("30 acknowledged requests are missing"), "{:#}", dead.page);
 
     site.env.push(("GOPHERSHIP_STRICT", "true".to_owned()));
@@ -106,7 +106,7 @@ async fn segments_deleted_after_a_kill_are_missed() {
     client.send(&traffic.request(LOGS, 1)).await.unwrap();
     process.stop(SOON).await;
     let listed = document(0, &["ls", "-o", "json", &vault_dir(&site).display().to_string()]);
-    let mut used = listed["segments"].as_array().unwrap().iter().filter(|one| one["records"] != 0);
+    let mut used = listed["segments"].as_array().unwrap().iter().filter(|one| one["requests"] != 0);
     assert_eq!(used.next().unwrap()["first_seq"], 31, "{listed:#}");
     assert_eq!(Audit::take(&site).code, 1);
 }
@@ -145,7 +145,7 @@ async fn what_is_deleted_under_a_running_server_is_told_and_it_goes_on() {
             client.send(&traffic.request(LOGS, 4)).await.unwrap();
         }
         let live = Audit::take(&site);
-        assert_eq!((live.code, &live.page["lost_records"]), (1, &count.into()), "{:#}", live.page);
+        assert_eq!((live.code, &live.page["lost_requests"]), (1, &count.into()), "{:#}", live.page);
         assert!(live.findings().contains("acknowledged requests were lost"), "{:#}", live.page);
         process.kill();
         assert_eq!(Audit::take(&site).code, 1);
@@ -198,7 +198,7 @@ async fn prune_does_not_take_a_missing_cursor_for_one_that_needs_nothing() {
             .as_array()
             .unwrap()
             .iter()
-            .map(|one| one["undelivered_records"].as_u64().unwrap())
+            .map(|one| one["undelivered_requests"].as_u64().unwrap())
             .sum();
         assert!(20 < undelivered, "{planned:#}");
     }

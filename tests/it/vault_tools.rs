@@ -159,7 +159,7 @@ fn golden_vaults_are_shown_as_they_are_and_not_touched() {
     let mut report = String::new();
     for name in ["cursors", "large-attrs", "open-tail", "quarantine", "raw", "sealed"] {
         let path = root.join(name).display().to_string();
-        for command in [&["ls", "--records"][..], &["verify", "--quiet"]] {
+        for command in [&["ls", "--requests"][..], &["verify", "--quiet"]] {
             let mut arguments = command.to_vec();
             arguments.push(&path);
             let (code, out, err) = said(&arguments);
@@ -183,10 +183,10 @@ fn what_was_stored_is_listed_and_comes_out_again() {
     let parcels = make(dir.path(), 40, 21);
     let path = dir.path().display().to_string();
     let listed = document(0, &["ls", "-o", "json", &path]);
-    assert_eq!(listed["totals"]["records"], 40);
+    assert_eq!(listed["totals"]["requests"], 40);
     let raw: usize = parcels.iter().map(|parcel| parcel.wire.len()).sum();
     assert_eq!(listed["totals"]["raw_bytes"], raw);
-    assert_eq!(listed["cursors"][0]["backlog_records"], 19);
+    assert_eq!(listed["cursors"][0]["backlog_requests"], 19);
     let segments = listed["segments"].as_array().unwrap();
     let states: Vec<&str> = segments.iter().map(|one| one["state"].as_str().unwrap()).collect();
     assert!(2 < states.iter().filter(|state| **state == "sealed").count(), "{states:?}");
@@ -194,7 +194,7 @@ fn what_was_stored_is_listed_and_comes_out_again() {
     assert_eq!(segments[0]["delivered"], true);
 
     let yaml = said(&["ls", "-o", "yaml", &path]).1;
-    assert!(yaml.contains("backlog_records: 19"), "{yaml}");
+    assert!(yaml.contains("backlog_requests: 19"), "{yaml}");
     let lines = |arguments: &[&str]| {
         let mut all = vec!["cat"];
         all.extend(arguments);
@@ -211,7 +211,7 @@ fn what_was_stored_is_listed_and_comes_out_again() {
     assert_eq!(lines(&["--limit", "3"]), lines(&["--seq", "..3"]));
     assert_eq!(lines(&["--since", "2026-01-01T00:00:38Z"]).len(), 2);
     assert_eq!(lines(&["--until", "2026-01-01T00:00:38Z"]).len(), 38);
-    assert_eq!(lines(&["--segment", "1"]).len() as u64, segments[0]["records"]);
+    assert_eq!(lines(&["--segment", "1"]).len() as u64, segments[0]["requests"]);
     assert_eq!(lines(&["--format", "text", "--seq", "1"]).len(), 3);
     let limits = gophership_otlp::DecodeLimits { decoded_bytes_max: 1 << 30, depth_max: 32 };
     for (line, parcel) in lines(&[]).iter().zip(&parcels) {
@@ -238,7 +238,7 @@ fn every_kind_of_damage_is_found_and_named() {
     let third = |dir: &Path| sealed(dir)[2].clone();
     let damages: [Damage; 9] = [
         ("body", |dir| change(&sealed(dir)[1], |bytes| bytes[BLOCK + 500] ^= 4)),
-        ("record_header", |dir| change(&sealed(dir)[1], |bytes| bytes[BLOCK + 10] ^= 4)),
+        ("request_header", |dir| change(&sealed(dir)[1], |bytes| bytes[BLOCK + 10] ^= 4)),
         ("segment_header", |dir| change(&sealed(dir)[1], |bytes| bytes[40] ^= 4)),
         ("footer", |dir| {
             change(&sealed(dir)[1], |bytes| {
@@ -265,7 +265,7 @@ fn every_kind_of_damage_is_found_and_named() {
         let (code, out, _) = said(&["verify", &path]);
         assert_eq!(code, 1);
         assert!(out.contains(&format!("\n{kind}: ")), "{out}");
-        if ["body", "record_header", "missing"].contains(&kind) {
+        if ["body", "request_header", "missing"].contains(&kind) {
             assert!(out.contains(" lost: "), "{out}");
         }
         // One segment by itself: the third knows nothing of the others.
@@ -310,7 +310,7 @@ fn exchanged_and_forged_segments_are_found() {
 #[test]
 fn a_closed_pipe_ends_it_quietly() {
     let (_dir, path) = vault(120, 0);
-    for arguments in [&["cat"][..], &["ls", "--records", "-o", "json"]] {
+    for arguments in [&["cat"][..], &["ls", "--requests", "-o", "json"]] {
         let mut child = begin(&[arguments, &[path.as_str()]].concat());
         let mut some = [0; 64];
         child.stdout.take().unwrap().read_exact(&mut some).unwrap();
@@ -374,11 +374,11 @@ fn a_vault_is_found_in_its_configuration() {
     };
     let file = yaml(&["one"]);
     let listed = document(0, &["ls", "-o", "json", "--config", &file]);
-    assert_eq!(listed["totals"]["records"], 3);
+    assert_eq!(listed["totals"]["requests"], 3);
     let file = yaml(&["one", "two"]);
     let (code, _, err) = said(&["ls", "--config", &file]);
     assert_eq!(code, 64, "{err}");
     assert!(err.contains("one, two"), "{err}");
     let listed = document(0, &["ls", "-o", "json", "--config", &file, "--vault", "two"]);
-    assert_eq!(listed["totals"]["records"], 5);
+    assert_eq!(listed["totals"]["requests"], 5);
 }

@@ -73,7 +73,7 @@ async fn looking_beside_a_server_under_load_disturbs_nothing() {
             let speed = if zone == "red" { &["--full-speed"][..] } else { &[] };
             let document = |arguments: &[&str]| document(0, &[arguments, speed].concat());
             let verified = document(&["verify", "-o", "json", &path]);
-            looks += verified["records"].as_u64().unwrap();
+            looks += verified["requests"].as_u64().unwrap();
             // With a limit: the vault grows all the while, and what looks yields to the server.
             let output = tool(&["cat", "--limit", "20000", &path]);
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -153,7 +153,7 @@ async fn an_export_brings_every_request_bit_for_bit() {
         assert_eq!(backend.requests(), 60);
         assert_eq!(before, digests(dir.path()));
         let listed = document(0, &["ls", "-o", "json", &path]);
-        assert_eq!(listed["cursors"][0]["backlog_records"], 50, "nothing is marked as delivered");
+        assert_eq!(listed["cursors"][0]["backlog_requests"], 50, "nothing is marked as delivered");
     }
 }
 

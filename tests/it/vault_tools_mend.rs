@@ -211,10 +211,10 @@ async fn prune_deletes_what_may_go_and_nothing_else() {
 
     let old = ["prune", "--older-than", "1ms", "--yes-lose-data", "-o", "json", &path];
     let done = document(0, &old);
-    assert!(done["segments"][0]["undelivered_records"].as_u64().unwrap() > 0, "{done:#}");
+    assert!(done["segments"][0]["undelivered_requests"].as_u64().unwrap() > 0, "{done:#}");
     assert_eq!(sealed(&dir), all[all.len() - 1..], "the newest carries on the numbering");
     assert_eq!(document(0, &["verify", "-o", "json", &path])["sound"], true);
-    let left = document(0, &["ls", "-o", "json", &path])["totals"]["records"].as_u64().unwrap();
+    let left = document(0, &["ls", "-o", "json", &path])["totals"]["requests"].as_u64().unwrap();
     let mut process = site.start().await;
     eventually(DRAINED_WITHIN, "the rest is delivered", || backend.requests() == left).await;
     let log = process.stop(DRAINED_WITHIN).await;

@@ -71,7 +71,7 @@ impl Recovery<'_> {
             if is_damaged {
                 tracing::error!(
                     cursor = %name,
-                    "Cursor is damaged; it restarts at the oldest record."
+                    "Cursor is damaged; it restarts at the oldest request."
                 );
                 self.report.damaged_cursors.push(name.clone());
             }

@@ -34,7 +34,7 @@ impl FaultKind {
         match self {
             Self::SegmentHeader => "segment_header",
             Self::Footer => "footer",
-            Self::RecordHeader => "record_header",
+            Self::RecordHeader => "request_header",
             Self::Body => "body",
             Self::Padding => "padding",
             Self::Unreadable => "unreadable",
@@ -48,18 +48,18 @@ impl FaultKind {
     #[must_use]
     pub const fn meaning(self) -> &'static str {
         match self {
-            Self::SegmentHeader => "the header block is damaged; all records are still readable",
-            Self::Footer => "the footer is damaged; all records are still readable",
+            Self::SegmentHeader => "the header block is damaged; all requests are still readable",
+            Self::Footer => "the footer is damaged; all requests are still readable",
             Self::RecordHeader => {
-                "bytes between records are damaged; records in this range are lost"
+                "bytes between requests are damaged; requests in this range are lost"
             }
-            Self::Body => "the bytes of a record are damaged; this record is lost",
-            Self::Padding => "unused bytes are not zero; no record is lost",
-            Self::Unreadable => "the disk cannot read these bytes; records in this range are lost",
+            Self::Body => "the bytes of a request are damaged; this request is lost",
+            Self::Padding => "unused bytes are not zero; no request is lost",
+            Self::Unreadable => "the disk cannot read these bytes; requests in this range are lost",
             Self::Tail => {
-                "the end of the segment is damaged or cut off; acknowledged records are lost"
+                "the end of the segment is damaged or cut off; acknowledged requests are lost"
             }
-            Self::TornTail => "a crash left an incomplete end; no acknowledged record is lost",
+            Self::TornTail => "a crash left an incomplete end; no acknowledged request is lost",
             Self::Hole => "a segment is missing that some cursor had not passed",
         }
     }

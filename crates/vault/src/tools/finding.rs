@@ -57,9 +57,9 @@ impl FindingKind {
     pub const fn meaning(self) -> &'static str {
         match self {
             Self::Fault(kind) => kind.meaning(),
-            Self::Index => "the index is damaged; no record is lost, but seeking is slower",
+            Self::Index => "the index is damaged; no request is lost, but seeking is slower",
             Self::Facts => {
-                "the footer does not match the records: the segment was written wrongly or altered"
+                "the footer does not match the requests: the segment was written wrongly or altered"
             }
             Self::SegmentCrc => {
                 "the checksum does not match the footer: the segment was altered after sealing"
@@ -72,7 +72,7 @@ impl FindingKind {
             Self::Predecessor => {
                 "the previous segment is not the one this segment was written after"
             }
-            Self::Cursor => "the cursor is damaged; it restarts at the oldest record",
+            Self::Cursor => "the cursor is damaged; it restarts at the oldest request",
             Self::VaultId => "the file `vault_id` is damaged; the segments still contain the id",
             Self::Foreign => "this file belongs to another vault or a newer version",
             Self::Quarantined => "the quarantined segment is intact; `repair` restores it",

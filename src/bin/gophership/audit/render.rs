@@ -206,7 +206,7 @@ pub(super) fn document(data_dir: &Path, look: &Look, verdict: &AuditVerdict) -> 
         "sources": of_rows(&rows.sources, of_signal),
         "sinks": of_rows(&rows.sinks, of_sink),
         "vaults": vaults,
-        "lost_records": look.lost_requests(),
+        "lost_requests": look.lost_requests(),
         "balanced": verdict.is_balanced(),
         "compared": !verdict.is_moving,
         "findings": verdict.findings,

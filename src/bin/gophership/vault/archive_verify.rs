@@ -86,7 +86,7 @@ fn read_all(manifest: &Manifest, path: &std::path::Path) -> Result<Option<String
     let is_as_told = requests == manifest.requests && damaged <= manifest.damaged_requests;
     Ok((!is_as_told).then(|| {
         format!(
-            "it has {requests} intact and {damaged} damaged records; its manifest says {} and {}",
+            "it has {requests} intact and {damaged} damaged requests; its manifest says {} and {}",
             manifest.requests, manifest.damaged_requests
         )
     }))
@@ -147,7 +147,7 @@ impl Verified {
         let _written = writeln!(
             text,
             "{verdict}: {} in {}, {} raw, {} read",
-            table::count(self.requests, "record"),
+            table::count(self.requests, "request"),
             table::count(self.segments, "segment"),
             table::size(self.raw_bytes),
             table::size(self.object_bytes),
@@ -168,7 +168,7 @@ impl Verified {
             "archive": target.archive.url(),
             "sound": self.faults.is_empty(),
             "segments": self.segments,
-            "records": self.requests,
+            "requests": self.requests,
             "raw_bytes": self.raw_bytes,
             "read_bytes": self.object_bytes,
             "faults": self.faults.iter().map(fault).collect::<Vec<_>>(),

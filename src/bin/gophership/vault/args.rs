@@ -71,9 +71,9 @@ pub(crate) struct LsArgs {
     /// The output format.
     #[arg(short, long, value_enum, default_value = "table")]
     pub(crate) output: OutputFormat,
-    /// List every record.
+    /// List every request.
     #[arg(long)]
-    pub(crate) records: bool,
+    pub(crate) requests: bool,
     /// Use the dead-letter store of the vault.
     #[arg(long)]
     pub(crate) deadletter: bool,

@@ -32,8 +32,8 @@ use super::when;
 
 pub(super) fn run(args: &LsArgs) -> Result<u8, Failure> {
     let target = args.place.find(args.deadletter)?;
-    if args.records {
-        return list_records(&target, args.output);
+    if args.requests {
+        return list_requests(&target, args.output);
     }
     if let Some(archive) = &target.archive {
         return archive_ls::run(archive, args.output);
@@ -142,7 +142,7 @@ fn text(survey: &Survey, dead: Option<&Survey>, now: u64) -> String {
         "state",
         ">first",
         ">last",
-        ">records",
+        ">requests",
         ">raw",
         ">stored",
         ">ratio",
@@ -159,7 +159,7 @@ fn text(survey: &Survey, dead: Option<&Survey>, now: u64) -> String {
     let _written = writeln!(
         text,
         "\n{} in {}, {raw} raw, {stored} stored, {} of disk",
-        table::count(totals.records, "record"),
+        table::count(totals.records, "request"),
         table::count(survey.segments.len() as u64, "segment"),
         table::size(totals.file_bytes),
     );
@@ -203,7 +203,7 @@ fn document(survey: &Survey, dead: Option<&Survey>) -> Value {
             "path": one.path.display().to_string(),
             "first_seq": one.first_seq,
             "last_seq": one.last_seq,
-            "records": one.records,
+            "requests": one.records,
             "raw_bytes": one.raw_bytes,
             "stored_bytes": one.stored_bytes,
             "file_bytes": one.file_bytes,
@@ -217,7 +217,7 @@ fn document(survey: &Survey, dead: Option<&Survey>) -> Value {
         json!({
             "name": one.name,
             "low_seq": one.low_seq,
-            "backlog_records": one.backlog_records,
+            "backlog_requests": one.backlog_records,
             "damaged": one.is_damaged,
         })
     };
@@ -232,7 +232,7 @@ fn document(survey: &Survey, dead: Option<&Survey>) -> Value {
         let totals = totals(survey);
         json!({
             "segments": survey.segments.len(),
-            "records": totals.records,
+            "requests": totals.records,
             "raw_bytes": totals.raw_bytes,
             "stored_bytes": totals.stored_bytes,
             "file_bytes": totals.file_bytes,
@@ -261,8 +261,8 @@ fn printable(text: &str, len_max: usize) -> String {
     text.chars().take(len_max).map(shown).collect()
 }
 
-/// Lists records as they are read: as a table, as one JSON array or as YAML items.
-fn list_records(target: &VaultTarget, output: OutputFormat) -> Result<u8, Failure> {
+/// Lists requests as they are read: as a table, as one JSON array or as YAML items.
+fn list_requests(target: &VaultTarget, output: OutputFormat) -> Result<u8, Failure> {
     let mut records = Records::open(target, &Filter::default())?;
     let mut progress = Progress::new(true);
     let mut out = io::BufWriter::new(io::stdout().lock());

@@ -48,7 +48,7 @@ fn sentence(step: &RepairStep) -> String {
             ("move the damaged segment to quarantine, with a report", "set aside")
         }
         RepairAction::RebuildId => ("rewrite `vault_id` from the segments", "rebuild"),
-        RepairAction::ResetCursor => ("reset the damaged cursor to the oldest record", "reset"),
+        RepairAction::ResetCursor => ("reset the damaged cursor to the oldest request", "reset"),
         RepairAction::RemoveUnfinished => ("remove a file that never became a segment", "remove"),
         _ => ("mend", "mend"),
     };
@@ -69,7 +69,7 @@ fn text(steps: &[RepairStep], left: Option<&Verification>) -> String {
             let _written = writeln!(text, "\n{steps} to do; nothing was changed");
         }
         Some(left) if left.findings.is_empty() => {
-            let records = table::count(left.records, "record");
+            let records = table::count(left.records, "request");
             let _written = writeln!(text, "the vault is intact: {records}");
         }
         Some(left) => {

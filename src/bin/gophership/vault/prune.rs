@@ -83,7 +83,7 @@ fn document(cleared: &[Cleared], is_dry_run: bool) -> Value {
             "segment": one.id.get(),
             "path": one.path.display().to_string(),
             "file_bytes": one.file_bytes,
-            "undelivered_records": one.undelivered_records,
+            "undelivered_requests": one.undelivered_records,
         })
     };
     json!({

@@ -125,16 +125,16 @@ fn text(done: &Verification) -> String {
     }
     let verdict = match (done.findings.len(), done.findings.iter().map(lost).sum::<u64>()) {
         (0, _) => "sound".to_owned(),
-        (faults, 0) => format!("{}, no record lost", table::count(faults as u64, "fault")),
+        (faults, 0) => format!("{}, no request lost", table::count(faults as u64, "fault")),
         (faults, lost) => {
             let faults = table::count(faults as u64, "fault");
-            format!("{faults}, {} lost", table::count(lost, "record"))
+            format!("{faults}, {} lost", table::count(lost, "request"))
         }
     };
     let _written = writeln!(
         text,
         "{verdict}: {} in {}, {} read{}",
-        table::count(done.records, "record"),
+        table::count(done.records, "request"),
         table::count(done.segments, "segment"),
         table::size(done.read_bytes),
         if done.gone == 0 {
@@ -164,11 +164,11 @@ fn document(done: &Verification) -> Value {
     json!({
         "sound": done.findings.is_empty(),
         "segments": done.segments,
-        "records": done.records,
+        "requests": done.records,
         "raw_bytes": done.raw_bytes,
         "read_bytes": done.read_bytes,
         "gone_meanwhile": done.gone,
-        "lost_records": done.findings.iter().map(lost).sum::<u64>(),
+        "lost_requests": done.findings.iter().map(lost).sum::<u64>(),
         "faults": done.findings.iter().map(finding).collect::<Vec<_>>(),
     })
 }

@@ -188,14 +188,19 @@ fn read(record: &[u8]) -> Option<(Option<Number>, Content<'_>)> {
     Some((number, content))
 }
 
-/// Reads an attribute's value if it is the number.
+/// Reads an attribute's value if it is the number. Some programs write a field before those with smaller numbers.
 fn number_in(attribute: &[u8]) -> Option<Number> {
-    let mut fields = Fields(attribute);
-    let (1, key) = fields.next()?? else { return None };
+    let (mut key, mut value): (&[u8], &[u8]) = (&[], &[]);
+    for field in Fields(attribute) {
+        match field? {
+            (1, bytes) => key = bytes,
+            (2, bytes) => value = bytes,
+            _ => {}
+        }
+    }
     if key != KEY.as_bytes() {
         return None;
     }
-    let (2, value) = fields.next()?? else { return None };
     let (7, bytes) = Fields(value).next()?? else { return None };
     let (client, seq) = bytes.split_at_checked(4)?;
     let half = |bytes: &[u8]| bytes.try_into().map(u32::from_be_bytes).ok();
@@ -281,6 +286,17 @@ mod tests {
         assert_eq!(altered(&|record| record.time_unix_nano += 1), [false; 3]);
         let body = |text: &str| Some(AnyValue { value: Some(Value::StringValue(text.to_owned())) });
         assert_eq!(altered(&|record| record.body = body("other")), [false, false, true]);
+    }
+
+    #[test]
+    fn the_number_is_read_in_every_order_of_the_fields() {
+        let number = [0, 0, 0, 7, 0, 0, 2, 1];
+        let key = [&[FIRST, u8::try_from(KEY.len()).unwrap()], KEY.as_bytes()].concat();
+        let value = [&[SECOND, 10, 0x3a, 8][..], &number].concat();
+        for attribute in [[&key[..], &value], [&value, &key]] {
+            assert_eq!(number_in(&attribute.concat()), Some((7, 513)));
+        }
+        assert_eq!(number_in(&value), None);
     }
 
     #[test]

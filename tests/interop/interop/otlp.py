@@ -60,7 +60,10 @@ def is_json(content_type: str) -> bool:
 
 
 def decode(signal: str, body: bytes, content_type: str) -> Message:
-    """Decodes a request from its protobuf or JSON form; raises when it is neither."""
+    """Decodes a request from its protobuf or JSON form; raises when it is neither.
+
+    A field of JSON that OTLP does not have makes it neither: nothing would compare its value.
+    """
     if is_json(content_type):
         return _from_json(REQUESTS[signal], body)
     return REQUESTS[signal].FromString(body)
@@ -75,7 +78,7 @@ def decode_response(signal: str, body: bytes, content_type: str) -> Message:
 
 def _from_json(message: type[Message], body: bytes) -> Message:
     document = _ids_to_base64(json.loads(body))
-    return json_format.ParseDict(document, message(), ignore_unknown_fields=True)
+    return json_format.ParseDict(document, message())
 
 
 def _ids_to_base64(value: Any) -> Any:

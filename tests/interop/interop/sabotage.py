@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 
 from google.protobuf.message import Message
@@ -13,6 +14,7 @@ MODES = {
     "lose": "one record of each signal is lost",
     "alter": "one record of each signal has another time stamp",
     "repeat": "one request of each signal is kept twice",
+    "misname": "one request of each signal that came as JSON has a field more, which OTLP does not have",
     "rewrite": "the content stays equal, the bytes do not (only a Red phase forbids that)",
 }
 
@@ -31,12 +33,16 @@ class Sabotage:
         with self._lock:
             if self._mode == "none" or signal in self._done:
                 return [intact]
+            if self._mode == "misname" and not otlp.is_json(content_type):
+                return [intact]
             request = otlp.decode(signal, body, content_type)
             if otlp.record_count(signal, request) == 0:
                 return [intact]
             self._done.add(signal)
         if self._mode == "repeat":
             return [intact, intact]
+        if self._mode == "misname":
+            return [(content_type, _with_unknown_field(body))]
         if self._mode == "lose":
             _lose_first(signal, request)
         elif self._mode == "alter":
@@ -47,6 +53,13 @@ class Sabotage:
             # Field 1007 of the request, which no version of OTLP has, with nothing in it.
             request.MergeFromString(b"\xfa\x3e\x00")
         return [("application/x-protobuf", request.SerializeToString())]
+
+
+def _with_unknown_field(body: bytes) -> bytes:
+    """The same JSON with one more field in the first of its containers."""
+    document = json.loads(body)
+    next(iter(document.values()))[0]["schemaURL"] = ""
+    return json.dumps(document).encode() + b"\n"
 
 
 def _lose_first(signal: str, request: Message) -> None:

@@ -77,6 +77,9 @@ fn conclude(outcomes: &[Outcome], options: &Options) -> bool {
     for what in &left_out {
         say(&format!("    left out: {what}"));
     }
+    if let Some(elsewhere) = options.elsewhere() {
+        say(&elsewhere);
+    }
     let is_short = options.is_strict() && !left_out.is_empty();
     if is_short {
         say("torture: FAILED, because --strict allows nothing to be left out");

@@ -26,6 +26,9 @@ pub(crate) struct Options {
     /// Runs only these suites, by id.
     #[arg(long, value_delimiter = ',')]
     pub(crate) only: Vec<String>,
+    /// Leaves these suites to another command.
+    #[arg(long, value_delimiter = ',', env = "GOPHERSHIP_TORTURE_EXCEPT")]
+    except: Vec<String>,
     /// The seed of the first run of each suite; every failure names its own. Without it the runs begin with
     /// seed 1, and some suites have runs with a new seed each time beside them.
     #[arg(long)]
@@ -93,10 +96,17 @@ impl Options {
         }
     }
 
-    /// Ids in `--only` that no suite has.
+    /// Ids in `--only` and `--except` that no suite has.
     pub(crate) fn unknown(&self, suites: &[Suite]) -> Vec<&str> {
         let is_known = |id: &str| suites.iter().any(|suite| id.eq_ignore_ascii_case(suite.id));
-        self.only.iter().map(String::as_str).filter(|id| !is_known(id)).collect()
+        let named = self.only.iter().chain(&self.except).map(String::as_str);
+        named.filter(|id| !is_known(id)).collect()
+    }
+
+    /// What was left to another command, in words.
+    pub(crate) fn elsewhere(&self) -> Option<String> {
+        let ids = self.except.join(", ");
+        (!ids.is_empty()).then(|| format!("torture: left to another command: {ids}"))
     }
 
     /// Whether a suite is to be run.
@@ -106,8 +116,10 @@ impl Options {
             || self.only.iter().any(|only| only.eq_ignore_ascii_case(suite.id));
         let is_matched =
             self.filters.is_empty() || self.filters.iter().any(|filter| name.contains(filter));
+        let is_elsewhere = self.except.iter().any(|id| id.eq_ignore_ascii_case(suite.id));
         is_named
             && is_matched
+            && !is_elsewhere
             && !self.ignored
             && !self.skip.iter().any(|skip| name.contains(skip.as_str()))
     }

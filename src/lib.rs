@@ -28,3 +28,7 @@ mod sources;
 mod stripes;
 mod transforms;
 mod tree;
+
+/// What fuzzing enters by.
+#[cfg(any(test, fuzzing))]
+pub use sources::Door;

@@ -1,5 +1,5 @@
 //! Any bytes as a request on the wire: the checks agree with each other, and what passes them can be edited,
-//! filtered and written as JSON, which reads as a request with as many records.
+//! filtered, divided and written as JSON, which reads as a request that is the same JSON.
 #![no_main]
 
 use bytes::Bytes;
@@ -8,12 +8,18 @@ use gophership_otlp::Edit;
 use gophership_otlp::Editor;
 use gophership_otlp::JsonLine;
 use gophership_otlp::Level;
+use gophership_otlp::MergeLimits;
 use gophership_otlp::Operation;
+use gophership_otlp::Parts;
 use gophership_otlp::Signal;
 use gophership_otlp::Value;
 
-/// Those of the sinks that write JSON and of the source that reads it.
-const LIMITS: DecodeLimits = DecodeLimits { decoded_bytes_max: u64::MAX, depth_max: 96 };
+/// Those of the sinks that write JSON: what they write has passed the limits of the source.
+const WRITTEN: DecodeLimits = DecodeLimits { decoded_bytes_max: u64::MAX, depth_max: 96 };
+/// Those of the source that reads it.
+const READ: DecodeLimits = DecodeLimits { decoded_bytes_max: 64 << 20, depth_max: 96 };
+/// So few that a request of the corpus has parts.
+const PART: MergeLimits = MergeLimits { bytes: 200, records: 2 };
 
 fn editor() -> Editor {
     let set = |level| Edit {
@@ -36,8 +42,14 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         idx % 2 == 0
     });
     let edited = editor().apply(signal, &bytes, usize::MAX);
-    let line = JsonLine::of(signal, &bytes, &LIMITS);
-    let Ok(inspected) = gophership_otlp::inspect(signal, &bytes, &LIMITS) else { return };
+    let line = JsonLine::of(signal, &bytes, &WRITTEN);
+    let salvaged = gophership_otlp::salvage(signal, &bytes);
+    if let Some(left) = &salvaged {
+        let seen = gophership_otlp::prescan(signal, &left.bytes);
+        assert_eq!(seen.ok(), Some(left.summary), "salvage");
+        assert!(scanned.is_err() || left.rejected == 0, "salvage takes sound records out");
+    }
+    let Ok(inspected) = gophership_otlp::inspect(signal, &bytes, &READ) else { return };
 
     let records = inspected.records;
     let count =
@@ -48,11 +60,17 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     assert_eq!(retained.kept + retained.dropped, records);
     assert_eq!(count(&retained.bytes), Some(retained.kept), "retain");
     assert_eq!(edited.ok().and_then(|bytes| count(&bytes)), Some(records), "edit");
+    let parts: Vec<_> = Parts::new(signal, &bytes, records, PART).collect();
+    let parted = parts.iter().map(|part| count(&part.as_ref().expect("it can be divided").bytes));
+    assert_eq!(parted.map(|records| records.expect("a part is sound")).sum::<u64>(), records);
     // A message in more than a thousand pieces is not written.
     let Ok(line) = line else { return };
     let (mut scratch, mut json) = (Vec::new(), Vec::new());
     line.write(&mut scratch, &mut json).expect("memory takes every line");
     assert!(json.len() as u64 <= line.bytes_max(), "{} of {} bytes", json.len(), line.bytes_max());
-    let read = gophership_otlp::json_to_wire(signal, &json, &LIMITS).expect("our JSON can be read");
+    let read = gophership_otlp::json_to_wire(signal, &json, &READ).expect("our JSON can be read");
     assert_eq!(count(&read), Some(records), "read back");
+    let mut again = Vec::new();
+    gophership_otlp::wire_to_json(signal, &read, &WRITTEN, &mut again).expect("it can be written");
+    assert_eq!(again, json.trim_ascii_end(), "written again");
 });

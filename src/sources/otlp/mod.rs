@@ -25,6 +25,8 @@ mod cors;
 mod deadline;
 mod filling;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzzing;
 mod grpc;
 mod health;
 mod http;

@@ -101,8 +101,8 @@ trait Comparable {
 
 impl Comparable for SourceEntry {
     fn change(&self, new: &Self) -> Change {
-        let is_same_substance =
-            self.kind == new.kind && is_same(self.config.values(), new.config.values());
+        let is_same_substance = self.kind == new.kind
+            && is_same(self.config.values().as_ref(), new.config.values().as_ref());
         change(is_same_substance, true)
     }
 
@@ -115,7 +115,7 @@ impl Comparable for TransformEntry {
     fn change(&self, new: &Self) -> Change {
         let is_same_substance = self.kind == new.kind
             && self.buffer == new.buffer
-            && is_same(self.config.values(), new.config.values());
+            && is_same(self.config.values().as_ref(), new.config.values().as_ref());
         change(is_same_substance, self.inputs == new.inputs && self.shed_in == new.shed_in)
     }
 
@@ -128,7 +128,7 @@ impl Comparable for SinkEntry {
     fn change(&self, new: &Self) -> Change {
         let is_same_substance = self.kind == new.kind
             && self.buffer == new.buffer
-            && is_same(self.config.values(), new.config.values());
+            && is_same(self.config.values().as_ref(), new.config.values().as_ref());
         let is_same_wiring = self.inputs == new.inputs && self.formerly == new.formerly;
         change(is_same_substance, is_same_wiring)
     }
@@ -147,7 +147,7 @@ const fn change(is_same_substance: bool, is_same_wiring: bool) -> Change {
 }
 
 /// Whether options are the same. What cannot be compared is built anew, to be safe.
-fn is_same(old: Option<Value>, new: Option<Value>) -> bool {
+fn is_same(old: Option<&Value>, new: Option<&Value>) -> bool {
     old.is_some() && old == new
 }
 

@@ -329,9 +329,9 @@ impl Door {
         let client =
             Client { rest: sent.into(), piece_bytes, looks: 4, answer: Arc::clone(&answer) };
         let server = self.listeners[listener].0.connection_server();
-        let served =
+        let until_end =
             async { tokio::time::timeout(END_WITHIN, server.serve(client, Activity::new())).await };
-        let ended = self.runtime.block_on(served);
+        let ended = self.runtime.block_on(until_end);
         assert!(ended.is_ok(), "the client has gone, and its connection goes on");
         std::mem::take(&mut *answer.lock())
     }

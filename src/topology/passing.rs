@@ -113,19 +113,21 @@ async fn share_out(
         reach.clear();
         reach.extend(outputs.iter().map(Output::behind));
         let mut pieces = Pieces::of(batch);
+        let mut is_first = true;
         while let Some(batch) = processing.next(&mut pieces) {
             let need = transform.need_bytes(batch.cost_bytes(), batch.records());
             let mut work = |batch, room| transform.share_out(batch, &reach, &mut parts, room);
             processing.on(batch, need, &mut pieces, &mut work).await;
-            send_parts(&outputs, &mut parts).await;
+            let within = if is_first && parts.len() == 1 { Duration::ZERO } else { PART_WITHIN };
+            is_first = false;
+            send_parts(&outputs, &mut parts, within).await;
         }
         run.pause().await;
     }
 }
 
 /// Sends each part to its output; what finds room there waits for nobody.
-async fn send_parts(outputs: &[Output], parts: &mut Vec<(usize, Batch)>) {
-    let within = if parts.len() == 1 { Duration::ZERO } else { PART_WITHIN };
+async fn send_parts(outputs: &[Output], parts: &mut Vec<(usize, Batch)>, within: Duration) {
     let mut late: Vec<(&Output, Batch)> = Vec::new();
     for (idx, batch) in parts.drain(..) {
         // A part for an output that is not there would fail.

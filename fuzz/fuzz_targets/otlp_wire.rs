@@ -70,7 +70,10 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     assert!(json.len() as u64 <= line.bytes_max(), "{} of {} bytes", json.len(), line.bytes_max());
     let read = gophership_otlp::json_to_wire(signal, &json, &READ).expect("our JSON can be read");
     assert_eq!(count(&read), Some(records), "read back");
-    let mut again = Vec::new();
-    gophership_otlp::wire_to_json(signal, &read, &WRITTEN, &mut again).expect("it can be written");
-    assert_eq!(again, json.trim_ascii_end(), "written again");
+    // Not as JSON: a zero that stands on the wire is written, and one that is read is not put there. The typed reader
+    // knows nothing of texts that are not UTF-8 where nobody looks at them, which JSON replaces.
+    let Ok(meant) = gophership_otlp::decode(signal, &bytes, &READ) else { return };
+    let read = gophership_otlp::decode(signal, &read, &READ);
+    let read = read.expect("what is read from JSON can be read");
+    assert_eq!(format!("{read:?}"), format!("{meant:?}"), "what was written means something else");
 });

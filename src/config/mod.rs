@@ -12,11 +12,11 @@
 //!
 //! | to find | look into |
 //! |---|---|
-//! | the tree of values and their places | [`tree`](crate::tree) |
+//! | the tree of values and their places | `src/tree/` |
 //! | how a file is read, parsed, and filled from the environment | `yaml/` |
 //! | a message that a user reads, and what it must not show | `diagnosis/` |
 //! | an option that is no component's own, like `somatic` or `buffer` | `sections/` |
-//! | how options become typed values, with all problems instead of the first | `decode/`, `draft/`; [`tree`](crate::tree) |
+//! | how options become typed values, with all problems instead of the first | `decode/`, `draft/`; `src/tree/` |
 //! | what must hold between components | `validate/` |
 //! | the finished configuration, and how two of them differ | `document/` |
 //! | the JSON Schema and the reference page | `schema/` |

@@ -206,9 +206,9 @@ async fn requests_that_threads_settle_for_each_other_all_end() {
             tokio::time::timeout(Duration::from_millis(300), receiver.recv()).await
         {
             if settled % 500 == 7 {
-                batch.failed()
+                batch.failed();
             } else {
-                batch.delivered()
+                batch.delivered();
             }
             settled += 1;
         }

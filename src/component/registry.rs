@@ -3,7 +3,9 @@
 use std::fmt;
 
 use schemars::JsonSchema;
+#[cfg(test)]
 use schemars::Schema;
+#[cfg(test)]
 use schemars::SchemaGenerator;
 use serde::de::DeserializeOwned;
 
@@ -105,6 +107,7 @@ pub struct ComponentInfo {
     pub name: &'static str,
     /// What it does, in one sentence.
     pub summary: &'static str,
+    #[cfg(test)]
     schema: fn(&mut SchemaGenerator) -> Schema,
     decode: fn(TreeDeserializer<'_>) -> Decoded<AnyConfig>,
 }
@@ -120,6 +123,7 @@ impl ComponentInfo {
             section: Section::Source,
             name,
             summary,
+            #[cfg(test)]
             schema: |generator| generator.subschema_for::<C>(),
             decode: |tree| Ok(AnyConfig::Source(Box::new(C::deserialize(tree)?))),
         }
@@ -135,6 +139,7 @@ impl ComponentInfo {
             section: Section::Transform,
             name,
             summary,
+            #[cfg(test)]
             schema: |generator| generator.subschema_for::<C>(),
             decode: |tree| Ok(AnyConfig::Transform(Box::new(C::deserialize(tree)?))),
         }
@@ -150,13 +155,15 @@ impl ComponentInfo {
             section: Section::Sink,
             name,
             summary,
+            #[cfg(test)]
             schema: |generator| generator.subschema_for::<C>(),
             decode: |tree| Ok(AnyConfig::Sink(Box::new(C::deserialize(tree)?))),
         }
     }
 
     /// Makes the schema of its own options.
-    pub fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
+    #[cfg(test)]
+    pub(crate) fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
         (self.schema)(generator)
     }
 

@@ -51,8 +51,6 @@ pub use document::SinkEntry;
 pub use document::SourceEntry;
 pub use document::TransformEntry;
 pub use document::UnreadableFile;
-pub use schema::Reference;
-pub use schema::reference;
 pub use schema::schema;
 pub use sections::AuditConfig;
 pub use sections::BufferConfig;

@@ -88,7 +88,9 @@ fn main() -> ExitCode {
         Some(Command::Test { path, config, only }) => {
             return path.or(config).map_or(exit::USAGE.into(), |path| test(&path, only.as_deref()));
         }
-        Some(Command::Schema) => print(&format!("{:#}\n", config::schema())),
+        Some(Command::Schema) => config::schema()
+            .map_err(io::Error::from)
+            .and_then(|schema| print(&format!("{schema:#}\n"))),
         Some(Command::List) => print(&list()),
         Some(Command::DefaultConfig) => print(DEFAULT_CONFIG),
         Some(Command::Completions { shell }) => print(&completions(shell)),

@@ -8,9 +8,9 @@ use serde_json::Value;
 use crate::component::ComponentInfo;
 use crate::component::Section;
 use crate::component::list;
-use crate::config::schema::definition_name;
-use crate::config::schema::document_schema;
-use crate::config::schema::entries_at;
+use crate::config::schema::generate::definition_name;
+use crate::config::schema::generate::document_schema;
+use crate::config::schema::generate::entries_at;
 use crate::config::sections::shared_options;
 
 /// How deep nested options are listed.
@@ -43,18 +43,17 @@ It has the options that several components share; the page of a component has on
 
 /// The reference in Markdown: what is on one page of the website each.
 #[derive(Debug)]
-pub struct Reference {
+pub(in crate::config) struct Reference {
     /// All components with links to their pages, and the table of settings.
-    pub settings: String,
+    pub(in crate::config) settings: String,
     /// The options that several components share.
-    pub shared: String,
+    pub(in crate::config) shared: String,
     /// For each component its options without the shared ones.
-    pub components: Vec<(&'static ComponentInfo, String)>,
+    pub(in crate::config) components: Vec<(&'static ComponentInfo, String)>,
 }
 
 /// Returns the reference.
-#[must_use]
-pub fn reference() -> Reference {
+pub(in crate::config) fn reference() -> Reference {
     let schema = document_schema();
     let definitions = schema.get("$defs").unwrap_or(&Value::Null);
     let components: Vec<_> = list()

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use crate::config::schema;
+use crate::config::schema::generate;
 use crate::config::tests::load;
 
 /// The folder of the golden files.
@@ -15,12 +16,12 @@ fn folder() -> PathBuf {
 }
 
 /// Compares a text with its golden file, or rewrites the file.
-fn check(name: &str, text: &str) {
-    let path = folder().join(name);
+fn check(path: &Path, text: &str) {
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        fs::write(&path, text).unwrap();
+        fs::write(path, text).unwrap();
     }
-    let golden = fs::read_to_string(&path).unwrap_or_default();
+    let golden = fs::read_to_string(path).unwrap_or_default();
+    let name = path.display();
     assert!(golden == text, "{name} differs; got:\n{text}\nexpected:\n{golden}");
 }
 
@@ -36,12 +37,20 @@ fn typical_mistakes_get_messages_worth_reading() {
     for name in names {
         let text = fs::read_to_string(folder().join(format!("{name}.yaml"))).unwrap();
         let errors = load(&text).map(|_| ()).expect_err(&name);
-        check(&format!("{name}.txt"), &format!("{errors}\n"));
+        check(&folder().join(format!("{name}.txt")), &format!("{errors}\n"));
     }
 }
 
+/// Scenario: the schema is generated from the options.
+/// Guarantees: the committed file is exactly that (`UPDATE_GOLDEN=1` writes it), and the program prints the same.
 #[test]
 fn the_schema_covers_the_whole_document() {
-    let text = serde_json::to_string_pretty(&schema()).unwrap();
-    check("schema.json", &format!("{text}\n"));
+    let generated = generate();
+    let text = serde_json::to_string_pretty(&generated).unwrap();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("website/gophership.schema.json");
+    check(&path, &format!("{text}\n"));
+    // What was written just now is in the next build.
+    if std::env::var_os("UPDATE_GOLDEN").is_none() {
+        assert_eq!(schema().unwrap(), generated);
+    }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::config::reference;
+use crate::config::schema::reference;
 
 /// Between these lines the page of a component has its options.
 const BEGIN: &str = "<!-- generated: options -->\n";

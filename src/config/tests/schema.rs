@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::component::Section;
 use crate::component::list;
 use crate::component::type_names;
-use crate::config::schema;
+use crate::config::schema::generate;
 
 #[test]
 fn no_two_components_of_a_section_have_the_same_type() {
@@ -34,7 +34,7 @@ fn no_option_of_the_document_lacks_a_description() {
         }
     }
 
-    let schema = schema();
+    let schema = generate();
     let mut bare = Vec::new();
     visit("", &schema, &mut bare);
     for (name, definition) in schema["$defs"].as_object().unwrap() {
@@ -45,7 +45,7 @@ fn no_option_of_the_document_lacks_a_description() {
 
 #[test]
 fn components_share_no_option_names_with_their_section() {
-    let schema = schema();
+    let schema = generate();
     for info in list() {
         let component = &schema["$defs"][format!("{}_{}", info.section, info.name)];
         assert_eq!(component["properties"]["type"]["const"], info.name);

@@ -51,7 +51,7 @@ impl Site {
     /// Replaces the configuration; a running process reads it at its next reload.
     pub(crate) fn configure(&self, yaml: &str) {
         let head = "data_dir: $DIR/data\nmetrics: { listen: \"$METRICS\" }\n";
-        let text = format!("{head}{yaml}")
+        let text = format!("{head}{}", without_the_disk(yaml))
             .replace("$DIR", &self.dir.path().display().to_string())
             .replace("$GRPC", &self.grpc.to_string())
             .replace("$HTTP", &self.http.to_string())
@@ -91,6 +91,32 @@ impl Site {
     pub(crate) const fn metrics(&self) -> SocketAddr {
         self.metrics
     }
+}
+
+/// Says in a configuration that a full disk changes no zone, unless it has thresholds of its own: the disk of the
+/// machine that runs the test may be full, and the zones that a test waits for are not to depend on it.
+///
+/// A text without the section gets it as its last lines, so that places in messages stay as the test has them.
+fn without_the_disk(yaml: &str) -> String {
+    const THRESHOLDS: &str = "thresholds: { disk: {} }";
+    if yaml.contains("thresholds:") {
+        return yaml.to_owned();
+    }
+    let section = |line: &str| match line.strip_prefix("somatic:")?.trim_start() {
+        "" => Some(format!("somatic:\n  {THRESHOLDS}\n")),
+        flow => Some(format!("somatic: {{ {THRESHOLDS}, {}", flow.strip_prefix('{')?)),
+    };
+    let mut has_section = false;
+    let mut text: String = yaml
+        .split_inclusive('\n')
+        .map(|line| {
+            section(line).inspect(|_| has_section = true).unwrap_or_else(|| line.to_owned())
+        })
+        .collect();
+    if !has_section {
+        text.push_str(&format!("\nsomatic: {{ {THRESHOLDS} }}\n"));
+    }
+    text
 }
 
 /// An address on loopback that nobody uses, and that no other test of this process is given.

@@ -34,8 +34,8 @@ use crate::flow::edge;
 /// After its deadline a component that was told to give up has this long to do so.
 const GIVE_UP_WITHIN: Duration = Duration::from_secs(1);
 
-/// How often it looks whether every source has ended.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often it looks whether every source has ended. Most never do: for them it is work for nothing.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// What became of a component in a reload or shutdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

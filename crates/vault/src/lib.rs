@@ -97,6 +97,7 @@ pub use options::RecordCompression;
 pub use options::WhenFull;
 pub use read::reader::Order;
 pub use read::reader::Reader;
+pub use read::reader::WaitEnd;
 pub use recover::report::RecoveryReport;
 pub use recover::restore::recover_on;
 pub use segment::fault::Fault;

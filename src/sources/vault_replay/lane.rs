@@ -9,6 +9,7 @@ use gophership_vault::VaultError;
 
 use super::VaultReplayConfig;
 use super::blocking;
+use super::pace::LOOK_AROUND_AT_REST;
 use super::pace::LOOK_AROUND_EVERY;
 use super::pace::Pace;
 use super::saver::Saver;
@@ -92,6 +93,7 @@ impl LaneRun {
                 continue;
             }
             if chunk.is_empty() {
+                self = self.rest(&stop).await?;
                 (self, chunk) = self.read().await?;
                 // It may have waited long for something to read.
                 if self.is_held() {
@@ -127,6 +129,31 @@ impl LaneRun {
         let Some(permits) = self.window.reserve(stop, replayed.len()).await else { return false };
         self.window.tasks.spawn(Arc::clone(&self.sender).send(replayed, permits));
         true
+    }
+
+    /// Waits for something to read while nothing is on its way and nothing that was delivered is unsaved. It
+    /// is no read that the watchdog could take for one that hangs.
+    async fn rest(mut self, stop: &Stop) -> Result<Self, RunError> {
+        let is_busy = !self.window.tasks.is_empty() || 0 < self.reader.unsaved();
+        if is_busy || self.until.is_some() {
+            return Ok(self);
+        }
+        let wait_end = self.reader.wait_end();
+        let reader = self.reader;
+        let waits = blocking(move || {
+            let _is_more = reader.wait(LOOK_AROUND_AT_REST);
+            Ok(reader)
+        });
+        tokio::pin!(waits);
+        let waited = tokio::select! {
+            waited = &mut waits => waited,
+            () = stop.cancelled() => {
+                wait_end.end();
+                waits.await
+            }
+        };
+        self.reader = waited?;
+        Ok(self)
     }
 
     async fn read(mut self) -> Result<(Self, VecDeque<StoredRecord>), RunError> {

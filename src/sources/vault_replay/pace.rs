@@ -14,6 +14,10 @@ use crate::somatic::Zone;
 /// How often a replay looks around that has nothing to send: nothing new is in the vault, or the zone is
 /// red.
 pub(super) const LOOK_AROUND_EVERY: Duration = Duration::from_millis(200);
+/// How often one looks around that has delivered all it had, and saved that: nothing can change but by a new
+/// request, which wakes it, and a stop, which does too. Idle replays would otherwise be half of what an idle process
+/// costs.
+pub(super) const LOOK_AROUND_AT_REST: Duration = Duration::from_secs(2);
 /// From here on a vault is filling up: emptying it is what the zone asks for.
 const FILLING_PERMILLE: u32 = 600;
 

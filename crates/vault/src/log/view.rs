@@ -278,13 +278,23 @@ impl Log {
         cursor.map(|cursor| CursorHandle { cursor })
     }
 
-    /// Waits until a seq is durable, the log is closed or the time is over; returns the first.
-    pub(crate) fn wait_for(&self, seq: u64, timeout: Duration) -> bool {
+    /// Waits until a seq is durable, the log is closed, the reader is hurried or the time is over; returns the
+    /// first.
+    pub(crate) fn wait_for(&self, seq: u64, timeout: Duration, is_hurried: &AtomicBool) -> bool {
         let state = lock(&self.state);
-        let is_waiting = |state: &mut LogState| self.durable_seq() < seq && !state.is_closed;
+        let is_waiting = |state: &mut LogState| {
+            self.durable_seq() < seq && !state.is_closed && !is_hurried.load(Ordering::Acquire)
+        };
         let waited = self.changed.wait_timeout_while(state, timeout, is_waiting);
         drop(waited);
         seq <= self.durable_seq()
+    }
+
+    /// Lets every waiting reader look whether it still has to wait.
+    pub(crate) fn wake_readers(&self) {
+        // One that has looked and does not wait yet has the lock.
+        drop(lock(&self.state));
+        self.changed.notify_all();
     }
 
     /// Wakes every waiting reader for good.

@@ -2,6 +2,7 @@
 //! segment first (`newest.rs`).
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -50,6 +51,23 @@ pub struct Reader {
     /// Newest first: what is being read.
     pub(crate) span: Option<Span>,
     body: Vec<u8>,
+    /// Whether it no longer waits for anything.
+    is_hurried: Arc<AtomicBool>,
+}
+
+/// Ends the waiting of one [`Reader`] for good, from any thread.
+#[derive(Debug, Clone)]
+pub struct WaitEnd {
+    log: Arc<Log>,
+    is_hurried: Arc<AtomicBool>,
+}
+
+impl WaitEnd {
+    /// Lets [`Reader::wait`] return now, and from now on without waiting.
+    pub fn end(&self) {
+        self.is_hurried.store(true, Ordering::Release);
+        self.log.wake_readers();
+    }
 }
 
 /// What a record turned out to be.
@@ -88,7 +106,8 @@ impl Reader {
         let next_seq = lock(&cursor.acks).low() + 1;
         let log = Arc::clone(log);
         let (current, held, span, body) = (None, None, None, Vec::new());
-        Ok(Self { log, cursor, order, current, next_seq, held, span, body })
+        let is_hurried = Arc::default();
+        Ok(Self { log, cursor, order, current, next_seq, held, span, body, is_hurried })
     }
 
     /// Returns the next record that is durable and not acknowledged, or `None` when there is none now,
@@ -145,14 +164,21 @@ impl Reader {
         }
     }
 
-    /// Waits until more is durable, or the time is over. Returns whether more is durable.
+    /// Returns what ends its waiting.
+    #[must_use]
+    pub fn wait_end(&self) -> WaitEnd {
+        WaitEnd { log: Arc::clone(&self.log), is_hurried: Arc::clone(&self.is_hurried) }
+    }
+
+    /// Waits until more is durable, the time is over or [`WaitEnd::end`] is called. Returns whether more is
+    /// durable.
     #[must_use]
     pub fn wait(&self, timeout: Duration) -> bool {
         let next_seq = match self.order {
             Order::OldestFirst => self.next_seq,
             Order::NewestFirst => self.newest_next_seq(),
         };
-        self.log.wait_for(next_seq, timeout)
+        self.log.wait_for(next_seq, timeout, &self.is_hurried)
     }
 
     /// Acknowledges one record, in any order; repeating it does nothing.

@@ -6,6 +6,7 @@
 //! downwards only.
 
 pub mod app;
+pub mod background;
 pub mod component;
 pub mod config;
 pub mod control;

@@ -15,6 +15,7 @@ use std::time::Duration;
 use gophership::app::App;
 use gophership::app::ConfigSource;
 use gophership::app::Signals;
+use gophership::background::give_way;
 use gophership::component::OnLoss;
 use gophership_control::Client;
 use gophership_control::proto;
@@ -23,8 +24,6 @@ use gophership_s3_sim::S3Server;
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 const BUCKET: &str = "archive";
-/// The bucket stands for one on other machines, so it gets only the processor time that nobody else wants.
-const LOWEST_PRIORITY: i32 = 19;
 
 /// The server, in a process of its own.
 pub(crate) struct Server {
@@ -106,7 +105,8 @@ fn begin(role: &str, dir: &Path, environment: &[(&str, &str)]) -> (Child, String
 
 /// Is the bucket until killed; the first line on standard output has the environment of who uses it.
 pub(crate) fn be_bucket(dir: &str) {
-    rustix::process::nice(LOWEST_PRIORITY).unwrap();
+    // It stands for one on other machines, so it gets only the processor time that nobody else wants.
+    give_way();
     let bucket = S3Server::start(&Path::new(dir).join("bucket")).unwrap();
     bucket.create_bucket(BUCKET).unwrap();
     let variables = bucket.environment().into_iter().map(|(name, value)| format!("{name}={value}"));

@@ -15,6 +15,10 @@
 //! over the control socket, `gophership vault verify` and `export`. `w` is each worker's share of the
 //! processor that it works on.
 //!
+//! What only computes (the compression of segments for a bucket) has `w (1 - 15/16 a)` of it: it uses all of a
+//! processor while it runs, and requests feel that even where one is to spare, because processors share caches,
+//! and often come in pairs that share a core.
+//!
 //! One thing goes on in Red: the replay of a vault that is nearly full. Red sends everything to the vault, and
 //! the sensors see the senders that wait for room in it, so that a vault which only filled up would keep the
 //! zone red, and refuse its senders, for as long as they come. A Red that an operator holds is kept.
@@ -31,6 +35,8 @@ use super::zone::Zone;
 
 /// What is left to background work when processors are wanted all the time.
 const FLOOR: f64 = 1.0 / 16.0;
+/// What is left to computing when live requests come all the time.
+const COMPUTING_BESIDE_LIVE: f64 = 1.0 / 16.0;
 /// The weight of the newest look in the share of looks with live requests.
 const NEWEST: f64 = 0.02;
 /// No rest is longer, so that a worker notices soon when it may go on.
@@ -47,6 +53,8 @@ const SHORT_BELOW_PERMILLE: u32 = 50;
 pub struct Governor {
     /// The share, in millionths.
     share: AtomicU32,
+    /// The share of computing, in millionths.
+    computing: AtomicU32,
     are_processors_short: AtomicBool,
     /// An operator has paused all replays.
     is_replay_paused: AtomicBool,
@@ -58,6 +66,7 @@ impl Default for Governor {
     fn default() -> Self {
         Self {
             share: AtomicU32::new(Self::ALL),
+            computing: AtomicU32::new(Self::ALL),
             are_processors_short: AtomicBool::new(false),
             is_replay_paused: AtomicBool::new(false),
             is_zone_held: AtomicBool::new(false),
@@ -116,11 +125,13 @@ impl Governor {
     /// How long to rest after so much work; `None` means until the zone changes.
     #[must_use]
     pub fn rest_after(&self, worked: Duration) -> Option<Duration> {
-        let share = self.share();
-        if share <= 0.0 {
-            return None;
-        }
-        Some(worked.mul_f64((1.0 - share) / share).min(REST_MAX))
+        rest(self.share(), worked)
+    }
+
+    /// As [`Governor::rest_after`], for work that only computes.
+    #[must_use]
+    pub fn rest_after_computing(&self, worked: Duration) -> Option<Duration> {
+        rest(f64::from(self.computing.load(Ordering::Relaxed)) / f64::from(Self::ALL), worked)
     }
 
     /// The share in millionths, as another process takes it over.
@@ -134,11 +145,19 @@ impl Governor {
         self.share.store(millionths.min(Self::ALL), Ordering::Relaxed);
     }
 
-    fn set(&self, share: f64) {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 1")]
-        let millionths = (share.clamp(0.0, 1.0) * f64::from(Self::ALL)) as u32;
-        self.follow(millionths);
+    fn set(&self, share: f64, computing: f64) {
+        self.follow(in_millionths(share));
+        self.computing.store(in_millionths(computing), Ordering::Relaxed);
     }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 1")]
+fn in_millionths(share: f64) -> u32 {
+    (share.clamp(0.0, 1.0) * f64::from(Governor::ALL)) as u32
+}
+
+fn rest(share: f64, worked: Duration) -> Option<Duration> {
+    (0.0 < share).then(|| worked.mul_f64((1.0 - share) / share).min(REST_MAX))
 }
 
 /// What the share is computed from, look by look.
@@ -156,7 +175,8 @@ impl Weights {
         let were_short = governor.are_processors_short();
         let limit = if were_short { SHORT_BELOW_PERMILLE } else { SHORT_FROM_PERMILLE };
         governor.are_processors_short.store(limit <= stall_permille, Ordering::Relaxed);
-        governor.set(share(zone, f64::from(stall_permille.min(1000)) / 1000.0, self.activity));
+        let share = share(zone, f64::from(stall_permille.min(1000)) / 1000.0, self.activity);
+        governor.set(share, share * (1.0 - (1.0 - COMPUTING_BESIDE_LIVE) * self.activity));
     }
 }
 
@@ -193,6 +213,23 @@ mod tests {
     }
 
     #[test]
+    fn computing_has_a_sixteenth_of_it_while_live_requests_come() {
+        let governor = Governor::default();
+        let mut weights = Weights::default();
+        let mut rest = |looks, zone, is_live| {
+            for _ in 0..looks {
+                weights.look(&governor, zone, 0, is_live);
+            }
+            governor.rest_after_computing(Duration::from_millis(8)).map(|rest| rest.as_millis())
+        };
+        assert_eq!(rest(1, Zone::Green, false), Some(0));
+        assert_eq!(rest(1000, Zone::Green, true), Some(120));
+        assert_eq!(rest(1, Zone::Yellow, true), Some(500));
+        assert_eq!(rest(1, Zone::Red, true), None);
+        assert_eq!(rest(1000, Zone::Green, false), Some(0));
+    }
+
+    #[test]
     fn a_vault_that_is_nearly_full_is_drained_in_red_unless_an_operator_says_otherwise() {
         let governor = Governor::default();
         let zones = [Zone::Green, Zone::Yellow, Zone::Red];
@@ -224,11 +261,11 @@ mod tests {
     fn who_has_a_quarter_of_the_time_rests_three_quarters() {
         let governor = Governor::default();
         assert_eq!(governor.rest_after(Duration::from_secs(1)), Some(Duration::ZERO));
-        governor.set(0.25);
+        governor.set(0.25, 0.25);
         let rest = governor.rest_after(Duration::from_millis(10)).unwrap();
         assert!((29..=31).contains(&rest.as_millis()), "{rest:?}");
         assert_eq!(governor.rest_after(Duration::from_secs(10)), Some(REST_MAX));
-        governor.set(0.0);
+        governor.set(0.0, 0.0);
         assert_eq!(governor.rest_after(Duration::from_millis(1)), None);
     }
 }

@@ -7,6 +7,7 @@ use super::rust_files;
 /// Who may import whom inside `src/`, lowest layer first. Anything not listed is forbidden.
 pub(super) const LAYERS: &[(&str, &[&str])] = &[
     ("stripes", &[]),
+    ("background", &[]),
     ("pool", &[]),
     ("recent", &[]),
     ("tree", &[]),
@@ -27,7 +28,20 @@ pub(super) const LAYERS: &[(&str, &[&str])] = &[
     ("config", &["component", "flow", "pool", "somatic", "tls", "tree"]),
     ("sources", &["component", "event", "flow", "metrics", "net", "pool", "somatic", "tls"]),
     ("transforms", &["component", "event", "metrics", "recent"]),
-    ("sinks", &["component", "delivery", "event", "flow", "metrics", "pool", "somatic", "tls"]),
+    (
+        "sinks",
+        &[
+            "background",
+            "component",
+            "delivery",
+            "event",
+            "flow",
+            "metrics",
+            "pool",
+            "somatic",
+            "tls",
+        ],
+    ),
     ("topology", &["component", "config", "event", "flow", "metrics", "pool", "somatic"]),
     (
         "control",

@@ -4,6 +4,10 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use gophership_archive::ArchiveError;
@@ -30,14 +34,50 @@ use super::upload::ManifestUpload;
 use super::upload::Upload;
 use super::upload::Uploader;
 use super::upload::remove;
+use crate::background;
 use crate::component::Stop;
 use crate::event::Note;
 use crate::event::Signal;
 
+/// From here on a vault is filling up: only what is archived can be deleted from it.
+const FILLING_PERMILLE: u32 = 600;
+
+/// Compression that is slower than this, rests included, had a machine without time to spare.
+const STARVED_BYTES_PER_SECOND: u64 = 1 << 20;
+
+/// A segment tells nothing that was compressed in less.
+const LASTED_MIN: Duration = Duration::from_secs(1);
+
+/// How compression gives way to requests.
+///
+/// It is calm as long as the vault has room and the machine has time to spare: then it is on a thread that gives the
+/// processor up to any other. Else it is hurried, on a thread that does not: a machine that is saturated for hours would
+/// never come to it.
+pub(super) struct Haste {
+    /// How full the vault is, in thousandths.
+    pub(super) fill_permille: Box<dyn Fn() -> u32 + Send + Sync>,
+    pub(super) calm: Throttle,
+    pub(super) hurried: Throttle,
+    /// The segment before was compressed calmly, and too slowly.
+    pub(super) is_starved: AtomicBool,
+}
+
+impl Haste {
+    fn is_calm(&self) -> bool {
+        (self.fill_permille)() < FILLING_PERMILLE && !self.is_starved.load(Ordering::Relaxed)
+    }
+
+    /// Takes how long the compression of so many bytes lasted.
+    fn compressed(&self, is_calm: bool, bytes: u64, lasted: Duration) {
+        let is_slow = lasted.as_secs_f64() * STARVED_BYTES_PER_SECOND as f64 > bytes as f64;
+        self.is_starved.store(is_calm && is_slow && LASTED_MIN < lasted, Ordering::Relaxed);
+    }
+}
+
 /// Ships segments as they are.
 pub(super) struct SegmentShip {
     pub(super) uploader: Arc<Uploader>,
-    pub(super) throttle: Throttle,
+    pub(super) haste: Haste,
     pub(super) prefix: Prefix,
     pub(super) origin: Origin,
     pub(super) frame: FrameOptions,
@@ -69,14 +109,16 @@ impl Ship for SegmentShip {
 }
 
 impl SegmentShip {
-    /// Compresses a segment into the spool, on a blocking thread that gives way to live requests.
+    /// Compresses a segment into the spool, beside live requests.
     async fn spooled(
         &self,
         info: &SegmentInfo,
         file: &std::path::Path,
     ) -> Result<Spooled, ArchiveError> {
         let (path, file, frame) = (info.path.clone(), file.to_owned(), self.frame);
-        let (pacer, stop) = (Pacer::new(self.throttle.clone()), self.stop.clone());
+        let (is_calm, began) = (self.haste.is_calm(), Instant::now());
+        let throttle = if is_calm { &self.haste.calm } else { &self.haste.hurried };
+        let (pacer, stop) = (Pacer::new(throttle.clone()), self.stop.clone());
         let work = move || {
             let segment = SealedSegment::open(&path)?;
             let rest = || {
@@ -88,8 +130,15 @@ impl SegmentShip {
             let facts = ObjectFacts::of_segment(&encoded, &summary);
             Ok(Spooled { segment, summary, facts })
         };
-        let done = tokio::task::spawn_blocking(work).await;
-        done.unwrap_or(Err(ArchiveError::Stopped))
+        let path = info.path.clone();
+        let failed = |source| ArchiveError::Io { operation: "compress", path, source };
+        let done = if is_calm {
+            background::run(work).await
+        } else {
+            tokio::task::spawn_blocking(work).await.map_err(Into::into)
+        };
+        self.haste.compressed(is_calm, info.data_end, began.elapsed());
+        done.map_err(failed)?
     }
 
     async fn upload(&self, spooled: Spooled, file: PathBuf, is_doubtful: bool) -> Shipped {
@@ -141,5 +190,32 @@ fn fate(error: &ArchiveError, info: &SegmentInfo) -> Shipped {
             tracing::warn!(segment = %info.id, %error, "Cannot compress a segment; the sink retries.");
             Shipped::Later
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compression_is_hurried_while_the_vault_fills_up_and_after_a_segment_that_starved() {
+        let fill = Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let seen = Arc::clone(&fill);
+        let haste = Haste {
+            fill_permille: Box::new(move || seen.load(Ordering::Relaxed)),
+            calm: Throttle::default(),
+            hurried: Throttle::default(),
+            is_starved: AtomicBool::new(false),
+        };
+        assert!(haste.is_calm());
+        haste.compressed(true, 64 << 20, Duration::from_secs(60));
+        haste.compressed(true, 10, LASTED_MIN);
+        assert!(haste.is_calm(), "fast enough, or too short to tell");
+        haste.compressed(true, 64 << 20, Duration::from_secs(65));
+        assert!(!haste.is_calm());
+        haste.compressed(false, 64 << 20, Duration::from_secs(65));
+        assert!(haste.is_calm(), "the next one tries again");
+        fill.store(FILLING_PERMILLE, Ordering::Relaxed);
+        assert!(!haste.is_calm());
     }
 }

@@ -56,6 +56,7 @@ use crate::somatic::Work;
 use crate::somatic::WorkKind;
 use crate::somatic::WorkProbe;
 
+use archive::Haste;
 use archive::SegmentShip;
 use attempts::Attempts;
 use follow::Follower;
@@ -177,13 +178,28 @@ impl Parts {
         let governor = Arc::clone(&self.context.governor);
         Throttle::new(move |worked| governor.rest_after(worked))
     }
+
+    /// How the compression of segments gives way: as computing does, but for a vault that is filling up.
+    fn haste(&self, vault: &str) -> Haste {
+        let (vaults, vault) = (self.context.vaults.clone(), vault.to_owned());
+        let fill_permille =
+            move || vaults.find(&vault).map_or(0, |handle| handle.log.fill_permille());
+        let governor = Arc::clone(&self.context.governor);
+        let calm = Throttle::new(move |worked| governor.rest_after_computing(worked));
+        Haste {
+            fill_permille: Box::new(fill_permille),
+            calm,
+            hurried: self.throttle(),
+            is_starved: AtomicBool::new(false),
+        }
+    }
 }
 
 impl S3Config {
     fn archive(&self, parts: Parts, vault: String) -> ArchiveSink {
         let ship = SegmentShip {
             uploader: Arc::clone(&parts.uploader),
-            throttle: parts.throttle(),
+            haste: parts.haste(&vault),
             prefix: self.prefix(),
             origin: Origin { node: self.node(), gophership: env!("CARGO_PKG_VERSION").to_owned() },
             frame: self.frame(),

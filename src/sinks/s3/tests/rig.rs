@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -32,6 +33,7 @@ use gophership_vault::Throttle;
 use gophership_vault::Writer;
 use tempfile::TempDir;
 
+use super::super::archive::Haste;
 use super::super::archive::SegmentShip;
 use super::super::attempts::Attempts;
 use super::super::follow::Follower;
@@ -188,7 +190,12 @@ impl Rig {
         });
         let ship = SegmentShip {
             uploader: Arc::clone(&uploader),
-            throttle: Throttle::default(),
+            haste: Haste {
+                fill_permille: Box::new(|| 0),
+                calm: Throttle::default(),
+                hurried: Throttle::default(),
+                is_starved: AtomicBool::new(false),
+            },
             prefix: self.prefix.clone(),
             origin: Origin { node: "node".to_owned(), gophership: "1".to_owned() },
             frame: FrameOptions::default(),

@@ -37,6 +37,7 @@ use super::http as otlp_http;
 use super::http2::Http2Connection;
 use super::http2::Http2Terms;
 use super::ingest_handler::IngestHandler;
+use super::listener_protocol::ListenerProtocol;
 use super::streams::NewStreams;
 use super::streams::WithStreams;
 use crate::component::Stop;
@@ -61,25 +62,6 @@ const WINDOW_BYTES_MIN: u32 = 65_535;
 const FRAME_BYTES_MAX: u32 = STREAM_WINDOW_BYTES;
 const HTTP1_READ_BYTES_MAX: usize = 128 << 10;
 const HEADER_BYTES_MAX: u32 = 16 << 10;
-
-/// What a listener speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ListenerProtocol {
-    /// OTLP/gRPC, HTTP/2 only.
-    Grpc,
-    /// OTLP/HTTP; a gRPC request that comes here is answered as well.
-    Http,
-}
-
-impl ListenerProtocol {
-    /// The option that holds the TLS options of its listener.
-    pub(super) const fn tls_group(self) -> &'static str {
-        match self {
-            Self::Grpc => "grpc.tls",
-            Self::Http => "http.tls",
-        }
-    }
-}
 
 /// What was agreed on when a connection was made; on other terms it must be made anew.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 //!
 //! Source: Fetch Standard, "CORS protocol".
 
+use bytes::Bytes;
 use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
@@ -20,7 +21,6 @@ use http::request::Parts;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
-use tonic::body::Body;
 
 use gophership_units::HumanDuration;
 
@@ -106,14 +106,14 @@ pub(super) struct Cors {
 
 impl Cors {
     /// The answer to a browser that asks whether it may send; `None` if it does not ask that.
-    pub(super) fn preflight(&self, head: &Parts) -> Option<Response<Body>> {
+    pub(super) fn preflight(&self, head: &Parts) -> Option<Response<Bytes>> {
         let asks = head.method == Method::OPTIONS
             && head.headers.contains_key(ORIGIN)
             && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
         if !asks {
             return None;
         }
-        let mut response = Response::new(Body::empty());
+        let mut response = Response::new(Bytes::new());
         *response.status_mut() = StatusCode::NO_CONTENT;
         self.allow(&head.headers, response.headers_mut());
         let answers = response.headers_mut();

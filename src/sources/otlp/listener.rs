@@ -9,8 +9,8 @@ use tokio_rustls::TlsAcceptor;
 
 use super::connection_server::Claim;
 use super::connection_server::ConnectionServer;
-use super::connection_server::ListenerProtocol;
 use super::ingest_handler::IngestHandler;
+use super::listener_protocol::ListenerProtocol;
 use crate::component::Admitted;
 use crate::component::ComponentId;
 use crate::component::Connections;

@@ -23,7 +23,7 @@ use gophership_units::ns_of;
 static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// What every HTTP/2 client says first, before its settings.
-const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// With the head of the settings that follow.
 const PREFACE_BYTES: u64 = 24 + 9;
 

@@ -4,6 +4,7 @@
 //! ```text
 //!   slots      how many connections a listener has; the longest idle one makes room for a new one
 //!    `- activity   what one connection does now: written by its own task, without a lock
+//!   opening    its first bytes, which tell HTTP/2 from HTTP/1
 //!   watched    a stream that notes reads, blocked writes, and lingers at its end
 //!   timeouts   when a connection is closed, and why: a pure function of its activity
 //!   tending    the one timer of a connection, and the loop that serves it
@@ -12,6 +13,7 @@
 
 mod activity;
 mod descriptors;
+mod opening;
 mod slots;
 mod tending;
 mod timeouts;
@@ -21,6 +23,9 @@ pub use activity::ActiveRequest;
 pub use activity::Activity;
 pub use descriptors::Descriptors;
 pub use descriptors::raise_descriptor_limit;
+pub use opening::Opened;
+pub use opening::Opening;
+pub use opening::Rewound;
 pub use slots::ConnectionSlot;
 pub use slots::ConnectionSlots;
 pub use tending::Connection;

@@ -71,6 +71,7 @@
 //! | `route` | every sink gets exactly what is routed there, while another is out, full, replayed, killed or renamed |
 //! | `together` | what has to wait for a backend travels in one request, every record once |
 //! | `s3_archive`, `s3_objects` | segments of a vault, and requests, are in a bucket once: after kills, outages, reloads, refusals |
+//! | `http_servers` | both HTTP/2 servers of the HTTP listener say the same to the same request |
 //! | `access` | credentials, web pages and probes at a source, and who is let in |
 //! | `ways` | proxies, kinds of TLS, JSON and tenants on the way to a backend |
 //! | `compression` | the vault compresses whenever there is time for it |
@@ -107,6 +108,7 @@ mod harness;
 mod healthcheck;
 mod heap;
 mod hostile;
+mod http_servers;
 mod joined;
 mod kept;
 mod kill;

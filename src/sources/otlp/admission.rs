@@ -187,12 +187,41 @@ impl ConnectionAdmission<'_> {
             .await
     }
 
+    /// Takes room for so many bytes more, if there is room now. A request for which there is none is to be refused:
+    /// it may have passed some of the gates.
+    pub(super) fn try_grow(self, held: &mut Permit, more: u64) -> bool {
+        let bytes = held.bytes().saturating_add(more);
+        self.set_limits();
+        let has_passed = match &mut held.incomplete {
+            Some(Incomplete { connection, large }) => {
+                let has_passed = connection.try_grow(bytes.saturating_sub(connection.bytes()));
+                has_passed
+                    && match large {
+                        Some(large) => large.try_grow(bytes.saturating_sub(large.bytes())),
+                        None if bytes <= SMALL_BYTES_MAX => true,
+                        None => {
+                            *large = self.room.large.try_take(bytes);
+                            large.is_some()
+                        }
+                    }
+            }
+            // It was complete when it came, and so it does not grow.
+            None => true,
+        };
+        has_passed && held.source.try_grow(more) && held.process.try_grow(more)
+    }
+
     /// Returns a buffer for so many bytes, for which room was taken.
     pub(super) fn buffer(self, bytes: usize) -> Result<PooledBuffer, RefusedRequest> {
         self.room.pool.acquire(bytes, None).map_err(|error| {
             tracing::error!(%error, bytes, "Cannot map memory.");
-            RefusedRequest::Busy { retry_after: self.room.patience, why: NO_MEMORY }
+            self.busy()
         })
+    }
+
+    /// What a request is told for which there is no room.
+    pub(super) const fn busy(self) -> RefusedRequest {
+        RefusedRequest::Busy { retry_after: self.room.patience, why: NO_MEMORY }
     }
 
     async fn pass_gates(self, bytes: u64) -> Incomplete {

@@ -35,11 +35,11 @@ pub(super) struct ConnectionOptions {
     /// How long requests in progress at `age_max` may take to end. Then GopherShip closes the
     /// connection.
     age_grace: HumanDuration,
-    /// The HTTP/2 server of the gRPC listener.
+    /// The HTTP/2 server of both listeners. HTTP/1 has the server of hyper always.
     pub(super) http2: Http2Server,
 }
 
-/// The HTTP/2 server of the gRPC listener.
+/// The HTTP/2 server of both listeners.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Http2Server {

@@ -44,6 +44,9 @@ use crate::component::Stop;
 use crate::net::Activity;
 use crate::net::ConnectionSlots;
 use crate::net::Descriptors;
+use crate::net::Opened;
+use crate::net::Opening;
+use crate::net::Rewound;
 use crate::net::Served;
 use crate::net::Tending;
 use crate::net::Timeouts;
@@ -159,20 +162,58 @@ impl ConnectionServer {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let severity = self.handlers.delay_severity();
-        let is_grpc = self.terms.protocol == ListenerProtocol::Grpc;
-        if is_grpc && self.terms.http2 == Http2Server::Builtin {
-            return self.serve_builtin(stream, activity, severity).await;
+        let stream = Watched::new(stream, Arc::clone(&activity));
+        let timeouts = connection::spread(self.terms.timeouts);
+        match (self.terms.http2, self.terms.protocol) {
+            (Http2Server::Hyper, _) => self.serve_hyper(stream, activity, timeouts).await,
+            (Http2Server::Builtin, ListenerProtocol::Grpc) => {
+                self.serve_builtin(stream, Vec::new(), activity, timeouts).await
+            }
+            (Http2Server::Builtin, ListenerProtocol::Http) => {
+                self.serve_either(stream, activity, timeouts).await
+            }
         }
+    }
+
+    /// Serves one connection of which only its first bytes tell what it speaks: HTTP/2 with our own server, HTTP/1
+    /// with hyper.
+    async fn serve_either<S>(
+        &self,
+        stream: Watched<S>,
+        activity: Arc<Activity>,
+        timeouts: Timeouts,
+    ) -> &'static str
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let mut opening = Opening::new(stream, Arc::clone(&activity));
+        let tending = Tending::new(Arc::clone(&activity), timeouts);
+        let served = tending.serve(&mut opening, &self.stop, &self.cut).await;
+        let cause = served.cause();
+        let Served::Ended(Ok(Opened { stream, first, is_http2 })) = served else { return cause };
+        if is_http2 {
+            return self.serve_builtin(stream, first, activity, timeouts).await;
+        }
+        self.serve_hyper(Rewound::new(first, stream), activity, timeouts).await
+    }
+
+    /// Serves one connection with hyper.
+    async fn serve_hyper<S>(
+        &self,
+        stream: S,
+        activity: Arc<Activity>,
+        timeouts: Timeouts,
+    ) -> &'static str
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let streams = NewStreams::default();
-        let builder = self.builder(severity, streams.clone());
+        let builder = self.builder(self.handlers.delay_severity(), streams.clone());
         let share = Arc::new(ConnectionShare::new());
         let service = service_fn(|request| self.answer(request, &activity, &share));
-        let stream = Watched::new(stream, Arc::clone(&activity));
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         let mut connection =
             WithStreams::new(connection, streams, auto::Connection::graceful_shutdown);
-        let timeouts = connection::spread(self.terms.timeouts);
         let tending = Tending::new(Arc::clone(&activity), timeouts);
         let served = tending.serve(&mut connection, &self.stop, &self.cut).await;
         if let Served::Ended(Err(error)) = &served {
@@ -181,20 +222,19 @@ impl ConnectionServer {
         served.cause()
     }
 
-    /// Serves one connection of the gRPC listener.
+    /// Serves one connection, of which the `first` bytes were read already, with our own HTTP/2.
     async fn serve_builtin<S>(
         &self,
-        stream: S,
+        stream: Watched<S>,
+        first: Vec<u8>,
         activity: Arc<Activity>,
-        severity: f64,
+        timeouts: Timeouts,
     ) -> &'static str
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let stream = Watched::new(stream, Arc::clone(&activity));
-        let timeouts = connection::spread(self.terms.timeouts);
-        let terms = self.http2_terms(&timeouts, window(STREAM_WINDOW_BYTES, severity));
-        let mut connection = Http2Connection::new(stream, &terms, &self.handlers, &activity);
+        let terms = self.http2_terms(&timeouts);
+        let mut connection = Http2Connection::new(stream, first, &terms, &self.handlers, &activity);
         let tending = Tending::new(activity, timeouts);
         let served = tending.serve(&mut connection, &self.stop, &self.cut).await;
         if let Served::Ended(Err(error)) = &served {
@@ -207,7 +247,8 @@ impl ConnectionServer {
 
     /// The terms of the built-in HTTP/2. What a connection may do before its first request, and without one, is in
     /// `Timeouts` and watched over by [`Tending`].
-    fn http2_terms(&self, timeouts: &Timeouts, stream_bytes: u32) -> Http2Terms {
+    fn http2_terms(&self, timeouts: &Timeouts) -> Http2Terms {
+        let stream_bytes = window(STREAM_WINDOW_BYTES, self.handlers.delay_severity());
         let limits = Limits {
             concurrent_streams: self.terms.streams,
             header_list_bytes: HEADER_BYTES_MAX,
@@ -223,7 +264,7 @@ impl ConnectionServer {
             ..gophership_http2::Timeouts::default()
         };
         let windows = Windows { stream_bytes, ..Windows::default() };
-        Http2Terms { limits, timeouts, windows }
+        Http2Terms { limits, timeouts, windows, protocol: self.terms.protocol }
     }
 
     fn answer(
@@ -234,7 +275,8 @@ impl ConnectionServer {
     ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + 'static {
         let (begun, share) = (activity.begin(), Arc::clone(share));
         let active = self.handlers.active();
-        let is_grpc = self.terms.protocol == ListenerProtocol::Grpc || grpc::is_grpc(&request);
+        let is_grpc = self.terms.protocol == ListenerProtocol::Grpc
+            || grpc::is_grpc(request.version(), request.headers());
         async move {
             let Some((handler, _present)) = active else {
                 return Ok(Status::unavailable("the source is not ready yet").into_http());
@@ -252,6 +294,8 @@ impl ConnectionServer {
         let mut builder = Builder::new(streams);
         if self.terms.protocol == ListenerProtocol::Grpc {
             builder = builder.http2_only();
+        } else if self.terms.http2 == Http2Server::Builtin {
+            builder = builder.http1_only();
         }
         builder
             .http1()

@@ -46,10 +46,9 @@ fn is_grpc_type(value: &HeaderValue) -> bool {
     rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
 }
 
-/// Whether a request is gRPC: by its content type, and it needs the trailers of HTTP/2.
-pub(super) fn is_grpc<B>(request: &Request<B>) -> bool {
-    let content_type = request.headers().get(CONTENT_TYPE);
-    request.version() == Version::HTTP_2 && content_type.is_some_and(is_grpc_type)
+/// Whether a request with these headers is gRPC: by its content type, and it needs the trailers of HTTP/2.
+pub(super) fn is_grpc(version: Version, headers: &HeaderMap) -> bool {
+    version == Version::HTTP_2 && headers.get(CONTENT_TYPE).is_some_and(is_grpc_type)
 }
 
 /// Answers one gRPC request.

@@ -3,9 +3,10 @@
 //! ```text
 //!   listener           one address, TLS
 //!    v
-//!   connection_server  connections, kept when a reload replaces the source (knows HTTP, not OTLP)
+//!   connection_server  connections, kept when a reload replaces the source (knows HTTP, not OTLP);
+//!    |                  HTTP/2 goes to http2, our own server, which calls the same as hyper does:
 //!    |- grpc           unary calls whose messages stay bytes; frame reads them
-//!    |- http           POST /v1/{logs,traces,metrics}, protobuf and JSON
+//!    |- http           POST /v1/{logs,traces,metrics}, protobuf and JSON; json converts
 //!    |   body, inflate, filling: into memory; admission has taken room for it before
 //!    |   auth: who may send; cors: which web pages; health: for probes over gRPC
 //!    v

@@ -9,6 +9,7 @@ mod time;
 mod windows;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::clock::Clock;
@@ -24,6 +25,7 @@ use crate::exchange::StreamId;
 use crate::frame;
 use crate::frame::setting;
 use crate::head::HeadLimits;
+use crate::head::RequestHead;
 use crate::head_reader::HeadReader;
 use crate::hpack::TABLE_BYTES_DEFAULT;
 use crate::limits::Counters;
@@ -240,6 +242,12 @@ impl<B> Connection<B> {
     /// The body of a request that is not complete; `None` if the caller has it already, or never had one.
     pub fn body_mut(&mut self, stream: StreamId) -> Option<&mut B> {
         self.streams.get_mut(stream.get())?.body.as_mut()
+    }
+
+    /// The head of a request that is not answered to its end.
+    #[must_use]
+    pub fn request_head(&self, stream: StreamId) -> Option<&Arc<RequestHead>> {
+        Some(&self.streams.get(stream.get())?.head)
     }
 
     /// What the connection has done.

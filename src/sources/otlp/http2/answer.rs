@@ -8,9 +8,10 @@ use gophership_http2::HeaderBlock;
 use gophership_http2::Response;
 use gophership_http2::StreamGone;
 use gophership_http2::StreamId;
-use http::HeaderMap;
+use http::header::CONTENT_LENGTH;
 use tonic::Status;
 
+use crate::sources::otlp::answer as otlp_answer;
 use crate::sources::otlp::answer::Encoding;
 use crate::sources::otlp::answer::RefusedRequest;
 use crate::sources::otlp::grpc;
@@ -22,8 +23,10 @@ pub(super) enum Answer {
     Message(Bytes),
     Refused(RefusedRequest),
     Failed(Status),
-    /// It is no gRPC request, and gets an answer of HTTP.
-    NotGrpc(RefusedRequest),
+    /// The OK of OTLP/HTTP, with nothing to be told beside it.
+    Accepted(Encoding),
+    /// Any other answer of HTTP.
+    Http(http::Response<Bytes>),
 }
 
 struct Blocks {
@@ -39,6 +42,20 @@ static ACCEPTED: LazyLock<Blocks> = LazyLock::new(|| {
     Blocks { head, trailers }
 });
 
+/// The OK of OTLP/HTTP.
+struct Accepted {
+    head: HeaderBlock,
+    body: Bytes,
+}
+
+static ACCEPTED_PROTOBUF: LazyLock<Accepted> = LazyLock::new(|| accepted(Encoding::Protobuf));
+static ACCEPTED_JSON: LazyLock<Accepted> = LazyLock::new(|| accepted(Encoding::Json));
+
+fn accepted(encoding: Encoding) -> Accepted {
+    let response = otlp_answer::accepted(encoding, None);
+    Accepted { head: block(&response, response.body()), body: response.body().clone() }
+}
+
 impl Answer {
     /// Writes the answer. The client may have gone.
     pub(super) fn write<B>(&self, connection: &mut Connection<B>, stream: StreamId) {
@@ -49,16 +66,20 @@ impl Answer {
                 connection.respond(stream, &response)
             }
             Self::Refused(refused) => {
-                respond_with(connection, stream, &grpc::refused_response(refused).map(|_| ()), &[])
+                respond_with(connection, stream, &grpc::refused_response(refused), &[])
             }
             Self::Failed(status) => {
                 let response = status.clone().into_http::<()>();
                 respond_with(connection, stream, &response, &[])
             }
-            Self::NotGrpc(refused) => {
-                let (parts, body) = refused.to_http(Encoding::Json).into_parts();
-                respond_with(connection, stream, &http::Response::from_parts(parts, ()), &body)
+            Self::Accepted(encoding) => {
+                let Accepted { head, body } = match encoding {
+                    Encoding::Protobuf => &*ACCEPTED_PROTOBUF,
+                    Encoding::Json => &*ACCEPTED_JSON,
+                };
+                connection.respond(stream, &Response { head, body, trailers: None })
             }
+            Self::Http(response) => respond_with(connection, stream, response, response.body()),
         };
         if is_written.is_err() {
             tracing::trace!(%stream, "The sender has not waited for its answer.");
@@ -66,20 +87,23 @@ impl Answer {
     }
 }
 
-fn respond_with<B>(
+fn respond_with<B, T>(
     connection: &mut Connection<B>,
     stream: StreamId,
-    response: &http::Response<()>,
+    response: &http::Response<T>,
     body: &[u8],
 ) -> Result<(), StreamGone> {
-    let head = &block(response.status().as_u16(), response.headers());
+    let head = &block(response, body);
     connection.respond(stream, &Response { head, body, trailers: None })
 }
 
-fn block(status: u16, headers: &HeaderMap) -> HeaderBlock {
-    let mut block = HeaderBlock::of_status(status);
-    for (name, value) in headers {
+fn block<T>(response: &http::Response<T>, body: &[u8]) -> HeaderBlock {
+    let mut block = HeaderBlock::of_status(response.status().as_u16());
+    for (name, value) in response.headers() {
         push(&mut block, name.as_str(), value.as_bytes());
+    }
+    if !body.is_empty() {
+        push(&mut block, CONTENT_LENGTH.as_str(), body.len().to_string().as_bytes());
     }
     block
 }

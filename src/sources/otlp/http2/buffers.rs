@@ -10,6 +10,7 @@ use gophership_http2::RequestHead;
 use gophership_http2::StreamId;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::answer::Answer;
 use super::head::Call;
 use super::head::Heads;
 use super::head::Meaning;
@@ -20,7 +21,9 @@ use crate::net::Activity;
 use crate::sources::otlp::active_handler::ActiveHandlers;
 use crate::sources::otlp::admission::ConnectionShare;
 use crate::sources::otlp::answer::RefusedRequest;
+use crate::sources::otlp::http as otlp_http;
 use crate::sources::otlp::ingest_handler::IngestHandler;
+use crate::sources::otlp::listener_protocol::ListenerProtocol;
 
 /// What the requests of one connection have in common.
 pub(super) struct Buffers<'s> {
@@ -32,13 +35,17 @@ pub(super) struct Buffers<'s> {
 }
 
 impl<'s> Buffers<'s> {
-    pub(super) fn new(handlers: &'s ActiveHandlers, activity: Arc<Activity>) -> Self {
+    pub(super) fn new(
+        protocol: ListenerProtocol,
+        handlers: &'s ActiveHandlers,
+        activity: Arc<Activity>,
+    ) -> Self {
         Self {
             handlers,
             activity,
             share: Arc::new(ConnectionShare::new()),
             waiting: Arc::default(),
-            heads: Heads::default(),
+            heads: Heads::new(protocol),
         }
     }
 
@@ -81,6 +88,16 @@ impl<'s> Buffers<'s> {
         }
     }
 
+    /// What a sender of a request with this head is told that is refused.
+    pub(super) fn refusal(&mut self, head: &Arc<RequestHead>, refused: RefusedRequest) -> Answer {
+        let meaning = self.meaning(head);
+        let Call::Http(asked) = &meaning.call else { return Answer::Refused(refused) };
+        let handler = self.handler();
+        let cors = handler.as_ref().and_then(|handler| handler.cors());
+        let (headers, refused) = (&meaning.head.headers, Err(refused));
+        Answer::Http(otlp_http::response(cors, headers, asked.encoding, &refused))
+    }
+
     /// What a sender is told that sends too little.
     pub(super) fn stalled(&self) -> RefusedRequest {
         let after = self.handler().map(|handler| handler.limits().read_idle);
@@ -94,8 +111,9 @@ impl BodySource for Buffers<'_> {
     fn body(&mut self, incoming: &Incoming<'_>) -> Admit<RequestBuffer> {
         let Some(handler) = self.handler() else { return Admit::Refuse };
         let meaning = self.meaning(incoming.head);
-        let is_wanted = match &meaning.request {
-            Call::Export(..) => handler.lets_in(&meaning.headers),
+        let is_wanted = match &meaning.call {
+            Call::Http(asked) if asked.export.is_err() => false,
+            Call::Export(..) | Call::Http(_) => handler.lets_in(&meaning.head.headers),
             Call::Health(_) => true,
             Call::Unknown(_) => false,
         };
@@ -104,8 +122,7 @@ impl BodySource for Buffers<'_> {
         }
         let (share, waiting) = (self.share(), Arc::clone(&self.waiting));
         let active = self.begin();
-        let mut buffer =
-            RequestBuffer::new(handler, share, waiting, incoming.stream, meaning, active);
+        let mut buffer = RequestBuffer::new(handler, share, waiting, meaning, active, incoming);
         if incoming.is_whole {
             // If there is no room now, it comes in like one in pieces.
             buffer.take_whole(incoming.first);

@@ -29,7 +29,6 @@ use tokio::io::AsyncWrite;
 use tokio::io::ReadBuf;
 use tokio::time::Sleep;
 
-use super::answer::Answer;
 use super::buffers::Buffers;
 use super::exchange;
 use super::exchange::Exchange;
@@ -41,6 +40,7 @@ use crate::net::Activity;
 use crate::net::Connection;
 use crate::sources::otlp::active_handler::ActiveHandlers;
 use crate::sources::otlp::answer::RefusedRequest;
+use crate::sources::otlp::listener_protocol::ListenerProtocol;
 
 /// What is read at a time. The buffer is one for each thread, because a read leaves nothing in it.
 const READ_BYTES: usize = 256 << 10;
@@ -64,7 +64,7 @@ pub(in crate::sources::otlp) struct Http2Connection<'s, S> {
     buffers: Buffers<'s>,
     exchanges: FuturesUnordered<Exchange>,
     rooms: FuturesUnordered<RoomWait>,
-    /// Bytes that were read, and wait for memory.
+    /// Bytes that were read, and wait for memory or for their turn.
     rest: Vec<u8>,
     is_waiting: bool,
     /// How much of the output is sent.
@@ -78,6 +78,8 @@ pub(in crate::sources::otlp) struct Http2Terms {
     pub(in crate::sources::otlp) limits: Limits,
     pub(in crate::sources::otlp) timeouts: Timeouts,
     pub(in crate::sources::otlp) windows: Windows,
+    /// What its requests are if they do not say that they are gRPC.
+    pub(in crate::sources::otlp) protocol: ListenerProtocol,
 }
 
 /// How a connection ends that nobody has cut off.
@@ -112,22 +114,23 @@ impl fmt::Display for EndCause {
 }
 
 impl<'s, S: AsyncRead + AsyncWrite + Unpin> Http2Connection<'s, S> {
-    /// Begins a connection.
+    /// Begins a connection of which the `first` bytes were read already.
     pub(in crate::sources::otlp) fn new(
         stream: S,
+        first: Vec<u8>,
         terms: &Http2Terms,
         handlers: &'s ActiveHandlers,
         activity: &Arc<Activity>,
     ) -> Self {
-        let Http2Terms { limits, timeouts, windows } = *terms;
+        let Http2Terms { limits, timeouts, windows, protocol } = *terms;
         let http2 = Http2::new(limits, timeouts, windows, activity.newest());
         Self {
             stream,
             http2,
-            buffers: Buffers::new(handlers, Arc::clone(activity)),
+            buffers: Buffers::new(protocol, handlers, Arc::clone(activity)),
             exchanges: FuturesUnordered::new(),
             rooms: FuturesUnordered::new(),
-            rest: Vec::new(),
+            rest: first,
             is_waiting: false,
             sent: 0,
             sleep: None,
@@ -160,7 +163,13 @@ impl<'s, S: AsyncRead + AsyncWrite + Unpin> Http2Connection<'s, S> {
 
     fn refuse(&mut self, stream: StreamId, refused: RefusedRequest) {
         self.buffers.count(&refused);
-        Answer::Refused(refused).write(&mut self.http2, stream);
+        self.answer_refused(stream, refused);
+    }
+
+    /// Tells a sender that it is refused, as its protocol does that.
+    fn answer_refused(&mut self, stream: StreamId, refused: RefusedRequest) {
+        let Some(head) = self.http2.request_head(stream).cloned() else { return };
+        self.buffers.refusal(&head, refused).write(&mut self.http2, stream);
     }
 
     /// Does what the connection asks for.
@@ -186,12 +195,12 @@ impl<'s, S: AsyncRead + AsyncWrite + Unpin> Http2Connection<'s, S> {
 
     /// Begins to answer a request.
     fn begin(&mut self, request: Request<RequestBuffer>, context: &mut Context<'_>) {
-        let Request { stream, head, body } = request;
-        let mut buffer = match body {
+        let Request { stream, head, mut body } = request;
+        let mut buffer = match &mut body {
             RequestBody::Empty | RequestBody::Refused(None) => None,
             RequestBody::Whole(buffer) | RequestBody::Refused(Some(buffer)) => Some(buffer),
         };
-        if let Some(refused) = buffer.as_mut().and_then(RequestBuffer::refusal) {
+        if let Some(refused) = buffer.as_mut().and_then(|buffer| buffer.refusal()) {
             return self.refuse(stream, refused);
         }
         let Some((handler, present)) = self.buffers.active() else {
@@ -199,11 +208,11 @@ impl<'s, S: AsyncRead + AsyncWrite + Unpin> Http2Connection<'s, S> {
                 retry_after: NOT_READY_RETRY,
                 why: "the source is not ready yet",
             };
-            return Answer::Refused(refused).write(&mut self.http2, stream);
+            return self.answer_refused(stream, refused);
         };
-        let active = buffer.as_mut().and_then(RequestBuffer::take_active);
+        let active = buffer.as_mut().and_then(|buffer| buffer.take_active());
         let active = active.unwrap_or_else(|| self.buffers.begin());
-        let meaning = buffer.as_ref().map(RequestBuffer::meaning);
+        let meaning = buffer.map(|buffer| buffer.meaning());
         let parties = Parties {
             handler,
             share: self.buffers.share(),
@@ -212,7 +221,7 @@ impl<'s, S: AsyncRead + AsyncWrite + Unpin> Http2Connection<'s, S> {
             present,
             active,
         };
-        match exchange::begin(stream, exchange::take(parties, buffer), context) {
+        match exchange::begin(stream, exchange::take(parties, body), context) {
             Ok(answer) => answer.write(&mut self.http2, stream),
             Err(exchange) => self.exchanges.push(exchange),
         }

@@ -8,6 +8,7 @@ use std::task::Context;
 use std::task::Poll;
 use std::time::Instant;
 
+use gophership_http2::RequestBody;
 use gophership_http2::StreamId;
 use http_body_util::Full;
 use tokio_util::sync::ReusableBoxFuture;
@@ -17,17 +18,20 @@ use super::answer::Answer;
 use super::head::Call;
 use super::head::Meaning;
 use super::head::Unknown;
+use super::http_exchange;
 use super::request_buffer::RequestBuffer;
 use crate::net::ActiveRequest;
 use crate::sources::otlp::admission::ConnectionAdmission;
 use crate::sources::otlp::admission::ConnectionShare;
 use crate::sources::otlp::admission::Received;
+use crate::sources::otlp::answer::Encoding;
 use crate::sources::otlp::answer::RefusedRequest;
 use crate::sources::otlp::deadline::Deadline;
 use crate::sources::otlp::frame;
 use crate::sources::otlp::grpc;
 use crate::sources::otlp::health;
 use crate::sources::otlp::inflate::RequestEncoding;
+use crate::sources::otlp::inflate::inflate;
 use crate::sources::otlp::ingest_handler::IngestHandler;
 
 /// A request that is being answered.
@@ -89,20 +93,26 @@ pub(super) struct Parties {
 }
 
 /// Takes one request.
-pub(super) async fn take(parties: Parties, buffer: Option<RequestBuffer>) -> Answer {
+pub(super) async fn take(parties: Parties, body: RequestBody<RequestBuffer>) -> Answer {
     let Parties { handler, share, meaning, arrived, present: _present, active: _active } = parties;
-    let (signal, compression) = match &meaning.request {
+    let headers = &meaning.head.headers;
+    let (signal, compression) = match &meaning.call {
         Call::Export(signal, compression) => (*signal, *compression),
-        Call::Health(path) => return health(&handler, &share, path, buffer).await,
+        Call::Health(path) => return health(&handler, &share, path, stored(body)).await,
         Call::Unknown(unknown) => return refuse(&handler, unknown),
+        Call::Http(asked) => {
+            let head = &meaning.head;
+            return http_exchange::take(&handler, &share, head, asked, arrived, body).await;
+        }
     };
+    let buffer = stored(body);
     // Who is not let in was given no buffer.
     if buffer.is_none()
-        && let Err(refused) = handler.authenticate(&meaning.headers)
+        && let Err(refused) = handler.authenticate(headers)
     {
         return Answer::Refused(refused);
     }
-    let deadline = Deadline::of(&meaning.headers);
+    let deadline = Deadline::of(headers);
     handler.before_reading().await;
     let room = handler.room(&share);
     let received = match message(buffer, compression, room, &handler).await {
@@ -112,10 +122,17 @@ pub(super) async fn take(parties: Parties, buffer: Option<RequestBuffer>) -> Ans
             return Answer::Refused(refused);
         }
     };
-    let provenance = handler.provenance(&meaning.headers);
+    let provenance = handler.provenance(headers);
     match handler.take(signal, received, arrived, provenance, deadline, room).await {
         Ok(partial) => Answer::Message(grpc::frame_of(partial.as_ref())),
         Err(refused) => Answer::Refused(refused),
+    }
+}
+
+fn stored(body: RequestBody<RequestBuffer>) -> Option<RequestBuffer> {
+    match body {
+        RequestBody::Whole(buffer) => Some(buffer),
+        RequestBody::Empty | RequestBody::Refused(_) => None,
     }
 }
 
@@ -125,9 +142,12 @@ async fn message(
     room: ConnectionAdmission<'_>,
     handler: &IngestHandler,
 ) -> Result<Received, RefusedRequest> {
-    match buffer {
-        Some(buffer) => buffer.finish(compression, room, handler.limits()).await,
-        None => Err(frame::broken("the request has no message")),
+    let Some(buffer) = buffer else { return Err(frame::broken("the request has no message")) };
+    let compression = frame::encoding(buffer.flag(), compression)?;
+    let received = buffer.finish(room).await?;
+    match compression {
+        RequestEncoding::None => Ok(received),
+        compression => inflate(received, compression, room, handler.limits()).await,
     }
 }
 
@@ -158,7 +178,7 @@ fn refuse(handler: &IngestHandler, unknown: &Unknown) -> Answer {
         }
         Unknown::NotGrpc(refused) => {
             handler.count(refused);
-            Answer::NotGrpc(refused.clone())
+            Answer::Http(refused.to_http(Encoding::Json))
         }
     }
 }

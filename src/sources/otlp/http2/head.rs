@@ -8,12 +8,17 @@ use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
 use http::Method;
+use http::Request;
+use http::Version;
+use http::request::Parts;
 
 use crate::event::Signal;
 use crate::sources::otlp::answer::RefusedRequest;
 use crate::sources::otlp::grpc;
 use crate::sources::otlp::health;
+use crate::sources::otlp::http::Asked;
 use crate::sources::otlp::inflate::RequestEncoding;
+use crate::sources::otlp::listener_protocol::ListenerProtocol;
 
 /// How many heads of a connection are remembered: those of the three signals, with some to spare.
 const KNOWN_LEN_MAX: usize = 4;
@@ -21,8 +26,8 @@ const KNOWN_LEN_MAX: usize = 4;
 /// What the head of a request means.
 #[derive(Debug)]
 pub(super) struct Meaning {
-    pub(super) request: Call,
-    pub(super) headers: HeaderMap,
+    pub(super) call: Call,
+    pub(super) head: Parts,
 }
 
 /// What a request asks for.
@@ -34,6 +39,8 @@ pub(super) enum Call {
     Health(String),
     /// What nobody does.
     Unknown(Unknown),
+    /// OTLP/HTTP.
+    Http(Asked),
 }
 
 /// A call that is refused whatever its message is.
@@ -45,46 +52,66 @@ pub(super) enum Unknown {
 }
 
 /// The heads that a connection has had lately.
-#[derive(Debug, Default)]
-pub(super) struct Heads(VecDeque<(Arc<RequestHead>, Arc<Meaning>)>);
+#[derive(Debug)]
+pub(super) struct Heads {
+    protocol: ListenerProtocol,
+    known: VecDeque<(Arc<RequestHead>, Arc<Meaning>)>,
+}
 
 impl Heads {
+    /// Of a connection of such a listener.
+    pub(super) const fn new(protocol: ListenerProtocol) -> Self {
+        Self { protocol, known: VecDeque::new() }
+    }
+
     /// Returns what a head means.
     pub(super) fn meaning(&mut self, head: &Arc<RequestHead>) -> Arc<Meaning> {
-        if let Some((_, meaning)) = self.0.iter().find(|(known, _)| Arc::ptr_eq(known, head)) {
+        if let Some((_, meaning)) = self.known.iter().find(|(known, _)| Arc::ptr_eq(known, head)) {
             return Arc::clone(meaning);
         }
-        let meaning = Arc::new(Meaning::of(head));
-        if self.0.len() == KNOWN_LEN_MAX {
-            self.0.pop_front();
+        let meaning = Arc::new(Meaning::of(head, self.protocol));
+        if self.known.len() == KNOWN_LEN_MAX {
+            self.known.pop_front();
         }
-        self.0.push_back((Arc::clone(head), Arc::clone(&meaning)));
+        self.known.push_back((Arc::clone(head), Arc::clone(&meaning)));
         meaning
     }
 }
 
 impl Meaning {
-    fn of(head: &RequestHead) -> Self {
-        let headers = headers(head);
-        // A method that is no token is not POST either.
-        let method = Method::from_bytes(head.method().as_bytes()).unwrap_or_default();
-        let path = path(head);
-        let request = match grpc::not_grpc(&method, &headers) {
-            Some(refused) => Call::Unknown(Unknown::NotGrpc(refused)),
-            None if path.starts_with(health::PREFIX) => Call::Health(path.to_owned()),
-            None => match grpc::check(path, &headers) {
-                Ok((signal, encoding)) => Call::Export(signal, encoding),
-                Err(refused) => Call::Unknown(Unknown::Grpc(refused)),
-            },
-        };
-        Self { request, headers }
+    fn of(head: &RequestHead, protocol: ListenerProtocol) -> Self {
+        let head = parts(head);
+        let is_grpc =
+            protocol == ListenerProtocol::Grpc || grpc::is_grpc(head.version, &head.headers);
+        let call = if is_grpc { Call::of_grpc(&head) } else { Call::Http(Asked::of(&head)) };
+        Self { call, head }
     }
 }
 
-/// The path without a query.
-fn path(head: &RequestHead) -> &str {
-    let path = head.path();
-    path.split_once('?').map_or(path, |(path, _query)| path)
+impl Call {
+    fn of_grpc(head: &Parts) -> Self {
+        let path = head.uri.path();
+        match grpc::not_grpc(&head.method, &head.headers) {
+            Some(refused) => Self::Unknown(Unknown::NotGrpc(refused)),
+            None if path.starts_with(health::PREFIX) => Self::Health(path.to_owned()),
+            None => match grpc::check(path, &head.headers) {
+                Ok((signal, encoding)) => Self::Export(signal, encoding),
+                Err(refused) => Self::Unknown(Unknown::Grpc(refused)),
+            },
+        }
+    }
+}
+
+/// The head as the rest of the source knows it.
+fn parts(head: &RequestHead) -> Parts {
+    let (mut parts, ()) = Request::new(()).into_parts();
+    parts.version = Version::HTTP_2;
+    // A method that is no token is not POST either.
+    parts.method = Method::from_bytes(head.method().as_bytes()).unwrap_or_default();
+    // A path that is none is not one of ours.
+    parts.uri = head.path().parse().unwrap_or_default();
+    parts.headers = headers(head);
+    parts
 }
 
 fn headers(head: &RequestHead) -> HeaderMap {

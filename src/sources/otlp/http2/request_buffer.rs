@@ -3,12 +3,15 @@
 //!
 //! ```text
 //!             length known          room at once
-//!  Prefix ---------------------------------------> Filling   a pooled buffer, and the room that it holds
+//!  Unbegun --------------------------------------> Filling   a pooled buffer, and the room that it holds
 //!                |                                    ^
 //!                |  no room now                       |  room, in the order in which it was asked for
 //!                `------------> Waiting --------------'
 //!                               at most the windows of streams, 256 KiB a connection in all
 //! ```
+//!
+//! Over HTTP a client may leave the length out. Then room is taken for twice its first piece, and for twice as much
+//! again whenever that is full; if there is none at that moment, the request is refused.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -17,9 +20,12 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use gophership_http2::Appended;
 use gophership_http2::Body;
+use gophership_http2::Incoming;
 use gophership_http2::StreamId;
 use parking_lot::Mutex;
 
+use super::framing::Framing;
+use super::head::Call;
 use super::head::Meaning;
 use crate::net::ActiveRequest;
 use crate::pool::Pool;
@@ -32,11 +38,7 @@ use crate::sources::otlp::answer::RefusedRequest;
 use crate::sources::otlp::body;
 use crate::sources::otlp::filling::SHARED_BYTES_MIN;
 use crate::sources::otlp::frame;
-use crate::sources::otlp::frame::HEAD_BYTES;
-use crate::sources::otlp::inflate::RequestEncoding;
-use crate::sources::otlp::inflate::inflate;
 use crate::sources::otlp::ingest_handler::IngestHandler;
-use crate::sources::otlp::limits::RequestLimits;
 
 /// What the requests of one connection may hold together while they wait for room: they are not counted.
 const WAITING_BYTES_MAX: usize = 256 << 10;
@@ -56,8 +58,8 @@ pub(super) struct RequestBuffer {
     waiting: Arc<Waiting>,
     stream: StreamId,
     meaning: Arc<Meaning>,
-    prefix: [u8; HEAD_BYTES],
-    prefix_len: usize,
+    framing: Framing,
+    /// The length of the message, or what there is room for as long as nobody has told it.
     message_len: usize,
     message: Message,
     /// Why the rest of it is not stored.
@@ -68,7 +70,7 @@ pub(super) struct RequestBuffer {
 
 enum Message {
     /// Its length is not known.
-    Prefix,
+    Unbegun,
     /// It came in one piece.
     Whole(Bytes, Permit),
     Filling(PooledBuffer, Permit),
@@ -91,20 +93,23 @@ impl RequestBuffer {
         handler: Arc<IngestHandler>,
         share: Arc<ConnectionShare>,
         waiting: Arc<Waiting>,
-        stream: StreamId,
         meaning: Arc<Meaning>,
         active: ActiveRequest,
+        incoming: &Incoming<'_>,
     ) -> Self {
+        let framing = match &meaning.call {
+            Call::Http(_) => Framing::Bare(incoming.head.content_length()),
+            Call::Export(..) | Call::Health(_) | Call::Unknown(_) => Framing::prefixed(),
+        };
         Self {
             handler,
             share,
             waiting,
-            stream,
+            stream: incoming.stream,
             meaning,
-            prefix: [0; HEAD_BYTES],
-            prefix_len: 0,
+            framing,
             message_len: 0,
-            message: Message::Prefix,
+            message: Message::Unbegun,
             refused: None,
             active: Some(active),
         }
@@ -112,9 +117,9 @@ impl RequestBuffer {
 
     /// Takes a request that has come in one piece, if there is room for it at once.
     pub(super) fn take_whole(&mut self, piece: &[u8]) -> bool {
-        let Some((prefix, message)) = piece.split_first_chunk::<HEAD_BYTES>() else { return false };
-        let len = u32::from_be_bytes([prefix[1], prefix[2], prefix[3], prefix[4]]) as usize;
-        if message.len() != len || self.handler.limits().bytes < len as u64 {
+        let Some((framing, message)) = self.framing.whole(piece) else { return false };
+        let len = message.len();
+        if self.handler.limits().bytes < len as u64 {
             return false;
         }
         let room = self.handler.room(&self.share);
@@ -129,7 +134,7 @@ impl RequestBuffer {
             buffer.extend_from_slice(message);
             buffer.freeze()
         };
-        (self.prefix, self.prefix_len, self.message_len) = (*prefix, HEAD_BYTES, len);
+        (self.framing, self.message_len) = (framing, len);
         self.message = Message::Whole(wire, held);
         true
     }
@@ -141,12 +146,17 @@ impl RequestBuffer {
     }
 
     /// Goes on with room for the whole message.
-    pub(super) fn give(&mut self, held: Permit) -> Result<(), RefusedRequest> {
-        let mut buffer = self.handler.room(&self.share).buffer(self.message_len)?;
-        if let Message::Waiting(stash) = &self.message {
-            buffer.extend_from_slice(stash);
-            self.waiting.give_back(stash.len());
+    pub(super) fn give(&mut self, mut held: Permit) -> Result<(), RefusedRequest> {
+        let Message::Waiting(stash) = &self.message else { return Ok(()) };
+        let room = self.handler.room(&self.share);
+        // One whose length nobody has told may have become longer than what it waited for.
+        let missing = (Pool::capacity_for(self.message_len) as u64).saturating_sub(held.bytes());
+        if 0 < missing && !room.try_grow(&mut held, missing) {
+            return Err(room.busy());
         }
+        let mut buffer = room.buffer(self.message_len)?;
+        buffer.extend_from_slice(stash);
+        self.waiting.give_back(stash.len());
         self.message = Message::Filling(buffer, held);
         Ok(())
     }
@@ -166,66 +176,58 @@ impl RequestBuffer {
         self.refused.take()
     }
 
-    /// Returns the message, decompressed, when all bytes have come.
+    /// How gRPC says that the message is compressed.
+    pub(super) const fn flag(&self) -> u8 {
+        self.framing.flag()
+    }
+
+    /// Returns the message, as it was sent, when all bytes have come.
     pub(super) async fn finish(
         mut self,
-        compression: RequestEncoding,
         room: ConnectionAdmission<'_>,
-        limits: &RequestLimits,
     ) -> Result<Received, RefusedRequest> {
         if let Some(refused) = self.refused.take() {
             return Err(refused);
         }
-        let compression = frame::encoding(self.prefix[0], compression)?;
-        let received = match std::mem::replace(&mut self.message, Message::Prefix) {
-            Message::Prefix => return Err(frame::broken("the message is incomplete")),
-            Message::Whole(wire, held) => Received { wire, held, partial: None },
-            Message::Filling(buffer, held) => {
-                if buffer.len() < self.message_len {
-                    return Err(frame::broken("the message is incomplete"));
-                }
-                Received { wire: buffer.freeze(), held, partial: None }
+        let len_min = if self.framing.is_open() { 0 } else { self.message_len };
+        match std::mem::replace(&mut self.message, Message::Unbegun) {
+            Message::Whole(wire, held) => Ok(Received { wire, held, partial: None }),
+            Message::Filling(buffer, held) if len_min <= buffer.len() => {
+                Ok(Received { wire: buffer.freeze(), held, partial: None })
             }
             Message::Waiting(stash) => {
                 let len = stash.len();
                 self.message = Message::Waiting(stash);
-                if len < self.message_len {
+                if len < len_min {
                     return Err(frame::broken("the message is incomplete"));
                 }
-                let held = room.take(self.message_len as u64).await?;
-                let Message::Waiting(stash) = std::mem::replace(&mut self.message, Message::Prefix)
+                let held = room.take(len as u64).await?;
+                let Message::Waiting(stash) =
+                    std::mem::replace(&mut self.message, Message::Unbegun)
                 else {
                     return Err(frame::broken("the message is incomplete"));
                 };
                 self.waiting.give_back(len);
-                Received { wire: stash.into(), held, partial: None }
+                Ok(Received { wire: stash.into(), held, partial: None })
             }
-        };
-        match compression {
-            RequestEncoding::None => Ok(received),
-            compression => inflate(received, compression, room, limits).await,
+            Message::Unbegun | Message::Filling(..) => {
+                Err(frame::broken("the message is incomplete"))
+            }
         }
     }
 
-    /// Reads as much of the prefix as has come, and returns the rest.
-    fn take_prefix<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], RefusedRequest> {
-        let (part, rest) = bytes.split_at(bytes.len().min(HEAD_BYTES - self.prefix_len));
-        self.prefix[self.prefix_len..][..part.len()].copy_from_slice(part);
-        self.prefix_len += part.len();
-        if self.prefix_len == HEAD_BYTES {
-            let [_flag, len @ ..] = self.prefix;
-            self.begin(u32::from_be_bytes(len))?;
+    /// Reads what is in front of the message, begins with the message when its length is known, and returns the rest.
+    fn take_front<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], RefusedRequest> {
+        let (len, rest) = self.framing.read(bytes, self.handler.limits().bytes);
+        if let Some(len) = len {
+            self.begin(len)?;
         }
         Ok(rest)
     }
 
     /// The length of the message is known.
-    fn begin(&mut self, len: u32) -> Result<(), RefusedRequest> {
-        let limit_bytes = self.handler.limits().bytes;
-        if limit_bytes < u64::from(len) {
-            return Err(RefusedRequest::TooLarge { limit_bytes });
-        }
-        self.message_len = len as usize;
+    fn begin(&mut self, len: u64) -> Result<(), RefusedRequest> {
+        self.message_len = self.within_limit(len)?;
         let room = self.handler.room(&self.share);
         self.message =
             if let Some(held) = room.try_begin(Pool::capacity_for(self.message_len) as u64) {
@@ -237,20 +239,46 @@ impl RequestBuffer {
         Ok(())
     }
 
+    fn within_limit(&self, len: u64) -> Result<usize, RefusedRequest> {
+        let limit_bytes = self.handler.limits().bytes;
+        let len = usize::try_from(len).ok().filter(|len| *len as u64 <= limit_bytes);
+        len.ok_or(RefusedRequest::TooLarge { limit_bytes })
+    }
+
+    /// The message becomes longer than what there is room for.
+    fn outgrow(&mut self, needed: usize) -> Result<(), RefusedRequest> {
+        if !self.framing.is_open() {
+            return Err(frame::broken("the request has more than one message"));
+        }
+        let needed = self.within_limit(needed as u64)?;
+        let limit = usize::try_from(self.handler.limits().bytes).unwrap_or(usize::MAX);
+        self.message_len = self.message_len.saturating_mul(2).min(limit).max(needed);
+        let Message::Filling(buffer, held) = &mut self.message else { return Ok(()) };
+        let capacity = Pool::capacity_for(self.message_len) as u64;
+        let room = self.handler.room(&self.share);
+        // For both buffers, until one is copied into the other.
+        if !room.try_grow(held, capacity) {
+            return Err(room.busy());
+        }
+        let mut next = room.buffer(self.message_len)?;
+        next.extend_from_slice(buffer);
+        *buffer = next;
+        held.shrink_to(capacity);
+        Ok(())
+    }
+
     fn try_append(&mut self, bytes: &[u8]) -> Result<Appended, RefusedRequest> {
-        let too_much = || frame::broken("the request has more than one message");
+        let stored = match &self.message {
+            Message::Unbegun | Message::Whole(..) => return Ok(Appended::Stored),
+            Message::Filling(buffer, _) => buffer.len(),
+            Message::Waiting(stash) => stash.len(),
+        };
+        if self.message_len - stored < bytes.len() {
+            self.outgrow(stored + bytes.len())?;
+        }
         match &mut self.message {
-            Message::Prefix | Message::Whole(..) => Ok(Appended::Stored),
-            Message::Filling(buffer, _) if self.message_len - buffer.len() < bytes.len() => {
-                Err(too_much())
-            }
-            Message::Filling(buffer, _) => {
-                buffer.extend_from_slice(bytes);
-                Ok(Appended::Stored)
-            }
-            Message::Waiting(stash) if self.message_len - stash.len() < bytes.len() => {
-                Err(too_much())
-            }
+            Message::Unbegun | Message::Whole(..) => {}
+            Message::Filling(buffer, _) => buffer.extend_from_slice(bytes),
             Message::Waiting(stash) => {
                 let waiting = &self.waiting.bytes;
                 let before = waiting.load(Ordering::Relaxed);
@@ -260,30 +288,24 @@ impl RequestBuffer {
                 }
                 waiting.fetch_add(bytes.len(), Ordering::Relaxed);
                 stash.extend_from_slice(bytes);
-                Ok(Appended::Stored)
             }
         }
+        Ok(Appended::Stored)
     }
 }
 
 impl Body for RequestBuffer {
     fn append(&mut self, bytes: &[u8]) -> Appended {
-        let (before, mut rest) = ((self.prefix, self.prefix_len), bytes);
-        let mut result = Ok(Appended::Stored);
-        if self.prefix_len < HEAD_BYTES {
-            match self.take_prefix(bytes) {
-                Ok(behind) => rest = behind,
-                Err(refused) => result = Err(refused),
-            }
-        }
-        if result.is_ok() && !rest.is_empty() {
-            result = self.try_append(rest);
-        }
+        let (before, is_unbegun) = (self.framing, matches!(self.message, Message::Unbegun));
+        let rest = if is_unbegun { self.take_front(bytes) } else { Ok(bytes) };
+        let result = rest.and_then(|rest| match rest {
+            [] => Ok(Appended::Stored),
+            rest => self.try_append(rest),
+        });
         match result {
-            Ok(Appended::Wait) if before.1 < HEAD_BYTES => {
-                // All bytes or none: they come again, with the prefix.
-                (self.prefix, self.prefix_len) = before;
-                self.message = Message::Prefix;
+            Ok(Appended::Wait) if is_unbegun => {
+                // All bytes or none: they come again, with what is in front of the message.
+                (self.framing, self.message) = (before, Message::Unbegun);
                 Appended::Wait
             }
             Ok(appended) => appended,
@@ -298,7 +320,7 @@ impl Body for RequestBuffer {
     /// may send all of it.
     fn window_bytes(&self, usual: u32) -> u32 {
         match &self.message {
-            Message::Prefix | Message::Whole(..) => usual,
+            Message::Unbegun | Message::Whole(..) => usual,
             Message::Filling(buffer, _) => {
                 u32::try_from(self.message_len - buffer.len()).unwrap_or(usual).max(usual)
             }

@@ -162,3 +162,99 @@ async fn send_on(output: &Output, batch: Batch, within: Duration) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::event::Bucket;
+    use crate::event::Ledger;
+    use crate::event::Outcome;
+    use crate::event::Provenance;
+    use crate::event::Request;
+    use crate::event::Signal;
+    use crate::event::ack;
+    use crate::flow::EdgeLimits;
+    use crate::flow::RouteTable;
+    use crate::flow::Routes;
+    use crate::flow::Target;
+    use crate::flow::edge::edge;
+    use crate::pool::Budget;
+
+    const RECORDS: u8 = 40;
+    const RECORD_BYTES: u64 = 1000;
+    /// A batch of all records takes more than three times what there is for one.
+    const SHARE_BYTES: u64 = 24 * RECORD_BYTES;
+
+    /// Sends all that it gets to its only output, and needs much memory for it.
+    struct Greedy;
+
+    impl Transform for Greedy {
+        fn apply(&mut self, batch: Batch) -> Option<Batch> {
+            Some(batch)
+        }
+
+        fn need_bytes(&self, _bytes: u64, records: u64) -> u64 {
+            records * RECORD_BYTES
+        }
+    }
+
+    fn edge_of(batches: u32) -> (Output, EdgeReceiver) {
+        let (sender, receiver) = edge(EdgeLimits { batches, bytes: 1 << 20 });
+        let (routes, all_routes) = (Arc::<Routes>::default(), vec![Target::Edge(sender).into()]);
+        routes.put(RouteTable { routes: all_routes, ..RouteTable::default() });
+        (Output::new(routes, None), receiver)
+    }
+
+    /// Takes a replayed request through a transform, in more pieces than the edge behind it holds; returns
+    /// the records of those that came.
+    async fn replay(outlets: fn(Output) -> Outlets) -> Vec<u64> {
+        let ledger = Ledger::leak();
+        let records: Vec<u8> = (0..RECORDS).flat_map(|_| [0x12, 0]).collect();
+        let scope = [vec![0x12, 2 * RECORDS], records].concat();
+        let request = Request {
+            signal: Signal::Logs,
+            wire: [vec![0x0a, 2 * RECORDS + 2], scope].concat().into(),
+            records: u64::from(RECORDS),
+            received_unix_ns: 0,
+            provenance: Provenance::default(),
+        };
+        let (ticket, waiter) = ack::channel();
+        let batch = Batch::replayed(&request, SinkSet::ALL, ticket, ledger);
+        let (before, input) = edge_of(1);
+        let (output, mut behind) = edge_of(1);
+        assert!(before.try_send(batch).is_ok());
+        drop(before);
+        let processing =
+            Processing::new("t".parse().unwrap(), Budget::new("processing", SHARE_BYTES));
+        let read = async {
+            let mut came = Vec::new();
+            while let Some(batch) = behind.recv().await {
+                came.push(batch.records());
+                batch.delivered();
+                // Who waits for no time at all is gone by then.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            came
+        };
+        let run = run_transform(Box::new(Greedy), input, outlets(output), processing);
+        let (ran, came) = tokio::join!(run, read);
+        assert!(ran.is_ok());
+        assert_eq!(waiter.outcome(), Some(Outcome::Delivered), "{came:?}");
+        assert_eq!(ledger.total(Bucket::InFlight), 0);
+        came
+    }
+
+    /// Scenario: the vault sends a request again that a transform takes in pieces, and the queue behind it
+    /// holds one of them.
+    /// Guarantees: each further piece waits for room there, or the request would fail at every replay.
+    #[tokio::test]
+    async fn a_replayed_request_gets_through_a_queue_that_does_not_hold_all_its_pieces() {
+        for outlets in [Outlets::One, |output| Outlets::Several(vec![output])] {
+            let came = replay(outlets).await;
+            assert!(3 < came.len(), "{came:?}");
+            assert_eq!(came.iter().sum::<u64>(), u64::from(RECORDS), "{came:?}");
+        }
+    }
+}

@@ -114,7 +114,7 @@ fn without_the_disk(yaml: &str) -> String {
         })
         .collect();
     if !has_section {
-        text.push_str(&format!("\nsomatic: {{ {THRESHOLDS} }}\n"));
+        text = format!("{text}\nsomatic: {{ {THRESHOLDS} }}\n");
     }
     text
 }

@@ -295,7 +295,7 @@ impl EndpointSet {
         self.gauge.set_share(f64::from(u8::from(is_out)));
     }
 
-    fn lock(&self) -> MutexGuard<'_, EndpointSlots> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, EndpointSlots> {
         self.slots.lock()
     }
 }

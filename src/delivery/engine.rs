@@ -28,6 +28,7 @@ use super::poison_detector::PoisonDetector;
 use super::resting::Resting;
 use super::slots::Tried;
 use super::transport::Transport;
+use super::waiting::Waiting;
 use super::warner::Warner;
 use crate::event::Origin;
 use crate::flow::EdgeReceiver;
@@ -118,8 +119,10 @@ impl<C: Transport> Engine<C> {
             self.0.is_closing.store(input.is_closed(), Ordering::Relaxed);
             let limit = self.0.limit.get();
             self.0.shown.limit.set(i64::try_from(limit).unwrap_or(i64::MAX));
-            let has_room = deliveries.len() < limit + self.0.resting.count()
-                && in_flight_bytes < self.0.limits.in_flight_bytes;
+            self.0.resting.show(deliveries.len());
+            let on_their_way = in_flight_bytes.saturating_sub(self.0.resting.bytes());
+            let has_room =
+                self.0.resting.has_place(limit) && on_their_way < self.0.limits.in_flight_bytes;
             has_waited |= !has_room;
             if !has_room && is_replayed_to && self.0.endpoints.is_away() {
                 // What is replayed has places, and waits for the backend; a sender must not.
@@ -177,8 +180,11 @@ impl<C: Transport> Shared<C> {
         let mut backoff = Backoff::new(self.limits.retry_min, self.limits.retry_max);
         let Some(first) = group.batches().first() else { return Vec::new() };
         let mut tries = PoisonDetector::new(first.signal());
-        self.heed(&group).await;
+        self.waiting().heed(&group).await;
         while group.sift() && !self.gives_back(&group) {
+            if !tries.is_first() {
+                self.waiting().stand_back(&group, || self.gives_back(&group)).await;
+            }
             match self.round(&mut group, tries.is_first()).await {
                 // The vault has taken it over, or is there to do so.
                 None => {
@@ -206,7 +212,7 @@ impl<C: Transport> Shared<C> {
                     self.hints.note(after, Instant::now());
                     if self.stays(&mut group, &mut backoff) {
                         let pause = backoff.pause(after, fastrand::f64());
-                        self.wait(&group, pause).await;
+                        self.waiting().pause(&group, pause).await;
                     }
                 }
                 Some(Answer::Denied { reason }) => {
@@ -215,7 +221,8 @@ impl<C: Transport> Shared<C> {
                         return self.refused(group, what, &reason);
                     }
                     if self.stays(&mut group, &mut backoff) {
-                        self.rest(&group, backoff.pause(None, fastrand::f64())).await;
+                        let pause = backoff.pause(None, fastrand::f64());
+                        self.waiting().rest(&group, pause).await;
                     }
                 }
             }
@@ -357,32 +364,9 @@ impl<C: Transport> Shared<C> {
         }
     }
 
-    /// Waits before the next attempt, or until the vault takes over.
-    async fn wait(&self, group: &BatchGroup, pause: Duration) {
-        let until = Instant::now() + pause;
-        while Instant::now() < until && !group.is_claimed() {
-            tokio::time::sleep_until(until.min(Instant::now() + CLAIM_CHECK)).await;
-        }
-    }
-
-    /// The same, in nobody's way: others are sent meanwhile.
-    async fn rest(&self, group: &BatchGroup, pause: Duration) {
-        if !pause.is_zero() {
-            let _rests = self.resting.begin();
-            self.wait(group, pause).await;
-        }
-    }
-
-    /// What comes from a vault may have been put off before it went there: waits until the backend wants
-    /// to see it again, or takes others.
-    async fn heed(&self, group: &BatchGroup) {
-        while group.is_from(Origin::Vault) && !group.is_claimed() {
-            let left = self.hints.left(Instant::now());
-            if left.is_zero() {
-                return;
-            }
-            self.rest(group, left.min(CLAIM_CHECK)).await;
-        }
+    const fn waiting(&self) -> Waiting<'_> {
+        let Self { limit, endpoints, hints, resting, .. } = self;
+        Waiting { limit, endpoints, hints, resting }
     }
 
     fn delivered(&self, group: BatchGroup, rejected: u64, message: &str) {

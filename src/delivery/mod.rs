@@ -32,6 +32,7 @@ mod resting;
 mod slots;
 mod stall_detector;
 mod transport;
+mod waiting;
 mod warner;
 
 pub use backoff::Backoff;

@@ -128,6 +128,12 @@ impl EndpointSlots {
         self.slots.iter().any(|slot| slot.breaker.is_open() && slot.denial.wants_others(now))
     }
 
+    /// How long it is until one may be asked whether it is back; no time if one is there.
+    pub(super) fn asked_in(&self, now: Instant) -> Duration {
+        let soonest = self.slots.iter().map(|slot| slot.breaker.ask_at()).min().flatten();
+        soonest.map_or(Duration::ZERO, |at| at.saturating_duration_since(now))
+    }
+
     /// Whether whoever comes now would wait.
     pub(super) fn is_away(&self) -> bool {
         self.slots.iter().all(|slot| slot.breaker.is_open() || slot.stall_detector.is_silent())

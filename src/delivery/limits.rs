@@ -28,6 +28,6 @@ pub struct Limits {
     /// The longest pause after many.
     pub retry_max: Duration,
     /// What comes from a vault is rejected after many attempts in at least this time, if the backend
-    /// takes others all the while ([`GIVE_UP_AFTER`](super::GIVE_UP_AFTER)).
+    /// takes others all the while.
     pub give_up_after: Duration,
 }

@@ -54,6 +54,5 @@ pub use option_groups::KeepaliveConfig;
 pub use option_groups::RetryConfig;
 pub use option_groups::defaults;
 pub use options::ConcurrencyOption;
-pub use poison_detector::GIVE_UP_AFTER;
 pub use slots::Balance;
 pub use transport::Transport;

@@ -28,7 +28,6 @@ use super::limits::Limits;
 use super::option_groups::KeepaliveConfig;
 use super::option_groups::RetryConfig;
 use super::options::ConcurrencyOption;
-use super::poison_detector::GIVE_UP_AFTER;
 use super::slots::Balance;
 use super::transport::Transport;
 use crate::component::BuildError;
@@ -217,6 +216,7 @@ impl NetworkOptions<'_> {
             ("timeout", self.timeout),
             ("keepalive.interval", self.keepalive.interval),
             ("keepalive.timeout", self.keepalive.timeout),
+            ("retry.give_up_after", self.retry.give_up_after),
         ] {
             demand(!time.0.is_zero(), option, "must be more than 0");
         }
@@ -316,7 +316,7 @@ impl NetworkOptions<'_> {
             timeout: self.timeout.0,
             retry_min: self.retry.min.0,
             retry_max: self.retry.max.0,
-            give_up_after: GIVE_UP_AFTER,
+            give_up_after: self.retry.give_up_after.0,
         }
     }
 }

@@ -15,6 +15,9 @@ pub struct RetryConfig {
     pub(super) min: HumanDuration,
     /// The longest pause after any failure.
     pub(super) max: HumanDuration,
+    /// A request from a vault becomes a dead letter if the backend has not accepted it for this long
+    /// and accepts other requests all the while. A backend that is out causes no dead letters.
+    pub(super) give_up_after: HumanDuration,
 }
 
 impl Default for RetryConfig {
@@ -22,6 +25,8 @@ impl Default for RetryConfig {
         Self {
             min: HumanDuration(Duration::from_millis(100)),
             max: HumanDuration(Duration::from_secs(5)),
+            // A part of a backend may be out for a while, and others are taken by the rest.
+            give_up_after: HumanDuration(Duration::from_mins(15)),
         }
     }
 }

@@ -14,9 +14,6 @@ use tokio::time::Instant;
 
 use crate::event::Signal;
 
-/// What is put off is not given up sooner: a part of a backend may be out for a while, and others are
-/// taken by the rest.
-pub const GIVE_UP_AFTER: Duration = Duration::from_mins(15);
 /// So many tries count before a request is given up, ...
 const TRIES: u32 = 10;
 /// ... or that the backend denied, which sounds more final.

@@ -6,6 +6,7 @@
 //! | `conformance/` | each item of the OTLP specification, over gRPC, HTTP/protobuf and HTTP/JSON, in green and in red |
 //! | `refusals` | what each gRPC code and each HTTP status makes of a request, with and without hints |
 //! | `denied` | a backend that does not know us, or is broken, is out and costs nothing; what it alone refuses ends |
+//! | `given_up` | what a backend puts off for ever, and takes others, ends after a time; an outage ends nothing |
 //! | `dead_letters` | `gs-ctl` lists, shows, sends again and drops what is a dead letter, and the ledger knows it |
 //! | `strange_answers` | what is no answer of the backend is sent again, and an OK is an OK whatever is around it |
 //! | `endpoints` | several endpoints: failover, return, balance, and tokens that are rotated |
@@ -103,6 +104,7 @@ mod drill_transforms;
 mod endpoints;
 mod fanout;
 mod foreign_texts;
+mod given_up;
 mod golden;
 mod harness;
 mod healthcheck;

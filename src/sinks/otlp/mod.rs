@@ -108,7 +108,7 @@ struct OtlpSinkConfig {
     /// By default requests are not merged. Replayed requests are never merged.
     #[serde(default = "defaults::batch_max_bytes")]
     batch_max_bytes: ByteSize,
-    /// The pause between attempts. The sink retries without end.
+    /// The pause between attempts, and when the sink gives a request up.
     #[serde(default)]
     retry: RetryConfig,
     /// gRPC codes, such as `INTERNAL`, and HTTP statuses, such as `500`, with which the backend

@@ -1,30 +1,9 @@
-//! Makes the program smaller: where the linker can (1.3 MB of 20), and the schema that is in it.
+//! Makes the program smaller where the linker can: 1.3 MB of 20.
 
 use std::env;
-use std::fs;
-use std::path::Path;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    link_small();
-    // gs-ctl is linked in the same way.
-    if env::var("CARGO_PKG_NAME").is_ok_and(|name| name == "gophership") {
-        embed_schema();
-    }
-}
-
-/// Writes the schema as the program has it, without indentation: a third of the file.
-fn embed_schema() {
-    const SCHEMA: &str = "website/gophership.schema.json";
-    println!("cargo::rerun-if-changed={SCHEMA}");
-    let root = env::var_os("CARGO_MANIFEST_DIR").expect("cargo says where the package is");
-    let text = fs::read_to_string(Path::new(&root).join(SCHEMA)).expect("the schema is committed");
-    let small: String = text.lines().map(str::trim_start).collect();
-    let out = env::var_os("OUT_DIR").expect("cargo says where to write");
-    fs::write(Path::new(&out).join("schema.json"), small).expect("cargo made the folder");
-}
-
-fn link_small() {
     let is = |name: &str, value: &str| env::var(name).is_ok_and(|found| found == value);
     let is_optimized = is("PROFILE", "release");
     // There rustc links with its own lld, which knows both.

@@ -88,9 +88,7 @@ fn main() -> ExitCode {
         Some(Command::Test { path, config, only }) => {
             return path.or(config).map_or(exit::USAGE.into(), |path| test(&path, only.as_deref()));
         }
-        Some(Command::Schema) => config::schema()
-            .map_err(io::Error::from)
-            .and_then(|schema| print(&format!("{schema:#}\n"))),
+        Some(Command::Schema) => config::schema().and_then(|schema| print_bytes(&schema)),
         Some(Command::List) => print(&list()),
         Some(Command::DefaultConfig) => print(DEFAULT_CONFIG),
         Some(Command::Completions { shell }) => print(&completions(shell)),
@@ -109,8 +107,12 @@ fn main() -> ExitCode {
 }
 
 fn print(text: &str) -> io::Result<()> {
+    print_bytes(text.as_bytes())
+}
+
+fn print_bytes(text: &[u8]) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
+    out.write_all(text)?;
     out.flush()
 }
 

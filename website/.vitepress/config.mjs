@@ -124,6 +124,7 @@ function sidebar() {
 /** Files of the repository that pages link to: they are copied into the site. */
 const COPIED = [
   ['config/examples', 'examples-files'],
+  ['website/gophership.schema.json', 'gophership.schema.json'],
   ['website/gs-ctl.schema.json', 'gs-ctl.schema.json'],
   ['website/manifest.schema.json', 'manifest.schema.json'],
 ]
@@ -134,7 +135,7 @@ function copies(md) {
   md.renderer.rules.link_open = (tokens, index, options, env, self) => {
     const href = tokens[index].attrGet('href') ?? ''
     const copy = /(?:^|\/)config\/examples\/([\w.-]+)$/.exec(href)
-    const schema = /(?:^|\/)((?:gs-ctl|manifest)\.schema\.json)$/.exec(href)
+    const schema = /(?:^|\/)((?:gophership|gs-ctl|manifest)\.schema\.json)$/.exec(href)
     if (copy) tokens[index].attrSet('href', `/examples-files/${copy[1]}`)
     if (schema) tokens[index].attrSet('href', `/${schema[1]}`)
     if (copy || schema) tokens[index].attrSet('target', '_self')

@@ -22,7 +22,8 @@ const SHARED_MAPPING: &str = "bucket";
 const SETTINGS: &str = "\
 # Configuration reference
 
-This page is generated from the program: `gophership schema` prints the same as a JSON Schema.
+This page is generated from the program: `gophership schema` prints the same as a [JSON Schema](gophership.schema.json), \
+with which editors complete a configuration.
 
 Sizes are written like `64MiB`, durations like `1m30s` and shares like `85%`.
 In any value `${VAR}` and `${VAR:-default}` stand for environment variables, and `$$` for a dollar.

@@ -43,7 +43,7 @@ use crate::event::Signal;
 const FILLING_PERMILLE: u32 = 600;
 
 /// Compression that is slower than this, rests included, had a machine without time to spare.
-const STARVED_BYTES_PER_SECOND: u64 = 1 << 20;
+const STARVED_BYTES_PER_SECOND: u64 = 2 << 20;
 
 /// A segment tells nothing that was compressed in less.
 const LASTED_MIN: Duration = Duration::from_secs(1);
@@ -208,12 +208,12 @@ mod tests {
             is_starved: AtomicBool::new(false),
         };
         assert!(haste.is_calm());
-        haste.compressed(true, 64 << 20, Duration::from_secs(60));
+        haste.compressed(true, 64 << 20, Duration::from_secs(30));
         haste.compressed(true, 10, LASTED_MIN);
         assert!(haste.is_calm(), "fast enough, or too short to tell");
-        haste.compressed(true, 64 << 20, Duration::from_secs(65));
+        haste.compressed(true, 64 << 20, Duration::from_secs(35));
         assert!(!haste.is_calm());
-        haste.compressed(false, 64 << 20, Duration::from_secs(65));
+        haste.compressed(false, 64 << 20, Duration::from_secs(35));
         assert!(haste.is_calm(), "the next one tries again");
         fill.store(FILLING_PERMILLE, Ordering::Relaxed);
         assert!(!haste.is_calm());

@@ -165,7 +165,10 @@ impl ConnectionServer {
         let stream = Watched::new(stream, Arc::clone(&activity));
         let timeouts = connection::spread(self.terms.timeouts);
         match (self.terms.http2, self.terms.protocol) {
-            (Http2Server::Hyper, _) => self.serve_hyper(stream, activity, timeouts).await,
+            (Http2Server::Hyper, _) => {
+                let stream = Rewound::new(Vec::new(), stream);
+                self.serve_hyper(stream, activity, timeouts).await
+            }
             (Http2Server::Builtin, ListenerProtocol::Grpc) => {
                 self.serve_builtin(stream, Vec::new(), activity, timeouts).await
             }
@@ -197,10 +200,10 @@ impl ConnectionServer {
         self.serve_hyper(Rewound::new(first, stream), activity, timeouts).await
     }
 
-    /// Serves one connection with hyper.
+    /// Serves one connection with hyper. For one type of stream: each further one would be another copy of hyper.
     async fn serve_hyper<S>(
         &self,
-        stream: S,
+        stream: Rewound<Watched<S>>,
         activity: Arc<Activity>,
         timeouts: Timeouts,
     ) -> &'static str

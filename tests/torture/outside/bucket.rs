@@ -21,7 +21,6 @@ use tempfile::TempDir;
 
 use crate::harness::Process;
 use crate::harness::Shape;
-use crate::options::Tier;
 use crate::suite::Run;
 use crate::suite::Suite;
 
@@ -37,10 +36,13 @@ pub(super) const ENDED_WITHIN: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// What the memory of the server may vary by in an outage, once a third of it is over.
 const MEMORY_MAX: u64 = 32 * MIB;
-/// Of the round trip; a request has some 10 KiB.
+/// From so many MiB on, a round trip has the requests and segments of a busy server.
+const MUCH_FROM: u64 = 256;
+/// Of a round trip of less; a request has some 10 KiB.
 const MIXED: Shape = Shape { clients: 6, records: 20, padding: 400 };
-/// The same where there is much of it: a request has some 50 KiB, so that the disk is busy and not waited for.
-const MUCH: Shape = Shape { clients: 16, records: 100, padding: 400 };
+/// Of one of much: a request has some 300 KiB and compresses to a tenth, so that bytes take the time, and not the
+/// making of records or a sync for each few.
+const MUCH: Shape = Shape { clients: 32, records: 10, padding: 32_000 };
 
 pub(super) const KILLED: Suite = Suite {
     id: "S1",
@@ -86,7 +88,7 @@ sources:
   otlp: { type: otlp, grpc: { listen: "$GRPC" }, ack: journaled, pivot: vault }
 sinks:
   nowhere: { type: blackhole, inputs: [otlp] }
-  vault: { type: raw_vault, max_size: 2GiB, segment_size: $SEGMENT, segment_age: 1s }
+  vault: { type: raw_vault, max_size: $VAULT, segment_size: $SEGMENT, segment_age: $AGE }
   archive:
     type: s3
     vault: vault
@@ -260,11 +262,14 @@ async fn outage(run: &mut Run) {
 async fn round_trip(run: &mut Run) {
     let within = SOON + Duration::from_secs(run.runs);
     let (bucket, _dir) = empty_bucket();
-    let segment = if run.tier == Tier::Fast { "1MiB" } else { "64MiB" };
-    let mut scene = Scene::new(&ARCHIVE.replace("$SEGMENT", segment)).await;
+    let is_much = MUCH_FROM <= run.runs;
+    let (shape, segment, age) = if is_much { (MUCH, "16MiB", "5s") } else { (MIXED, "1MiB", "1s") };
+    // The archive is background work and may lag by all of it: a full vault would refuse the rest.
+    let vault = format!("{}MiB", run.runs + 1_024);
+    let yaml = ARCHIVE.replace("$VAULT", &vault).replace("$SEGMENT", segment).replace("$AGE", age);
+    let mut scene = Scene::new(&yaml).await;
     scene.site.env = bucket.environment();
     let mut process = scene.start().await;
-    let shape = if run.tier == Tier::Fast { MIXED } else { MUCH };
     let of_each = Signal::ALL.map(|signal| {
         let request = scene.traffic.padded(signal, shape.records, shape.padding);
         request.wire.len() as u64
@@ -273,17 +278,9 @@ async fn round_trip(run: &mut Run) {
     let begun = Instant::now();
     let load = scene.load(shape);
     load.advance(requests, within).await;
-    let acknowledged = load.stop().await.acknowledged;
-    let mut manifests: HashMap<String, Manifest> = HashMap::new();
-    while manifests.values().map(|manifest| manifest.requests).sum::<u64>() < acknowledged {
-        assert!(begun.elapsed() < 2 * within, "not all is archived within {:?}", 2 * within);
-        tokio::time::sleep(LOOK_EVERY).await;
-        for key in keys(&bucket, "/manifest/") {
-            if !manifests.contains_key(&key) {
-                manifests.insert(key.clone(), manifest(&bucket, &key));
-            }
-        }
-    }
+    let seen = load.stop().await;
+    let (acknowledged, refused) = (seen.acknowledged, seen.refusals.len());
+    let manifests = all_archived(&bucket, acknowledged, 2 * within).await;
     let archived = begun.elapsed();
     process.stop(within).await;
     let mut opened = 0;
@@ -313,10 +310,31 @@ async fn round_trip(run: &mut Run) {
     }
     run.done(run.runs);
     run.note(format!(
-        "{acknowledged} requests in {} segments, {opened} of them opened by the zstd tool, {} MiB of objects, archived after {archived:.1?}, back after {replayed:.1?}",
+        "{acknowledged} requests of {} KiB, {refused} refused, in {} segments, {opened} of them opened by the zstd tool, {} MiB of objects, archived after {archived:.1?}, back after {replayed:.1?}",
+        of_each.iter().sum::<u64>() / of_each.len() as u64 >> 10,
         manifests.len(),
         manifests.values().map(|manifest| manifest.object.bytes).sum::<u64>() / MIB,
     ));
+}
+
+/// Waits until so many requests are archived, and returns the manifests of their segments.
+async fn all_archived(
+    bucket: &S3Server,
+    requests: u64,
+    within: Duration,
+) -> HashMap<String, Manifest> {
+    let begun = Instant::now();
+    let mut manifests: HashMap<String, Manifest> = HashMap::new();
+    while manifests.values().map(|manifest| manifest.requests).sum::<u64>() < requests {
+        assert!(begun.elapsed() < within, "not all is archived within {within:?}");
+        tokio::time::sleep(LOOK_EVERY).await;
+        for key in keys(bucket, "/manifest/") {
+            if !manifests.contains_key(&key) {
+                manifests.insert(key.clone(), manifest(bucket, &key));
+            }
+        }
+    }
+    manifests
 }
 
 /// A server with an empty bucket, and where it keeps its objects.

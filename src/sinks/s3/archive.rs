@@ -69,7 +69,8 @@ impl Haste {
 
     /// Takes how long the compression of so many bytes lasted.
     fn compressed(&self, is_calm: bool, bytes: u64, lasted: Duration) {
-        let is_slow = lasted.as_secs_f64() * STARVED_BYTES_PER_SECOND as f64 > bytes as f64;
+        let fast = u128::from(STARVED_BYTES_PER_SECOND) * lasted.as_millis() / 1000;
+        let is_slow = u128::from(bytes) < fast;
         self.is_starved.store(is_calm && is_slow && LASTED_MIN < lasted, Ordering::Relaxed);
     }
 }

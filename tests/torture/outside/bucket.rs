@@ -311,7 +311,7 @@ async fn round_trip(run: &mut Run) {
     run.done(run.runs);
     run.note(format!(
         "{acknowledged} requests of {} KiB, {refused} refused, in {} segments, {opened} of them opened by the zstd tool, {} MiB of objects, archived after {archived:.1?}, back after {replayed:.1?}",
-        of_each.iter().sum::<u64>() / of_each.len() as u64 >> 10,
+        (of_each.iter().sum::<u64>() / of_each.len() as u64) >> 10,
         manifests.len(),
         manifests.values().map(|manifest| manifest.object.bytes).sum::<u64>() / MIB,
     ));

@@ -67,8 +67,8 @@ fn start() -> PathBuf {
     std::fs::write(&path, config(&dir)).expect("its configuration");
     let (said, ready) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all();
-        let runtime = { runtime }.build().expect("a runtime");
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(2).enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let signals = Signals::listen(|| std::process::exit(0)).expect("signals");
             let app = App::start(ConfigSource::File(path), OnLoss::Start).await.expect("a start");

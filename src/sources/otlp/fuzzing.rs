@@ -180,52 +180,67 @@ impl Call {
         }
     }
 
-    fn over_http2(&self) -> Vec<u8> {
+    fn grpc(&self) -> Vec<u8> {
         let service = match self.signal {
             Signal::Logs => "logs.v1.LogsService",
             Signal::Traces => "trace.v1.TraceService",
             Signal::Metrics => "metrics.v1.MetricsService",
         };
         let path = format!("/opentelemetry.proto.collector.{service}/Export");
-        let mut block = Vec::new();
-        for (name, value) in [
-            (":method", "POST"),
-            (":scheme", "http"),
-            (":path", path.as_str()),
-            (":authority", "fuzz"),
+        let head = [
             ("content-type", "application/grpc"),
             ("te", "trailers"),
             ("grpc-encoding", self.encoding),
-        ] {
-            // A literal that the table does not keep; neither part needs a second byte of length.
-            block.push(0);
-            for text in [name, value] {
-                block.push(u8::try_from(text.len()).expect("short texts"));
-                block.extend(text.as_bytes());
-            }
-        }
+        ];
         let mut message = vec![u8::from(self.encoding != "identity")];
         message.extend(u32::try_from(self.body.len()).expect("a small body").to_be_bytes());
         message.extend(&self.body);
-        let mut out = HTTP2_START.to_vec();
-        put_frame(&mut out, 1, 4, &block);
-        let mut pieces = message.chunks(DATA_BYTES_MAX).peekable();
-        while let Some(piece) = pieces.next() {
-            put_frame(&mut out, 0, u8::from(pieces.peek().is_none()), piece);
-        }
-        out
+        over_http2(&path, &head, &message)
     }
 
-    fn over_http1(&self) -> Vec<u8> {
-        let kind = if self.is_json { "application/json" } else { "application/x-protobuf" };
+    fn post_over_http2(&self) -> Vec<u8> {
+        let path = format!("/v1/{}", self.signal);
+        let head = [("content-type", self.kind()), ("content-encoding", self.encoding)];
+        over_http2(&path, &head, &self.body)
+    }
+
+    fn post_over_http1(&self) -> Vec<u8> {
         let head = format!(
-            "POST /v1/{} HTTP/1.1\r\nhost: fuzz\r\ncontent-type: {kind}\r\ncontent-encoding: {}\r\ncontent-length: {}\r\n\r\n",
+            "POST /v1/{} HTTP/1.1\r\nhost: fuzz\r\ncontent-type: {}\r\ncontent-encoding: {}\r\ncontent-length: {}\r\n\r\n",
             self.signal,
+            self.kind(),
             self.encoding,
             self.body.len()
         );
         [head.as_bytes(), &self.body].concat()
     }
+
+    const fn kind(&self) -> &'static str {
+        if self.is_json { "application/json" } else { "application/x-protobuf" }
+    }
+}
+
+/// A whole POST request on a connection of its own.
+fn over_http2(path: &str, head: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+    let mut block = Vec::new();
+    let pseudo =
+        [(":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "fuzz")];
+    for (name, value) in pseudo.iter().chain(head) {
+        // A literal that the table does not keep; neither part needs a second byte of length.
+        block.push(0);
+        for text in [name, value] {
+            block.push(u8::try_from(text.len()).expect("short texts"));
+            block.extend(text.as_bytes());
+        }
+    }
+    let mut out = HTTP2_START.to_vec();
+    put_frame(&mut out, 1, 4, &block);
+    // An end of its own: a body of no bytes has no piece.
+    for piece in body.chunks(DATA_BYTES_MAX) {
+        put_frame(&mut out, 0, 0, piece);
+    }
+    put_frame(&mut out, 0, 1, &[]);
+    out
 }
 
 fn put_frame(out: &mut Vec<u8>, kind: u8, flags: u8, payload: &[u8]) {
@@ -289,14 +304,18 @@ impl Door {
     pub fn enter(&self, input: &[u8]) {
         let [shape, details, piece, payload @ ..] = input else { return };
         let call = Call::new(*details, payload);
-        let (listener, sent) = match shape & 3 {
+        let shape = shape & 7;
+        let (listener, sent) = match shape {
             0 => (0, [HTTP2_START, payload].concat()),
-            1 => (0, call.over_http2()),
+            1 => (0, call.grpc()),
             2 => (1, payload.to_vec()),
-            _ => (1, call.over_http1()),
+            3 => (1, call.post_over_http1()),
+            4 => (1, [HTTP2_START, payload].concat()),
+            5 => (1, call.grpc()),
+            _ => (1, call.post_over_http2()),
         };
         let answer = self.serve(listener, sent, usize::from(*piece) + 1);
-        if listener == 0 {
+        if !(2..=3).contains(&shape) {
             check_frames(&answer);
         }
         let taken = std::mem::take(&mut *self.taken.0.lock());
@@ -306,7 +325,11 @@ impl Door {
             assert_eq!(seen.records, *records);
             assert!(self.limits.check(&seen).is_ok() && 0 < seen.records, "{seen:?}");
         }
-        let is_protobuf = shape & 3 == 1 || shape & 3 == 3 && !call.is_json;
+        let is_protobuf = match shape {
+            1 | 5 => true,
+            3 | 6 | 7 => !call.is_json,
+            _ => false,
+        };
         if is_protobuf && call.is_plain() {
             self.check_taken(call.signal, payload, &taken);
         }
@@ -364,7 +387,9 @@ mod tests {
         let files = std::fs::read_dir(folder).unwrap();
         let inputs: Vec<Vec<u8>> =
             files.map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect();
-        assert!(inputs.iter().any(|input| input[0] == 1) && inputs.iter().any(|it| it[0] == 3));
+        for shape in 0..7 {
+            assert!(inputs.iter().any(|input| input[0] == shape), "shape {shape} has no input");
+        }
         let door = Door::default();
         let mut random = fastrand::Rng::with_seed(21);
         for input in &inputs {

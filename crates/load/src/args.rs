@@ -298,7 +298,7 @@ mod tests {
     #[test]
     fn the_commands_in_the_documentation_are_known() {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        for page in ["website/benchmarks.md"] {
+        for page in ["benches/README.md", "website/benchmarks.md"] {
             let text = std::fs::read_to_string(root.join(page)).unwrap();
             let start = "$ cargo run --release -p gophership-load -- ";
             let commands: Vec<&str> =

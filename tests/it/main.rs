@@ -72,6 +72,7 @@
 //! | `route` | every sink gets exactly what is routed there, while another is out, full, replayed, killed or renamed |
 //! | `together` | what has to wait for a backend travels in one request, every record once |
 //! | `s3_archive`, `s3_objects` | segments of a vault, and requests, are in a bucket once: after kills, outages, reloads, refusals |
+//! | `load` | the load generator and the server agree on what was accepted |
 //! | `http_servers` | both HTTP/2 servers of the HTTP listener say the same to the same request |
 //! | `access` | credentials, web pages and probes at a source, and who is let in |
 //! | `ways` | proxies, kinds of TLS, JSON and tenants on the way to a backend |
@@ -117,6 +118,7 @@ mod kill;
 mod ledger;
 mod left;
 mod lines;
+mod load;
 mod log_lines;
 mod memory;
 mod outage;

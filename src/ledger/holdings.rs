@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use gophership_vault::OfflineItem;
 use gophership_vault::OfflineReader;
-use gophership_vault::Selection;
+use gophership_vault::RecordSelection;
 use gophership_vault::StoredRecord;
 use gophership_vault::Survey;
 use gophership_vault::VaultError;
@@ -138,7 +138,8 @@ fn read(
     is_gone: impl Fn(u64) -> bool,
     deadline: Option<Instant>,
 ) -> Result<Option<Store>, VaultError> {
-    let selection = Selection { seqs: Some((low + 1, u64::MAX)), ..Selection::default() };
+    let selection =
+        RecordSelection { seqs: Some((low + 1, u64::MAX)), ..RecordSelection::default() };
     let mut reader = OfflineReader::open_selected(dir, &selection)?;
     let mut store = Store::default();
     let mut seen: u64 = 0;

@@ -10,12 +10,12 @@ type Block = Arc<[u8; BLOCK_LEN]>;
 
 /// The bytes of one file; blocks never written are zero and take no memory.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Content {
+pub(super) struct FileContent {
     len: usize,
     blocks: Vec<Option<Block>>,
 }
 
-impl Content {
+impl FileContent {
     /// A file with these bytes.
     pub(super) fn from_bytes(bytes: &[u8]) -> Self {
         let mut content = Self::default();

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::content::Content;
+use crate::content::FileContent;
 use crate::content::SECTOR_LEN;
 
 /// The number of a file, whatever its name.
@@ -104,8 +104,8 @@ impl LooseName {
 
 #[derive(Debug, Clone, Default)]
 struct Node {
-    current: Content,
-    durable: Content,
+    current: FileContent,
+    durable: FileContent,
     loose: Vec<Loose>,
 }
 
@@ -181,7 +181,7 @@ impl DiskState {
     }
 
     /// A file's bytes as its readers see them.
-    pub(super) fn content(&self, file: FileId) -> &Content {
+    pub(super) fn content(&self, file: FileId) -> &FileContent {
         &self.nodes[file].current
     }
 
@@ -196,7 +196,7 @@ impl DiskState {
     }
 
     /// Adds a durable file, with the directories above it.
-    pub(super) fn put(&mut self, path: &Path, content: Content) {
+    pub(super) fn put(&mut self, path: &Path, content: FileContent) {
         for dir in path.ancestors().skip(1).filter(|dir| dir.parent().is_some()) {
             self.names.dirs.insert(dir.into());
         }
@@ -207,14 +207,14 @@ impl DiskState {
     }
 
     /// Changes a file's bytes behind everyone's back, durably.
-    pub(super) fn edit(&mut self, file: FileId, change: impl Fn(&mut Content)) {
+    pub(super) fn edit(&mut self, file: FileId, change: impl Fn(&mut FileContent)) {
         let node = &mut self.nodes[file];
         change(&mut node.current);
         change(&mut node.durable);
     }
 
     /// Takes a file away behind everyone's back, durably; returns its bytes.
-    pub(super) fn take(&mut self, path: &Path) -> Option<Content> {
+    pub(super) fn take(&mut self, path: &Path) -> Option<FileContent> {
         self.durable.files.remove(path);
         let file = self.names.files.remove(path)?;
         Some(self.nodes[file].current.clone())
@@ -306,7 +306,7 @@ impl DiskState {
     /// The disk after a power cut, with a fate for each change of [`DiskState::loose`], in its order.
     pub(super) fn after_power_cut(&self, changes: &[LooseChange], fates: &[ChangeFate]) -> Self {
         let mut names = self.durable.clone();
-        let mut contents: BTreeMap<FileId, Content> = BTreeMap::new();
+        let mut contents: BTreeMap<FileId, FileContent> = BTreeMap::new();
         for (change, fate) in
             changes.iter().zip(fates).filter(|(_, fate)| **fate != ChangeFate::Lost)
         {
@@ -356,7 +356,7 @@ fn sectors(offset: usize, len: usize) -> impl Iterator<Item = (usize, usize)> {
     })
 }
 
-fn keep(content: &mut Content, change: &Loose, fate: ChangeFate) {
+fn keep(content: &mut FileContent, change: &Loose, fate: ChangeFate) {
     match (change, fate) {
         (_, ChangeFate::Lost) => {}
         (Loose::SetLen(len), _) => content.set_len(*len),

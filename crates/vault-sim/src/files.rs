@@ -12,8 +12,8 @@ use std::time::Duration;
 use gophership_vault::fs::Access;
 use gophership_vault::fs::Entry;
 use gophership_vault::fs::File;
+use gophership_vault::fs::FileIdentity;
 use gophership_vault::fs::FileSystem;
-use gophership_vault::fs::Identity;
 use gophership_vault::fs::Lock;
 
 use crate::Call;
@@ -107,12 +107,12 @@ impl FileSystem for SimFileSystem {
         Ok(state.available_bytes())
     }
 
-    fn identity(&self, path: &Path) -> io::Result<Identity> {
+    fn identity(&self, path: &Path) -> io::Result<FileIdentity> {
         let state = lock(&self.state);
         state.check_power()?;
         match state.disk.file(path) {
             Some(file) => Ok(identity_of(file)),
-            None if state.disk.has_dir(path) => Ok(Identity { device: 0, inode: 0 }),
+            None if state.disk.has_dir(path) => Ok(FileIdentity { device: 0, inode: 0 }),
             None => Err(io::ErrorKind::NotFound.into()),
         }
     }
@@ -147,14 +147,14 @@ struct SimLock {
 }
 
 impl Lock for SimLock {
-    fn identity(&self) -> io::Result<Identity> {
+    fn identity(&self) -> io::Result<FileIdentity> {
         Ok(identity_of(self.file))
     }
 }
 
 /// Directories are not told apart.
-fn identity_of(file: FileId) -> Identity {
-    Identity { device: 1, inode: file as u64 }
+fn identity_of(file: FileId) -> FileIdentity {
+    FileIdentity { device: 1, inode: file as u64 }
 }
 
 impl Drop for SimLock {
@@ -264,7 +264,7 @@ impl File for SimFile {
         Ok(())
     }
 
-    fn identity(&self) -> io::Result<Identity> {
+    fn identity(&self) -> io::Result<FileIdentity> {
         Ok(identity_of(self.file))
     }
 

@@ -32,7 +32,7 @@ use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use content::Content;
+use content::FileContent;
 use disk::DiskState;
 use disk::FileId;
 use gophership_vault::fs::FileSystem;
@@ -117,7 +117,7 @@ impl State {
 }
 
 /// A file under its name.
-type Named = (Arc<Path>, Content);
+type Named = (Arc<Path>, FileContent);
 
 /// The simulated disk; clones share it.
 #[derive(Debug, Clone, Default)]
@@ -135,7 +135,7 @@ impl SimFileSystem {
     pub fn with_contents(contents: &BTreeMap<PathBuf, Vec<u8>>) -> Self {
         let mut disk = DiskState::default();
         for (path, bytes) in contents {
-            disk.put(path, Content::from_bytes(bytes));
+            disk.put(path, FileContent::from_bytes(bytes));
         }
         Self::of(disk)
     }
@@ -216,7 +216,7 @@ impl SimFileSystem {
         self.edit(path, |content| content.set_len(len));
     }
 
-    fn edit(&self, path: &Path, change: impl Fn(&mut Content)) {
+    fn edit(&self, path: &Path, change: impl Fn(&mut FileContent)) {
         let disk = &mut lock(&self.state).disk;
         if let Some(file) = disk.file(path) {
             disk.edit(file, change);
@@ -225,7 +225,7 @@ impl SimFileSystem {
 
     /// Puts a file in place behind everyone's back, durably.
     pub fn put(&self, path: &Path, bytes: &[u8]) {
-        lock(&self.state).disk.put(path, Content::from_bytes(bytes));
+        lock(&self.state).disk.put(path, FileContent::from_bytes(bytes));
     }
 
     /// Takes a file away behind everyone's back, durably; returns its bytes.

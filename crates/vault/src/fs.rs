@@ -30,7 +30,7 @@ pub struct Entry {
 
 /// Which file or directory it is, whatever its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Identity {
+pub struct FileIdentity {
     /// The file system.
     pub device: u64,
     /// Its number there.
@@ -44,7 +44,7 @@ pub trait Lock: Send + Sync + Debug {
     /// # Errors
     ///
     /// The system's answer.
-    fn identity(&self) -> io::Result<Identity>;
+    fn identity(&self) -> io::Result<FileIdentity>;
 }
 
 /// What the vault asks of a file system.
@@ -103,7 +103,7 @@ pub trait FileSystem: Send + Sync + Debug + 'static {
     /// # Errors
     ///
     /// `NotFound`, or the system's answer.
-    fn identity(&self, path: &Path) -> io::Result<Identity>;
+    fn identity(&self, path: &Path) -> io::Result<FileIdentity>;
     /// Takes the exclusive lock on a file, making it; `None` when someone else holds it.
     ///
     /// # Errors
@@ -161,7 +161,7 @@ pub trait File: Send + Sync + Debug {
     /// # Errors
     ///
     /// The system's answer.
-    fn identity(&self) -> io::Result<Identity>;
+    fn identity(&self) -> io::Result<FileIdentity>;
 }
 
 /// Whether an error says that there is no room: on the disk, in a quota, or in the size that the process

@@ -20,8 +20,8 @@ use crate::format::BLOCK_LEN;
 use crate::fs::Access;
 use crate::fs::Entry;
 use crate::fs::File;
+use crate::fs::FileIdentity;
 use crate::fs::FileSystem;
-use crate::fs::Identity;
 use crate::fs::Lock;
 
 /// A tool that asks who holds the lock may hold it for an instant.
@@ -104,7 +104,7 @@ impl FileSystem for SystemFileSystem {
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
-    fn identity(&self, path: &Path) -> io::Result<Identity> {
+    fn identity(&self, path: &Path) -> io::Result<FileIdentity> {
         Ok(identity_of(&fs::metadata(path)?))
     }
 
@@ -133,13 +133,13 @@ struct SystemLock {
 }
 
 impl Lock for SystemLock {
-    fn identity(&self) -> io::Result<Identity> {
+    fn identity(&self) -> io::Result<FileIdentity> {
         Ok(identity_of(&self.file.metadata()?))
     }
 }
 
-fn identity_of(metadata: &fs::Metadata) -> Identity {
-    Identity { device: metadata.dev(), inode: metadata.ino() }
+fn identity_of(metadata: &fs::Metadata) -> FileIdentity {
+    FileIdentity { device: metadata.dev(), inode: metadata.ino() }
 }
 
 #[derive(Debug)]
@@ -239,7 +239,7 @@ impl File for SystemFile {
         self.file.set_len(bytes)
     }
 
-    fn identity(&self) -> io::Result<Identity> {
+    fn identity(&self) -> io::Result<FileIdentity> {
         Ok(identity_of(&self.file.metadata()?))
     }
 

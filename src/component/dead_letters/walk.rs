@@ -4,7 +4,7 @@ use std::path::Path;
 
 use gophership_vault::OfflineItem;
 use gophership_vault::OfflineReader;
-use gophership_vault::Selection;
+use gophership_vault::RecordSelection;
 use gophership_vault::VaultError;
 
 use super::letter::Letter;
@@ -28,10 +28,10 @@ impl LetterWalk {
     ) -> Result<Self, VaultError> {
         let (segment, seq) = after.unwrap_or_default();
         let first = seqs.0.max(if after.is_some() { seq + 1 } else { 0 });
-        let selection = Selection {
+        let selection = RecordSelection {
             segments: Some((segment, u64::MAX)),
             seqs: Some((first, seqs.1)),
-            ..Selection::default()
+            ..RecordSelection::default()
         };
         Ok(Self { reader: OfflineReader::open_selected(dir, &selection)?, faults: 0 })
     }

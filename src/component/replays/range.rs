@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gophership_archive::Manifest;
-use gophership_vault::Selection;
+use gophership_vault::RecordSelection;
 use gophership_vault::StoredRecord;
 use gophership_vault::Survey;
 
@@ -75,7 +75,7 @@ impl ReplayRange {
     }
 
     /// What of a vault must be read for it: up to this record, in the segments that can have some of it.
-    pub(super) fn selection(&self, survey: &Survey, last_seq: u64) -> Selection {
+    pub(super) fn selection(&self, survey: &Survey, last_seq: u64) -> RecordSelection {
         let slack = u64::try_from(OUT_OF_ORDER.as_nanos()).unwrap_or(u64::MAX);
         let since = self.since_unix_ns.unwrap_or(0).saturating_sub(slack);
         let until = self.until_unix_ns.unwrap_or(u64::MAX).saturating_add(slack);
@@ -87,7 +87,7 @@ impl ReplayRange {
         let segments = ids.iter().min().copied().zip(ids.iter().max().copied());
         // No segment has the number 0 and none the last one: nothing is read then.
         let segments = Some(segments.unwrap_or((u64::MAX, u64::MAX)));
-        Selection { segments, seqs: Some((0, last_seq)), cursor: None }
+        RecordSelection { segments, seqs: Some((0, last_seq)), cursor: None }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What recovery found to be damaged, for the log.
 
-use gophership_vault::Fault;
+use gophership_vault::DamagedRange;
 use gophership_vault::FaultKind;
 use gophership_vault::RecoveryReport;
 use gophership_vault::SeqRanges;
@@ -16,7 +16,7 @@ pub(super) fn tell(context: &Context, report: &RecoveryReport) -> Result<(), Bui
             "Cursor files were missing and are created again. Some requests may be delivered \
              twice.");
     }
-    let is_damage = |fault: &Fault| fault.kind != FaultKind::TornTail;
+    let is_damage = |fault: &DamagedRange| fault.kind != FaultKind::TornTail;
     if report.acknowledged_lost.is_empty() && !report.faults.iter().any(is_damage) {
         return Ok(());
     }

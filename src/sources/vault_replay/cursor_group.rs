@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
 use gophership_vault::CursorHandle;
-use gophership_vault::Order;
+use gophership_vault::ReadOrder;
 use gophership_vault::Reader;
 use gophership_vault::VaultError;
 
@@ -45,7 +45,7 @@ impl CursorGroup {
         vault: &VaultHandle,
         replay: &ComponentId,
         sinks: &[(String, SinkSet)],
-        order: Order,
+        order: ReadOrder,
         ledgers: &Ledgers,
     ) -> Result<(Arc<Self>, Vec<CursorReader>), VaultError> {
         let mut members = Vec::new();

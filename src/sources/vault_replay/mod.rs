@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gophership_units::ByteSize;
-use gophership_vault::Order;
+use gophership_vault::ReadOrder;
 use gophership_vault::Reader;
 use gophership_vault::VaultError;
 use schemars::JsonSchema;
@@ -111,7 +111,7 @@ enum OrderOption {
     NewestFirst,
 }
 
-impl From<OrderOption> for Order {
+impl From<OrderOption> for ReadOrder {
     fn from(option: OrderOption) -> Self {
         match option {
             OrderOption::OldestFirst => Self::OldestFirst,

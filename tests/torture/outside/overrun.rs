@@ -12,7 +12,7 @@ use fastrand::Rng;
 use gophership_otlp::Signal;
 use gophership_vault::OfflineItem;
 use gophership_vault::OfflineReader;
-use gophership_vault::Selection;
+use gophership_vault::RecordSelection;
 use gophership_vault::Survey;
 use gophership_vault::SurveyState;
 
@@ -154,7 +154,7 @@ fn flip(vault: &Path, random: &mut Rng) -> Result<BTreeSet<u64>, String> {
     }
     let segment = &segments[random.usize(..segments.len())];
     let id = segment.id.get();
-    let selection = Selection { segments: Some((id, id)), ..Selection::default() };
+    let selection = RecordSelection { segments: Some((id, id)), ..RecordSelection::default() };
     let mut reader =
         OfflineReader::open_selected(vault, &selection).map_err(|error| error.to_string())?;
     let mut stored = Vec::new();

@@ -18,7 +18,7 @@ use std::sync::atomic::Ordering;
 use crate::append::commit::Committer;
 use crate::append::flight::DiskOrder;
 use crate::append::flight::DiskThread;
-use crate::append::flight::Flight;
+use crate::append::flight::InFlightGroup;
 use crate::append::flight::Landed;
 use crate::append::flight::Placed;
 use crate::append::group::CommitGroup;
@@ -53,7 +53,7 @@ impl<C: Completion> Committer<C> {
         match self.try_send_ahead(&group) {
             Ok(placed) => {
                 self.next_seq += group.len();
-                self.flights.push_back(Flight { group, placed });
+                self.flights.push_back(InFlightGroup { group, placed });
                 Ok(())
             }
             Err(error) => Err((group, error)),
@@ -113,7 +113,7 @@ impl<C: Completion> Committer<C> {
     }
 
     /// A group failed: writes it and those behind it again in the next segment.
-    fn write_again(&mut self, first: Flight<C>, error: &io::Error) {
+    fn write_again(&mut self, first: InFlightGroup<C>, error: &io::Error) {
         self.next_seq = first.placed.first_seq;
         let mut groups = VecDeque::from([first.group]);
         while let Some(flight) = self.flights.pop_front() {

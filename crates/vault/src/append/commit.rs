@@ -17,7 +17,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use crate::append::flight::DiskThread;
-use crate::append::flight::Flight;
+use crate::append::flight::InFlightGroup;
 use crate::append::flight::Placed;
 use crate::append::group::CommitGroup;
 use crate::append::group::FLIGHTS_MAX;
@@ -61,7 +61,7 @@ pub(crate) struct Committer<C: Completion> {
     /// Started with the first group that is written ahead.
     pub(crate) disk: Option<DiskThread>,
     /// What is with it, oldest first.
-    pub(crate) flights: VecDeque<Flight<C>>,
+    pub(crate) flights: VecDeque<InFlightGroup<C>>,
     /// The seq of the next group's first record.
     pub(crate) next_seq: u64,
     /// Last seq known to have been synced, at levels that do not sync each group.

@@ -27,7 +27,7 @@ pub(crate) struct Placed {
 }
 
 /// A group on its way to the disk.
-pub(crate) struct Flight<C> {
+pub(crate) struct InFlightGroup<C> {
     pub(super) group: CommitGroup<C>,
     pub(super) placed: Placed,
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::Mutex;
 
+use crate::fs::FileIdentity;
 use crate::fs::FileSystem;
-use crate::fs::Identity;
 use crate::fs::Lock;
 
 /// The lock on the directory, shared with who lets go of it.
@@ -15,7 +15,7 @@ pub(crate) type HeldLock = Arc<Mutex<Option<Box<dyn Lock>>>>;
 /// What a look compares with.
 pub(crate) struct FilePresence {
     /// The directory; `None` where the file system does not tell.
-    pub(super) dir: Option<Identity>,
+    pub(super) dir: Option<FileIdentity>,
     pub(super) lock_file: HeldLock,
     /// Why the vault has no place now.
     pub(super) trouble: Option<String>,
@@ -37,7 +37,7 @@ impl FilePresence {
 pub(super) fn is_elsewhere(
     files: &dyn FileSystem,
     path: &Path,
-    ours: &io::Result<Identity>,
+    ours: &io::Result<FileIdentity>,
 ) -> bool {
     let Ok(ours) = ours else { return false };
     found(files.identity(path)).is_ok_and(|there| there.as_ref() != Some(ours))

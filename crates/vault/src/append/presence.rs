@@ -20,7 +20,7 @@ use std::sync::atomic::Ordering;
 use crate::append::helper::Helper;
 use crate::append::place::found;
 use crate::append::place::is_elsewhere;
-use crate::fs::Identity;
+use crate::fs::FileIdentity;
 use crate::fs::Lock;
 use crate::log::cursor::CURSOR_DIR;
 use crate::log::view::SegmentInfo;
@@ -99,7 +99,7 @@ impl Helper {
     }
 
     /// The directory is gone, or another one is in its place.
-    fn make_directory_again(&mut self, there: Option<Identity>) -> io::Result<()> {
+    fn make_directory_again(&mut self, there: Option<FileIdentity>) -> io::Result<()> {
         let (files, dir) = (Arc::clone(&self.log.files), self.log.dir.clone());
         if there.is_some() {
             let names = files.list(&dir)?;

@@ -11,7 +11,7 @@ use crate::append::helper::Helper;
 use crate::append::unread::Current;
 use crate::fs::Access;
 use crate::log::view::SegmentInfo;
-use crate::segment::fault::Fault;
+use crate::segment::fault::DamagedRange;
 use crate::segment::fault::FaultKind;
 use crate::segment::id::SegmentId;
 use crate::segment::id::SegmentState;
@@ -147,7 +147,7 @@ impl Helper {
 }
 
 /// Walks all records up to `last_seq` and reports every one that is gone.
-pub(crate) fn verify(mut scanner: Scanner, last_seq: u64, mut report: impl FnMut(Fault)) {
+pub(crate) fn verify(mut scanner: Scanner, last_seq: u64, mut report: impl FnMut(DamagedRange)) {
     loop {
         match scanner.next() {
             ScanItem::Record(record) => {
@@ -165,7 +165,7 @@ pub(crate) fn verify(mut scanner: Scanner, last_seq: u64, mut report: impl FnMut
     }
 }
 
-fn report_missing_tail(scanner: &Scanner, last_seq: u64, report: &mut impl FnMut(Fault)) {
+fn report_missing_tail(scanner: &Scanner, last_seq: u64, report: &mut impl FnMut(DamagedRange)) {
     if let Some(seen) = scanner.last_seq()
         && seen < last_seq
     {

@@ -27,7 +27,7 @@ pub(crate) struct Slabs {
 
 /// The slabs of one record, and how much is in them. Given back, not dropped.
 #[derive(Debug, Default)]
-pub(crate) struct Chain {
+pub(crate) struct SlabChain {
     first: Option<Box<Slab>>,
     len: usize,
 }
@@ -60,9 +60,9 @@ impl Slabs {
     }
 
     /// Copies attributes and payload into a chain, built from its last slab to its first.
-    pub(crate) fn copy(&self, attrs: &[u8], payload: &[u8]) -> Option<Chain> {
+    pub(crate) fn copy(&self, attrs: &[u8], payload: &[u8]) -> Option<SlabChain> {
         let len = attrs.len() + payload.len();
-        let mut chain = Chain { first: None, len };
+        let mut chain = SlabChain { first: None, len };
         for idx in (0..len.div_ceil(SLAB_DATA_BYTES)).rev() {
             let Some(mut slab) = self.used.pop().or_else(|| self.fresh.pop()) else {
                 self.give_back(chain);
@@ -78,7 +78,7 @@ impl Slabs {
     }
 
     /// Returns a chain slab by slab: a recursive drop could exhaust a small stack.
-    pub(crate) fn give_back(&self, chain: Chain) {
+    pub(crate) fn give_back(&self, chain: SlabChain) {
         let mut next = chain.first;
         while let Some(mut slab) = next {
             next = slab.next.take();
@@ -88,7 +88,7 @@ impl Slabs {
     }
 }
 
-impl Chain {
+impl SlabChain {
     /// Hands the bytes to `take`, slab by slab.
     pub(crate) fn for_each<E>(
         &self,

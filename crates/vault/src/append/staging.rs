@@ -20,7 +20,7 @@ use lz4_flex::block::get_maximum_output_size;
 use crate::append::compression_policy::CompressionPolicy;
 use crate::append::compression_policy::VaultLoad;
 use crate::append::record::NewRecord;
-use crate::append::slabs::Chain;
+use crate::append::slabs::SlabChain;
 use crate::append::slabs::Slabs;
 use crate::format;
 use crate::format::Codec;
@@ -68,7 +68,7 @@ pub(crate) struct StagedBody {
 }
 
 enum Memory {
-    Slabs(Chain),
+    Slabs(SlabChain),
     Own {
         attrs: Vec<u8>,
         payload: Vec<u8>,
@@ -76,7 +76,7 @@ enum Memory {
     },
     /// The attributes in slabs, the payload where its caller has it.
     Shared {
-        attrs: Chain,
+        attrs: SlabChain,
         payload: Bytes,
     },
 }

@@ -22,7 +22,7 @@ use crate::log::dropped::Dropped;
 use crate::log::holds::Hold;
 use crate::log::pins::Pins;
 use crate::log::trouble::ReadTrouble;
-use crate::segment::fault::Fault;
+use crate::segment::fault::DamagedRange;
 use crate::segment::id::SegmentId;
 use crate::segment::id::SegmentState;
 use crate::seq_ranges::SeqRanges;
@@ -63,13 +63,13 @@ pub struct SegmentInfo {
 #[derive(Debug)]
 pub(crate) struct Listed {
     pub(crate) info: SegmentInfo,
-    pub(crate) faults: Vec<Fault>,
+    pub(crate) faults: Vec<DamagedRange>,
     /// The disk does not give what is in it.
     pub(crate) trouble: Option<ReadTrouble>,
 }
 
 impl Listed {
-    pub(crate) fn new(info: SegmentInfo, faults: Vec<Fault>) -> Self {
+    pub(crate) fn new(info: SegmentInfo, faults: Vec<DamagedRange>) -> Self {
         Self { info, faults, trouble: None }
     }
 }
@@ -364,7 +364,7 @@ impl Log {
     }
 
     /// Remembers damage; the helper sets the segment aside.
-    pub(crate) fn report(&self, fault: Fault) {
+    pub(crate) fn report(&self, fault: DamagedRange) {
         let lost = fault.lost.map_or(0, |(first, last)| last - first + 1);
         self.corrupt_records.fetch_add(lost, Ordering::Relaxed);
         tracing::error!(segment = %fault.segment, kind = fault.kind.name(), start = fault.start,

@@ -12,7 +12,7 @@ use crate::log::view::TailView;
 use crate::read::reader::Reader;
 use crate::segment::examine;
 use crate::segment::examine::Candidate;
-use crate::segment::fault::Fault;
+use crate::segment::fault::DamagedRange;
 use crate::segment::fault::FaultKind;
 use crate::segment::id;
 use crate::segment::id::EXTENSION_OPEN;
@@ -75,7 +75,7 @@ impl Reader {
                 let (kind, end) = (FaultKind::Unreadable, info.file_bytes);
                 let lost = (seq <= info.last_seq).then_some((seq, info.last_seq));
                 if lost.is_some() {
-                    self.log.report(Fault { segment: id, kind, start: 0, end, lost });
+                    self.log.report(DamagedRange { segment: id, kind, start: 0, end, lost });
                 }
                 return Ok(false);
             }

@@ -30,7 +30,7 @@ const BODY_KEPT_BYTES_MAX: usize = 4 << 20;
 
 /// Which records come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Order {
+pub enum ReadOrder {
     /// As they were appended.
     #[default]
     OldestFirst,
@@ -42,7 +42,7 @@ pub enum Order {
 pub struct Reader {
     pub(crate) log: Arc<Log>,
     pub(crate) cursor: Arc<Cursor>,
-    order: Order,
+    order: ReadOrder,
     pub(crate) current: Option<(SegmentId, Scanner)>,
     /// Oldest first: seq of the next record to look at.
     pub(crate) next_seq: u64,
@@ -85,7 +85,7 @@ impl Reader {
     ///
     /// [`VaultError::CursorName`], [`VaultError::CursorInUse`] or [`VaultError::Io`].
     pub fn open(log: &Arc<Log>, name: &str) -> Result<Self, VaultError> {
-        Self::open_in(log, name, Order::OldestFirst)
+        Self::open_in(log, name, ReadOrder::OldestFirst)
     }
 
     /// As [`Reader::open`], in the order asked for. A cursor may be read in another order each time.
@@ -93,7 +93,7 @@ impl Reader {
     /// # Errors
     ///
     /// As [`Reader::open`].
-    pub fn open_in(log: &Arc<Log>, name: &str, order: Order) -> Result<Self, VaultError> {
+    pub fn open_in(log: &Arc<Log>, name: &str, order: ReadOrder) -> Result<Self, VaultError> {
         cursor::check_name(name)?;
         let known = lock(&log.state).cursors.get(name).cloned();
         let cursor = match known {
@@ -122,8 +122,8 @@ impl Reader {
     #[expect(clippy::should_implement_trait, reason = "errors and later records fit no iterator")]
     pub fn next(&mut self) -> Result<Option<StoredRecord>, VaultError> {
         match self.order {
-            Order::OldestFirst => self.next_oldest(),
-            Order::NewestFirst => self.next_newest(),
+            ReadOrder::OldestFirst => self.next_oldest(),
+            ReadOrder::NewestFirst => self.next_newest(),
         }
     }
 
@@ -175,8 +175,8 @@ impl Reader {
     #[must_use]
     pub fn wait(&self, timeout: Duration) -> bool {
         let next_seq = match self.order {
-            Order::OldestFirst => self.next_seq,
-            Order::NewestFirst => self.newest_next_seq(),
+            ReadOrder::OldestFirst => self.next_seq,
+            ReadOrder::NewestFirst => self.newest_next_seq(),
         };
         self.log.wait_for(next_seq, timeout, &self.is_hurried)
     }

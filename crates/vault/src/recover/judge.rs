@@ -6,7 +6,7 @@ use crate::format;
 use crate::log::view::SegmentInfo;
 use crate::segment::examine::Examined;
 use crate::segment::examine::SegmentVerdict;
-use crate::segment::fault::Fault;
+use crate::segment::fault::DamagedRange;
 use crate::segment::fault::FaultKind;
 use crate::segment::id::SegmentState;
 
@@ -41,10 +41,16 @@ pub(crate) fn judge(one: &mut Examined, durable_seq: u64, next_first_seq: Option
     if one.trailer.last_seq < expected {
         let lost = Some((one.trailer.last_seq + 1, expected));
         let start = one.trailer.data_end;
-        one.faults.push(Fault { segment, kind: FaultKind::Tail, start, end, lost });
+        one.faults.push(DamagedRange { segment, kind: FaultKind::Tail, start, end, lost });
     } else if let Some(start) = torn_start {
         let end = used_end.max(start);
-        one.faults.push(Fault { segment, kind: FaultKind::TornTail, start, end, lost: None });
+        one.faults.push(DamagedRange {
+            segment,
+            kind: FaultKind::TornTail,
+            start,
+            end,
+            lost: None,
+        });
     }
 }
 

@@ -11,7 +11,7 @@ use crate::log::cursor::CURSOR_DIR;
 use crate::log::cursor::Cursor;
 use crate::options::Known;
 use crate::recover::recovery::Recovery;
-use crate::segment::fault::Fault;
+use crate::segment::fault::DamagedRange;
 use crate::segment::fault::FaultKind;
 use crate::segment::id::SegmentId;
 use crate::state::lock;
@@ -99,7 +99,7 @@ impl Recovery<'_> {
         if there < known.durable_seq {
             let lost = Some((there + 1, known.durable_seq));
             let segment = SegmentId(self.predecessor.segment + 1);
-            let fault = Fault { segment, kind: FaultKind::Hole, start: 0, end: 0, lost };
+            let fault = DamagedRange { segment, kind: FaultKind::Hole, start: 0, end: 0, lost };
             self.report.faults.push(fault);
         }
     }

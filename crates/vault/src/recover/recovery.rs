@@ -40,7 +40,7 @@ use crate::segment::examine;
 use crate::segment::examine::Candidate;
 use crate::segment::examine::Examined;
 use crate::segment::examine::SegmentVerdict;
-use crate::segment::fault::Fault;
+use crate::segment::fault::DamagedRange;
 use crate::segment::fault::FaultKind;
 use crate::segment::id;
 use crate::segment::id::EXTENSION_NEW;
@@ -176,7 +176,13 @@ impl Recovery<'_> {
             return;
         }
         let lost = Some((first_missing, last_missing));
-        self.report.faults.push(Fault { segment, kind: FaultKind::Hole, start: 0, end: 0, lost });
+        self.report.faults.push(DamagedRange {
+            segment,
+            kind: FaultKind::Hole,
+            start: 0,
+            end: 0,
+            lost,
+        });
     }
 
     /// Seals, sets aside or takes a segment as it is.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::segment::fault::Fault;
+use crate::segment::fault::DamagedRange;
 use crate::segment::id::SegmentId;
 
 /// What recovery found and did.
@@ -20,7 +20,7 @@ pub struct RecoveryReport {
     /// Segments in quarantine, new and old.
     pub quarantined: Vec<SegmentId>,
     /// Damaged ranges of scanned segments, torn tails included.
-    pub faults: Vec<Fault>,
+    pub faults: Vec<DamagedRange>,
     /// Acknowledged records that are gone: first and last seq of each range.
     pub acknowledged_lost: Vec<(u64, u64)>,
     /// Cursors whose file was damaged; they start at the oldest record again.

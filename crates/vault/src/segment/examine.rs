@@ -21,7 +21,7 @@ use crate::fs::Access;
 use crate::fs::File;
 use crate::fs::FileSystem;
 use crate::fs::is_shortage;
-use crate::segment::fault::Fault;
+use crate::segment::fault::DamagedRange;
 use crate::segment::fault::FaultKind;
 use crate::segment::id::EXTENSION_SEALED;
 use crate::segment::id::SegmentId;
@@ -59,7 +59,7 @@ pub(crate) struct Examined {
     /// Contents; `data_end` is where the last good record's group ends, not always at a block.
     pub(crate) trailer: Trailer,
     pub(crate) index: Vec<IndexEntry>,
-    pub(crate) faults: Vec<Fault>,
+    pub(crate) faults: Vec<DamagedRange>,
     /// The records at the end that have a header but no good body.
     pub(crate) bad_tail: Option<Located>,
     /// Whether damage without a valid record behind it reaches to the end.
@@ -211,19 +211,19 @@ impl Examined {
 
     /// How many records there may be in what could not be read, at most.
     pub(crate) fn unreadable_records_max(&self) -> u64 {
-        let is_unreadable = |fault: &&Fault| fault.kind == FaultKind::Unreadable;
+        let is_unreadable = |fault: &&DamagedRange| fault.kind == FaultKind::Unreadable;
         let bytes = self.faults.iter().filter(is_unreadable).map(|fault| fault.end - fault.start);
         bytes.sum::<u64>() / RECORD_HEADER_BYTES
     }
 
     fn push_fault(&mut self, kind: FaultKind, start: u64, end: u64) {
         let segment = self.candidate.id;
-        self.faults.push(Fault { segment, kind, start, end, lost: None });
+        self.faults.push(DamagedRange { segment, kind, start, end, lost: None });
     }
 
     /// Adds a fault. In a segment of very many, one that goes on from the last is no new one, and in
     /// the end the last one stands for all that follow: they are kept in memory.
-    fn push(&mut self, fault: Fault) {
+    fn push(&mut self, fault: DamagedRange) {
         let count = self.faults.len();
         let Some(before) = self.faults.last_mut().filter(|_| FAULTS_APART_MAX <= count) else {
             return self.faults.push(fault);
@@ -338,7 +338,7 @@ fn is_blank(file: &dyn File, bytes: u64) -> bool {
 mod tests {
     use super::*;
 
-    fn lost_by(count: u64, step: u64) -> Vec<Fault> {
+    fn lost_by(count: u64, step: u64) -> Vec<DamagedRange> {
         let candidate = Candidate {
             id: SegmentId(1),
             path: PathBuf::new(),
@@ -350,7 +350,7 @@ mod tests {
         for seq in (1..=count).map(|number| number * step) {
             let (kind, start) = (FaultKind::Body, BLOCK_BYTES + seq * 80);
             let lost = Some((seq, seq));
-            let fault = Fault { segment: SegmentId(1), kind, start, end: start + 80, lost };
+            let fault = DamagedRange { segment: SegmentId(1), kind, start, end: start + 80, lost };
             examined.push(fault);
         }
         examined.faults

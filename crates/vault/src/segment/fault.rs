@@ -67,7 +67,7 @@ impl FaultKind {
 
 /// One damaged range of a segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub struct DamagedRange {
     /// The segment.
     pub segment: SegmentId,
     /// The kind of damage.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::fs::Access;
 use crate::fs::File;
 use crate::fs::FileSystem;
-use crate::segment::fault::Fault;
+use crate::segment::fault::DamagedRange;
 use crate::segment::fault::FaultKind;
 use crate::segment::id::SegmentId;
 
@@ -38,7 +38,7 @@ pub(crate) fn set_aside(
     dir: &Path,
     id: SegmentId,
     path: &Path,
-    faults: &[Fault],
+    faults: &[DamagedRange],
 ) -> io::Result<PathBuf> {
     let folder = dir.join(QUARANTINE_DIR);
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
@@ -66,9 +66,9 @@ fn write_report(
     folder: &Path,
     id: SegmentId,
     file: &str,
-    faults: &[Fault],
+    faults: &[DamagedRange],
 ) -> io::Result<()> {
-    let report = |fault: &Fault| ReportedFault {
+    let report = |fault: &DamagedRange| ReportedFault {
         kind: fault.kind,
         start: fault.start,
         end: fault.end,

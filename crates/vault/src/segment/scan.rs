@@ -2,7 +2,7 @@
 //!
 //! At each position stands either a record of exactly this place (magic, place-bound header crc,
 //! plausible seq), or damage. Past damage the scan looks for the next valid header at every multiple
-//! of eight; what lies between is reported as a [`Fault`].
+//! of eight; what lies between is reported as a [`DamagedRange`].
 
 use std::io;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::format::RECORD_HEADER_BYTES;
 use crate::format::RECORD_MAGIC;
 use crate::format::RecordHeader;
 use crate::fs::File;
-use crate::segment::fault::Fault;
+use crate::segment::fault::DamagedRange;
 use crate::segment::fault::FaultKind;
 use crate::segment::id::SegmentId;
 
@@ -36,7 +36,7 @@ pub(crate) enum ScanItem {
     /// A watermark.
     Watermark(RecordHeader),
     /// Damage that was passed.
-    Fault(Fault),
+    Fault(DamagedRange),
     /// Nothing follows: the end, or only zeros or a footer. The scan stays here.
     End,
     /// Damage without a valid record behind it, up to the end. The scan stays here.
@@ -177,14 +177,14 @@ impl Scanner {
     }
 
     /// Describes a record whose body is bad.
-    pub(crate) fn body_fault(&self, record: &Located) -> Fault {
+    pub(crate) fn body_fault(&self, record: &Located) -> DamagedRange {
         let end = record.offset + record.header.body_end_bytes();
         let seq = record.header.seq;
         self.fault(FaultKind::Body, record.offset, end, Some((seq, seq)))
     }
 
     /// Describes what lies between the scan's position and its end.
-    pub(crate) fn tail_fault(&self, kind: FaultKind, lost: Option<(u64, u64)>) -> Fault {
+    pub(crate) fn tail_fault(&self, kind: FaultKind, lost: Option<(u64, u64)>) -> DamagedRange {
         self.fault(kind, self.offset, self.end, lost)
     }
 
@@ -227,7 +227,7 @@ impl Scanner {
         ScanItem::Record(Located { header, offset })
     }
 
-    fn check_padding(&mut self) -> Option<Fault> {
+    fn check_padding(&mut self) -> Option<DamagedRange> {
         let start = self.padding_from.take()?;
         let end = self.offset.min(self.end);
         let mut at = start;
@@ -372,8 +372,14 @@ impl Scanner {
         Ok(())
     }
 
-    fn fault(&self, kind: FaultKind, start: u64, end: u64, lost: Option<(u64, u64)>) -> Fault {
-        Fault { segment: self.segment, kind, start, end, lost }
+    fn fault(
+        &self,
+        kind: FaultKind,
+        start: u64,
+        end: u64,
+        lost: Option<(u64, u64)>,
+    ) -> DamagedRange {
+        DamagedRange { segment: self.segment, kind, start, end, lost }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::segment::fault::FaultKind;
 use crate::segment::id::SegmentId;
 use crate::tools::finding::Finding;
 use crate::tools::finding::FindingKind;
-use crate::tools::passed::Passed;
+use crate::tools::passed::AckedRanges;
 
 /// What is kept of a segment for the checks between segments.
 pub(crate) struct ChainedSegment {
@@ -34,7 +34,7 @@ pub(crate) struct ChainedSegment {
 
 /// Checks all segments, oldest first, against those before them. What was passed or dropped need not
 /// be there.
-pub(crate) fn check(kept: &mut [ChainedSegment], passed: &Passed) {
+pub(crate) fn check(kept: &mut [ChainedSegment], passed: &AckedRanges) {
     for idx in 0..kept.len() {
         let (before, rest) = kept.split_at_mut(idx);
         let Some(one) = rest.first_mut() else { return };

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::segment::fault::Fault;
+use crate::segment::fault::DamagedRange;
 use crate::segment::fault::FaultKind;
 
 /// A kind of finding.
@@ -98,7 +98,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    pub(crate) fn of_fault(fault: &Fault, path: PathBuf) -> Self {
+    pub(crate) fn of_fault(fault: &DamagedRange, path: PathBuf) -> Self {
         let kind = FindingKind::Fault(fault.kind);
         let segment = Some(fault.segment.get());
         Self { segment, kind, path, start: fault.start, end: fault.end, lost: fault.lost }

@@ -17,7 +17,7 @@ use crate::segment::examine;
 use crate::segment::examine::Candidate;
 use crate::segment::examine::Examined;
 use crate::segment::examine::SegmentVerdict;
-use crate::segment::fault::Fault;
+use crate::segment::fault::DamagedRange;
 use crate::segment::fault::FaultKind;
 use crate::segment::id;
 use crate::segment::id::SegmentId;
@@ -38,12 +38,12 @@ pub enum OfflineItem {
     /// A good record.
     Record(StoredRecord),
     /// A damaged range; a record it names as lost is not among the records.
-    Fault(Fault),
+    Fault(DamagedRange),
 }
 
 /// Which records are read; everything by default.
 #[derive(Debug, Clone, Default)]
-pub struct Selection {
+pub struct RecordSelection {
     /// Numbers of the first and the last segment.
     pub segments: Option<(u64, u64)>,
     /// First and last seq.
@@ -101,7 +101,7 @@ impl OfflineReader {
     /// # Errors
     ///
     /// As [`OfflineReader::open`], and [`VaultError::CursorName`] for a cursor that is not there.
-    pub fn open_selected(path: &Path, selection: &Selection) -> Result<Self, VaultError> {
+    pub fn open_selected(path: &Path, selection: &RecordSelection) -> Result<Self, VaultError> {
         let mut reader = Self::open(path)?;
         if let Some((first, last)) = selection.segments {
             reader.left.retain(|candidate| (first..=last).contains(&candidate.id.get()));

@@ -10,14 +10,14 @@ use crate::log::dropped::Dropped;
 
 /// What need not be there any more.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Passed {
+pub(crate) struct AckedRanges {
     /// What each cursor has acknowledged.
     acks: Vec<Acks>,
     /// Every seq up to here may have been dropped on purpose.
     dropped_through: u64,
 }
 
-impl Passed {
+impl AckedRanges {
     /// Reads the mark of what was dropped.
     pub(crate) fn load(
         files: &Arc<dyn FileSystem>,

@@ -23,7 +23,7 @@ use crate::recover::recovery;
 use crate::segment::examine;
 use crate::segment::examine::Examined;
 use crate::segment::examine::SegmentVerdict;
-use crate::segment::fault::Fault;
+use crate::segment::fault::DamagedRange;
 use crate::segment::fault::FaultKind;
 use crate::segment::id;
 use crate::segment::id::EXTENSION_NEW;
@@ -232,7 +232,7 @@ impl Repair<'_> {
             }
         } else if findings.iter().any(costs_records) || is_headless {
             self.step(Some(id.get()), RepairAction::SetAside, path);
-            let faults: Vec<Fault> =
+            let faults: Vec<DamagedRange> =
                 findings.iter().filter_map(|finding| fault(id, finding)).collect();
             if !self.is_dry_run {
                 quarantine::set_aside(self.files, self.dir, id, path, &faults)
@@ -254,7 +254,7 @@ impl Repair<'_> {
         let candidate = &one.candidate;
         let (id, path) = (Some(candidate.id.get()), &candidate.path);
         let harmless =
-            |fault: &Fault| matches!(fault.kind, FaultKind::Footer | FaultKind::TornTail);
+            |fault: &DamagedRange| matches!(fault.kind, FaultKind::Footer | FaultKind::TornTail);
         let is_torn = one.faults.iter().any(|fault| fault.kind == FaultKind::TornTail);
         let is_sealed_name = candidate.extension == EXTENSION_SEALED;
         let is_good = one.faults.iter().all(harmless) && one.header.is_some();
@@ -337,9 +337,9 @@ fn is_after(next: &Examined, prev_digest: [u8; 32]) -> bool {
 }
 
 /// What was found, if it is to be told in a quarantine report.
-fn fault(segment: id::SegmentId, finding: &Finding) -> Option<Fault> {
+fn fault(segment: id::SegmentId, finding: &Finding) -> Option<DamagedRange> {
     let FindingKind::Fault(kind) = finding.kind else { return None };
     let is_told = !matches!(kind, FaultKind::Footer | FaultKind::TornTail | FaultKind::Hole);
     let (start, end, lost) = (finding.start, finding.end, finding.lost);
-    is_told.then_some(Fault { segment, kind, start, end, lost })
+    is_told.then_some(DamagedRange { segment, kind, start, end, lost })
 }

@@ -37,7 +37,7 @@ use crate::segment::id::SegmentId;
 use crate::segment::quarantine::QUARANTINE_DIR;
 use crate::state::lock;
 use crate::system::SystemFileSystem;
-use crate::tools::passed::Passed;
+use crate::tools::passed::AckedRanges;
 
 /// A cursor's file is read again this often when both of its slots look damaged: it may be in the
 /// middle of being written.
@@ -130,7 +130,7 @@ pub struct Survey {
     pub cursors: Vec<CursorSurvey>,
     /// All holds.
     pub holds: Vec<Hold>,
-    pub(crate) passed: Passed,
+    pub(crate) passed: AckedRanges,
 }
 
 impl Survey {
@@ -168,7 +168,7 @@ impl Survey {
         let mut read = read_cursors(&files, dir, vault_id.unwrap_or(0), last_seq)?;
         add_missing(&mut read, known, last_seq);
         let (cursors, acks) = read.into_iter().unzip();
-        let passed = Passed::load(&files, dir, vault_id.unwrap_or(0), acks)?;
+        let passed = AckedRanges::load(&files, dir, vault_id.unwrap_or(0), acks)?;
         let holds = holds::list(&*files, dir).map_err(VaultError::io("list the holds of", dir))?;
         for segment in &mut segments {
             let is_passed = passed.covers(segment.first_seq, segment.last_seq);

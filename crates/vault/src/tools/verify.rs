@@ -38,7 +38,7 @@ use crate::tools::chain;
 use crate::tools::chain::ChainedSegment;
 use crate::tools::finding::Finding;
 use crate::tools::finding::FindingKind;
-use crate::tools::passed::Passed;
+use crate::tools::passed::AckedRanges;
 use crate::tools::survey;
 use crate::tools::survey::WriterPresence;
 use crate::tools::walk;
@@ -108,7 +108,7 @@ pub fn verify(dir: &Path, options: &VerifyOptions) -> Result<Verification, Vault
     }
     let cursors = survey::read_cursors(&files, dir, vault_id, 0)?;
     let (cursors, acks): (Vec<_>, Vec<_>) = cursors.into_iter().unzip();
-    let passed = Passed::load(&files, dir, vault_id, acks)?;
+    let passed = AckedRanges::load(&files, dir, vault_id, acks)?;
     done.read_bytes = options.read_bytes.load(Ordering::Relaxed);
     done.findings = judge_all(kept, is_live, &passed, options.segment.is_some(), &mut done);
     if options.segment.is_none() {
@@ -128,7 +128,7 @@ pub fn verify(dir: &Path, options: &VerifyOptions) -> Result<Verification, Vault
 fn judge_all(
     mut kept: Vec<ChainedSegment>,
     is_live: bool,
-    passed: &Passed,
+    passed: &AckedRanges,
     is_single: bool,
     done: &mut Verification,
 ) -> Vec<Finding> {

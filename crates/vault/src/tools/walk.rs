@@ -12,7 +12,7 @@ use crate::format::BLOCK_BYTES;
 use crate::format::SegmentHeader;
 use crate::format::Trailer;
 use crate::fs::File;
-use crate::fs::Identity;
+use crate::fs::FileIdentity;
 use crate::segment::examine;
 use crate::segment::examine::Candidate;
 use crate::segment::fault::FaultKind;
@@ -304,7 +304,7 @@ impl File for Tee {
         self.file.bytes()
     }
 
-    fn identity(&self) -> io::Result<Identity> {
+    fn identity(&self) -> io::Result<FileIdentity> {
         self.file.identity()
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
-use gophership_vault::Order;
+use gophership_vault::ReadOrder;
 use gophership_vault::Reader;
 use gophership_vault::SegmentState;
 use gophership_vault_sim::SimFileSystem;
@@ -24,7 +24,7 @@ fn fill(bench: &Bench, ids: std::ops::RangeInclusive<u64>) -> BTreeMap<u64, Vec<
 }
 
 fn open(bench: &Bench) -> Reader {
-    Reader::open_in(&bench.writer.log(), "test", Order::NewestFirst).expect("opens")
+    Reader::open_in(&bench.writer.log(), "test", ReadOrder::NewestFirst).expect("opens")
 }
 
 fn read(reader: &mut Reader, count: usize) -> Vec<u64> {
@@ -104,7 +104,7 @@ proptest! {
         for (is_newest, appends, reads, skip_every) in steps {
             let (bench, report) = Bench::open_sim(&files, sim_options());
             prop_assert!(report.acknowledged_lost.is_empty(), "{report:?}");
-            let order = if is_newest { Order::NewestFirst } else { Order::OldestFirst };
+            let order = if is_newest { ReadOrder::NewestFirst } else { ReadOrder::OldestFirst };
             let mut reader = Reader::open_in(&bench.writer.log(), "test", order).expect("opens");
             let first = appended.len() as u64 + 1;
             appended.extend(fill(&bench, first..=first + appends - 1));

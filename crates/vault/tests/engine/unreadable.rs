@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gophership_vault::Options;
-use gophership_vault::Order;
+use gophership_vault::ReadOrder;
 use gophership_vault::Reader;
 use gophership_vault::SegmentInfo;
 use gophership_vault::SegmentState;
@@ -50,7 +50,7 @@ fn seqs_of(reader: &mut Reader) -> Vec<u64> {
 /// Guarantees: each time it says so, and when the disk answers again every record comes, in order.
 #[test]
 fn what_a_disk_does_not_answer_for_a_while_is_not_passed() {
-    for order in [Order::OldestFirst, Order::NewestFirst] {
+    for order in [ReadOrder::OldestFirst, ReadOrder::NewestFirst] {
         for is_whole in [false, true] {
             let (files, bench, sealed) = filled(patient(Duration::from_mins(1)));
             let path = &sealed[1].path;
@@ -78,7 +78,7 @@ fn what_a_disk_does_not_answer_for_a_while_is_not_passed() {
 /// Guarantees: all other records come, and what is missing is told.
 #[test]
 fn a_segment_that_cannot_be_opened_is_passed_in_the_end() {
-    for order in [Order::OldestFirst, Order::NewestFirst] {
+    for order in [ReadOrder::OldestFirst, ReadOrder::NewestFirst] {
         let (files, bench, sealed) = filled(patient(Duration::from_millis(50)));
         let bad = &sealed[1];
         files.break_opening(&bad.path);

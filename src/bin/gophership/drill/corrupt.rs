@@ -8,8 +8,8 @@ use std::path::PathBuf;
 
 use gophership_vault::OfflineItem;
 use gophership_vault::OfflineReader;
+use gophership_vault::RecordSelection;
 use gophership_vault::SegmentSurvey;
-use gophership_vault::Selection;
 use gophership_vault::Survey;
 use gophership_vault::SurveyState;
 use gophership_vault::VerifyOptions;
@@ -100,7 +100,8 @@ fn find_vaults(dir: &Path, depth: u32, found: &mut Vec<PathBuf>) {
 
 /// Reads a segment's requests, in their order.
 fn read(dir: &Path, segment: u64) -> Result<Vec<Stored>, gophership_vault::VaultError> {
-    let selection = Selection { segments: Some((segment, segment)), ..Selection::default() };
+    let selection =
+        RecordSelection { segments: Some((segment, segment)), ..RecordSelection::default() };
     let mut reader = OfflineReader::open_selected(dir, &selection)?;
     let mut stored = Vec::new();
     while let Some(item) = reader.next()? {

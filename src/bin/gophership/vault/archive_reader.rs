@@ -12,7 +12,7 @@ use gophership_archive::Manifest;
 use gophership_restore::RestoreError;
 use gophership_vault::OfflineItem;
 use gophership_vault::OfflineReader;
-use gophership_vault::Selection;
+use gophership_vault::RecordSelection;
 
 use super::Failure;
 use super::archive::ArchiveTarget;
@@ -28,7 +28,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Reads the requests of an archive.
 pub(super) struct ArchiveReader {
     target: ArchiveTarget,
-    selection: Selection,
+    selection: RecordSelection,
     left: VecDeque<Manifest>,
     current: Option<Restored>,
     /// Of segments that are read.
@@ -58,7 +58,7 @@ impl ArchiveReader {
         let left = VecDeque::from(manifests(target, filter)?);
         Ok(Self {
             target: target.clone(),
-            selection: Selection { seqs: filter.seq, ..Selection::default() },
+            selection: RecordSelection { seqs: filter.seq, ..RecordSelection::default() },
             total_bytes: left.iter().map(|manifest| manifest.raw.bytes).sum(),
             left,
             current: None,

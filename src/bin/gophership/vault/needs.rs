@@ -12,7 +12,7 @@ use gophership::ledger::StoredLedger;
 use gophership_vault::Cleared;
 use gophership_vault::OfflineItem;
 use gophership_vault::OfflineReader;
-use gophership_vault::Selection;
+use gophership_vault::RecordSelection;
 use gophership_vault::Survey;
 
 use super::Failure;
@@ -64,7 +64,7 @@ impl Needs {
         for segment in planned {
             let number = segment.id.get();
             let segments = Some((number, number));
-            let selection = Selection { segments, ..Selection::default() };
+            let selection = RecordSelection { segments, ..RecordSelection::default() };
             let mut reader = OfflineReader::open_selected(dir, &selection)?;
             let mut needed = 0;
             while let Some(item) = reader.next()? {

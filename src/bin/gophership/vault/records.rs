@@ -10,7 +10,7 @@ use gophership_vault::FaultKind;
 use gophership_vault::OfflineItem;
 use gophership_vault::OfflineReader;
 use gophership_vault::Pacer;
-use gophership_vault::Selection;
+use gophership_vault::RecordSelection;
 use gophership_vault::StoredRecord;
 use gophership_vault::Throttle;
 use gophership_vault::VaultError;
@@ -85,8 +85,11 @@ pub(super) struct Records {
 impl Records {
     /// Opens a vault or a segment.
     pub(super) fn open(target: &VaultTarget, filter: &Filter) -> Result<Self, Failure> {
-        let selection =
-            Selection { segments: filter.segment, seqs: filter.seq, cursor: filter.cursor.clone() };
+        let selection = RecordSelection {
+            segments: filter.segment,
+            seqs: filter.seq,
+            cursor: filter.cursor.clone(),
+        };
         let reader = if let Some(archive) = &target.archive {
             RecordReader::Archive(Box::new(ArchiveReader::open(archive, filter)?))
         } else {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// How long answers took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Answers {
+pub struct LatencySummary {
     /// How many there were.
     pub count: u64,
     /// Half of them took no longer.
@@ -15,7 +15,7 @@ pub struct Answers {
     pub max: Duration,
 }
 
-impl Answers {
+impl LatencySummary {
     /// Sums up times in microseconds.
     #[must_use]
     pub fn of(micros: Vec<u32>) -> Self {
@@ -47,10 +47,10 @@ mod tests {
 
     #[test]
     fn percentiles_are_times_that_were_measured() {
-        let answers = Answers::of((1..=1000).rev().collect());
+        let answers = LatencySummary::of((1..=1000).rev().collect());
         let micros = [answers.p50, answers.p99, answers.max].map(|time| time.as_micros());
         assert_eq!((answers.count, micros), (1000, [500, 990, 1000]));
-        assert_eq!(Answers::of(vec![7]).p50, Duration::from_micros(7));
-        assert_eq!(Answers::of(Vec::new()), Answers::default());
+        assert_eq!(LatencySummary::of(vec![7]).p50, Duration::from_micros(7));
+        assert_eq!(LatencySummary::of(Vec::new()), LatencySummary::default());
     }
 }

@@ -28,12 +28,12 @@ const RETRY_SPREAD: f64 = 0.2;
 
 /// A client with connections of its own. Cheap to clone.
 #[derive(Clone)]
-pub struct Client {
+pub struct WorkloadClient {
     otlp: OtlpClient,
     uri: Uri,
 }
 
-impl Client {
+impl WorkloadClient {
     /// Makes a client; it connects when the first request is sent. `opened` counts its connections.
     ///
     /// # Panics
@@ -55,7 +55,7 @@ impl Client {
 }
 
 /// A request that a client is to send.
-pub(crate) struct Export<T> {
+pub(crate) struct PlannedExport<T> {
     pub(crate) signal: Signal,
     pub(crate) wire: Bytes,
     /// What the workload knows it by.
@@ -63,7 +63,7 @@ pub(crate) struct Export<T> {
 }
 
 /// What comes after an answer.
-pub(crate) enum Next {
+pub(crate) enum AfterAttempt {
     /// The next export.
     Over,
     /// The export is sent again, not before this long.
@@ -76,24 +76,31 @@ pub(crate) trait Workload: Send {
     type Content: Send + Sync;
 
     /// Waits for the next export; there is none at the end.
-    fn next(&mut self) -> impl Future<Output = Option<Export<Self::Content>>> + Send;
+    fn next(&mut self) -> impl Future<Output = Option<PlannedExport<Self::Content>>> + Send;
 
     /// An attempt that began then has this reply, or none in time.
-    fn seen(&mut self, content: &Self::Content, reply: Option<Reply>, begun: Instant) -> Next;
+    fn seen(
+        &mut self,
+        content: &Self::Content,
+        reply: Option<Reply>,
+        begun: Instant,
+    ) -> AfterAttempt;
 
     /// There is no time for another attempt.
     fn given_up(&mut self, content: &Self::Content);
 }
 
 /// Sends a whole workload.
-pub(crate) async fn run(client: Client, mut workload: impl Workload) {
+pub(crate) async fn run(client: WorkloadClient, mut workload: impl Workload) {
     while let Some(export) = workload.next().await {
         let deadline = Instant::now() + EXPORT_WITHIN;
         let mut pause = RETRY_MIN;
         loop {
             let begun = Instant::now();
             let reply = client.send(export.signal, export.wire.clone(), deadline).await;
-            let Next::Retry(after) = workload.seen(&export.content, reply, begun) else { break };
+            let AfterAttempt::Retry(after) = workload.seen(&export.content, reply, begun) else {
+                break;
+            };
             let spread = pause.mul_f64(1.0 + RETRY_SPREAD * (2.0 * fastrand::f64() - 1.0));
             let until = Instant::now() + after.unwrap_or_default().max(spread);
             if deadline <= until {

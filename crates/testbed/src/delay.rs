@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::answers::Answers;
+use crate::answers::LatencySummary;
 use crate::phase::Phase;
 
 /// When the records of an export left for the first time.
@@ -53,9 +53,9 @@ impl Delays {
 
     /// Sums up a part of the drill, record by record.
     #[must_use]
-    pub fn of(&self, wanted: Phase) -> Answers {
+    pub fn of(&self, wanted: Phase) -> LatencySummary {
         let of_phase = self.0.iter().filter(|(phase, ..)| *phase == wanted);
-        Answers::of_runs(of_phase.map(|(_, micros, count)| (*micros, *count)).collect())
+        LatencySummary::of_runs(of_phase.map(|(_, micros, count)| (*micros, *count)).collect())
     }
 }
 
@@ -89,6 +89,6 @@ mod tests {
         let millis = [warm_up.p50, warm_up.p99, warm_up.max].map(|time| time.as_millis());
         assert_eq!((warm_up.count, millis), (100, [1, 3, 9]));
         assert_eq!(delays.of(Phase::Outage).p50, Duration::from_secs(40));
-        assert_eq!(delays.of(Phase::Return), Answers::default());
+        assert_eq!(delays.of(Phase::Return), LatencySummary::default());
     }
 }

@@ -13,9 +13,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::backend::Backend;
+use crate::backend::BackendLoad;
 use crate::backend::Mode;
 use crate::backend::RequestRecorder;
-use crate::backend::Work;
 use crate::lock;
 use crate::traffic::Fingerprint;
 use crate::traffic::numbers;
@@ -58,7 +58,7 @@ pub struct RecordingBackend {
     address: SocketAddr,
     mode: watch::Sender<Mode>,
     recording: Arc<Recording>,
-    work: Arc<Work>,
+    work: Arc<BackendLoad>,
     task: JoinHandle<()>,
 }
 

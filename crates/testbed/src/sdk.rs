@@ -12,11 +12,11 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::client;
-use crate::client::Client;
+use crate::client::AfterAttempt;
 use crate::client::EXPORT_WITHIN;
-use crate::client::Export;
-use crate::client::Next;
+use crate::client::PlannedExport;
 use crate::client::Workload;
+use crate::client::WorkloadClient;
 use crate::queue::EXPORT_LEN_MAX;
 use crate::queue::Queue;
 use crate::queue::Schedule;
@@ -51,7 +51,7 @@ impl Sdk {
     }
 
     /// Works until the end is told and the queue is empty.
-    pub async fn run(self, client: Client) {
+    pub async fn run(self, client: WorkloadClient) {
         client::run(client, self).await;
     }
 
@@ -64,21 +64,21 @@ impl Sdk {
     }
 
     /// Takes an export out of the queue, which has one.
-    fn take(&mut self) -> Export<Vec<Range<u32>>> {
+    fn take(&mut self) -> PlannedExport<Vec<Range<u32>>> {
         let seqs = self.queue.take();
         self.oracle.client(self.idx).sent = self.queue.oldest();
         if let (Some(first), Some(last)) = (seqs.first(), seqs.last()) {
             self.oracle.send(self.idx, first.start..last.end);
         }
         let wire = self.oracle.request(self.idx, &seqs);
-        Export { signal: Signal::Logs, wire, content: seqs }
+        PlannedExport { signal: Signal::Logs, wire, content: seqs }
     }
 }
 
 impl Workload for Sdk {
     type Content = Vec<Range<u32>>;
 
-    async fn next(&mut self) -> Option<Export<Self::Content>> {
+    async fn next(&mut self) -> Option<PlannedExport<Self::Content>> {
         loop {
             let now = Instant::now();
             let end = *self.end.borrow_and_update();
@@ -104,7 +104,12 @@ impl Workload for Sdk {
         }
     }
 
-    fn seen(&mut self, seqs: &Vec<Range<u32>>, reply: Option<Reply>, begun: Instant) -> Next {
+    fn seen(
+        &mut self,
+        seqs: &Vec<Range<u32>>,
+        reply: Option<Reply>,
+        begun: Instant,
+    ) -> AfterAttempt {
         let ended = Instant::now();
         let took = ended - begun;
         self.flush_at = ended + SCHEDULE_DELAY;
@@ -114,7 +119,7 @@ impl Workload for Sdk {
         if let Some(Reply { code: None, .. }) = reply {
             // The connection broke, or could not be made.
             tally.unanswered += 1;
-            return Next::Retry(None);
+            return AfterAttempt::Retry(None);
         }
         tally.answer(phase, took);
         let mut refused = |is_final| tally.refusals.push(RefusedAttempt { begun, ended, is_final });
@@ -123,18 +128,18 @@ impl Workload for Sdk {
                 for seq in seqs.iter().cloned().flatten() {
                     tally.acknowledged.insert(seq);
                 }
-                return Next::Over;
+                return AfterAttempt::Over;
             }
             Some(Answer::Delivered { rejected, .. }) => {
                 refused(true);
                 tally.refuse(format!("{rejected} records rejected"));
                 tally.dropped_after_export += rejected;
-                return Next::Over;
+                return AfterAttempt::Over;
             }
             Some(Answer::Retry { after, reason }) => {
                 refused(false);
                 tally.refuse(reason);
-                return Next::Retry(after);
+                return AfterAttempt::Retry(after);
             }
             Some(Answer::Denied { reason } | Answer::Rejected { reason }) => {
                 refused(true);
@@ -147,7 +152,7 @@ impl Workload for Sdk {
             }
         }
         tally.dropped_after_export += count(seqs);
-        Next::Over
+        AfterAttempt::Over
     }
 
     fn given_up(&mut self, seqs: &Vec<Range<u32>>) {

@@ -17,10 +17,10 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::client;
-use crate::client::Client;
-use crate::client::Export;
-use crate::client::Next;
+use crate::client::AfterAttempt;
+use crate::client::PlannedExport;
 use crate::client::Workload;
+use crate::client::WorkloadClient;
 use crate::lock;
 use crate::request_oracle::RequestOracle;
 use crate::traffic::NumberedRequest;
@@ -87,7 +87,7 @@ impl SteadyLoad {
         let shared = Arc::new(Shared::default());
         let mut clients = JoinSet::new();
         for signal in Signal::ALL.into_iter().cycle().take(shape.clients) {
-            let client = Client::new(address, Protocol::Grpc, Arc::clone(&shared.opened));
+            let client = WorkloadClient::new(address, Protocol::Grpc, Arc::clone(&shared.opened));
             let (traffic, oracle) = (Arc::clone(traffic), Arc::clone(oracle));
             let shared = Arc::clone(&shared);
             let steady = Steady { signal, shape, traffic, oracle, shared, was_refused: false };
@@ -155,7 +155,7 @@ struct Steady {
 impl Workload for Steady {
     type Content = NumberedRequest;
 
-    async fn next(&mut self) -> Option<Export<NumberedRequest>> {
+    async fn next(&mut self) -> Option<PlannedExport<NumberedRequest>> {
         if std::mem::take(&mut self.was_refused) {
             tokio::time::sleep(AFTER_REFUSAL).await;
         }
@@ -164,10 +164,15 @@ impl Workload for Steady {
         }
         let parcel = self.traffic.padded(self.signal, self.shape.records, self.shape.padding);
         self.oracle.sends(&parcel);
-        Some(Export { signal: self.signal, wire: parcel.wire.clone(), content: parcel })
+        Some(PlannedExport { signal: self.signal, wire: parcel.wire.clone(), content: parcel })
     }
 
-    fn seen(&mut self, parcel: &NumberedRequest, reply: Option<Reply>, begun: Instant) -> Next {
+    fn seen(
+        &mut self,
+        parcel: &NumberedRequest,
+        reply: Option<Reply>,
+        begun: Instant,
+    ) -> AfterAttempt {
         let late =
             || Reply { code: None, answer: Answer::unanswered("no answer within the timeout") };
         let reply = reply.unwrap_or_else(late);
@@ -180,7 +185,7 @@ impl Workload for Steady {
             lock(&self.shared.refusals).push(reply);
             self.was_refused = true;
         }
-        Next::Over
+        AfterAttempt::Over
     }
 
     fn given_up(&mut self, _: &NumberedRequest) {}

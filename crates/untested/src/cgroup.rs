@@ -26,12 +26,12 @@ enum Version {
 
 /// A group of one controller; removed when dropped, when its processes are gone.
 #[derive(Debug)]
-pub struct Group {
+pub struct ControlGroup {
     dir: PathBuf,
     version: Version,
 }
 
-impl Group {
+impl ControlGroup {
     /// Makes a group whose processes have this much memory together.
     ///
     /// # Errors
@@ -118,7 +118,7 @@ impl Group {
     }
 }
 
-impl Drop for Group {
+impl Drop for ControlGroup {
     #[expect(clippy::disallowed_methods, reason = "called on threads of tests only")]
     fn drop(&mut self) {
         for _ in 0..REMOVED_AFTER_TRIES {

@@ -10,7 +10,7 @@ mod need;
 
 use std::io::Write as _;
 
-pub use cgroup::Group;
+pub use cgroup::ControlGroup;
 pub use cgroup::device_of;
 pub use list::LIST;
 pub use need::Need;

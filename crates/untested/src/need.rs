@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
-use crate::cgroup::Group;
+use crate::cgroup::ControlGroup;
 
 /// Large enough for any file system that is tried here.
 const IMAGE_BYTES: u64 = 64 << 20;
@@ -49,11 +49,11 @@ impl Need {
             Self::Ramfs => ramfs(),
             Self::Zram => zram(),
             Self::MemoryLimit => root("to make a cgroup").and_then(|()| {
-                Group::with_memory(LIMIT)?;
+                ControlGroup::with_memory(LIMIT)?;
                 Ok(())
             }),
             Self::DiskLimit => root("to make a cgroup").and_then(|()| {
-                Group::with_disk(&std::env::temp_dir(), LIMIT)?;
+                ControlGroup::with_disk(&std::env::temp_dir(), LIMIT)?;
                 Ok(())
             }),
         };

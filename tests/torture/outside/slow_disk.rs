@@ -3,7 +3,7 @@
 use std::time::Duration;
 use std::time::Instant;
 
-use untested::Group;
+use untested::ControlGroup;
 
 use crate::harness::Mode;
 use crate::harness::Process;
@@ -127,7 +127,7 @@ async fn endure(slow: Slow, lasts: Duration) -> Result<(Vec<String>, String), St
             strace::beside("fdatasync,fsync", &format!("delay_enter={}", delay.as_micros()))
         }
         Slow::Throttle => {
-            group = Group::with_disk(place.dir(), THROTTLE)?;
+            group = ControlGroup::with_disk(place.dir(), THROTTLE)?;
             group.before()
         }
     };

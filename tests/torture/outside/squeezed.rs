@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
-use untested::Group;
+use untested::ControlGroup;
 
 use crate::harness::Process;
 
@@ -22,7 +22,7 @@ pub(super) const MIB: u64 = 1 << 20;
 pub(super) struct Squeezed {
     pub(super) scene: Scene,
     pub(super) process: Process,
-    group: Arc<Group>,
+    group: Arc<ControlGroup>,
     limit: u64,
     _place: Place,
 }
@@ -40,7 +40,7 @@ pub(super) struct Watched {
 impl Squeezed {
     /// Starts a server on this configuration, in which `$VAULT` is a directory on the disk.
     pub(super) async fn start(yaml: &str, limit: u64) -> Self {
-        let group = Group::with_memory(limit).expect("it was tried before");
+        let group = ControlGroup::with_memory(limit).expect("it was tried before");
         let place = Place::on_disk();
         let vault = place.dir().join("vault").display().to_string();
         let mut scene = Scene::new(&yaml.replace("$VAULT", &vault)).await;
@@ -75,7 +75,7 @@ impl Squeezed {
     }
 }
 
-fn watch(pid: u32, address: SocketAddr, group: &Group, lasts: Duration) -> Watched {
+fn watch(pid: u32, address: SocketAddr, group: &ControlGroup, lasts: Duration) -> Watched {
     let begun = Instant::now();
     let (mut most, mut slowest, mut sick) = (0, Duration::ZERO, 0);
     while begun.elapsed() < lasts && server::open_files(pid) > 0 {

@@ -32,7 +32,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::lock;
-use responses::Response;
+use responses::HttpResponse;
 
 pub use mode::BackendRefusal;
 pub use mode::Broken;
@@ -58,7 +58,7 @@ pub trait RequestRecorder: Send + Sync + 'static {
 pub struct Backend {
     listener: TcpListener,
     address: SocketAddr,
-    work: Arc<Work>,
+    work: Arc<BackendLoad>,
 }
 
 impl Backend {
@@ -89,7 +89,7 @@ impl Backend {
 
     /// What it has to do, also while it is served.
     #[must_use]
-    pub fn work(&self) -> Arc<Work> {
+    pub fn work(&self) -> Arc<BackendLoad> {
         Arc::clone(&self.work)
     }
 
@@ -156,7 +156,7 @@ fn reserve(address: SocketAddr) -> io::Result<TcpSocket> {
 
 /// What a backend has to do.
 #[derive(Debug, Default)]
-pub struct Work {
+pub struct BackendLoad {
     /// Requests that came, taken or not.
     attempts: AtomicU64,
     /// When each worker has done what it has to do.
@@ -166,7 +166,7 @@ pub struct Work {
 }
 
 /// A connection or a request, while there is something to do for it.
-struct Busy(Arc<Work>);
+struct Busy(Arc<BackendLoad>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
@@ -174,7 +174,7 @@ impl Drop for Busy {
     }
 }
 
-impl Work {
+impl BackendLoad {
     /// Requests that came so far, taken or not.
     #[must_use]
     pub fn attempts(&self) -> u64 {
@@ -211,11 +211,11 @@ impl Work {
 struct Service {
     recorder: Arc<dyn RequestRecorder>,
     mode: watch::Receiver<Mode>,
-    work: Arc<Work>,
+    work: Arc<BackendLoad>,
 }
 
 impl Service {
-    async fn answer(mut self, request: Request<Incoming>) -> Response {
+    async fn answer(mut self, request: Request<Incoming>) -> HttpResponse {
         let _busy = self.work.begin();
         let (head, body) = request.into_parts();
         let (path, is_moved) = match head.uri.path().strip_prefix("/moved") {

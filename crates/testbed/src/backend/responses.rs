@@ -24,7 +24,7 @@ use tonic_types::StatusExt;
 use super::mode::BackendRefusal;
 use super::mode::Broken;
 
-pub(super) type Response = http::Response<UnsyncBoxBody<Bytes, Infallible>>;
+pub(super) type HttpResponse = http::Response<UnsyncBoxBody<Bytes, Infallible>>;
 
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC: &str = "application/grpc";
@@ -35,7 +35,7 @@ const EMPTY_FRAME: &[u8] = &[0; 5];
 const LONG_BYTES: usize = 6 << 20;
 
 /// It has all of it, less so many records.
-pub(super) fn taken(rejected_log_records: i64, is_grpc: bool) -> Response {
+pub(super) fn taken(rejected_log_records: i64, is_grpc: bool) -> HttpResponse {
     // The three signals have the same response, field by field.
     let error_message = "some are not to our taste".to_owned();
     let partial = ExportLogsPartialSuccess { rejected_log_records, error_message };
@@ -43,7 +43,7 @@ pub(super) fn taken(rejected_log_records: i64, is_grpc: bool) -> Response {
     success(ExportLogsServiceResponse { partial_success }.encode_to_vec(), is_grpc)
 }
 
-fn success(message: Vec<u8>, is_grpc: bool) -> Response {
+fn success(message: Vec<u8>, is_grpc: bool) -> HttpResponse {
     if !is_grpc {
         return with_body(PROTOBUF, message);
     }
@@ -56,13 +56,13 @@ fn success(message: Vec<u8>, is_grpc: bool) -> Response {
     with_body(GRPC, Bytes::new()).map(|_| body.boxed_unsync())
 }
 
-fn with_body(content_type: &'static str, body: impl Into<Bytes>) -> Response {
-    let mut response = Response::new(Full::new(body.into()).boxed_unsync());
+fn with_body(content_type: &'static str, body: impl Into<Bytes>) -> HttpResponse {
+    let mut response = HttpResponse::new(Full::new(body.into()).boxed_unsync());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
-pub(super) fn refusal(refusal: BackendRefusal, is_grpc: bool) -> Response {
+pub(super) fn refusal(refusal: BackendRefusal, is_grpc: bool) -> HttpResponse {
     if is_grpc {
         return grpc_refusal(refusal);
     }
@@ -82,7 +82,7 @@ pub(super) fn refusal(refusal: BackendRefusal, is_grpc: bool) -> Response {
 }
 
 /// The status alone.
-fn grpc_refusal(refusal: BackendRefusal) -> Response {
+fn grpc_refusal(refusal: BackendRefusal) -> HttpResponse {
     let code = Code::from_i32(refusal.code);
     let status = match refusal.retry_info {
         None => Status::new(code, "no"),
@@ -95,7 +95,7 @@ fn grpc_refusal(refusal: BackendRefusal) -> Response {
 }
 
 /// What [`Broken`] says.
-pub(super) fn broken(broken: Broken, is_grpc: bool) -> Response {
+pub(super) fn broken(broken: Broken, is_grpc: bool) -> HttpResponse {
     let status = |text: &'static str| {
         let mut response = with_body(GRPC, Bytes::new());
         response.headers_mut().insert(STATUS, HeaderValue::from_static(text));

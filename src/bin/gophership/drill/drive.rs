@@ -10,15 +10,15 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use gophership_testbed::Answers;
 use gophership_testbed::Backend;
-use gophership_testbed::Client;
 use gophership_testbed::EXPORT_LEN_MAX;
+use gophership_testbed::LatencySummary;
 use gophership_testbed::Mode;
 use gophership_testbed::Phase;
 use gophership_testbed::RecordOracle;
 use gophership_testbed::Schedule;
 use gophership_testbed::Sdk;
+use gophership_testbed::WorkloadClient;
 
 use super::Failure;
 use super::args::DrillArgs;
@@ -140,7 +140,7 @@ impl<'a> Drill<'a> {
             let (address, protocol) = (self.site.addresses[entry], plan.entries[entry].protocol);
             let schedule = Schedule { start, per_second };
             let sdk = Sdk::new(idx, schedule, Arc::clone(&self.oracle), self.end.subscribe());
-            self.clients.spawn(sdk.run(Client::new(address, protocol, Arc::default())));
+            self.clients.spawn(sdk.run(WorkloadClient::new(address, protocol, Arc::default())));
         }
     }
 
@@ -357,7 +357,7 @@ impl<'a> Drill<'a> {
         let of = |wanted: Option<Phase>| {
             let is_wanted = |phase: Phase| wanted.is_none_or(|wanted| wanted == phase);
             let times = answers.iter().filter(|(phase, _)| is_wanted(*phase));
-            (wanted, Answers::of(times.map(|(_, micros)| *micros).collect()))
+            (wanted, LatencySummary::of(times.map(|(_, micros)| *micros).collect()))
         };
         figures.answers = [None].into_iter().chain(Phase::ALL.map(Some)).map(of).collect();
         figures

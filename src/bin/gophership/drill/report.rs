@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde_json::Value;
 use serde_json::json;
 
-use gophership_testbed::Answers;
+use gophership_testbed::LatencySummary;
 use gophership_testbed::Phase;
 
 use super::args::DrillArgs;
@@ -259,12 +259,12 @@ impl Report<'_> {
     }
 }
 
-fn times(answers: &Answers) -> String {
+fn times(answers: &LatencySummary) -> String {
     let [p50, p99, max] = [answers.p50, answers.p99, answers.max].map(time);
     format!("p50 {p50}, p99 {p99}, max {max}")
 }
 
-fn seconds(answers: &Answers) -> Value {
+fn seconds(answers: &LatencySummary) -> Value {
     json!({
         "count": answers.count,
         "p50_seconds": answers.p50.as_secs_f64(),

@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde_json::Value;
 use serde_json::json;
 
-use gophership_testbed::Answers;
 use gophership_testbed::EXPORT_LEN_MAX;
+use gophership_testbed::LatencySummary;
 use gophership_testbed::Phase;
 
 use super::corrupt::Hit;
@@ -26,7 +26,7 @@ pub(super) struct SinkDelays {
     /// Whether it is known of some records that they must arrive there.
     pub(super) is_judged: bool,
     /// By the part of the drill in which they were sent, as in [`Phase::ALL`].
-    pub(super) phases: [Answers; 3],
+    pub(super) phases: [LatencySummary; 3],
 }
 
 impl SinkDelays {
@@ -76,7 +76,7 @@ pub(super) struct Figures {
     pub(super) unanswered: u64,
     pub(super) turned_away: u64,
     /// Of the whole drill under no name, and of its parts.
-    pub(super) answers: Vec<(Option<Phase>, Answers)>,
+    pub(super) answers: Vec<(Option<Phase>, LatencySummary)>,
     pub(super) delays: Vec<SinkDelays>,
     pub(super) resident_max: u64,
     pub(super) anonymous_max: u64,
@@ -131,7 +131,7 @@ impl Figures {
     }
 
     /// Of the whole drill.
-    pub(super) fn whole(&self) -> Answers {
+    pub(super) fn whole(&self) -> LatencySummary {
         let whole = self.answers.iter().find(|(phase, _)| phase.is_none());
         whole.map(|(_, answers)| *answers).unwrap_or_default()
     }
@@ -159,7 +159,7 @@ impl Figures {
                 count("exports refused", limits.refused, self.refused),
             ]
         };
-        let Answers { p99, max, .. } = self.whole();
+        let LatencySummary { p99, max, .. } = self.whole();
         let answers = |name, limit: Duration, measured: Duration| Requirement {
             name,
             limit: format!("within {}", time(limit)),
@@ -234,12 +234,12 @@ impl Figures {
             let phases = Phase::ALL.into_iter().skip(1).zip(rest);
             phases.map(move |(phase, during)| (&delays.sink, phase, before, during))
         });
-        let limit = |before: Answers| {
+        let limit = |before: LatencySummary| {
             let grown = before.p99.mul_f64(1.0 + growth);
             grown.max(before.p99 + RESOLUTION)
         };
         // Without a record there is nothing to compare, which is the worst.
-        let over = |before: Answers, during: Answers| {
+        let over = |before: LatencySummary, during: LatencySummary| {
             let is_empty = before.count == 0 || during.count == 0;
             if is_empty { f64::MAX } else { during.p99.div_duration_f64(limit(before)) }
         };
@@ -290,7 +290,7 @@ mod tests {
     };
 
     fn good() -> Figures {
-        let answers = Answers::of((1..=1000).map(|idx| idx * 10).collect());
+        let answers = LatencySummary::of((1..=1000).map(|idx| idx * 10).collect());
         Figures {
             offered: 1000,
             delivered: 1000,
@@ -328,7 +328,7 @@ mod tests {
         assert_eq!(broken(&overflow), ["dropped by full client queues"]);
         let mut once: Vec<u32> = vec![10; 999];
         once.push(250_001);
-        let slowest = Answers::of(once);
+        let slowest = LatencySummary::of(once);
         let change = |figures: &mut Figures| figures.answers = vec![(None, slowest)];
         assert_eq!(broken(&change), ["longest answer time"]);
         assert_eq!(broken(&|figures| figures.resident_max += 1), ["resident memory"]);
@@ -336,7 +336,7 @@ mod tests {
         let late = Some(Duration::from_millis(5001));
         assert_eq!(broken(&|figures| figures.drain = late), ["backlog delivered"]);
         assert_eq!(broken(&|figures| figures.repeated += 1), ["records repeated"]);
-        let slow = Answers::of(vec![10_001; 100]);
+        let slow = LatencySummary::of(vec![10_001; 100]);
         let change = |figures: &mut Figures| figures.answers = vec![(None, slow)];
         assert_eq!(broken(&change), ["p99 answer time"]);
     }
@@ -380,7 +380,7 @@ mod tests {
             sink: "other".to_owned(),
             stays,
             is_judged: true,
-            phases: millis.map(|millis| Answers::of(vec![millis * 1000; 9])),
+            phases: millis.map(|millis| LatencySummary::of(vec![millis * 1000; 9])),
         };
         let failing_with =
             |delays: &[SinkDelays]| failing(&Figures { delays: delays.to_vec(), ..good() });
@@ -397,7 +397,7 @@ mod tests {
         assert_eq!(failing_with(&[out, delays(true, [3; 3]), delays(true, [3, 9, 3])]), name);
         // Where nothing came nothing was in time.
         let mut none = delays(true, [3; 3]);
-        none.phases[1] = Answers::default();
+        none.phases[1] = LatencySummary::default();
         assert_eq!(failing_with(&[none]), name);
     }
 }

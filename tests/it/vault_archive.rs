@@ -7,13 +7,13 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 
+use gophership_archive::Archiver;
 use gophership_archive::FrameOptions;
 use gophership_archive::Manifest;
-use gophership_archive::Meaning;
 use gophership_archive::ObjectFacts;
-use gophership_archive::Origin;
 use gophership_archive::Prefix;
-use gophership_archive::Summary;
+use gophership_archive::RequestInfo;
+use gophership_archive::SegmentSummary;
 use gophership_archive::encode;
 use gophership_otlp::Signal;
 use gophership_s3_sim::Fault;
@@ -47,14 +47,14 @@ pub(crate) fn archive(server: &S3Server, vault: &Path, node: &str) -> Vec<Manife
         let segment = SealedSegment::open(&path).unwrap();
         let go_on = || ControlFlow::Continue(());
         let encoded = encode(&segment, &object, FrameOptions::default(), go_on).unwrap();
-        let meaning = |note: &gophership_vault::RecordNote<'_>| Meaning {
+        let meaning = |note: &gophership_vault::RecordNote<'_>| RequestInfo {
             signal: Signal::from_u8(note.signal).map_or("unknown", Signal::name),
             records: 3,
             source: "unknown".to_owned(),
         };
-        let summary = Summary::of(&segment, meaning).unwrap();
+        let summary = SegmentSummary::of(&segment, meaning).unwrap();
         let facts = ObjectFacts::of_segment(&encoded, &summary);
-        let origin = Origin { node: node.to_owned(), gophership: "0.1.0".to_owned() };
+        let origin = Archiver { node: node.to_owned(), gophership: "0.1.0".to_owned() };
         let manifest = Manifest::new(&segment, &summary, &facts, &origin);
         let key = manifest.segment_key();
         store(server, &key.key(&prefix), &fs::read(&object).unwrap());

@@ -5,7 +5,7 @@ use crate::hex::crc_text;
 use crate::hex::digest_text;
 use crate::hex::parse_crc;
 use crate::hex::parse_digest;
-use crate::summary::Summary;
+use crate::summary::SegmentSummary;
 use crate::sums::Sums;
 
 const FORMAT_KEY: &str = "gs-format";
@@ -54,7 +54,7 @@ pub struct ObjectFacts {
 impl ObjectFacts {
     /// Returns those of the object of a segment.
     #[must_use]
-    pub const fn of_segment(encoded: &Encoded, summary: &Summary) -> Self {
+    pub const fn of_segment(encoded: &Encoded, summary: &SegmentSummary) -> Self {
         let Encoded { raw, object } = *encoded;
         Self { content: Content::Segment, raw, object, requests: summary.requests }
     }

@@ -14,10 +14,10 @@ use crate::facts::ObjectFacts;
 use crate::hex;
 use crate::key::Prefix;
 use crate::key::SegmentKey;
-use crate::summary::Received;
+use crate::summary::ReceivedRange;
+use crate::summary::SegmentSummary;
 use crate::summary::SignalCount;
 use crate::summary::SourceCount;
-use crate::summary::Summary;
 use crate::sums::Sums;
 
 /// The version of manifests.
@@ -53,7 +53,7 @@ pub struct Manifest {
     pub damaged_requests: u64,
     /// When the requests came in; missing without any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub received: Option<Received>,
+    pub received: Option<ReceivedRange>,
     /// How much of each signal is in it.
     pub signals: BTreeMap<String, SignalCount>,
     /// How much of each source is in it.
@@ -102,7 +102,7 @@ pub struct Chain {
 
 /// Who archives.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
+pub struct Archiver {
     /// The machine.
     pub node: String,
     /// The version of GopherShip.
@@ -129,9 +129,9 @@ impl Manifest {
     #[must_use]
     pub fn new(
         segment: &SealedSegment,
-        summary: &Summary,
+        summary: &SegmentSummary,
         facts: &ObjectFacts,
-        origin: &Origin,
+        origin: &Archiver,
     ) -> Self {
         Self {
             version: VERSION,

@@ -21,7 +21,7 @@ use crate::manifest::Manifest;
 
 /// The next thing to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
+pub enum ArchiveStep {
     /// Look at the object: its length, checksum and headers.
     LookAtObject,
     /// Write the object, if there is none.
@@ -119,23 +119,23 @@ impl Steps {
 
     /// Returns what to do next.
     #[must_use]
-    pub fn next(&self) -> Step {
+    pub fn next(&self) -> ArchiveStep {
         if self.is_done {
-            return Step::Pass;
+            return ArchiveStep::Pass;
         }
         let Some(facts) = self.confirmed else {
             return match &self.object {
-                State::Doubt | State::Written => Step::LookAtObject,
-                State::Absent => Step::PutObject,
-                State::Damaged(etag) => Step::ReplaceObject(etag.clone()),
-                State::Different => Step::Alarm,
+                State::Doubt | State::Written => ArchiveStep::LookAtObject,
+                State::Absent => ArchiveStep::PutObject,
+                State::Damaged(etag) => ArchiveStep::ReplaceObject(etag.clone()),
+                State::Different => ArchiveStep::Alarm,
             };
         };
         match &self.manifest {
-            State::Doubt | State::Written => Step::LookAtManifest,
-            State::Absent => Step::PutManifest(facts),
-            State::Damaged(etag) => Step::ReplaceManifest(facts, etag.clone()),
-            State::Different => Step::Alarm,
+            State::Doubt | State::Written => ArchiveStep::LookAtManifest,
+            State::Absent => ArchiveStep::PutManifest(facts),
+            State::Damaged(etag) => ArchiveStep::ReplaceManifest(facts, etag.clone()),
+            State::Different => ArchiveStep::Alarm,
         }
     }
 
@@ -251,26 +251,26 @@ mod tests {
             previous_digest: [0; 32],
             digest: [1; 32],
         };
-        let origin = crate::manifest::Origin { node: "a".to_owned(), gophership: "1".to_owned() };
-        Manifest::new(&segment, &crate::summary::Summary::default(), facts, &origin)
+        let origin = crate::manifest::Archiver { node: "a".to_owned(), gophership: "1".to_owned() };
+        Manifest::new(&segment, &crate::summary::SegmentSummary::default(), facts, &origin)
     }
 
     #[test]
     fn a_new_segment_is_put_looked_at_and_described() {
         let (own, mut steps) = (facts(1), Steps::new(false));
-        assert_eq!(steps.next(), Step::PutObject);
+        assert_eq!(steps.next(), ArchiveStep::PutObject);
         steps.object_was_put(PutAnswer::Written);
-        assert_eq!(steps.next(), Step::LookAtObject);
+        assert_eq!(steps.next(), ArchiveStep::LookAtObject);
         assert_eq!(steps.object_was_seen(Some(&seen(&own)), &own), Verdict::Confirmed);
-        assert_eq!(steps.next(), Step::PutManifest(own));
+        assert_eq!(steps.next(), ArchiveStep::PutManifest(own));
         steps.manifest_was_put(PutAnswer::Written);
-        assert_eq!(steps.next(), Step::LookAtManifest);
+        assert_eq!(steps.next(), ArchiveStep::LookAtManifest);
         let (own, etag) = (manifest(&own), "b".to_owned());
         assert_eq!(
             steps.manifest_was_seen(Some((Some(&own), Some(&etag))), &own),
             Verdict::Confirmed
         );
-        assert_eq!(steps.next(), Step::Pass);
+        assert_eq!(steps.next(), ArchiveStep::Pass);
     }
 
     #[test]
@@ -278,7 +278,7 @@ mod tests {
         let (own, mut steps) = (facts(1), Steps::new(false));
         steps.object_was_put(PutAnswer::Written);
         assert_eq!(steps.object_was_seen(None, &own), Verdict::Lost);
-        assert_eq!(steps.next(), Step::PutObject);
+        assert_eq!(steps.next(), ArchiveStep::PutObject);
     }
 
     #[test]
@@ -286,13 +286,13 @@ mod tests {
         let (own, mut steps) = (facts(1), Steps::new(false));
         for answer in [PutAnswer::Unknown, PutAnswer::Refused] {
             steps.object_was_put(answer);
-            assert_eq!(steps.next(), Step::LookAtObject);
+            assert_eq!(steps.next(), ArchiveStep::LookAtObject);
         }
         assert_eq!(steps.object_was_seen(None, &own), Verdict::Absent);
         steps.object_was_put(PutAnswer::Unknown);
         steps.object_was_seen(Some(&seen(&own)), &own);
         steps.manifest_was_put(PutAnswer::Refused);
-        assert_eq!(steps.next(), Step::LookAtManifest);
+        assert_eq!(steps.next(), ArchiveStep::LookAtManifest);
     }
 
     #[test]
@@ -304,11 +304,11 @@ mod tests {
         for bad in [short, other_crc] {
             let mut steps = Steps::new(true);
             assert_eq!(steps.object_was_seen(Some(&bad), &own), Verdict::Damaged);
-            assert_eq!(steps.next(), Step::ReplaceObject("\"a\"".to_owned()));
+            assert_eq!(steps.next(), ArchiveStep::ReplaceObject("\"a\"".to_owned()));
         }
         let mut steps = Steps::new(true);
         assert_eq!(steps.object_was_seen(Some(&seen(&facts(2))), &own), Verdict::Different);
-        assert_eq!(steps.next(), Step::Alarm);
+        assert_eq!(steps.next(), ArchiveStep::Alarm);
         let foreign = Observed { bytes: 10, ..Observed::default() };
         assert_eq!(steps.object_was_seen(Some(&foreign), &own), Verdict::Different);
     }
@@ -321,12 +321,12 @@ mod tests {
         assert_eq!(steps.object_was_seen(Some(&seen(&there)), &own), Verdict::Confirmed);
         steps.manifest_was_put(PutAnswer::Refused);
         assert_eq!(steps.manifest_was_seen(None, &manifest(&there)), Verdict::Absent);
-        assert_eq!(steps.next(), Step::PutManifest(there));
+        assert_eq!(steps.next(), ArchiveStep::PutManifest(there));
         let etag = "m".to_owned();
         let old = manifest(&own);
         let verdict = steps.manifest_was_seen(Some((Some(&old), Some(&etag))), &manifest(&there));
         assert_eq!(verdict, Verdict::Damaged, "it describes an object that is not there");
-        assert_eq!(steps.next(), Step::ReplaceManifest(there, etag));
+        assert_eq!(steps.next(), ArchiveStep::ReplaceManifest(there, etag));
     }
 
     #[test]
@@ -340,6 +340,6 @@ mod tests {
         let other = manifest(&facts(2));
         let seen = Some((Some(&other), Some(&etag)));
         assert_eq!(steps.manifest_was_seen(seen, &manifest(&own)), Verdict::Different);
-        assert_eq!(steps.next(), Step::Alarm);
+        assert_eq!(steps.next(), ArchiveStep::Alarm);
     }
 }

@@ -19,7 +19,7 @@ const OTHER: &str = "(other)";
 
 /// What a stored request means.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Meaning {
+pub struct RequestInfo {
     /// Its signal, like `logs`.
     pub signal: &'static str,
     /// Records in it: log records, spans or data points.
@@ -53,7 +53,8 @@ pub struct SourceCount {
 /// When the requests of a segment came in, in nanoseconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Received {
+#[schemars(rename = "Received")]
+pub struct ReceivedRange {
     /// The earliest time.
     pub first_unix_ns: u64,
     /// The latest time.
@@ -62,7 +63,7 @@ pub struct Received {
 
 /// What is in a segment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Summary {
+pub struct SegmentSummary {
     /// Requests.
     pub requests: u64,
     /// By signal.
@@ -70,10 +71,10 @@ pub struct Summary {
     /// By source.
     pub sources: BTreeMap<String, SourceCount>,
     /// When the requests came in; nothing without any.
-    pub received: Option<Received>,
+    pub received: Option<ReceivedRange>,
 }
 
-impl Summary {
+impl SegmentSummary {
     /// Reads what stands beside the records of a segment. Blocks.
     ///
     /// # Errors
@@ -81,14 +82,14 @@ impl Summary {
     /// [`ArchiveError::Vault`] when it cannot be read.
     pub fn of(
         segment: &SealedSegment,
-        mut meaning: impl FnMut(&RecordNote<'_>) -> Meaning,
+        mut meaning: impl FnMut(&RecordNote<'_>) -> RequestInfo,
     ) -> Result<Self, ArchiveError> {
         let mut summary = Self::default();
         segment.for_each_note(|note| summary.add(note, &meaning(note)))?;
         Ok(summary)
     }
 
-    fn add(&mut self, note: &RecordNote<'_>, meaning: &Meaning) {
+    fn add(&mut self, note: &RecordNote<'_>, meaning: &RequestInfo) {
         self.requests += 1;
         let signal = entry(&mut self.signals, meaning.signal);
         signal.requests += 1;
@@ -99,7 +100,7 @@ impl Summary {
         source.records = source.records.saturating_add(meaning.records);
         let at = note.received_unix_ns;
         let received =
-            self.received.get_or_insert(Received { first_unix_ns: at, last_unix_ns: at });
+            self.received.get_or_insert(ReceivedRange { first_unix_ns: at, last_unix_ns: at });
         received.first_unix_ns = received.first_unix_ns.min(at);
         received.last_unix_ns = received.last_unix_ns.max(at);
     }

@@ -15,14 +15,14 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use gophership_archive::ArchiveError;
+use gophership_archive::Archiver;
 use gophership_archive::FrameOptions;
 use gophership_archive::Manifest;
-use gophership_archive::Meaning;
 use gophership_archive::ObjectFacts;
-use gophership_archive::Origin;
 use gophership_archive::Prefix;
+use gophership_archive::RequestInfo;
 use gophership_archive::Restorer;
-use gophership_archive::Summary;
+use gophership_archive::SegmentSummary;
 use gophership_archive::encode;
 use gophership_archive::schema;
 use gophership_vault::NewRecord;
@@ -88,18 +88,18 @@ fn go_on() -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
-fn meaning(signal: u8, attrs: &[u8]) -> Meaning {
+fn meaning(signal: u8, attrs: &[u8]) -> RequestInfo {
     let number = u64::from_le_bytes(attrs.try_into().unwrap());
     let signal = ["logs", "traces", "metrics"][usize::from(signal) - 1];
-    Meaning { signal, records: number, source: format!("source-{}", number % 100) }
+    RequestInfo { signal, records: number, source: format!("source-{}", number % 100) }
 }
 
 fn archive(path: &Path, object: &Path) -> (SealedSegment, Manifest) {
     let segment = SealedSegment::open(path).unwrap();
-    let summary = Summary::of(&segment, |note| meaning(note.signal, note.attrs)).unwrap();
+    let summary = SegmentSummary::of(&segment, |note| meaning(note.signal, note.attrs)).unwrap();
     let encoded = encode(&segment, object, FrameOptions::default(), go_on).unwrap();
     let facts = ObjectFacts::of_segment(&encoded, &summary);
-    let origin = Origin { node: "node-1".to_owned(), gophership: "0.1.0".to_owned() };
+    let origin = Archiver { node: "node-1".to_owned(), gophership: "0.1.0".to_owned() };
     let manifest = Manifest::new(&segment, &summary, &facts, &origin);
     (segment, manifest)
 }

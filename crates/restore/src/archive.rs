@@ -7,7 +7,7 @@ use gophership_archive::ManifestKey;
 use gophership_archive::Prefix;
 use gophership_archive::parse_vault_id;
 use gophership_archive::vault_id_text;
-use gophership_s3::Bucket;
+use gophership_s3::BucketClient;
 use gophership_s3::ListedObject;
 use gophership_s3::Listing;
 use gophership_s3::ObjectReader;
@@ -32,7 +32,7 @@ const MANIFEST_BYTES_MAX: usize = 256 * 1024;
 /// An archive in a bucket.
 #[derive(Clone)]
 pub struct Archive {
-    pub(crate) bucket: Bucket,
+    pub(crate) bucket: BucketClient,
     pub(crate) prefix: Arc<Prefix>,
     pub(crate) attempts: u32,
 }
@@ -40,7 +40,7 @@ pub struct Archive {
 impl Archive {
     /// An archive below a prefix of a bucket. Each request is made up to `attempts` times.
     #[must_use]
-    pub fn new(bucket: Bucket, prefix: Prefix, attempts: u32) -> Self {
+    pub fn new(bucket: BucketClient, prefix: Prefix, attempts: u32) -> Self {
         Self { bucket, prefix: Arc::new(prefix), attempts }
     }
 

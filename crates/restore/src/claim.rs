@@ -32,7 +32,7 @@ pub(crate) struct Claim {
 
 /// What a host may do with a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Next {
+pub(crate) enum ClaimDecision {
     /// Write this claim, if nobody else has written one meanwhile.
     Take(Claim),
     /// Leave it: another host has it until then.
@@ -59,15 +59,20 @@ impl Claim {
     }
 
     /// What `owner` may do about it. A lease of its own is from a run before, which is over.
-    pub(crate) fn next(&self, owner: &str, now_unix_ms: u64, lease_until_unix_ms: u64) -> Next {
+    pub(crate) fn next(
+        &self,
+        owner: &str,
+        now_unix_ms: u64,
+        lease_until_unix_ms: u64,
+    ) -> ClaimDecision {
         if self.is_done {
-            return Next::Done;
+            return ClaimDecision::Done;
         }
         if self.owner != owner && now_unix_ms < self.lease_until_unix_ms {
-            return Next::Leave { until_unix_ms: self.lease_until_unix_ms };
+            return ClaimDecision::Leave { until_unix_ms: self.lease_until_unix_ms };
         }
         let attempt = self.attempt.saturating_add(1);
-        Next::Take(Self { attempt, ..Self::first(owner, lease_until_unix_ms) })
+        ClaimDecision::Take(Self { attempt, ..Self::first(owner, lease_until_unix_ms) })
     }
 
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
@@ -88,13 +93,16 @@ mod tests {
     #[test]
     fn a_lease_protects_until_it_is_over() {
         let claim = Claim::first("a", 1000);
-        assert_eq!(claim.next("b", 999, 5000), Next::Leave { until_unix_ms: 1000 });
-        let Next::Take(taken) = claim.next("b", 1000, 5000) else { panic!("it is over") };
+        assert_eq!(claim.next("b", 999, 5000), ClaimDecision::Leave { until_unix_ms: 1000 });
+        let ClaimDecision::Take(taken) = claim.next("b", 1000, 5000) else { panic!("it is over") };
         assert_eq!((taken.owner.as_str(), taken.attempt), ("b", 2));
         assert_eq!(taken.lease_until_unix_ms, 5000);
-        assert!(matches!(claim.next("a", 0, 5000), Next::Take(_)), "its own, of a run before");
-        assert_eq!(claim.done().next("b", 9999, 10_000), Next::Done);
-        assert_eq!(claim.done().next("a", 9999, 10_000), Next::Done);
+        assert!(
+            matches!(claim.next("a", 0, 5000), ClaimDecision::Take(_)),
+            "its own, of a run before"
+        );
+        assert_eq!(claim.done().next("b", 9999, 10_000), ClaimDecision::Done);
+        assert_eq!(claim.done().next("a", 9999, 10_000), ClaimDecision::Done);
     }
 
     #[test]

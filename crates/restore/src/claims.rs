@@ -4,8 +4,8 @@ use std::time::Duration;
 use std::time::SystemTime;
 
 use gophership_archive::Manifest;
-use gophership_s3::Body;
-use gophership_s3::Condition;
+use gophership_s3::ObjectBody;
+use gophership_s3::PutCondition;
 use gophership_s3::PutOptions;
 use gophership_s3::PutOutcome;
 
@@ -13,7 +13,7 @@ use crate::archive::Archive;
 use crate::attempts::Attempt;
 use crate::attempts::repeat;
 use crate::claim::Claim;
-use crate::claim::Next;
+use crate::claim::ClaimDecision;
 use crate::error::RestoreError;
 
 /// A claim has fewer bytes.
@@ -75,14 +75,14 @@ impl Claims {
         let key = self.archive.claim_key(&self.replay_id, manifest);
         let lease_until = self.lease_until();
         let (claim, condition) = match self.read(&key).await? {
-            None => (Claim::first(&self.owner, lease_until), Condition::IfAbsent),
+            None => (Claim::first(&self.owner, lease_until), PutCondition::IfAbsent),
             Some((claim, etag)) => match claim.next(&self.owner, unix_ms(), lease_until) {
-                Next::Take(claim) => (claim, Condition::IfMatch(etag)),
-                Next::Leave { until_unix_ms } => {
+                ClaimDecision::Take(claim) => (claim, PutCondition::IfMatch(etag)),
+                ClaimDecision::Leave { until_unix_ms } => {
                     let left = until_unix_ms.saturating_sub(unix_ms());
                     return Ok(ClaimAnswer::Taken { left: Duration::from_millis(left) });
                 }
-                Next::Done => return Ok(ClaimAnswer::Done),
+                ClaimDecision::Done => return Ok(ClaimAnswer::Done),
             },
         };
         match self.write(&key, &claim, condition).await? {
@@ -123,7 +123,7 @@ impl Claims {
     }
 
     async fn replace(&self, held: &mut HeldClaim, claim: Claim) -> Result<bool, RestoreError> {
-        let condition = Condition::IfMatch(held.etag.clone());
+        let condition = PutCondition::IfMatch(held.etag.clone());
         let Some(etag) = self.write(&held.key, &claim, condition).await? else { return Ok(false) };
         (held.claim, held.etag) = (claim, etag);
         Ok(true)
@@ -155,7 +155,7 @@ impl Claims {
         &self,
         key: &str,
         claim: &Claim,
-        condition: Condition,
+        condition: PutCondition,
     ) -> Result<Option<String>, RestoreError> {
         let bytes = claim.to_bytes();
         let put = PutOptions {
@@ -165,7 +165,7 @@ impl Claims {
         };
         let (bucket, put) = (&self.archive.bucket, &put);
         let write = || -> Attempt<'_, _> {
-            let body = Body::Bytes(bytes.clone().into());
+            let body = ObjectBody::Bytes(bytes.clone().into());
             Box::pin(bucket.put(key, body, put))
         };
         let written = repeat(self.archive.attempts, write).await?;

@@ -9,13 +9,13 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use bytes::Bytes;
+use gophership_archive::Archiver;
 use gophership_archive::FrameOptions;
 use gophership_archive::Manifest;
-use gophership_archive::Meaning;
 use gophership_archive::ObjectFacts;
-use gophership_archive::Origin;
 use gophership_archive::Prefix;
-use gophership_archive::Summary;
+use gophership_archive::RequestInfo;
+use gophership_archive::SegmentSummary;
 use gophership_archive::encode;
 use gophership_restore::Archive;
 use gophership_restore::ClaimAnswer;
@@ -23,9 +23,9 @@ use gophership_restore::Claims;
 use gophership_restore::HeldClaim;
 use gophership_restore::RestoreError;
 use gophership_restore::Selection;
-use gophership_s3::Body;
-use gophership_s3::Bucket;
+use gophership_s3::BucketClient;
 use gophership_s3::BucketOptions;
+use gophership_s3::ObjectBody;
 use gophership_s3::PutOptions;
 use gophership_s3_sim::ACCESS_KEY;
 use gophership_s3_sim::Fault;
@@ -118,7 +118,7 @@ impl Fixture {
     }
 }
 
-async fn bucket(server: &S3Server) -> Bucket {
+async fn bucket(server: &S3Server) -> BucketClient {
     let mut options = BucketOptions::new(BUCKET);
     options.endpoint = Some(server.endpoint());
     options.region = Some("us-east-1".to_owned());
@@ -126,7 +126,7 @@ async fn bucket(server: &S3Server) -> Bucket {
     options.credentials.access_key_id = Some(Secret(ACCESS_KEY.to_owned()));
     options.credentials.secret_access_key = Some(Secret(SECRET_KEY.to_owned()));
     options.attempt_timeout = HumanDuration(Duration::from_secs(2));
-    Bucket::connect(&options).await.unwrap()
+    BucketClient::connect(&options).await.unwrap()
 }
 
 async fn archive(server: &S3Server) -> Archive {
@@ -137,20 +137,20 @@ async fn upload(server: &S3Server, path: &Path, node: &str, object: &Path) {
     let segment = SealedSegment::open(path).unwrap();
     let encoded =
         encode(&segment, object, FrameOptions::default(), || ControlFlow::Continue(())).unwrap();
-    let meaning = |_: &gophership_vault::RecordNote<'_>| Meaning {
+    let meaning = |_: &gophership_vault::RecordNote<'_>| RequestInfo {
         signal: "logs",
         records: 1,
         source: format!("source-{node}"),
     };
-    let summary = Summary::of(&segment, meaning).unwrap();
+    let summary = SegmentSummary::of(&segment, meaning).unwrap();
     let facts = ObjectFacts::of_segment(&encoded, &summary);
-    let origin = Origin { node: node.to_owned(), gophership: "0.1.0".to_owned() };
+    let origin = Archiver { node: node.to_owned(), gophership: "0.1.0".to_owned() };
     let manifest = Manifest::new(&segment, &summary, &facts, &origin);
     let (bucket, prefix) = (bucket(server).await, "backup".parse::<Prefix>().unwrap());
     let bytes = Bytes::from(fs::read(object).unwrap());
     let key = manifest.segment_key();
-    bucket.put(&key.key(&prefix), Body::Bytes(bytes), &PutOptions::default()).await.unwrap();
-    let text = Body::Bytes(manifest.to_bytes().into());
+    bucket.put(&key.key(&prefix), ObjectBody::Bytes(bytes), &PutOptions::default()).await.unwrap();
+    let text = ObjectBody::Bytes(manifest.to_bytes().into());
     bucket.put(&key.manifest().key(&prefix), text, &PutOptions::default()).await.unwrap();
 }
 

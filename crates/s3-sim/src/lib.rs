@@ -34,8 +34,8 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use keys::Keys;
-use serve::Served;
-use store::Store;
+use serve::ServeContext;
+use store::ObjectStore;
 use store::Uploads;
 
 pub use fault::Fault;
@@ -80,10 +80,10 @@ impl S3Server {
         let faults = Faults::default();
         let keys = Keys::with(ACCESS_KEY, SECRET_KEY);
         let uploads = Uploads::default();
-        let store = Store::new(&root, uploads.clone())?;
+        let store = ObjectStore::new(&root, uploads.clone())?;
         let mut service = S3ServiceBuilder::new(store);
         service.set_auth(keys.clone());
-        let served = Served::new(service.build(), faults.clone(), root.clone());
+        let served = ServeContext::new(service.build(), faults.clone(), root.clone());
 
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listener = {
@@ -204,7 +204,7 @@ impl Drop for S3Server {
     }
 }
 
-async fn run(listener: TcpListener, served: Arc<Served>, stopped: oneshot::Receiver<()>) {
+async fn run(listener: TcpListener, served: Arc<ServeContext>, stopped: oneshot::Receiver<()>) {
     let accept = async {
         loop {
             // A connection that breaks is the other side's affair.

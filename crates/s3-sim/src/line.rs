@@ -25,12 +25,12 @@ impl Reset {
 }
 
 /// A TCP connection that can be reset.
-pub(crate) struct Line {
+pub(crate) struct ResettableStream {
     stream: TcpStream,
     reset: Reset,
 }
 
-impl Line {
+impl ResettableStream {
     /// A connection, and what resets it.
     pub(crate) fn new(stream: TcpStream) -> (Self, Reset) {
         let reset = Reset::default();
@@ -38,7 +38,7 @@ impl Line {
     }
 }
 
-impl Drop for Line {
+impl Drop for ResettableStream {
     fn drop(&mut self) {
         if self.reset.0.load(Ordering::Relaxed) {
             let _is_set = self.stream.set_zero_linger().is_ok();
@@ -46,7 +46,7 @@ impl Drop for Line {
     }
 }
 
-impl AsyncRead for Line {
+impl AsyncRead for ResettableStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -56,7 +56,7 @@ impl AsyncRead for Line {
     }
 }
 
-impl AsyncWrite for Line {
+impl AsyncWrite for ResettableStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -25,17 +25,17 @@ use crate::fault::RequestKind;
 use crate::faults::Faults;
 use crate::half::HalfBody;
 use crate::half::HalfEnd;
-use crate::line::Line;
 use crate::line::Reset;
+use crate::line::ResettableStream;
 
 /// What connections are served with.
-pub(crate) struct Served {
+pub(crate) struct ServeContext {
     service: S3Service,
     faults: Faults,
     root: PathBuf,
 }
 
-impl Served {
+impl ServeContext {
     pub(crate) const fn new(service: S3Service, faults: Faults, root: PathBuf) -> Self {
         Self { service, faults, root }
     }
@@ -115,8 +115,8 @@ impl Served {
 }
 
 /// Serves a connection until it ends.
-pub(crate) async fn connection(stream: TcpStream, served: Arc<Served>) {
-    let (line, reset) = Line::new(stream);
+pub(crate) async fn connection(stream: TcpStream, served: Arc<ServeContext>) {
+    let (line, reset) = ResettableStream::new(stream);
     let service = service_fn(move |request| {
         let (served, reset) = (Arc::clone(&served), reset.clone());
         async move { served.request(request, reset).await }

@@ -64,7 +64,7 @@ impl Uploads {
 }
 
 /// The objects.
-pub(crate) struct Store {
+pub(crate) struct ObjectStore {
     files: FileSystem,
     root: PathBuf,
     uploads: Uploads,
@@ -72,7 +72,7 @@ pub(crate) struct Store {
     writing: tokio::sync::Mutex<()>,
 }
 
-impl Store {
+impl ObjectStore {
     pub(crate) fn new(root: &Path, uploads: Uploads) -> io::Result<Self> {
         let files =
             FileSystem::new(root).map_err(|error| io::Error::other(format!("{error:?}")))?;
@@ -104,7 +104,7 @@ fn base64(crc: u32) -> String {
 }
 
 #[async_trait::async_trait]
-impl S3 for Store {
+impl S3 for ObjectStore {
     async fn put_object(
         &self,
         mut request: S3Request<dto::PutObjectInput>,

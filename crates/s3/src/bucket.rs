@@ -17,7 +17,7 @@ use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::ChecksumMode;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
-use crate::answer::Answer;
+use crate::answer::Reply;
 use crate::answer::judge;
 use crate::connect::client;
 use crate::error::S3Error;
@@ -39,14 +39,14 @@ pub(crate) type Sending<'f, T, E> =
 
 /// A bucket. Clones share connections and credentials.
 #[derive(Clone)]
-pub struct Bucket {
-    pub(crate) shared: Arc<Shared>,
+pub struct BucketClient {
+    pub(crate) shared: Arc<BucketInner>,
     observer: Option<Observer>,
     pub(crate) pacer: Option<Arc<dyn UploadPacer>>,
 }
 
 /// What all clones of a bucket share.
-pub(crate) struct Shared {
+pub(crate) struct BucketInner {
     pub(crate) client: Client,
     pub(crate) options: BucketOptions,
 }
@@ -68,7 +68,7 @@ pub struct ObjectInfo {
     pub content_encoding: Option<String>,
 }
 
-impl Bucket {
+impl BucketClient {
     /// Prepares for requests to a bucket. No connection is made, and credentials are fetched by the first
     /// request that needs them.
     ///
@@ -81,7 +81,7 @@ impl Bucket {
             return Err(S3Error::new(S3ErrorKind::Invalid, message));
         }
         let client = client(options).await?;
-        let shared = Shared { client, options: options.clone() };
+        let shared = BucketInner { client, options: options.clone() };
         Ok(Self { shared: Arc::new(shared), observer: None, pacer: None })
     }
 
@@ -113,8 +113,8 @@ impl Bucket {
         let request = self.shared.client.head_object().bucket(self.name()).key(key);
         let request = request.checksum_mode(ChecksumMode::Enabled);
         match self.request(Operation::Head, key, 0, Box::pin(request.send())).await? {
-            Answer::Done(output) => Ok(Some(info(&output))),
-            Answer::Refused | Answer::Missing => Ok(None),
+            Reply::Done(output) => Ok(Some(info(&output))),
+            Reply::Refused | Reply::Missing => Ok(None),
         }
     }
 
@@ -128,8 +128,8 @@ impl Bucket {
         let request = self.shared.client.delete_object().bucket(self.name()).key(key);
         let request = request.set_if_match(if_match.map(str::to_owned));
         match self.request(Operation::Delete, key, 0, Box::pin(request.send())).await? {
-            Answer::Done(_) | Answer::Missing => Ok(true),
-            Answer::Refused => Ok(false),
+            Reply::Done(_) | Reply::Missing => Ok(true),
+            Reply::Refused => Ok(false),
         }
     }
 
@@ -140,7 +140,7 @@ impl Bucket {
         key: &str,
         sent_bytes: u64,
         sending: Sending<'_, T, E>,
-    ) -> Result<Answer<T>, S3Error>
+    ) -> Result<Reply<T>, S3Error>
     where
         E: ProvideErrorMetadata + RequestId + Error + Send + Sync + 'static,
     {
@@ -155,7 +155,7 @@ impl Bucket {
         sent_bytes: u64,
         sending: Sending<'_, T, E>,
         held: &HeldTime,
-    ) -> Result<Answer<T>, S3Error>
+    ) -> Result<Reply<T>, S3Error>
     where
         E: ProvideErrorMetadata + RequestId + Error + Send + Sync + 'static,
     {
@@ -171,14 +171,14 @@ impl Bucket {
         sent_bytes: u64,
         sending: Sending<'_, T, E>,
         held: &HeldTime,
-    ) -> Result<(Answer<T>, RequestWatch), S3Error>
+    ) -> Result<(Reply<T>, RequestWatch), S3Error>
     where
         E: ProvideErrorMetadata + RequestId + Error + Send + Sync + 'static,
     {
         let allowed = self.allowed_time(sent_bytes);
         let doing = format!("{} s3://{}/{key}", watch.operation().verb(), self.name());
         let judged = match held.within(allowed, sending).await {
-            Some(Ok(output)) => Ok(Answer::Done(output)),
+            Some(Ok(output)) => Ok(Reply::Done(output)),
             Some(Err(error)) => judge(&doing, &error),
             None => {
                 let message = format!("cannot {doing}: no answer within {allowed:?}");
@@ -186,9 +186,9 @@ impl Bucket {
             }
         };
         watch.set_outcome(match &judged {
-            Ok(Answer::Done(_)) => RequestOutcome::Done,
-            Ok(Answer::Refused) => RequestOutcome::Refused,
-            Ok(Answer::Missing) => RequestOutcome::Missing,
+            Ok(Reply::Done(_)) => RequestOutcome::Done,
+            Ok(Reply::Refused) => RequestOutcome::Refused,
+            Ok(Reply::Missing) => RequestOutcome::Missing,
             Err(error) => RequestOutcome::Failed(error.kind),
         });
         judged.map(|answer| (answer, watch))

@@ -7,8 +7,8 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::ChecksumMode;
 use bytes::Bytes;
 
-use crate::answer::Answer;
-use crate::bucket::Bucket;
+use crate::answer::Reply;
+use crate::bucket::BucketClient;
 use crate::bucket::ObjectInfo;
 use crate::bucket::crc32_of;
 use crate::bucket::length;
@@ -33,7 +33,7 @@ pub struct ObjectReader {
     watch: RequestWatch,
 }
 
-impl Bucket {
+impl BucketClient {
     /// Begins to read an object, or a range of its bytes; `None` if there is no object.
     ///
     /// # Errors
@@ -61,7 +61,7 @@ impl Bucket {
         let watch = self.watch(Operation::Get, 0);
         let (sending, held) = (Box::pin(request.send()), HeldTime::default());
         let (answer, mut watch) = self.watched(watch, key, 0, sending, &held).await?;
-        let Answer::Done(mut output) = answer else { return Ok(None) };
+        let Reply::Done(mut output) = answer else { return Ok(None) };
         watch.set_outcome(RequestOutcome::Cancelled);
         let body = std::mem::take(&mut output.body);
         let info = info(&output);

@@ -32,7 +32,7 @@ mod paced;
 mod put;
 mod sweep;
 
-pub use bucket::Bucket;
+pub use bucket::BucketClient;
 pub use bucket::ObjectInfo;
 pub use error::S3Error;
 pub use error::S3ErrorKind;
@@ -52,7 +52,7 @@ pub use options::OptionFault;
 pub use options::RequestChecksums;
 pub use paced::Turn;
 pub use paced::UploadPacer;
-pub use put::Body;
-pub use put::Condition;
+pub use put::ObjectBody;
+pub use put::PutCondition;
 pub use put::PutOptions;
 pub use put::PutOutcome;

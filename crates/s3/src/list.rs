@@ -2,8 +2,8 @@
 
 use std::time::SystemTime;
 
-use crate::answer::Answer;
-use crate::bucket::Bucket;
+use crate::answer::Reply;
+use crate::bucket::BucketClient;
 use crate::bucket::length;
 use crate::bucket::system_time;
 use crate::error::S3Error;
@@ -35,7 +35,7 @@ pub struct ListedObject {
     pub last_modified: Option<SystemTime>,
 }
 
-impl Bucket {
+impl BucketClient {
     /// Lists objects whose keys begin with `prefix`, behind the key `start_after`, at most `max` and at most
     /// 1000.
     ///
@@ -53,8 +53,8 @@ impl Bucket {
         let request = request.set_start_after(start_after.map(str::to_owned)).max_keys(max_keys);
         let output =
             match self.request(Operation::List, prefix, 0, Box::pin(request.send())).await? {
-                Answer::Done(output) => output,
-                Answer::Refused | Answer::Missing => {
+                Reply::Done(output) => output,
+                Reply::Refused | Reply::Missing => {
                     let message = format!("cannot list s3://{}/{prefix}: 404", self.name());
                     return Err(S3Error::new(S3ErrorKind::NoSuchBucket, message));
                 }

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 
-use crate::answer::Answer;
-use crate::bucket::Bucket;
+use crate::answer::Reply;
+use crate::bucket::BucketClient;
 use crate::bucket::crc32_text;
 use crate::error::S3Error;
 use crate::error::S3ErrorKind;
@@ -19,7 +19,7 @@ use crate::observe::Operation;
 use crate::options::RequestChecksums;
 use crate::paced::HeldTime;
 use crate::paced::PacedBody;
-use crate::put::Body;
+use crate::put::ObjectBody;
 use crate::put::PutOptions;
 use crate::put::PutOutcome;
 use crate::put::encryption;
@@ -33,12 +33,12 @@ const PARTS_MAX: u64 = 10_000;
 
 /// An upload in parts.
 struct Upload<'b> {
-    bucket: &'b Bucket,
+    bucket: &'b BucketClient,
     key: &'b str,
     id: String,
 }
 
-impl Bucket {
+impl BucketClient {
     /// Writes a file as an object: in parts of `part_bytes`, or in one request if one part is enough. It
     /// holds one part in memory. A condition is checked when all parts are there.
     ///
@@ -62,7 +62,7 @@ impl Bucket {
         };
         let bytes = tokio::fs::metadata(file).await.map_err(unreadable)?.len();
         if bytes <= part_bytes {
-            return self.put(key, Body::File { path: file.to_owned(), bytes }, put).await;
+            return self.put(key, ObjectBody::File { path: file.to_owned(), bytes }, put).await;
         }
         if part_bytes < PART_BYTES_MIN || PARTS_MAX < bytes.div_ceil(part_bytes) {
             let message = format!(
@@ -103,8 +103,8 @@ impl Bucket {
         let answer =
             self.request(Operation::CreateUpload, key, 0, Box::pin(request.send())).await?;
         let id = match answer {
-            Answer::Done(output) => output.upload_id,
-            Answer::Refused | Answer::Missing => None,
+            Reply::Done(output) => output.upload_id,
+            Reply::Refused | Reply::Missing => None,
         };
         id.ok_or_else(|| {
             let message =
@@ -168,12 +168,12 @@ impl Upload<'_> {
             .body(body);
         let sending = Box::pin(request.send());
         match bucket.upload(Operation::UploadPart, self.key, bytes, sending, &held).await? {
-            Answer::Done(output) => Ok(CompletedPart::builder()
+            Reply::Done(output) => Ok(CompletedPart::builder()
                 .part_number(number)
                 .set_e_tag(output.e_tag)
                 .set_checksum_crc32(checksum)
                 .build()),
-            Answer::Refused | Answer::Missing => Err(self.lost()),
+            Reply::Refused | Reply::Missing => Err(self.lost()),
         }
     }
 
@@ -198,9 +198,9 @@ impl Upload<'_> {
             .request(Operation::CompleteUpload, self.key, 0, Box::pin(request.send()))
             .await?
         {
-            Answer::Done(output) => Ok(PutOutcome::Written { etag: output.e_tag }),
-            Answer::Refused => Ok(PutOutcome::Refused),
-            Answer::Missing => Err(self.lost()),
+            Reply::Done(output) => Ok(PutOutcome::Written { etag: output.e_tag }),
+            Reply::Refused => Ok(PutOutcome::Refused),
+            Reply::Missing => Err(self.lost()),
         }
     }
 

@@ -6,8 +6,8 @@ use aws_sdk_s3::types::ServerSideEncryption;
 use aws_sdk_s3::types::StorageClass;
 use bytes::Bytes;
 
-use crate::answer::Answer;
-use crate::bucket::Bucket;
+use crate::answer::Reply;
+use crate::bucket::BucketClient;
 use crate::bucket::crc32_text;
 use crate::error::S3Error;
 use crate::error::S3ErrorKind;
@@ -20,7 +20,7 @@ use crate::paced::PacedBody;
 
 /// What an object is made of.
 #[derive(Clone, Debug)]
-pub enum Body {
+pub enum ObjectBody {
     /// Bytes in memory.
     Bytes(Bytes),
     /// The first bytes of a file, which is read while it is sent.
@@ -32,7 +32,7 @@ pub enum Body {
     },
 }
 
-impl Body {
+impl ObjectBody {
     /// Returns its length.
     #[must_use]
     pub fn bytes(&self) -> u64 {
@@ -47,7 +47,7 @@ impl Body {
 #[derive(Clone, Debug, Default)]
 pub struct PutOptions {
     /// When to write at all.
-    pub condition: Condition,
+    pub condition: PutCondition,
     /// The CRC-32 of the whole object, which the bucket checks. Without it, bytes in memory get one, and a
     /// file is sent without.
     pub crc32: Option<u32>,
@@ -61,7 +61,7 @@ pub struct PutOptions {
 
 /// When an object is written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Condition {
+pub enum PutCondition {
     /// Always.
     #[default]
     Always,
@@ -71,7 +71,7 @@ pub enum Condition {
     IfMatch(String),
 }
 
-impl Condition {
+impl PutCondition {
     /// The two headers.
     pub(crate) fn headers(&self) -> (Option<String>, Option<String>) {
         match self {
@@ -94,7 +94,7 @@ pub enum PutOutcome {
     Refused,
 }
 
-impl Bucket {
+impl BucketClient {
     /// Writes an object. A future that is dropped half-way may have written it.
     ///
     /// # Errors
@@ -103,23 +103,23 @@ impl Bucket {
     pub async fn put(
         &self,
         key: &str,
-        body: Body,
+        body: ObjectBody,
         put: &PutOptions,
     ) -> Result<PutOutcome, S3Error> {
         let options = &self.shared.options;
         let bytes = body.bytes();
         let crc32 = match (&body, put.crc32) {
             (_, Some(crc32)) => Some(crc32),
-            (Body::Bytes(bytes), None) => Some(crc32fast::hash(bytes)),
-            (Body::File { .. }, None) => None,
+            (ObjectBody::Bytes(bytes), None) => Some(crc32fast::hash(bytes)),
+            (ObjectBody::File { .. }, None) => None,
         };
         let is_checked = options.request_checksums == RequestChecksums::WhenSupported;
         let (if_match, if_none_match) = put.condition.headers();
         let held = HeldTime::default();
         let body = match body {
             // What is small goes with a signature of its bytes, and at once.
-            Body::Bytes(bytes) => bytes.into(),
-            Body::File { path, bytes } => {
+            ObjectBody::Bytes(bytes) => bytes.into(),
+            ObjectBody::File { path, bytes } => {
                 let pacer = self.pacer.clone();
                 PacedBody::of_file(&path, bytes, pacer, held.clone()).await?.into_stream()
             }
@@ -146,13 +146,13 @@ impl Bucket {
         }
         let sending = Box::pin(request.send());
         match self.upload(Operation::Put, key, bytes, sending, &held).await? {
-            Answer::Done(output) => Ok(PutOutcome::Written { etag: output.e_tag }),
-            Answer::Refused => Ok(PutOutcome::Refused),
+            Reply::Done(output) => Ok(PutOutcome::Written { etag: output.e_tag }),
+            Reply::Refused => Ok(PutOutcome::Refused),
             // With an etag there must be an object.
-            Answer::Missing if matches!(put.condition, Condition::IfMatch(_)) => {
+            Reply::Missing if matches!(put.condition, PutCondition::IfMatch(_)) => {
                 Ok(PutOutcome::Refused)
             }
-            Answer::Missing => {
+            Reply::Missing => {
                 let message = format!("cannot put s3://{}/{key}: 404", self.name());
                 Err(S3Error::new(S3ErrorKind::NoSuchBucket, message))
             }

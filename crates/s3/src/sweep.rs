@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use aws_sdk_s3::types::MultipartUpload;
 
-use crate::answer::Answer;
-use crate::bucket::Bucket;
+use crate::answer::Reply;
+use crate::bucket::BucketClient;
 use crate::bucket::system_time;
 use crate::error::S3Error;
 use crate::observe::Operation;
@@ -14,7 +14,7 @@ use crate::observe::Operation;
 /// A sweep looks at no more pages of 1000 uploads; the next one goes on.
 const PAGES_MAX: u32 = 100;
 
-impl Bucket {
+impl BucketClient {
     /// Gives up the uploads in parts whose keys begin with `prefix` and that began `older_than` ago or
     /// earlier. Returns how many.
     ///
@@ -35,7 +35,7 @@ impl Bucket {
             let request = request.set_upload_id_marker(id_marker);
             let answer =
                 self.request(Operation::ListUploads, prefix, 0, Box::pin(request.send())).await?;
-            let Answer::Done(page) = answer else { break };
+            let Reply::Done(page) = answer else { break };
             for upload in page.uploads().iter().filter(|upload| is_old(upload)) {
                 let (Some(key), Some(id)) = (upload.key(), upload.upload_id()) else { continue };
                 // Some servers do not look at the prefix.
@@ -56,6 +56,6 @@ impl Bucket {
         let request = self.shared.client.abort_multipart_upload().bucket(self.name());
         let request = request.key(key).upload_id(id);
         let answer = self.request(Operation::AbortUpload, key, 0, Box::pin(request.send())).await?;
-        Ok(matches!(answer, Answer::Done(_)))
+        Ok(matches!(answer, Reply::Done(_)))
     }
 }

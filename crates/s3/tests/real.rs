@@ -5,25 +5,25 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use gophership_s3::Body;
-use gophership_s3::Bucket;
+use gophership_s3::BucketClient;
 use gophership_s3::BucketOptions;
-use gophership_s3::Condition;
+use gophership_s3::ObjectBody;
 use gophership_s3::PART_BYTES_MIN;
+use gophership_s3::PutCondition;
 use gophership_s3::PutOptions;
 use gophership_s3::PutOutcome;
 use gophership_s3::S3ErrorKind;
 
 /// The bucket to test.
-async fn bucket() -> Bucket {
+async fn bucket() -> BucketClient {
     let name = std::env::var("GS_TEST_BUCKET").expect("GS_TEST_BUCKET names a bucket");
     let mut options = BucketOptions::new(name);
     options.path_style = true;
-    Bucket::connect(&options).await.unwrap()
+    BucketClient::connect(&options).await.unwrap()
 }
 
 fn if_absent() -> PutOptions {
-    PutOptions { condition: Condition::IfAbsent, ..PutOptions::default() }
+    PutOptions { condition: PutCondition::IfAbsent, ..PutOptions::default() }
 }
 
 /// Bytes of which others can compute the same.
@@ -31,7 +31,7 @@ fn pattern(bytes: usize) -> Vec<u8> {
     (0..bytes).map(|idx| (idx % 251).to_le_bytes()[0]).collect()
 }
 
-async fn read(bucket: &Bucket, key: &str) -> Vec<u8> {
+async fn read(bucket: &BucketClient, key: &str) -> Vec<u8> {
     let reader = bucket.get(key, None).await.unwrap().unwrap();
     reader.read_all(1 << 30).await.unwrap()
 }
@@ -41,12 +41,12 @@ async fn read(bucket: &Bucket, key: &str) -> Vec<u8> {
 #[tokio::test]
 async fn conditions_hold() {
     let bucket = bucket().await;
-    let body = |text: &'static str| Body::Bytes(Bytes::from_static(text.as_bytes()));
+    let body = |text: &'static str| ObjectBody::Bytes(Bytes::from_static(text.as_bytes()));
     let first = bucket.put("ours/claim", body("first"), &if_absent()).await.unwrap();
     let PutOutcome::Written { etag: Some(etag) } = first else { panic!("{first:?}") };
     let second = bucket.put("ours/claim", body("second"), &if_absent()).await.unwrap();
     assert_eq!(second, PutOutcome::Refused);
-    let matching = PutOptions { condition: Condition::IfMatch(etag), ..PutOptions::default() };
+    let matching = PutOptions { condition: PutCondition::IfMatch(etag), ..PutOptions::default() };
     let third = bucket.put("ours/claim", body("third"), &matching).await.unwrap();
     assert!(matches!(third, PutOutcome::Written { .. }));
     let fourth = bucket.put("ours/claim", body("fourth"), &matching).await.unwrap();
@@ -66,7 +66,7 @@ async fn an_object_reads_as_it_was_written() {
         content_type: Some("application/zstd"),
         ..if_absent()
     };
-    let body = Body::Bytes(bytes.clone().into());
+    let body = ObjectBody::Bytes(bytes.clone().into());
     let outcome = bucket.put("ours/date=2026-11-29/object", body, &put).await.unwrap();
     assert!(matches!(outcome, PutOutcome::Written { .. }));
     let info = bucket.head("ours/date=2026-11-29/object").await.unwrap().unwrap();
@@ -101,7 +101,7 @@ async fn parts_make_an_object() {
 async fn a_wrong_checksum_is_refused() {
     let bucket = bucket().await;
     let put = PutOptions { crc32: Some(7), ..if_absent() };
-    let body = Body::Bytes(Bytes::from_static(b"text"));
+    let body = ObjectBody::Bytes(Bytes::from_static(b"text"));
     let error = bucket.put("ours/wrong", body, &put).await.err().unwrap();
     assert_eq!(error.kind, S3ErrorKind::Checksum, "{error}");
     assert_eq!(bucket.head("ours/wrong").await.unwrap(), None);
@@ -113,7 +113,7 @@ async fn a_wrong_checksum_is_refused() {
 async fn a_listing_goes_on_behind_its_last_key() {
     let bucket = bucket().await;
     for idx in 0..7 {
-        let body = Body::Bytes(Bytes::from_static(b"text"));
+        let body = ObjectBody::Bytes(Bytes::from_static(b"text"));
         bucket.put(&format!("list/{idx}"), body, &if_absent()).await.unwrap();
     }
     let (mut keys, mut pages) = (Vec::new(), 0);
@@ -144,7 +144,7 @@ async fn what_others_wrote_is_read() {
     assert_eq!(info.metadata["writer"], "boto3");
     let mut options = BucketOptions::new("no-such-bucket");
     options.path_style = true;
-    let missing = Bucket::connect(&options).await.unwrap();
+    let missing = BucketClient::connect(&options).await.unwrap();
     let error = missing.list("", None, 1).await.err().unwrap();
     assert_eq!(error.kind, S3ErrorKind::NoSuchBucket, "{error}");
 }

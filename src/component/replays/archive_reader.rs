@@ -12,7 +12,7 @@ use gophership_archive::vault_id_text;
 use gophership_restore::Archive;
 use gophership_restore::RestoreError;
 use gophership_restore::Selection;
-use gophership_s3::Bucket;
+use gophership_s3::BucketClient;
 use gophership_units::ByteSize;
 use gophership_vault::OfflineReader;
 use gophership_vault::StoredRecord;
@@ -89,7 +89,7 @@ impl ArchiveReader {
             limit: ByteSize(room.memory.limit()),
         })?;
         let folder = prepare(room.folder.clone()).await?;
-        let bucket = Bucket::connect(&location.bucket).await;
+        let bucket = BucketClient::connect(&location.bucket).await;
         let bucket = bucket.map_err(|source| RangeError::Bucket { url: location.url(), source })?;
         let archive = Archive::new(bucket, location.prefix.clone(), ATTEMPTS);
         let left: VecDeque<_> = list(&archive, &range).await?.into();

@@ -11,13 +11,13 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use gophership_archive::ArchiveError;
+use gophership_archive::Archiver;
 use gophership_archive::FrameOptions;
 use gophership_archive::Manifest;
-use gophership_archive::Meaning;
 use gophership_archive::ObjectFacts;
-use gophership_archive::Origin;
 use gophership_archive::Prefix;
-use gophership_archive::Summary;
+use gophership_archive::RequestInfo;
+use gophership_archive::SegmentSummary;
 use gophership_archive::encode;
 use gophership_vault::Pacer;
 use gophership_vault::RecordNote;
@@ -80,7 +80,7 @@ pub(super) struct SegmentShip {
     pub(super) uploader: Arc<Uploader>,
     pub(super) haste: Haste,
     pub(super) prefix: Prefix,
-    pub(super) origin: Origin,
+    pub(super) origin: Archiver,
     pub(super) frame: FrameOptions,
     pub(super) stop: Stop,
 }
@@ -88,7 +88,7 @@ pub(super) struct SegmentShip {
 /// A segment that lies compressed in the spool.
 struct Spooled {
     segment: SealedSegment,
-    summary: Summary,
+    summary: SegmentSummary,
     facts: ObjectFacts,
 }
 
@@ -126,7 +126,7 @@ impl SegmentShip {
                 pacer.rest(|| stop.is_cancelled());
                 if stop.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             };
-            let summary = Summary::of(&segment, meaning)?;
+            let summary = SegmentSummary::of(&segment, meaning)?;
             let encoded = encode(&segment, &file, frame, rest)?;
             let facts = ObjectFacts::of_segment(&encoded, &summary);
             Ok(Spooled { segment, summary, facts })
@@ -166,11 +166,11 @@ impl SegmentShip {
 }
 
 /// What a stored request means.
-fn meaning(note: &RecordNote<'_>) -> Meaning {
+fn meaning(note: &RecordNote<'_>) -> RequestInfo {
     let signal = Signal::from_u8(note.signal).map_or("unknown", Signal::name);
     let beside = Note::read(note.attrs);
     let source = beside.source_name().to_owned();
-    Meaning { signal, records: beside.records, source }
+    RequestInfo { signal, records: beside.records, source }
 }
 
 /// What becomes of a segment that could not be compressed.

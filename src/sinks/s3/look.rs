@@ -5,7 +5,7 @@ use gophership_archive::ObjectFacts;
 use gophership_archive::Observed;
 use gophership_archive::Summing;
 use gophership_archive::Sums;
-use gophership_s3::Bucket;
+use gophership_s3::BucketClient;
 use gophership_s3::ObjectInfo;
 use gophership_s3::S3Error;
 use gophership_s3::S3ErrorKind;
@@ -45,7 +45,7 @@ impl Look {
     /// this process would write.
     pub(super) async fn object(
         self,
-        bucket: &Bucket,
+        bucket: &BucketClient,
         key: &str,
         own: &ObjectFacts,
     ) -> Result<Option<Observed>, S3Error> {
@@ -72,7 +72,7 @@ impl Look {
     /// Reads a manifest; nothing if there is none.
     pub(super) async fn manifest(
         self,
-        bucket: &Bucket,
+        bucket: &BucketClient,
         key: &str,
     ) -> Result<Option<SeenManifest>, S3Error> {
         let Some(reader) = bucket.get(key, None).await? else { return Ok(None) };
@@ -98,7 +98,7 @@ impl Look {
 }
 
 /// Reads an object and takes its sums; nothing if it is gone.
-async fn sums(bucket: &Bucket, key: &str) -> Result<Option<Sums>, S3Error> {
+async fn sums(bucket: &BucketClient, key: &str) -> Result<Option<Sums>, S3Error> {
     let Some(mut reader) = bucket.get(key, None).await? else { return Ok(None) };
     let mut summing = Summing::default();
     while let Some(bytes) = reader.next_chunk().await? {

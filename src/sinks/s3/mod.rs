@@ -28,8 +28,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
-use gophership_archive::Origin;
-use gophership_s3::Bucket;
+use gophership_archive::Archiver;
+use gophership_s3::BucketClient;
 use gophership_s3::RequestReport;
 use gophership_units::ByteSize;
 use gophership_vault::Throttle;
@@ -136,7 +136,7 @@ impl SinkConfig for S3Config {
         let spool = dir.join("objects");
         make_dir(&spool).await?;
         let figures = context.metrics.s3(context.id.as_str());
-        let bucket = Bucket::connect(&self.bucket).await;
+        let bucket = BucketClient::connect(&self.bucket).await;
         let bucket = bucket.map_err(|error| BuildError::Option(error.to_string()))?;
         let bucket = bucket.with_observer(observer(&figures));
         let limit = self.bucket.attempt_timeout.0;
@@ -201,7 +201,10 @@ impl S3Config {
             uploader: Arc::clone(&parts.uploader),
             haste: parts.haste(&vault),
             prefix: self.prefix(),
-            origin: Origin { node: self.node(), gophership: env!("CARGO_PKG_VERSION").to_owned() },
+            origin: Archiver {
+                node: self.node(),
+                gophership: env!("CARGO_PKG_VERSION").to_owned(),
+            },
             frame: self.frame(),
             stop: parts.stop.clone(),
         };

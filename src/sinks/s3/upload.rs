@@ -8,15 +8,15 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use gophership_archive::ArchiveStep;
 use gophership_archive::Manifest;
 use gophership_archive::ObjectFacts;
 use gophership_archive::PutAnswer;
-use gophership_archive::Step;
 use gophership_archive::Steps;
 use gophership_archive::Verdict;
-use gophership_s3::Body;
-use gophership_s3::Bucket;
-use gophership_s3::Condition;
+use gophership_s3::BucketClient;
+use gophership_s3::ObjectBody;
+use gophership_s3::PutCondition;
 use gophership_s3::PutOptions;
 use gophership_s3::PutOutcome;
 use gophership_s3::S3Error;
@@ -80,7 +80,7 @@ enum Found {
 
 /// Uploads for one sink.
 pub(super) struct Uploader {
-    pub(super) bucket: Bucket,
+    pub(super) bucket: BucketClient,
     pub(super) attempts: Attempts,
     pub(super) figures: S3Metrics,
     pub(super) look: Look,
@@ -110,8 +110,8 @@ impl Uploader {
         loop {
             let step = steps.next();
             match step {
-                Step::Pass => return Ending::Confirmed,
-                Step::Alarm => return Ending::Alarm("different"),
+                ArchiveStep::Pass => return Ending::Confirmed,
+                ArchiveStep::Alarm => return Ending::Alarm("different"),
                 _ => {}
             }
             let turn = tokio::select! {
@@ -129,7 +129,7 @@ impl Uploader {
                 acted = self.act(&mut steps, &step, upload, &mut held) => acted,
                 () = self.stop.cancelled() => return Ending::Stopped,
             };
-            if matches!(step, Step::PutObject | Step::ReplaceObject(_)) {
+            if matches!(step, ArchiveStep::PutObject | ArchiveStep::ReplaceObject(_)) {
                 let worked = began.elapsed().saturating_sub(held);
                 self.pause(self.pace.rest_after(worked).min(REST_MAX)).await;
             }
@@ -185,34 +185,34 @@ impl Uploader {
     async fn act(
         &self,
         steps: &mut Steps,
-        step: &Step,
+        step: &ArchiveStep,
         upload: &Upload,
         held: &mut Duration,
     ) -> Result<Found, S3Error> {
         let verdict = match (step, &upload.manifest) {
-            (Step::PutObject, _) => {
-                let put = self.put_object(upload, Condition::IfAbsent, held).await;
+            (ArchiveStep::PutObject, _) => {
+                let put = self.put_object(upload, PutCondition::IfAbsent, held).await;
                 steps.object_was_put(answer(&put));
                 return put.map(|_| Found::Answer);
             }
-            (Step::ReplaceObject(etag), _) => {
-                let condition = Condition::IfMatch(etag.clone());
+            (ArchiveStep::ReplaceObject(etag), _) => {
+                let condition = PutCondition::IfMatch(etag.clone());
                 let put = self.put_object(upload, condition, held).await;
                 steps.object_was_put(answer(&put));
                 return put.map(|_| Found::Answer);
             }
-            (Step::PutManifest(facts), Some(manifest)) => {
-                let put = self.put_manifest(manifest, facts, Condition::IfAbsent).await;
+            (ArchiveStep::PutManifest(facts), Some(manifest)) => {
+                let put = self.put_manifest(manifest, facts, PutCondition::IfAbsent).await;
                 steps.manifest_was_put(answer(&put));
                 return put.map(|_| Found::Answer);
             }
-            (Step::ReplaceManifest(facts, etag), Some(manifest)) => {
-                let condition = Condition::IfMatch(etag.clone());
+            (ArchiveStep::ReplaceManifest(facts, etag), Some(manifest)) => {
+                let condition = PutCondition::IfMatch(etag.clone());
                 let put = self.put_manifest(manifest, facts, condition).await;
                 steps.manifest_was_put(answer(&put));
                 return put.map(|_| Found::Answer);
             }
-            (Step::LookAtManifest, Some(manifest)) => {
+            (ArchiveStep::LookAtManifest, Some(manifest)) => {
                 let facts = steps.confirmed().unwrap_or(upload.facts);
                 let own = (manifest.make)(&facts);
                 match self.look.manifest(&self.bucket, &manifest.key).await? {
@@ -244,7 +244,7 @@ impl Uploader {
     async fn put_object(
         &self,
         upload: &Upload,
-        condition: Condition,
+        condition: PutCondition,
         held: &mut Duration,
     ) -> Result<PutOutcome, S3Error> {
         let bytes = upload.facts.object.bytes;
@@ -259,7 +259,7 @@ impl Uploader {
             content_encoding: None,
         };
         let put = if bytes <= self.part_bytes * PARTS_IN_ONE {
-            let body = Body::File { path: upload.file.clone(), bytes };
+            let body = ObjectBody::File { path: upload.file.clone(), bytes };
             bucket.put(&upload.key, body, &options).await
         } else {
             bucket.put_multipart(&upload.key, &upload.file, self.part_bytes, &options).await
@@ -272,11 +272,11 @@ impl Uploader {
         &self,
         manifest: &ManifestUpload,
         facts: &ObjectFacts,
-        condition: Condition,
+        condition: PutCondition,
     ) -> Result<PutOutcome, S3Error> {
         let bytes = (manifest.make)(facts).to_bytes();
         let metadata = vec![manifest_digest(&bytes)];
-        let body = Body::Bytes(bytes.into());
+        let body = ObjectBody::Bytes(bytes.into());
         let content_type = Some("application/json");
         let options = PutOptions { condition, content_type, metadata, ..PutOptions::default() };
         self.bucket.put(&manifest.key, body, &options).await

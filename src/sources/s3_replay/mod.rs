@@ -27,7 +27,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use gophership_restore::Archive;
 use gophership_restore::Claims;
-use gophership_s3::Bucket;
+use gophership_s3::BucketClient;
 
 use crate::component::ArchiveLocation;
 use crate::component::BuildError;
@@ -100,7 +100,7 @@ impl SourceConfig for S3ReplayConfig {
             what: folder.display().to_string(),
             source,
         })?;
-        let bucket = Bucket::connect(&self.bucket).await;
+        let bucket = BucketClient::connect(&self.bucket).await;
         let bucket = bucket.map_err(|error| BuildError::Option(error.to_string()))?;
         let archive = Archive::new(bucket, self.prefix(), ATTEMPTS);
         let claims = Claims::new(archive.clone(), &self.replay_id(), &owner, self.lease());

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 
 use gophership_s3::AssumeRole;
-use gophership_s3::Bucket;
+use gophership_s3::BucketClient;
 use gophership_s3::BucketOptions;
 use gophership_s3_sim::ACCESS_KEY;
 use gophership_s3_sim::S3Server;
@@ -39,7 +39,7 @@ async fn child() {
         external_id: Some("external".to_owned()),
         session_name: "a-session".to_owned(),
     });
-    let bucket = Bucket::connect(&options).await.unwrap();
+    let bucket = BucketClient::connect(&options).await.unwrap();
     let said = match bucket.put("a", body("text"), &if_absent()).await {
         Ok(outcome) => format!("outcome {outcome:?}"),
         Err(error) => format!("failed {:?} {error}", error.kind),

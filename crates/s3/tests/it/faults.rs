@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gophership_s3::Body;
+use gophership_s3::ObjectBody;
 use gophership_s3::PutOptions;
 use gophership_s3::PutOutcome;
 use gophership_s3::RequestOutcome;
@@ -111,7 +111,7 @@ async fn expired_credentials_are_retryable_and_named() {
 async fn half_an_upload_stores_nothing() {
     let fixture = Fixture::new().await;
     fixture.server.faults().next(RequestKind::Put, 1, Fault::ResetBody);
-    let large = Body::Bytes(noise(4 << 20).into());
+    let large = ObjectBody::Bytes(noise(4 << 20).into());
     let error = fixture.bucket.put("a", large, &if_absent()).await.err().unwrap();
     assert_eq!(error.kind, S3ErrorKind::Connection, "{error}");
     assert_eq!(fixture.server.objects(BUCKET).unwrap().len(), 0);
@@ -153,7 +153,7 @@ async fn a_wrong_checksum_is_refused() {
     let path = fixture.folder.path().join("file");
     std::fs::write(&path, "text").unwrap();
     let put = PutOptions { crc32: Some(7), ..if_absent() };
-    for body in [body("text"), Body::File { path, bytes: 4 }] {
+    for body in [body("text"), ObjectBody::File { path, bytes: 4 }] {
         let error = fixture.bucket.put("a", body, &put).await.err().unwrap();
         assert_eq!(error.kind, S3ErrorKind::Checksum, "{error}");
         assert_eq!(fixture.server.objects(BUCKET).unwrap().len(), 0);
@@ -170,7 +170,7 @@ async fn a_file_that_cannot_be_read_is_an_error_of_its_own() {
         if let Some(text) = text {
             std::fs::write(&path, text).unwrap();
         }
-        let body = Body::File { path: path.clone(), bytes: 9 };
+        let body = ObjectBody::File { path: path.clone(), bytes: 9 };
         let error = fixture.bucket.put("a", body, &if_absent()).await.err().unwrap();
         assert_eq!(error.kind, S3ErrorKind::LocalFile, "{error}");
         assert_eq!(fixture.server.objects(BUCKET).unwrap().len(), 0);
@@ -183,7 +183,7 @@ async fn a_file_that_cannot_be_read_is_an_error_of_its_own() {
 async fn changed_bytes_are_found_while_reading() {
     let fixture = Fixture::new().await;
     fixture.server.faults().next(RequestKind::Put, 1, Fault::Corrupt);
-    let large = Body::Bytes(noise(100_000).into());
+    let large = ObjectBody::Bytes(noise(100_000).into());
     fixture.bucket.put("a", large, &if_absent()).await.unwrap();
     let error = make(&fixture, RequestKind::Get).await.err().unwrap();
     assert_eq!(error.kind, S3ErrorKind::Checksum, "{error}");
@@ -194,7 +194,7 @@ async fn changed_bytes_are_found_while_reading() {
 #[tokio::test]
 async fn half_an_answer_is_an_error() {
     let fixture = Fixture::new().await;
-    fixture.bucket.put("a", Body::Bytes(noise(200_000).into()), &if_absent()).await.unwrap();
+    fixture.bucket.put("a", ObjectBody::Bytes(noise(200_000).into()), &if_absent()).await.unwrap();
     for (fault, expected) in [
         (Fault::TruncatedBody, S3ErrorKind::Connection),
         (Fault::ResetBody, S3ErrorKind::Connection),

@@ -5,10 +5,10 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gophership_s3::Body;
-use gophership_s3::Bucket;
+use gophership_s3::BucketClient;
 use gophership_s3::BucketOptions;
-use gophership_s3::Condition;
+use gophership_s3::ObjectBody;
+use gophership_s3::PutCondition;
 use gophership_s3::PutOptions;
 use gophership_s3::RequestReport;
 use gophership_s3_sim::ACCESS_KEY;
@@ -23,7 +23,7 @@ pub(crate) const BUCKET: &str = "archive";
 /// A server with a bucket.
 pub(crate) struct Fixture {
     pub(crate) server: S3Server,
-    pub(crate) bucket: Bucket,
+    pub(crate) bucket: BucketClient,
     reports: Arc<Mutex<Vec<RequestReport>>>,
     pub(crate) folder: tempfile::TempDir,
 }
@@ -41,7 +41,7 @@ impl Fixture {
         change(&mut options);
         let reports = Arc::new(Mutex::new(Vec::new()));
         let told = Arc::clone(&reports);
-        let bucket = Bucket::connect(&options).await.unwrap();
+        let bucket = BucketClient::connect(&options).await.unwrap();
         let bucket = bucket.with_observer(Arc::new(move |it| told.lock().unwrap().push(*it)));
         Self { server, bucket, reports, folder }
     }
@@ -71,8 +71,8 @@ pub(crate) fn options(server: &S3Server) -> BucketOptions {
 }
 
 /// Bytes in memory.
-pub(crate) fn body(text: &'static str) -> Body {
-    Body::Bytes(Bytes::from_static(text.as_bytes()))
+pub(crate) fn body(text: &'static str) -> ObjectBody {
+    ObjectBody::Bytes(Bytes::from_static(text.as_bytes()))
 }
 
 /// Bytes that do not repeat.
@@ -89,5 +89,5 @@ pub(crate) fn noise(bytes: usize) -> Vec<u8> {
 
 /// To be written once.
 pub(crate) fn if_absent() -> PutOptions {
-    PutOptions { condition: Condition::IfAbsent, ..PutOptions::default() }
+    PutOptions { condition: PutCondition::IfAbsent, ..PutOptions::default() }
 }

@@ -1,9 +1,9 @@
 //! Options become the headers of S3, whatever a server makes of them.
 
-use gophership_s3::Body;
-use gophership_s3::Bucket;
+use gophership_s3::BucketClient;
 use gophership_s3::BucketOptions;
 use gophership_s3::Encryption;
+use gophership_s3::ObjectBody;
 use gophership_s3::PutOptions;
 use gophership_s3::RequestChecksums;
 use gophership_units::Secret;
@@ -30,7 +30,7 @@ fn server() -> Giver {
     })
 }
 
-async fn bucket(server: &Giver, change: impl FnOnce(&mut BucketOptions)) -> Bucket {
+async fn bucket(server: &Giver, change: impl FnOnce(&mut BucketOptions)) -> BucketClient {
     let mut options = BucketOptions::new("archive");
     options.endpoint = Some(server.address.clone());
     options.path_style = true;
@@ -38,7 +38,7 @@ async fn bucket(server: &Giver, change: impl FnOnce(&mut BucketOptions)) -> Buck
     options.credentials.secret_access_key = Some(Secret("secret".to_owned()));
     options.credentials.session_token = Some(Secret("a-token".to_owned()));
     change(&mut options);
-    Bucket::connect(&options).await.unwrap()
+    BucketClient::connect(&options).await.unwrap()
 }
 
 /// The value of a header.
@@ -119,7 +119,7 @@ async fn checksums_are_sent_only_if_they_are_wanted() {
         let bucket = bucket(&server, |it| it.request_checksums = option).await;
         let put = PutOptions { crc32: Some(crc32fast::hash(&[b'a'; 1000])), ..if_absent() };
         bucket.put("memory", body("text"), &if_absent()).await.unwrap();
-        let file = Body::File { path: path.clone(), bytes: 1000 };
+        let file = ObjectBody::File { path: path.clone(), bytes: 1000 };
         bucket.put("file", file, &put).await.unwrap();
         bucket.put_multipart("parts", &path, 5 * MIB, &if_absent()).await.unwrap();
         let asked = server.requests();

@@ -3,12 +3,12 @@
 use std::time::Duration;
 use std::time::SystemTime;
 
-use gophership_s3::Body;
-use gophership_s3::Bucket;
+use gophership_s3::BucketClient;
 use gophership_s3::BucketOptions;
-use gophership_s3::Condition;
 use gophership_s3::Listing;
+use gophership_s3::ObjectBody;
 use gophership_s3::Operation;
+use gophership_s3::PutCondition;
 use gophership_s3::PutOptions;
 use gophership_s3::PutOutcome;
 use gophership_s3::RequestOutcome;
@@ -37,8 +37,8 @@ async fn an_object_reads_as_it_was_written() {
         ..PutOptions::default()
     };
     for (key, body) in [
-        ("v1/date=2026-11-29/memory", Body::Bytes(bytes.clone().into())),
-        ("v1/file", Body::File { path, bytes: bytes.len() as u64 }),
+        ("v1/date=2026-11-29/memory", ObjectBody::Bytes(bytes.clone().into())),
+        ("v1/file", ObjectBody::File { path, bytes: bytes.len() as u64 }),
     ] {
         let outcome = fixture.bucket.put(key, body, &put).await.unwrap();
         assert!(matches!(outcome, PutOutcome::Written { etag: Some(_) }));
@@ -74,7 +74,7 @@ async fn a_condition_decides_on_a_write() {
     assert_eq!(fixture.read("claim").await.unwrap(), b"first");
 
     let matching = |etag: &str| PutOptions {
-        condition: Condition::IfMatch(etag.to_owned()),
+        condition: PutCondition::IfMatch(etag.to_owned()),
         ..PutOptions::default()
     };
     let written = bucket.put("claim", body("third"), &matching(&etag)).await.unwrap();
@@ -147,7 +147,7 @@ async fn a_missing_object_is_not_a_missing_bucket() {
 
     let mut options = options(&fixture.server);
     options.name = "gone".to_owned();
-    let bucket = Bucket::connect(&options).await.unwrap();
+    let bucket = BucketClient::connect(&options).await.unwrap();
     let errors = [
         bucket.put("a", body("x"), &PutOptions::default()).await.err().unwrap(),
         bucket.get("a", None).await.err().unwrap(),
@@ -201,11 +201,11 @@ async fn what_can_never_work_is_not_retried() {
     wrong.ca_file = Some(fixture.folder.path().join("ca.pem"));
     for pem in ["", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
         std::fs::write(fixture.folder.path().join("ca.pem"), pem).unwrap();
-        let error = Bucket::connect(&wrong).await.err().unwrap();
+        let error = BucketClient::connect(&wrong).await.err().unwrap();
         assert_eq!(error.kind, S3ErrorKind::Invalid);
         assert!(error.to_string().contains("cannot use the certificates of"), "{error}");
     }
-    let error = Bucket::connect(&BucketOptions::new("")).await.err().unwrap();
+    let error = BucketClient::connect(&BucketOptions::new("")).await.err().unwrap();
     assert!(error.to_string().starts_with("option `name` must be"), "{error}");
 
     fixture.bucket.put("a", body("12345"), &PutOptions::default()).await.unwrap();

@@ -5,8 +5,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 use std::time::Instant;
 
-use gophership_s3::Body;
-use gophership_s3::Bucket;
+use gophership_s3::BucketClient;
+use gophership_s3::ObjectBody;
 use gophership_s3::PutOptions;
 use gophership_s3::PutOutcome;
 use gophership_s3::S3ErrorKind;
@@ -66,7 +66,7 @@ impl UploadPacer for Pacer {
     }
 }
 
-fn paced(fixture: &Fixture, pacer: &Arc<Pacer>) -> Bucket {
+fn paced(fixture: &Fixture, pacer: &Arc<Pacer>) -> BucketClient {
     fixture.bucket.clone().with_pacer(Arc::clone(pacer) as Arc<dyn UploadPacer>)
 }
 
@@ -85,7 +85,7 @@ async fn a_request_keeps_to_the_rate_and_may_take_the_time_for_it() {
     let pacer = Pacer::new(MIB as u64 / 2);
     let put = PutOptions { crc32: Some(crc32fast::hash(&bytes)), ..if_absent() };
     let began = Instant::now();
-    let body = Body::File { path, bytes: MIB as u64 };
+    let body = ObjectBody::File { path, bytes: MIB as u64 };
     let outcome = paced(&fixture, &pacer).put("file", body, &put).await.unwrap();
     assert!(matches!(outcome, PutOutcome::Written { .. }));
     assert!(Duration::from_millis(1700) < began.elapsed(), "{:?}", began.elapsed());
@@ -127,7 +127,7 @@ async fn a_paced_request_without_an_answer_still_ends() {
         .always(gophership_s3_sim::RequestKind::Put, gophership_s3_sim::Fault::Stall);
     let pacer = Pacer::new(MIB as u64);
     let began = Instant::now();
-    let body = Body::File { path, bytes: MIB as u64 / 4 };
+    let body = ObjectBody::File { path, bytes: MIB as u64 / 4 };
     let error = paced(&fixture, &pacer).put("file", body, &if_absent()).await.unwrap_err();
     assert_eq!(error.kind, S3ErrorKind::Timeout, "{error}");
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
@@ -140,7 +140,7 @@ async fn a_file_that_is_too_short_is_not_sent() {
     let fixture = Fixture::new().await;
     let path = fixture.folder.path().join("file");
     std::fs::write(&path, noise(1000)).unwrap();
-    let body = Body::File { path, bytes: 1001 };
+    let body = ObjectBody::File { path, bytes: 1001 };
     let error = fixture.bucket.put("file", body, &if_absent()).await.unwrap_err();
     assert_eq!(error.kind, S3ErrorKind::LocalFile, "{error}");
     assert!(error.to_string().contains("1000 bytes instead of 1001"), "{error}");

@@ -13,7 +13,7 @@ use gophership_archive::Prefix;
 use gophership_archive::parse_vault_id;
 use gophership_restore::Archive;
 use gophership_restore::RestoreError;
-use gophership_s3::Bucket;
+use gophership_s3::BucketClient;
 use gophership_s3::BucketOptions;
 
 use super::Failure;
@@ -106,7 +106,7 @@ impl ArchiveTarget {
             .enable_all()
             .build()
             .map_err(cannot_start)?;
-        let bucket = runtime.block_on(Bucket::connect(&options)).map_err(of_bucket)?;
+        let bucket = runtime.block_on(BucketClient::connect(&options)).map_err(of_bucket)?;
         let folder = Arc::new(restore_folder()?);
         let archive = Archive::new(bucket, prefix, ATTEMPTS);
         Ok(Self { archive, vault_id, runtime: Arc::new(runtime), folder })

@@ -3,8 +3,8 @@
 use std::fs;
 
 use gophership_archive::Manifest;
-use gophership_s3::Body;
-use gophership_s3::Bucket;
+use gophership_s3::BucketClient;
+use gophership_s3::ObjectBody;
 use gophership_s3::PutOptions;
 use gophership_s3_sim::Fault;
 use gophership_s3_sim::Which;
@@ -20,12 +20,12 @@ use super::rig::eventually;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_not_ours_is_an_alarm_and_left_alone() {
     let rig = Rig::new(5);
-    let bucket = Bucket::connect(&rig.bucket_options()).await.unwrap();
+    let bucket = BucketClient::connect(&rig.bucket_options()).await.unwrap();
     let numbers: Vec<u64> = rig.originals.keys().copied().collect();
     let segment = SealedSegment::open(&rig.local(numbers[1])).unwrap();
     let key = Manifest::key_of(&segment).key(&rig.prefix);
     let put = PutOptions::default();
-    bucket.put(&key, Body::Bytes("foreign".into()), &put).await.unwrap();
+    bucket.put(&key, ObjectBody::Bytes("foreign".into()), &put).await.unwrap();
     let other = SealedSegment::open(&rig.local(numbers[3])).unwrap();
     let manifest_key = Manifest::key_of(&other).manifest().key(&rig.prefix);
     let running = rig.start(1).await;
@@ -33,7 +33,7 @@ async fn what_is_not_ours_is_an_alarm_and_left_alone() {
     eventually("the first is archived", || rig.is_passed(numbers[0])).await;
     running.end().await;
     let bytes = fs::read(rig.server.object_path(BUCKET, &first.manifest().key(&rig.prefix)));
-    bucket.put(&manifest_key, Body::Bytes(bytes.unwrap().into()), &put).await.unwrap();
+    bucket.put(&manifest_key, ObjectBody::Bytes(bytes.unwrap().into()), &put).await.unwrap();
 
     let running = rig.start(1).await;
     let are_seen = || running.figure("gophership_s3_alarms", "different") == 2;

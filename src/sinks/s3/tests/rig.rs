@@ -11,13 +11,13 @@ use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use gophership_archive::Archiver;
 use gophership_archive::FrameOptions;
 use gophership_archive::Manifest;
-use gophership_archive::Origin;
 use gophership_archive::Prefix;
 use gophership_archive::Restorer;
 use gophership_archive::SegmentKey;
-use gophership_s3::Bucket;
+use gophership_s3::BucketClient;
 use gophership_s3::BucketOptions;
 use gophership_s3_sim::ACCESS_KEY;
 use gophership_s3_sim::S3Server;
@@ -178,7 +178,7 @@ impl Rig {
         fs::create_dir_all(&spool).unwrap();
         let rate = rate.map(RateLimit::new);
         let uploader = Arc::new(Uploader {
-            bucket: Bucket::connect(&self.bucket_options()).await.unwrap(),
+            bucket: BucketClient::connect(&self.bucket_options()).await.unwrap(),
             attempts,
             figures: figures.clone(),
             look: Look { reads_back: true },
@@ -197,7 +197,7 @@ impl Rig {
                 is_starved: AtomicBool::new(false),
             },
             prefix: self.prefix.clone(),
-            origin: Origin { node: "node".to_owned(), gophership: "1".to_owned() },
+            origin: Archiver { node: "node".to_owned(), gophership: "1".to_owned() },
             frame: FrameOptions::default(),
             stop: stop.clone(),
         };

@@ -99,12 +99,12 @@ impl std::error::Error for ConnectionError {}
 
 /// What a frame leads to that is against the rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub(crate) enum FrameError {
     Connection(ConnectionError),
     Stream(u32, ErrorCode),
 }
 
-impl Fault {
+impl FrameError {
     pub(crate) const fn connection(code: ErrorCode, reason: &'static str) -> Self {
         Self::Connection(ConnectionError { code, reason, limit: None })
     }

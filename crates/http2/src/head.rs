@@ -96,7 +96,7 @@ impl RequestHead {
 
 /// What a header block is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
+pub(crate) enum HeaderBlockKind {
     Request,
     Trailers,
 }
@@ -154,7 +154,13 @@ impl HeadBuilder {
     }
 
     /// Takes the next field. What is above the limits is counted, and not kept.
-    pub(crate) fn push(&mut self, name: &[u8], value: &[u8], role: Role, limits: HeadLimits) {
+    pub(crate) fn push(
+        &mut self,
+        name: &[u8],
+        value: &[u8],
+        role: HeaderBlockKind,
+        limits: HeadLimits,
+    ) {
         self.list_bytes = self.list_bytes.saturating_add(name.len() + value.len() + FIELD_BYTES);
         if limits.list_bytes < self.list_bytes || self.fields.len() == limits.fields {
             // Not even looked at: a few bytes may refer to one long field thousands of times.
@@ -162,7 +168,7 @@ impl HeadBuilder {
             return;
         }
         let is_valid = match name.first() {
-            Some(b':') => role == Role::Request && self.take_pseudo(name, value),
+            Some(b':') => role == HeaderBlockKind::Request && self.take_pseudo(name, value),
             _ => self.take_regular(name, value),
         };
         self.is_malformed |= !is_valid;
@@ -172,18 +178,18 @@ impl HeadBuilder {
     /// Checks what only all fields together show.
     pub(crate) fn finish(
         &mut self,
-        role: Role,
+        role: HeaderBlockKind,
         limits: HeadLimits,
     ) -> Result<Option<Arc<RequestHead>>, BadHead> {
         let is_large = limits.list_bytes < self.list_bytes;
-        let is_complete = is_large || role == Role::Trailers || self.seen.is_complete();
+        let is_complete = is_large || role == HeaderBlockKind::Trailers || self.seen.is_complete();
         if self.is_malformed || !is_complete {
             return Err(BadHead::Malformed);
         }
         if is_large {
             return Err(BadHead::TooLarge);
         }
-        Ok((role == Role::Request).then(|| {
+        Ok((role == HeaderBlockKind::Request).then(|| {
             Arc::new(RequestHead {
                 text: self.text.as_slice().into(),
                 fields: self.fields.as_slice().into(),

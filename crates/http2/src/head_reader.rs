@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::head::BadHead;
 use crate::head::HeadBuilder;
 use crate::head::HeadLimits;
+use crate::head::HeaderBlockKind;
 use crate::head::RequestHead;
-use crate::head::Role;
 use crate::hpack::DecodeError;
 use crate::hpack::Decoder;
 
@@ -61,9 +61,13 @@ impl HeadReader {
     }
 
     /// Reads the head of a request or trailers.
-    pub(crate) fn read(&mut self, block: &[u8], role: Role) -> Result<Head, DecodeError> {
+    pub(crate) fn read(
+        &mut self,
+        block: &[u8],
+        role: HeaderBlockKind,
+    ) -> Result<Head, DecodeError> {
         let before = self.decoder.changes();
-        if role == Role::Request {
+        if role == HeaderBlockKind::Request {
             let known =
                 self.known.iter().find(|known| known.changes == before && known.block == block);
             if let Some(known) = known {
@@ -120,12 +124,15 @@ mod tests {
 
     const POST: [(&str, &str); 3] = [(":method", "POST"), (":scheme", "http"), (":path", "/a")];
 
-    fn read(fields: &[(&str, &str)], role: Role) -> Result<Option<Arc<RequestHead>>, BadHead> {
+    fn read(
+        fields: &[(&str, &str)],
+        role: HeaderBlockKind,
+    ) -> Result<Option<Arc<RequestHead>>, BadHead> {
         HeadReader::new(4096, LIMITS).read(&block(fields), role).unwrap().head
     }
 
     fn with(more: &[(&str, &str)]) -> Result<Option<Arc<RequestHead>>, BadHead> {
-        read(&[&POST, more].concat(), Role::Request)
+        read(&[&POST, more].concat(), HeaderBlockKind::Request)
     }
 
     #[test]
@@ -180,24 +187,30 @@ mod tests {
         for missing in 0..3 {
             let fields: Vec<_> =
                 (0..3).filter(|idx| *idx != missing).map(|idx| POST[idx]).collect();
-            assert_eq!(read(&fields, Role::Request), Err(BadHead::Malformed), "{fields:?}");
+            assert_eq!(
+                read(&fields, HeaderBlockKind::Request),
+                Err(BadHead::Malformed),
+                "{fields:?}"
+            );
         }
         let of = |method, path| {
             let fields = [(":method", method), (":scheme", "http"), (":path", path)];
-            read(&fields, Role::Request).is_ok()
+            read(&fields, HeaderBlockKind::Request).is_ok()
         };
         assert!(!of("GET", "") && !of("GET", "a") && !of("GET", "*") && !of("", "/"));
         assert!(of("OPTIONS", "*") && of("GET", "/a?b"));
         let connect = [(":method", "CONNECT"), (":authority", "a:1")];
-        assert!(read(&connect, Role::Request).is_ok());
-        assert!(read(&[&connect[..], &[(":path", "/")]].concat(), Role::Request).is_err());
+        assert!(read(&connect, HeaderBlockKind::Request).is_ok());
+        assert!(
+            read(&[&connect[..], &[(":path", "/")]].concat(), HeaderBlockKind::Request).is_err()
+        );
     }
 
     #[test]
     fn trailers_have_no_pseudo_headers() {
-        assert_eq!(read(&[("x", "1")], Role::Trailers), Ok(None));
-        assert_eq!(read(&[(":path", "/")], Role::Trailers), Err(BadHead::Malformed));
-        assert_eq!(read(&[("X", "1")], Role::Trailers), Err(BadHead::Malformed));
+        assert_eq!(read(&[("x", "1")], HeaderBlockKind::Trailers), Ok(None));
+        assert_eq!(read(&[(":path", "/")], HeaderBlockKind::Trailers), Err(BadHead::Malformed));
+        assert_eq!(read(&[("X", "1")], HeaderBlockKind::Trailers), Err(BadHead::Malformed));
     }
 
     #[test]
@@ -217,7 +230,7 @@ mod tests {
         let adding = [0x83, 0x86, 0x44, 2, b'/', b'a'];
         let indexed = [0x83, 0x86, 0xbe];
         let mut read = |block: &[u8]| {
-            let read = reader.read(block, Role::Request).unwrap();
+            let read = reader.read(block, HeaderBlockKind::Request).unwrap();
             (read.is_known, read.head.unwrap().unwrap())
         };
         assert!(!read(&adding).0 && !read(&adding).0, "a block that adds an entry is never known");

@@ -1,6 +1,6 @@
 //! Where in the stream of bytes a connection is, and the frame that is incomplete there.
 
-use crate::error::Fault;
+use crate::error::FrameError;
 use crate::exchange::StreamId;
 use crate::frame::FrameHead;
 
@@ -32,7 +32,7 @@ pub(crate) enum State {
 }
 
 /// So many bytes were taken; and the stream that waits for memory, if one does.
-pub(crate) type Step = (usize, Result<Option<StreamId>, Fault>);
+pub(crate) type ParseProgress = (usize, Result<Option<StreamId>, FrameError>);
 
 impl Parser {
     pub(crate) const fn new() -> Self {

@@ -24,7 +24,7 @@ const KEPT_LEN_MAX: usize = 16;
 pub(crate) struct Stream<B> {
     pub(crate) id: u32,
     pub(crate) head: Arc<RequestHead>,
-    pub(crate) phase: Phase,
+    pub(crate) phase: RequestState,
     /// Whether the peer has ended its side.
     pub(crate) is_remote_closed: bool,
     pub(crate) body: Option<B>,
@@ -54,7 +54,7 @@ pub(crate) struct Wants {
 
 /// What becomes of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
+pub(crate) enum RequestState {
     /// Its body is stored.
     Reading,
     /// The rest of its body is thrown away; the caller has the request.

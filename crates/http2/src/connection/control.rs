@@ -8,7 +8,7 @@ use super::CLOSING_PING;
 use super::Closing;
 use super::Connection;
 use crate::error::ErrorCode;
-use crate::error::Fault;
+use crate::error::FrameError;
 use crate::error::Limit;
 use crate::frame;
 use crate::frame::setting;
@@ -20,13 +20,13 @@ impl<B> Connection<B> {
         is_ack: bool,
         payload: &[u8],
         now: Instant,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), FrameError> {
         if is_ack {
             return self.on_settings_ack(now);
         }
         self.counters.settings += 1;
         if !self.meters.settings.take(self.limits.settings, now) {
-            return Err(Fault::limit(Limit::Settings, "too many SETTINGS frames"));
+            return Err(FrameError::limit(Limit::Settings, "too many SETTINGS frames"));
         }
         let (settings, _) = payload.as_chunks::<6>();
         for [a, b, value @ ..] in settings {
@@ -38,15 +38,15 @@ impl<B> Connection<B> {
         Ok(())
     }
 
-    fn on_setting(&mut self, number: u16, value: u32) -> Result<(), Fault> {
+    fn on_setting(&mut self, number: u16, value: u32) -> Result<(), FrameError> {
         match number {
             setting::ENABLE_PUSH if 1 < value => {
-                Err(Fault::protocol("SETTINGS_ENABLE_PUSH is neither 0 nor 1"))
+                Err(FrameError::protocol("SETTINGS_ENABLE_PUSH is neither 0 nor 1"))
             }
             setting::INITIAL_WINDOW_SIZE => self.on_stream_window(value),
             setting::MAX_FRAME_SIZE => {
                 if !(frame::FRAME_BYTES_DEFAULT..=frame::FRAME_BYTES_MAX).contains(&value) {
-                    return Err(Fault::protocol("SETTINGS_MAX_FRAME_SIZE is not allowed"));
+                    return Err(FrameError::protocol("SETTINGS_MAX_FRAME_SIZE is not allowed"));
                 }
                 self.sending.frame_bytes = value as usize;
                 Ok(())
@@ -57,8 +57,9 @@ impl<B> Connection<B> {
     }
 
     /// The peer changes what we may send on each stream.
-    fn on_stream_window(&mut self, value: u32) -> Result<(), Fault> {
-        let too_large = Fault::connection(ErrorCode::FlowControlError, "a window is too large");
+    fn on_stream_window(&mut self, value: u32) -> Result<(), FrameError> {
+        let too_large =
+            FrameError::connection(ErrorCode::FlowControlError, "a window is too large");
         if frame::WINDOW_BYTES_MAX < value {
             return Err(too_large);
         }
@@ -74,7 +75,7 @@ impl<B> Connection<B> {
         Ok(())
     }
 
-    fn on_settings_ack(&mut self, now: Instant) -> Result<(), Fault> {
+    fn on_settings_ack(&mut self, now: Instant) -> Result<(), FrameError> {
         let Some(shrinkage) = self.receiving.acknowledged() else {
             return self.ignore_frame(now);
         };
@@ -91,7 +92,7 @@ impl<B> Connection<B> {
         is_ack: bool,
         payload: &[u8],
         now: Instant,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), FrameError> {
         let Some(payload) = payload.first_chunk::<8>() else { return Ok(()) };
         if is_ack {
             if *payload == CLOSING_PING && self.closing == Closing::Announced {
@@ -101,7 +102,7 @@ impl<B> Connection<B> {
         }
         self.counters.pings += 1;
         if !self.meters.pings.take(self.limits.pings, now) {
-            return Err(Fault::limit(Limit::Pings, "too many PING frames"));
+            return Err(FrameError::limit(Limit::Pings, "too many PING frames"));
         }
         frame::write_ping(&mut self.output, frame::flag::ACK, *payload);
         Ok(())
@@ -118,10 +119,10 @@ impl<B> Connection<B> {
         id: u32,
         payload: &[u8],
         now: Instant,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), FrameError> {
         self.counters.window_updates += 1;
         if !self.meters.window_updates.take(self.limits.window_updates, now) {
-            return Err(Fault::limit(Limit::WindowUpdates, "too many WINDOW_UPDATE frames"));
+            return Err(FrameError::limit(Limit::WindowUpdates, "too many WINDOW_UPDATE frames"));
         }
         if id != 0 {
             self.check_opened(id)?;
@@ -131,12 +132,12 @@ impl<B> Connection<B> {
         let max = i64::from(frame::WINDOW_BYTES_MAX);
         if id == 0 {
             if bytes == 0 {
-                return Err(Fault::protocol("a window is opened by 0 bytes"));
+                return Err(FrameError::protocol("a window is opened by 0 bytes"));
             }
             self.sending.window += bytes;
             if max < self.sending.window {
                 let reason = "the window of the connection is too large";
-                return Err(Fault::connection(ErrorCode::FlowControlError, reason));
+                return Err(FrameError::connection(ErrorCode::FlowControlError, reason));
             }
             self.send_waiting();
             return Ok(());
@@ -144,11 +145,11 @@ impl<B> Connection<B> {
         // An update may come for a stream that has just been answered.
         let Some(stream) = self.streams.get_mut(id) else { return Ok(()) };
         if bytes == 0 {
-            return Err(Fault::Stream(id, ErrorCode::ProtocolError));
+            return Err(FrameError::Stream(id, ErrorCode::ProtocolError));
         }
         stream.send_window += bytes;
         if max < stream.send_window {
-            return Err(Fault::Stream(id, ErrorCode::FlowControlError));
+            return Err(FrameError::Stream(id, ErrorCode::FlowControlError));
         }
         if stream.answer.is_some() {
             self.send_waiting_stream(id);
@@ -156,7 +157,7 @@ impl<B> Connection<B> {
         Ok(())
     }
 
-    pub(super) fn on_reset(&mut self, id: u32, now: Instant) -> Result<(), Fault> {
+    pub(super) fn on_reset(&mut self, id: u32, now: Instant) -> Result<(), FrameError> {
         self.check_opened(id)?;
         self.counters.resets_received += 1;
         let Some(stream) = self.streams.remove(id, Closed::ByPeer) else {
@@ -166,13 +167,13 @@ impl<B> Connection<B> {
         if self.meters.resets.take(self.limits.resets, now) {
             return Ok(());
         }
-        Err(Fault::limit(Limit::Resets, "too many streams were reset"))
+        Err(FrameError::limit(Limit::Resets, "too many streams were reset"))
     }
 
     /// Checks that a stream is not idle.
-    fn check_opened(&self, id: u32) -> Result<(), Fault> {
+    fn check_opened(&self, id: u32) -> Result<(), FrameError> {
         if self.last_stream < id || id.is_multiple_of(2) {
-            return Err(Fault::protocol("a frame is on a stream that was never opened"));
+            return Err(FrameError::protocol("a frame is on a stream that was never opened"));
         }
         Ok(())
     }

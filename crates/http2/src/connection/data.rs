@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::Connection;
 use crate::error::ErrorCode;
-use crate::error::Fault;
+use crate::error::FrameError;
 use crate::error::Limit;
 use crate::exchange::Admit;
 use crate::exchange::Appended;
@@ -20,10 +20,10 @@ use crate::exchange::StreamId;
 use crate::frame::FrameHead;
 use crate::frame::flag;
 use crate::parser::DataFrame;
+use crate::parser::ParseProgress;
 use crate::parser::State;
-use crate::parser::Step;
 use crate::streams::Closed;
-use crate::streams::Phase;
+use crate::streams::RequestState;
 use crate::streams::Stream;
 use crate::streams::Wants;
 
@@ -32,26 +32,26 @@ const LATE_BYTES_MIN: u32 = 1 << 10;
 
 impl<B> Connection<B> {
     /// Checks the windows and the stream of a DATA frame.
-    pub(super) fn begin_data(&mut self, head: FrameHead, now: Instant) -> Result<(), Fault> {
+    pub(super) fn begin_data(&mut self, head: FrameHead, now: Instant) -> Result<(), FrameError> {
         let len = i64::from(head.len);
         if self.receiving.connection < len {
             let reason = "DATA is larger than the window of the connection";
-            return Err(Fault::connection(ErrorCode::FlowControlError, reason));
+            return Err(FrameError::connection(ErrorCode::FlowControlError, reason));
         }
         self.receiving.connection -= len;
         let Some(stream) = self.streams.get_mut(head.stream) else {
             return self.data_of_no_stream(head, now);
         };
         if stream.is_remote_closed {
-            return Err(Fault::Stream(head.stream, ErrorCode::StreamClosed));
+            return Err(FrameError::Stream(head.stream, ErrorCode::StreamClosed));
         }
         if stream.receive_window < len {
-            return Err(Fault::Stream(head.stream, ErrorCode::FlowControlError));
+            return Err(FrameError::Stream(head.stream, ErrorCode::FlowControlError));
         }
         stream.receive_window -= len;
         if head.has(flag::PADDED) {
             if head.len == 0 {
-                return Err(Fault::frame_size("a padded frame has no length of padding"));
+                return Err(FrameError::frame_size("a padded frame has no length of padding"));
             }
             self.parser.state = State::PadLength(head);
             return Ok(());
@@ -64,11 +64,11 @@ impl<B> Connection<B> {
         head: FrameHead,
         padding: u8,
         now: Instant,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), FrameError> {
         let padding = u32::from(padding);
         match (head.len - 1).checked_sub(padding) {
             Some(len) => self.begin_payload(head, len, padding, now),
-            None => Err(Fault::protocol("the padding is longer than the frame")),
+            None => Err(FrameError::protocol("the padding is longer than the frame")),
         }
     }
 
@@ -78,7 +78,7 @@ impl<B> Connection<B> {
         left: u32,
         padding: u32,
         now: Instant,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), FrameError> {
         let is_end = head.has(flag::END_STREAM);
         let data = DataFrame { stream: head.stream, left, padding, is_end };
         if 0 < left {
@@ -88,7 +88,10 @@ impl<B> Connection<B> {
         if !is_end {
             self.counters.empty_frames += 1;
             if !self.meters.empty_frames.take(self.limits.empty_frames, now) {
-                return Err(Fault::limit(Limit::EmptyFrames, "too many DATA frames without data"));
+                return Err(FrameError::limit(
+                    Limit::EmptyFrames,
+                    "too many DATA frames without data",
+                ));
             }
         }
         self.end_data(data)
@@ -101,7 +104,7 @@ impl<B> Connection<B> {
         input: &[u8],
         source: &mut S,
         now: Instant,
-    ) -> Step
+    ) -> ParseProgress
     where
         S: BodySource<Body = B>,
         B: Body,
@@ -111,7 +114,7 @@ impl<B> Connection<B> {
         // At most what is left.
         data.left -= u32::try_from(taken).unwrap_or(data.left);
         let stored = match self.streams.get_mut(data.stream) {
-            Some(stream) if stream.phase == Phase::Reading => {
+            Some(stream) if stream.phase == RequestState::Reading => {
                 store(stream, &input[..taken], is_last, source)
             }
             // It was answered in the meantime, or refused.
@@ -166,7 +169,7 @@ impl<B> Connection<B> {
     }
 
     /// Ends a DATA frame, but for its padding.
-    fn end_data(&mut self, data: DataFrame) -> Result<(), Fault> {
+    fn end_data(&mut self, data: DataFrame) -> Result<(), FrameError> {
         self.parser.skip(data.padding);
         self.open_connection_window();
         if data.is_end {
@@ -177,17 +180,17 @@ impl<B> Connection<B> {
     }
 
     /// The peer has sent all of a request.
-    pub(super) fn end_request(&mut self, id: u32) -> Result<(), Fault> {
+    pub(super) fn end_request(&mut self, id: u32) -> Result<(), FrameError> {
         let Some(stream) = self.streams.get_mut(id) else { return Ok(()) };
         stream.is_remote_closed = true;
-        if stream.phase != Phase::Reading {
+        if stream.phase != RequestState::Reading {
             return Ok(());
         }
         if stream.head.content_length().is_some_and(|length| length != stream.received) {
             self.counters.malformed += 1;
-            return Err(Fault::Stream(id, ErrorCode::ProtocolError));
+            return Err(FrameError::Stream(id, ErrorCode::ProtocolError));
         }
-        stream.phase = Phase::Taken;
+        stream.phase = RequestState::Taken;
         let body = stream.body.take().map_or(RequestBody::Empty, RequestBody::Whole);
         self.give(id, body);
         Ok(())
@@ -196,7 +199,7 @@ impl<B> Connection<B> {
     /// Stops to store the body of a request, and gives it to the caller.
     fn refuse(&mut self, id: u32) {
         let Some(stream) = self.streams.get_mut(id) else { return };
-        stream.phase = Phase::Discarding;
+        stream.phase = RequestState::Discarding;
         let body = RequestBody::Refused(stream.body.take());
         self.give(id, body);
     }
@@ -209,9 +212,9 @@ impl<B> Connection<B> {
     }
 
     /// A DATA frame came on a stream that is not open.
-    fn data_of_no_stream(&mut self, head: FrameHead, now: Instant) -> Result<(), Fault> {
+    fn data_of_no_stream(&mut self, head: FrameHead, now: Instant) -> Result<(), FrameError> {
         if self.last_stream < head.stream || head.stream.is_multiple_of(2) {
-            return Err(Fault::protocol("DATA is on a stream that was never opened"));
+            return Err(FrameError::protocol("DATA is on a stream that was never opened"));
         }
         self.open_connection_window();
         let closed = self.streams.closed(head.stream);
@@ -222,10 +225,10 @@ impl<B> Connection<B> {
         match closed {
             Some(Closed::ByUs) => Ok(()),
             Some(Closed::ByPeer) => {
-                Err(Fault::connection(ErrorCode::StreamClosed, "DATA is on a closed stream"))
+                Err(FrameError::connection(ErrorCode::StreamClosed, "DATA is on a closed stream"))
             }
             // It was closed long ago; by whom is not known any more.
-            None => Err(Fault::Stream(head.stream, ErrorCode::StreamClosed)),
+            None => Err(FrameError::Stream(head.stream, ErrorCode::StreamClosed)),
         }
     }
 }
@@ -236,10 +239,10 @@ fn store<S: BodySource>(
     bytes: &[u8],
     is_last: bool,
     source: &mut S,
-) -> Result<Appended, Fault> {
+) -> Result<Appended, FrameError> {
     let received = stream.received + bytes.len() as u64;
     if stream.head.content_length().is_some_and(|length| length < received) {
-        return Err(Fault::Stream(stream.id, ErrorCode::ProtocolError));
+        return Err(FrameError::Stream(stream.id, ErrorCode::ProtocolError));
     }
     let body = if let Some(body) = &mut stream.body {
         body

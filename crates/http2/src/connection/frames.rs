@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::Connection;
 use crate::error::ErrorCode;
-use crate::error::Fault;
+use crate::error::FrameError;
 use crate::error::Limit;
 use crate::exchange::Body;
 use crate::exchange::BodySource;
@@ -14,8 +14,8 @@ use crate::frame::HEAD_BYTES;
 use crate::frame::PREFACE;
 use crate::frame::flag;
 use crate::frame::kind;
+use crate::parser::ParseProgress;
 use crate::parser::State;
-use crate::parser::Step;
 
 /// What a setting takes in SETTINGS.
 const SETTING_BYTES: u32 = 6;
@@ -28,7 +28,7 @@ const HEADERS_EXTRA_BYTES: u32 = 1 + 255 + 5;
 
 impl<B> Connection<B> {
     /// Goes on with what is next. Takes at least a byte, unless a stream waits for memory.
-    pub(super) fn step<S>(&mut self, input: &[u8], source: &mut S, now: Instant) -> Step
+    pub(super) fn step<S>(&mut self, input: &[u8], source: &mut S, now: Instant) -> ParseProgress
     where
         S: BodySource<Body = B>,
         B: Body,
@@ -48,7 +48,7 @@ impl<B> Connection<B> {
                 let expected = &PREFACE[matched..];
                 let taken = expected.len().min(input.len());
                 if expected[..taken] != input[..taken] {
-                    return (taken, Err(Fault::protocol("the peer does not speak HTTP/2")));
+                    return (taken, Err(FrameError::protocol("the peer does not speak HTTP/2")));
                 }
                 let is_whole = taken == expected.len();
                 self.parser.state =
@@ -58,7 +58,7 @@ impl<B> Connection<B> {
         }
     }
 
-    fn head(&mut self, input: &[u8], now: Instant) -> Step {
+    fn head(&mut self, input: &[u8], now: Instant) -> ParseProgress {
         let partial = &mut self.parser.partial;
         let (head, taken) = match input.first_chunk::<HEAD_BYTES>() {
             Some(head) if partial.is_empty() => (*head, HEAD_BYTES),
@@ -86,7 +86,13 @@ impl<B> Connection<B> {
     }
 
     /// Waits until a payload is there.
-    fn payload(&mut self, head: FrameHead, needed: usize, input: &[u8], now: Instant) -> Step {
+    fn payload(
+        &mut self,
+        head: FrameHead,
+        needed: usize,
+        input: &[u8],
+        now: Instant,
+    ) -> ParseProgress {
         if self.parser.partial.is_empty()
             && let Some(payload) = input.get(..needed)
         {
@@ -113,7 +119,7 @@ impl<B> Connection<B> {
         needed: usize,
         payload: &[u8],
         now: Instant,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), FrameError> {
         // Needed is at most what the frame has.
         self.parser.skip(head.len - u32::try_from(needed).unwrap_or(head.len));
         match head.kind {
@@ -132,27 +138,27 @@ impl<B> Connection<B> {
     }
 
     /// Checks the head of a frame, and says what of it is needed.
-    fn begin(&mut self, head: FrameHead, now: Instant) -> Result<(), Fault> {
+    fn begin(&mut self, head: FrameHead, now: Instant) -> Result<(), FrameError> {
         if self.limits.frame_bytes < head.len {
-            return Err(Fault::frame_size("a frame is larger than SETTINGS_MAX_FRAME_SIZE"));
+            return Err(FrameError::frame_size("a frame is larger than SETTINGS_MAX_FRAME_SIZE"));
         }
         if !self.parser.is_greeted {
             if head.kind != kind::SETTINGS || head.has(flag::ACK) {
-                return Err(Fault::protocol("the first frame is not SETTINGS"));
+                return Err(FrameError::protocol("the first frame is not SETTINGS"));
             }
             self.parser.is_greeted = true;
         }
         if let Some(block) = &self.parser.block
             && (head.kind != kind::CONTINUATION || head.stream != block.stream)
         {
-            return Err(Fault::protocol("a frame is inside of a header block"));
+            return Err(FrameError::protocol("a frame is inside of a header block"));
         }
         check_stream(head)?;
         let needed = match head.kind {
             kind::DATA => return self.begin_data(head, now),
-            kind::PUSH_PROMISE => return Err(Fault::protocol("a client cannot push")),
+            kind::PUSH_PROMISE => return Err(FrameError::protocol("a client cannot push")),
             kind::PRIORITY if head.len != 5 => {
-                return Err(Fault::Stream(head.stream, ErrorCode::FrameSizeError));
+                return Err(FrameError::Stream(head.stream, ErrorCode::FrameSizeError));
             }
             kind::PRIORITY => 5,
             kind::RST_STREAM | kind::WINDOW_UPDATE => exactly(head, 4)?,
@@ -160,7 +166,7 @@ impl<B> Connection<B> {
             kind::SETTINGS if head.has(flag::ACK) => exactly(head, 0)?,
             kind::SETTINGS => self.check_settings(head)?,
             kind::GOAWAY if head.len < GOAWAY_BYTES => {
-                return Err(Fault::frame_size("GOAWAY is too short"));
+                return Err(FrameError::frame_size("GOAWAY is too short"));
             }
             kind::GOAWAY => GOAWAY_BYTES,
             kind::HEADERS | kind::CONTINUATION => self.check_block(head)?,
@@ -170,21 +176,21 @@ impl<B> Connection<B> {
         Ok(())
     }
 
-    fn check_settings(&self, head: FrameHead) -> Result<u32, Fault> {
+    fn check_settings(&self, head: FrameHead) -> Result<u32, FrameError> {
         if !head.len.is_multiple_of(SETTING_BYTES) {
-            return Err(Fault::frame_size("SETTINGS has a part of a setting"));
+            return Err(FrameError::frame_size("SETTINGS has a part of a setting"));
         }
         if self.limits.settings_entries < head.len / SETTING_BYTES {
-            return Err(Fault::limit(Limit::Settings, "too many settings in a frame"));
+            return Err(FrameError::limit(Limit::Settings, "too many settings in a frame"));
         }
         Ok(head.len)
     }
 
     /// Checks the size of a header block before it is kept.
-    fn check_block(&self, head: FrameHead) -> Result<u32, Fault> {
+    fn check_block(&self, head: FrameHead) -> Result<u32, FrameError> {
         let before = match (&self.parser.block, head.kind) {
             (None, kind::CONTINUATION) => {
-                return Err(Fault::protocol("CONTINUATION without a header block"));
+                return Err(FrameError::protocol("CONTINUATION without a header block"));
             }
             (Some(block), _) => block.fragment.len(),
             (None, _) => 0,
@@ -192,23 +198,23 @@ impl<B> Connection<B> {
         let extra = if head.kind == kind::HEADERS { HEADERS_EXTRA_BYTES } else { 0 };
         let max = (self.limits.header_block_bytes + extra) as usize;
         if max < before + head.len as usize {
-            return Err(Fault::limit(Limit::HeaderBlock, "a header block is too large"));
+            return Err(FrameError::limit(Limit::HeaderBlock, "a header block is too large"));
         }
         Ok(head.len)
     }
 
     /// Counts a frame that means nothing here.
-    pub(super) fn ignore_frame(&mut self, now: Instant) -> Result<(), Fault> {
+    pub(super) fn ignore_frame(&mut self, now: Instant) -> Result<(), FrameError> {
         self.counters.ignored_frames += 1;
         if self.meters.ignored_frames.take(self.limits.ignored_frames, now) {
             return Ok(());
         }
-        Err(Fault::limit(Limit::IgnoredFrames, "too many frames that mean nothing"))
+        Err(FrameError::limit(Limit::IgnoredFrames, "too many frames that mean nothing"))
     }
 }
 
 /// Checks whether a frame is of a stream or of the connection, as its type demands.
-fn check_stream(head: FrameHead) -> Result<(), Fault> {
+fn check_stream(head: FrameHead) -> Result<(), FrameError> {
     let is_right = match head.kind {
         kind::SETTINGS | kind::PING | kind::GOAWAY => head.stream == 0,
         kind::DATA
@@ -219,9 +225,13 @@ fn check_stream(head: FrameHead) -> Result<(), Fault> {
         | kind::CONTINUATION => head.stream != 0,
         _ => true,
     };
-    if is_right { Ok(()) } else { Err(Fault::protocol("a frame is on the wrong stream")) }
+    if is_right { Ok(()) } else { Err(FrameError::protocol("a frame is on the wrong stream")) }
 }
 
-const fn exactly(head: FrameHead, len: u32) -> Result<u32, Fault> {
-    if head.len == len { Ok(len) } else { Err(Fault::frame_size("a frame has the wrong length")) }
+const fn exactly(head: FrameHead, len: u32) -> Result<u32, FrameError> {
+    if head.len == len {
+        Ok(len)
+    } else {
+        Err(FrameError::frame_size("a frame has the wrong length"))
+    }
 }

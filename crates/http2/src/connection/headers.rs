@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::Closing;
 use super::Connection;
 use crate::error::ErrorCode;
-use crate::error::Fault;
+use crate::error::FrameError;
 use crate::error::Limit;
 use crate::exchange::Event;
 use crate::exchange::Request;
@@ -18,12 +18,12 @@ use crate::frame;
 use crate::frame::FrameHead;
 use crate::frame::flag;
 use crate::head::BadHead;
+use crate::head::HeaderBlockKind;
 use crate::head::RequestHead;
-use crate::head::Role;
 use crate::head_reader::Head;
 use crate::parser::Block;
 use crate::streams::Closed;
-use crate::streams::Phase;
+use crate::streams::RequestState;
 use crate::streams::Stream;
 
 /// `:status: 100`, encoded.
@@ -47,21 +47,21 @@ impl<B> Connection<B> {
         head: FrameHead,
         payload: &[u8],
         now: Instant,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), FrameError> {
         let mut fragment = payload;
         if head.has(flag::PADDED) {
             let Some((padding, rest)) = fragment.split_first() else {
-                return Err(Fault::frame_size("a padded frame has no length of padding"));
+                return Err(FrameError::frame_size("a padded frame has no length of padding"));
             };
             let Some(len) = rest.len().checked_sub(usize::from(*padding)) else {
-                return Err(Fault::protocol("the padding is longer than the frame"));
+                return Err(FrameError::protocol("the padding is longer than the frame"));
             };
             fragment = &rest[..len];
         }
         let mut depends_on_itself = false;
         if head.has(flag::PRIORITY) {
             let Some((priority, rest)) = fragment.split_first_chunk::<PRIORITY_BYTES>() else {
-                return Err(Fault::frame_size("HEADERS is too short for its priority"));
+                return Err(FrameError::frame_size("HEADERS is too short for its priority"));
             };
             depends_on_itself = dependency(*priority) == head.stream;
             fragment = rest;
@@ -82,12 +82,12 @@ impl<B> Connection<B> {
         head: FrameHead,
         payload: &[u8],
         now: Instant,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), FrameError> {
         self.counters.continuations += 1;
         let Some(mut block) = self.parser.block.take() else { return Ok(()) };
         block.continuations += 1;
         if self.limits.continuations < block.continuations {
-            return Err(Fault::limit(Limit::Continuations, "too many CONTINUATION frames"));
+            return Err(FrameError::limit(Limit::Continuations, "too many CONTINUATION frames"));
         }
         block.fragment.extend_from_slice(payload);
         if !head.has(flag::END_HEADERS) {
@@ -98,16 +98,16 @@ impl<B> Connection<B> {
         self.on_block(WholeBlock { stream, fragment, is_end, depends_on_itself }, now)
     }
 
-    fn on_block(&mut self, block: WholeBlock<'_>, now: Instant) -> Result<(), Fault> {
+    fn on_block(&mut self, block: WholeBlock<'_>, now: Instant) -> Result<(), FrameError> {
         let id = block.stream;
         if id.is_multiple_of(2) {
-            return Err(Fault::protocol("a client opens a stream with an even number"));
+            return Err(FrameError::protocol("a client opens a stream with an even number"));
         }
         if let Some(stream) = self.streams.get(id) {
             let is_closed = stream.is_remote_closed;
-            let trailers = self.read(block, Role::Trailers)?;
+            let trailers = self.read(block, HeaderBlockKind::Trailers)?;
             if is_closed {
-                return Err(Fault::Stream(id, ErrorCode::StreamClosed));
+                return Err(FrameError::Stream(id, ErrorCode::StreamClosed));
             }
             return self.on_trailers(block, &trailers);
         }
@@ -116,44 +116,50 @@ impl<B> Connection<B> {
         }
         match self.streams.closed(id) {
             Some(Closed::ByUs) => {
-                self.read(block, Role::Trailers)?;
+                self.read(block, HeaderBlockKind::Trailers)?;
                 self.ignore_frame(now)
             }
-            Some(Closed::ByPeer) => {
-                Err(Fault::connection(ErrorCode::StreamClosed, "HEADERS is on a closed stream"))
+            Some(Closed::ByPeer) => Err(FrameError::connection(
+                ErrorCode::StreamClosed,
+                "HEADERS is on a closed stream",
+            )),
+            None => {
+                Err(FrameError::protocol("the number of a stream is lower than an earlier one"))
             }
-            None => Err(Fault::protocol("the number of a stream is lower than an earlier one")),
         }
     }
 
-    fn on_trailers(&mut self, block: WholeBlock<'_>, trailers: &Head) -> Result<(), Fault> {
+    fn on_trailers(&mut self, block: WholeBlock<'_>, trailers: &Head) -> Result<(), FrameError> {
         if trailers.head.is_err() || !block.is_end || block.depends_on_itself {
             self.counters.malformed += 1;
-            return Err(Fault::Stream(block.stream, ErrorCode::ProtocolError));
+            return Err(FrameError::Stream(block.stream, ErrorCode::ProtocolError));
         }
         self.end_request(block.stream)
     }
 
-    fn on_request(&mut self, block: WholeBlock<'_>, now: Instant) -> Result<(), Fault> {
+    fn on_request(&mut self, block: WholeBlock<'_>, now: Instant) -> Result<(), FrameError> {
         let id = block.stream;
         if let Closing::Draining(last) = self.closing
             && last < id
         {
             // The table of HPACK is for all streams.
-            self.read(block, Role::Request)?;
+            self.read(block, HeaderBlockKind::Request)?;
             self.last_stream = id;
             self.streams.remember(id, Closed::ByUs);
             return self.ignore_frame(now);
         }
         self.last_stream = id;
-        let Head { head, is_known } = self.read(block, Role::Request)?;
+        let Head { head, is_known } = self.read(block, HeaderBlockKind::Request)?;
         if self.limits.concurrent_streams as usize <= self.streams.len() {
             self.counters.refused_streams += 1;
             self.reset(id, ErrorCode::RefusedStream);
             if self.meters.refused_streams.take(self.limits.refused_streams, now) {
                 return Ok(());
             }
-            return Err(Fault::limit(Limit::RefusedStreams, "too many streams at the same time"));
+            return Err(FrameError::limit(
+                Limit::RefusedStreams,
+                "too many streams at the same time",
+            ));
         }
         match head {
             Ok(Some(head)) if !block.depends_on_itself => {
@@ -165,7 +171,7 @@ impl<B> Connection<B> {
             Err(BadHead::TooLarge) => self.refuse_large_head(block, now),
             _ => {
                 self.counters.malformed += 1;
-                Err(Fault::Stream(id, ErrorCode::ProtocolError))
+                Err(FrameError::Stream(id, ErrorCode::ProtocolError))
             }
         }
     }
@@ -175,11 +181,11 @@ impl<B> Connection<B> {
         block: WholeBlock<'_>,
         head: Arc<RequestHead>,
         now: Instant,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), FrameError> {
         let (id, is_end) = (block.stream, block.is_end);
         if is_end && head.content_length().is_some_and(|length| 0 < length) {
             self.counters.malformed += 1;
-            return Err(Fault::Stream(id, ErrorCode::ProtocolError));
+            return Err(FrameError::Stream(id, ErrorCode::ProtocolError));
         }
         self.clock.begin_request(&self.timeouts, is_end, now);
         if is_end {
@@ -192,7 +198,7 @@ impl<B> Connection<B> {
         self.streams.insert(Stream {
             id,
             head,
-            phase: if is_end { Phase::Taken } else { Phase::Reading },
+            phase: if is_end { RequestState::Taken } else { RequestState::Reading },
             is_remote_closed: is_end,
             body: None,
             wants: None,
@@ -208,7 +214,7 @@ impl<B> Connection<B> {
     }
 
     /// Answers a request whose head is too large to be kept.
-    fn refuse_large_head(&mut self, block: WholeBlock<'_>, now: Instant) -> Result<(), Fault> {
+    fn refuse_large_head(&mut self, block: WholeBlock<'_>, now: Instant) -> Result<(), FrameError> {
         self.counters.large_heads += 1;
         let id = block.stream;
         frame::write_headers(&mut self.output, id, HEAD_TOO_LARGE, true, self.sending.frame_bytes);
@@ -220,9 +226,9 @@ impl<B> Connection<B> {
         self.ignore_frame(now)
     }
 
-    fn read(&mut self, block: WholeBlock<'_>, role: Role) -> Result<Head, Fault> {
+    fn read(&mut self, block: WholeBlock<'_>, role: HeaderBlockKind) -> Result<Head, FrameError> {
         self.heads.read(block.fragment, role).map_err(|_| {
-            Fault::connection(ErrorCode::CompressionError, "a header block cannot be decoded")
+            FrameError::connection(ErrorCode::CompressionError, "a header block cannot be decoded")
         })
     }
 
@@ -231,14 +237,14 @@ impl<B> Connection<B> {
         id: u32,
         payload: &[u8],
         now: Instant,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), FrameError> {
         self.counters.priorities += 1;
         if !self.meters.priorities.take(self.limits.priorities, now) {
-            return Err(Fault::limit(Limit::Priorities, "too many PRIORITY frames"));
+            return Err(FrameError::limit(Limit::Priorities, "too many PRIORITY frames"));
         }
         let priority = payload.first_chunk::<PRIORITY_BYTES>();
         if priority.is_some_and(|priority| dependency(*priority) == id) {
-            return Err(Fault::Stream(id, ErrorCode::ProtocolError));
+            return Err(FrameError::Stream(id, ErrorCode::ProtocolError));
         }
         Ok(())
     }

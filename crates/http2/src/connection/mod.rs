@@ -15,7 +15,7 @@ use std::time::Instant;
 use crate::clock::Clock;
 use crate::error::ConnectionError;
 use crate::error::ErrorCode;
-use crate::error::Fault;
+use crate::error::FrameError;
 use crate::error::Limit;
 use crate::exchange::Body;
 use crate::exchange::BodySource;
@@ -36,7 +36,7 @@ use crate::limits::Windows;
 use crate::parser::Parser;
 use crate::receive_windows::ReceiveWindows;
 use crate::streams::Closed;
-use crate::streams::Phase;
+use crate::streams::RequestState;
 use crate::streams::Stream;
 use crate::streams::Streams;
 
@@ -284,15 +284,15 @@ impl<B> Connection<B> {
     }
 
     /// Does what a fault demands.
-    fn settle(&mut self, fault: Fault, now: Instant) {
+    fn settle(&mut self, fault: FrameError, now: Instant) {
         match fault {
-            Fault::Connection(error) => self.fail(error),
-            Fault::Stream(id, code) => {
+            FrameError::Connection(error) => self.fail(error),
+            FrameError::Stream(id, code) => {
                 self.counters.resets_sent += 1;
                 self.reset(id, code);
                 self.open_connection_window();
                 if !self.meters.resets.take(self.limits.resets, now) {
-                    self.fail_of(Fault::limit(Limit::Resets, "too many streams with errors"));
+                    self.fail_of(FrameError::limit(Limit::Resets, "too many streams with errors"));
                 }
             }
         }
@@ -311,7 +311,7 @@ impl<B> Connection<B> {
     fn forget(&mut self, stream: &Stream<B>) {
         if stream.answer.is_some() {
             self.unqueue(stream);
-        } else if stream.phase != Phase::Reading {
+        } else if stream.phase != RequestState::Reading {
             self.events.push_back(Event::Cancelled(StreamId(stream.id)));
         }
     }
@@ -333,8 +333,8 @@ impl<B> Connection<B> {
     }
 
     /// Ends the connection for a fault that no frame of a stream has caused.
-    fn fail_of(&mut self, fault: Fault) {
-        if let Fault::Connection(error) = fault {
+    fn fail_of(&mut self, fault: FrameError) {
+        if let FrameError::Connection(error) = fault {
             self.fail(error);
         }
     }
@@ -342,7 +342,7 @@ impl<B> Connection<B> {
     /// A caller that sends nothing must not go on reading.
     fn check_output(&mut self) {
         if self.limits.output_bytes < self.output.len() {
-            self.fail_of(Fault::limit(Limit::Output, "the peer reads no answers"));
+            self.fail_of(FrameError::limit(Limit::Output, "the peer reads no answers"));
         }
     }
 }

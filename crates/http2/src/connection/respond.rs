@@ -4,7 +4,7 @@
 
 use super::Connection;
 use crate::error::ErrorCode;
-use crate::error::Fault;
+use crate::error::FrameError;
 use crate::error::Limit;
 use crate::exchange::Response;
 use crate::exchange::StreamGone;
@@ -70,7 +70,7 @@ impl<B> Connection<B> {
         }
         if self.limits.queued_answer_bytes < self.sending.queued_bytes {
             let reason = "too many bytes of answers wait for a window";
-            self.fail_of(Fault::limit(Limit::QueuedAnswers, reason));
+            self.fail_of(FrameError::limit(Limit::QueuedAnswers, reason));
         }
     }
 

@@ -14,7 +14,7 @@ use crate::exchange::Event;
 use crate::exchange::StreamId;
 use crate::frame;
 use crate::limits::Timeouts;
-use crate::streams::Phase;
+use crate::streams::RequestState;
 
 /// What a PING says that only wants an answer.
 const KEEPALIVE_PING: [u8; 8] = *b"are.you?";
@@ -79,7 +79,8 @@ impl<B> Connection<B> {
         let Timeouts { request_progress, request_age, request_progress_bytes, .. } = self.timeouts;
         let clock = &mut self.clock;
         let events = &mut self.events;
-        for stream in self.streams.iter_mut().filter(|stream| stream.phase == Phase::Reading) {
+        for stream in self.streams.iter_mut().filter(|stream| stream.phase == RequestState::Reading)
+        {
             if let Some(wait) = request_progress {
                 let (since, before) = stream.progress;
                 if since + wait <= now {

@@ -14,7 +14,7 @@ use crate::exchange::StreamId;
 use crate::frame;
 use crate::frame::setting;
 use crate::limits::Windows;
-use crate::streams::Phase;
+use crate::streams::RequestState;
 
 impl<B: Body> Connection<B> {
     /// Opens the window of a stream whose body has memory again.
@@ -90,7 +90,8 @@ impl<B> Connection<B> {
     /// Changes the windows of all streams that are being read.
     pub(super) fn shift_receive_windows(&mut self, by: i64) {
         if by != 0 {
-            let reading = self.streams.iter_mut().filter(|stream| stream.phase != Phase::Taken);
+            let reading =
+                self.streams.iter_mut().filter(|stream| stream.phase != RequestState::Taken);
             reading.for_each(|stream| stream.receive_window += by);
         }
     }

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use gophership_otlp::demo::{demo_logs, demo_metrics, demo_traces};
 use gophership_otlp::{
-    AnyValueView, DecodeLimits, Edit, Editor, Level, Operation, Signal, Table, Value, decode,
+    AnyValueView, DecodeLimits, Edit, EditOperation, Editor, Level, Signal, Table, Value, decode,
     inspect, json_to_wire, prescan, prescan_envelope, retain, wire_to_json,
 };
 
@@ -26,16 +26,16 @@ fn measure(name: &str, records: usize, bytes: usize, mut work: impl FnMut()) {
     println!("  {name:<28} {per_record:>9.2} ns/record {rate:>8.2} GB/s");
 }
 
-fn edit(level: Level, key: &str, operation: Operation) -> Edit {
+fn edit(level: Level, key: &str, operation: EditOperation) -> Edit {
     Edit { level, key: key.to_owned(), operation }
 }
 
 fn main() {
     let limits = DecodeLimits { decoded_bytes_max: u64::MAX, depth_max: 32 };
-    let set = || Operation::Set(Value::String("production".to_owned()));
+    let set = || EditOperation::Set(Value::String("production".to_owned()));
     let resource = Editor::new(vec![edit(Level::Resource, "deployment.environment", set())]);
     let table = Arc::new(Table::from([("GET".to_owned(), Value::Bool(true))]));
-    let lookup = Operation::Lookup {
+    let lookup = EditOperation::Lookup {
         from: "http.request.method".to_owned(),
         table,
         if_absent: false,

@@ -37,9 +37,9 @@ use gophership_http2::Response;
 use gophership_http2::Timeouts;
 use gophership_http2::Windows;
 use gophership_otlp::Edit;
+use gophership_otlp::EditOperation;
 use gophership_otlp::Editor;
 use gophership_otlp::Level;
-use gophership_otlp::Operation;
 use gophership_otlp::Value;
 use gophership_otlp::demo::demo_logs;
 use gophership_otlp::prescan;
@@ -93,7 +93,7 @@ fn enrich(wire: &Bytes) {
     let edit = |key: &str| Edit {
         level: Level::Resource,
         key: key.to_owned(),
-        operation: Operation::Set(Value::String("production".to_owned())),
+        operation: EditOperation::Set(Value::String("production".to_owned())),
     };
     let editor = Editor::new(["deployment.environment", "k8s.pod.name", "team"].map(edit).into());
     run(|| drop(black_box(editor.apply(Signal::Logs, black_box(wire), usize::MAX).unwrap())));

@@ -5,11 +5,11 @@
 use bytes::Bytes;
 use gophership_otlp::DecodeLimits;
 use gophership_otlp::Edit;
+use gophership_otlp::EditOperation;
 use gophership_otlp::Editor;
 use gophership_otlp::JsonLine;
 use gophership_otlp::Level;
 use gophership_otlp::MergeLimits;
-use gophership_otlp::Operation;
 use gophership_otlp::Parts;
 use gophership_otlp::Signal;
 use gophership_otlp::Value;
@@ -25,7 +25,7 @@ fn editor() -> Editor {
     let set = |level| Edit {
         level,
         key: "a".to_owned(),
-        operation: Operation::Set(Value::String("edited".to_owned())),
+        operation: EditOperation::Set(Value::String("edited".to_owned())),
     };
     Editor::new(vec![set(Level::Resource), set(Level::Scope), set(Level::Record)])
 }

@@ -62,12 +62,12 @@ impl Said {
 
 /// The way of one request.
 #[derive(Clone)]
-pub(super) struct Exchange {
+pub(super) struct BufferingService {
     client: HttpClient<Body>,
     said: Arc<OnceLock<Said>>,
 }
 
-impl Exchange {
+impl BufferingService {
     pub(super) fn over(client: HttpClient<Body>) -> Self {
         Self { client, said: Arc::default() }
     }
@@ -78,7 +78,7 @@ impl Exchange {
     }
 }
 
-impl Service<Request<Body>> for Exchange {
+impl Service<Request<Body>> for BufferingService {
     type Response = Response<Body>;
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, BoxError>> + Send>>;

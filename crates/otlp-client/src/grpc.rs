@@ -20,7 +20,7 @@ use crate::Codes;
 use crate::OtlpClient;
 use crate::RawCodec;
 use crate::Reply;
-use crate::exchange::Exchange;
+use crate::exchange::BufferingService;
 use crate::exchange::Said;
 use crate::judge;
 
@@ -31,7 +31,7 @@ pub(super) async fn send(
     signal: Signal,
     wire: Bytes,
 ) -> Reply {
-    let exchange = Exchange::over(client.http.clone());
+    let exchange = BufferingService::over(client.http.clone());
     let said = exchange.said();
     let mut grpc = Grpc::with_origin(exchange, endpoint.clone())
         .accept_compressed(CompressionEncoding::Gzip)

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::edit::{Edit, Operation};
+use super::edit::{Edit, EditOperation};
 use super::error::{LocatedFault, WireFaultKind};
 use super::patch::{GROWTH, Patches};
 use super::value::{AnyValueView, Value, entry_key, entry_value, put_attribute};
@@ -63,20 +63,20 @@ impl<'x> Attributes<'x> {
     pub(super) fn apply(&mut self, edit: &'x Edit) -> Result<(), LocatedFault> {
         let key = edit.key.as_bytes();
         match &edit.operation {
-            Operation::Set(value) => self.set(key, value),
-            Operation::SetIfAbsent(value) => {
+            EditOperation::Set(value) => self.set(key, value),
+            EditOperation::SetIfAbsent(value) => {
                 self.set_if_absent(key, value);
                 Ok(())
             }
-            Operation::Rename { to } => {
+            EditOperation::Rename { to } => {
                 self.rename(key, to.as_bytes());
                 Ok(())
             }
-            Operation::Delete => {
+            EditOperation::Delete => {
                 self.remove(key, 0);
                 Ok(())
             }
-            Operation::Lookup { from, table, if_absent, default } => {
+            EditOperation::Lookup { from, table, if_absent, default } => {
                 let found = match self.find(from.as_bytes(), 0) {
                     Some(idx) => self.view(idx)?.to_text().and_then(|text| table.get(&*text)),
                     None => None,

@@ -22,7 +22,7 @@ pub type Table = HashMap<String, Value>;
 /// What is done to the attribute an edit names.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub enum Operation {
+pub enum EditOperation {
     /// Gives it a value, whether it is there or not.
     Set(Value),
     /// Gives it a value unless it is there.
@@ -57,5 +57,5 @@ pub struct Edit {
     /// Its name.
     pub key: String,
     /// What is done to it.
-    pub operation: Operation,
+    pub operation: EditOperation,
 }

@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use gophership_otlp::Edit;
+use gophership_otlp::EditOperation;
 use gophership_otlp::Editor;
 use gophership_otlp::Level;
-use gophership_otlp::Operation;
 use gophership_otlp::Retained;
 use gophership_otlp::Table;
 use gophership_otlp::WireError;
@@ -68,20 +68,20 @@ impl EnrichConfig {
             let mut renames = Vec::new();
             for (key, rule) in rules {
                 let operation = match rule.action() {
-                    Action::Set(value) => Operation::Set(value.into()),
-                    Action::SetIfAbsent(value) => Operation::SetIfAbsent(value.into()),
+                    Action::Set(value) => EditOperation::Set(value.into()),
+                    Action::SetIfAbsent(value) => EditOperation::SetIfAbsent(value.into()),
                     Action::Rename(to) => {
                         renames.push((key.as_str(), to));
                         continue;
                     }
-                    Action::Delete(_) => Operation::Delete,
+                    Action::Delete(_) => EditOperation::Delete,
                     Action::Lookup(lookup) => {
                         let table = match tables.get(&lookup.table) {
                             Some(table) => Arc::clone(table),
                             None => Arc::new(table::load(&lookup.table)?),
                         };
                         tables.insert(lookup.table, Arc::clone(&table));
-                        Operation::Lookup {
+                        EditOperation::Lookup {
                             from: lookup.key,
                             table,
                             if_absent: lookup.if_absent,
@@ -103,7 +103,7 @@ fn together(level: Level, renames: &[(&str, String)]) -> Vec<Edit> {
     let rename = |key: &str, to: &str| Edit {
         level,
         key: key.to_owned(),
-        operation: Operation::Rename { to: to.to_owned() },
+        operation: EditOperation::Rename { to: to.to_owned() },
     };
     let is_given_up = |name: &String| renames.iter().any(|(from, _)| from == name);
     if !renames.iter().any(|(_, to)| is_given_up(to)) {

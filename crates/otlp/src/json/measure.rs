@@ -26,7 +26,7 @@ const AROUND_VALUE_BYTES: u64 = 2;
 
 /// Why a request that was inspected has no JSON form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Obstacle {
+pub(super) enum MeasureError {
     /// The message with this piece has too many of them.
     Scattered { offset: usize },
 }
@@ -34,7 +34,7 @@ pub(super) enum Obstacle {
 /// Looks at every field of a request that was inspected, in the order of the wire; returns how long its
 /// JSON form is at most. What is longer than it has to be: numbers with a point, control characters,
 /// and what another value replaces.
-pub(super) fn measure(message: Message, bytes: &[u8]) -> Result<u64, Obstacle> {
+pub(super) fn measure(message: Message, bytes: &[u8]) -> Result<u64, MeasureError> {
     let mut measure = Measure { bytes, bytes_max: 0 };
     measure.message(message, 0..bytes.len())?;
     Ok(measure.bytes_max)
@@ -46,7 +46,7 @@ struct Measure<'a> {
 }
 
 impl Measure<'_> {
-    fn message(&mut self, message: Message, span: Range<usize>) -> Result<(), Obstacle> {
+    fn message(&mut self, message: Message, span: Range<usize>) -> Result<(), MeasureError> {
         let mut counts = [0_usize; FIELDS_MAX];
         let mut fields = Fields::new(self.bytes, span);
         while let Ok(Some(field)) = fields.next() {
@@ -59,7 +59,7 @@ impl Measure<'_> {
             let is_single_message =
                 schema.presence != Presence::Repeated && matches!(schema.kind, Kind::Message(_));
             if is_single_message && PIECES_MAX < counts[idx] {
-                return Err(Obstacle::Scattered { offset: field.start });
+                return Err(MeasureError::Scattered { offset: field.start });
             }
             self.value(schema, &field)?;
         }
@@ -71,7 +71,7 @@ impl Measure<'_> {
     }
 
     /// Adds a value, and the comma behind it.
-    fn value(&mut self, schema: &FieldSchema, field: &Field) -> Result<(), Obstacle> {
+    fn value(&mut self, schema: &FieldSchema, field: &Field) -> Result<(), MeasureError> {
         if let Kind::Message(inner) = schema.kind {
             self.bytes_max += 1;
             return self.message(inner, field.span());

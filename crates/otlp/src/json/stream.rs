@@ -14,7 +14,7 @@ use super::text::{put_base64, put_hex, put_text};
 const PART_BYTES: usize = 30_000;
 
 /// Writes the parts of the JSON form, in their order.
-pub(super) struct Stream<'o, W> {
+pub(super) struct JsonWriter<'o, W> {
     /// What was not handed on yet.
     buffer: &'o mut Vec<u8>,
     /// Handed on when there is so much of it.
@@ -22,7 +22,7 @@ pub(super) struct Stream<'o, W> {
     out: &'o mut W,
 }
 
-impl<'o, W: Write> Stream<'o, W> {
+impl<'o, W: Write> JsonWriter<'o, W> {
     /// Gathers in `buffer`, and hands on to `out` whenever that has `piece_bytes`.
     pub(super) const fn new(buffer: &'o mut Vec<u8>, piece_bytes: usize, out: &'o mut W) -> Self {
         Self { buffer, piece_bytes, out }

@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use super::super::schema::{FieldSchema, Kind, Message, Presence};
 use super::super::wire::{Field, Fields, WireType, varint};
-use super::stream::Stream;
+use super::stream::JsonWriter;
 
 /// Where the values of a field are, as positions of their keys.
 #[derive(Debug, Clone, Copy, Default)]
@@ -28,7 +28,7 @@ pub(super) fn walk<W: Write>(
     message: Message,
     bytes: &[u8],
     pieces: Vec<Range<usize>>,
-    out: Stream<'_, W>,
+    out: JsonWriter<'_, W>,
 ) -> io::Result<()> {
     let owners = 0..pieces.len();
     let mut walk = Walk { bytes, out, pieces, seen: Vec::new() };
@@ -37,7 +37,7 @@ pub(super) fn walk<W: Write>(
 
 struct Walk<'a, 'o, W> {
     bytes: &'a [u8],
-    out: Stream<'o, W>,
+    out: JsonWriter<'o, W>,
     /// The pieces of all messages from the outermost to the current one, one after another; those of
     /// each message in the order of the wire.
     pieces: Vec<Range<usize>>,

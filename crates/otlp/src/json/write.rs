@@ -9,8 +9,8 @@ use super::super::inspect::{DecodeLimits, inspect};
 use super::super::locate::path;
 use super::super::schema::Message;
 use super::super::signal::Signal;
-use super::measure::{Obstacle, PIECES_MAX, measure};
-use super::stream::Stream;
+use super::measure::{MeasureError, PIECES_MAX, measure};
+use super::stream::JsonWriter;
 use super::walk::walk;
 
 /// What is handed on at once.
@@ -36,7 +36,7 @@ impl<'a> JsonLine<'a> {
         inspect(signal, bytes, limits)?;
         match measure(Message::request(signal), bytes) {
             Ok(bytes_max) => Ok(Self { signal, bytes, bytes_max: bytes_max + 1 }),
-            Err(Obstacle::Scattered { offset }) => Err(WireError::Scattered {
+            Err(MeasureError::Scattered { offset }) => Err(WireError::Scattered {
                 offset,
                 path: path(signal, bytes, offset),
                 pieces_max: PIECES_MAX,
@@ -59,7 +59,7 @@ impl<'a> JsonLine<'a> {
     /// The first one of `out`; what was written before stands there.
     pub fn write(&self, scratch: &mut Vec<u8>, out: &mut impl Write) -> io::Result<()> {
         scratch.clear();
-        let stream = Stream::new(&mut *scratch, PIECE_BYTES, &mut *out);
+        let stream = JsonWriter::new(&mut *scratch, PIECE_BYTES, &mut *out);
         walk(Message::request(self.signal), self.bytes, whole(self.bytes), stream)?;
         scratch.push(b'\n');
         out.write_all(scratch)
@@ -80,7 +80,7 @@ pub(in super::super) fn write_value(
     out: &mut impl Write,
 ) -> io::Result<()> {
     scratch.clear();
-    let stream = Stream::new(&mut *scratch, PIECE_BYTES, &mut *out);
+    let stream = JsonWriter::new(&mut *scratch, PIECE_BYTES, &mut *out);
     walk(Message::AnyValue, bytes, pieces, stream)?;
     out.write_all(scratch)
 }
@@ -106,7 +106,7 @@ pub fn wire_to_json(
 ) -> Result<(), WireError> {
     JsonLine::of(signal, bytes, limits)?;
     let mut nowhere = io::sink();
-    let stream = Stream::new(out, usize::MAX, &mut nowhere);
+    let stream = JsonWriter::new(out, usize::MAX, &mut nowhere);
     let written = walk(Message::request(signal), bytes, whole(bytes), stream);
     debug_assert!(written.is_ok(), "memory takes every write");
     Ok(())

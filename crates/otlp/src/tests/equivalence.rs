@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::super::decode::{Decoded, decode};
 use super::super::demo::Random;
-use super::super::edit::{Edit, Level, Operation, Table};
+use super::super::edit::{Edit, EditOperation, Level, Table};
 use super::super::editor::Editor;
 use super::super::inspect::inspect;
 use super::super::prescan::{Summary, prescan, prescan_envelope};
@@ -35,11 +35,11 @@ fn edit(random: &mut Random) -> Edit {
     let key = random.choose(&KEYS).to_owned();
     let other = random.choose(&KEYS).to_owned();
     let operation = match random.below(6) {
-        0 | 1 => Operation::Set(value(random)),
-        2 => Operation::SetIfAbsent(value(random)),
-        3 => Operation::Rename { to: other },
-        4 => Operation::Delete,
-        _ => Operation::Lookup {
+        0 | 1 => EditOperation::Set(value(random)),
+        2 => EditOperation::SetIfAbsent(value(random)),
+        3 => EditOperation::Rename { to: other },
+        4 => EditOperation::Delete,
+        _ => EditOperation::Lookup {
             from: other,
             table: Arc::new(Table::from([("a".to_owned(), value(random))])),
             if_absent: random.below(2) == 0,

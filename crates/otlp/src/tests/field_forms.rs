@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::super::decode::{Decoded, decode};
 use super::super::demo::{demo_logs, demo_metrics, demo_traces};
-use super::super::edit::{Edit, Level, Operation};
+use super::super::edit::{Edit, EditOperation, Level};
 use super::super::editor::Editor;
 use super::super::error::{WireError, WireFaultKind};
 use super::super::inspect::{DecodeLimits, inspect};
@@ -37,7 +37,7 @@ fn attribute(out: &mut Vec<u8>, number: u32, key: &str, value: &str) {
 }
 
 fn set(level: Level, key: &str) -> Editor {
-    let operation = Operation::Set(Value::String("set".to_owned()));
+    let operation = EditOperation::Set(Value::String("set".to_owned()));
     Editor::new(vec![Edit { level, key: key.to_owned(), operation }])
 }
 

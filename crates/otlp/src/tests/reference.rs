@@ -6,7 +6,7 @@ use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 
 use super::super::decode::Decoded;
-use super::super::edit::{Edit, Level, Operation};
+use super::super::edit::{Edit, EditOperation, Level};
 use super::super::value::{AnyValueView, Value};
 use super::super::view::RecordView;
 
@@ -92,15 +92,15 @@ fn points(data: &mut Data) -> Vec<&mut Vec<KeyValue>> {
 fn edit_list(list: &mut Vec<KeyValue>, edits: &[Edit], level: Level) {
     for Edit { key, operation, .. } in edits.iter().filter(|edit| edit.level == level) {
         match operation {
-            Operation::Set(value) => set(list, key, value),
-            Operation::SetIfAbsent(value) => {
+            EditOperation::Set(value) => set(list, key, value),
+            EditOperation::SetIfAbsent(value) => {
                 if !list.iter().any(|entry| entry.key == *key) {
                     set(list, key, value);
                 }
             }
-            Operation::Delete => list.retain(|entry| entry.key != *key),
-            Operation::Rename { to } if to == key => {}
-            Operation::Rename { to } => {
+            EditOperation::Delete => list.retain(|entry| entry.key != *key),
+            EditOperation::Rename { to } if to == key => {}
+            EditOperation::Rename { to } => {
                 if list.iter().any(|entry| entry.key == *key) {
                     list.retain(|entry| entry.key != *to);
                     let idx = list.iter().position(|entry| entry.key == *key).unwrap();
@@ -108,7 +108,7 @@ fn edit_list(list: &mut Vec<KeyValue>, edits: &[Edit], level: Level) {
                     list.retain(|entry| entry.key != *key);
                 }
             }
-            Operation::Lookup { from, table, if_absent, default } => {
+            EditOperation::Lookup { from, table, if_absent, default } => {
                 let entry = list.iter().find(|entry| entry.key == *from);
                 let text = match entry.and_then(|entry| entry.value.clone()?.value) {
                     Some(Typed::StringValue(text)) => Some(text),

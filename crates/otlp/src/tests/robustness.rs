@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::super::decode::decode;
 use super::super::demo::{Random, demo_logs, demo_metrics, demo_traces};
-use super::super::edit::{Edit, Level, Operation};
+use super::super::edit::{Edit, EditOperation, Level};
 use super::super::editor::Editor;
 use super::super::error::WireError;
 use super::super::inspect::inspect;
@@ -56,11 +56,11 @@ fn mutate(random: &mut Random, bytes: &mut Vec<u8>, other: &[u8]) {
 
 fn editor() -> Editor {
     let edit = |level, key: &str, operation| Edit { level, key: key.to_owned(), operation };
-    let set = || Operation::Set(Value::String("edited".repeat(30)));
+    let set = || EditOperation::Set(Value::String("edited".repeat(30)));
     Editor::new(vec![
         edit(Level::Resource, "a", set()),
-        edit(Level::Scope, "b", Operation::Rename { to: "a".to_owned() }),
-        edit(Level::Record, "http.route", Operation::Delete),
+        edit(Level::Scope, "b", EditOperation::Rename { to: "a".to_owned() }),
+        edit(Level::Record, "http.route", EditOperation::Delete),
         edit(Level::Record, "a", set()),
     ])
 }

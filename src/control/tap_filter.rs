@@ -1,8 +1,8 @@
 //! Which records a filter wants.
 
-use gophership_control::filter::Condition;
-use gophership_control::filter::Field;
+use gophership_control::filter::FieldCondition;
 use gophership_control::filter::Filter;
+use gophership_control::filter::FilterField;
 use gophership_control::filter::Operator;
 use gophership_otlp::AnyValueView;
 use gophership_otlp::Level;
@@ -16,22 +16,22 @@ pub(super) fn is_wanted(filter: &Filter, record: &RecordView<'_>) -> bool {
     filter.conditions.iter().all(|condition| meets(condition, record))
 }
 
-fn meets(condition: &Condition, record: &RecordView<'_>) -> bool {
-    let Condition { field, operator, value } = condition;
+fn meets(condition: &FieldCondition, record: &RecordView<'_>) -> bool {
+    let FieldCondition { field, operator, value } = condition;
     let fits = |text: &str| match operator {
         Operator::Equals => text == value,
         Operator::Contains => text.contains(value.as_str()),
         Operator::AtLeast => false,
     };
     match field {
-        Field::Severity => {
+        FilterField::Severity => {
             let wanted = Severity::named(value).map_or(i32::MAX, Severity::number);
             record.signal() == Signal::Logs && wanted <= severity(record)
         }
-        Field::Signal => fits(record.signal().name()),
-        Field::Name => fits(record.name()),
-        Field::Body => record.body().is_some_and(fits),
-        Field::Attribute(key) => {
+        FilterField::Signal => fits(record.signal().name()),
+        FilterField::Name => fits(record.name()),
+        FilterField::Body => record.body().is_some_and(fits),
+        FilterField::Attribute(key) => {
             let levels = [Level::Record, Level::Resource, Level::Scope];
             let found = levels.into_iter().find_map(|level| record.attribute_of(level, key));
             found.and_then(AnyValueView::to_text).is_some_and(|text| fits(&text))

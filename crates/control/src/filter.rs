@@ -23,23 +23,23 @@ const OPERATORS: [(&str, Operator); 3] =
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     /// The conditions; none means that all records are shown.
-    pub conditions: Vec<Condition>,
+    pub conditions: Vec<FieldCondition>,
 }
 
 /// A condition of a [`Filter`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Condition {
+pub struct FieldCondition {
     /// What is compared.
-    pub field: Field,
+    pub field: FilterField,
     /// How.
     pub operator: Operator,
     /// With what.
     pub value: String,
 }
 
-/// What a [`Condition`] looks at.
+/// What a [`FieldCondition`] looks at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Field {
+pub enum FilterField {
     /// The severity of a log record.
     Severity,
     /// `logs`, `traces` or `metrics`.
@@ -52,7 +52,7 @@ pub enum Field {
     Attribute(String),
 }
 
-/// How a [`Condition`] compares.
+/// How a [`FieldCondition`] compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operator {
     /// The same text.
@@ -144,7 +144,7 @@ impl<'t> Rest<'t> {
         FilterError { column: before.chars().count() + 1, problem: problem.into() }
     }
 
-    fn condition(&mut self) -> Result<Condition, FilterError> {
+    fn condition(&mut self) -> Result<FieldCondition, FilterError> {
         let left = self.left();
         let end = left.find(['=', '~', '>', '<', '!']);
         let name = left.get(..end.unwrap_or_default()).unwrap_or_default();
@@ -166,7 +166,7 @@ impl<'t> Rest<'t> {
         let value = self.value()?;
         let problem = check_value(&field, &value);
         problem.map_err(|problem| Rest { at: start, ..*self }.error(problem))?;
-        Ok(Condition { field, operator: *operator, value })
+        Ok(FieldCondition { field, operator: *operator, value })
     }
 
     fn value(&mut self) -> Result<String, FilterError> {
@@ -190,33 +190,37 @@ fn is_one_word(text: &str) -> bool {
     !text.trim().is_empty() && !text.trim().contains(char::is_whitespace)
 }
 
-fn field(name: &str) -> Field {
+fn field(name: &str) -> FilterField {
     match name {
-        "severity" => Field::Severity,
-        "signal" => Field::Signal,
-        "name" => Field::Name,
-        "body" => Field::Body,
-        _ => Field::Attribute(name.to_owned()),
+        "severity" => FilterField::Severity,
+        "signal" => FilterField::Signal,
+        "name" => FilterField::Name,
+        "body" => FilterField::Body,
+        _ => FilterField::Attribute(name.to_owned()),
     }
 }
 
-fn check_operator(field: &Field, operator: Operator) -> Result<(), &'static str> {
+fn check_operator(field: &FilterField, operator: Operator) -> Result<(), &'static str> {
     match (field, operator) {
-        (Field::Severity, Operator::AtLeast) => Ok(()),
-        (Field::Severity, _) => Err("a severity is compared with `>=`, as in `severity>=warn`"),
+        (FilterField::Severity, Operator::AtLeast) => Ok(()),
+        (FilterField::Severity, _) => {
+            Err("a severity is compared with `>=`, as in `severity>=warn`")
+        }
         (_, Operator::AtLeast) => Err("only a severity is compared with `>=`; write `=` or `~`"),
-        (Field::Signal, Operator::Contains) => Err("a signal is compared with `=`"),
+        (FilterField::Signal, Operator::Contains) => Err("a signal is compared with `=`"),
         _ => Ok(()),
     }
 }
 
-fn check_value(field: &Field, value: &str) -> Result<(), &'static str> {
+fn check_value(field: &FilterField, value: &str) -> Result<(), &'static str> {
     let (known, problem): (&[&str], _) = match field {
-        Field::Severity => (
+        FilterField::Severity => (
             &["trace", "debug", "info", "warn", "error", "fatal"],
             "a severity is trace, debug, info, warn, error or fatal",
         ),
-        Field::Signal => (&["logs", "traces", "metrics"], "a signal is logs, traces or metrics"),
+        FilterField::Signal => {
+            (&["logs", "traces", "metrics"], "a signal is logs, traces or metrics")
+        }
         _ => return Ok(()),
     };
     if known.contains(&value) { Ok(()) } else { Err(problem) }
@@ -226,8 +230,8 @@ fn check_value(field: &Field, value: &str) -> Result<(), &'static str> {
 mod tests {
     use super::*;
 
-    fn condition(field: Field, operator: Operator, value: &str) -> Condition {
-        Condition { field, operator, value: value.to_owned() }
+    fn condition(field: FilterField, operator: Operator, value: &str) -> FieldCondition {
+        FieldCondition { field, operator, value: value.to_owned() }
     }
 
     #[test]
@@ -237,10 +241,14 @@ mod tests {
         assert_eq!(
             filter.conditions,
             [
-                condition(Field::Severity, Operator::AtLeast, "warn"),
-                condition(Field::Body, Operator::Contains, "and  more"),
-                condition(Field::Attribute("http.status".to_owned()), Operator::Equals, "500"),
-                condition(Field::Attribute("k".to_owned()), Operator::Equals, "x"),
+                condition(FilterField::Severity, Operator::AtLeast, "warn"),
+                condition(FilterField::Body, Operator::Contains, "and  more"),
+                condition(
+                    FilterField::Attribute("http.status".to_owned()),
+                    Operator::Equals,
+                    "500"
+                ),
+                condition(FilterField::Attribute("k".to_owned()), Operator::Equals, "x"),
             ]
         );
         assert_eq!("  ".parse(), Ok(Filter::default()));

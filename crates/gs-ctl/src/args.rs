@@ -16,8 +16,8 @@ use crate::args_live::TapOptions;
 use crate::args_live::TopArgs;
 use crate::args_vault::DrainArgs;
 use crate::args_vault::RangeArgs;
+use crate::args_vault::RemoteVaultCommand;
 use crate::args_vault::ReplayCommand;
-use crate::args_vault::VaultCommand;
 
 /// Manage a running GopherShip, through its control socket or, with a certificate, from another host.
 #[derive(Debug, Parser)]
@@ -134,7 +134,7 @@ pub(crate) enum Command {
     /// Show, verify, hold or prune the vaults.
     Vault {
         #[command(subcommand)]
-        command: VaultCommand,
+        command: RemoteVaultCommand,
     },
     /// Refuse new requests, and deliver those that were accepted before or keep them in a vault. gs-ctl asks
     /// first; without a terminal it needs --yes.

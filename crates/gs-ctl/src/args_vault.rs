@@ -8,7 +8,7 @@ use gophership_units::Moment;
 
 /// What is done with vaults.
 #[derive(Debug, Subcommand)]
-pub(crate) enum VaultCommand {
+pub(crate) enum RemoteVaultCommand {
     /// List the vaults: what they hold, since when, and which sinks still need it.
     Ls,
     /// Verify every checksum and the chain of digests, beside the running server.
@@ -50,12 +50,12 @@ pub(crate) enum VaultCommand {
     },
     /// Delete sealed segments that every sink and archive has; with --force also others. It asks first; without
     /// a terminal it needs --yes.
-    Prune(PruneArgs),
+    Prune(RemotePruneArgs),
 }
 
 /// What is deleted.
 #[derive(Debug, Args)]
-pub(crate) struct PruneArgs {
+pub(crate) struct RemotePruneArgs {
     /// The vault.
     pub(crate) name: String,
     /// Only segments whose newest request is older than this, such as 12h.

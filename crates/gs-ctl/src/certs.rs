@@ -33,7 +33,7 @@ const EARLIER: Duration = Duration::from_hours(1);
 const DAYS_MAX: u32 = 3650;
 
 /// What is to be made.
-pub(crate) struct Order<'a> {
+pub(crate) struct CertificateOptions<'a> {
     /// The folder.
     pub(crate) dir: &'a Path,
     /// The names and addresses of the server.
@@ -66,7 +66,7 @@ fn half(dir: &Path, error: &io::Error) -> CtlError {
 }
 
 /// Makes them all.
-pub(crate) fn init(order: &Order<'_>) -> Result<Made, CtlError> {
+pub(crate) fn init(order: &CertificateOptions<'_>) -> Result<Made, CtlError> {
     check(order)?;
     let dir = order.dir;
     let unwritable = |source| CtlError::Write { path: dir.to_owned(), source };
@@ -90,7 +90,7 @@ pub(crate) fn init(order: &Order<'_>) -> Result<Made, CtlError> {
 }
 
 /// Everything that can be wrong with the order, before anything is written.
-fn check(order: &Order<'_>) -> Result<(), CtlError> {
+fn check(order: &CertificateOptions<'_>) -> Result<(), CtlError> {
     if order.days == 0 || DAYS_MAX < order.days {
         return Err(CtlError::Usage(format!("--days must be from 1 to {DAYS_MAX}")));
     }
@@ -153,7 +153,7 @@ fn valid_for(params: &mut CertificateParams, days: u32) {
 }
 
 fn sign(
-    order: &Order<'_>,
+    order: &CertificateOptions<'_>,
     name: &str,
     params: &CertificateParams,
     issuer: &Issuer<'_, KeyPair>,

@@ -30,7 +30,7 @@ use args::CertsCommand;
 use args::Command;
 use args::ContextCommand;
 use args::CtlArgs;
-use certs::Order;
+use certs::CertificateOptions;
 use contexts::Contexts;
 use error::CtlError;
 use target::Target;
@@ -130,7 +130,8 @@ fn context(command: &ContextCommand, args: &CtlArgs, matches: &ArgMatches) -> Re
 
 fn certificates(command: &CertsCommand, args: &CtlArgs) -> Result<(), CtlError> {
     let CertsCommand::Init { dir, host, client, days, force } = command;
-    let order = Order { dir, hosts: host, clients: client, days: *days, force: *force };
+    let order =
+        CertificateOptions { dir, hosts: host, clients: client, days: *days, force: *force };
     let made = certs::init(&order)?;
     print(render::certificates(&made, args.global.output).as_bytes())
 }

@@ -14,10 +14,10 @@ use gophership_units::Moment;
 
 use crate::args::CtlArgs;
 use crate::args_vault::DrainArgs;
-use crate::args_vault::PruneArgs;
 use crate::args_vault::RangeArgs;
+use crate::args_vault::RemotePruneArgs;
+use crate::args_vault::RemoteVaultCommand;
 use crate::args_vault::ReplayCommand;
-use crate::args_vault::VaultCommand;
 use crate::consent;
 use crate::error::CtlError;
 use crate::exit;
@@ -53,9 +53,9 @@ impl Drop for ProgressLine {
 }
 
 /// Refuses, before anybody is asked, to delete segments where nobody can be asked.
-pub(crate) fn check_vault(command: &VaultCommand) -> Result<(), CtlError> {
+pub(crate) fn check_vault(command: &RemoteVaultCommand) -> Result<(), CtlError> {
     match command {
-        VaultCommand::Prune(PruneArgs { yes: false, dry_run: false, .. }) => {
+        RemoteVaultCommand::Prune(RemotePruneArgs { yes: false, dry_run: false, .. }) => {
             consent::can_be_asked_for("delete segments, or look with --dry-run")
         }
         _ => Ok(()),
@@ -69,34 +69,34 @@ pub(crate) fn check_drain(drain: &DrainArgs) -> Result<(), CtlError> {
 
 /// Carries out `gs-ctl vault`; returns the exit code.
 pub(crate) async fn vault(
-    command: &VaultCommand,
+    command: &RemoteVaultCommand,
     args: &CtlArgs,
     client: &mut Client,
 ) -> Result<u8, CtlError> {
     let output = args.global.output;
     let text = match command {
-        VaultCommand::Ls => {
+        RemoteVaultCommand::Ls => {
             let request = proto::ListVaultsRequest {};
             let answer = client.call(async |control| control.list_vaults(request).await).await?;
             render::vaults(&answer, output)
         }
-        VaultCommand::Verify { name, segment } => {
+        RemoteVaultCommand::Verify { name, segment } => {
             return verify(name.as_ref(), *segment, args, client).await;
         }
-        VaultCommand::Hold { name, hold, ttl, reason } => {
+        RemoteVaultCommand::Hold { name, hold, ttl, reason } => {
             let (vault, name, reason) = (name.clone(), hold.clone(), reason.clone());
             let request =
                 proto::HoldVaultRequest { vault, name, ttl_seconds: ttl.map(seconds), reason };
             let answer = client.call(async |control| control.hold_vault(request).await).await?;
             render::held(&answer, output)
         }
-        VaultCommand::Release { name, hold, reason } => {
+        RemoteVaultCommand::Release { name, hold, reason } => {
             let (vault, name, reason) = (name.clone(), hold.clone(), reason.clone());
             let request = proto::ReleaseVaultRequest { vault, name, reason };
             let answer = client.call(async |control| control.release_vault(request).await).await?;
             render::released(&answer, output)
         }
-        VaultCommand::Prune(prune) => prune_vault(prune, args, client).await?,
+        RemoteVaultCommand::Prune(prune) => prune_vault(prune, args, client).await?,
     };
     print(text.as_bytes())?;
     Ok(0)
@@ -148,7 +148,7 @@ async fn verify_one(
 
 /// Deletes segments, after a question.
 async fn prune_vault(
-    args: &PruneArgs,
+    args: &RemotePruneArgs,
     global: &CtlArgs,
     client: &mut Client,
 ) -> Result<String, CtlError> {

@@ -28,8 +28,8 @@ use tokio::sync::mpsc;
 use crate::error::CtlError;
 use crate::target::Target;
 use palette::Palette;
-use state::Answer;
 use state::Flow;
+use state::PollOutcome;
 use state::TopState;
 use terminal::Screen;
 
@@ -87,7 +87,7 @@ struct Asker {
     target: Target,
     timeout: Duration,
     interval: Duration,
-    sender: mpsc::Sender<Answer>,
+    sender: mpsc::Sender<PollOutcome>,
 }
 
 impl Asker {
@@ -98,7 +98,7 @@ impl Asker {
                 Ok(answer) => answer,
                 Err(error) => {
                     client = None;
-                    Answer::Lost(error.to_string())
+                    PollOutcome::Lost(error.to_string())
                 }
             };
             if self.sender.send(answer).await.is_err() {
@@ -107,11 +107,11 @@ impl Asker {
         }
     }
 
-    async fn ask(&self, client: &mut Option<Client>) -> Result<Answer, CtlError> {
+    async fn ask(&self, client: &mut Option<Client>) -> Result<PollOutcome, CtlError> {
         let client = match client {
             Some(client) => client,
             None => client.insert(self.target.connect(self.timeout).await?),
         };
-        Ok(Answer::Status(Box::new(client.status().await?)))
+        Ok(PollOutcome::Status(Box::new(client.status().await?)))
     }
 }

@@ -103,7 +103,7 @@ pub(super) enum Flow {
 
 /// What came of a question.
 #[derive(Clone, Debug)]
-pub(super) enum Answer {
+pub(super) enum PollOutcome {
     /// The status.
     Status(Box<proto::StatusResponse>),
     /// There is no connection, and why.
@@ -133,15 +133,15 @@ impl TopState {
     }
 
     /// Takes an answer in. While it is paused, only that the connection is lost or back.
-    pub(super) fn answer(&mut self, answer: Answer) {
+    pub(super) fn answer(&mut self, answer: PollOutcome) {
         match answer {
-            Answer::Status(status) => {
+            PollOutcome::Status(status) => {
                 self.lost = None;
                 if !self.is_paused {
                     self.status = *status;
                 }
             }
-            Answer::Lost(error) => self.lost = Some(error),
+            PollOutcome::Lost(error) => self.lost = Some(error),
         }
     }
 
@@ -267,12 +267,12 @@ mod tests {
     fn while_it_is_paused_answers_change_nothing_but_the_connection() {
         let mut state = TopState::new(status("1"));
         state.key(Key::Char('p'));
-        state.answer(Answer::Status(Box::new(status("2"))));
+        state.answer(PollOutcome::Status(Box::new(status("2"))));
         assert_eq!(state.status.version, "1");
-        state.answer(Answer::Lost("closed".to_owned()));
+        state.answer(PollOutcome::Lost("closed".to_owned()));
         assert_eq!(state.lost.as_deref(), Some("closed"));
         state.key(Key::Char('p'));
-        state.answer(Answer::Status(Box::new(status("2"))));
+        state.answer(PollOutcome::Status(Box::new(status("2"))));
         assert_eq!((state.status.version.as_str(), &state.lost), ("2", &None));
     }
 }

@@ -11,8 +11,8 @@ use ratatui::style::Color;
 
 use super::palette::Palette;
 use super::screen;
-use super::state::Answer;
 use super::state::Key;
+use super::state::PollOutcome;
 use super::state::TopState;
 use crate::render::golden::calm;
 use crate::render::golden::troubled;
@@ -53,7 +53,7 @@ fn every_screen_is_what_its_file_says() {
     }
     check("overview_wide", &state, (200, 60));
     state.key(Key::Char('?'));
-    state.answer(Answer::Lost("GopherShip closed the connection".to_owned()));
+    state.answer(PollOutcome::Lost("GopherShip closed the connection".to_owned()));
     check("help", &state, (80, 24));
     check("calm", &TopState::new(calm()), (80, 24));
 }

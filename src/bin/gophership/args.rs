@@ -22,7 +22,7 @@ use crate::vault::VaultCommand;
 #[command(version, args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
     #[command(subcommand)]
-    pub(crate) command: Option<Command>,
+    pub(crate) command: Option<ProgramCommand>,
     #[command(flatten)]
     pub(crate) run: RunArgs,
 }
@@ -57,7 +57,7 @@ pub(crate) struct RunArgs {
 
 /// The command.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub(crate) enum ProgramCommand {
     /// Run the pipeline (the default).
     Run {
         /// The configuration file, in place of --config.

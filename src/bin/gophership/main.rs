@@ -36,7 +36,7 @@ use gophership::logs::LogFilter;
 use gophership::metrics::Metrics;
 
 use args::Args;
-use args::Command;
+use args::ProgramCommand;
 use args::RunArgs;
 
 /// The end of the process waits this long for the log to be written, and for threads that hang.
@@ -70,33 +70,34 @@ fn main() -> ExitCode {
     let _refused = Signals::survive_file_size_limit();
     let result = match args.command {
         None => return run(&args.run),
-        Some(Command::Run { path, run: mut run_args }) => {
+        Some(ProgramCommand::Run { path, run: mut run_args }) => {
             run_args.config = path.or(run_args.config);
             return run(&run_args);
         }
-        Some(Command::Validate { mut paths, config }) => {
+        Some(ProgramCommand::Validate { mut paths, config }) => {
             paths.extend(config);
             if paths.is_empty() {
                 paths.extend(std::env::var_os(CONFIG_VARIABLE).map(PathBuf::from));
             }
             return validate(&paths);
         }
-        Some(Command::Graph { path, config, format }) => match load(&named(path.or(config))) {
+        Some(ProgramCommand::Graph { path, config, format }) => match load(&named(path.or(config)))
+        {
             Ok(config) => print(&graph::render(&config, format)),
             Err(code) => return code,
         },
-        Some(Command::Test { path, config, only }) => {
+        Some(ProgramCommand::Test { path, config, only }) => {
             return path.or(config).map_or(exit::USAGE.into(), |path| test(&path, only.as_deref()));
         }
-        Some(Command::Schema) => config::schema().and_then(|schema| print_bytes(&schema)),
-        Some(Command::List) => print(&list()),
-        Some(Command::DefaultConfig) => print(DEFAULT_CONFIG),
-        Some(Command::Completions { shell }) => print(&completions(shell)),
-        Some(Command::Man { dir }) => man(&dir),
-        Some(Command::Healthcheck(args)) => return healthcheck::run(&args),
-        Some(Command::Audit(args)) => return audit::run(&args),
-        Some(Command::Drill(args)) => return drill::run(&args),
-        Some(Command::Vault { command }) => return vault::run(*command),
+        Some(ProgramCommand::Schema) => config::schema().and_then(|schema| print_bytes(&schema)),
+        Some(ProgramCommand::List) => print(&list()),
+        Some(ProgramCommand::DefaultConfig) => print(DEFAULT_CONFIG),
+        Some(ProgramCommand::Completions { shell }) => print(&completions(shell)),
+        Some(ProgramCommand::Man { dir }) => man(&dir),
+        Some(ProgramCommand::Healthcheck(args)) => return healthcheck::run(&args),
+        Some(ProgramCommand::Audit(args)) => return audit::run(&args),
+        Some(ProgramCommand::Drill(args)) => return drill::run(&args),
+        Some(ProgramCommand::Vault { command }) => return vault::run(*command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

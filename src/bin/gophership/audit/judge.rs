@@ -6,7 +6,7 @@ use gophership::ledger::MISSING;
 use gophership::ledger::UNWRITTEN;
 use gophership_otlp::Signal;
 
-use super::look::Look;
+use super::look::AuditView;
 use super::rows;
 use super::state::ProcessState;
 use crate::vault::show_time;
@@ -29,7 +29,7 @@ impl AuditVerdict {
 }
 
 /// Judges one look.
-pub(super) fn judge(look: &Look) -> AuditVerdict {
+pub(super) fn judge(look: &AuditView) -> AuditVerdict {
     let state = ProcessState::of(look);
     let mut verdict =
         AuditVerdict { is_moving: state == ProcessState::Moving, ..AuditVerdict::default() };
@@ -82,7 +82,7 @@ pub(super) fn judge(look: &Look) -> AuditVerdict {
 }
 
 /// Tells requests that are gone, whatever the records say: they have numbers without gaps.
-fn find_losses(verdict: &mut AuditVerdict, look: &Look) {
+fn find_losses(verdict: &mut AuditVerdict, look: &AuditView) {
     for one in &look.missing {
         let (dir, count) = (one.dir.display(), one.count());
         let ranges: Vec<String> =
@@ -133,7 +133,7 @@ fn judge_equation(
     }
 }
 
-fn compare_vaults(verdict: &mut AuditVerdict, look: &Look, signal: Signal, more: i64) {
+fn compare_vaults(verdict: &mut AuditVerdict, look: &AuditView, signal: Signal, more: i64) {
     let state = ProcessState::of(look);
     if more == 0 || state == ProcessState::Moving {
         return;
@@ -192,7 +192,7 @@ fn compare_dead_letters(
 }
 
 /// Says what the last kill left open.
-fn note_kill(verdict: &mut AuditVerdict, look: &Look, state: ProcessState) {
+fn note_kill(verdict: &mut AuditVerdict, look: &AuditView, state: ProcessState) {
     let snapshot = &look.snapshot;
     let mut in_flight = 0;
     if state == ProcessState::Killed {
@@ -247,7 +247,7 @@ mod tests {
 
     /// A page after so many records were received and vaulted, and some of them replayed; the vault
     /// holds `held`.
-    fn look(ledgers: &Ledgers, standing: Standing, is_kept: bool, held: i64) -> Look {
+    fn look(ledgers: &Ledgers, standing: Standing, is_kept: bool, held: i64) -> AuditView {
         let snapshot = LedgerSnapshot {
             standing,
             process: LedgerRows::of(ledgers),
@@ -257,7 +257,7 @@ mod tests {
         let mut holdings = Holdings::default();
         holdings.vaulted.records.add(LOGS, held);
         holdings.vaulted.by_source.entry("in".to_owned()).or_default().add(LOGS, held);
-        Look {
+        AuditView {
             snapshot,
             generation: 1,
             is_kept,
@@ -329,7 +329,7 @@ mod tests {
     }
 
     /// A page with lines of one sink, and as much delivered.
-    fn sink(standing: Standing, lines: &[(&str, i64)]) -> Look {
+    fn sink(standing: Standing, lines: &[(&str, i64)]) -> AuditView {
         let mut look = look(vaulted(0), standing, standing == Standing::Quiet, 0);
         let rows = &mut look.snapshot.before;
         let totals = rows.sinks.entry("out".to_owned()).or_default().of_mut(LOGS);

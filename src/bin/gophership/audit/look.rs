@@ -15,7 +15,7 @@ use gophership_vault::VaultError;
 
 /// What was seen.
 #[derive(Debug)]
-pub(super) struct Look {
+pub(super) struct AuditView {
     pub(super) snapshot: LedgerSnapshot,
     /// Number of its writing.
     pub(super) generation: u64,
@@ -45,7 +45,7 @@ pub(super) enum LookError {
     Vault(#[from] VaultError),
 }
 
-impl Look {
+impl AuditView {
     /// Reads the books and counts what every vault holds that the books or the configuration name.
     pub(super) fn take(data_dir: &Path, configured: &[PathBuf]) -> Result<Self, LookError> {
         let (is_kept, generation, snapshot) = read_with_keeper(data_dir)?;

@@ -24,7 +24,7 @@ use crate::vault::OutputFormat;
 use crate::vault::print;
 use crate::vault::yield_to_others;
 use judge::AuditVerdict;
-use look::Look;
+use look::AuditView;
 use look::LookError;
 use state::ProcessState;
 
@@ -87,11 +87,11 @@ fn look_until_still(
     data_dir: &std::path::Path,
     vaults: &[PathBuf],
     within: Duration,
-) -> Result<(Look, AuditVerdict), LookError> {
+) -> Result<(AuditView, AuditVerdict), LookError> {
     let deadline = Instant::now() + within;
     let mut balanced = None;
     loop {
-        let look = Look::take(data_dir, vaults)?;
+        let look = AuditView::take(data_dir, vaults)?;
         let is_settled = match ProcessState::of(&look) {
             ProcessState::Ended | ProcessState::Killed => true,
             ProcessState::Quiet => is_still(data_dir, look.generation)?,
@@ -113,7 +113,7 @@ fn look_until_still(
 
 /// What can be said when time is up: the vaults are of another moment, but a bug would never let the sums
 /// agree.
-fn moving(mut look: Look) -> (Look, AuditVerdict) {
+fn moving(mut look: AuditView) -> (AuditView, AuditVerdict) {
     look.snapshot.standing = Standing::Moving;
     let verdict = judge::judge(&look);
     (look, verdict)

@@ -20,7 +20,7 @@ use gophership::ledger::is_origin;
 use gophership_otlp::Signal;
 
 use super::judge::AuditVerdict;
-use super::look::Look;
+use super::look::AuditView;
 use super::state::ProcessState;
 use crate::vault::columns;
 use crate::vault::show_time;
@@ -29,7 +29,7 @@ use crate::vault::show_time;
 const AT_HAND: &str = "in_flight";
 
 /// For people.
-pub(super) fn text(data_dir: &Path, look: &Look, verdict: &AuditVerdict) -> String {
+pub(super) fn text(data_dir: &Path, look: &AuditView, verdict: &AuditVerdict) -> String {
     let snapshot = &look.snapshot;
     let mut text = format!(
         "ledger  {}\nbegun   {}\nwritten {}, {}\n\n",
@@ -140,7 +140,7 @@ fn table(
     format!("{}\n", columns(&heads, &table))
 }
 
-fn stores(data_dir: &Path, look: &Look) -> String {
+fn stores(data_dir: &Path, look: &AuditView) -> String {
     let mut rows = Vec::new();
     let mut row = |place: String, tally: &RecordCounts| {
         let cells = Signal::ALL.iter().map(|signal| tally.of(*signal).to_string());
@@ -177,7 +177,7 @@ fn parts(store: &Store, row: &mut impl FnMut(String, &RecordCounts)) {
 }
 
 /// For scripts.
-pub(super) fn document(data_dir: &Path, look: &Look, verdict: &AuditVerdict) -> Value {
+pub(super) fn document(data_dir: &Path, look: &AuditView, verdict: &AuditVerdict) -> Value {
     let (snapshot, rows) = (&look.snapshot, look.rows());
     let totals = rows.total();
     let signals: Map<String, Value> = Signal::ALL

@@ -2,7 +2,7 @@
 
 use gophership::ledger::Standing;
 
-use super::look::Look;
+use super::look::AuditView;
 
 /// How the process stands that wrote the last page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub(super) enum ProcessState {
 }
 
 impl ProcessState {
-    pub(super) fn of(look: &Look) -> Self {
+    pub(super) fn of(look: &AuditView) -> Self {
         match look.snapshot.standing {
             Standing::Ended => Self::Ended,
             _ if !look.is_kept => Self::Killed,

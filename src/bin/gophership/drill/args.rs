@@ -49,7 +49,7 @@ const LONG: Duration = Duration::from_mins(10);
 
 /// How the backend fails during the outage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Outage {
+pub(crate) enum OutageKind {
     /// The backend answers `UNAVAILABLE` or 503.
     Unavailable,
     /// The backend reads requests and never answers.
@@ -58,7 +58,7 @@ pub(crate) enum Outage {
     Gone,
 }
 
-impl Outage {
+impl OutageKind {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Unavailable => "unavailable",
@@ -101,7 +101,7 @@ pub(crate) struct DrillArgs {
     pub(crate) sinks: Vec<String>,
     /// How the backend fails during the outage.
     #[arg(long, value_enum, default_value = "unavailable")]
-    pub(crate) outage: Outage,
+    pub(crate) outage: OutageKind,
     /// Overload: 500,000 records/s for 60 seconds with a kill, unless other options change that.
     /// Records that clients drop are reported and do not fail the drill. A lost acknowledged record
     /// fails it, and so does a refusal while no vault is full.
@@ -212,8 +212,8 @@ impl DrillArgs {
     pub(super) fn slowest_max(&self) -> Duration {
         let default = match self.outage {
             _ if self.hard => HARD_SLOWEST,
-            Outage::Hang => SLOWEST_HANG,
-            Outage::Unavailable | Outage::Gone => SLOWEST,
+            OutageKind::Hang => SLOWEST_HANG,
+            OutageKind::Unavailable | OutageKind::Gone => SLOWEST,
         };
         self.slowest_max.map_or(default, |limit| limit.0)
     }

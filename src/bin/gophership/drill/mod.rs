@@ -39,7 +39,7 @@ use crate::complain;
 use crate::vault::print;
 
 use drive::Drill;
-use peer::Peer;
+use peer::PeerProgram;
 use plan::Plan;
 use report::Report;
 use site::Workspace;
@@ -111,7 +111,7 @@ enum Program {
     /// This one, with a copy of a configuration.
     Own(Box<Config>),
     /// Another one, which has a configuration of its own.
-    Peer(Peer),
+    Peer(PeerProgram),
 }
 
 /// Runs a drill.
@@ -166,7 +166,7 @@ fn of_config(args: &DrillArgs, name: String, config: Config) -> Result<Subject, 
     }
 }
 
-fn of_peer(args: &DrillArgs, peer: Peer) -> Subject {
+fn of_peer(args: &DrillArgs, peer: PeerProgram) -> Subject {
     let plan = peer.plan();
     let oracle = expect(args, &plan);
     Subject { name: peer.name(), program: Program::Peer(peer), plan, oracle }

@@ -50,7 +50,7 @@ pub(crate) struct PeerArgs {
 
 /// A program, and where its ends are.
 #[derive(Clone, Debug)]
-pub(super) struct Peer {
+pub(super) struct PeerProgram {
     command: String,
     pub(super) ingest: SocketAddr,
     pub(super) backend: SocketAddr,
@@ -59,17 +59,17 @@ pub(super) struct Peer {
 
 impl PeerArgs {
     /// The program, if one is to be drilled.
-    pub(super) fn peer(&self) -> Option<Peer> {
+    pub(super) fn peer(&self) -> Option<PeerProgram> {
         let protocol = match self.ingest_protocol {
             IngestProtocol::Grpc => Protocol::Grpc,
             IngestProtocol::Http => Protocol::Http,
         };
         let (command, ingest) = (self.command.clone()?, self.ingest?);
-        Some(Peer { command, ingest, backend: self.backend, protocol })
+        Some(PeerProgram { command, ingest, backend: self.backend, protocol })
     }
 }
 
-impl Peer {
+impl PeerProgram {
     /// What the report calls it.
     pub(super) fn name(&self) -> String {
         format!("`{}`", self.command)

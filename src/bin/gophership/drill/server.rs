@@ -20,7 +20,7 @@ use rustix::process::Signal;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::peer::Peer;
+use super::peer::PeerProgram;
 
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 const PAGE_WITHIN: Duration = Duration::from_secs(2);
@@ -39,7 +39,7 @@ pub(super) enum ServerProgram {
     /// This program with a configuration, and where it will show its metrics.
     Own(PathBuf, SocketAddr),
     /// Another one.
-    Peer(Peer),
+    Peer(PeerProgram),
 }
 
 impl ServerProgram {

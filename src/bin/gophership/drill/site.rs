@@ -18,7 +18,7 @@ use gophership_units::ByteSize;
 
 use super::copy;
 use super::copy::Places;
-use super::peer::Peer;
+use super::peer::PeerProgram;
 use super::plan::Plan;
 use super::server::ServerProgram;
 
@@ -64,7 +64,7 @@ impl Workspace {
     }
 
     /// Makes the directory for the log of another program, which has its own configuration and data.
-    pub(super) fn of_peer(peer: Peer) -> Result<Self, String> {
+    pub(super) fn of_peer(peer: PeerProgram) -> Result<Self, String> {
         let dir = make_dir(Path::new("."))?;
         let (addresses, socket) = (vec![peer.ingest], dir.join("control.sock"));
         let program = ServerProgram::Peer(peer);

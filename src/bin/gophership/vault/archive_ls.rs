@@ -11,14 +11,14 @@ use gophership_archive::vault_id_text;
 use super::Failure;
 use super::archive::ArchiveTarget;
 use super::archive_reader::manifests;
-use super::args::Filter;
+use super::args::FilterArgs;
 use super::args::OutputFormat;
 use super::table;
 use super::when;
 
 /// Lists the segments.
 pub(super) fn run(target: &ArchiveTarget, output: OutputFormat) -> Result<u8, Failure> {
-    let manifests = manifests(target, &Filter::default())?;
+    let manifests = manifests(target, &FilterArgs::default())?;
     table::print(output, || text(&manifests), || document(target, &manifests))?;
     Ok(0)
 }

@@ -18,7 +18,7 @@ use super::Failure;
 use super::archive::ArchiveTarget;
 use super::archive::failure;
 use super::archive::panicked;
-use super::args::Filter;
+use super::args::FilterArgs;
 use super::progress::Progress;
 use crate::complain;
 
@@ -54,7 +54,7 @@ impl Drop for Restored {
 
 impl ArchiveReader {
     /// Finds the segments that are meant.
-    pub(super) fn open(target: &ArchiveTarget, filter: &Filter) -> Result<Self, Failure> {
+    pub(super) fn open(target: &ArchiveTarget, filter: &FilterArgs) -> Result<Self, Failure> {
         let left = VecDeque::from(manifests(target, filter)?);
         Ok(Self {
             target: target.clone(),
@@ -107,7 +107,10 @@ impl ArchiveReader {
 }
 
 /// The segments that may have what a filter selects.
-pub(super) fn manifests(target: &ArchiveTarget, filter: &Filter) -> Result<Vec<Manifest>, Failure> {
+pub(super) fn manifests(
+    target: &ArchiveTarget,
+    filter: &FilterArgs,
+) -> Result<Vec<Manifest>, Failure> {
     if filter.cursor.is_some() || filter.deadletter {
         return Err(Failure::usage(
             "an archive has neither cursors nor dead letters: leave out --cursor and --deadletter",

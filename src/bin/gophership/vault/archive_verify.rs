@@ -18,7 +18,7 @@ use super::archive::failure;
 use super::archive::panicked;
 use super::archive_reader::manifests;
 use super::archive_reader::restore;
-use super::args::Filter;
+use super::args::FilterArgs;
 use super::args::VerifyArgs;
 use super::exit;
 use super::progress::Progress;
@@ -44,7 +44,7 @@ pub(super) fn run(target: &ArchiveTarget, args: &VerifyArgs) -> Result<u8, Failu
             "an archive is verified one segment at a time: leave out --jobs",
         ));
     }
-    let manifests = manifests(target, &Filter::default())?;
+    let manifests = manifests(target, &FilterArgs::default())?;
     let total_bytes: u64 = manifests.iter().map(|manifest| manifest.raw.bytes).sum();
     let mut progress = Progress::new(args.quiet);
     let mut verified = Verified::default();

@@ -101,7 +101,7 @@ pub(crate) struct VerifyArgs {
 
 /// Which requests to select.
 #[derive(Clone, Debug, Default, Args)]
-pub(crate) struct Filter {
+pub(crate) struct FilterArgs {
     /// Only this signal.
     #[arg(long, value_name = "logs|traces|metrics")]
     pub(crate) signal: Option<Signal>,
@@ -131,7 +131,7 @@ pub(crate) struct Filter {
 
 /// The output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
+pub(crate) enum RecordFormat {
     /// One line of OTLP JSON for each request.
     Json,
     /// OTLP protobuf; before each request its length, in 4 bytes, big endian.
@@ -154,10 +154,10 @@ pub(crate) struct CatArgs {
     #[command(flatten)]
     pub(crate) place: ReadPlace,
     #[command(flatten)]
-    pub(crate) filter: Filter,
+    pub(crate) filter: FilterArgs,
     /// The output format.
     #[arg(long, value_enum, default_value = "json")]
-    pub(crate) format: Format,
+    pub(crate) format: RecordFormat,
     /// Show no progress.
     #[arg(short, long)]
     pub(crate) quiet: bool,
@@ -177,7 +177,7 @@ pub(crate) struct ExportArgs {
     #[command(flatten)]
     pub(crate) place: ReadPlace,
     #[command(flatten)]
-    pub(crate) filter: Filter,
+    pub(crate) filter: FilterArgs,
     /// An empty or new directory, or an endpoint like `https://backend:4317`.
     #[arg(long, value_name = "DIR|URL")]
     pub(crate) to: String,

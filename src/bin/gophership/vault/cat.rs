@@ -12,7 +12,7 @@ use gophership_vault::StoredRecord;
 
 use super::Failure;
 use super::args::CatArgs;
-use super::args::Format;
+use super::args::RecordFormat;
 use super::progress::Progress;
 use super::records;
 use super::records::Records;
@@ -26,7 +26,7 @@ const LIMITS: gophership_otlp::DecodeLimits =
 const PART_BYTES: usize = 1 << 12;
 
 pub(super) fn run(args: &CatArgs) -> Result<u8, Failure> {
-    if args.format == Format::Protobuf && args.filter.signal.is_none() {
+    if args.format == RecordFormat::Protobuf && args.filter.signal.is_none() {
         return Err(Failure::usage(
             "protobuf output does not contain the signal: give --signal logs, traces or metrics",
         ));
@@ -55,7 +55,7 @@ pub(super) enum CatForm<'a> {
 
 impl<'a> CatForm<'a> {
     /// Makes sure that a request has this form; the error says why it has not.
-    pub(super) fn of(record: &'a StoredRecord, format: Format) -> Result<Self, String> {
+    pub(super) fn of(record: &'a StoredRecord, format: RecordFormat) -> Result<Self, String> {
         let number = record.signal;
         let signal = records::signal(record)
             .ok_or_else(|| format!("has the unknown signal {number}, skipped"))?;
@@ -65,12 +65,12 @@ impl<'a> CatForm<'a> {
                 .map_err(|error| format!("cannot be converted: {error}"))
         };
         Ok(match format {
-            Format::Json => Self::Json(line()?),
-            Format::Protobuf => {
+            RecordFormat::Json => Self::Json(line()?),
+            RecordFormat::Protobuf => {
                 let len = u32::try_from(bytes.len()).map_err(|_| "is too large".to_owned())?;
                 Self::Protobuf { len, bytes }
             }
-            Format::Text => Self::Text { seq: record.seq, request: line()? },
+            RecordFormat::Text => Self::Text { seq: record.seq, request: line()? },
         })
     }
 

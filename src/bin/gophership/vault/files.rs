@@ -12,7 +12,7 @@ use gophership_vault::StoredRecord;
 
 use super::Failure;
 use super::args::FileFormat;
-use super::args::Format;
+use super::args::RecordFormat;
 use super::cat::CatForm;
 use super::records;
 
@@ -61,8 +61,8 @@ impl Files {
     /// Writes one request; the error says why it cannot be.
     pub(super) fn write(&mut self, record: &StoredRecord) -> io::Result<Result<(), String>> {
         let format = match self.format {
-            FileFormat::Json => Format::Json,
-            FileFormat::Protobuf => Format::Protobuf,
+            FileFormat::Json => RecordFormat::Json,
+            FileFormat::Protobuf => RecordFormat::Protobuf,
         };
         let form = match CatForm::of(record, format) {
             Ok(form) => form,

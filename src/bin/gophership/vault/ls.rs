@@ -20,7 +20,7 @@ use gophership_vault::WriterPresence;
 
 use super::Failure;
 use super::archive_ls;
-use super::args::Filter;
+use super::args::FilterArgs;
 use super::args::LsArgs;
 use super::args::OutputFormat;
 use super::place::DEAD_LETTERS;
@@ -263,7 +263,7 @@ fn printable(text: &str, len_max: usize) -> String {
 
 /// Lists requests as they are read: as a table, as one JSON array or as YAML items.
 fn list_requests(target: &VaultTarget, output: OutputFormat) -> Result<u8, Failure> {
-    let mut records = Records::open(target, &Filter::default())?;
+    let mut records = Records::open(target, &FilterArgs::default())?;
     let mut progress = Progress::new(true);
     let mut out = io::BufWriter::new(io::stdout().lock());
     if output == OutputFormat::Table {

@@ -17,7 +17,7 @@ use gophership_vault::VaultError;
 
 use super::Failure;
 use super::archive_reader::ArchiveReader;
-use super::args::Filter;
+use super::args::FilterArgs;
 use super::exit;
 use super::place::VaultTarget;
 use super::progress::Progress;
@@ -71,7 +71,7 @@ impl RecordReader {
 /// Reads what a filter selects.
 pub(super) struct Records {
     reader: RecordReader,
-    filter: Filter,
+    filter: FilterArgs,
     taken: u64,
     faults: u64,
     pacer: Pacer,
@@ -84,7 +84,7 @@ pub(super) struct Records {
 
 impl Records {
     /// Opens a vault or a segment.
-    pub(super) fn open(target: &VaultTarget, filter: &Filter) -> Result<Self, Failure> {
+    pub(super) fn open(target: &VaultTarget, filter: &FilterArgs) -> Result<Self, Failure> {
         let selection = RecordSelection {
             segments: filter.segment,
             seqs: filter.seq,
@@ -204,7 +204,7 @@ impl Records {
     }
 }
 
-impl Filter {
+impl FilterArgs {
     fn wants(&self, record: &StoredRecord) -> bool {
         let is_signal = self.signal.is_none_or(|signal| signal as u8 == record.signal);
         let is_since = self.since.is_none_or(|since| since.0 <= record.received_unix_ns);

@@ -16,7 +16,7 @@ use crate::error::S3Error;
 use crate::error::S3ErrorKind;
 
 /// The answer to a request that did not fail.
-pub(crate) enum Reply<T> {
+pub(crate) enum ConditionalResult<T> {
     /// The server did it.
     Done(T),
     /// A condition did not hold.
@@ -37,7 +37,7 @@ struct Complaint<'a> {
 pub(crate) fn judge<T, E>(
     doing: &dyn fmt::Display,
     error: &SdkError<E, HttpResponse>,
-) -> Result<Reply<T>, S3Error>
+) -> Result<ConditionalResult<T>, S3Error>
 where
     E: ProvideErrorMetadata + RequestId + Error + Send + Sync + 'static,
 {
@@ -70,11 +70,11 @@ where
 fn judge_complaint<T>(
     doing: &dyn fmt::Display,
     complaint: &Complaint<'_>,
-) -> Result<Reply<T>, S3Error> {
+) -> Result<ConditionalResult<T>, S3Error> {
     match (complaint.status, complaint.code) {
-        (412, _) => return Ok(Reply::Refused),
+        (412, _) => return Ok(ConditionalResult::Refused),
         (404, None | Some("NoSuchKey" | "NotFound" | "NoSuchUpload")) => {
-            return Ok(Reply::Missing);
+            return Ok(ConditionalResult::Missing);
         }
         _ => {}
     }

@@ -17,7 +17,7 @@ use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::ChecksumMode;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
-use crate::answer::Reply;
+use crate::answer::ConditionalResult;
 use crate::answer::judge;
 use crate::connect::client;
 use crate::error::S3Error;
@@ -113,8 +113,8 @@ impl BucketClient {
         let request = self.shared.client.head_object().bucket(self.name()).key(key);
         let request = request.checksum_mode(ChecksumMode::Enabled);
         match self.request(Operation::Head, key, 0, Box::pin(request.send())).await? {
-            Reply::Done(output) => Ok(Some(info(&output))),
-            Reply::Refused | Reply::Missing => Ok(None),
+            ConditionalResult::Done(output) => Ok(Some(info(&output))),
+            ConditionalResult::Refused | ConditionalResult::Missing => Ok(None),
         }
     }
 
@@ -128,8 +128,8 @@ impl BucketClient {
         let request = self.shared.client.delete_object().bucket(self.name()).key(key);
         let request = request.set_if_match(if_match.map(str::to_owned));
         match self.request(Operation::Delete, key, 0, Box::pin(request.send())).await? {
-            Reply::Done(_) | Reply::Missing => Ok(true),
-            Reply::Refused => Ok(false),
+            ConditionalResult::Done(_) | ConditionalResult::Missing => Ok(true),
+            ConditionalResult::Refused => Ok(false),
         }
     }
 
@@ -140,7 +140,7 @@ impl BucketClient {
         key: &str,
         sent_bytes: u64,
         sending: Sending<'_, T, E>,
-    ) -> Result<Reply<T>, S3Error>
+    ) -> Result<ConditionalResult<T>, S3Error>
     where
         E: ProvideErrorMetadata + RequestId + Error + Send + Sync + 'static,
     {
@@ -155,7 +155,7 @@ impl BucketClient {
         sent_bytes: u64,
         sending: Sending<'_, T, E>,
         held: &HeldTime,
-    ) -> Result<Reply<T>, S3Error>
+    ) -> Result<ConditionalResult<T>, S3Error>
     where
         E: ProvideErrorMetadata + RequestId + Error + Send + Sync + 'static,
     {
@@ -171,14 +171,14 @@ impl BucketClient {
         sent_bytes: u64,
         sending: Sending<'_, T, E>,
         held: &HeldTime,
-    ) -> Result<(Reply<T>, RequestWatch), S3Error>
+    ) -> Result<(ConditionalResult<T>, RequestWatch), S3Error>
     where
         E: ProvideErrorMetadata + RequestId + Error + Send + Sync + 'static,
     {
         let allowed = self.allowed_time(sent_bytes);
         let doing = format!("{} s3://{}/{key}", watch.operation().verb(), self.name());
         let judged = match held.within(allowed, sending).await {
-            Some(Ok(output)) => Ok(Reply::Done(output)),
+            Some(Ok(output)) => Ok(ConditionalResult::Done(output)),
             Some(Err(error)) => judge(&doing, &error),
             None => {
                 let message = format!("cannot {doing}: no answer within {allowed:?}");
@@ -186,9 +186,9 @@ impl BucketClient {
             }
         };
         watch.set_outcome(match &judged {
-            Ok(Reply::Done(_)) => RequestOutcome::Done,
-            Ok(Reply::Refused) => RequestOutcome::Refused,
-            Ok(Reply::Missing) => RequestOutcome::Missing,
+            Ok(ConditionalResult::Done(_)) => RequestOutcome::Done,
+            Ok(ConditionalResult::Refused) => RequestOutcome::Refused,
+            Ok(ConditionalResult::Missing) => RequestOutcome::Missing,
             Err(error) => RequestOutcome::Failed(error.kind),
         });
         judged.map(|answer| (answer, watch))

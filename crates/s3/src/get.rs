@@ -7,7 +7,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::ChecksumMode;
 use bytes::Bytes;
 
-use crate::answer::Reply;
+use crate::answer::ConditionalResult;
 use crate::bucket::BucketClient;
 use crate::bucket::ObjectInfo;
 use crate::bucket::crc32_of;
@@ -61,7 +61,7 @@ impl BucketClient {
         let watch = self.watch(Operation::Get, 0);
         let (sending, held) = (Box::pin(request.send()), HeldTime::default());
         let (answer, mut watch) = self.watched(watch, key, 0, sending, &held).await?;
-        let Reply::Done(mut output) = answer else { return Ok(None) };
+        let ConditionalResult::Done(mut output) = answer else { return Ok(None) };
         watch.set_outcome(RequestOutcome::Cancelled);
         let body = std::mem::take(&mut output.body);
         let info = info(&output);

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use crate::answer::Reply;
+use crate::answer::ConditionalResult;
 use crate::bucket::BucketClient;
 use crate::bucket::length;
 use crate::bucket::system_time;
@@ -53,8 +53,8 @@ impl BucketClient {
         let request = request.set_start_after(start_after.map(str::to_owned)).max_keys(max_keys);
         let output =
             match self.request(Operation::List, prefix, 0, Box::pin(request.send())).await? {
-                Reply::Done(output) => output,
-                Reply::Refused | Reply::Missing => {
+                ConditionalResult::Done(output) => output,
+                ConditionalResult::Refused | ConditionalResult::Missing => {
                     let message = format!("cannot list s3://{}/{prefix}: 404", self.name());
                     return Err(S3Error::new(S3ErrorKind::NoSuchBucket, message));
                 }

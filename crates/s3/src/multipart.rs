@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 
-use crate::answer::Reply;
+use crate::answer::ConditionalResult;
 use crate::bucket::BucketClient;
 use crate::bucket::crc32_text;
 use crate::error::S3Error;
@@ -103,8 +103,8 @@ impl BucketClient {
         let answer =
             self.request(Operation::CreateUpload, key, 0, Box::pin(request.send())).await?;
         let id = match answer {
-            Reply::Done(output) => output.upload_id,
-            Reply::Refused | Reply::Missing => None,
+            ConditionalResult::Done(output) => output.upload_id,
+            ConditionalResult::Refused | ConditionalResult::Missing => None,
         };
         id.ok_or_else(|| {
             let message =
@@ -168,12 +168,12 @@ impl Upload<'_> {
             .body(body);
         let sending = Box::pin(request.send());
         match bucket.upload(Operation::UploadPart, self.key, bytes, sending, &held).await? {
-            Reply::Done(output) => Ok(CompletedPart::builder()
+            ConditionalResult::Done(output) => Ok(CompletedPart::builder()
                 .part_number(number)
                 .set_e_tag(output.e_tag)
                 .set_checksum_crc32(checksum)
                 .build()),
-            Reply::Refused | Reply::Missing => Err(self.lost()),
+            ConditionalResult::Refused | ConditionalResult::Missing => Err(self.lost()),
         }
     }
 
@@ -198,9 +198,9 @@ impl Upload<'_> {
             .request(Operation::CompleteUpload, self.key, 0, Box::pin(request.send()))
             .await?
         {
-            Reply::Done(output) => Ok(PutOutcome::Written { etag: output.e_tag }),
-            Reply::Refused => Ok(PutOutcome::Refused),
-            Reply::Missing => Err(self.lost()),
+            ConditionalResult::Done(output) => Ok(PutOutcome::Written { etag: output.e_tag }),
+            ConditionalResult::Refused => Ok(PutOutcome::Refused),
+            ConditionalResult::Missing => Err(self.lost()),
         }
     }
 

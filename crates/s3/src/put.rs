@@ -6,7 +6,7 @@ use aws_sdk_s3::types::ServerSideEncryption;
 use aws_sdk_s3::types::StorageClass;
 use bytes::Bytes;
 
-use crate::answer::Reply;
+use crate::answer::ConditionalResult;
 use crate::bucket::BucketClient;
 use crate::bucket::crc32_text;
 use crate::error::S3Error;
@@ -146,13 +146,13 @@ impl BucketClient {
         }
         let sending = Box::pin(request.send());
         match self.upload(Operation::Put, key, bytes, sending, &held).await? {
-            Reply::Done(output) => Ok(PutOutcome::Written { etag: output.e_tag }),
-            Reply::Refused => Ok(PutOutcome::Refused),
+            ConditionalResult::Done(output) => Ok(PutOutcome::Written { etag: output.e_tag }),
+            ConditionalResult::Refused => Ok(PutOutcome::Refused),
             // With an etag there must be an object.
-            Reply::Missing if matches!(put.condition, PutCondition::IfMatch(_)) => {
+            ConditionalResult::Missing if matches!(put.condition, PutCondition::IfMatch(_)) => {
                 Ok(PutOutcome::Refused)
             }
-            Reply::Missing => {
+            ConditionalResult::Missing => {
                 let message = format!("cannot put s3://{}/{key}: 404", self.name());
                 Err(S3Error::new(S3ErrorKind::NoSuchBucket, message))
             }

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use aws_sdk_s3::types::MultipartUpload;
 
-use crate::answer::Reply;
+use crate::answer::ConditionalResult;
 use crate::bucket::BucketClient;
 use crate::bucket::system_time;
 use crate::error::S3Error;
@@ -35,7 +35,7 @@ impl BucketClient {
             let request = request.set_upload_id_marker(id_marker);
             let answer =
                 self.request(Operation::ListUploads, prefix, 0, Box::pin(request.send())).await?;
-            let Reply::Done(page) = answer else { break };
+            let ConditionalResult::Done(page) = answer else { break };
             for upload in page.uploads().iter().filter(|upload| is_old(upload)) {
                 let (Some(key), Some(id)) = (upload.key(), upload.upload_id()) else { continue };
                 // Some servers do not look at the prefix.
@@ -56,6 +56,6 @@ impl BucketClient {
         let request = self.shared.client.abort_multipart_upload().bucket(self.name());
         let request = request.key(key).upload_id(id);
         let answer = self.request(Operation::AbortUpload, key, 0, Box::pin(request.send())).await?;
-        Ok(matches!(answer, Reply::Done(_)))
+        Ok(matches!(answer, ConditionalResult::Done(_)))
     }
 }

@@ -53,7 +53,7 @@ impl From<DeadLettered> for Batch {
 }
 
 /// The dead-letter store: a vault beside the vault, opened when it is first needed.
-pub(super) struct DeadLetters(Arc<Store>);
+pub(super) struct DeadLetterVault(Arc<Store>);
 
 struct Store {
     options: Options,
@@ -71,7 +71,7 @@ struct OpenState {
     failed_at: Option<Instant>,
 }
 
-impl DeadLetters {
+impl DeadLetterVault {
     /// Makes the store; nothing is opened yet.
     pub(super) fn new(options: Options, sink_set: Arc<SinkTable>) -> Self {
         Self(Arc::new(Store {
@@ -131,7 +131,7 @@ impl Store {
     }
 }
 
-impl Intake for DeadLetters {
+impl Intake for DeadLetterVault {
     /// Refuses while it is not open, and has it opened.
     fn try_take(&self, batch: Batch) -> Result<(), Full> {
         let Some(writer) = self.0.writer.load_full() else {
@@ -154,7 +154,7 @@ impl Intake for DeadLetters {
     }
 }
 
-impl LetterStore for DeadLetters {
+impl LetterStore for DeadLetterVault {
     fn open_log(&self) -> Result<Arc<Log>, VaultError> {
         let open_state = self.0.open_state.lock();
         if open_state.is_closed {

@@ -50,7 +50,7 @@ use crate::somatic::WorkKind;
 use crate::somatic::WorkProbe;
 
 use commits::CommitWatch;
-use dead_letters::DeadLetters;
+use dead_letters::DeadLetterVault;
 use disk::DiskWatch;
 use fullness::FullnessWatch;
 use intake::PendingBatch;
@@ -127,7 +127,8 @@ impl SinkConfig for RawVaultConfig {
         dead_letters.max_bytes = self.dead_letter_max_size.0;
         dead_letters.segment_bytes = DEAD_LETTER_SEGMENT_BYTES.min(self.segment_size.0);
         dead_letters.when_full = WhenFull::Refuse;
-        let dead_letters = Arc::new(DeadLetters::new(dead_letters, Arc::clone(&context.sink_set)));
+        let dead_letters =
+            Arc::new(DeadLetterVault::new(dead_letters, Arc::clone(&context.sink_set)));
         let letter_store = Arc::clone(&dead_letters) as Arc<dyn LetterStore>;
         let keep_removed = self.keep_for_removed_sinks.0;
         let inherited =
@@ -192,7 +193,7 @@ fn book_dropped(ledgers: &Ledgers, record: &DroppedRecord<'_>, is_news: bool) {
 struct RawVault {
     context: Context,
     writer: Arc<Writer<PendingBatch>>,
-    dead_letters: Arc<DeadLetters>,
+    dead_letters: Arc<DeadLetterVault>,
     metrics: VaultMetrics,
     commits: CommitWatch,
     fullness: FullnessWatch,

@@ -19,7 +19,7 @@ pub(super) struct Lag {
 
 /// The segments that are not in the bucket.
 #[derive(Debug, Default)]
-pub(super) struct Backlog {
+pub(super) struct UploadBacklog {
     /// Those that are being uploaded.
     under_way: BTreeSet<SegmentId>,
     /// Those that wait for an operator, or for another try, until then.
@@ -33,7 +33,7 @@ pub(super) struct Backlog {
 
 /// What a look shows.
 #[derive(Debug, Default)]
-pub(super) struct Look {
+pub(super) struct BacklogView {
     /// To be uploaded now, in this order; each with whether it may be in the bucket already.
     pub(super) next: Vec<(SegmentInfo, bool)>,
     /// Gone from the vault before they were in the bucket.
@@ -41,7 +41,7 @@ pub(super) struct Look {
     pub(super) lag: Lag,
 }
 
-impl Backlog {
+impl UploadBacklog {
     /// Takes a look at the segments of a vault; `is_passed` says of which the cursor is done. At most `room`
     /// are to be begun now.
     pub(super) fn look(
@@ -50,7 +50,7 @@ impl Backlog {
         is_passed: impl Fn(&SegmentInfo) -> bool,
         room: usize,
         now: Instant,
-    ) -> Look {
+    ) -> BacklogView {
         let is_complete = |info: &&SegmentInfo| {
             matches!(info.state, SegmentState::Sealed | SegmentState::Quarantined)
         };
@@ -83,7 +83,7 @@ impl Backlog {
             bytes: left.iter().map(|info| info.file_bytes).sum(),
             oldest_unix_ns: left.iter().map(|info| info.created_unix_ns).min(),
         };
-        Look { next, gone, lag }
+        BacklogView { next, gone, lag }
     }
 
     /// A segment is done with: it is passed, or comes again.

@@ -15,8 +15,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio::time::MissedTickBehavior;
 
-use super::backlog::Backlog;
 use super::backlog::Lag;
+use super::backlog::UploadBacklog;
 use super::upload::Uploader;
 use crate::component::ComponentId;
 use crate::component::Stop;
@@ -84,7 +84,7 @@ impl<S: Ship> Follower<S> {
         stop: &Stop,
     ) {
         self.empty_spool();
-        let mut backlog = Backlog::default();
+        let mut backlog = UploadBacklog::default();
         let mut open: Option<Open> = None;
         let mut tasks: JoinSet<Task> = JoinSet::new();
         let mut sweep_at = Instant::now();
@@ -124,7 +124,7 @@ impl<S: Ship> Follower<S> {
     async fn renew(
         &self,
         open: &mut Option<Open>,
-        backlog: &mut Backlog,
+        backlog: &mut UploadBacklog,
         tasks: &mut JoinSet<Task>,
         found: Option<Arc<Log>>,
     ) {
@@ -138,7 +138,7 @@ impl<S: Ship> Follower<S> {
         }
         // What is under way is of the former log, and must not move the cursor of this one.
         tasks.shutdown().await;
-        *backlog = Backlog::default();
+        *backlog = UploadBacklog::default();
         *open = None;
         let Some(log) = found else { return };
         let name = copy_cursor_name(&self.id);
@@ -156,7 +156,7 @@ impl<S: Ship> Follower<S> {
     }
 
     /// Looks what there is, and begins what there is room for.
-    fn look(&self, open: &Open, backlog: &mut Backlog, tasks: &mut JoinSet<Task>) {
+    fn look(&self, open: &Open, backlog: &mut UploadBacklog, tasks: &mut JoinSet<Task>) {
         let segments = open.log.segments();
         let is_passed = |info: &SegmentInfo| open.cursor.covers(info.first_seq, info.last_seq);
         let look = backlog.look(&segments, is_passed, self.concurrency, Instant::now());
@@ -180,7 +180,7 @@ impl<S: Ship> Follower<S> {
     async fn take(
         &self,
         open: &mut Open,
-        backlog: &mut Backlog,
+        backlog: &mut UploadBacklog,
         segment: &SegmentInfo,
         shipped: Shipped,
     ) {

@@ -17,7 +17,7 @@ const MANIFEST_DIGEST: &str = "gs-manifest-blake3";
 
 /// How closely it looks.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Look {
+pub(super) struct BucketInspector {
     /// Whether each object is read back after it was written.
     pub(super) reads_back: bool,
 }
@@ -40,7 +40,7 @@ pub(super) fn manifest_digest(bytes: &[u8]) -> (String, String) {
     (MANIFEST_DIGEST.to_owned(), blake3::hash(bytes).to_hex().to_string())
 }
 
-impl Look {
+impl BucketInspector {
     /// Looks at an object; nothing if there is none. An object that lost its headers is compared with what
     /// this process would write.
     pub(super) async fn object(

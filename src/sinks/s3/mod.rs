@@ -60,13 +60,13 @@ use archive::Haste;
 use archive::SegmentShip;
 use attempts::Attempts;
 use follow::Follower;
-use look::Look;
+use look::BucketInspector;
 use objects::ObjectOptions;
 use options::S3Config;
 use options::VerifyOption;
-use pace::Pace;
-use spool::Intake;
+use pace::UploadThrottle;
 use spool::ObjectShip;
+use spool::SpoolWriter;
 use spool::Spooling;
 use upload::Uploader;
 
@@ -148,9 +148,9 @@ impl SinkConfig for S3Config {
             bucket,
             attempts,
             figures: figures.clone(),
-            look: Look { reads_back: self.verify == VerifyOption::Read },
+            look: BucketInspector { reads_back: self.verify == VerifyOption::Read },
             part_bytes: self.part_bytes(),
-            pace: Arc::new(Pace::new(Arc::clone(&context.governor), rate, figures)),
+            pace: Arc::new(UploadThrottle::new(Arc::clone(&context.governor), rate, figures)),
             stop: stop.clone(),
             spool,
             spooled: AtomicU64::new(0),
@@ -252,7 +252,7 @@ impl S3Config {
         let follower = self.follower(&parts, ship);
         let metrics = parts.context.metrics.sink(parts.context.id.as_str());
         let encoding = self.objects.encoding;
-        let intake = Intake { writer: Arc::clone(&writer), metrics, encoding };
+        let intake = SpoolWriter { writer: Arc::clone(&writer), metrics, encoding };
         Ok(ObjectSink { parts, writer, intake, follower, work_probe })
     }
 
@@ -304,7 +304,7 @@ impl Sink for ArchiveSink {
 struct ObjectSink {
     parts: Parts,
     writer: Arc<Writer<Spooling>>,
-    intake: Intake,
+    intake: SpoolWriter,
     follower: Follower<ObjectShip>,
     work_probe: WorkProbe,
 }

@@ -33,8 +33,8 @@ use gophership_vault::VaultError;
 use super::key_template::KeyTemplate;
 use super::key_template::OTHER;
 use super::key_template::value;
-use super::options::Encoding;
 use super::options::ObjectCompression;
+use super::options::ObjectEncoding;
 use crate::event::Signal;
 
 /// As deep as decoders go.
@@ -46,7 +46,7 @@ const GROUPS_MAX: usize = 64;
 pub(super) struct ObjectOptions {
     pub(super) template: KeyTemplate,
     pub(super) node: String,
-    pub(super) encoding: Encoding,
+    pub(super) encoding: ObjectEncoding,
     pub(super) compression: ObjectCompression,
     pub(super) frame: FrameOptions,
     pub(super) partitions_max: usize,
@@ -138,8 +138,8 @@ impl ObjectOptions {
             Ok(())
         })?;
         let content = match self.encoding {
-            Encoding::OtlpProtobuf => Content::OtlpProtobuf,
-            Encoding::OtlpJson => Content::OtlpJson,
+            ObjectEncoding::OtlpProtobuf => Content::OtlpProtobuf,
+            ObjectEncoding::OtlpJson => Content::OtlpJson,
         };
         Ok(object.finish(content, requests)?)
     }
@@ -147,8 +147,8 @@ impl ObjectOptions {
     /// The key of an object below the prefix.
     pub(super) fn key(&self, segment: &SpoolSegment, partition: &Partition) -> String {
         let form = match self.encoding {
-            Encoding::OtlpProtobuf => "otlp",
-            Encoding::OtlpJson => "jsonl",
+            ObjectEncoding::OtlpProtobuf => "otlp",
+            ObjectEncoding::OtlpJson => "jsonl",
         };
         let end = match self.compression {
             ObjectCompression::Zstd => "zst",
@@ -264,14 +264,14 @@ impl ObjectFile {
 
     fn put(
         &mut self,
-        encoding: Encoding,
+        encoding: ObjectEncoding,
         signal: Signal,
         wire: &Bytes,
         scratch: &mut Vec<u8>,
     ) -> io::Result<()> {
         let line = match encoding {
-            Encoding::OtlpProtobuf => None,
-            Encoding::OtlpJson => JsonLine::of(signal, wire, &JSON_LIMITS).ok(),
+            ObjectEncoding::OtlpProtobuf => None,
+            ObjectEncoding::OtlpJson => JsonLine::of(signal, wire, &JSON_LIMITS).ok(),
         };
         match line {
             Some(line) => {
@@ -279,7 +279,7 @@ impl ObjectFile {
                 Ok(())
             }
             // What is no valid request was never accepted.
-            None if encoding == Encoding::OtlpJson => Ok(()),
+            None if encoding == ObjectEncoding::OtlpJson => Ok(()),
             None => {
                 self.write_all(&varint(wire.len() as u64))?;
                 self.write_all(wire)

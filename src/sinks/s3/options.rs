@@ -98,7 +98,7 @@ pub(super) struct ObjectsConfig {
     /// different values come into different objects.
     key: String,
     /// What is in an object.
-    pub(super) encoding: Encoding,
+    pub(super) encoding: ObjectEncoding,
     /// How an object is compressed.
     pub(super) compression: ObjectCompression,
     /// The size at which the spooled requests become one object, or one for each folder. From 1MiB to 4GiB.
@@ -128,7 +128,8 @@ pub(super) enum VerifyOption {
 /// What is in an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Encoding {
+#[schemars(rename = "Encoding")]
+pub(super) enum ObjectEncoding {
     /// Export requests of OTLP, each with its length as a varint in front of it.
     OtlpProtobuf,
     /// Export requests as OTLP JSON, one a line.
@@ -173,7 +174,7 @@ impl Default for ObjectsConfig {
     fn default() -> Self {
         Self {
             key: "{signal}/{date:%Y/%m/%d}/{host}".to_owned(),
-            encoding: Encoding::OtlpProtobuf,
+            encoding: ObjectEncoding::OtlpProtobuf,
             compression: ObjectCompression::Zstd,
             max_bytes: ByteSize::mib(64),
             max_age: HumanDuration(Duration::from_mins(5)),

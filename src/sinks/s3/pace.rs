@@ -16,14 +16,14 @@ use crate::somatic::Governor;
 const PAUSED_FOR: Duration = Duration::from_millis(200);
 
 /// The pace of all uploads of a sink.
-pub(super) struct Pace {
+pub(super) struct UploadThrottle {
     governor: Arc<Governor>,
     /// Bytes per second.
     rate: Option<RateLimit>,
     figures: S3Metrics,
 }
 
-impl Pace {
+impl UploadThrottle {
     pub(super) const fn new(
         governor: Arc<Governor>,
         rate: Option<RateLimit>,
@@ -55,7 +55,7 @@ impl Pace {
 
 /// The pace of one upload.
 pub(super) struct UploadPace {
-    pace: Arc<Pace>,
+    pace: Arc<UploadThrottle>,
     bytes: u64,
     sent: AtomicU64,
     held_nanos: AtomicU64,

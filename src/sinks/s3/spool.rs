@@ -25,7 +25,7 @@ use super::objects::ObjectError;
 use super::objects::Partition;
 use super::objects::SharedOptions;
 use super::objects::SpoolSegment;
-use super::options::Encoding;
+use super::options::ObjectEncoding;
 use super::upload::Ending;
 use super::upload::Upload;
 use super::upload::Uploader;
@@ -59,13 +59,13 @@ impl Completion for Spooling {
 }
 
 /// Takes requests into the spool.
-pub(super) struct Intake {
+pub(super) struct SpoolWriter {
     pub(super) writer: Arc<Writer<Spooling>>,
     pub(super) metrics: SinkMetrics,
-    pub(super) encoding: Encoding,
+    pub(super) encoding: ObjectEncoding,
 }
 
-impl Intake {
+impl SpoolWriter {
     /// Takes what comes until the edge is closed, or it is asked to stop.
     pub(super) async fn run(&self, input: &mut EdgeReceiver, stop: &Stop) {
         loop {
@@ -74,7 +74,7 @@ impl Intake {
                 batch = input.recv() => batch,
             };
             let Some(batch) = batch else { return };
-            let is_json = self.encoding == Encoding::OtlpJson;
+            let is_json = self.encoding == ObjectEncoding::OtlpJson;
             if is_json && JsonLine::of(batch.signal(), batch.wire(), &JSON_LIMITS).is_err() {
                 self.metrics.rejected.inc();
                 batch.rejected();

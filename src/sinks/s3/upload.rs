@@ -25,10 +25,10 @@ use gophership_s3::UploadPacer;
 use tokio::time::Instant;
 
 use super::attempts::Attempts;
-use super::look::Look;
+use super::look::BucketInspector;
 use super::look::SeenManifest;
 use super::look::manifest_digest;
-use super::pace::Pace;
+use super::pace::UploadThrottle;
 use crate::component::Stop;
 use crate::metrics::S3Metrics;
 
@@ -83,9 +83,9 @@ pub(super) struct Uploader {
     pub(super) bucket: BucketClient,
     pub(super) attempts: Attempts,
     pub(super) figures: S3Metrics,
-    pub(super) look: Look,
+    pub(super) look: BucketInspector,
     pub(super) part_bytes: u64,
-    pub(super) pace: Arc<Pace>,
+    pub(super) pace: Arc<UploadThrottle>,
     pub(super) stop: Stop,
     /// Where objects are made.
     pub(super) spool: PathBuf,

@@ -7,7 +7,7 @@ use gophership_vault::SegmentId;
 use gophership_vault::SegmentInfo;
 use tokio::time::Instant;
 
-use super::super::backlog::Backlog;
+use super::super::backlog::UploadBacklog;
 use super::rig::Rig;
 
 fn sealed(rig: &Rig) -> Vec<SegmentInfo> {
@@ -16,7 +16,7 @@ fn sealed(rig: &Rig) -> Vec<SegmentInfo> {
 
 /// The segments that a look begins, each with whether it is doubtful.
 fn begun(
-    backlog: &mut Backlog,
+    backlog: &mut UploadBacklog,
     segments: &[SegmentInfo],
     passed: &BTreeSet<SegmentId>,
     now: Instant,
@@ -32,7 +32,8 @@ async fn the_oldest_come_first_as_many_as_there_is_room_for_and_resting_ones_are
     let all = sealed(&rig);
     let (known, all) = (&all[..4], &all[..5]);
     let ids: Vec<SegmentId> = all.iter().map(|info| info.id).collect();
-    let (mut backlog, mut passed, now) = (Backlog::default(), BTreeSet::new(), Instant::now());
+    let (mut backlog, mut passed, now) =
+        (UploadBacklog::default(), BTreeSet::new(), Instant::now());
     assert_eq!(begun(&mut backlog, known, &passed, now), [(ids[0], true), (ids[1], true)]);
     assert_eq!(begun(&mut backlog, known, &passed, now), [], "both are under way");
     passed.insert(ids[0]);
@@ -53,7 +54,7 @@ async fn the_oldest_come_first_as_many_as_there_is_room_for_and_resting_ones_are
 async fn what_vanishes_before_it_is_archived_is_told_once_and_what_is_passed_may_go() {
     let rig = Rig::new(3);
     let all = sealed(&rig);
-    let (mut backlog, now) = (Backlog::default(), Instant::now());
+    let (mut backlog, now) = (UploadBacklog::default(), Instant::now());
     let mut look = |segments: &[SegmentInfo]| {
         let look = backlog.look(segments, |_| false, 1, now);
         for (info, _) in &look.next {

@@ -37,9 +37,9 @@ use super::super::archive::Haste;
 use super::super::archive::SegmentShip;
 use super::super::attempts::Attempts;
 use super::super::follow::Follower;
-use super::super::look::Look;
+use super::super::look::BucketInspector;
 use super::super::options::S3RetryConfig;
-use super::super::pace::Pace;
+use super::super::pace::UploadThrottle;
 use super::super::upload::Uploader;
 use crate::component::ComponentId;
 use crate::component::Stop;
@@ -181,9 +181,9 @@ impl Rig {
             bucket: BucketClient::connect(&self.bucket_options()).await.unwrap(),
             attempts,
             figures: figures.clone(),
-            look: Look { reads_back: true },
+            look: BucketInspector { reads_back: true },
             part_bytes: 8 << 20,
-            pace: Arc::new(Pace::new(governor, rate, figures)),
+            pace: Arc::new(UploadThrottle::new(governor, rate, figures)),
             stop: stop.clone(),
             spool,
             spooled: AtomicU64::new(0),

@@ -10,9 +10,9 @@ use tokio::sync::Semaphore;
 
 use super::letters::Letters;
 use super::letters::NO_REASON;
-use super::letters::Refused;
+use super::letters::RejectedRequest;
 use super::options::S3ReplayConfig;
-use super::refusal_log::Refusal;
+use super::refusal_log::LoggedRefusal;
 use super::refusal_log::RefusalLog;
 use crate::component::Context;
 use crate::component::Stop;
@@ -48,7 +48,7 @@ const NOT_OTLP: &str = "this version cannot read it as OTLP";
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Delivered {
+pub(super) enum DeliveryOutcome {
     /// Every sink has it.
     Yes,
     /// A sink will never take it; a dead-letter store has it.
@@ -82,7 +82,7 @@ struct Attempt {
 pub(super) type Room = (OwnedSemaphorePermit, OwnedSemaphorePermit, FairPermit);
 
 /// Sends requests.
-pub(super) struct Delivery {
+pub(super) struct ReplaySender {
     context: Context,
     output: Output,
     stop: Stop,
@@ -101,7 +101,7 @@ pub(super) struct Delivery {
     _work_probe: WorkProbe,
 }
 
-impl Delivery {
+impl ReplaySender {
     pub(super) fn new(
         config: &S3ReplayConfig,
         context: &Context,
@@ -179,13 +179,13 @@ impl Delivery {
         archived: Archived,
         room: Room,
         halt: Stop,
-    ) -> Delivered {
+    ) -> DeliveryOutcome {
         let (mut delay, mut sinks, mut is_first) = (RETRY_MIN, SinkSet::ALL, true);
         let request = &archived.request;
         self.metrics.receive(request.wire.len() as u64);
         loop {
             let Some(attempt) = self.attempt(&archived, sinks, is_first).await else {
-                return Delivered::Stopped;
+                return DeliveryOutcome::Stopped;
             };
             is_first = false;
             sinks = sinks.without(attempt.served);
@@ -196,11 +196,11 @@ impl Delivery {
                     self.figures.delivered.inc();
                     self.done.fetch_add(1, Ordering::Relaxed);
                     drop(room);
-                    return Delivered::Yes;
+                    return DeliveryOutcome::Yes;
                 }
                 Outcome::Rejected => {
                     let Attempt { rejected: booked, reason, .. } = attempt;
-                    let refused = Refused { request, sinks, booked, reason };
+                    let refused = RejectedRequest { request, sinks, booked, reason };
                     return self.refused(&archived, &refused, &halt).await;
                 }
                 // A sink that refused it is asked again with the others, and counted then.
@@ -211,27 +211,32 @@ impl Delivery {
             }
             tokio::select! {
                 () = tokio::time::sleep(delay.mul_f64(0.5 + fastrand::f64())) => {}
-                () = halt.cancelled() => return Delivered::Stopped,
+                () = halt.cancelled() => return DeliveryOutcome::Stopped,
             }
             delay = (delay * 2).min(RETRY_MAX);
         }
     }
 
     /// Sees a request that was refused for good into the dead-letter store, and says so.
-    async fn refused(&self, archived: &Archived, refused: &Refused<'_>, halt: &Stop) -> Delivered {
+    async fn refused(
+        &self,
+        archived: &Archived,
+        refused: &RejectedRequest<'_>,
+        halt: &Stop,
+    ) -> DeliveryOutcome {
         let Some(is_kept) = self.letters.keep(refused, halt).await else {
-            return Delivered::Stopped;
+            return DeliveryOutcome::Stopped;
         };
         self.figures.rejected.inc();
         self.done.fetch_add(1, Ordering::Relaxed);
         let reason = refused.reason.as_deref().unwrap_or(NO_REASON).to_owned();
         let Archived { segment, seq, .. } = *archived;
-        self.refusal_log.note(&Refusal { segment, seq, reason }, is_kept);
+        self.refusal_log.note(&LoggedRefusal { segment, seq, reason }, is_kept);
         if is_kept {
             self.figures.dead_lettered.inc();
-            return Delivered::DeadLettered;
+            return DeliveryOutcome::DeadLettered;
         }
-        Delivered::Rejected
+        DeliveryOutcome::Rejected
     }
 
     /// Sends it once; nothing when the source was stopped, and it did not arrive soon.

@@ -32,7 +32,7 @@ const NS_PER_MS: u64 = 1_000_000;
 pub(super) const NO_REASON: &str = "refused without a reason";
 
 /// A request that was refused for good.
-pub(super) struct Refused<'a> {
+pub(super) struct RejectedRequest<'a> {
     pub(super) request: &'a Request,
     /// The sinks that do not have it.
     pub(super) sinks: SinkSet,
@@ -64,7 +64,7 @@ impl Letters {
 
     /// Sees a request into the store; returns whether it is safe there, or nothing if it was halted before
     /// that was known.
-    pub(super) async fn keep(&self, refused: &Refused<'_>, halt: &Stop) -> Option<bool> {
+    pub(super) async fn keep(&self, refused: &RejectedRequest<'_>, halt: &Stop) -> Option<bool> {
         let Some(vault) = self.vault.as_deref() else { return Some(false) };
         let id = self.context.id.as_str();
         let reason = refused.reason.as_deref().unwrap_or(NO_REASON);
@@ -116,7 +116,7 @@ impl Letters {
     }
 
     /// What was rejected is a dead letter now.
-    fn book(&self, refused: &Refused<'_>, sinks: SinkSet) {
+    fn book(&self, refused: &RejectedRequest<'_>, sinks: SinkSet) {
         let Request { signal, records, .. } = *refused.request;
         self.ledger.withdraw(signal, Bucket::RejectedByBackend, refused.booked);
         for sink in self.context.sink_set.names(sinks) {

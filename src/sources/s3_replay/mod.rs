@@ -43,9 +43,9 @@ use crate::component::SourceConfig;
 use crate::component::Stop;
 use crate::flow::Output;
 
-use delivery::Delivery;
+use delivery::ReplaySender;
 use options::S3ReplayConfig;
-use progress::Progress;
+use progress::SegmentStates;
 use replay::Replay;
 
 /// Each request to the bucket is made so often before the segment is put off.
@@ -165,8 +165,8 @@ struct S3Replay {
 impl Source for S3Replay {
     async fn run(self: Box<Self>, output: Output, stop: Stop) -> Result<(), RunError> {
         let Self { config, context, archive, claims, owner, folder } = *self;
-        let delivery = Arc::new(Delivery::new(&config, &context, output, stop.clone()));
-        let progress = Progress::new(context.metrics.s3_replay(context.id.as_str()));
+        let delivery = Arc::new(ReplaySender::new(&config, &context, output, stop.clone()));
+        let progress = SegmentStates::new(context.metrics.s3_replay(context.id.as_str()));
         let replay = Replay { config, archive, claims, owner, folder, delivery, progress, stop };
         let replay = Arc::new(replay);
         let ended = Arc::clone(&replay).run().await;

@@ -9,24 +9,24 @@ use crate::metrics::ReplayState;
 use crate::metrics::S3ReplayMetrics;
 
 /// A vault and the number of a segment of it.
-pub(super) type SegmentKey = (u128, u64);
+pub(super) type VaultSegment = (u128, u64);
 
 /// The state of every segment that the last look found.
-pub(super) struct Progress {
-    states: Mutex<HashMap<SegmentKey, ReplayState>>,
+pub(super) struct SegmentStates {
+    states: Mutex<HashMap<VaultSegment, ReplayState>>,
     figures: S3ReplayMetrics,
 }
 
-impl Progress {
+impl SegmentStates {
     pub(super) fn new(figures: S3ReplayMetrics) -> Self {
         Self { states: Mutex::default(), figures }
     }
 
     /// A look found these segments. Those that are known keep their state; others are forgotten.
-    pub(super) fn found(&self, segments: &[SegmentKey]) {
+    pub(super) fn found(&self, segments: &[VaultSegment]) {
         let mut states = self.states.lock();
         let before = std::mem::take(&mut *states);
-        let state = |key: &SegmentKey| before.get(key).copied().unwrap_or(ReplayState::Waiting);
+        let state = |key: &VaultSegment| before.get(key).copied().unwrap_or(ReplayState::Waiting);
         *states = segments.iter().map(|key| (*key, state(key))).collect();
         for state in ReplayState::ALL {
             let count = states.values().filter(|found| **found == state).count();
@@ -35,7 +35,7 @@ impl Progress {
     }
 
     /// The state of a segment is another one. What is done stays done: when the replay follows, it asks again.
-    pub(super) fn set(&self, segment: SegmentKey, state: ReplayState) {
+    pub(super) fn set(&self, segment: VaultSegment, state: ReplayState) {
         let mut states = self.states.lock();
         let Some(known) = states.get_mut(&segment) else { return };
         if *known == state || *known == ReplayState::Done {
@@ -55,7 +55,7 @@ impl Progress {
 }
 
 /// The key of a segment.
-pub(super) const fn key(manifest: &Manifest) -> SegmentKey {
+pub(super) const fn key(manifest: &Manifest) -> VaultSegment {
     (manifest.vault_id, manifest.segment)
 }
 
@@ -68,7 +68,7 @@ mod tests {
     fn each_segment_counts_in_one_state_and_what_is_done_stays_done() {
         let metrics = Metrics::new();
         let figures = metrics.s3_replay("archive");
-        let progress = Progress::new(figures.clone());
+        let progress = SegmentStates::new(figures.clone());
         let counts = || ReplayState::ALL.map(|state| figures.segments(state));
         let segments = [(7, 1), (7, 2), (7, 3), (8, 1)];
         progress.found(&segments);

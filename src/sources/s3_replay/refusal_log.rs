@@ -22,12 +22,12 @@ pub(super) struct RefusalLog {
 struct Untold {
     told: Option<Instant>,
     requests: u64,
-    last: Refusal,
+    last: LoggedRefusal,
 }
 
 /// One of them.
 #[derive(Clone, Default)]
-pub(super) struct Refusal {
+pub(super) struct LoggedRefusal {
     pub(super) segment: u64,
     pub(super) seq: u64,
     pub(super) reason: String,
@@ -35,7 +35,7 @@ pub(super) struct Refusal {
 
 impl Untold {
     /// Adds one; returns how many are to be told now, if it is time.
-    fn add(&mut self, refusal: Refusal, now: Instant) -> Option<u64> {
+    fn add(&mut self, refusal: LoggedRefusal, now: Instant) -> Option<u64> {
         self.requests += 1;
         self.last = refusal;
         let is_due = self.told.is_none_or(|told| TELL_EVERY <= now.duration_since(told));
@@ -52,7 +52,7 @@ impl RefusalLog {
     }
 
     /// One more, which is in the dead-letter store or only in the bucket.
-    pub(super) fn note(&self, refusal: &Refusal, is_kept: bool) {
+    pub(super) fn note(&self, refusal: &LoggedRefusal, is_kept: bool) {
         let untold = if is_kept { &self.kept } else { &self.left };
         let due = untold.lock().add(refusal.clone(), Instant::now());
         if let Some(requests) = due {
@@ -60,8 +60,8 @@ impl RefusalLog {
         }
     }
 
-    fn tell(&self, requests: u64, last: &Refusal, is_kept: bool) {
-        let (source, Refusal { segment, seq, reason }) = (&self.source, last);
+    fn tell(&self, requests: u64, last: &LoggedRefusal, is_kept: bool) {
+        let (source, LoggedRefusal { segment, seq, reason }) = (&self.source, last);
         if is_kept {
             tracing::warn!(
                 %source, requests, segment, seq, reason,
@@ -95,11 +95,11 @@ mod tests {
     #[test]
     fn the_first_is_told_at_once_and_the_rest_in_sum() {
         let (mut untold, now) = (Untold::default(), Instant::now());
-        assert_eq!(untold.add(Refusal::default(), now), Some(1));
+        assert_eq!(untold.add(LoggedRefusal::default(), now), Some(1));
         for _ in 0..99 {
-            assert_eq!(untold.add(Refusal::default(), now), None);
+            assert_eq!(untold.add(LoggedRefusal::default(), now), None);
         }
-        assert_eq!(untold.add(Refusal::default(), now + TELL_EVERY), Some(100));
+        assert_eq!(untold.add(LoggedRefusal::default(), now + TELL_EVERY), Some(100));
         assert_eq!(untold.requests, 0);
     }
 }

@@ -16,11 +16,11 @@ use gophership_restore::RestoreError;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::delivery::Delivery;
+use super::delivery::ReplaySender;
 use super::options::S3ReplayConfig;
-use super::progress::Progress;
+use super::progress::SegmentStates;
 use super::progress::key;
-use super::segment::Counts;
+use super::segment::ReplayedSegment;
 use super::segment::SegmentEnd;
 use super::segment::SegmentReplay;
 use crate::component::RunError;
@@ -42,8 +42,8 @@ pub(super) struct Replay {
     pub(super) claims: Claims,
     pub(super) owner: String,
     pub(super) folder: PathBuf,
-    pub(super) delivery: Arc<Delivery>,
-    pub(super) progress: Progress,
+    pub(super) delivery: Arc<ReplaySender>,
+    pub(super) progress: SegmentStates,
     pub(super) stop: Stop,
 }
 
@@ -53,12 +53,12 @@ struct Totals {
     segments: u64,
     by_others: u64,
     unusable: u64,
-    counts: Counts,
+    counts: ReplayedSegment,
 }
 
 /// What became of an attempt at a segment.
 enum Attempt {
-    Done(Counts),
+    Done(ReplayedSegment),
     DoneByOther,
     /// To be tried again after this long.
     Later(Duration),
@@ -188,7 +188,8 @@ impl Replay {
         let vault = vault_id_text(manifest.vault_id);
         match attempt {
             Attempt::Done(counts) => {
-                let Counts { requests, records, rejected, dead_lettered, damaged } = counts;
+                let ReplayedSegment { requests, records, rejected, dead_lettered, damaged } =
+                    counts;
                 totals.segments += 1;
                 totals.counts.requests += requests;
                 totals.counts.records += records;
@@ -300,7 +301,7 @@ impl Replay {
     }
 
     /// Says that a segment is done. If that fails for longer than the lease, another host does it again.
-    async fn finish(&self, held: &mut HeldClaim, counts: Counts) -> Attempt {
+    async fn finish(&self, held: &mut HeldClaim, counts: ReplayedSegment) -> Attempt {
         let until = Instant::now() + self.config.lease();
         loop {
             match self.claims.finish(held).await {
@@ -320,7 +321,7 @@ impl Replay {
 
     fn tell(&self, totals: &Totals) {
         let Totals { segments, by_others, unusable, counts } = totals;
-        let Counts { requests, records, rejected, dead_lettered, damaged } = counts;
+        let ReplayedSegment { requests, records, rejected, dead_lettered, damaged } = counts;
         let (archive, replay) = (self.archive.url(), self.config.replay_id());
         tracing::info!(
             %archive, %replay, segments, by_others, unusable, requests, records, rejected, dead_lettered,

@@ -17,8 +17,8 @@ use gophership_vault::VaultError;
 use tokio::task::JoinSet;
 
 use super::delivery::Archived;
-use super::delivery::Delivered;
-use super::delivery::Delivery;
+use super::delivery::DeliveryOutcome;
+use super::delivery::ReplaySender;
 use crate::component::Stop;
 use crate::event::Note;
 use crate::event::Provenance;
@@ -33,7 +33,7 @@ const SIGNAL_HEADER: &str = "gophership-signal";
 
 /// What is in a segment that was replayed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counts {
+pub(super) struct ReplayedSegment {
     pub(super) requests: u64,
     pub(super) records: u64,
     /// Requests that a sink will never take, or that are no OTLP, and that only the bucket has.
@@ -48,7 +48,7 @@ pub(super) struct Counts {
 #[derive(Debug)]
 pub(super) enum SegmentEnd {
     /// Every request is delivered.
-    Done(Counts),
+    Done(ReplayedSegment),
     /// It was stopped on the way.
     Stopped,
     /// It could not be restored or read.
@@ -72,7 +72,7 @@ pub(super) struct SegmentReplay {
     pub(super) selection: Arc<Selection>,
     /// A folder of its own: segments of different vaults have the same names.
     pub(super) folder: PathBuf,
-    pub(super) delivery: Arc<Delivery>,
+    pub(super) delivery: Arc<ReplaySender>,
     /// Ends the replay of this segment.
     pub(super) halt: Stop,
 }
@@ -113,11 +113,11 @@ impl SegmentReplay {
     }
 
     /// Sends what is selected; nothing if it was stopped before all was delivered.
-    async fn send_all(&self, path: &Path) -> Result<Option<Counts>, RestoreError> {
-        let mut counts = Counts::default();
+    async fn send_all(&self, path: &Path) -> Result<Option<ReplayedSegment>, RestoreError> {
+        let mut counts = ReplayedSegment::default();
         let path = path.to_owned();
         let mut reader = blocking(move || OfflineReader::open(&path)).await?;
-        let mut on_way: JoinSet<Delivered> = JoinSet::new();
+        let mut on_way: JoinSet<DeliveryOutcome> = JoinSet::new();
         loop {
             let began = Instant::now();
             let chunk;
@@ -189,18 +189,21 @@ impl SegmentReplay {
 }
 
 /// Counts how a request ended; returns whether it reached an end.
-fn settle(ended: &Result<Delivered, tokio::task::JoinError>, counts: &mut Counts) -> bool {
+fn settle(
+    ended: &Result<DeliveryOutcome, tokio::task::JoinError>,
+    counts: &mut ReplayedSegment,
+) -> bool {
     match ended {
-        Ok(Delivered::Yes) => true,
-        Ok(Delivered::DeadLettered) => {
+        Ok(DeliveryOutcome::Yes) => true,
+        Ok(DeliveryOutcome::DeadLettered) => {
             counts.dead_lettered += 1;
             true
         }
-        Ok(Delivered::Rejected) => {
+        Ok(DeliveryOutcome::Rejected) => {
             counts.rejected += 1;
             true
         }
-        Ok(Delivered::Stopped) | Err(_) => false,
+        Ok(DeliveryOutcome::Stopped) | Err(_) => false,
     }
 }
 

@@ -15,7 +15,7 @@ use crate::component::options::SinkConfig;
 use crate::component::options::Site;
 use crate::component::options::SourceConfig;
 use crate::component::options::TransformConfig;
-use crate::tree::Decoded;
+use crate::tree::DecodeResult;
 use crate::tree::TreeDeserializer;
 
 /// The three kinds of components, named after the sections of the document they stand in.
@@ -109,7 +109,7 @@ pub struct ComponentInfo {
     pub summary: &'static str,
     #[cfg(test)]
     schema: fn(&mut SchemaGenerator) -> Schema,
-    decode: fn(TreeDeserializer<'_>) -> Decoded<AnyConfig>,
+    decode: fn(TreeDeserializer<'_>) -> DecodeResult<AnyConfig>,
 }
 
 impl ComponentInfo {
@@ -168,7 +168,7 @@ impl ComponentInfo {
     }
 
     /// Decodes its own options.
-    pub(crate) fn decode(&self, tree: TreeDeserializer<'_>) -> Decoded<AnyConfig> {
+    pub(crate) fn decode(&self, tree: TreeDeserializer<'_>) -> DecodeResult<AnyConfig> {
         (self.decode)(tree)
     }
 }

@@ -10,14 +10,14 @@ use serde::de::Unexpected;
 use serde::de::VariantAccess;
 use serde::de::Visitor;
 
-use crate::tree::failure::Decoded;
+use crate::tree::failure::DecodeResult;
 use crate::tree::failure::FailureKind;
 use crate::tree::name::Name;
 use crate::tree::node::MapEntry;
 use crate::tree::node::Node;
 use crate::tree::node::NodeValue;
 use crate::tree::node::Plain;
-use crate::tree::scalar::Wanted;
+use crate::tree::scalar::ExpectedScalar;
 use crate::tree::scalar::choice;
 use crate::tree::scalar::visit_scalar;
 use crate::tree::stand_in::StandInFields;
@@ -41,7 +41,11 @@ impl<'a> TreeDeserializer<'a> {
     }
 
     /// Lets the visitor see the value, as the wanted type if it can be that.
-    fn visit<'de, V: Visitor<'de>>(self, wanted: Wanted, visitor: V) -> Decoded<V::Value> {
+    fn visit<'de, V: Visitor<'de>>(
+        self,
+        wanted: ExpectedScalar,
+        visitor: V,
+    ) -> DecodeResult<V::Value> {
         let result = match &self.node.value {
             NodeValue::Map(entries) => {
                 visitor.visit_map(Entries { tree: self, remaining: entries.iter(), current: None })
@@ -51,10 +55,12 @@ impl<'a> TreeDeserializer<'a> {
             }
             NodeValue::Scalar(scalar) => visit_scalar(scalar, wanted, visitor),
             NodeValue::StandIn(text_idx) => match wanted {
-                Wanted::Bool => visitor.visit_bool(false),
-                Wanted::Integer => visitor.visit_u64(1),
-                Wanted::Float => visitor.visit_f64(1.0),
-                Wanted::Anything | Wanted::Text => visitor.visit_str(stand_in_text(*text_idx)),
+                ExpectedScalar::Bool => visitor.visit_bool(false),
+                ExpectedScalar::Integer => visitor.visit_u64(1),
+                ExpectedScalar::Float => visitor.visit_f64(1.0),
+                ExpectedScalar::Anything | ExpectedScalar::Text => {
+                    visitor.visit_str(stand_in_text(*text_idx))
+                }
             },
         };
         self.trace.watch(self.trail, result)
@@ -65,10 +71,10 @@ impl<'a> TreeDeserializer<'a> {
         self,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Decoded<V::Value> {
+    ) -> DecodeResult<V::Value> {
         let is_stand_in = self.is_stand_in();
         if !is_stand_in && !self.node.is_null() {
-            return self.visit(Wanted::Anything, visitor);
+            return self.visit(ExpectedScalar::Anything, visitor);
         }
         let fields = if is_stand_in { fields.iter() } else { [].iter() };
         let fields = StandInFields { tree: self, name: self.name(""), fields };
@@ -76,12 +82,12 @@ impl<'a> TreeDeserializer<'a> {
     }
 
     /// Lets the visitor see a list.
-    fn visit_list<'de, V: Visitor<'de>>(self, len: usize, visitor: V) -> Decoded<V::Value> {
+    fn visit_list<'de, V: Visitor<'de>>(self, len: usize, visitor: V) -> DecodeResult<V::Value> {
         if self.is_stand_in() {
             let items = StandInItems { tree: self, remaining_len: len };
             return self.trace.watch(self.trail, visitor.visit_seq(items));
         }
-        self.visit(Wanted::Anything, visitor)
+        self.visit(ExpectedScalar::Anything, visitor)
     }
 
     /// Makes the deserializer of a value further in.
@@ -106,71 +112,71 @@ impl<'a> TreeDeserializer<'a> {
 impl<'de> Deserializer<'de> for TreeDeserializer<'_> {
     type Error = FailureKind;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
-        self.visit(Wanted::Anything, visitor)
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> DecodeResult<V::Value> {
+        self.visit(ExpectedScalar::Anything, visitor)
     }
 
-    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
-        self.visit(Wanted::Bool, visitor)
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> DecodeResult<V::Value> {
+        self.visit(ExpectedScalar::Bool, visitor)
     }
 
-    fn deserialize_i8<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
-        self.visit(Wanted::Integer, visitor)
+    fn deserialize_i8<V: Visitor<'de>>(self, visitor: V) -> DecodeResult<V::Value> {
+        self.visit(ExpectedScalar::Integer, visitor)
     }
 
-    fn deserialize_i16<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
-        self.visit(Wanted::Integer, visitor)
+    fn deserialize_i16<V: Visitor<'de>>(self, visitor: V) -> DecodeResult<V::Value> {
+        self.visit(ExpectedScalar::Integer, visitor)
     }
 
-    fn deserialize_i32<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
-        self.visit(Wanted::Integer, visitor)
+    fn deserialize_i32<V: Visitor<'de>>(self, visitor: V) -> DecodeResult<V::Value> {
+        self.visit(ExpectedScalar::Integer, visitor)
     }
 
-    fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
-        self.visit(Wanted::Integer, visitor)
+    fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> DecodeResult<V::Value> {
+        self.visit(ExpectedScalar::Integer, visitor)
     }
 
-    fn deserialize_u8<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
-        self.visit(Wanted::Integer, visitor)
+    fn deserialize_u8<V: Visitor<'de>>(self, visitor: V) -> DecodeResult<V::Value> {
+        self.visit(ExpectedScalar::Integer, visitor)
     }
 
-    fn deserialize_u16<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
-        self.visit(Wanted::Integer, visitor)
+    fn deserialize_u16<V: Visitor<'de>>(self, visitor: V) -> DecodeResult<V::Value> {
+        self.visit(ExpectedScalar::Integer, visitor)
     }
 
-    fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
-        self.visit(Wanted::Integer, visitor)
+    fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> DecodeResult<V::Value> {
+        self.visit(ExpectedScalar::Integer, visitor)
     }
 
-    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
-        self.visit(Wanted::Integer, visitor)
+    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> DecodeResult<V::Value> {
+        self.visit(ExpectedScalar::Integer, visitor)
     }
 
-    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
-        self.visit(Wanted::Float, visitor)
+    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> DecodeResult<V::Value> {
+        self.visit(ExpectedScalar::Float, visitor)
     }
 
-    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
-        self.visit(Wanted::Float, visitor)
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> DecodeResult<V::Value> {
+        self.visit(ExpectedScalar::Float, visitor)
     }
 
-    fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
-        self.visit(Wanted::Text, visitor)
+    fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> DecodeResult<V::Value> {
+        self.visit(ExpectedScalar::Text, visitor)
     }
 
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
-        self.visit(Wanted::Text, visitor)
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> DecodeResult<V::Value> {
+        self.visit(ExpectedScalar::Text, visitor)
     }
 
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
-        self.visit(Wanted::Text, visitor)
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> DecodeResult<V::Value> {
+        self.visit(ExpectedScalar::Text, visitor)
     }
 
-    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
-        self.visit(Wanted::Text, visitor)
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> DecodeResult<V::Value> {
+        self.visit(ExpectedScalar::Text, visitor)
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> DecodeResult<V::Value> {
         if self.is_stand_in() || self.node.is_null() {
             self.trace.watch(self.trail, visitor.visit_none())
         } else {
@@ -178,11 +184,11 @@ impl<'de> Deserializer<'de> for TreeDeserializer<'_> {
         }
     }
 
-    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> DecodeResult<V::Value> {
         if self.is_stand_in() {
             visitor.visit_unit()
         } else {
-            self.visit(Wanted::Anything, visitor)
+            self.visit(ExpectedScalar::Anything, visitor)
         }
     }
 
@@ -190,7 +196,7 @@ impl<'de> Deserializer<'de> for TreeDeserializer<'_> {
         self,
         _: &'static str,
         visitor: V,
-    ) -> Decoded<V::Value> {
+    ) -> DecodeResult<V::Value> {
         self.deserialize_unit(visitor)
     }
 
@@ -198,15 +204,15 @@ impl<'de> Deserializer<'de> for TreeDeserializer<'_> {
         self,
         _: &'static str,
         visitor: V,
-    ) -> Decoded<V::Value> {
+    ) -> DecodeResult<V::Value> {
         self.trace.watch(self.trail, visitor.visit_newtype_struct(self))
     }
 
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> DecodeResult<V::Value> {
         self.visit_list(0, visitor)
     }
 
-    fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Decoded<V::Value> {
+    fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> DecodeResult<V::Value> {
         self.visit_list(len, visitor)
     }
 
@@ -215,11 +221,11 @@ impl<'de> Deserializer<'de> for TreeDeserializer<'_> {
         _: &'static str,
         len: usize,
         visitor: V,
-    ) -> Decoded<V::Value> {
+    ) -> DecodeResult<V::Value> {
         self.visit_list(len, visitor)
     }
 
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> DecodeResult<V::Value> {
         self.visit_mapping(&[], visitor)
     }
 
@@ -228,7 +234,7 @@ impl<'de> Deserializer<'de> for TreeDeserializer<'_> {
         _: &'static str,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Decoded<V::Value> {
+    ) -> DecodeResult<V::Value> {
         self.visit_mapping(fields, visitor)
     }
 
@@ -237,7 +243,7 @@ impl<'de> Deserializer<'de> for TreeDeserializer<'_> {
         _: &'static str,
         variants: &'static [&'static str],
         visitor: V,
-    ) -> Decoded<V::Value> {
+    ) -> DecodeResult<V::Value> {
         let result = match &self.node.value {
             NodeValue::StandIn(_) => {
                 let name = variants.first().copied().unwrap_or("");
@@ -265,7 +271,7 @@ impl<'de> Deserializer<'de> for TreeDeserializer<'_> {
         self.trace.watch(self.trail, result)
     }
 
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Decoded<V::Value> {
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> DecodeResult<V::Value> {
         visitor.visit_unit()
     }
 
@@ -287,7 +293,10 @@ struct Entries<'a> {
 impl<'de> MapAccess<'de> for Entries<'_> {
     type Error = FailureKind;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Decoded<Option<K::Value>> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> DecodeResult<Option<K::Value>> {
         self.current = self.remaining.next();
         let Some(entry) = self.current else { return Ok(None) };
         let trail = Trail::Key(self.tree.trail, &entry.key);
@@ -295,7 +304,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
         seed.deserialize(key).map(Some)
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Decoded<V::Value> {
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> DecodeResult<V::Value> {
         let entry =
             self.current.ok_or_else(|| FailureKind::custom("a value was read before its key"))?;
         let trail = Trail::Key(self.tree.trail, &entry.key);
@@ -318,7 +327,10 @@ struct Items<'a> {
 impl<'de> SeqAccess<'de> for Items<'_> {
     type Error = FailureKind;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Decoded<Option<T::Value>> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> DecodeResult<Option<T::Value>> {
         let Some(node) = self.remaining.next() else { return Ok(None) };
         let trail = Trail::Index(self.tree.trail, self.next_idx);
         self.next_idx += 1;
@@ -341,7 +353,10 @@ struct Choice<'a> {
 
 impl Choice<'_> {
     /// Hands the content to `read`.
-    fn content<T>(self, read: impl FnOnce(TreeDeserializer<'_>) -> Decoded<T>) -> Decoded<T> {
+    fn content<T>(
+        self,
+        read: impl FnOnce(TreeDeserializer<'_>) -> DecodeResult<T>,
+    ) -> DecodeResult<T> {
         match self.entry {
             Some(entry) => {
                 let trail = Trail::Key(self.tree.trail, &entry.key);
@@ -360,7 +375,7 @@ impl<'de> EnumAccess<'de> for Choice<'_> {
     type Error = FailureKind;
     type Variant = Self;
 
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Decoded<(V::Value, Self)> {
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> DecodeResult<(V::Value, Self)> {
         Ok((seed.deserialize(self.tree.name(self.name))?, self))
     }
 }
@@ -368,7 +383,7 @@ impl<'de> EnumAccess<'de> for Choice<'_> {
 impl<'de> VariantAccess<'de> for Choice<'_> {
     type Error = FailureKind;
 
-    fn unit_variant(self) -> Decoded<()> {
+    fn unit_variant(self) -> DecodeResult<()> {
         if self.entry.is_none() {
             return Ok(());
         }
@@ -376,11 +391,11 @@ impl<'de> VariantAccess<'de> for Choice<'_> {
         Err(FailureKind::invalid_type(Unexpected::Map, &expected.as_str()))
     }
 
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Decoded<T::Value> {
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> DecodeResult<T::Value> {
         self.content(|tree| seed.deserialize(tree))
     }
 
-    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Decoded<V::Value> {
+    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> DecodeResult<V::Value> {
         self.content(|tree| tree.deserialize_tuple(len, visitor))
     }
 
@@ -388,7 +403,7 @@ impl<'de> VariantAccess<'de> for Choice<'_> {
         self,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Decoded<V::Value> {
+    ) -> DecodeResult<V::Value> {
         self.content(|tree| tree.deserialize_struct("", fields, visitor))
     }
 }

@@ -15,7 +15,7 @@ pub(crate) struct Failure {
 }
 
 /// What a decoder made, or its complaint.
-pub(crate) type Decoded<T> = Result<T, FailureKind>;
+pub(crate) type DecodeResult<T> = Result<T, FailureKind>;
 
 /// The kinds of complaints serde knows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

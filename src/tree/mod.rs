@@ -18,7 +18,7 @@ mod stand_in;
 mod trace;
 
 pub(crate) use deserializer::TreeDeserializer;
-pub(crate) use failure::Decoded;
+pub(crate) use failure::DecodeResult;
 pub(crate) use failure::Failure;
 pub(crate) use failure::FailureKind;
 pub(crate) use node::MapEntry;

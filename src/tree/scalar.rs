@@ -8,7 +8,7 @@ use crate::tree::node::Scalar;
 
 /// The scalar types that a text from the environment may become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(super) enum ExpectedScalar {
     Anything,
     Bool,
     Integer,
@@ -21,22 +21,22 @@ pub(super) enum Wanted {
 /// The booleans of YAML 1.1 (`on`, `off`, `yes`, `no`) are booleans where one is wanted.
 pub(super) fn visit_scalar<'de, V: Visitor<'de>>(
     scalar: &Scalar,
-    wanted: Wanted,
+    wanted: ExpectedScalar,
     visitor: V,
 ) -> Result<V::Value, FailureKind> {
     let text = scalar.text.as_str();
     let is_loose = scalar.template.is_some() && scalar.plain == Plain::Text;
     let plain = match wanted {
-        Wanted::Text if scalar.plain != Plain::Null => Plain::Text,
-        Wanted::Bool if scalar.plain == Plain::Text => {
+        ExpectedScalar::Text if scalar.plain != Plain::Null => Plain::Text,
+        ExpectedScalar::Bool if scalar.plain == Plain::Text => {
             let parsed = || text.parse().ok().filter(|_| is_loose);
             switch(text).or_else(parsed).map_or(Plain::Text, Plain::Bool)
         }
-        Wanted::Integer if is_loose => {
+        ExpectedScalar::Integer if is_loose => {
             let signed = || text.parse().map_or(Plain::Text, Plain::Signed);
             text.parse().map_or_else(|_| signed(), Plain::Unsigned)
         }
-        Wanted::Float if is_loose => text.parse().map_or(Plain::Text, Plain::Float),
+        ExpectedScalar::Float if is_loose => text.parse().map_or(Plain::Text, Plain::Float),
         _ => scalar.plain,
     };
     match plain {

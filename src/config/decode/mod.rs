@@ -8,7 +8,7 @@
 mod describe;
 
 use crate::config::diagnosis::nearest;
-use crate::tree::Decoded;
+use crate::tree::DecodeResult;
 use crate::tree::Failure;
 use crate::tree::FailureKind;
 use crate::tree::MapEntry;
@@ -35,7 +35,7 @@ const FAILURES_MAX: usize = 100;
 /// Every problem found, at least one.
 pub(super) fn decode<T>(
     node: &Node,
-    read: impl Fn(TreeDeserializer<'_>) -> Decoded<T>,
+    read: impl Fn(TreeDeserializer<'_>) -> DecodeResult<T>,
 ) -> Result<T, Vec<Failure>> {
     let mut failures: Vec<Failure> = Vec::new();
     let mut repaired: Option<Node> = None;

@@ -31,7 +31,7 @@ use crate::config::sections::Settings;
 use crate::config::sections::SharedOptions;
 use crate::config::sections::TYPE;
 use crate::config::sections::shared_options;
-use crate::tree::Decoded;
+use crate::tree::DecodeResult;
 use crate::tree::MapEntry;
 use crate::tree::Node;
 use crate::tree::NodeValue;
@@ -267,7 +267,7 @@ fn decode_into<T>(
     node: &Node,
     path: &[Step],
     more_names: &[&str],
-    read: impl Fn(TreeDeserializer<'_>) -> Decoded<T>,
+    read: impl Fn(TreeDeserializer<'_>) -> DecodeResult<T>,
 ) -> Option<T> {
     match decode(node, read) {
         Ok(value) => Some(value),

@@ -15,6 +15,7 @@ use gophership::event::Provenance;
 use gophership::event::Request;
 use gophership::event::Signal;
 use gophership::event::ack;
+use gophership::flow::Destination;
 use gophership::flow::EdgeLimits;
 use gophership::flow::Output;
 use gophership::flow::Pulse;
@@ -22,7 +23,6 @@ use gophership::flow::Reflex;
 use gophership::flow::RouteTable;
 use gophership::flow::Routes;
 use gophership::flow::Switch;
-use gophership::flow::Target;
 use gophership::flow::edge;
 use gophership_http2::Admit;
 use gophership_http2::Appended;
@@ -106,7 +106,10 @@ fn reflex(wire: &Bytes) {
     let limits = EdgeLimits { batches: 1024, bytes: 32 << 20 };
     let (sender, mut receiver) = edge::edge_of(ledgers.sink("sink"), limits);
     let routes = Arc::new(Routes::default());
-    routes.put(RouteTable { routes: vec![Target::Edge(sender).into()], ..RouteTable::default() });
+    routes.put(RouteTable {
+        routes: vec![Destination::Edge(sender).into()],
+        ..RouteTable::default()
+    });
     let pulse = Pulse::new(1024, 850, Arc::default());
     let output = Output::new(routes, Some(Reflex::new(Arc::<Switch>::default(), pulse)));
     let request = Request {

@@ -24,6 +24,7 @@ use gophership::event::Signal;
 use gophership::event::SinkId;
 use gophership::event::ack;
 use gophership::event::ack::AckWaiter;
+use gophership::flow::Destination;
 use gophership::flow::EdgeLimits;
 use gophership::flow::EdgeReceiver;
 use gophership::flow::Output;
@@ -33,7 +34,6 @@ use gophership::flow::Reflex;
 use gophership::flow::RouteTable;
 use gophership::flow::Routes;
 use gophership::flow::Switch;
-use gophership::flow::Target;
 use gophership::flow::edge;
 use gophership::metrics::Metrics;
 use gophership::metrics::PlacedIn;
@@ -127,8 +127,10 @@ impl Common {
 
     fn output(&self, sender: edge::EdgeSender) -> Output {
         let routes = Arc::new(Routes::default());
-        routes
-            .put(RouteTable { routes: vec![Target::Edge(sender).into()], ..RouteTable::default() });
+        routes.put(RouteTable {
+            routes: vec![Destination::Edge(sender).into()],
+            ..RouteTable::default()
+        });
         let pulse = Pulse::new(CHECK_EVERY, 850, Arc::clone(&self.alarm));
         Output::new(routes, Some(Reflex::new(Arc::clone(&self.switch), pulse)))
     }

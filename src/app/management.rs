@@ -10,7 +10,7 @@ use super::StartError;
 use super::refused;
 use crate::component::Stop;
 use crate::config::Config;
-use crate::control::Access;
+use crate::control::AccessRules;
 use crate::control::ControlPort;
 use crate::control::ControlService;
 use crate::control::ControlSocket;
@@ -22,7 +22,7 @@ use crate::control::Scrape;
 pub(super) struct Management {
     service: ControlService,
     gate: Arc<Gate>,
-    access: Access,
+    access: AccessRules,
     socket: PathBuf,
     scrape: Option<Listening>,
     port: Option<(Listening, PortCertificates)>,
@@ -45,7 +45,7 @@ pub(super) struct Prepared {
 impl Management {
     /// Prepares to serve.
     pub(super) fn new(service: ControlService, socket: PathBuf) -> Result<Self, StartError> {
-        let access = Access::default();
+        let access = AccessRules::default();
         let gate = Gate::new(service.clone(), access.clone(), service.audit.clone());
         let gate = gate
             .map_err(std::io::Error::other)

@@ -41,10 +41,10 @@ use crate::component::OnLoss;
 use crate::component::Stop;
 use crate::config::Config;
 use crate::config::ConfigErrors;
+use crate::control::ControlPortError;
 use crate::control::ControlService;
 use crate::control::LeftVault;
 use crate::control::Maintenance;
-use crate::control::RemoteError;
 use crate::flow::Pulse;
 use crate::ledger::LedgerStore;
 use crate::logs::LogFilter;
@@ -79,7 +79,7 @@ pub enum StartError {
     Build(#[from] Box<ReloadError>),
     /// The control port cannot be opened.
     #[error("{0}")]
-    Control(RemoteError),
+    Control(ControlPortError),
     /// The operating system refused something.
     #[error("cannot {operation} {what}: {source}")]
     Io {

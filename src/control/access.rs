@@ -64,20 +64,20 @@ impl Caller {
 
 /// The rules in force. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Access {
+pub struct AccessRules {
     rules: Arc<ArcSwap<Vec<RoleRule>>>,
     /// The user that runs this process.
     own_uid: u32,
 }
 
-impl Default for Access {
+impl Default for AccessRules {
     fn default() -> Self {
         let own_uid = rustix::process::geteuid().as_raw();
         Self { rules: Arc::default(), own_uid }
     }
 }
 
-impl Access {
+impl AccessRules {
     /// Puts rules in force; they count from the next request.
     pub fn configure(&self, rules: &[RoleRule]) {
         self.rules.store(Arc::new(rules.to_vec()));
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn without_rules_certificates_see_and_our_own_users_change() {
-        let access = Access { own_uid: 500, ..Access::default() };
+        let access = AccessRules { own_uid: 500, ..AccessRules::default() };
         let user = |uid| Identity::User { uid };
         assert_eq!(access.role(&user(500)), Some(Role::Operator));
         assert_eq!(access.role(&user(0)), Some(Role::Operator));
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn the_first_rule_that_names_a_client_decides() {
-        let access = Access { own_uid: 500, ..Access::default() };
+        let access = AccessRules { own_uid: 500, ..AccessRules::default() };
         access.configure(&[
             RoleRule { uid: Some(501), ..rule(Role::Viewer) },
             RoleRule { uid: Some(500), ..rule(Role::Viewer) },

@@ -21,10 +21,10 @@ pub(super) const ANSWERS_MAX: usize = 4;
 pub(super) const TELL_EVERY: Duration = Duration::from_millis(500);
 
 /// What a client is sent as an answer that comes in parts.
-pub(super) type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+pub(super) type ResponseStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// Makes a stream of what is sent into the other end.
-pub(super) fn answers<T: Send + 'static>() -> (mpsc::Sender<Result<T, Status>>, Answers<T>) {
+pub(super) fn answers<T: Send + 'static>() -> (mpsc::Sender<Result<T, Status>>, ResponseStream<T>) {
     let (sender, receiver) = mpsc::channel(ANSWERS_MAX);
     let next = async |mut receiver: mpsc::Receiver<_>| Some((receiver.recv().await?, receiver));
     (sender, Box::pin(stream::unfold(receiver, next)))

@@ -20,17 +20,17 @@ use crate::component::Stop;
 use crate::metrics::Metrics;
 use crate::net::ActiveRequest;
 use crate::net::Activity;
-use crate::net::Connection;
+use crate::net::ConnectionEnd;
 use crate::net::ConnectionSlots;
-use crate::net::Served;
+use crate::net::ConnectionTimeouts;
+use crate::net::GracefulConnection;
 use crate::net::Tending;
-use crate::net::Timeouts;
 use crate::net::Watched;
 
 /// At the same time, on each listener.
 const CONNECTIONS_MAX: usize = 64;
 /// Clients ask as soon as they are connected.
-const TIMEOUTS: Timeouts = Timeouts {
+const TIMEOUTS: ConnectionTimeouts = ConnectionTimeouts {
     handshake: Duration::from_secs(5),
     first_request: Duration::from_secs(30),
     header: Duration::from_secs(5),
@@ -42,8 +42,8 @@ const TIMEOUTS: Timeouts = Timeouts {
 };
 
 /// Whoever came with a certificate proves now and then that it is valid still.
-const REMOTE_TIMEOUTS: Timeouts =
-    Timeouts { age: Some(Duration::from_hours(12)), age_grace: CLOSE_WITHIN, ..TIMEOUTS };
+const REMOTE_TIMEOUTS: ConnectionTimeouts =
+    ConnectionTimeouts { age: Some(Duration::from_hours(12)), age_grace: CLOSE_WITHIN, ..TIMEOUTS };
 /// Who is asked to come again has so long to end what he has begun.
 const CLOSE_WITHIN: Duration = Duration::from_secs(10);
 
@@ -64,7 +64,7 @@ pub(super) async fn serve<S, C, F, T, E>(
     close: Option<Stop>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
-    C: Connection<Output = Result<T, E>>,
+    C: GracefulConnection<Output = Result<T, E>>,
     F: FnOnce(Watched<S>) -> C,
     E: std::fmt::Display,
 {
@@ -87,7 +87,7 @@ pub(super) async fn serve<S, C, F, T, E>(
         served = Tending::new(activity, timeouts).serve(&mut connection, &asked, &cut) => served,
         () = leave => return,
     };
-    if let Served::Ended(Err(error)) = &served {
+    if let ConnectionEnd::Ended(Err(error)) = &served {
         tracing::debug!(%error, "Control or metrics connection ended.");
     }
     admitted.ends(served.cause());
@@ -100,21 +100,21 @@ pub(super) const HANDSHAKE_WITHIN: Duration = TIMEOUTS.handshake;
 pub(super) fn counted<A, B, E>(
     activity: &Arc<Activity>,
     answer: A,
-) -> impl Future<Output = Result<Response<Counted<B>>, E>> + use<A, B, E>
+) -> impl Future<Output = Result<Response<TrackedBody<B>>, E>> + use<A, B, E>
 where
     A: Future<Output = Result<Response<B>, E>>,
 {
     let request = activity.begin();
-    async move { answer.await.map(|answer| answer.map(|body| Counted { body, _request: request })) }
+    async move { answer.await.map(|answer| answer.map(|body| TrackedBody { body, _request: request })) }
 }
 
 /// The body of an answer, which ends with its request.
-pub(super) struct Counted<B> {
+pub(super) struct TrackedBody<B> {
     body: B,
     _request: ActiveRequest,
 }
 
-impl<B: Body + Unpin> Body for Counted<B> {
+impl<B: Body + Unpin> Body for TrackedBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tonic::Status;
 
 use super::access::Caller;
-use super::changes::Answers;
+use super::changes::ResponseStream;
 use super::changes::TELL_EVERY;
 use super::changes::answers;
 use super::changes::check_reason;
@@ -28,7 +28,7 @@ impl ControlService {
         &self,
         caller: &Caller,
         request: proto::DrainRequest,
-    ) -> Result<Answers<proto::DrainResponse>, Status> {
+    ) -> Result<ResponseStream<proto::DrainResponse>, Status> {
         let proto::DrainRequest { undo, wait, deadline_ms, reason } = request;
         // It goes to the log and to terminals.
         let reason = one_line(&reason).into_owned();

@@ -21,7 +21,7 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_reflection::server::Builder;
 use tonic_reflection::server::Error;
 
-use super::access::Access;
+use super::access::AccessRules;
 use super::access::Caller;
 use super::access::Peer;
 use super::audit::AuditLog;
@@ -56,7 +56,7 @@ type Serve = Box<dyn Fn(Request<Incoming>) -> Answer + Send + Sync>;
 pub struct Gate {
     /// The name of each service, and the service.
     services: Vec<(&'static str, Serve)>,
-    pub(super) access: Access,
+    pub(super) access: AccessRules,
     pub(super) audit: AuditLog,
 }
 
@@ -66,7 +66,11 @@ impl Gate {
     /// # Errors
     ///
     /// When the committed description of the service cannot be read.
-    pub fn new(service: ControlService, access: Access, audit: AuditLog) -> Result<Self, Error> {
+    pub fn new(
+        service: ControlService,
+        access: AccessRules,
+        audit: AuditLog,
+    ) -> Result<Self, Error> {
         let probe = HealthServer::new(Probe::new(&service));
         let described = || {
             Builder::configure()

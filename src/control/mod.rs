@@ -49,7 +49,7 @@ mod vaults;
 mod zone_events;
 mod zone_override;
 
-pub use access::Access;
+pub use access::AccessRules;
 pub use audit::AuditLog;
 pub use gate::Gate;
 pub use history::History;
@@ -59,8 +59,8 @@ pub use orders::Order;
 pub use orders::Orders;
 pub use orders::Reloaded;
 pub use remote::ControlPort;
+pub use remote::ControlPortError;
 pub use remote::PortCertificates;
-pub use remote::RemoteError;
 pub use scrape::Scrape;
 pub use socket::ControlSocket;
 pub use state::ControlService;

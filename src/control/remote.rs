@@ -31,7 +31,7 @@ const REFUSED_BYTES_MAX: u64 = 64 << 10;
 
 /// The control port cannot be opened.
 #[derive(Debug, thiserror::Error)]
-pub enum RemoteError {
+pub enum ControlPortError {
     /// The system refuses the address.
     #[error("cannot listen on {address} for control.listen: {source}")]
     Listen {
@@ -80,14 +80,14 @@ impl ControlPort {
     ///
     /// # Errors
     ///
-    /// [`RemoteError`].
+    /// [`ControlPortError`].
     pub async fn bind(
         address: SocketAddr,
         certificates: PortCertificates,
-    ) -> Result<Self, RemoteError> {
+    ) -> Result<Self, ControlPortError> {
         let listener = TcpListener::bind(address)
             .await
-            .map_err(|source| RemoteError::Listen { address, source })?;
+            .map_err(|source| ControlPortError::Listen { address, source })?;
         Ok(Self { listener, certificates: certificates.0 })
     }
 

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tonic::Status;
 
 use super::access::Caller;
-use super::changes::Answers;
+use super::changes::ResponseStream;
 use super::changes::TELL_EVERY;
 use super::changes::answers;
 use super::changes::check_reason;
@@ -41,7 +41,7 @@ impl ControlService {
     pub(super) fn count_range(
         &self,
         request: &proto::ReplayRequest,
-    ) -> Result<Answers<proto::ReplayProgress>, Status> {
+    ) -> Result<ResponseStream<proto::ReplayProgress>, Status> {
         let ChosenReplay { vault, handle, range, .. } = self.choose_replay(request)?;
         let busy = |_| {
             let text = "a verification or another count is under way; try again later";
@@ -88,7 +88,7 @@ impl ControlService {
         &self,
         caller: &Caller,
         request: proto::ReplayRequest,
-    ) -> Result<Answers<proto::ReplayProgress>, Status> {
+    ) -> Result<ResponseStream<proto::ReplayProgress>, Status> {
         let (detail, reason, follow) = (detail(&request), request.reason.clone(), request.follow);
         let result = self.start_range_now(request);
         let said = |(_, job): &(String, Arc<ReplayJob>)| format!("replay {}", job.id);

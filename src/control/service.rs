@@ -10,7 +10,7 @@ use tonic::Response;
 use tonic::Status;
 
 use super::access::Caller;
-use super::changes::Answers;
+use super::changes::ResponseStream;
 use super::changes::called;
 use super::changes::check_reason;
 use super::changes::outcome;
@@ -186,7 +186,7 @@ impl Control for ControlService {
 
     // Vaults, draining and replays.
 
-    type VerifyVaultStream = Answers<proto::VerifyVaultResponse>;
+    type VerifyVaultStream = ResponseStream<proto::VerifyVaultResponse>;
 
     async fn verify_vault(
         &self,
@@ -219,7 +219,7 @@ impl Control for ControlService {
         self.prune(&caller, request).await.map(Response::new)
     }
 
-    type DrainStream = Answers<proto::DrainResponse>;
+    type DrainStream = ResponseStream<proto::DrainResponse>;
 
     async fn drain(
         &self,
@@ -229,7 +229,7 @@ impl Control for ControlService {
         self.drain_now(&caller, request).await.map(Response::new)
     }
 
-    type CountReplayStream = Answers<proto::ReplayProgress>;
+    type CountReplayStream = ResponseStream<proto::ReplayProgress>;
 
     async fn count_replay(
         &self,
@@ -238,7 +238,7 @@ impl Control for ControlService {
         self.count_range(&request.into_inner()).map(Response::new)
     }
 
-    type StartReplayStream = Answers<proto::ReplayProgress>;
+    type StartReplayStream = ResponseStream<proto::ReplayProgress>;
 
     async fn start_replay(
         &self,

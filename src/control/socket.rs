@@ -14,7 +14,7 @@ use std::sync::Arc;
 use tokio::net::UnixListener;
 use tokio::net::UnixStream;
 
-use super::access::Access;
+use super::access::AccessRules;
 use super::access::Identity;
 use super::access::Peer;
 use super::clients;
@@ -76,7 +76,7 @@ impl ControlSocket {
     /// # Errors
     ///
     /// When the system refuses another mode of the file.
-    pub fn open_to(path: &Path, access: &Access) -> io::Result<()> {
+    pub fn open_to(path: &Path, access: &AccessRules) -> io::Result<()> {
         let mode = if access.has_users() { CHECKED_MODE } else { OWN_MODE };
         fs::set_permissions(path, fs::Permissions::from_mode(mode))
     }

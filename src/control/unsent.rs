@@ -18,7 +18,7 @@ use hyper::body::Body;
 use hyper::body::Frame;
 use hyper::body::SizeHint;
 
-use crate::net::Connection;
+use crate::net::GracefulConnection;
 
 /// The answers of one connection.
 #[derive(Debug, Default)]
@@ -136,7 +136,7 @@ pub(super) struct Taking<C> {
     pub(super) unsent: Arc<Unsent>,
 }
 
-impl<C: Connection> Connection for Taking<C> {
+impl<C: GracefulConnection> GracefulConnection for Taking<C> {
     type Output = C::Output;
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<C::Output> {

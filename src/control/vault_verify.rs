@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tonic::Status;
 
-use super::changes::Answers;
+use super::changes::ResponseStream;
 use super::changes::TELL_EVERY;
 use super::changes::answers;
 use super::state::ControlService;
@@ -47,7 +47,7 @@ impl ControlService {
     pub(super) fn verify(
         &self,
         request: proto::VerifyVaultRequest,
-    ) -> Result<Answers<proto::VerifyVaultResponse>, Status> {
+    ) -> Result<ResponseStream<proto::VerifyVaultResponse>, Status> {
         let proto::VerifyVaultRequest { vault, segment } = request;
         let dir = vaults::dir_of(&self.config.borrow().1, &vault)?;
         let busy = |_| Status::resource_exhausted("a verification is under way; try again later");

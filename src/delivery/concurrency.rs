@@ -61,12 +61,12 @@ pub enum Concurrency {
 }
 
 /// The limit in force. Shared by all requests of a sink.
-pub(super) struct Limit {
+pub(super) struct ConcurrencyLimit {
     adaptive: Option<Mutex<Adaptive>>,
     fixed: usize,
 }
 
-impl Limit {
+impl ConcurrencyLimit {
     pub(super) fn new(concurrency: Concurrency, now: Instant) -> Self {
         match concurrency {
             Concurrency::Fixed(limit) => Self { adaptive: None, fixed: limit as usize },
@@ -445,9 +445,9 @@ mod tests {
     #[test]
     fn a_fixed_limit_stays_and_a_small_maximum_holds() {
         let now = Instant::now();
-        let limit = Limit::new(Concurrency::Fixed(7), now);
+        let limit = ConcurrencyLimit::new(Concurrency::Fixed(7), now);
         limit.failed(now, now);
         assert_eq!(limit.get(), 7);
-        assert_eq!(Limit::new(Concurrency::Auto(3), now).get(), 3);
+        assert_eq!(ConcurrencyLimit::new(Concurrency::Auto(3), now).get(), 3);
     }
 }

@@ -14,29 +14,29 @@ use tokio_util::sync::CancellationToken;
 use super::backoff::Backoff;
 use super::batch_group::BatchGroup;
 use super::batch_group::CLAIM_CHECK;
-use super::concurrency::Limit;
+use super::concurrency::ConcurrencyLimit;
 use super::endpoint_set::EndpointSet;
 use super::endpoint_set::Lease;
 use super::gather::Gatherer;
 use super::health::Health;
 use super::hints::Hints;
 use super::hints::PutOff;
-use super::limits::Limits;
+use super::limits::DeliveryLimits;
 use super::poison_detector::FirstTries;
 use super::poison_detector::No;
 use super::poison_detector::PoisonDetector;
 use super::resting::Resting;
 use super::slots::Tried;
 use super::transport::Transport;
-use super::waiting::Waiting;
+use super::waiting::RetryWait;
 use super::warner::Warner;
 use crate::event::Origin;
 use crate::flow::EdgeReceiver;
 use crate::metrics::DeliveryMetrics;
 use crate::metrics::Metrics;
 use crate::metrics::SinkMetrics;
-use crate::somatic::Counted;
 use crate::somatic::Gauges;
+use crate::somatic::WatchedWorkCounter;
 use crate::somatic::WorkKind;
 
 /// How often averages are looked at for their age.
@@ -50,8 +50,8 @@ pub struct Engine<C>(Arc<Shared<C>>);
 /// What every delivery shares.
 struct Shared<C> {
     transport: C,
-    limits: Limits,
-    limit: Limit,
+    limits: DeliveryLimits,
+    limit: ConcurrencyLimit,
     endpoints: EndpointSet,
     health: Health,
     firsts: FirstTries,
@@ -62,7 +62,7 @@ struct Shared<C> {
     /// Nothing new comes: the sink is about to end.
     is_closing: AtomicBool,
     /// Deliveries under way, for the watchdog.
-    tally: Counted,
+    tally: WatchedWorkCounter,
     warner: Warner,
 }
 
@@ -76,14 +76,14 @@ impl<C: Transport> Engine<C> {
     pub fn new(
         sink: &str,
         transport: C,
-        limits: Limits,
+        limits: DeliveryLimits,
         gauges: &Gauges,
         metrics: &Metrics,
     ) -> Self {
-        let Limits { endpoints, balance, retry_min, .. } = &limits;
+        let DeliveryLimits { endpoints, balance, retry_min, .. } = &limits;
         let shared = Shared {
             transport,
-            limit: Limit::new(limits.concurrency, Instant::now()),
+            limit: ConcurrencyLimit::new(limits.concurrency, Instant::now()),
             endpoints: EndpointSet::new(sink, endpoints, *balance, *retry_min, gauges, metrics),
             health: Health::new(gauges, sink),
             firsts: FirstTries::default(),
@@ -364,9 +364,9 @@ impl<C: Transport> Shared<C> {
         }
     }
 
-    const fn waiting(&self) -> Waiting<'_> {
+    const fn waiting(&self) -> RetryWait<'_> {
         let Self { limit, endpoints, hints, resting, .. } = self;
-        Waiting { limit, endpoints, hints, resting }
+        RetryWait { limit, endpoints, hints, resting }
     }
 
     fn delivered(&self, group: BatchGroup, rejected: u64, message: &str) {
@@ -404,12 +404,12 @@ mod tests {
     use crate::event::Signal;
     use crate::event::SinkSet;
     use crate::event::ack::channel;
+    use crate::flow::Destination;
     use crate::flow::EdgeLimits;
     use crate::flow::Output;
     use crate::flow::Route;
     use crate::flow::RouteTable;
     use crate::flow::Routes;
-    use crate::flow::Target;
     use crate::flow::edge::edge;
 
     const SIGNAL: Signal = Signal::Logs;
@@ -443,7 +443,7 @@ mod tests {
         fn new(endpoints: usize, answers: impl IntoIterator<Item = Answer>) -> Self {
             let script = Arc::new(Script::default());
             script.answers.lock().unwrap().extend(answers);
-            let limits = Limits {
+            let limits = DeliveryLimits {
                 endpoints: (0..endpoints).map(|idx| format!("http://host{idx}")).collect(),
                 balance: Balance::Failover,
                 concurrency: Concurrency::Auto(64),
@@ -623,12 +623,13 @@ mod tests {
     #[tokio::test]
     async fn what_a_vault_stands_by_for_does_not_wait_behind_what_is_replayed() {
         let rig = Rig::new(1, []);
-        let limits = Limits { concurrency: Concurrency::Fixed(2), ..rig.shared.limits.clone() };
+        let limits =
+            DeliveryLimits { concurrency: Concurrency::Fixed(2), ..rig.shared.limits.clone() };
         let engine = Engine::new("backend", Out, limits, &Gauges::default(), &Metrics::new());
         let shared = Arc::clone(&engine.0);
         let (sender, input) = edge(EdgeLimits { batches: 16, bytes: 1 << 20 });
         let routes = Arc::new(Routes::default());
-        let all_routes = vec![Route::from(Target::Edge(sender))];
+        let all_routes = vec![Route::from(Destination::Edge(sender))];
         routes.put(RouteTable { routes: all_routes, ..RouteTable::default() });
         let (output, stop) = (Output::new(routes, None), CancellationToken::new());
         let running = tokio::spawn(engine.run(input, stop.clone()));

@@ -163,11 +163,11 @@ mod tests {
     use crate::event::Provenance;
     use crate::event::Request;
     use crate::event::Signal;
+    use crate::flow::Destination;
     use crate::flow::EdgeLimits;
     use crate::flow::Output;
     use crate::flow::RouteTable;
     use crate::flow::Routes;
-    use crate::flow::Target;
     use crate::flow::edge::edge;
 
     fn batch(signal: Signal, len: usize, records: u64) -> Batch {
@@ -181,7 +181,7 @@ mod tests {
     async fn gathered(bytes_max: u64, has_waited: bool, batches: Vec<Batch>) -> Vec<Vec<u64>> {
         let (sender, mut receiver) = edge(EdgeLimits { batches: 2048, bytes: 1 << 20 });
         let routes = std::sync::Arc::<Routes>::default();
-        let all_routes = vec![Target::Edge(sender).into()];
+        let all_routes = vec![Destination::Edge(sender).into()];
         routes.put(RouteTable { routes: all_routes, ..RouteTable::default() });
         for batch in batches {
             Output::new(std::sync::Arc::clone(&routes), None).try_send(batch).unwrap();

@@ -1,4 +1,4 @@
-//! [`Limits`] of the engine of one sink.
+//! [`DeliveryLimits`] of the engine of one sink.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use super::slots::Balance;
 
 /// What bounds the deliveries of a sink.
 #[derive(Clone, Debug)]
-pub struct Limits {
+pub struct DeliveryLimits {
     /// The endpoints, as they are shown; 1 to [`ENDPOINTS_MAX`](super::ENDPOINTS_MAX).
     pub endpoints: Vec<String>,
     /// How requests are spread over them.

@@ -48,7 +48,7 @@ pub use headers::HeaderSources;
 pub use headers::Headers;
 pub use headers::is_credential;
 pub use health::Health;
-pub use limits::Limits;
+pub use limits::DeliveryLimits;
 pub use network::NetworkOptions;
 pub use option_groups::KeepaliveConfig;
 pub use option_groups::RetryConfig;

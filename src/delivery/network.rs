@@ -24,7 +24,7 @@ use super::forwarded;
 use super::headers::HeaderFault;
 use super::headers::HeaderSources;
 use super::headers::Headers;
-use super::limits::Limits;
+use super::limits::DeliveryLimits;
 use super::option_groups::KeepaliveConfig;
 use super::option_groups::RetryConfig;
 use super::options::ConcurrencyOption;
@@ -302,8 +302,8 @@ impl NetworkOptions<'_> {
     }
 
     /// What bounds the engine.
-    fn limits(&self, endpoints: &[Endpoint]) -> Limits {
-        Limits {
+    fn limits(&self, endpoints: &[Endpoint]) -> DeliveryLimits {
+        DeliveryLimits {
             endpoints: endpoints.iter().map(Endpoint::name).collect(),
             balance: self.balance,
             concurrency: match self.concurrency {

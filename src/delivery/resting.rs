@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::batch_group::CLAIM_CHECK;
-use super::concurrency::Limit;
+use super::concurrency::ConcurrencyLimit;
 
 /// Which requests of a sink rest, and how many have a place.
 #[derive(Debug, Default)]
@@ -100,7 +100,7 @@ impl Rests<'_> {
     }
 
     /// Waits for a place, before whoever is not in the sink yet.
-    pub(super) async fn end(mut self, limit: &Limit) {
+    pub(super) async fn end(mut self, limit: &ConcurrencyLimit) {
         let resting = self.resting;
         let _returning = Returning::begin(resting);
         loop {
@@ -149,8 +149,8 @@ mod tests {
     use super::super::concurrency::Concurrency;
     use super::*;
 
-    fn limit(requests: u32) -> Limit {
-        Limit::new(Concurrency::Fixed(requests), Instant::now())
+    fn limit(requests: u32) -> ConcurrencyLimit {
+        ConcurrencyLimit::new(Concurrency::Fixed(requests), Instant::now())
     }
 
     #[tokio::test]

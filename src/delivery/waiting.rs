@@ -7,21 +7,21 @@ use tokio::time::Instant;
 use super::batch_group::BatchGroup;
 use super::batch_group::CLAIM_CHECK;
 use super::breaker::PAUSE_MAX;
-use super::concurrency::Limit;
+use super::concurrency::ConcurrencyLimit;
 use super::endpoint_set::EndpointSet;
 use super::hints::Hints;
 use super::resting::Resting;
 use crate::event::Origin;
 
 /// What the requests of one sink wait for.
-pub(super) struct Waiting<'a> {
-    pub(super) limit: &'a Limit,
+pub(super) struct RetryWait<'a> {
+    pub(super) limit: &'a ConcurrencyLimit,
     pub(super) endpoints: &'a EndpointSet,
     pub(super) hints: &'a Hints,
     pub(super) resting: &'a Resting,
 }
 
-impl Waiting<'_> {
+impl RetryWait<'_> {
     /// Waits before the next attempt, or until the vault takes over. What is there already does so in nobody's way.
     pub(super) async fn pause(&self, group: &BatchGroup, pause: Duration) {
         if group.is_from(Origin::Vault) {

@@ -27,6 +27,6 @@ pub use pulse::Pulse;
 pub use rate_limit::{RateLimit, worth};
 pub use reflex::{Reflex, Switch};
 pub use refusal::Refusal;
-pub use table::{Full, Intake, Pivot, Placement, Route, RouteTable, Target};
+pub use table::{Destination, Full, Intake, Pivot, Placement, Route, RouteTable};
 pub use tap::{Sample, TAP_BYTES_MAX, Tap, Taps};
 pub use tapped::TappedIntake;

@@ -46,7 +46,7 @@ pub struct Full(pub Batch);
 
 /// One destination of a route.
 #[derive(Clone)]
-pub enum Target {
+pub enum Destination {
     /// Through the edge in front of a component.
     Edge(EdgeSender),
     /// Straight into a sink.
@@ -57,16 +57,16 @@ pub enum Target {
 #[derive(Clone)]
 pub struct Route {
     /// Where a batch is put.
-    pub target: Target,
+    pub target: Destination,
     /// Whom it comes to from there.
     pub reach: SinkSet,
     /// Of the sink there, if it is one with an edge.
     pub taps: Taps,
 }
 
-impl From<Target> for Route {
+impl From<Destination> for Route {
     /// The only way: it leads to everybody.
-    fn from(target: Target) -> Self {
+    fn from(target: Destination) -> Self {
         Self { target, reach: SinkSet::ALL, taps: Taps::default() }
     }
 }
@@ -131,7 +131,8 @@ impl RouteTable {
     /// the batch fails, and its source gives the vault what they miss.
     pub(super) fn fan_out(&self, batch: Batch) -> Result<(), Full> {
         let Some(mut batch) = self.without_missing(batch)? else { return Ok(()) };
-        if let [route @ Route { target: Target::Edge(edge), reach, .. }] = self.routes.as_slice()
+        if let [route @ Route { target: Destination::Edge(edge), reach, .. }] =
+            self.routes.as_slice()
             && reach.meets(batch.sink_set())
         {
             let place = edge.reserve(batch.cost_bytes(), batch.origin());
@@ -241,7 +242,7 @@ impl RouteTable {
             if !route.reach.meets(sink_set) {
                 continue;
             }
-            if let Target::Edge(edge) = &route.target {
+            if let Destination::Edge(edge) = &route.target {
                 *slot = edge.reserve(batch.cost_bytes(), batch.origin());
                 if slot.is_none() {
                     full = full.or(route.reach);
@@ -257,7 +258,7 @@ impl RouteTable {
     /// Puts a batch where places are reserved; direct targets cannot be reserved, and are asked first.
     fn fill(&self, places: &Places, batch: Batch) -> Result<(), Full> {
         for route in &self.routes {
-            let Target::Direct(intake) = &route.target else { continue };
+            let Destination::Direct(intake) = &route.target else { continue };
             if !route.reach.meets(batch.sink_set()) {
                 continue;
             }
@@ -269,7 +270,7 @@ impl RouteTable {
         }
         let mut last: Option<(&Route, &EdgeSender, EdgePlace)> = None;
         for (place, route) in places.iter().zip(&self.routes) {
-            let (Some(place), Target::Edge(edge)) = (*place, &route.target) else { continue };
+            let (Some(place), Destination::Edge(edge)) = (*place, &route.target) else { continue };
             if !route.reach.meets(batch.sink_set()) {
                 edge.cancel(place);
             } else if let Some((route, edge, place)) = last.replace((route, edge, place)) {
@@ -290,7 +291,7 @@ impl RouteTable {
 
     fn cancel(&self, places: &Places) {
         for (place, route) in places.iter().zip(&self.routes) {
-            if let (Some(place), Target::Edge(edge)) = (place, &route.target) {
+            if let (Some(place), Destination::Edge(edge)) = (place, &route.target) {
                 edge.cancel(*place);
             }
         }
@@ -348,8 +349,8 @@ impl Route {
 
     const fn edge(&self) -> Option<&EdgeSender> {
         match &self.target {
-            Target::Edge(edge) => Some(edge),
-            Target::Direct(_) => None,
+            Destination::Edge(edge) => Some(edge),
+            Destination::Direct(_) => None,
         }
     }
 }

@@ -14,7 +14,7 @@ use tokio::io::ReadBuf;
 use super::activity::Activity;
 use super::activity::PREFACE;
 use super::activity::Speaks;
-use super::tending::Connection;
+use super::tending::GracefulConnection;
 use super::watched::Watched;
 
 /// A connection that has not said yet what it speaks. It is tended like any other, so the time for its
@@ -48,7 +48,7 @@ impl<S> Opening<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> Connection for Opening<S> {
+impl<S: AsyncRead + Unpin> GracefulConnection for Opening<S> {
     type Output = io::Result<Opened<S>>;
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Self::Output> {

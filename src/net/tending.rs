@@ -16,11 +16,11 @@ use super::activity::Activity;
 use super::activity::instant_of;
 use super::activity::now_ns;
 use super::timeouts::CloseCause;
+use super::timeouts::ConnectionTimeouts;
 use super::timeouts::Due;
-use super::timeouts::Timeouts;
 
 /// A connection that can be served: what hyper makes of a stream.
-pub trait Connection {
+pub trait GracefulConnection {
     /// What it ends with.
     type Output;
 
@@ -50,7 +50,7 @@ impl<C> PlainConnection<C> {
     }
 }
 
-impl<C: Future> Connection for PlainConnection<C> {
+impl<C: Future> GracefulConnection for PlainConnection<C> {
     type Output = C::Output;
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<C::Output> {
@@ -64,7 +64,7 @@ impl<C: Future> Connection for PlainConnection<C> {
 
 /// How a connection ended.
 #[derive(Debug)]
-pub enum Served<T> {
+pub enum ConnectionEnd<T> {
     /// By itself: the peer closed it, or broke it.
     Ended(T),
     /// It was asked to, because the listener is to stop.
@@ -73,7 +73,7 @@ pub enum Served<T> {
     Closed(CloseCause),
 }
 
-impl<T, E> Served<Result<T, E>> {
+impl<T, E> ConnectionEnd<Result<T, E>> {
     /// Why it ended, for metrics.
     #[must_use]
     pub const fn cause(&self) -> &'static str {
@@ -104,7 +104,7 @@ enum Event<T> {
 /// few loads.
 pub struct Tending {
     activity: Arc<Activity>,
-    timeouts: Timeouts,
+    timeouts: ConnectionTimeouts,
     sleep: Pin<Box<Sleep>>,
     armed_ns: u64,
     is_registered: bool,
@@ -116,7 +116,7 @@ pub struct Tending {
 impl Tending {
     /// Begins with a connection.
     #[must_use]
-    pub fn new(activity: Arc<Activity>, timeouts: Timeouts) -> Self {
+    pub fn new(activity: Arc<Activity>, timeouts: ConnectionTimeouts) -> Self {
         let sleep = Box::pin(tokio::time::sleep_until(Instant::now()));
         let armed_ns = u64::MAX;
         let (is_registered, unsent, closing) = (false, None, None);
@@ -124,12 +124,12 @@ impl Tending {
     }
 
     /// Serves a connection to its end. `stop` asks it to end, and then `cut` ends it.
-    pub async fn serve<C: Connection>(
+    pub async fn serve<C: GracefulConnection>(
         mut self,
         connection: &mut C,
         stop: &CancellationToken,
         cut: &CancellationToken,
-    ) -> Served<C::Output> {
+    ) -> ConnectionEnd<C::Output> {
         let (mut stopped, mut cut_off) = (pin!(stop.cancelled()), pin!(cut.cancelled()));
         let mut is_stopped = false;
         loop {
@@ -149,18 +149,18 @@ impl Tending {
             match event.await {
                 Event::Ended(output) => {
                     return match self.closing {
-                        Some((_, cause)) => Served::Closed(cause),
-                        None if is_stopped => Served::Stopped,
-                        None => Served::Ended(output),
+                        Some((_, cause)) => ConnectionEnd::Closed(cause),
+                        None if is_stopped => ConnectionEnd::Stopped,
+                        None => ConnectionEnd::Ended(output),
                     };
                 }
                 Event::Verdict(Verdict::Close) => connection.close(),
-                Event::Verdict(Verdict::Cut(cause)) => return Served::Closed(cause),
+                Event::Verdict(Verdict::Cut(cause)) => return ConnectionEnd::Closed(cause),
                 Event::Stop => {
                     is_stopped = true;
                     connection.close();
                 }
-                Event::Cut => return Served::Stopped,
+                Event::Cut => return ConnectionEnd::Stopped,
             }
         }
     }

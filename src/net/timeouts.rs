@@ -13,7 +13,7 @@ pub(super) const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a connection may take for what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
+pub struct ConnectionTimeouts {
     /// From being accepted to the end of the TLS handshake and of the HTTP/2 preface, or to the first
     /// byte of HTTP/1.
     pub handshake: Duration,
@@ -89,7 +89,7 @@ impl CloseCause {
 /// Something that happens at a time on the clock of connections, unless something else does before.
 pub(super) type Due = (u64, CloseCause);
 
-impl Timeouts {
+impl ConnectionTimeouts {
     /// When a connection is closed if nothing happens until then. `unsent_ns`: since when an answer waits
     /// for the peer to make room for it. `closing`: since when the peer is told to go, and why.
     pub(super) fn due(
@@ -153,7 +153,7 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    const TIMEOUTS: Timeouts = Timeouts {
+    const TIMEOUTS: ConnectionTimeouts = ConnectionTimeouts {
         handshake: seconds(10),
         first_request: seconds(120),
         header: seconds(11),
@@ -216,7 +216,7 @@ mod tests {
         let old = Some((activity.opened_ns(), CloseCause::Age));
         let _request = activity.begin();
         assert_eq!(due(&activity, old), Some((20, CloseCause::Age)));
-        let timeouts = Timeouts { age: Some(seconds(60)), ..TIMEOUTS };
+        let timeouts = ConnectionTimeouts { age: Some(seconds(60)), ..TIMEOUTS };
         assert_eq!(timeouts.due(&activity, None, None).unwrap().1, CloseCause::Age);
     }
 }

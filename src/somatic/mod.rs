@@ -42,6 +42,8 @@ pub use sensor::*;
 pub use trouble::{BackendOutage, Trouble, Troubles};
 pub use watch::{OverrideCommand, Somatic, ZoneReport, ZoneWatch};
 pub use watchdog::{News, Stall, Watchdog};
-pub use work::{Counted, Tally, Task, Work, WorkKind, WorkProbe, WorkProbes, WorkSample};
+pub use work::{
+    Task, WatchedWorkCounter, Work, WorkCounter, WorkKind, WorkProbe, WorkProbes, WorkSample,
+};
 pub use zone::Zone;
 pub use zone_hold::ZoneHold;

@@ -87,11 +87,11 @@ impl WorkProbes {
     }
 
     /// As [`WorkProbes::register`], for work that is counted where it is done.
-    pub fn count(&self, place: &str, waits: &'static str, part: WorkKind) -> Counted {
-        let tally = Arc::<Tally>::default();
+    pub fn count(&self, place: &str, waits: &'static str, part: WorkKind) -> WatchedWorkCounter {
+        let tally = Arc::<WorkCounter>::default();
         let watched = Arc::clone(&tally);
         let work_probe = self.register(place, waits, part, move || watched.work());
-        Counted { tally, _work_probe: work_probe }
+        WatchedWorkCounter { tally, _work_probe: work_probe }
     }
 
     /// Adds what every part has to do now.
@@ -115,9 +115,9 @@ struct Shard {
 
 /// Counts work where it is done, in stripes: counting writes no line that another worker writes.
 #[derive(Debug, Default)]
-pub struct Tally(Stripes<Shard>);
+pub struct WorkCounter(Stripes<Shard>);
 
-impl Tally {
+impl WorkCounter {
     /// Counts one piece of work until what is returned is dropped.
     #[must_use]
     pub fn begin(&self) -> Task<'_> {
@@ -151,22 +151,22 @@ impl Tally {
 /// A tally that is watched; it is forgotten when this is dropped.
 #[derive(Debug)]
 #[must_use]
-pub struct Counted {
-    tally: Arc<Tally>,
+pub struct WatchedWorkCounter {
+    tally: Arc<WorkCounter>,
     _work_probe: WorkProbe,
 }
 
-impl Deref for Counted {
-    type Target = Tally;
+impl Deref for WatchedWorkCounter {
+    type Target = WorkCounter;
 
-    fn deref(&self) -> &Tally {
+    fn deref(&self) -> &WorkCounter {
         &self.tally
     }
 }
 
 /// A piece of work under way.
 #[derive(Debug)]
-pub struct Task<'a>(&'a Tally);
+pub struct Task<'a>(&'a WorkCounter);
 
 impl Drop for Task<'_> {
     fn drop(&mut self) {
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn work_that_ends_on_another_thread_is_counted_once() {
-        let tally = Tally::default();
+        let tally = WorkCounter::default();
         std::thread::scope(|scope| {
             for _ in 0..20 {
                 let task = tally.begin();

@@ -11,7 +11,7 @@ use crate::somatic::Zone;
 
 /// What a component is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Role {
+pub enum ComponentRole {
     /// Takes requests in.
     Source {
         /// The vault that takes over.
@@ -35,7 +35,7 @@ pub enum Role {
 /// The components and their connections.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Graph {
-    roles: BTreeMap<ComponentId, Role>,
+    roles: BTreeMap<ComponentId, ComponentRole>,
     /// Who reads which output: to consumers, in the order of their ids.
     consumers: BTreeMap<OutputId, Vec<ComponentId>>,
 }
@@ -49,20 +49,22 @@ impl Graph {
             let pivot = source.config.pivot().and_then(|vault| vault.parse().ok());
             let is_journaled = source.config.is_journaled();
             let is_replay = source.config.replays().is_some();
-            graph.roles.insert(id.clone(), Role::Source { pivot, is_journaled, is_replay });
+            graph
+                .roles
+                .insert(id.clone(), ComponentRole::Source { pivot, is_journaled, is_replay });
         }
         for (id, transform) in &config.transforms {
             let ports = transform.config.ports();
-            let role = Role::Transform { shed_in: transform.shed_in, ports };
+            let role = ComponentRole::Transform { shed_in: transform.shed_in, ports };
             graph.add(id, role, &transform.inputs);
         }
         for (id, sink) in &config.sinks {
-            graph.add(id, Role::Sink, &sink.inputs);
+            graph.add(id, ComponentRole::Sink, &sink.inputs);
         }
         graph
     }
 
-    fn add(&mut self, id: &ComponentId, role: Role, inputs: &[OutputId]) {
+    fn add(&mut self, id: &ComponentId, role: ComponentRole, inputs: &[OutputId]) {
         self.roles.insert(id.clone(), role);
         for input in inputs {
             self.consumers.entry(input.clone()).or_default().push(id.clone());
@@ -70,7 +72,7 @@ impl Graph {
     }
 
     /// Every component with its role.
-    pub fn components(&self) -> impl Iterator<Item = (&ComponentId, &Role)> {
+    pub fn components(&self) -> impl Iterator<Item = (&ComponentId, &ComponentRole)> {
         self.roles.iter()
     }
 
@@ -78,8 +80,8 @@ impl Graph {
     #[must_use]
     pub fn outputs(&self, id: &ComponentId) -> Vec<OutputId> {
         match self.roles.get(id) {
-            None | Some(Role::Sink) => Vec::new(),
-            Some(Role::Transform { ports, .. }) if !ports.is_empty() => {
+            None | Some(ComponentRole::Sink) => Vec::new(),
+            Some(ComponentRole::Transform { ports, .. }) if !ports.is_empty() => {
                 let output = |port: &Arc<str>| OutputId {
                     component: id.clone(),
                     port: Some(Arc::clone(port)),
@@ -105,14 +107,14 @@ impl Graph {
 
     /// The role of a component.
     #[must_use]
-    pub fn role(&self, id: &ComponentId) -> Option<&Role> {
+    pub fn role(&self, id: &ComponentId) -> Option<&ComponentRole> {
         self.roles.get(id)
     }
 
     /// The sinks that a component's batches come to, in any zone.
     #[must_use]
     pub fn sinks(&self, id: &ComponentId) -> BTreeSet<&ComponentId> {
-        let is_sink = |id: &&ComponentId| matches!(self.roles.get(*id), Some(Role::Sink));
+        let is_sink = |id: &&ComponentId| matches!(self.roles.get(*id), Some(ComponentRole::Sink));
         self.behind(id).into_iter().filter(is_sink).collect()
     }
 
@@ -143,7 +145,8 @@ impl Graph {
     /// one of them there is nobody else.
     #[must_use]
     pub fn relief(&self, id: &ComponentId) -> Vec<Vec<&ComponentId>> {
-        let has_vault = |role: &Role| matches!(role, Role::Source { pivot: Some(_), .. });
+        let has_vault =
+            |role: &ComponentRole| matches!(role, ComponentRole::Source { pivot: Some(_), .. });
         let sources = self.roles.iter().filter(|(_, role)| has_vault(role)).map(|(id, _)| id);
         let others = sources.filter(|source| self.leads_to(source, id)).map(|source| {
             let mut found = Vec::new();
@@ -161,7 +164,7 @@ impl Graph {
         found: &mut Vec<&'a ComponentId>,
     ) {
         let outputs = self.outputs(from);
-        let is_source = matches!(self.roles.get(from), Some(Role::Source { .. }));
+        let is_source = matches!(self.roles.get(from), Some(ComponentRole::Source { .. }));
         let passes_by = is_source || self.is_backed(from);
         for output in &outputs {
             for reader in self.readers(output).iter().filter(|reader| *reader != id) {
@@ -192,8 +195,10 @@ impl Graph {
     pub fn backing(&self, id: &ComponentId) -> Option<BTreeSet<&ComponentId>> {
         let before = self.roles.iter().filter(|(from, _)| self.leads_to(from, id));
         let vaults = before.filter_map(|(_, role)| match role {
-            Role::Source { is_replay: true, .. } | Role::Transform { .. } | Role::Sink => None,
-            Role::Source { pivot, .. } => Some(pivot.as_ref()),
+            ComponentRole::Source { is_replay: true, .. }
+            | ComponentRole::Transform { .. }
+            | ComponentRole::Sink => None,
+            ComponentRole::Source { pivot, .. } => Some(pivot.as_ref()),
         });
         vaults.collect()
     }
@@ -219,7 +224,7 @@ impl Graph {
 
     fn is_shed(&self, id: &ComponentId, zone: Zone) -> bool {
         let role = self.roles.get(id);
-        matches!(role, Some(Role::Transform { shed_in: Some(from), .. }) if *from <= zone)
+        matches!(role, Some(ComponentRole::Transform { shed_in: Some(from), .. }) if *from <= zone)
     }
 
     /// All transforms that are left out in a zone.

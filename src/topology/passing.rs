@@ -175,10 +175,10 @@ mod tests {
     use crate::event::Request;
     use crate::event::Signal;
     use crate::event::ack;
+    use crate::flow::Destination;
     use crate::flow::EdgeLimits;
     use crate::flow::RouteTable;
     use crate::flow::Routes;
-    use crate::flow::Target;
     use crate::flow::edge::edge;
     use crate::pool::Budget;
 
@@ -202,7 +202,8 @@ mod tests {
 
     fn edge_of(batches: u32) -> (Output, EdgeReceiver) {
         let (sender, receiver) = edge(EdgeLimits { batches, bytes: 1 << 20 });
-        let (routes, all_routes) = (Arc::<Routes>::default(), vec![Target::Edge(sender).into()]);
+        let (routes, all_routes) =
+            (Arc::<Routes>::default(), vec![Destination::Edge(sender).into()]);
         routes.put(RouteTable { routes: all_routes, ..RouteTable::default() });
         (Output::new(routes, None), receiver)
     }

@@ -5,19 +5,19 @@ use std::sync::Arc;
 
 use prometheus::IntCounter;
 
+use super::graph::ComponentRole;
 use super::graph::Graph;
-use super::graph::Role;
 use super::taps::TapSet;
 use crate::component::ComponentId;
 use crate::component::OutputId;
 use crate::event::SinkSet;
 use crate::event::SinkTable;
+use crate::flow::Destination;
 use crate::flow::Intake;
 use crate::flow::Pivot;
 use crate::flow::Route;
 use crate::flow::RouteTable;
 use crate::flow::TappedIntake;
-use crate::flow::Target;
 use crate::metrics::Metrics;
 use crate::somatic::Place;
 use crate::somatic::Zone;
@@ -30,7 +30,7 @@ pub(super) struct RoutePlan<'a> {
     /// Sinks whose backends are out.
     pub(super) out: &'a [Place],
     /// The ways into the components.
-    pub(super) inlets: &'a BTreeMap<ComponentId, Target>,
+    pub(super) inlets: &'a BTreeMap<ComponentId, Destination>,
     pub(super) taps: &'a TapSet,
     pub(super) sink_set: &'a SinkTable,
     pub(super) metrics: &'a Metrics,
@@ -45,9 +45,11 @@ impl RoutePlan<'_> {
             let target = self.inlets.get(to)?;
             let taps = self.taps.of_sink(self.graph, to);
             Some(match target {
-                Target::Edge(_) => Route { target: target.clone(), reach: self.reach(to), taps },
-                Target::Direct(vault) => {
-                    let target = Target::Direct(self.tapped(to, vault));
+                Destination::Edge(_) => {
+                    Route { target: target.clone(), reach: self.reach(to), taps }
+                }
+                Destination::Direct(vault) => {
+                    let target = Destination::Direct(self.tapped(to, vault));
                     Route { reach: self.reach(to), ..Route::from(target) }
                 }
             })
@@ -78,7 +80,7 @@ impl RoutePlan<'_> {
     /// Whom the batches come to that are put in front of a component.
     pub(super) fn reach(&self, id: &ComponentId) -> SinkSet {
         match self.graph.role(id) {
-            Some(Role::Sink) => self.sink_set.lane(id.as_str()),
+            Some(ComponentRole::Sink) => self.sink_set.lane(id.as_str()),
             _ => self.sink_set_of(self.graph.sinks(id).into_iter()),
         }
     }
@@ -108,20 +110,21 @@ impl RoutePlan<'_> {
     /// The vaults of the sources before a component; none unless each of them has one that is open.
     fn backing(&self, id: &ComponentId) -> Vec<Arc<dyn Intake>> {
         let open = |vault: &ComponentId| match self.inlets.get(vault) {
-            Some(Target::Direct(vault)) => Some(Arc::clone(vault)),
-            Some(Target::Edge(_)) | None => None,
+            Some(Destination::Direct(vault)) => Some(Arc::clone(vault)),
+            Some(Destination::Edge(_)) | None => None,
         };
         let vaults = self.graph.backing(id);
         vaults.and_then(|vaults| vaults.into_iter().map(open).collect()).unwrap_or_default()
     }
 
     fn pivot(&self, id: &ComponentId) -> Option<Pivot> {
-        let Some(Role::Source { pivot: Some(vault_id), is_journaled, .. }) = self.graph.role(id)
+        let Some(ComponentRole::Source { pivot: Some(vault_id), is_journaled, .. }) =
+            self.graph.role(id)
         else {
             return None;
         };
         match self.inlets.get(vault_id) {
-            Some(Target::Direct(vault)) => {
+            Some(Destination::Direct(vault)) => {
                 let sinks = self.graph.sinks(id);
                 let (out, there): (Vec<_>, Vec<_>) =
                     sinks.into_iter().partition(|sink| self.is_out(sink));
@@ -130,7 +133,7 @@ impl RoutePlan<'_> {
                 Some(Pivot { vault: self.tapped(vault_id, vault), takes_all, out })
             }
             // The vault is not open: the pipeline is all there is.
-            Some(Target::Edge(_)) | None => None,
+            Some(Destination::Edge(_)) | None => None,
         }
     }
 
@@ -191,12 +194,12 @@ sinks:
     fn table(id: &str, out: &[&str], missing: &[&str], sink_set: &SinkTable) -> RouteTable {
         let config = crate::config::load_text("test", YAML, &|_| None).unwrap();
         let graph = Graph::new(&config);
-        let mut inlets: BTreeMap<ComponentId, Target> = BTreeMap::new();
+        let mut inlets: BTreeMap<ComponentId, Destination> = BTreeMap::new();
         for id in ["between", "a", "b", "c"] {
             let (sender, _receiver) = edge(EdgeLimits { batches: 1, bytes: 1 });
-            inlets.insert(id.parse().unwrap(), Target::Edge(sender));
+            inlets.insert(id.parse().unwrap(), Destination::Edge(sender));
         }
-        inlets.insert("vault".parse().unwrap(), Target::Direct(Arc::new(Vault)));
+        inlets.insert("vault".parse().unwrap(), Destination::Direct(Arc::new(Vault)));
         inlets.retain(|id, _| !missing.contains(&id.as_str()));
         let out: Vec<Place> = out.iter().map(|sink| Place::from(*sink)).collect();
         let (zone, metrics) = (Zone::Green, Metrics::new());

@@ -20,6 +20,7 @@ use crate::component::Stop;
 use crate::config::BufferConfig;
 use crate::config::Config;
 use crate::event::SinkId;
+use crate::flow::Destination;
 use crate::flow::EdgeLimits;
 use crate::flow::EdgeReceiver;
 use crate::flow::EdgeSender;
@@ -28,7 +29,6 @@ use crate::flow::Output;
 use crate::flow::Pulse;
 use crate::flow::Reflex;
 use crate::flow::Routes;
-use crate::flow::Target;
 use crate::flow::edge;
 
 /// After its deadline a component that was told to give up has this long to do so.
@@ -81,7 +81,7 @@ pub struct RunningTopology {
 
 /// Pieces with their connections, ready to be started.
 pub(super) struct Connected {
-    pub(super) inlets: BTreeMap<ComponentId, Target>,
+    pub(super) inlets: BTreeMap<ComponentId, Destination>,
     pub(super) outlets: BTreeMap<OutputId, Arc<Routes>>,
     receivers: BTreeMap<ComponentId, EdgeReceiver>,
     keepers: BTreeMap<ComponentId, EdgeSender>,
@@ -256,9 +256,9 @@ impl Connected {
         let inlet = match intake {
             Some(intake) => {
                 self.keepers.insert(id.clone(), sender);
-                Target::Direct(intake)
+                Destination::Direct(intake)
             }
-            None => Target::Edge(sender),
+            None => Destination::Edge(sender),
         };
         self.inlets.insert(id.clone(), inlet);
     }

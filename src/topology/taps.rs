@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use super::graph::ComponentRole;
 use super::graph::Graph;
-use super::graph::Role;
 use crate::component::ComponentId;
 use crate::flow::Tap;
 use crate::flow::Taps;
@@ -68,7 +68,7 @@ impl TapSet {
         let is_here = |place: &TapPlace| match place {
             TapPlace::Component(wanted) => wanted == id,
             TapPlace::Sources => {
-                matches!(graph.role(id), Some(Role::Source { is_replay: false, .. }))
+                matches!(graph.role(id), Some(ComponentRole::Source { is_replay: false, .. }))
             }
         };
         let here = self.0.iter().filter(|(place, _)| is_here(place));
@@ -78,7 +78,7 @@ impl TapSet {
     /// The taps on a sink; none on another component, whose taps are at its output.
     pub(super) fn of_sink(&self, graph: &Graph, id: &ComponentId) -> Taps {
         match graph.role(id) {
-            Some(Role::Sink) => self.of(graph, id),
+            Some(ComponentRole::Sink) => self.of(graph, id),
             _ => Taps::default(),
         }
     }

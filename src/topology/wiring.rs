@@ -9,8 +9,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use parking_lot::MutexGuard;
 
+use super::graph::ComponentRole;
 use super::graph::Graph;
-use super::graph::Role;
 use super::routes::RoutePlan;
 use super::taps::TapPlace;
 use super::taps::TapRefusal;
@@ -19,11 +19,11 @@ use crate::component::ComponentId;
 use crate::component::OutputId;
 use crate::event::SinkSet;
 use crate::event::SinkTable;
+use crate::flow::Destination;
 use crate::flow::EdgeSender;
 use crate::flow::Routes;
 use crate::flow::Switch;
 use crate::flow::Tap;
-use crate::flow::Target;
 use crate::flow::TopologyView;
 use crate::metrics::Metrics;
 use crate::somatic::Place;
@@ -55,7 +55,7 @@ struct State {
     /// Sinks whose backends are out.
     out: Vec<Place>,
     /// The way into each component that has inputs, or is a pivot.
-    inlets: BTreeMap<ComponentId, Target>,
+    inlets: BTreeMap<ComponentId, Destination>,
     /// Where else batches can go, for components where they can.
     relief: BTreeMap<ComponentId, Vec<Vec<ComponentId>>>,
     /// The sinks that a component leads to, for those that are passed by when these are out.
@@ -237,7 +237,7 @@ impl Wiring {
     pub(super) fn rewire(
         &self,
         graph: Graph,
-        inlets: BTreeMap<ComponentId, Target>,
+        inlets: BTreeMap<ComponentId, Destination>,
         outlets: BTreeMap<OutputId, Arc<Routes>>,
     ) {
         let mut state = self.lock();
@@ -289,10 +289,10 @@ impl Wiring {
         let state = self.lock();
         for (id, target) in &state.inlets {
             let (kind, permille) = match target {
-                Target::Edge(edge) => {
+                Destination::Edge(edge) => {
                     (PressureKind::Edge, state.pressure_of(id, edge.occupancy_permille()))
                 }
-                Target::Direct(intake) => (PressureKind::Vault, intake.fill_permille()),
+                Destination::Direct(intake) => (PressureKind::Vault, intake.fill_permille()),
             };
             readings.push(kind, id.shared(), permille);
         }
@@ -301,7 +301,7 @@ impl Wiring {
     /// What each component has to do that has a queue in front of it.
     pub(super) fn work_probes(&self, work_probes: &mut Vec<WorkSample>) {
         for (id, target) in &self.lock().inlets {
-            let Target::Edge(edge) = target else { continue };
+            let Destination::Edge(edge) = target else { continue };
             let work = Work { waiting: edge.used().0, done: edge.taken(), refused: 0 };
             let place = Arc::clone(id.shared());
             work_probes.push(WorkSample {
@@ -317,8 +317,8 @@ impl Wiring {
     #[must_use]
     pub fn edges(&self) -> Vec<EdgeReport> {
         let state = self.lock();
-        let report = |(id, target): (&ComponentId, &Target)| {
-            let Target::Edge(edge) = target else { return None };
+        let report = |(id, target): (&ComponentId, &Destination)| {
+            let Destination::Edge(edge) = target else { return None };
             let (batches, bytes) = edge.used();
             let occupancy_permille = edge.occupancy_permille();
             Some(EdgeReport { id: id.clone(), batches, bytes, occupancy_permille })
@@ -356,7 +356,7 @@ impl TopologyView for Wiring {
     fn sink_set_of(&self, sinks: &[String]) -> SinkSet {
         let state = self.lock();
         let is_there = |sink: &&String| {
-            sink.parse().is_ok_and(|id| matches!(state.graph.role(&id), Some(Role::Sink)))
+            sink.parse().is_ok_and(|id| matches!(state.graph.role(&id), Some(ComponentRole::Sink)))
         };
         let there = sinks.iter().filter(is_there);
         there.fold(SinkSet::NONE, |sink_set, sink| sink_set.or(self.sink_set.lane(sink)))
@@ -382,8 +382,8 @@ fn relief(graph: &Graph) -> BTreeMap<ComponentId, Vec<Vec<ComponentId>>> {
 /// Which sinks each component leads to that a source with a vault passes by when they are out.
 fn passed_by(graph: &Graph) -> BTreeMap<ComponentId, Vec<Place>> {
     let place = |sink: &ComponentId| Arc::clone(sink.shared());
-    let of = |id: &ComponentId, role: &Role| match role {
-        Role::Sink => vec![place(id)],
+    let of = |id: &ComponentId, role: &ComponentRole| match role {
+        ComponentRole::Sink => vec![place(id)],
         _ => graph.sinks(id).into_iter().map(place).collect(),
     };
     let backed = graph.components().filter(|(id, _)| graph.is_backed(id));
@@ -391,9 +391,9 @@ fn passed_by(graph: &Graph) -> BTreeMap<ComponentId, Vec<Place>> {
     with_sinks.filter(|(_, sinks)| !sinks.is_empty()).collect()
 }
 
-const fn edge_of(target: &Target) -> Option<&EdgeSender> {
+const fn edge_of(target: &Destination) -> Option<&EdgeSender> {
     match target {
-        Target::Edge(edge) => Some(edge),
-        Target::Direct(_) => None,
+        Destination::Edge(edge) => Some(edge),
+        Destination::Direct(_) => None,
     }
 }

@@ -30,6 +30,7 @@ use gophership::event::Request;
 use gophership::event::SinkSet;
 use gophership::flow::Acceptor;
 use gophership::flow::AckLevel;
+use gophership::flow::Destination;
 use gophership::flow::EdgeLimits;
 use gophership::flow::EdgeReceiver;
 use gophership::flow::Intake;
@@ -39,7 +40,6 @@ use gophership::flow::Pulse;
 use gophership::flow::Reflex;
 use gophership::flow::RouteTable;
 use gophership::flow::Routes;
-use gophership::flow::Target;
 use gophership::flow::accept::Waits;
 use gophership::flow::edge;
 use gophership::metrics::Metrics;
@@ -111,7 +111,8 @@ async fn allocations_into_an_edge(parcels: &[NumberedRequest]) -> u64 {
     let (ledgers, metrics) = (Ledgers::leak(), Metrics::new());
     let (sender, mut receiver) =
         edge::edge_of(ledgers.sink("sink"), EdgeLimits { batches: 1024, bytes: 32 << 20 });
-    let table = RouteTable { routes: vec![Target::Edge(sender).into()], ..RouteTable::default() };
+    let table =
+        RouteTable { routes: vec![Destination::Edge(sender).into()], ..RouteTable::default() };
     let acceptor = acceptor(table, ledgers.source("otlp"), &metrics);
     for operation in 0..WARM_UP {
         let parcel = &parcels[operation as usize % parcels.len()];

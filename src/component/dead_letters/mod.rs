@@ -43,8 +43,8 @@ use crate::ledger::RemovedLetters;
 
 use redrive::Redrives;
 
-pub use counted::Counted;
-pub use counted::Tally;
+pub use counted::LetterScan;
+pub use counted::LetterTotals;
 pub use letter::Letter;
 pub use redrive::AttachedReplay;
 pub use redrive::DropTurn;
@@ -169,7 +169,7 @@ impl DeadLetters {
     /// # Errors
     ///
     /// As [`DeadLetters::next`].
-    pub fn count(&self, selection: &LetterSelection) -> Result<Counted, LetterError> {
+    pub fn count(&self, selection: &LetterSelection) -> Result<LetterScan, LetterError> {
         self.each(selection, |_letter| Ok(()))
     }
 
@@ -177,8 +177,8 @@ impl DeadLetters {
         &self,
         selection: &LetterSelection,
         mut meant: impl FnMut(&Letter) -> Result<(), LetterError>,
-    ) -> Result<Counted, LetterError> {
-        let (mut walk, mut counted) = (self.walk(None, selection)?, Counted::default());
+    ) -> Result<LetterScan, LetterError> {
+        let (mut walk, mut counted) = (self.walk(None, selection)?, LetterScan::default());
         while let Some(letter) = self.next(&mut walk)? {
             counted.last_seq = letter.seq;
             if selection.has(&letter) {
@@ -259,7 +259,7 @@ impl DeadLetters {
     /// # Errors
     ///
     /// When the store cannot be read or is not open, the list cannot be written, or would become too long.
-    pub fn take_out_all(&self, selection: &LetterSelection) -> Result<Counted, LetterError> {
+    pub fn take_out_all(&self, selection: &LetterSelection) -> Result<LetterScan, LetterError> {
         let _writing = self.writing.lock();
         let opened = self.removed.lock().opened.as_ref().map(|(log, _)| Arc::clone(log));
         let (Some(mut list), Some(log)) = (self.removed.lock().list.clone(), opened) else {
@@ -295,7 +295,7 @@ impl DeadLetters {
     pub fn order_redrive(
         &self,
         order: RedriveOrder,
-        selected: Tally,
+        selected: LetterTotals,
     ) -> Result<watch::Receiver<RedriveProgress>, RedriveRefusal> {
         self.redrives.order(order, selected)
     }

@@ -8,7 +8,7 @@ use parking_lot::MutexGuard;
 use tokio::sync::Notify;
 use tokio::sync::watch;
 
-use super::counted::Tally;
+use super::counted::LetterTotals;
 use super::selection::LetterSelection;
 use crate::component::id::ComponentId;
 
@@ -27,13 +27,13 @@ pub enum RedriveRefusal {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RedriveProgress {
     /// Letters that were there and meant when it began, and their records.
-    pub selected: Tally,
+    pub selected: LetterTotals,
     /// Every sink that missed them has them now.
-    pub delivered: Tally,
+    pub delivered: LetterTotals,
     /// They were refused again, and stay with the new reason.
-    pub refused: Tally,
+    pub refused: LetterTotals,
     /// Their sinks did not take them in time; they stay as they were.
-    pub failed: Tally,
+    pub failed: LetterTotals,
     /// Nothing more is done.
     pub is_done: bool,
     /// Why it ended before its end; empty if it did not.
@@ -44,9 +44,9 @@ impl RedriveProgress {
     /// Letters that were not sent: their sinks are not in the configuration, they are no OTLP, or the redrive
     /// did not come to them.
     #[must_use]
-    pub const fn not_sent(&self) -> Tally {
+    pub const fn not_sent(&self) -> LetterTotals {
         let done = self.delivered.and(self.refused).and(self.failed);
-        Tally {
+        LetterTotals {
             letters: self.selected.letters.saturating_sub(done.letters),
             records: self.selected.records.saturating_sub(done.records),
         }
@@ -90,7 +90,7 @@ impl Redrives {
     pub(super) fn order(
         &self,
         order: RedriveOrder,
-        selected: Tally,
+        selected: LetterTotals,
     ) -> Result<watch::Receiver<RedriveProgress>, RedriveRefusal> {
         let mut state = self.lock();
         if state.job.is_some() || state.is_dropping {
@@ -250,7 +250,7 @@ mod tests {
     #[tokio::test]
     async fn replays_have_their_turns_one_after_the_other_and_nothing_else_is_begun_meanwhile() {
         let redrives = Arc::new(Redrives::default());
-        let order = || redrives.order(RedriveOrder::default(), Tally::of(3));
+        let order = || redrives.order(RedriveOrder::default(), LetterTotals::of(3));
         assert_eq!(order().unwrap_err(), RedriveRefusal::HasNoReplay);
         let (a, b) = (redrives.attach(&id("a")), redrives.attach(&id("b")));
         let progress = order().unwrap();
@@ -272,17 +272,17 @@ mod tests {
     async fn a_replay_that_stops_ends_its_turn_and_says_so() {
         let redrives = Arc::new(Redrives::default());
         let a = redrives.attach(&id("a"));
-        let progress = redrives.order(RedriveOrder::default(), Tally::of(3)).unwrap();
+        let progress = redrives.order(RedriveOrder::default(), LetterTotals::of(3)).unwrap();
         drop(a.turn().await);
         assert!(progress.borrow().is_done);
         assert_eq!(
             (progress.borrow().stopped.as_str(), progress.borrow().not_sent().records),
             (STOPPED, 3)
         );
-        let progress = redrives.order(RedriveOrder::default(), Tally::of(3)).unwrap();
+        let progress = redrives.order(RedriveOrder::default(), LetterTotals::of(3)).unwrap();
         drop(a);
         assert!(progress.borrow().is_done);
-        let refused = redrives.order(RedriveOrder::default(), Tally::of(3));
+        let refused = redrives.order(RedriveOrder::default(), LetterTotals::of(3));
         assert_eq!(refused.unwrap_err(), RedriveRefusal::HasNoReplay);
     }
 }

@@ -108,11 +108,11 @@ fn what_is_taken_out_is_gone_once_and_stays_gone_when_it_was_saved() {
     assert_eq!(seqs(&letters, &all), [1, 3, 4, 5, 6, 7, 8]);
     letters.open().unwrap();
     let counted = letters.take_out_all(&missed_by("b")).unwrap();
-    assert_eq!((counted.tally, counted.last_seq), (Tally { letters: 4, records: 4 }, 8));
+    assert_eq!((counted.tally, counted.last_seq), (LetterTotals { letters: 4, records: 4 }, 8));
     assert_eq!(counted.booked, [(("in".to_owned(), Signal::Logs), 4)].into());
     let letters = DeadLetters::new(store as Arc<dyn LetterStore>);
     assert_eq!(seqs(&letters, &all), [1, 3, 4]);
-    assert_eq!(letters.count(&missed_by("b")).unwrap().tally, Tally::default());
+    assert_eq!(letters.count(&missed_by("b")).unwrap().tally, LetterTotals::default());
 }
 
 #[test]

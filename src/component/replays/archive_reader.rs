@@ -44,7 +44,7 @@ pub struct RestoreRoom {
 }
 
 /// Reads what an archive has when it is opened.
-pub(super) struct ArchiveReader {
+pub(super) struct ArchiveRangeReader {
     archive: Archive,
     range: ReplayRange,
     left: VecDeque<Manifest>,
@@ -74,7 +74,7 @@ impl Drop for Folder {
     }
 }
 
-impl ArchiveReader {
+impl ArchiveRangeReader {
     /// Finds the segments that are meant. It tries again for ever while the bucket does not answer; may be
     /// dropped at any time.
     pub(super) async fn open(

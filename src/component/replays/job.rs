@@ -134,7 +134,7 @@ impl ReplayJob {
 
 /// Why a replay was not started.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum StartError {
+pub enum ReplayStartError {
     /// One runs already.
     #[error(
         "replay {id} of this vault runs; wait for it, or stop it with `gs-ctl replay stop {id}`"
@@ -192,10 +192,10 @@ impl ReplayJobs {
         replay: ComponentId,
         range: ReplayRange,
         reason: String,
-    ) -> Result<Arc<ReplayJob>, StartError> {
+    ) -> Result<Arc<ReplayJob>, ReplayStartError> {
         let mut state = self.state.lock();
         if let Some(last) = state.last.as_ref().filter(|last| last.end().is_none()) {
-            return Err(StartError::Busy { id: last.id });
+            return Err(ReplayStartError::Busy { id: last.id });
         }
         let job = Arc::new(ReplayJob {
             id: self.ids.fetch_add(1, Ordering::Relaxed) + 1,
@@ -216,20 +216,20 @@ impl ReplayJobs {
 
     /// Makes a source known that carries replays out, until what is returned is dropped.
     #[must_use]
-    pub fn serve(self: &Arc<Self>, replay: &ComponentId) -> Served {
+    pub fn serve(self: &Arc<Self>, replay: &ComponentId) -> ReplayRegistration {
         self.state.lock().served_by.push(replay.clone());
-        Served { jobs: Arc::clone(self), replay: replay.clone() }
+        ReplayRegistration { jobs: Arc::clone(self), replay: replay.clone() }
     }
 }
 
 /// A source that carries replays out.
 #[derive(Debug)]
-pub struct Served {
+pub struct ReplayRegistration {
     jobs: Arc<ReplayJobs>,
     replay: ComponentId,
 }
 
-impl Served {
+impl ReplayRegistration {
     /// Waits for the next replay. May be dropped at any time.
     pub async fn next(&self) -> Arc<ReplayJob> {
         loop {
@@ -252,7 +252,7 @@ impl Served {
     }
 }
 
-impl Drop for Served {
+impl Drop for ReplayRegistration {
     fn drop(&mut self) {
         let mut state = self.jobs.state.lock();
         let place = state.served_by.iter().position(|replay| *replay == self.replay);
@@ -282,7 +282,7 @@ mod tests {
             |reason: &str| jobs.start(replay.clone(), ReplayRange::default(), reason.to_owned());
         let first = start("one").unwrap();
         assert_eq!(served.next().await.id, first.id);
-        assert_eq!(start("two").unwrap_err(), StartError::Busy { id: first.id });
+        assert_eq!(start("two").unwrap_err(), ReplayStartError::Busy { id: first.id });
         first.finish(JobEnd::Done);
         first.finish(JobEnd::Stopped);
         assert_eq!(first.end(), Some(JobEnd::Done), "the first word counts");

@@ -7,7 +7,7 @@ use std::time::Instant;
 use gophership_vault::Log;
 use gophership_vault::StoredRecord;
 
-use super::archive_reader::ArchiveReader;
+use super::archive_reader::ArchiveRangeReader;
 use super::archive_reader::RestoreRoom;
 use super::error::RangeError;
 use super::job::JobCounts;
@@ -19,7 +19,7 @@ pub struct RangeReader(Place);
 
 enum Place {
     Vault(Box<VaultReader>),
-    Archive(Box<ArchiveReader>),
+    Archive(Box<ArchiveRangeReader>),
 }
 
 impl RangeReader {
@@ -35,7 +35,7 @@ impl RangeReader {
         counts: &Arc<JobCounts>,
     ) -> Result<Self, RangeError> {
         if let Some(location) = range.archive.clone() {
-            let reader = ArchiveReader::open(&location, room, range, counts).await?;
+            let reader = ArchiveRangeReader::open(&location, room, range, counts).await?;
             return Ok(Self(Place::Archive(Box::new(reader))));
         }
         let (log, counts) = (Arc::clone(log), Arc::clone(counts));

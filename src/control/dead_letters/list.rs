@@ -11,10 +11,10 @@ use super::NS_PER_MS;
 use super::blocking;
 use super::fault;
 use super::id_of;
-use super::part::Part;
+use super::part::PartBuilder;
 use super::sinks_behind;
+use super::wanted::LetterQuery;
 use super::wanted::VaultLetters;
-use super::wanted::Wanted;
 use super::wanted::parse_id;
 use super::wire_redrive;
 use crate::component::LetterSelection;
@@ -30,7 +30,7 @@ pub(in super::super) async fn list(
     request: proto::ListDeadLettersRequest,
 ) -> Result<proto::ListDeadLettersResponse, Status> {
     let proto::ListDeadLettersRequest { selection, each, after, limit } = request;
-    let meant = Wanted::of(selection)?.vaults(vaults)?;
+    let meant = LetterQuery::of(selection)?.vaults(vaults)?;
     let after = if after.is_empty() { None } else { Some(parse_id(&after)?) };
     let redrive = |((id, letters), _): &(VaultLetters, LetterSelection)| {
         letters.last_redrive().map(|progress| wire_redrive(id, &progress))
@@ -47,7 +47,8 @@ pub(in super::super) async fn list(
         (id.clone(), names)
     });
     let sinks: BTreeMap<String, BTreeSet<String>> = sinks.collect();
-    let mut part = blocking(move || read(&meant, after.as_ref(), Part::new(each, limit))).await?;
+    let mut part =
+        blocking(move || read(&meant, after.as_ref(), PartBuilder::new(each, limit))).await?;
     for group in &mut part.groups {
         let behind = sinks.get(&group.vault);
         let is_there = |sink: &str| behind.is_some_and(|behind| behind.contains(sink));
@@ -61,7 +62,7 @@ pub(in super::super) async fn list(
 fn read(
     meant: &[(VaultLetters, LetterSelection)],
     after: Option<&(String, (u64, u64))>,
-    mut part: Part,
+    mut part: PartBuilder,
 ) -> Result<proto::ListDeadLettersResponse, Status> {
     let mut damaged = 0;
     for ((id, letters), selection) in meant {

@@ -14,7 +14,7 @@ const PASSED_MAX: usize = 10_000;
 const PASSED_BYTES_MAX: usize = 32 << 20;
 
 /// A part that is being put together.
-pub(super) struct Part {
+pub(super) struct PartBuilder {
     groups: BTreeMap<(String, String, String), proto::LetterGroup>,
     letters: Vec<proto::DeadLetter>,
     is_each: bool,
@@ -23,7 +23,7 @@ pub(super) struct Part {
     bytes: usize,
 }
 
-impl Part {
+impl PartBuilder {
     /// Begins one, of letters one by one or of sums, with no more items than `limit` if that is not 0.
     pub(super) fn new(is_each: bool, limit: u32) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);

@@ -14,15 +14,15 @@ use tonic::Status;
 use super::blocking;
 use super::fault;
 use super::sinks_behind;
+use super::wanted::LetterQuery;
 use super::wanted::VaultLetters;
-use super::wanted::Wanted;
 use super::wire_redrive;
 use crate::component::DeadLetters;
 use crate::component::LetterSelection;
+use crate::component::LetterTotals;
 use crate::component::RedriveOrder;
 use crate::component::RedriveProgress;
 use crate::component::RedriveRefusal;
-use crate::component::Tally;
 use crate::component::Vaults;
 use crate::event::Bucket;
 use crate::event::Ledgers;
@@ -58,12 +58,12 @@ pub(in super::super) async fn redrive(
 ) -> Result<(RedriveEvents, proto::RedriveDeadLettersResponse), Status> {
     let proto::RedriveDeadLettersRequest { selection, dry_run, wait, to, .. } = request;
     let mut begun = Vec::new();
-    for ((id, letters), selection) in Wanted::of(selection)?.vaults(vaults)? {
+    for ((id, letters), selection) in LetterQuery::of(selection)?.vaults(vaults)? {
         let name = id.clone();
         let counting = Arc::clone(&letters);
         let (selection, selected) =
             blocking(move || count(&name, &counting, selection, dry_run)).await?;
-        if selected == Tally::default() {
+        if selected == LetterTotals::default() {
             continue;
         }
         check_sinks(&id, &sinks_behind(vaults, wiring, &id), &to)?;
@@ -108,7 +108,7 @@ fn count(
     letters: &DeadLetters,
     mut selection: LetterSelection,
     is_dry_run: bool,
-) -> Result<(LetterSelection, Tally), Status> {
+) -> Result<(LetterSelection, LetterTotals), Status> {
     if !is_dry_run {
         let last = letters.open().map_err(fault(vault))?;
         selection.through = Some(selection.through.map_or(last, |through| through.min(last)));
@@ -175,7 +175,7 @@ pub(in super::super) async fn drop_letters(
 ) -> Result<proto::DropDeadLettersResponse, Status> {
     let proto::DropDeadLettersRequest { selection, dry_run, .. } = request;
     let mut answer = proto::DropDeadLettersResponse::default();
-    for ((id, letters), selection) in Wanted::of(selection)?.vaults(vaults)? {
+    for ((id, letters), selection) in LetterQuery::of(selection)?.vaults(vaults)? {
         let vault = id.clone();
         let (tally, last) = if dry_run {
             let counted = blocking(move || letters.count(&selection).map_err(fault(&vault)));
@@ -197,7 +197,7 @@ fn drop_in(
     (vault, letters): &VaultLetters,
     selection: &LetterSelection,
     ledgers: &Ledgers,
-) -> Result<(Tally, u64), Status> {
+) -> Result<(LetterTotals, u64), Status> {
     let _turn = letters.begin_drop().map_err(|refusal| refused(vault, refusal))?;
     letters.open().map_err(fault(vault))?;
     let counted = letters.take_out_all(selection).map_err(fault(vault))?;

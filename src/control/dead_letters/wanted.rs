@@ -19,14 +19,14 @@ pub(super) type VaultLetters = (String, Arc<DeadLetters>);
 
 /// Which letters are meant, in which vaults.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Wanted {
+pub(super) struct LetterQuery {
     vault: Option<String>,
     all: LetterSelection,
     ids: BTreeMap<String, Vec<(u64, u64)>>,
     ends: BTreeMap<String, u64>,
 }
 
-impl Wanted {
+impl LetterQuery {
     /// Checks a selection.
     pub(super) fn of(selection: Option<proto::LetterSelection>) -> Result<Self, Status> {
         let selection = selection.unwrap_or_default();
@@ -136,9 +136,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_meant_is_refused() {
-        let refused = |selection| Wanted::of(Some(selection)).is_err();
+        let refused = |selection| LetterQuery::of(Some(selection)).is_err();
         let empty = proto::LetterSelection::default;
-        assert!(Wanted::of(None).is_ok() && !refused(empty()));
+        assert!(LetterQuery::of(None).is_ok() && !refused(empty()));
         assert!(refused(proto::LetterSelection { signal: "log".to_owned(), ..empty() }));
         assert!(refused(proto::LetterSelection { because: "x".repeat(2000), ..empty() }));
         let (since_unix_ms, until_unix_ms) = (Some(5), Some(5));

@@ -83,7 +83,7 @@ impl Rig {
         for (idx, batches) in edges.iter().enumerate() {
             let (sender, receiver) = edge::edge(EdgeLimits { batches: *batches, bytes: 1 << 20 });
             let reach = rig.sink_set.lane(&idx.to_string());
-            rig.all_routes.push(Route { reach, ..Route::from(Target::Edge(sender)) });
+            rig.all_routes.push(Route { reach, ..Route::from(Destination::Edge(sender)) });
             rig.receivers.push(receiver);
         }
         rig.route(false);

@@ -20,7 +20,7 @@ impl Scene {
         let passed_on = Arc::new(Routes::default());
         let transform = Output::new(Arc::clone(&passed_on), None);
         let reach = rig.all_routes[0].reach.or(rig.all_routes[1].reach);
-        let route = Route { reach, ..Route::from(Target::Edge(sender)) };
+        let route = Route { reach, ..Route::from(Destination::Edge(sender)) };
         let scene = Self { rig, waiting, transform, passed_on, route };
         scene.put_source(vec![scene.route.clone()]);
         scene.behind_transform(&[0, 1]);

@@ -31,7 +31,7 @@ use crate::event::Signal;
 use crate::flow::EdgeReceiver;
 use crate::metrics::FileMetrics;
 use crate::metrics::SinkMetrics;
-use crate::somatic::Counted;
+use crate::somatic::WatchedWorkCounter;
 use crate::somatic::WorkKind;
 
 use output::GoneFile;
@@ -161,7 +161,7 @@ struct FileSink {
     files: Files,
     metrics: SinkMetrics,
     /// Groups that are being written, for the watchdog.
-    tally: Counted,
+    tally: WatchedWorkCounter,
     /// Changes when the operator wants outputs to be opened again.
     reopen: watch::Receiver<u64>,
 }

@@ -73,7 +73,7 @@ struct Incomplete {
 }
 
 /// A whole request, and what it holds.
-pub(super) struct Received {
+pub(super) struct AdmittedRequest {
     pub(super) wire: Bytes,
     pub(super) held: Permit,
     /// What is to be told of it beside the OK.

@@ -190,11 +190,11 @@ impl RefusedRequest {
     }
 
     /// The answer over HTTP, in the encoding of the request.
-    pub(super) fn to_http(&self, encoding: Encoding) -> Response<Bytes> {
+    pub(super) fn to_http(&self, encoding: ContentType) -> Response<Bytes> {
         let grpc = self.to_grpc();
         let body = match encoding {
-            Encoding::Protobuf => self.status_proto(&grpc),
-            Encoding::Json => self.status_json(),
+            ContentType::Protobuf => self.status_proto(&grpc),
+            ContentType::Json => self.status_json(),
         };
         let mut response = answer(self.http_status(), encoding, body);
         match self {
@@ -257,14 +257,14 @@ impl RefusedRequest {
 
 /// The encoding of an HTTP request, and so of its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Encoding {
+pub(super) enum ContentType {
     /// `application/x-protobuf`
     Protobuf,
     /// `application/json`
     Json,
 }
 
-impl Encoding {
+impl ContentType {
     const fn content_type(self) -> HeaderValue {
         match self {
             Self::Protobuf => HeaderValue::from_static("application/x-protobuf"),
@@ -274,12 +274,12 @@ impl Encoding {
 }
 
 /// The answer to an accepted request: an `Export*ServiceResponse`, empty as a rule.
-pub(super) fn accepted(encoding: Encoding, partial: Option<&PartialSuccess>) -> Response<Bytes> {
+pub(super) fn accepted(encoding: ContentType, partial: Option<&PartialSuccess>) -> Response<Bytes> {
     let body = match (encoding, partial) {
-        (Encoding::Protobuf, None) => Bytes::new(),
-        (Encoding::Json, None) => Bytes::from_static(b"{}"),
-        (Encoding::Protobuf, Some(partial)) => partial.to_protobuf(),
-        (Encoding::Json, Some(partial)) => partial.to_json(),
+        (ContentType::Protobuf, None) => Bytes::new(),
+        (ContentType::Json, None) => Bytes::from_static(b"{}"),
+        (ContentType::Protobuf, Some(partial)) => partial.to_protobuf(),
+        (ContentType::Json, Some(partial)) => partial.to_json(),
     };
     answer(StatusCode::OK, encoding, body)
 }
@@ -289,7 +289,7 @@ pub(super) fn with_body(response: Response<Bytes>) -> Response<Body> {
     response.map(|bytes| Body::new(Full::new(bytes)))
 }
 
-fn answer(status: StatusCode, encoding: Encoding, body: Bytes) -> Response<Bytes> {
+fn answer(status: StatusCode, encoding: ContentType, body: Bytes) -> Response<Bytes> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, encoding.content_type());

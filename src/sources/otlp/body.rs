@@ -12,8 +12,8 @@ use hyper::body::Frame;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
+use super::admission::AdmittedRequest;
 use super::admission::ConnectionAdmission;
-use super::admission::Received;
 use super::answer::RefusedRequest;
 use super::filling::Filling;
 use super::filling::whole;
@@ -34,7 +34,7 @@ const DISCARD_IDLE_TIMEOUT: Duration = Duration::from_millis(200);
 type FrameResult = hyper::Result<Frame<Bytes>>;
 
 /// A body that is being received.
-pub(super) struct Body {
+pub(super) struct IncomingBody {
     incoming: Incoming,
     pace: Pace,
     activity: Arc<Activity>,
@@ -52,7 +52,7 @@ struct Pace {
     progress_bytes: usize,
 }
 
-impl Body {
+impl IncomingBody {
     pub(super) fn new(
         incoming: Incoming,
         read_idle_timeout: Duration,
@@ -145,7 +145,7 @@ impl Body {
         &mut self,
         room: ConnectionAdmission<'_>,
         limit: u64,
-    ) -> Result<Received, RefusedRequest> {
+    ) -> Result<AdmittedRequest, RefusedRequest> {
         let too_large = Err(RefusedRequest::TooLarge { limit_bytes: limit });
         let declared = self.incoming.size_hint().exact();
         if declared.is_some_and(|declared| limit < declared) {

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::component::OptionProblem;
-use crate::net::Timeouts;
+use crate::net::ConnectionTimeouts;
 
 /// Timeouts of connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -68,8 +68,8 @@ impl Default for ConnectionOptions {
 }
 
 impl ConnectionOptions {
-    pub(super) const fn timeouts(&self) -> Timeouts {
-        Timeouts {
+    pub(super) const fn timeouts(&self) -> ConnectionTimeouts {
+        ConnectionTimeouts {
             handshake: self.handshake_timeout.0,
             first_request: self.first_request_timeout.0,
             header: self.header_timeout.0,
@@ -99,7 +99,7 @@ impl ConnectionOptions {
 
 /// The same, with an age that differs by up to 10% from connection to connection, so that those that
 /// were opened together do not come back together.
-pub(super) fn spread(timeouts: Timeouts) -> Timeouts {
+pub(super) fn spread(timeouts: ConnectionTimeouts) -> ConnectionTimeouts {
     let around = |age: Duration| age.mul_f64(0.9 + fastrand::f64() / 5.0);
-    Timeouts { age: timeouts.age.map(around), ..timeouts }
+    ConnectionTimeouts { age: timeouts.age.map(around), ..timeouts }
 }

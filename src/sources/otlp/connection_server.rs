@@ -42,14 +42,14 @@ use super::streams::NewStreams;
 use super::streams::WithStreams;
 use crate::component::Stop;
 use crate::net::Activity;
+use crate::net::ConnectionEnd;
 use crate::net::ConnectionSlots;
+use crate::net::ConnectionTimeouts;
 use crate::net::Descriptors;
 use crate::net::Opened;
 use crate::net::Opening;
 use crate::net::Rewound;
-use crate::net::Served;
 use crate::net::Tending;
-use crate::net::Timeouts;
 use crate::net::Watched;
 use crate::tls::ServerTls;
 
@@ -76,7 +76,7 @@ pub(super) struct Terms {
     /// The maximum number of concurrent requests per connection.
     pub(super) streams: u32,
     /// Timeouts of connections.
-    pub(super) timeouts: Timeouts,
+    pub(super) timeouts: ConnectionTimeouts,
     pub(super) http2: Http2Server,
 }
 
@@ -115,10 +115,15 @@ impl ConnectionServer {
     }
 
     /// Announces a source that will take over.
-    pub(super) fn claim(self: Arc<Self>) -> Claim {
+    pub(super) fn claim(self: Arc<Self>) -> ConnectionOwnership {
         let number = self.claims.fetch_add(1, Ordering::Relaxed) + 1;
         let previous = std::mem::replace(&mut *self.lock(), number);
-        Claim { connection_server: self, number, previous, is_open: AtomicBool::new(false) }
+        ConnectionOwnership {
+            connection_server: self,
+            number,
+            previous,
+            is_open: AtomicBool::new(false),
+        }
     }
 
     pub(super) fn slots(&self) -> Arc<ConnectionSlots> {
@@ -129,7 +134,7 @@ impl ConnectionServer {
         self.terms.connections
     }
 
-    pub(super) const fn timeouts(&self) -> &Timeouts {
+    pub(super) const fn timeouts(&self) -> &ConnectionTimeouts {
         &self.terms.timeouts
     }
 
@@ -184,7 +189,7 @@ impl ConnectionServer {
         &self,
         stream: Watched<S>,
         activity: Arc<Activity>,
-        timeouts: Timeouts,
+        timeouts: ConnectionTimeouts,
     ) -> &'static str
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -193,7 +198,9 @@ impl ConnectionServer {
         let tending = Tending::new(Arc::clone(&activity), timeouts);
         let served = tending.serve(&mut opening, &self.stop, &self.cut).await;
         let cause = served.cause();
-        let Served::Ended(Ok(Opened { stream, first, is_http2 })) = served else { return cause };
+        let ConnectionEnd::Ended(Ok(Opened { stream, first, is_http2 })) = served else {
+            return cause;
+        };
         if is_http2 {
             return self.serve_builtin(stream, first, activity, timeouts).await;
         }
@@ -205,7 +212,7 @@ impl ConnectionServer {
         &self,
         stream: Rewound<Watched<S>>,
         activity: Arc<Activity>,
-        timeouts: Timeouts,
+        timeouts: ConnectionTimeouts,
     ) -> &'static str
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -219,7 +226,7 @@ impl ConnectionServer {
             WithStreams::new(connection, streams, auto::Connection::graceful_shutdown);
         let tending = Tending::new(Arc::clone(&activity), timeouts);
         let served = tending.serve(&mut connection, &self.stop, &self.cut).await;
-        if let Served::Ended(Err(error)) = &served {
+        if let ConnectionEnd::Ended(Err(error)) = &served {
             tracing::debug!(error, "Connection ended.");
         }
         served.cause()
@@ -231,7 +238,7 @@ impl ConnectionServer {
         stream: Watched<S>,
         first: Vec<u8>,
         activity: Arc<Activity>,
-        timeouts: Timeouts,
+        timeouts: ConnectionTimeouts,
     ) -> &'static str
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -240,7 +247,7 @@ impl ConnectionServer {
         let mut connection = Http2Connection::new(stream, first, &terms, &self.handlers, &activity);
         let tending = Tending::new(activity, timeouts);
         let served = tending.serve(&mut connection, &self.stop, &self.cut).await;
-        if let Served::Ended(Err(error)) = &served {
+        if let ConnectionEnd::Ended(Err(error)) = &served {
             tracing::debug!(%error, "Connection ended.");
             // Which limit it exceeded says more than that it failed.
             return error.limit().unwrap_or_else(|| served.cause());
@@ -249,8 +256,8 @@ impl ConnectionServer {
     }
 
     /// The terms of the built-in HTTP/2. What a connection may do before its first request, and without one, is in
-    /// `Timeouts` and watched over by [`Tending`].
-    fn http2_terms(&self, timeouts: &Timeouts) -> Http2Terms {
+    /// `ConnectionTimeouts` and watched over by [`Tending`].
+    fn http2_terms(&self, timeouts: &ConnectionTimeouts) -> Http2Terms {
         let stream_bytes = window(STREAM_WINDOW_BYTES, self.handlers.delay_severity());
         let limits = Limits {
             concurrent_streams: self.terms.streams,
@@ -333,14 +340,14 @@ fn window(bytes: u32, severity: f64) -> u32 {
 
 /// The right of one source to the connections of an address, until a newer one has it. A source that
 /// was built and never run gives it back.
-pub(super) struct Claim {
+pub(super) struct ConnectionOwnership {
     connection_server: Arc<ConnectionServer>,
     number: u64,
     previous: u64,
     is_open: AtomicBool,
 }
 
-impl Claim {
+impl ConnectionOwnership {
     pub(super) const fn connection_server(&self) -> &Arc<ConnectionServer> {
         &self.connection_server
     }
@@ -362,7 +369,7 @@ impl Claim {
     }
 }
 
-impl Drop for Claim {
+impl Drop for ConnectionOwnership {
     fn drop(&mut self) {
         let mut newest = self.connection_server.lock();
         if !self.is_open.load(Ordering::Relaxed) && *newest == self.number {

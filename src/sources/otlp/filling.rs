@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 
+use super::admission::AdmittedRequest;
 use super::admission::ConnectionAdmission;
 use super::admission::Permit;
-use super::admission::Received;
 use super::answer::RefusedRequest;
 use crate::pool::Pool;
 use crate::pool::PooledBuffer;
@@ -28,10 +28,10 @@ pub(super) struct Filling<'r> {
 pub(super) async fn whole(
     room: ConnectionAdmission<'_>,
     piece: Bytes,
-) -> Result<Received, RefusedRequest> {
+) -> Result<AdmittedRequest, RefusedRequest> {
     let held = room.take(piece.len() as u64).await?;
     let wire = if piece.len() < SHARED_BYTES_MIN { Bytes::copy_from_slice(&piece) } else { piece };
-    Ok(Received { wire, held, partial: None })
+    Ok(AdmittedRequest { wire, held, partial: None })
 }
 
 impl<'r> Filling<'r> {
@@ -83,9 +83,9 @@ impl<'r> Filling<'r> {
     }
 
     /// The request is complete; what it was made from must be gone.
-    pub(super) fn finish(self) -> Received {
+    pub(super) fn finish(self) -> AdmittedRequest {
         let Self { mut held, buffer, .. } = self;
         held.shrink_to(buffer.capacity() as u64);
-        Received { wire: buffer.freeze(), held, partial: None }
+        AdmittedRequest { wire: buffer.freeze(), held, partial: None }
     }
 }

@@ -15,10 +15,10 @@
 use bytes::Buf;
 use bytes::Bytes;
 
+use super::admission::AdmittedRequest;
 use super::admission::ConnectionAdmission;
-use super::admission::Received;
 use super::answer::RefusedRequest;
-use super::body::Body;
+use super::body::IncomingBody;
 use super::filling::Filling;
 use super::filling::whole;
 use super::inflate::RequestEncoding;
@@ -29,11 +29,11 @@ pub(super) const HEAD_BYTES: usize = 5;
 
 /// Returns the message, decompressed; neither form may be larger than the limits allow.
 pub(super) async fn read(
-    body: &mut Body,
+    body: &mut IncomingBody,
     compression: RequestEncoding,
     room: ConnectionAdmission<'_>,
     limits: &RequestLimits,
-) -> Result<Received, RefusedRequest> {
+) -> Result<AdmittedRequest, RefusedRequest> {
     let (head, first) = head(body).await?;
     let [flag, len @ ..] = head;
     let len = u32::from_be_bytes(len);
@@ -67,7 +67,7 @@ pub(super) fn encoding(
 }
 
 /// Reads the head, and returns it with what came behind it.
-async fn head(body: &mut Body) -> Result<([u8; HEAD_BYTES], Bytes), RefusedRequest> {
+async fn head(body: &mut IncomingBody) -> Result<([u8; HEAD_BYTES], Bytes), RefusedRequest> {
     let mut head = [0; HEAD_BYTES];
     let mut filled = 0;
     loop {
@@ -91,11 +91,11 @@ async fn head(body: &mut Body) -> Result<([u8; HEAD_BYTES], Bytes), RefusedReque
 
 /// Reads the message itself.
 async fn message(
-    body: &mut Body,
+    body: &mut IncomingBody,
     room: ConnectionAdmission<'_>,
     mut first: Bytes,
     len: usize,
-) -> Result<Received, RefusedRequest> {
+) -> Result<AdmittedRequest, RefusedRequest> {
     if first.is_empty() && 0 < len {
         first = body.next().await?.ok_or_else(|| broken("the message is incomplete"))?;
     }

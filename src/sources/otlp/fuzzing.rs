@@ -27,7 +27,7 @@ use tokio::runtime::Runtime;
 use super::OtlpConfig;
 use super::active_handler::ActiveHandler;
 use super::admission::Admission;
-use super::connection_server::Claim;
+use super::connection_server::ConnectionOwnership;
 use super::connection_server::ConnectionServer;
 use super::connection_server::Terms;
 use super::ingest_handler::IngestHandler;
@@ -40,13 +40,13 @@ use crate::event::Batch;
 use crate::event::Ledger;
 use crate::event::Signal;
 use crate::flow::Acceptor;
+use crate::flow::Destination;
 use crate::flow::Full;
 use crate::flow::Intake;
 use crate::flow::Output;
 use crate::flow::Route;
 use crate::flow::RouteTable;
 use crate::flow::Routes;
-use crate::flow::Target;
 use crate::flow::accept::Waits;
 use crate::metrics::Metrics;
 use crate::net::Activity;
@@ -68,7 +68,7 @@ const END_WITHIN: Duration = Duration::from_secs(5);
 /// A source without sockets.
 pub struct Door {
     runtime: Runtime,
-    listeners: [(Claim, Arc<ActiveHandler>); 2],
+    listeners: [(ConnectionOwnership, Arc<ActiveHandler>); 2],
     taken: Arc<Taken>,
     memory: Arc<Memory>,
     limits: RequestLimits,
@@ -280,7 +280,7 @@ impl Default for Door {
 fn handler(config: &OtlpConfig, taken: &Arc<Taken>, memory: &Memory) -> IngestHandler {
     let routes = Arc::new(Routes::default());
     let sink: Arc<dyn Intake> = taken.clone();
-    let route = Route::from(Target::Direct(sink));
+    let route = Route::from(Destination::Direct(sink));
     routes.put(RouteTable { routes: vec![route], ..RouteTable::default() });
     let (metrics, gauges, stop) = (Metrics::new().source("fuzz"), Gauges::default(), Stop::new());
     let waits = Waits { patience: config.patience.0, answer_within: config.answer_within.0 };

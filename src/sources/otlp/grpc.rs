@@ -19,7 +19,7 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::admission::ConnectionShare;
-use super::answer::Encoding;
+use super::answer::ContentType;
 use super::answer::RefusedRequest;
 use super::answer::with_body;
 use super::deadline::Deadline;
@@ -60,7 +60,7 @@ pub(super) async fn answer(
 ) -> Result<Response<Body>, Infallible> {
     if let Some(refused) = not_grpc(request.method(), request.headers()) {
         handler.count(&refused);
-        return Ok(with_body(refused.to_http(Encoding::Json)));
+        return Ok(with_body(refused.to_http(ContentType::Json)));
     }
     if request.uri().path().starts_with(health::PREFIX) {
         let (head, body) = request.into_parts();

@@ -20,14 +20,14 @@ use http::request::Parts;
 use hyper::body::Incoming;
 use tonic::body::Body;
 
+use super::admission::AdmittedRequest;
 use super::admission::ConnectionAdmission;
 use super::admission::ConnectionShare;
-use super::admission::Received;
-use super::answer::Encoding;
+use super::answer::ContentType;
 use super::answer::RefusedRequest;
 use super::answer::accepted;
 use super::answer::with_body;
-use super::body::Body as Sent;
+use super::body::IncomingBody;
 use super::cors::Cors;
 use super::inflate::RequestEncoding;
 use super::inflate::inflate;
@@ -72,10 +72,10 @@ pub(super) async fn answer(
 pub(super) fn response(
     cors: Option<&Cors>,
     headers: &HeaderMap,
-    encoding: Option<Encoding>,
+    encoding: Option<ContentType>,
     result: &Result<Option<PartialSuccess>, RefusedRequest>,
 ) -> Response<Bytes> {
-    let encoding = encoding.unwrap_or(Encoding::Json);
+    let encoding = encoding.unwrap_or(ContentType::Json);
     let mut response = match result {
         Ok(partial) => accepted(encoding, partial.as_ref()),
         Err(refused) => refused.to_http(encoding),
@@ -90,7 +90,7 @@ pub(super) fn response(
 #[derive(Debug)]
 pub(super) struct Asked {
     /// Of its body, and so of its answer; `None` if it is not known.
-    pub(super) encoding: Option<Encoding>,
+    pub(super) encoding: Option<ContentType>,
     /// What is to be taken, or why it is refused whatever its body is.
     pub(super) export: Result<Export, RefusedRequest>,
 }
@@ -99,7 +99,7 @@ pub(super) struct Asked {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Export {
     pub(super) signal: Signal,
-    encoding: Encoding,
+    encoding: ContentType,
     compression: RequestEncoding,
 }
 
@@ -125,7 +125,7 @@ async fn take(
     share: &ConnectionShare,
     asked: &Asked,
     head: &Parts,
-    body: &mut Sent,
+    body: &mut IncomingBody,
 ) -> Result<Option<PartialSuccess>, RefusedRequest> {
     handler.authenticate(&head.headers)?;
     let export = asked.export(handler)?;
@@ -142,8 +142,8 @@ async fn receive(
     room: ConnectionAdmission<'_>,
     limits: &RequestLimits,
     export: Export,
-    body: &mut Sent,
-) -> Result<Received, RefusedRequest> {
+    body: &mut IncomingBody,
+) -> Result<AdmittedRequest, RefusedRequest> {
     let sent = body.collect(room, limits.bytes).await.map_err(invalid)?;
     decode(room, limits, export, sent).await
 }
@@ -153,17 +153,17 @@ pub(super) async fn decode(
     room: ConnectionAdmission<'_>,
     limits: &RequestLimits,
     export: Export,
-    sent: Received,
-) -> Result<Received, RefusedRequest> {
+    sent: AdmittedRequest,
+) -> Result<AdmittedRequest, RefusedRequest> {
     let Export { signal, encoding, compression } = export;
     let received = match compression {
         RequestEncoding::None => sent,
         compression => inflate(sent, compression, room, limits).await.map_err(invalid)?,
     };
     match encoding {
-        Encoding::Protobuf => Ok(received),
+        ContentType::Protobuf => Ok(received),
         // Its memory is taken for those only that need it.
-        Encoding::Json => Box::pin(from_json(room, signal, received, limits.bytes)).await,
+        ContentType::Json => Box::pin(from_json(room, signal, received, limits.bytes)).await,
     }
 }
 
@@ -175,7 +175,7 @@ fn invalid(refused: RefusedRequest) -> RefusedRequest {
     }
 }
 
-fn check(encoding: Option<Encoding>, head: &Parts) -> Result<Export, RefusedRequest> {
+fn check(encoding: Option<ContentType>, head: &Parts) -> Result<Export, RefusedRequest> {
     let unsupported = |http, message: String| RefusedRequest::Unsupported { http, message };
     // Source: RFC 9112, section 3.2.
     if head.version == Version::HTTP_11 && head.headers.get_all(HOST).iter().count() != 1 {
@@ -215,13 +215,13 @@ fn is_like_grpc(head: &Parts) -> bool {
     content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
-fn encoding(head: &Parts) -> Option<Encoding> {
+fn encoding(head: &Parts) -> Option<ContentType> {
     let value = head.headers.get(CONTENT_TYPE)?.to_str().ok()?;
     let media_type = value.split(';').next().unwrap_or_default().trim();
     if media_type.eq_ignore_ascii_case("application/x-protobuf") {
-        Some(Encoding::Protobuf)
+        Some(ContentType::Protobuf)
     } else if media_type.eq_ignore_ascii_case("application/json") {
-        Some(Encoding::Json)
+        Some(ContentType::Json)
     } else {
         None
     }

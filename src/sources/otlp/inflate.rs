@@ -7,8 +7,8 @@ use bytes::Buf;
 use bytes::Bytes;
 use http::HeaderValue;
 
+use super::admission::AdmittedRequest;
 use super::admission::ConnectionAdmission;
-use super::admission::Received;
 use super::answer::RefusedRequest;
 use super::filling::Filling;
 use super::limits::RequestLimits;
@@ -69,12 +69,12 @@ enum Filled {
 /// Returns a request decompressed, unless it becomes larger than the limits allow: then no more memory is
 /// taken for it.
 pub(super) async fn inflate(
-    received: Received,
+    received: AdmittedRequest,
     compression: RequestEncoding,
     room: ConnectionAdmission<'_>,
     limits: &RequestLimits,
-) -> Result<Received, RefusedRequest> {
-    let Received { wire, mut held, .. } = received;
+) -> Result<AdmittedRequest, RefusedRequest> {
+    let AdmittedRequest { wire, mut held, .. } = received;
     let (limit, over_limit) = limits.inflated(wire.len() as u64);
     let limit_len = usize::try_from(limit).unwrap_or(usize::MAX);
     let first_bytes = wire.len().saturating_mul(RATIO).max(FIRST_BYTES_MIN).min(limit_len);
@@ -228,7 +228,7 @@ mod tests {
         memory: &Memory,
         compression: RequestEncoding,
         packed: Vec<u8>,
-    ) -> Result<Received, RefusedRequest> {
+    ) -> Result<AdmittedRequest, RefusedRequest> {
         let share = ConnectionShare::new();
         let room =
             Admission::new(64 << 20, memory, &std::sync::Arc::default(), Duration::from_millis(20));
@@ -253,7 +253,7 @@ mod tests {
                         matches!(result, Err(RefusedRequest::TooLarge { limit_bytes: LIMIT }));
                     assert!(too_large, "{compression:?} {len}");
                 } else {
-                    let Ok(Received { wire, held, .. }) = result else { panic!("{len}") };
+                    let Ok(AdmittedRequest { wire, held, .. }) = result else { panic!("{len}") };
                     assert!(wire == plain, "{compression:?} {len}");
                     assert_eq!(memory.ingest.used(), held.bytes());
                     let bounds = wire.len() as u64..=wire.len().max(16 << 10) as u64 * 2;
@@ -319,7 +319,7 @@ mod tests {
                 }
             }
             match inflated(&memory, compression, packed).await {
-                Ok(Received { wire, .. }) => {
+                Ok(AdmittedRequest { wire, .. }) => {
                     taken += 1;
                     assert!(wire.len() as u64 <= LIMIT, "{} bytes in round {round}", wire.len());
                 }

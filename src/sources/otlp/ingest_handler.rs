@@ -8,12 +8,12 @@ use http::HeaderMap;
 use hyper::body::Incoming;
 
 use super::admission::Admission;
+use super::admission::AdmittedRequest;
 use super::admission::ConnectionAdmission;
 use super::admission::ConnectionShare;
-use super::admission::Received;
 use super::answer::RefusedRequest;
 use super::auth::Auth;
-use super::body::Body;
+use super::body::IncomingBody;
 use super::cors::Cors;
 use super::deadline::Deadline;
 use super::limits::RequestLimits;
@@ -29,7 +29,7 @@ use crate::flow::Refusal;
 use crate::metrics::RefusalCause;
 use crate::metrics::SourceMetrics;
 use crate::net;
-use crate::somatic::Counted;
+use crate::somatic::WatchedWorkCounter;
 
 /// When senders may come back while GopherShip drains: by then they may have found another server.
 const DRAINING_RETRY: Duration = Duration::from_secs(2);
@@ -42,7 +42,7 @@ pub(super) struct IngestHandler {
     room: Admission,
     limits: RequestLimits,
     /// Requests that wait for their answer, for the watchdog.
-    tally: Counted,
+    tally: WatchedWorkCounter,
     response_delay: ResponseDelay,
     /// Whom it lets in; all, if there is none.
     auth: Option<Auth>,
@@ -57,7 +57,7 @@ impl IngestHandler {
         origins: Origins,
         room: Admission,
         limits: RequestLimits,
-        tally: Counted,
+        tally: WatchedWorkCounter,
         response_delay: ResponseDelay,
     ) -> Self {
         let (auth, cors) = (None, None);
@@ -109,8 +109,8 @@ impl IngestHandler {
     }
 
     /// The body of a request, to be read after [`IngestHandler::before_reading`].
-    pub(super) fn body(&self, incoming: Incoming, during: &net::ActiveRequest) -> Body {
-        Body::new(incoming, self.limits.read_idle, during.activity())
+    pub(super) fn body(&self, incoming: Incoming, during: &net::ActiveRequest) -> IncomingBody {
+        IncomingBody::new(incoming, self.limits.read_idle, during.activity())
     }
 
     /// Waits before a request is read, while answers are slow.
@@ -130,7 +130,7 @@ impl IngestHandler {
     pub(super) async fn take(
         &self,
         signal: Signal,
-        received: Received,
+        received: AdmittedRequest,
         arrived: Instant,
         provenance: Provenance,
         deadline: Option<Deadline>,
@@ -198,7 +198,7 @@ impl IngestHandler {
         &self,
         acceptor: &Acceptor,
         signal: Signal,
-        received: Received,
+        received: AdmittedRequest,
         arrived: Instant,
         provenance: Provenance,
         room: ConnectionAdmission<'_>,
@@ -209,7 +209,7 @@ impl IngestHandler {
             return Err(RefusedRequest::Draining { retry_after });
         }
         let (received, summary) = screen(signal, received, room).await?;
-        let Received { wire, mut held, partial } = received;
+        let AdmittedRequest { wire, mut held, partial } = received;
         held.complete();
         self.limits.check(&summary)?;
         self.metrics.receive(wire.len() as u64);

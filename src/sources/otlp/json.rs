@@ -8,9 +8,9 @@ use gophership_otlp::prescan_envelope;
 use gophership_otlp::read_json;
 use gophership_otlp::salvage_json;
 
+use super::admission::AdmittedRequest;
 use super::admission::ConnectionAdmission;
 use super::admission::Permit;
-use super::admission::Received;
 use super::answer::RefusedRequest;
 use super::inflate::INLINE_BYTES_MAX;
 use super::partial_success::PartialSuccess;
@@ -29,10 +29,10 @@ const JSON_GROWTH_MAX: u64 = 4;
 pub(super) async fn from_json(
     room: ConnectionAdmission<'_>,
     signal: Signal,
-    received: Received,
+    received: AdmittedRequest,
     limit: u64,
-) -> Result<Received, RefusedRequest> {
-    let Received { wire: json, mut held, .. } = received;
+) -> Result<AdmittedRequest, RefusedRequest> {
+    let AdmittedRequest { wire: json, mut held, .. } = received;
     let json_bytes = json.len() as u64;
     let mut bytes_max = json_bytes.min(limit);
     let unescaped_bytes = unescaped_bytes(&json);
@@ -47,7 +47,7 @@ pub(super) async fn from_json(
                 drop(json);
                 held.shrink_to(read.wire.len() as u64);
                 let partial = partial_success(signal, &read, fault.as_deref());
-                return Ok(Received { wire: read.wire, held, partial });
+                return Ok(AdmittedRequest { wire: read.wire, held, partial });
             }
             Ok(None) => return Err(RefusedRequest::Invalid(fault.unwrap_or_default())),
             Err(WireError::TooLarge { .. }) => {
@@ -150,7 +150,7 @@ mod tests {
         signal: Signal,
         json: Bytes,
         limit: u64,
-    ) -> Result<Received, RefusedRequest> {
+    ) -> Result<AdmittedRequest, RefusedRequest> {
         let share = ConnectionShare::new();
         let room = Admission::new(SHARE, memory, &Arc::default(), Duration::from_millis(20));
         let room = room.of(&share);
@@ -190,7 +190,7 @@ mod tests {
         let memory = Memory::new(&MemoryLimits { ingest: SHARE, ..MemoryLimits::NONE });
         for bounds in [1000_u64, 1 << 20] {
             let json = histogram(usize::try_from(bounds).unwrap());
-            let Ok(Received { wire, held, .. }) =
+            let Ok(AdmittedRequest { wire, held, .. }) =
                 converted(&memory, Signal::Metrics, json.clone(), SHARE).await
             else {
                 panic!("{bounds}: it is taken")

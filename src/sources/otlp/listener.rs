@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use super::connection_server::Claim;
+use super::connection_server::ConnectionOwnership;
 use super::connection_server::ConnectionServer;
 use super::ingest_handler::IngestHandler;
 use super::listener_protocol::ListenerProtocol;
@@ -24,7 +24,7 @@ pub(super) struct Listener {
     pub(super) tls: Option<Arc<rustls::ServerConfig>>,
     /// Its certificate, in the metrics.
     pub(super) certificate: Option<ShownCertificate>,
-    pub(super) claim: Claim,
+    pub(super) claim: ConnectionOwnership,
     /// How long a connection may take to end once the source is stopped.
     pub(super) linger: Duration,
 }

@@ -8,8 +8,8 @@ use gophership_otlp::prescan;
 use gophership_otlp::salvage;
 use gophership_otlp::unknown_field;
 
+use super::admission::AdmittedRequest;
 use super::admission::ConnectionAdmission;
-use super::admission::Received;
 use super::answer::RefusedRequest;
 use super::inflate::INLINE_BYTES_MAX;
 use super::partial_success::PartialSuccess;
@@ -22,9 +22,9 @@ use crate::event::Signal;
 #[inline]
 pub(super) async fn screen(
     signal: Signal,
-    received: Received,
+    received: AdmittedRequest,
     room: ConnectionAdmission<'_>,
-) -> Result<(Received, Summary), RefusedRequest> {
+) -> Result<(AdmittedRequest, Summary), RefusedRequest> {
     match prescan(signal, &received.wire) {
         Ok(summary) if summary.records > 0 => Ok((received, summary)),
         Ok(summary) => Ok((without_records(signal, received), summary)),
@@ -34,7 +34,7 @@ pub(super) async fn screen(
 
 /// Says what was ignored in a request that has no records.
 #[cold]
-fn without_records(signal: Signal, mut received: Received) -> Received {
+fn without_records(signal: Signal, mut received: AdmittedRequest) -> AdmittedRequest {
     if received.partial.is_none()
         && let Some(ignored) = unknown_field(signal, &received.wire)
     {
@@ -47,11 +47,11 @@ fn without_records(signal: Signal, mut received: Received) -> Received {
 #[cold]
 async fn without_malformed(
     signal: Signal,
-    received: Received,
+    received: AdmittedRequest,
     room: ConnectionAdmission<'_>,
     error: &WireError,
-) -> Result<(Received, Summary), RefusedRequest> {
-    let Received { wire, mut held, .. } = received;
+) -> Result<(AdmittedRequest, Summary), RefusedRequest> {
+    let AdmittedRequest { wire, mut held, .. } = received;
     room.grow(&mut held, wire.len() as u64).await?;
     let is_short = wire.len() <= INLINE_BYTES_MAX;
     let work = move || (held, salvage(signal, &wire));
@@ -66,5 +66,5 @@ async fn without_malformed(
     let wire: Bytes = salvaged.bytes;
     held.shrink_to(wire.len() as u64);
     let partial = Some(PartialSuccess::rejected(signal, salvaged.rejected, &fault));
-    Ok((Received { wire, held, partial }, salvaged.summary))
+    Ok((AdmittedRequest { wire, held, partial }, salvaged.summary))
 }

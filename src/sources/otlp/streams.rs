@@ -18,7 +18,7 @@ use futures_util::stream::Stream;
 use hyper::rt::Executor;
 use parking_lot::Mutex;
 
-use crate::net::Connection;
+use crate::net::GracefulConnection;
 
 /// A request up to its answer.
 type Exchange = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -58,7 +58,7 @@ impl<C> WithStreams<C> {
     }
 }
 
-impl<C: Future> Connection for WithStreams<C> {
+impl<C: Future> GracefulConnection for WithStreams<C> {
     type Output = C::Output;
 
     fn close(&mut self) {

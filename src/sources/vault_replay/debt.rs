@@ -26,7 +26,7 @@ const TOLD_AFTER: Duration = Duration::from_secs(1);
 
 /// What was read from the vault for one sink, and delivered to it.
 #[derive(Debug, Default)]
-pub(super) struct Delivered {
+pub(super) struct LaneCounters {
     requests: AtomicU64,
     records: AtomicU64,
     bytes: AtomicU64,
@@ -34,7 +34,7 @@ pub(super) struct Delivered {
     read_records: AtomicU64,
 }
 
-/// The sums of [`Delivered`] at one moment, and what of the vault was not delivered.
+/// The sums of [`LaneCounters`] at one moment, and what of the vault was not delivered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Totals {
     requests: u64,
@@ -63,7 +63,7 @@ impl Totals {
     }
 }
 
-impl Delivered {
+impl LaneCounters {
     pub(super) fn count(&self, records: u64, bytes: usize) {
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.records.fetch_add(records, Ordering::Relaxed);
@@ -143,7 +143,7 @@ impl Debt {
 /// One sink and its place in the vault.
 struct Watched {
     cursor: CursorHandle,
-    delivered: Arc<Delivered>,
+    delivered: Arc<LaneCounters>,
     metrics: SinkBacklogMetrics,
     debt: Debt,
     /// When the last debt that was told began and ended, in milliseconds since 1970; 0 for never.
@@ -171,12 +171,12 @@ impl Debts {
     }
 
     /// Watches the place of a sink; returns where what is delivered to it is counted.
-    pub(super) fn watch(&mut self, sink: &str, cursor: CursorHandle) -> Arc<Delivered> {
+    pub(super) fn watch(&mut self, sink: &str, cursor: CursorHandle) -> Arc<LaneCounters> {
         if let Some(watched) = self.by_sink.get_mut(sink) {
             watched.cursor = cursor;
             return Arc::clone(&watched.delivered);
         }
-        let delivered = Arc::<Delivered>::default();
+        let delivered = Arc::<LaneCounters>::default();
         let metrics = self.metrics.sink_backlog(sink);
         let of_sink = Watched {
             cursor,

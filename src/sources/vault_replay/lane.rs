@@ -11,7 +11,7 @@ use super::VaultReplayConfig;
 use super::blocking;
 use super::pace::LOOK_AROUND_AT_REST;
 use super::pace::LOOK_AROUND_EVERY;
-use super::pace::Pace;
+use super::pace::ReplayPacer;
 use super::saver::Saver;
 use super::sender::Sender;
 use super::window::Window;
@@ -19,7 +19,7 @@ use crate::component::Context;
 use crate::component::RunError;
 use crate::component::Stop;
 use crate::metrics::VaultMetrics;
-use crate::somatic::Counted;
+use crate::somatic::WatchedWorkCounter;
 use crate::somatic::WorkKind;
 use crate::somatic::WorkProbe;
 use crate::somatic::ZoneWatch;
@@ -36,8 +36,8 @@ pub(super) struct LaneRun {
     reader: Reader,
     sender: Arc<Sender>,
     window: Window,
-    pace: Pace,
-    reads: Counted,
+    pace: ReplayPacer,
+    reads: WatchedWorkCounter,
     zone: ZoneWatch,
     saver: Saver,
     /// It ends when this is passed.
@@ -59,7 +59,7 @@ impl LaneRun {
             reader,
             sender,
             window,
-            pace: Pace::new(config, Arc::clone(&context.governor)),
+            pace: ReplayPacer::new(config, Arc::clone(&context.governor)),
             reads: context.gauges.work_probes.count(context.id.as_str(), READS, WorkKind::Inside),
             zone: context.zone.clone(),
             saver: Saver::new(),

@@ -61,10 +61,10 @@ use cursor_group::CursorGroup;
 use cursor_group::CursorReader;
 use dead_letter_log::DeadLetterLog;
 use debt::Debts;
-use debt::Delivered;
+use debt::LaneCounters;
 use lane::LaneRun;
 use range::RangeRunner;
-use rate::Rate;
+use rate::ReplayRate;
 use redrive::RedriveRunner;
 use sender::Sender;
 use stale::StaleKeeper;
@@ -84,7 +84,7 @@ struct VaultReplayConfig {
     /// the vault itself fills up; slower while live requests wait for a processor; paused in red, unless
     /// the vault is 90% full. A number: records per second, with the same pauses in red.
     #[serde(default)]
-    rate: Rate,
+    rate: ReplayRate,
     /// The maximum bytes per second to each sink; by default unlimited.
     #[serde(default)]
     rate_bytes: Option<ByteSize>,
@@ -143,7 +143,7 @@ impl SourceConfig for VaultReplayConfig {
 
     fn problems(&self) -> Vec<OptionProblem> {
         let mut problems = Vec::new();
-        if self.rate == Rate::PerSecond(0) {
+        if self.rate == ReplayRate::PerSecond(0) {
             problems.push(OptionProblem::new("rate", "must be `auto` or more than 0"));
         }
         if !(1..=1000).contains(&self.in_flight) {
@@ -340,7 +340,7 @@ impl VaultReplay {
         group: &Arc<CursorGroup>,
         output: &Output,
         halt: &Stop,
-        delivered: Arc<Delivered>,
+        delivered: Arc<LaneCounters>,
     ) -> LaneRun {
         let CursorReader { lane, name, sink, reader } = member;
         let until = former.as_ref().map(|former| former.until);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Rate;
+use super::ReplayRate;
 use super::VaultReplayConfig;
 use crate::flow::worth;
 use crate::somatic::Governor;
@@ -25,8 +25,8 @@ const FILLING_PERMILLE: u32 = 600;
 const GAP_MAX: Duration = Duration::from_hours(1);
 
 /// When the next request may be read.
-pub(super) struct Pace {
-    rate: Rate,
+pub(super) struct ReplayPacer {
+    rate: ReplayRate,
     bytes_per_second: Option<u64>,
     governor: Arc<Governor>,
     next: Instant,
@@ -34,7 +34,7 @@ pub(super) struct Pace {
     began: Instant,
 }
 
-impl Pace {
+impl ReplayPacer {
     pub(super) fn new(config: &VaultReplayConfig, governor: Arc<Governor>) -> Self {
         let bytes_per_second = config.rate_bytes.map(|bytes| bytes.0.max(1));
         let now = Instant::now();
@@ -75,9 +75,9 @@ impl Pace {
     fn gap(&self, worked: Duration, fill_permille: u32, records: u64, bytes: usize) -> Duration {
         let is_filling = FILLING_PERMILLE <= fill_permille;
         let by_records = match self.rate {
-            Rate::PerSecond(rate) => worth(records, u64::from(rate)),
-            Rate::Auto if is_filling => Duration::ZERO,
-            Rate::Auto => self.governor.rest_after(worked).unwrap_or_default(),
+            ReplayRate::PerSecond(rate) => worth(records, u64::from(rate)),
+            ReplayRate::Auto if is_filling => Duration::ZERO,
+            ReplayRate::Auto => self.governor.rest_after(worked).unwrap_or_default(),
         };
         let by_bytes =
             self.bytes_per_second.map_or(Duration::ZERO, |rate| worth(bytes as u64, rate));
@@ -90,10 +90,10 @@ mod tests {
     use super::*;
     use crate::somatic::Weights;
 
-    fn gap(rate: Rate, bytes_per_second: Option<u64>, zone: Zone, fill: u32) -> Duration {
+    fn gap(rate: ReplayRate, bytes_per_second: Option<u64>, zone: Zone, fill: u32) -> Duration {
         let (now, governor) = (Instant::now(), Arc::new(Governor::default()));
         Weights::default().look(&governor, zone, 0, false);
-        let pace = Pace { rate, bytes_per_second, governor, next: now, began: now };
+        let pace = ReplayPacer { rate, bytes_per_second, governor, next: now, began: now };
         pace.gap(WORKED, fill, 100, 2_000_000)
     }
 
@@ -102,10 +102,10 @@ mod tests {
     #[test]
     fn the_slower_of_both_limits_counts() {
         let second = Duration::from_secs(1);
-        assert_eq!(gap(Rate::PerSecond(200), None, Zone::Green, 0), second / 2);
-        assert_eq!(gap(Rate::PerSecond(200), Some(1_000_000), Zone::Yellow, 0), second * 2);
-        assert_eq!(gap(Rate::Auto, Some(4_000_000), Zone::Green, 0), second / 2);
-        assert_eq!(gap(Rate::Auto, Some(1), Zone::Green, 0), second * 3600);
+        assert_eq!(gap(ReplayRate::PerSecond(200), None, Zone::Green, 0), second / 2);
+        assert_eq!(gap(ReplayRate::PerSecond(200), Some(1_000_000), Zone::Yellow, 0), second * 2);
+        assert_eq!(gap(ReplayRate::Auto, Some(4_000_000), Zone::Green, 0), second / 2);
+        assert_eq!(gap(ReplayRate::Auto, Some(1), Zone::Green, 0), second * 3600);
     }
 
     /// The share of the time that a replay with no end of work has, when processors are wanted and live
@@ -117,7 +117,13 @@ mod tests {
             weights.look(&governor, Zone::Green, stall_permille, is_live);
         }
         let bytes_per_second = None;
-        let pace = Pace { rate: Rate::Auto, bytes_per_second, governor, next: now, began: now };
+        let pace = ReplayPacer {
+            rate: ReplayRate::Auto,
+            bytes_per_second,
+            governor,
+            next: now,
+            began: now,
+        };
         let (mut worked, mut passed) = (Duration::ZERO, Duration::ZERO);
         for turn in 0..1000_u32 {
             let work = Duration::from_micros(u64::from(turn % 7) * 100);
@@ -136,8 +142,8 @@ mod tests {
 
     #[test]
     fn a_vault_that_fills_up_is_not_kept_waiting_by_yellow() {
-        assert_eq!(gap(Rate::Auto, None, Zone::Yellow, 0), WORKED * 3);
-        assert_eq!(gap(Rate::Auto, None, Zone::Yellow, 700), Duration::ZERO);
-        assert_eq!(gap(Rate::Auto, None, Zone::Green, 0), Duration::ZERO);
+        assert_eq!(gap(ReplayRate::Auto, None, Zone::Yellow, 0), WORKED * 3);
+        assert_eq!(gap(ReplayRate::Auto, None, Zone::Yellow, 700), Duration::ZERO);
+        assert_eq!(gap(ReplayRate::Auto, None, Zone::Green, 0), Duration::ZERO);
     }
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use gophership_vault::StoredRecord;
 
 use super::VaultReplayConfig;
-use super::pace::Pace;
-use super::rate::Rate;
+use super::pace::ReplayPacer;
+use super::rate::ReplayRate;
 use super::window::Permits;
 use super::window::Window;
 use crate::component::Context;
@@ -95,7 +95,7 @@ impl RangeRunner {
         };
         let halt = stop.child_token();
         let mut config = self.config.clone();
-        config.rate = job.range.rate.map_or(config.rate, Rate::PerSecond);
+        config.rate = job.range.rate.map_or(config.rate, ReplayRate::PerSecond);
         let sender = Arc::new(RangeSender {
             context: self.context.clone(),
             output: self.output.clone(),
@@ -103,7 +103,7 @@ impl RangeRunner {
             stop: halt.clone(),
         });
         let mut window = Window::new(&config, &self.context.memory.replay);
-        let mut pace = Pace::new(&config, Arc::clone(&self.context.governor));
+        let mut pace = ReplayPacer::new(&config, Arc::clone(&self.context.governor));
         let end = {
             let sent = self.send_all(&sender, &lanes, &mut window, &mut pace);
             tokio::select! {
@@ -132,7 +132,7 @@ impl RangeRunner {
         sender: &Arc<RangeSender>,
         lanes: &[SinkSet],
         window: &mut Window,
-        pace: &mut Pace,
+        pace: &mut ReplayPacer,
     ) -> Result<JobEnd, RangeError> {
         let (job, context) = (&sender.job, &self.context);
         // Components may be called everything that has no dot in front.
@@ -169,7 +169,7 @@ impl RangeRunner {
     }
 
     /// Waits until the zone, an operator and the rate allow another request.
-    async fn wait_for_turn(&self, pace: &mut Pace) {
+    async fn wait_for_turn(&self, pace: &mut ReplayPacer) {
         loop {
             let is_paused = pace.is_paused(*self.context.zone.borrow());
             pace.wait(is_paused).await;

@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// How fast.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Rate {
+pub(super) enum ReplayRate {
     /// Scaled by the zone.
     #[default]
     Auto,
@@ -22,7 +22,7 @@ pub(super) enum Rate {
     PerSecond(u32),
 }
 
-impl Serialize for Rate {
+impl Serialize for ReplayRate {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Auto => serializer.serialize_str("auto"),
@@ -34,33 +34,33 @@ impl Serialize for Rate {
 struct RateVisitor;
 
 impl Visitor<'_> for RateVisitor {
-    type Value = Rate;
+    type Value = ReplayRate;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("`auto`, or records per second")
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<Rate, E> {
+    fn visit_str<E: Error>(self, text: &str) -> Result<ReplayRate, E> {
         match text.parse() {
-            Ok(rate) => Ok(Rate::PerSecond(rate)),
-            Err(_) if text == "auto" => Ok(Rate::Auto),
+            Ok(rate) => Ok(ReplayRate::PerSecond(rate)),
+            Err(_) if text == "auto" => Ok(ReplayRate::Auto),
             Err(_) => Err(E::invalid_value(Unexpected::Str(text), &self)),
         }
     }
 
-    fn visit_u64<E: Error>(self, rate: u64) -> Result<Rate, E> {
-        let valid = u32::try_from(rate).map(Rate::PerSecond);
+    fn visit_u64<E: Error>(self, rate: u64) -> Result<ReplayRate, E> {
+        let valid = u32::try_from(rate).map(ReplayRate::PerSecond);
         valid.map_err(|_| E::invalid_value(Unexpected::Unsigned(rate), &self))
     }
 }
 
-impl<'de> Deserialize<'de> for Rate {
+impl<'de> Deserialize<'de> for ReplayRate {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(RateVisitor)
     }
 }
 
-impl JsonSchema for Rate {
+impl JsonSchema for ReplayRate {
     fn schema_name() -> Cow<'static, str> {
         "ReplayRate".into()
     }

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::VaultReplayConfig;
-use super::pace::Pace;
+use super::pace::ReplayPacer;
 use super::redrive_letter::LetterOutcome;
 use super::redrive_letter::Redriver;
 use super::window::Window;
@@ -26,11 +26,11 @@ use crate::component::Context;
 use crate::component::Letter;
 use crate::component::LetterError;
 use crate::component::LetterSelection;
+use crate::component::LetterTotals;
 use crate::component::LetterWalk;
 use crate::component::RedriveProgress;
 use crate::component::RedriveTurn;
 use crate::component::Stop;
-use crate::component::Tally;
 use crate::component::VaultHandle;
 use crate::event::SinkSet;
 use crate::flow::Output;
@@ -129,7 +129,7 @@ impl RedriveRunner {
         window: &mut Window,
         stop: &Stop,
     ) -> Result<(), LetterError> {
-        let mut pace = Pace::new(&self.config, Arc::clone(&self.context.governor));
+        let mut pace = ReplayPacer::new(&self.config, Arc::clone(&self.context.governor));
         let selection = turn.order.selection.clone();
         let letters = Arc::clone(&self.vault.dead_letters);
         let begin = move || letters.walk(None, &selection);
@@ -165,7 +165,7 @@ impl RedriveRunner {
             let (redriver, metrics) = (Arc::clone(redriver), self.metrics.clone());
             let (progress, vault) = (Arc::clone(&turn.progress), self.config.vault.clone());
             window.tasks.spawn(async move {
-                let tally = Tally::of(letter.records);
+                let tally = LetterTotals::of(letter.records);
                 if let Some(outcome) = redriver.send(letter, sinks).await {
                     let labels = [vault.as_str(), outcome.name()];
                     metrics.redriven.with_label_values(&labels).inc();
@@ -217,7 +217,7 @@ impl RedriveRunner {
     }
 }
 
-fn count(progress: &mut RedriveProgress, outcome: LetterOutcome, tally: Tally) {
+fn count(progress: &mut RedriveProgress, outcome: LetterOutcome, tally: LetterTotals) {
     let sum = match outcome {
         LetterOutcome::Delivered => &mut progress.delivered,
         LetterOutcome::Refused => &mut progress.refused,

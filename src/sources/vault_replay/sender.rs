@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::cursor_group::CursorGroup;
 use super::dead_letter_log::DeadLetterLog;
-use super::debt::Delivered;
+use super::debt::LaneCounters;
 use super::pace::LOOK_AROUND_EVERY;
 use super::seen::SeenRequest;
 use super::window::Permits;
@@ -66,7 +66,7 @@ pub(super) struct Sender {
     /// What the log says of those that ended there.
     pub(super) dead_letter_log: DeadLetterLog,
     /// What it has delivered.
-    pub(super) delivered: Arc<Delivered>,
+    pub(super) delivered: Arc<LaneCounters>,
 }
 
 /// A stored request with its meaning.

@@ -94,7 +94,7 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::super::OrderOption;
-    use super::super::Rate;
+    use super::super::ReplayRate;
     use super::*;
     use gophership_units::ByteSize;
 
@@ -102,7 +102,7 @@ mod tests {
     async fn what_sinks_that_are_out_hold_is_not_what_another_waits_for() {
         let config = VaultReplayConfig {
             vault: "vault".to_owned(),
-            rate: Rate::Auto,
+            rate: ReplayRate::Auto,
             rate_bytes: None,
             order: OrderOption::OldestFirst,
             in_flight: 64,

@@ -12,19 +12,19 @@ use http::header::CONTENT_LENGTH;
 use tonic::Status;
 
 use crate::sources::otlp::answer as otlp_answer;
-use crate::sources::otlp::answer::Encoding;
+use crate::sources::otlp::answer::ContentType;
 use crate::sources::otlp::answer::RefusedRequest;
 use crate::sources::otlp::grpc;
 
 /// What a request comes to.
 #[derive(Debug)]
-pub(super) enum Answer {
+pub(super) enum StreamResponse {
     /// A framed message, and OK behind it.
     Message(Bytes),
     Refused(RefusedRequest),
     Failed(Status),
     /// The OK of OTLP/HTTP, with nothing to be told beside it.
-    Accepted(Encoding),
+    Accepted(ContentType),
     /// Any other answer of HTTP.
     Http(http::Response<Bytes>),
 }
@@ -48,15 +48,15 @@ struct Accepted {
     body: Bytes,
 }
 
-static ACCEPTED_PROTOBUF: LazyLock<Accepted> = LazyLock::new(|| accepted(Encoding::Protobuf));
-static ACCEPTED_JSON: LazyLock<Accepted> = LazyLock::new(|| accepted(Encoding::Json));
+static ACCEPTED_PROTOBUF: LazyLock<Accepted> = LazyLock::new(|| accepted(ContentType::Protobuf));
+static ACCEPTED_JSON: LazyLock<Accepted> = LazyLock::new(|| accepted(ContentType::Json));
 
-fn accepted(encoding: Encoding) -> Accepted {
+fn accepted(encoding: ContentType) -> Accepted {
     let response = otlp_answer::accepted(encoding, None);
     Accepted { head: block(&response, response.body()), body: response.body().clone() }
 }
 
-impl Answer {
+impl StreamResponse {
     /// Writes the answer. The client may have gone.
     pub(super) fn write<B>(&self, connection: &mut Connection<B>, stream: StreamId) {
         let is_written = match self {
@@ -74,8 +74,8 @@ impl Answer {
             }
             Self::Accepted(encoding) => {
                 let Accepted { head, body } = match encoding {
-                    Encoding::Protobuf => &*ACCEPTED_PROTOBUF,
-                    Encoding::Json => &*ACCEPTED_JSON,
+                    ContentType::Protobuf => &*ACCEPTED_PROTOBUF,
+                    ContentType::Json => &*ACCEPTED_JSON,
                 };
                 connection.respond(stream, &Response { head, body, trailers: None })
             }

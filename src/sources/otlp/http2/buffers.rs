@@ -10,12 +10,12 @@ use gophership_http2::RequestHead;
 use gophership_http2::StreamId;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::answer::Answer;
-use super::head::Call;
+use super::answer::StreamResponse;
 use super::head::Heads;
-use super::head::Meaning;
+use super::head::ParsedHead;
+use super::head::RequestTarget;
+use super::request_buffer::AdmissionQueue;
 use super::request_buffer::RequestBuffer;
-use super::request_buffer::Waiting;
 use crate::net::ActiveRequest;
 use crate::net::Activity;
 use crate::sources::otlp::active_handler::ActiveHandlers;
@@ -30,7 +30,7 @@ pub(super) struct Buffers<'s> {
     handlers: &'s ActiveHandlers,
     activity: Arc<Activity>,
     share: Arc<ConnectionShare>,
-    waiting: Arc<Waiting>,
+    waiting: Arc<AdmissionQueue>,
     heads: Heads,
 }
 
@@ -63,7 +63,7 @@ impl<'s> Buffers<'s> {
         Arc::clone(&self.share)
     }
 
-    pub(super) fn meaning(&mut self, head: &Arc<RequestHead>) -> Arc<Meaning> {
+    pub(super) fn meaning(&mut self, head: &Arc<RequestHead>) -> Arc<ParsedHead> {
         self.heads.meaning(head)
     }
 
@@ -89,13 +89,19 @@ impl<'s> Buffers<'s> {
     }
 
     /// What a sender of a request with this head is told that is refused.
-    pub(super) fn refusal(&mut self, head: &Arc<RequestHead>, refused: RefusedRequest) -> Answer {
+    pub(super) fn refusal(
+        &mut self,
+        head: &Arc<RequestHead>,
+        refused: RefusedRequest,
+    ) -> StreamResponse {
         let meaning = self.meaning(head);
-        let Call::Http(asked) = &meaning.call else { return Answer::Refused(refused) };
+        let RequestTarget::Http(asked) = &meaning.call else {
+            return StreamResponse::Refused(refused);
+        };
         let handler = self.handler();
         let cors = handler.as_ref().and_then(|handler| handler.cors());
         let (headers, refused) = (&meaning.head.headers, Err(refused));
-        Answer::Http(otlp_http::response(cors, headers, asked.encoding, &refused))
+        StreamResponse::Http(otlp_http::response(cors, headers, asked.encoding, &refused))
     }
 
     /// What a sender is told that sends too little.
@@ -112,10 +118,12 @@ impl BodySource for Buffers<'_> {
         let Some(handler) = self.handler() else { return Admit::Refuse };
         let meaning = self.meaning(incoming.head);
         let is_wanted = match &meaning.call {
-            Call::Http(asked) if asked.export.is_err() => false,
-            Call::Export(..) | Call::Http(_) => handler.lets_in(&meaning.head.headers),
-            Call::Health(_) => true,
-            Call::Unknown(_) => false,
+            RequestTarget::Http(asked) if asked.export.is_err() => false,
+            RequestTarget::Export(..) | RequestTarget::Http(_) => {
+                handler.lets_in(&meaning.head.headers)
+            }
+            RequestTarget::Health(_) => true,
+            RequestTarget::Unknown(_) => false,
         };
         if !is_wanted {
             return Admit::Refuse;

@@ -34,10 +34,10 @@ use super::exchange;
 use super::exchange::Exchange;
 use super::exchange::Parties;
 use super::request_buffer::RequestBuffer;
+use super::room::AdmissionWait;
 use super::room::RoomFound;
-use super::room::RoomWait;
 use crate::net::Activity;
-use crate::net::Connection;
+use crate::net::GracefulConnection;
 use crate::sources::otlp::active_handler::ActiveHandlers;
 use crate::sources::otlp::answer::RefusedRequest;
 use crate::sources::otlp::listener_protocol::ListenerProtocol;
@@ -63,7 +63,7 @@ pub(in crate::sources::otlp) struct Http2Connection<'s, S> {
     http2: Http2<RequestBuffer>,
     buffers: Buffers<'s>,
     exchanges: FuturesUnordered<Exchange>,
-    rooms: FuturesUnordered<RoomWait>,
+    rooms: FuturesUnordered<AdmissionWait>,
     /// Bytes that were read, and wait for memory or for their turn.
     rest: Vec<u8>,
     is_waiting: bool,
@@ -188,7 +188,7 @@ impl<'s, S: AsyncRead + AsyncWrite + Unpin> Http2Connection<'s, S> {
         for stream in self.buffers.new_waits() {
             let wants = self.http2.body_mut(stream).and_then(|buffer| buffer.wants());
             if let (Some(bytes), Some(handler)) = (wants, self.buffers.handler()) {
-                self.rooms.push(RoomWait::new(stream, bytes, handler, self.buffers.share()));
+                self.rooms.push(AdmissionWait::new(stream, bytes, handler, self.buffers.share()));
             }
         }
     }
@@ -309,7 +309,7 @@ impl<'s, S: AsyncRead + AsyncWrite + Unpin> Http2Connection<'s, S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection for Http2Connection<'_, S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> GracefulConnection for Http2Connection<'_, S> {
     type Output = Ended;
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Ended> {

@@ -14,17 +14,17 @@ use http_body_util::Full;
 use tokio_util::sync::ReusableBoxFuture;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::answer::Answer;
-use super::head::Call;
-use super::head::Meaning;
+use super::answer::StreamResponse;
+use super::head::ParsedHead;
+use super::head::RequestTarget;
 use super::head::Unknown;
 use super::http_exchange;
 use super::request_buffer::RequestBuffer;
 use crate::net::ActiveRequest;
+use crate::sources::otlp::admission::AdmittedRequest;
 use crate::sources::otlp::admission::ConnectionAdmission;
 use crate::sources::otlp::admission::ConnectionShare;
-use crate::sources::otlp::admission::Received;
-use crate::sources::otlp::answer::Encoding;
+use crate::sources::otlp::answer::ContentType;
 use crate::sources::otlp::answer::RefusedRequest;
 use crate::sources::otlp::deadline::Deadline;
 use crate::sources::otlp::frame;
@@ -41,7 +41,7 @@ pub(super) struct Exchange {
 }
 
 /// What is done for a request; its memory can be used for the next one.
-type Work = ReusableBoxFuture<'static, Answer>;
+type Work = ReusableBoxFuture<'static, StreamResponse>;
 
 thread_local! {
     /// The memory of a request that was answered at once.
@@ -51,9 +51,9 @@ thread_local! {
 /// Begins a request: most end here, with `ack: received` nearly all, and need no place among those that wait.
 pub(super) fn begin(
     stream: StreamId,
-    work: impl Future<Output = Answer> + Send + 'static,
+    work: impl Future<Output = StreamResponse> + Send + 'static,
     context: &mut Context<'_>,
-) -> Result<Answer, Exchange> {
+) -> Result<StreamResponse, Exchange> {
     let mut work = match SPARE.take() {
         None => ReusableBoxFuture::new(work),
         Some(mut spare) => {
@@ -72,7 +72,7 @@ pub(super) fn begin(
 }
 
 impl Future for Exchange {
-    type Output = (StreamId, Answer);
+    type Output = (StreamId, StreamResponse);
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let stream = self.stream;
@@ -84,7 +84,7 @@ impl Future for Exchange {
 pub(super) struct Parties {
     pub(super) handler: Arc<IngestHandler>,
     pub(super) share: Arc<ConnectionShare>,
-    pub(super) meaning: Arc<Meaning>,
+    pub(super) meaning: Arc<ParsedHead>,
     pub(super) arrived: Instant,
     /// The source waits for it when it stops.
     pub(super) present: TaskTrackerToken,
@@ -93,14 +93,14 @@ pub(super) struct Parties {
 }
 
 /// Takes one request.
-pub(super) async fn take(parties: Parties, body: RequestBody<RequestBuffer>) -> Answer {
+pub(super) async fn take(parties: Parties, body: RequestBody<RequestBuffer>) -> StreamResponse {
     let Parties { handler, share, meaning, arrived, present: _present, active: _active } = parties;
     let headers = &meaning.head.headers;
     let (signal, compression) = match &meaning.call {
-        Call::Export(signal, compression) => (*signal, *compression),
-        Call::Health(path) => return health(&handler, &share, path, stored(body)).await,
-        Call::Unknown(unknown) => return refuse(&handler, unknown),
-        Call::Http(asked) => {
+        RequestTarget::Export(signal, compression) => (*signal, *compression),
+        RequestTarget::Health(path) => return health(&handler, &share, path, stored(body)).await,
+        RequestTarget::Unknown(unknown) => return refuse(&handler, unknown),
+        RequestTarget::Http(asked) => {
             let head = &meaning.head;
             return http_exchange::take(&handler, &share, head, asked, arrived, body).await;
         }
@@ -110,7 +110,7 @@ pub(super) async fn take(parties: Parties, body: RequestBody<RequestBuffer>) -> 
     if buffer.is_none()
         && let Err(refused) = handler.authenticate(headers)
     {
-        return Answer::Refused(refused);
+        return StreamResponse::Refused(refused);
     }
     let deadline = Deadline::of(headers);
     handler.before_reading().await;
@@ -119,13 +119,13 @@ pub(super) async fn take(parties: Parties, body: RequestBody<RequestBuffer>) -> 
         Ok(received) => received,
         Err(refused) => {
             handler.count(&refused);
-            return Answer::Refused(refused);
+            return StreamResponse::Refused(refused);
         }
     };
     let provenance = handler.provenance(headers);
     match handler.take(signal, received, arrived, provenance, deadline, room).await {
-        Ok(partial) => Answer::Message(grpc::frame_of(partial.as_ref())),
-        Err(refused) => Answer::Refused(refused),
+        Ok(partial) => StreamResponse::Message(grpc::frame_of(partial.as_ref())),
+        Err(refused) => StreamResponse::Refused(refused),
     }
 }
 
@@ -141,7 +141,7 @@ async fn message(
     compression: RequestEncoding,
     room: ConnectionAdmission<'_>,
     handler: &IngestHandler,
-) -> Result<Received, RefusedRequest> {
+) -> Result<AdmittedRequest, RefusedRequest> {
     let Some(buffer) = buffer else { return Err(frame::broken("the request has no message")) };
     let compression = frame::encoding(buffer.flag(), compression)?;
     let received = buffer.finish(room).await?;
@@ -157,28 +157,28 @@ async fn health(
     share: &ConnectionShare,
     path: &str,
     buffer: Option<RequestBuffer>,
-) -> Answer {
+) -> StreamResponse {
     let room = handler.room(share);
     let asked = match message(buffer, RequestEncoding::None, room, handler).await {
         Ok(received) => grpc::framed(&received.wire),
-        Err(refused) => return Answer::Refused(refused),
+        Err(refused) => return StreamResponse::Refused(refused),
     };
     match health::answer(path, Full::new(asked), handler.serves()).await {
-        Ok(frame) => Answer::Message(frame),
-        Err(status) => Answer::Failed(status),
+        Ok(frame) => StreamResponse::Message(frame),
+        Err(status) => StreamResponse::Failed(status),
     }
 }
 
 /// Counts a request that its head alone condemns.
-fn refuse(handler: &IngestHandler, unknown: &Unknown) -> Answer {
+fn refuse(handler: &IngestHandler, unknown: &Unknown) -> StreamResponse {
     match unknown {
         Unknown::Grpc(refused) => {
             handler.count(refused);
-            Answer::Refused(refused.clone())
+            StreamResponse::Refused(refused.clone())
         }
         Unknown::NotGrpc(refused) => {
             handler.count(refused);
-            Answer::Http(refused.to_http(Encoding::Json))
+            StreamResponse::Http(refused.to_http(ContentType::Json))
         }
     }
 }

@@ -25,14 +25,14 @@ const KNOWN_LEN_MAX: usize = 4;
 
 /// What the head of a request means.
 #[derive(Debug)]
-pub(super) struct Meaning {
-    pub(super) call: Call,
+pub(super) struct ParsedHead {
+    pub(super) call: RequestTarget,
     pub(super) head: Parts,
 }
 
 /// What a request asks for.
 #[derive(Debug)]
-pub(super) enum Call {
+pub(super) enum RequestTarget {
     /// To take telemetry.
     Export(Signal, RequestEncoding),
     /// Whether the server serves: the path of the method.
@@ -55,7 +55,7 @@ pub(super) enum Unknown {
 #[derive(Debug)]
 pub(super) struct Heads {
     protocol: ListenerProtocol,
-    known: VecDeque<(Arc<RequestHead>, Arc<Meaning>)>,
+    known: VecDeque<(Arc<RequestHead>, Arc<ParsedHead>)>,
 }
 
 impl Heads {
@@ -65,11 +65,11 @@ impl Heads {
     }
 
     /// Returns what a head means.
-    pub(super) fn meaning(&mut self, head: &Arc<RequestHead>) -> Arc<Meaning> {
+    pub(super) fn meaning(&mut self, head: &Arc<RequestHead>) -> Arc<ParsedHead> {
         if let Some((_, meaning)) = self.known.iter().find(|(known, _)| Arc::ptr_eq(known, head)) {
             return Arc::clone(meaning);
         }
-        let meaning = Arc::new(Meaning::of(head, self.protocol));
+        let meaning = Arc::new(ParsedHead::of(head, self.protocol));
         if self.known.len() == KNOWN_LEN_MAX {
             self.known.pop_front();
         }
@@ -78,17 +78,21 @@ impl Heads {
     }
 }
 
-impl Meaning {
+impl ParsedHead {
     fn of(head: &RequestHead, protocol: ListenerProtocol) -> Self {
         let head = parts(head);
         let is_grpc =
             protocol == ListenerProtocol::Grpc || grpc::is_grpc(head.version, &head.headers);
-        let call = if is_grpc { Call::of_grpc(&head) } else { Call::Http(Asked::of(&head)) };
+        let call = if is_grpc {
+            RequestTarget::of_grpc(&head)
+        } else {
+            RequestTarget::Http(Asked::of(&head))
+        };
         Self { call, head }
     }
 }
 
-impl Call {
+impl RequestTarget {
     fn of_grpc(head: &Parts) -> Self {
         let path = head.uri.path();
         match grpc::not_grpc(&head.method, &head.headers) {

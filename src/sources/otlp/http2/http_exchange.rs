@@ -8,7 +8,7 @@ use bytes::Bytes;
 use gophership_http2::RequestBody;
 use http::request::Parts;
 
-use super::answer::Answer;
+use super::answer::StreamResponse;
 use super::request_buffer::RequestBuffer;
 use crate::sources::otlp::admission::ConnectionShare;
 use crate::sources::otlp::answer::RefusedRequest;
@@ -29,15 +29,15 @@ pub(super) async fn take(
     asked: &Asked,
     arrived: Instant,
     body: RequestBody<RequestBuffer>,
-) -> Answer {
+) -> StreamResponse {
     if let Some(preflight) = handler.cors().and_then(|cors| cors.preflight(head)) {
-        return Answer::Http(preflight);
+        return StreamResponse::Http(preflight);
     }
     let result = export(handler, share, head, asked, arrived, body).await;
     match (&result, asked.encoding, handler.cors()) {
-        (Ok(None), Some(encoding), None) => Answer::Accepted(encoding),
+        (Ok(None), Some(encoding), None) => StreamResponse::Accepted(encoding),
         (_, encoding, cors) => {
-            Answer::Http(otlp_http::response(cors, &head.headers, encoding, &result))
+            StreamResponse::Http(otlp_http::response(cors, &head.headers, encoding, &result))
         }
     }
 }

@@ -25,15 +25,15 @@ use gophership_http2::StreamId;
 use parking_lot::Mutex;
 
 use super::framing::Framing;
-use super::head::Call;
-use super::head::Meaning;
+use super::head::ParsedHead;
+use super::head::RequestTarget;
 use crate::net::ActiveRequest;
 use crate::pool::Pool;
 use crate::pool::PooledBuffer;
+use crate::sources::otlp::admission::AdmittedRequest;
 use crate::sources::otlp::admission::ConnectionAdmission;
 use crate::sources::otlp::admission::ConnectionShare;
 use crate::sources::otlp::admission::Permit;
-use crate::sources::otlp::admission::Received;
 use crate::sources::otlp::answer::RefusedRequest;
 use crate::sources::otlp::body;
 use crate::sources::otlp::filling::SHARED_BYTES_MIN;
@@ -45,7 +45,7 @@ const WAITING_BYTES_MAX: usize = 256 << 10;
 
 /// The requests of one connection that wait for room.
 #[derive(Debug, Default)]
-pub(super) struct Waiting {
+pub(super) struct AdmissionQueue {
     bytes: AtomicUsize,
     /// Those for which nobody has asked for room yet.
     new: Mutex<Vec<StreamId>>,
@@ -55,9 +55,9 @@ pub(super) struct Waiting {
 pub(super) struct RequestBuffer {
     handler: Arc<IngestHandler>,
     share: Arc<ConnectionShare>,
-    waiting: Arc<Waiting>,
+    waiting: Arc<AdmissionQueue>,
     stream: StreamId,
-    meaning: Arc<Meaning>,
+    meaning: Arc<ParsedHead>,
     framing: Framing,
     /// The length of the message, or what there is room for as long as nobody has told it.
     message_len: usize,
@@ -77,7 +77,7 @@ enum Message {
     Waiting(Vec<u8>),
 }
 
-impl Waiting {
+impl AdmissionQueue {
     /// The requests that have begun to wait since the last call; some may have gone meanwhile.
     pub(super) fn take_new(&self) -> Vec<StreamId> {
         std::mem::take(&mut *self.new.lock())
@@ -92,14 +92,16 @@ impl RequestBuffer {
     pub(super) fn new(
         handler: Arc<IngestHandler>,
         share: Arc<ConnectionShare>,
-        waiting: Arc<Waiting>,
-        meaning: Arc<Meaning>,
+        waiting: Arc<AdmissionQueue>,
+        meaning: Arc<ParsedHead>,
         active: ActiveRequest,
         incoming: &Incoming<'_>,
     ) -> Self {
         let framing = match &meaning.call {
-            Call::Http(_) => Framing::Bare(incoming.head.content_length()),
-            Call::Export(..) | Call::Health(_) | Call::Unknown(_) => Framing::prefixed(),
+            RequestTarget::Http(_) => Framing::Bare(incoming.head.content_length()),
+            RequestTarget::Export(..) | RequestTarget::Health(_) | RequestTarget::Unknown(_) => {
+                Framing::prefixed()
+            }
         };
         Self {
             handler,
@@ -162,7 +164,7 @@ impl RequestBuffer {
     }
 
     /// What the head of the request means.
-    pub(super) fn meaning(&self) -> Arc<Meaning> {
+    pub(super) fn meaning(&self) -> Arc<ParsedHead> {
         Arc::clone(&self.meaning)
     }
 
@@ -185,15 +187,15 @@ impl RequestBuffer {
     pub(super) async fn finish(
         mut self,
         room: ConnectionAdmission<'_>,
-    ) -> Result<Received, RefusedRequest> {
+    ) -> Result<AdmittedRequest, RefusedRequest> {
         if let Some(refused) = self.refused.take() {
             return Err(refused);
         }
         let len_min = if self.framing.is_open() { 0 } else { self.message_len };
         match std::mem::replace(&mut self.message, Message::Unbegun) {
-            Message::Whole(wire, held) => Ok(Received { wire, held, partial: None }),
+            Message::Whole(wire, held) => Ok(AdmittedRequest { wire, held, partial: None }),
             Message::Filling(buffer, held) if len_min <= buffer.len() => {
-                Ok(Received { wire: buffer.freeze(), held, partial: None })
+                Ok(AdmittedRequest { wire: buffer.freeze(), held, partial: None })
             }
             Message::Waiting(stash) => {
                 let len = stash.len();
@@ -208,7 +210,7 @@ impl RequestBuffer {
                     return Err(frame::broken("the message is incomplete"));
                 };
                 self.waiting.give_back(len);
-                Ok(Received { wire: stash.into(), held, partial: None })
+                Ok(AdmittedRequest { wire: stash.into(), held, partial: None })
             }
             Message::Unbegun | Message::Filling(..) => {
                 Err(frame::broken("the message is incomplete"))

@@ -20,9 +20,9 @@ pub(super) struct RoomFound {
 }
 
 /// A request that waits for room.
-pub(super) struct RoomWait(Pin<Box<dyn Future<Output = RoomFound> + Send>>);
+pub(super) struct AdmissionWait(Pin<Box<dyn Future<Output = RoomFound> + Send>>);
 
-impl RoomWait {
+impl AdmissionWait {
     pub(super) fn new(
         stream: StreamId,
         bytes: u64,
@@ -36,7 +36,7 @@ impl RoomWait {
     }
 }
 
-impl Future for RoomWait {
+impl Future for AdmissionWait {
     type Output = RoomFound;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<RoomFound> {

@@ -17,8 +17,9 @@ use crate::tree::node::MapEntry;
 use crate::tree::node::Node;
 use crate::tree::node::NodeValue;
 use crate::tree::node::Plain;
-use crate::tree::scalar::ExpectedScalar;
+use crate::tree::scalar::Wanted;
 use crate::tree::scalar::choice;
+use crate::tree::scalar::variants_list;
 use crate::tree::scalar::visit_scalar;
 use crate::tree::stand_in::StandInFields;
 use crate::tree::stand_in::StandInItems;
@@ -41,11 +42,7 @@ impl<'a> TreeDeserializer<'a> {
     }
 
     /// Lets the visitor see the value, as the wanted type if it can be that.
-    fn visit<'de, V: Visitor<'de>>(
-        self,
-        wanted: ExpectedScalar,
-        visitor: V,
-    ) -> DecodeResult<V::Value> {
+    fn visit<'de, V: Visitor<'de>>(self, wanted: Wanted, visitor: V) -> DecodeResult<V::Value> {
         let result = match &self.node.value {
             NodeValue::Map(entries) => {
                 visitor.visit_map(Entries { tree: self, remaining: entries.iter(), current: None })
@@ -55,12 +52,10 @@ impl<'a> TreeDeserializer<'a> {
             }
             NodeValue::Scalar(scalar) => visit_scalar(scalar, wanted, visitor),
             NodeValue::StandIn(text_idx) => match wanted {
-                ExpectedScalar::Bool => visitor.visit_bool(false),
-                ExpectedScalar::Integer => visitor.visit_u64(1),
-                ExpectedScalar::Float => visitor.visit_f64(1.0),
-                ExpectedScalar::Anything | ExpectedScalar::Text => {
-                    visitor.visit_str(stand_in_text(*text_idx))
-                }
+                Wanted::Bool => visitor.visit_bool(false),
+                Wanted::Integer => visitor.visit_u64(1),
+                Wanted::Float => visitor.visit_f64(1.0),
+                Wanted::Anything | Wanted::Text => visitor.visit_str(stand_in_text(*text_idx)),
             },
         };
         self.trace.watch(self.trail, result)
@@ -74,7 +69,7 @@ impl<'a> TreeDeserializer<'a> {
     ) -> DecodeResult<V::Value> {
         let is_stand_in = self.is_stand_in();
         if !is_stand_in && !self.node.is_null() {
-            return self.visit(ExpectedScalar::Anything, visitor);
+            return self.visit(Wanted::Anything, visitor);
         }
         let fields = if is_stand_in { fields.iter() } else { [].iter() };
         let fields = StandInFields { tree: self, name: self.name(""), fields };
@@ -87,7 +82,7 @@ impl<'a> TreeDeserializer<'a> {
             let items = StandInItems { tree: self, remaining_len: len };
             return self.trace.watch(self.trail, visitor.visit_seq(items));
         }
-        self.visit(ExpectedScalar::Anything, visitor)
+        self.visit(Wanted::Anything, visitor)
     }
 
     /// Makes the deserializer of a value further in.
@@ -113,67 +108,67 @@ impl<'de> Deserializer<'de> for TreeDeserializer<'_> {
     type Error = FailureKind;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> DecodeResult<V::Value> {
-        self.visit(ExpectedScalar::Anything, visitor)
+        self.visit(Wanted::Anything, visitor)
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> DecodeResult<V::Value> {
-        self.visit(ExpectedScalar::Bool, visitor)
+        self.visit(Wanted::Bool, visitor)
     }
 
     fn deserialize_i8<V: Visitor<'de>>(self, visitor: V) -> DecodeResult<V::Value> {
-        self.visit(ExpectedScalar::Integer, visitor)
+        self.visit(Wanted::Integer, visitor)
     }
 
     fn deserialize_i16<V: Visitor<'de>>(self, visitor: V) -> DecodeResult<V::Value> {
-        self.visit(ExpectedScalar::Integer, visitor)
+        self.visit(Wanted::Integer, visitor)
     }
 
     fn deserialize_i32<V: Visitor<'de>>(self, visitor: V) -> DecodeResult<V::Value> {
-        self.visit(ExpectedScalar::Integer, visitor)
+        self.visit(Wanted::Integer, visitor)
     }
 
     fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> DecodeResult<V::Value> {
-        self.visit(ExpectedScalar::Integer, visitor)
+        self.visit(Wanted::Integer, visitor)
     }
 
     fn deserialize_u8<V: Visitor<'de>>(self, visitor: V) -> DecodeResult<V::Value> {
-        self.visit(ExpectedScalar::Integer, visitor)
+        self.visit(Wanted::Integer, visitor)
     }
 
     fn deserialize_u16<V: Visitor<'de>>(self, visitor: V) -> DecodeResult<V::Value> {
-        self.visit(ExpectedScalar::Integer, visitor)
+        self.visit(Wanted::Integer, visitor)
     }
 
     fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> DecodeResult<V::Value> {
-        self.visit(ExpectedScalar::Integer, visitor)
+        self.visit(Wanted::Integer, visitor)
     }
 
     fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> DecodeResult<V::Value> {
-        self.visit(ExpectedScalar::Integer, visitor)
+        self.visit(Wanted::Integer, visitor)
     }
 
     fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> DecodeResult<V::Value> {
-        self.visit(ExpectedScalar::Float, visitor)
+        self.visit(Wanted::Float, visitor)
     }
 
     fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> DecodeResult<V::Value> {
-        self.visit(ExpectedScalar::Float, visitor)
+        self.visit(Wanted::Float, visitor)
     }
 
     fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> DecodeResult<V::Value> {
-        self.visit(ExpectedScalar::Text, visitor)
+        self.visit(Wanted::Text, visitor)
     }
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> DecodeResult<V::Value> {
-        self.visit(ExpectedScalar::Text, visitor)
+        self.visit(Wanted::Text, visitor)
     }
 
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> DecodeResult<V::Value> {
-        self.visit(ExpectedScalar::Text, visitor)
+        self.visit(Wanted::Text, visitor)
     }
 
     fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> DecodeResult<V::Value> {
-        self.visit(ExpectedScalar::Text, visitor)
+        self.visit(Wanted::Text, visitor)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> DecodeResult<V::Value> {
@@ -188,7 +183,7 @@ impl<'de> Deserializer<'de> for TreeDeserializer<'_> {
         if self.is_stand_in() {
             visitor.visit_unit()
         } else {
-            self.visit(ExpectedScalar::Anything, visitor)
+            self.visit(Wanted::Anything, visitor)
         }
     }
 
@@ -276,11 +271,6 @@ impl<'de> Deserializer<'de> for TreeDeserializer<'_> {
     }
 
     serde::forward_to_deserialize_any! { i128 u128 bytes byte_buf }
-}
-
-/// Says which names a choice has.
-fn variants_list(variants: &[&str]) -> String {
-    format!("one of {}", variants.join(", "))
 }
 
 /// The entries of a mapping.

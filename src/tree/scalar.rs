@@ -8,7 +8,7 @@ use crate::tree::node::Scalar;
 
 /// The scalar types that a text from the environment may become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ExpectedScalar {
+pub(super) enum Wanted {
     Anything,
     Bool,
     Integer,
@@ -21,22 +21,22 @@ pub(super) enum ExpectedScalar {
 /// The booleans of YAML 1.1 (`on`, `off`, `yes`, `no`) are booleans where one is wanted.
 pub(super) fn visit_scalar<'de, V: Visitor<'de>>(
     scalar: &Scalar,
-    wanted: ExpectedScalar,
+    wanted: Wanted,
     visitor: V,
 ) -> Result<V::Value, FailureKind> {
     let text = scalar.text.as_str();
     let is_loose = scalar.template.is_some() && scalar.plain == Plain::Text;
     let plain = match wanted {
-        ExpectedScalar::Text if scalar.plain != Plain::Null => Plain::Text,
-        ExpectedScalar::Bool if scalar.plain == Plain::Text => {
+        Wanted::Text if scalar.plain != Plain::Null => Plain::Text,
+        Wanted::Bool if scalar.plain == Plain::Text => {
             let parsed = || text.parse().ok().filter(|_| is_loose);
             switch(text).or_else(parsed).map_or(Plain::Text, Plain::Bool)
         }
-        ExpectedScalar::Integer if is_loose => {
+        Wanted::Integer if is_loose => {
             let signed = || text.parse().map_or(Plain::Text, Plain::Signed);
             text.parse().map_or_else(|_| signed(), Plain::Unsigned)
         }
-        ExpectedScalar::Float if is_loose => text.parse().map_or(Plain::Text, Plain::Float),
+        Wanted::Float if is_loose => text.parse().map_or(Plain::Text, Plain::Float),
         _ => scalar.plain,
     };
     match plain {
@@ -58,6 +58,11 @@ pub(super) fn choice<'a>(scalar: &'a Scalar, variants: &'static [&'static str]) 
         _ => return &scalar.text,
     };
     if variants.contains(&name) { name } else { &scalar.text }
+}
+
+/// Says which names a choice has.
+pub(super) fn variants_list(variants: &[&str]) -> String {
+    format!("one of {}", variants.join(", "))
 }
 
 /// Reads what YAML 1.1 calls a boolean beside `true` and `false`.

@@ -327,4 +327,4 @@ fn varint(mut value: u64) -> Vec<u8> {
 }
 
 /// Shared with the blocking threads that make objects.
-pub(super) type SharedOptions = Arc<ObjectOptions>;
+pub(super) type SharedObjectOptions = Arc<ObjectOptions>;

@@ -23,7 +23,7 @@ use super::follow::Shipped;
 use super::objects::Found;
 use super::objects::ObjectError;
 use super::objects::Partition;
-use super::objects::SharedOptions;
+use super::objects::SharedObjectOptions;
 use super::objects::SpoolSegment;
 use super::options::ObjectEncoding;
 use super::upload::Ending;
@@ -125,7 +125,7 @@ pub(super) struct ObjectShip {
     pub(super) uploader: Arc<Uploader>,
     pub(super) throttle: Throttle,
     pub(super) prefix: Prefix,
-    pub(super) options: SharedOptions,
+    pub(super) options: SharedObjectOptions,
     pub(super) vault_id: u128,
     pub(super) stop: Stop,
 }

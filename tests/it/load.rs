@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use gophership_http_client::Compression;
 use gophership_load::Load;
-use gophership_load::Report;
-use gophership_load::Schedule;
-use gophership_load::Target;
+use gophership_load::LoadReport;
+use gophership_load::LoadTarget;
+use gophership_load::SendSchedule;
 use gophership_otlp::Signal;
 use gophership_otlp_client::Encoding;
 use gophership_otlp_client::Protocol;
@@ -26,8 +26,8 @@ sinks:
 "#;
 
 /// Puts 100 requests of 10 records each on a listener.
-async fn put(address: SocketAddr, protocol: Protocol, encoding: Encoding) -> Report {
-    let target = Target {
+async fn put(address: SocketAddr, protocol: Protocol, encoding: Encoding) -> LoadReport {
+    let target = LoadTarget {
         url: format!("http://{address}").parse().unwrap(),
         protocol,
         encoding,
@@ -39,7 +39,7 @@ async fn put(address: SocketAddr, protocol: Protocol, encoding: Encoding) -> Rep
     let [rate, records] = [5_000, 10].map(|number| NonZeroU32::new(number).unwrap());
     let load = Load {
         target,
-        schedule: Schedule { rate, records, lasts: Duration::from_millis(200) },
+        schedule: SendSchedule { rate, records, lasts: Duration::from_millis(200) },
         connections: 2,
         streams: 1,
         in_flight_max: 1_000,

@@ -7,8 +7,8 @@ use clap::Parser;
 use clap::ValueEnum;
 use gophership_http_client::Compression;
 use gophership_load::Load;
-use gophership_load::Schedule;
-use gophership_load::Target;
+use gophership_load::LoadTarget;
+use gophership_load::SendSchedule;
 use gophership_otlp::Signal;
 use gophership_otlp_client::Encoding;
 use gophership_otlp_client::Protocol;
@@ -33,7 +33,7 @@ answer, or its CA certificates cannot be used; 74, the output failed; 130, inter
 /// Put a load of logs, traces or metrics on any OTLP endpoint, and measure what it accepts and how long it takes.
 #[derive(Debug, Parser)]
 #[command(name = "gophership-load", version, after_help = AFTER_HELP)]
-pub(crate) struct Args {
+pub(crate) struct LoadArgs {
     #[arg(value_name = "URL", value_parser = url, help = URL_HELP)]
     url: Uri,
     /// The protocol.
@@ -81,7 +81,7 @@ pub(crate) struct Args {
     ca_file: Option<PathBuf>,
     /// The output format.
     #[arg(short, long, value_enum, default_value = "table")]
-    pub(crate) output: Format,
+    pub(crate) output: ReportFormat,
     /// Show no progress. Without a terminal there is none.
     #[arg(short, long)]
     pub(crate) quiet: bool,
@@ -117,14 +117,14 @@ enum SignalArg {
 
 /// How the report is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
+pub(crate) enum ReportFormat {
     /// Tables for people.
     Table,
     /// One document.
     Json,
 }
 
-impl Args {
+impl LoadArgs {
     /// What load this is.
     ///
     /// # Errors
@@ -155,7 +155,7 @@ impl Args {
         let records = NonZeroU32::new(self.records).unwrap_or(NonZeroU32::MIN);
         Ok(Load {
             target: self.target(),
-            schedule: Schedule { rate: self.rate, records, lasts: self.duration.0 },
+            schedule: SendSchedule { rate: self.rate, records, lasts: self.duration.0 },
             connections: len(self.connections),
             streams: len(self.streams.unwrap_or(streams)),
             in_flight_max: len(self.in_flight_max),
@@ -163,8 +163,8 @@ impl Args {
         })
     }
 
-    fn target(&self) -> Target {
-        Target {
+    fn target(&self) -> LoadTarget {
+        LoadTarget {
             url: self.url.clone(),
             protocol: match self.protocol {
                 ProtocolArg::Grpc => Protocol::Grpc,
@@ -238,12 +238,12 @@ mod tests {
 
     fn load(arguments: &[&str]) -> Result<Load, String> {
         let arguments = ["gophership-load"].iter().chain(arguments);
-        Args::try_parse_from(arguments).map_err(|error| error.to_string())?.load()
+        LoadArgs::try_parse_from(arguments).map_err(|error| error.to_string())?.load()
     }
 
     #[test]
     fn the_command_line_is_sound() {
-        Args::command().debug_assert();
+        LoadArgs::command().debug_assert();
     }
 
     #[test]

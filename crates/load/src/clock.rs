@@ -10,11 +10,11 @@ use std::time::Instant;
 use crate::latency::Latencies;
 use crate::queue::DueQueue;
 use crate::queue::DueRequest;
-use crate::schedule::Schedule;
+use crate::schedule::SendSchedule;
 
 /// Offers all requests, and returns how late each was. It ends early when the other end of `stop` is dropped.
 pub(crate) fn run(
-    schedule: Schedule,
+    schedule: SendSchedule,
     start: Instant,
     queue: &DueQueue,
     stop: &Receiver<()>,
@@ -41,9 +41,9 @@ mod tests {
 
     use super::*;
 
-    fn schedule(rate: u32, lasts: Duration) -> Schedule {
+    fn schedule(rate: u32, lasts: Duration) -> SendSchedule {
         let rate = NonZeroU32::new(rate).unwrap();
-        Schedule { rate, records: NonZeroU32::MIN, lasts }
+        SendSchedule { rate, records: NonZeroU32::MIN, lasts }
     }
 
     #[test]

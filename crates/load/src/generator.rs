@@ -22,11 +22,11 @@ use crate::latency::Percentiles;
 use crate::load::Load;
 use crate::queue::DueQueue;
 use crate::queue::DueRequest;
-use crate::report::Report;
+use crate::report::LoadReport;
+use crate::tally::RequestTimes;
 use crate::tally::Tally;
-use crate::tally::Times;
-use crate::target::Connections;
-use crate::target::Target;
+use crate::target::LoadTarget;
+use crate::target::TargetConnections;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// What was not answered when nobody waits any more.
@@ -55,7 +55,7 @@ pub struct Second {
 
 /// What all senders share.
 struct Shared {
-    connections: Connections,
+    connections: TargetConnections,
     bodies: Bodies,
     records: u64,
     start: Instant,
@@ -85,10 +85,10 @@ pub async fn run(
     load: Load,
     interrupts: watch::Receiver<u32>,
     mut on_second: impl FnMut(&Second),
-) -> Result<Report, LoadError> {
-    let Target { signal, encoding, .. } = load.target;
+) -> Result<LoadReport, LoadError> {
+    let LoadTarget { signal, encoding, .. } = load.target;
     let bodies = Bodies::new(signal, load.schedule.records, encoding, unix_ns());
-    let opening = Connections::open(load.target.clone(), load.connections, load.timeout);
+    let opening = TargetConnections::open(load.target.clone(), load.connections, load.timeout);
     let (connections, refusal) = tokio::select! {
         opened = opening => opened?,
         () = interrupted(interrupts.clone(), 1) => return Err(LoadError::Interrupted),
@@ -141,14 +141,14 @@ fn report(
     offered_for: Duration,
     refusal: Option<String>,
     is_interrupted: bool,
-) -> Report {
+) -> LoadReport {
     let mut tally = shared.tally().clone();
     let (queue, bytes) = (&shared.queue, shared.bodies.mean_len());
     for _ in 0..queue.in_flight() {
         tally.unanswered.add(shared.records, bytes);
         *tally.reasons.entry(LEFT.to_owned()).or_default() += 1;
     }
-    Report {
+    LoadReport {
         bytes_per_request: bytes,
         offered: queue.offered(),
         not_sent: queue.not_sent(),
@@ -170,7 +170,7 @@ async fn send(shared: Arc<Shared>, idx: usize) {
         let wire = shared.bodies.of(number);
         let sent = shared.start.elapsed();
         let outcome = shared.connections.send(idx, wire).await;
-        let times = Times { due, sent, answered: shared.start.elapsed() };
+        let times = RequestTimes { due, sent, answered: shared.start.elapsed() };
         shared.tally().add(outcome, times, shared.records, shared.bodies.mean_len());
         shared.queue.answered();
     }

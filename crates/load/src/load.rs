@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use crate::schedule::Schedule;
-use crate::target::Target;
+use crate::schedule::SendSchedule;
+use crate::target::LoadTarget;
 
 /// What load is put on what.
 #[derive(Clone, Debug)]
 pub struct Load {
     /// Where requests go, and how.
-    pub target: Target,
+    pub target: LoadTarget,
     /// When they are due, and what is in them.
-    pub schedule: Schedule,
+    pub schedule: SendSchedule,
     /// Connections to the target.
     pub connections: usize,
     /// Requests that a connection carries at the same time; over HTTP/1.1 there is only one.

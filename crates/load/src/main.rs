@@ -17,13 +17,13 @@ use tokio::sync::watch;
 
 use gophership_load::Load;
 use gophership_load::LoadError;
-use gophership_load::Report;
+use gophership_load::LoadReport;
 use gophership_load::Second;
 use gophership_load::grouped;
 use gophership_load::latency;
 
-use args::Args;
-use args::Format;
+use args::LoadArgs;
+use args::ReportFormat;
 
 /// Exit codes as in sysexits.h.
 mod exit {
@@ -36,8 +36,8 @@ mod exit {
 }
 
 fn main() -> ExitCode {
-    let parsed = Args::try_parse().and_then(|args| {
-        let wrong = |text| Args::command().error(ErrorKind::ArgumentConflict, text);
+    let parsed = LoadArgs::try_parse().and_then(|args| {
+        let wrong = |text| LoadArgs::command().error(ErrorKind::ArgumentConflict, text);
         let load = args.load().map_err(wrong)?;
         Ok((args, load))
     });
@@ -68,7 +68,7 @@ fn main() -> ExitCode {
 }
 
 /// Puts the load on the target, and listens for signals meanwhile.
-async fn put(args: &Args, load: Load) -> Result<Report, LoadError> {
+async fn put(args: &LoadArgs, load: Load) -> Result<LoadReport, LoadError> {
     let (interrupt, interrupts) = watch::channel(0);
     let signals = tokio::spawn(count_signals(interrupt));
     let is_shown = !args.quiet && io::stderr().is_terminal();
@@ -120,10 +120,10 @@ fn progress(second: &Second) -> String {
     )
 }
 
-fn print(report: &Report, format: Format) -> ExitCode {
+fn print(report: &LoadReport, format: ReportFormat) -> ExitCode {
     let text = match format {
-        Format::Table => report.text(),
-        Format::Json => format!("{:#}\n", report.document()),
+        ReportFormat::Table => report.text(),
+        ReportFormat::Json => format!("{:#}\n", report.document()),
     };
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

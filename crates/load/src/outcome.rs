@@ -11,7 +11,7 @@ const NO_ANSWER: &str = "no answer: ";
 
 /// What a request came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum SendOutcome {
     /// The target accepted it.
     Accepted {
         /// Without so many of its records.
@@ -38,7 +38,7 @@ pub(crate) enum Outcome {
     },
 }
 
-impl Outcome {
+impl SendOutcome {
     /// Judges a reply.
     pub(crate) fn of(reply: Reply) -> Self {
         let code = match reply.code {
@@ -72,15 +72,15 @@ impl Outcome {
 mod tests {
     use super::*;
 
-    fn of(code: Option<u16>, answer: Answer) -> Outcome {
-        Outcome::of(Reply { code: code.map(CodeOption::Http), answer })
+    fn of(code: Option<u16>, answer: Answer) -> SendOutcome {
+        SendOutcome::of(Reply { code: code.map(CodeOption::Http), answer })
     }
 
     #[test]
     fn an_accepted_request_may_lack_records() {
         let said = "old".to_owned();
         let answer = Answer::Delivered { rejected: 3, message: said.clone() };
-        assert_eq!(of(Some(200), answer), Outcome::Accepted { rejected: 3, said });
+        assert_eq!(of(Some(200), answer), SendOutcome::Accepted { rejected: 3, said });
     }
 
     #[test]
@@ -91,7 +91,7 @@ mod tests {
             Answer::Denied { reason: reason() },
             Answer::Rejected { reason: reason() },
         ] {
-            let refused = Outcome::Refused { code: "HTTP 503".to_owned(), reason: reason() };
+            let refused = SendOutcome::Refused { code: "HTTP 503".to_owned(), reason: reason() };
             assert_eq!(of(Some(503), answer), refused);
         }
     }
@@ -100,9 +100,9 @@ mod tests {
     fn what_was_not_connected_is_told_from_what_was_sent() {
         let answer = "no answer: client error (Connect): tcp connect error: refused";
         let reason = "tcp connect error: refused".to_owned();
-        assert_eq!(of(None, Answer::unanswered(answer)), Outcome::NotConnected { reason });
+        assert_eq!(of(None, Answer::unanswered(answer)), SendOutcome::NotConnected { reason });
         let reason = "connection closed".to_owned();
         let answer = Answer::unanswered(format!("no answer: {reason}"));
-        assert_eq!(of(None, answer), Outcome::Unanswered { reason });
+        assert_eq!(of(None, answer), SendOutcome::Unanswered { reason });
     }
 }

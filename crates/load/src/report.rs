@@ -22,7 +22,7 @@ const LATENESS_MAX: Duration = Duration::from_millis(5);
 
 /// What came of a load.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub struct LoadReport {
     /// What load it was.
     pub load: Load,
     /// The mean size of a request before compression.
@@ -45,7 +45,7 @@ pub struct Report {
     pub is_interrupted: bool,
 }
 
-impl Report {
+impl LoadReport {
     /// Whether every request that became due was accepted, with all of its records.
     #[must_use]
     pub const fn is_all_accepted(&self) -> bool {
@@ -317,10 +317,10 @@ mod tests {
     use http::HeaderMap;
 
     use super::*;
-    use crate::outcome::Outcome;
-    use crate::schedule::Schedule;
-    use crate::tally::Times;
-    use crate::target::Target;
+    use crate::outcome::SendOutcome;
+    use crate::schedule::SendSchedule;
+    use crate::tally::RequestTimes;
+    use crate::target::LoadTarget;
 
     const TEXT: &str = "\
 OTLP/HTTP to http://localhost:4318/in: logs, 2,000 records/s for 5s
@@ -354,8 +354,8 @@ note: 4 requests not sent: at most 4 may be due and not answered (--in-flight-ma
 FAILED: 7,010 of 10,000 records were not accepted
 ";
 
-    fn report() -> Report {
-        let target = Target {
+    fn report() -> LoadReport {
+        let target = LoadTarget {
             url: http::Uri::from_static("http://localhost:4318/in"),
             protocol: Protocol::Http,
             encoding: Encoding::Protobuf,
@@ -368,16 +368,18 @@ FAILED: 7,010 of 10,000 records were not accepted
         let lasts = Duration::from_secs(5);
         let load = Load {
             target,
-            schedule: Schedule { rate, records, lasts },
+            schedule: SendSchedule { rate, records, lasts },
             connections: 2,
             streams: 1,
             in_flight_max: 4,
             timeout: Duration::from_secs(1),
         };
         let mut tally = Tally::default();
-        let refused = Outcome::Refused { code: "HTTP 503".to_owned(), reason: "full".to_owned() };
-        let accepted = |rejected, said: &str| Outcome::Accepted { rejected, said: said.to_owned() };
-        let lost = Outcome::Unanswered { reason: "nothing came within 1s".to_owned() };
+        let refused =
+            SendOutcome::Refused { code: "HTTP 503".to_owned(), reason: "full".to_owned() };
+        let accepted =
+            |rejected, said: &str| SendOutcome::Accepted { rejected, said: said.to_owned() };
+        let lost = SendOutcome::Unanswered { reason: "nothing came within 1s".to_owned() };
         let outcomes = [
             accepted(0, ""),
             accepted(0, ""),
@@ -389,10 +391,10 @@ FAILED: 7,010 of 10,000 records were not accepted
         for (number, outcome) in outcomes.into_iter().enumerate() {
             let due = Duration::from_millis(number as u64 * 500);
             let (sent, answered) = (due + Duration::from_millis(2), due + Duration::from_millis(9));
-            tally.add(outcome, Times { due, sent, answered }, 1_000, 250_000);
+            tally.add(outcome, RequestTimes { due, sent, answered }, 1_000, 250_000);
         }
         let [early, late] = [1, 7].map(Duration::from_millis);
-        Report {
+        LoadReport {
             load,
             bytes_per_request: 250_000,
             offered: 10,

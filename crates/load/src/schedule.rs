@@ -7,7 +7,7 @@ const NANOS_PER_SECOND: u128 = 1_000_000_000;
 
 /// The schedule: request `n` is due `n * records / rate` seconds after the start.
 #[derive(Clone, Copy, Debug)]
-pub struct Schedule {
+pub struct SendSchedule {
     /// Records a second.
     pub rate: NonZeroU32,
     /// Records in a request.
@@ -16,7 +16,7 @@ pub struct Schedule {
     pub lasts: Duration,
 }
 
-impl Schedule {
+impl SendSchedule {
     /// After what time from the start a request is due. It is computed from the number of the request, so that
     /// nothing adds up.
     #[must_use]
@@ -42,9 +42,9 @@ impl Schedule {
 mod tests {
     use super::*;
 
-    fn schedule(rate: u32, records: u32, millis: u64) -> Schedule {
+    fn schedule(rate: u32, records: u32, millis: u64) -> SendSchedule {
         let [rate, records] = [rate, records].map(|number| NonZeroU32::new(number).unwrap());
-        Schedule { rate, records, lasts: Duration::from_millis(millis) }
+        SendSchedule { rate, records, lasts: Duration::from_millis(millis) }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::latency::Latencies;
-use crate::outcome::Outcome;
+use crate::outcome::SendOutcome;
 
 /// Reasons that are told apart.
 const REASONS_MAX: usize = 8;
@@ -31,7 +31,7 @@ impl Count {
 
 /// When a request was due, sent and answered, each after the start.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Times {
+pub(crate) struct RequestTimes {
     pub(crate) due: Duration,
     pub(crate) sent: Duration,
     pub(crate) answered: Duration,
@@ -70,10 +70,16 @@ pub struct Tally {
 
 impl Tally {
     /// Adds a request.
-    pub(crate) fn add(&mut self, outcome: Outcome, times: Times, records: u64, bytes: u64) {
+    pub(crate) fn add(
+        &mut self,
+        outcome: SendOutcome,
+        times: RequestTimes,
+        records: u64,
+        bytes: u64,
+    ) {
         let since_due = times.answered.saturating_sub(times.due);
         match outcome {
-            Outcome::Accepted { rejected, said } => {
+            SendOutcome::Accepted { rejected, said } => {
                 self.accepted.add(records, bytes);
                 self.partly_rejected += u64::from(0 < rejected);
                 self.rejected_records += rejected.min(records);
@@ -87,17 +93,17 @@ impl Tally {
                     self.note(format!("accepted with a remark: {said}"));
                 }
             }
-            Outcome::Refused { code, reason } => {
+            SendOutcome::Refused { code, reason } => {
                 self.refused.add(records, bytes);
                 self.refused_since_due.add(since_due);
                 *self.refused_by_code.entry(code).or_default() += 1;
                 self.note(format!("refused: {reason}"));
             }
-            Outcome::NotConnected { reason } => {
+            SendOutcome::NotConnected { reason } => {
                 self.not_connected.add(records, bytes);
                 self.note(format!("not connected: {reason}"));
             }
-            Outcome::Unanswered { reason } => {
+            SendOutcome::Unanswered { reason } => {
                 self.unanswered.add(records, bytes);
                 self.note(format!("no answer: {reason}"));
             }
@@ -116,20 +122,20 @@ impl Tally {
 mod tests {
     use super::*;
 
-    const TIMES: Times = Times {
+    const TIMES: RequestTimes = RequestTimes {
         due: Duration::from_secs(1),
         sent: Duration::from_secs(3),
         answered: Duration::from_secs(4),
     };
 
-    fn refused(reason: &str) -> Outcome {
-        Outcome::Refused { code: "UNAVAILABLE".to_owned(), reason: reason.to_owned() }
+    fn refused(reason: &str) -> SendOutcome {
+        SendOutcome::Refused { code: "UNAVAILABLE".to_owned(), reason: reason.to_owned() }
     }
 
     #[test]
     fn latency_counts_from_when_a_request_was_due() {
         let mut tally = Tally::default();
-        let accepted = Outcome::Accepted { rejected: 2, said: String::new() };
+        let accepted = SendOutcome::Accepted { rejected: 2, said: String::new() };
         tally.add(accepted, TIMES, 100, 25_000);
         assert_eq!(tally.accepted, Count { requests: 1, records: 100, bytes: 25_000 });
         assert_eq!((tally.partly_rejected, tally.rejected_records), (1, 2));

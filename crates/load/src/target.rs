@@ -26,11 +26,11 @@ use rustls::pki_types::pem::PemObject;
 use tokio::task::JoinSet;
 
 use crate::error::LoadError;
-use crate::outcome::Outcome;
+use crate::outcome::SendOutcome;
 
 /// Where requests go, and how.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub struct LoadTarget {
     /// With scheme and host; over HTTP the path of the signal is added to its path.
     pub url: Uri,
     /// What is spoken.
@@ -47,7 +47,7 @@ pub struct Target {
     pub ca_file: Option<PathBuf>,
 }
 
-impl Target {
+impl LoadTarget {
     /// What is spoken, in words.
     #[must_use]
     pub const fn protocol_name(&self) -> &'static str {
@@ -111,14 +111,14 @@ fn roots(path: &Path) -> Result<RootCertStore, LoadError> {
 
 /// The connections to a target. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Connections {
-    target: Arc<Target>,
+pub(crate) struct TargetConnections {
+    target: Arc<LoadTarget>,
     clients: Arc<[OtlpClient]>,
     timeout: Duration,
     opened: Arc<AtomicU64>,
 }
 
-impl Connections {
+impl TargetConnections {
     /// Opens so many with an empty request each, which has no records. Returns what the target said if it refused
     /// one.
     ///
@@ -126,7 +126,7 @@ impl Connections {
     ///
     /// [`LoadError`] when the target does not answer.
     pub(crate) async fn open(
-        target: Target,
+        target: LoadTarget,
         count: usize,
         timeout: Duration,
     ) -> Result<(Self, Option<String>), LoadError> {
@@ -144,14 +144,14 @@ impl Connections {
     }
 
     /// Sends a request once over one of the connections.
-    pub(crate) async fn send(&self, idx: usize, wire: Bytes) -> Outcome {
-        let Target { url, headers, signal, .. } = &*self.target;
+    pub(crate) async fn send(&self, idx: usize, wire: Bytes) -> SendOutcome {
+        let LoadTarget { url, headers, signal, .. } = &*self.target;
         let sent = self.clients[idx].send(url, headers, *signal, wire);
         let late = |_| {
             let timeout = HumanDuration(self.timeout);
-            Outcome::Unanswered { reason: format!("nothing came within {timeout}") }
+            SendOutcome::Unanswered { reason: format!("nothing came within {timeout}") }
         };
-        tokio::time::timeout(self.timeout, sent).await.map_or_else(late, Outcome::of)
+        tokio::time::timeout(self.timeout, sent).await.map_or_else(late, SendOutcome::of)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -173,13 +173,13 @@ impl Connections {
         while let Some(greeted) = greetings.join_next().await {
             let (url, protocol) = (self.target.address(), self.target.protocol_name());
             match greeted.expect("sending does not panic, and nobody cancels it") {
-                Outcome::Accepted { .. } => {}
-                Outcome::Refused { reason, .. } => refusal = Some(reason),
-                Outcome::NotConnected { reason } => {
+                SendOutcome::Accepted { .. } => {}
+                SendOutcome::Refused { reason, .. } => refusal = Some(reason),
+                SendOutcome::NotConnected { reason } => {
                     let hint = self.target.hint();
                     return Err(LoadError::NoConnection { url, reason, hint });
                 }
-                Outcome::Unanswered { reason } => {
+                SendOutcome::Unanswered { reason } => {
                     return Err(LoadError::NoAnswer { url, protocol, reason });
                 }
             }

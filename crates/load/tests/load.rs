@@ -13,9 +13,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use gophership_http_client::Compression;
 use gophership_load::Load;
-use gophership_load::Report;
-use gophership_load::Schedule;
-use gophership_load::Target;
+use gophership_load::LoadReport;
+use gophership_load::LoadTarget;
+use gophership_load::SendSchedule;
 use gophership_otlp::Signal;
 use gophership_otlp::prescan;
 use gophership_otlp_client::Encoding;
@@ -65,7 +65,7 @@ impl Peer {
     /// 1,000 requests a second of 5 records each.
     fn load(&self, millis: u64) -> Load {
         Load {
-            target: Target {
+            target: LoadTarget {
                 url: format!("http://{}", self.address).parse().unwrap(),
                 protocol: Protocol::Grpc,
                 encoding: Encoding::Protobuf,
@@ -74,7 +74,7 @@ impl Peer {
                 headers: HeaderMap::new(),
                 ca_file: None,
             },
-            schedule: Schedule {
+            schedule: SendSchedule {
                 rate: NonZeroU32::new(5_000).unwrap(),
                 records: NonZeroU32::new(5).unwrap(),
                 lasts: Duration::from_millis(millis),
@@ -94,7 +94,7 @@ async fn until(mut is_so: impl FnMut() -> bool) {
     }
 }
 
-async fn run(load: Load) -> Report {
+async fn run(load: Load) -> LoadReport {
     let interrupts = watch::Sender::new(0);
     gophership_load::run(load, interrupts.subscribe(), |_| {}).await.unwrap()
 }

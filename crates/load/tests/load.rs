@@ -21,9 +21,9 @@ use gophership_otlp::prescan;
 use gophership_otlp_client::Encoding;
 use gophership_otlp_client::Protocol;
 use gophership_testbed::Backend;
+use gophership_testbed::BackendLoad;
 use gophership_testbed::Mode;
 use gophership_testbed::RequestRecorder;
-use gophership_testbed::Work;
 use http::HeaderMap;
 use tokio::sync::watch;
 
@@ -46,7 +46,7 @@ struct Peer {
     address: SocketAddr,
     mode: watch::Sender<Mode>,
     records: Arc<Counter>,
-    work: Arc<Work>,
+    work: Arc<BackendLoad>,
 }
 
 impl Peer {

@@ -180,4 +180,38 @@ mod tests {
         }
         assert_eq!(decode_index(&bytes[..40], 4), None);
     }
+
+    #[test]
+    fn a_trailer_comes_back_and_every_flip_is_noticed() {
+        let trailer = Trailer {
+            vault_id: 1 << 100,
+            segment: 2,
+            segment_crc: 3,
+            record_count: 4,
+            first_seq: 5,
+            last_seq: 6,
+            data_end: 7,
+            index_entries: 8,
+            bad_record_count: 9,
+            raw_bytes: 10,
+            stored_bytes: 11,
+            first_received_unix_ns: 12,
+            last_received_unix_ns: 13,
+            prev_digest: [14; 32],
+            digest: [15; 32],
+        };
+        let mut block = [0; BLOCK_LEN];
+        trailer.encode(&mut block);
+        assert_eq!(Trailer::decode(&block), Some(trailer));
+        assert_eq!(Trailer::decode(&block[..4000]), None);
+        for at in 0..BLOCK_LEN {
+            let mut bad = block;
+            bad[at] ^= 0x10;
+            assert_eq!(Trailer::decode(&bad), None, "byte {at}");
+        }
+        block[8] = VERSION + 1;
+        let sum = crc(&block[..CRC_AT]);
+        put(&mut block, CRC_AT, &sum.to_le_bytes());
+        assert_eq!(Trailer::decode(&block), None, "a version of later");
+    }
 }

@@ -126,3 +126,52 @@ fn get_u32(buffer: &[u8], at: usize) -> u32 {
 fn get_u64(buffer: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(get(buffer, at))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_and_records_are_rounded_up() {
+        assert_eq!([0, 1, 4096, 4097].map(align_block), [0, 4096, 4096, 8192]);
+        assert_eq!([0, 1, 8, 9].map(record_span_bytes), [64, 72, 72, 80]);
+    }
+
+    #[test]
+    fn a_segment_has_room_for_the_footer_of_the_smallest_records() {
+        // One entry for each 256 records of 64 bytes and two more, the index header, the trailer.
+        assert_eq!(footer_reserve_bytes(0), 2 * BLOCK_BYTES);
+        assert_eq!(
+            footer_reserve_bytes(64 << 20),
+            (4098 * 24 + 16_u64).next_multiple_of(4096) + 4096
+        );
+    }
+
+    #[test]
+    fn a_segment_for_one_group_is_as_large_as_header_group_and_footer() {
+        assert_eq!(segment_bytes_for(1), 4 * BLOCK_BYTES);
+        assert_eq!(segment_bytes_for(16 << 20), (16 << 20) + 15 * BLOCK_BYTES);
+        for group in [1, 4096, 4097, 1 << 20, 1 << 30] {
+            let bytes = segment_bytes_for(group);
+            let data_max = bytes - footer_reserve_bytes(bytes);
+            assert!(BLOCK_BYTES + align_block(group) <= data_max, "{group}");
+        }
+    }
+
+    #[test]
+    fn the_crc_of_two_pieces_is_that_of_both_together() {
+        let payload = b"payload";
+        assert_eq!(crc_behind(b"attrs", crc(payload), payload.len()), crc(b"attrspayload"));
+    }
+
+    #[test]
+    fn one_set_byte_anywhere_is_not_zero() {
+        let mut bytes = [0; 40];
+        assert!(is_zero(&bytes) && is_zero(&[]));
+        for at in 0..bytes.len() {
+            bytes[at] = 1;
+            assert!(!is_zero(&bytes), "byte {at}");
+            bytes[at] = 0;
+        }
+    }
+}

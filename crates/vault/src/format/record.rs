@@ -199,6 +199,33 @@ mod tests {
     }
 
     #[test]
+    fn a_header_whose_lengths_contradict_each_other_is_refused() {
+        let raw = RecordHeader { codec: Codec::Raw, raw_len: 288, ..header() };
+        let longer = RecordHeader { header_len: 72, ..header() };
+        let all_attrs = RecordHeader { attrs_len: 300, ..header() };
+        for good in [raw, longer, all_attrs] {
+            let bytes = good.encode(11, 4096);
+            assert_eq!(RecordHeader::decode(&bytes, 11, 4096), Some(good));
+            assert_eq!(RecordHeader::decode(&bytes[..63], 11, 4096), None);
+        }
+        let short = RecordHeader { header_len: 56, ..header() };
+        let odd = RecordHeader { header_len: 68, ..header() };
+        let attrs_behind_the_end = RecordHeader { attrs_len: 301, ..header() };
+        let other_raw_len = RecordHeader { raw_len: 300, ..raw };
+        for bad in [short, odd, attrs_behind_the_end, other_raw_len] {
+            assert_eq!(RecordHeader::decode(&bad.encode(11, 4096), 11, 4096), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn flags_say_what_a_header_is_and_lengths_where_its_body_ends() {
+        let watermark = RecordHeader { flags: FLAG_WATERMARK, header_len: 72, ..header() };
+        assert!(watermark.is_watermark() && !watermark.is_last_of_commit());
+        assert!(header().is_last_of_commit() && !header().is_watermark());
+        assert_eq!((header().body_end_bytes(), watermark.body_end_bytes()), (364, 372));
+    }
+
+    #[test]
     fn every_flipped_bit_is_noticed() {
         let good = header().encode(11, 4096);
         for bit in 0..good.len() * 8 {

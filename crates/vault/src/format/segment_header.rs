@@ -107,26 +107,41 @@ impl SegmentHeader {
 mod tests {
     use super::*;
 
+    const HEADER: SegmentHeader = SegmentHeader {
+        vault_id: 1 << 100,
+        segment: 2,
+        first_seq: 3,
+        created_unix_ns: 4,
+        salt: 5,
+        alloc_bytes: 6,
+        prev_segment: 7,
+        prev_last_seq: 8,
+        prev_crc: 9,
+    };
+
     #[test]
     fn a_segment_header_comes_back_and_every_flip_is_noticed() {
-        let header = SegmentHeader {
-            vault_id: 1 << 100,
-            segment: 2,
-            first_seq: 3,
-            created_unix_ns: 4,
-            salt: 5,
-            alloc_bytes: 6,
-            prev_segment: 7,
-            prev_last_seq: 8,
-            prev_crc: 9,
-        };
         let mut block = [0; BLOCK_LEN];
-        header.encode(&mut block);
-        assert_eq!(SegmentHeader::decode(&block), Ok(header));
+        HEADER.encode(&mut block);
+        assert_eq!(SegmentHeader::decode(&block), Ok(HEADER));
+        assert_eq!(SegmentHeader::decode(&block[..4000]), Err(SegmentHeaderError::Corrupt));
         for at in 0..BLOCK_LEN {
             let mut bad = block;
             bad[at] ^= 0x10;
             assert_eq!(SegmentHeader::decode(&bad), Err(SegmentHeaderError::Corrupt));
+        }
+    }
+
+    #[test]
+    fn an_intact_header_of_another_version_or_crc_is_no_damage() {
+        for (at, version) in [(8, 2), (76, VERSION)] {
+            let mut block = [0; BLOCK_LEN];
+            HEADER.encode(&mut block);
+            block[at] = 2;
+            let sum = crc(&block[..CRC_AT]);
+            put(&mut block, CRC_AT, &sum.to_le_bytes());
+            let unknown = SegmentHeaderError::UnknownVersion(version);
+            assert_eq!(SegmentHeader::decode(&block), Err(unknown));
         }
     }
 }

@@ -280,3 +280,95 @@ static SHAPES: [Shape; MESSAGES.len()] = {
     }
     shapes
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A field with a length of one byte, or of two.
+    fn field(key: u8, content: &[u8]) -> Vec<u8> {
+        let len = u8::try_from(content.len() & 0x7f).unwrap();
+        let more = u8::try_from(content.len() >> 7).unwrap();
+        let len = if more == 0 { vec![len] } else { vec![len | 0x80, more] };
+        [&[key], &*len, content].concat()
+    }
+
+    #[test]
+    fn a_value_is_plain_if_it_is_one_whole_text_number_or_truth_value() {
+        let (short, long) = (field(0x0a, &[b'a'; 127]), field(0x0a, &[b'a'; 300]));
+        let nine = [0x18, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01];
+        let double = [0x21, 1, 2, 3, 4, 5, 6, 7, 8];
+        let (mut longer, mut ten) = (long.clone(), nine.to_vec());
+        longer.push(b'a');
+        ten.insert(1, 0x80);
+        let plain: [&[u8]; 10] = [
+            &[],
+            &[0x0a, 0],
+            &short,
+            &long,
+            &[0x0a, 0x81, 0, b'a'],
+            &[0x10, 0x7f],
+            &[0x18, 0x7f],
+            &[0x18, 0x80, 1],
+            &nine,
+            &double,
+        ];
+        assert_eq!(plain.iter().find(|value| !is_plain_value(value)), None);
+        let other: [&[u8]; 16] = [
+            &[0x0a],
+            &[0x0a, 2, b'a'],
+            &[0x0a, 0, b'a'],
+            &[0x0a, 0x80],
+            &[0x0a, 0x81, 0x80, 0, b'a'],
+            &long[..long.len() - 1],
+            &longer,
+            &[0x10],
+            &[0x10, 0x80],
+            &[0x10, 1, 1],
+            &[0x18],
+            &[0x18, 0x80],
+            &[0x18, 1, 1],
+            &ten,
+            &double[..8],
+            &[0x28, 0],
+        ];
+        assert_eq!(other.iter().find(|value| is_plain_value(value)), None);
+    }
+
+    #[test]
+    fn an_attribute_is_plain_if_it_is_a_key_and_a_plain_value_in_either_order() {
+        let (key, long_key) = (field(0x0a, b"key"), field(0x0a, &[b'k'; 128]));
+        let (short, long) = (field(0x12, &[0x10, 1]), field(0x12, &field(0x0a, &[b'a'; 300])));
+        let other = field(0x12, &[0x28, 0]);
+        let is_plain = |first: &[u8], second: &[u8]| is_plain_attribute(&[first, second].concat());
+        assert!(is_plain(&key, &short) && is_plain(&key, &long) && is_plain(&short, &key));
+        assert!(is_plain(&field(0x0a, &[b'k'; 127]), &short));
+        assert!(is_plain(&short, &field(0x0a, &[b'k'; 127])));
+        assert!(!is_plain(&long_key, &short) && !is_plain(&short, &long_key));
+        assert!(!is_plain(&key, &other) && !is_plain(&other, &key) && !is_plain(&long, &key));
+        assert!(!is_plain(&key, &key) && !is_plain(&short, &short) && !is_plain(&key, &[]));
+        for cut in 1..short.len() {
+            assert!(!is_plain(&key, &short[..cut]), "{cut}");
+        }
+        for cut in 1..key.len() {
+            assert!(!is_plain(&short, &key[..cut]), "{cut}");
+        }
+        assert!(!is_plain(&key, &[&*short, &[0]].concat()));
+        assert!(!is_plain(&key, &[&*long, &[0]].concat()));
+        assert!(!is_plain(&key, &long[..long.len() - 1]));
+        assert!(!is_plain(&short, &[&*key, &[0]].concat()));
+    }
+
+    #[test]
+    fn a_length_of_one_or_two_bytes_is_read_at_once() {
+        assert_eq!(short_len(&[0, 0x0a, 0x7f], 1), Some((3, 127)));
+        assert_eq!(short_len(&[0x0a, 0xac, 0x02], 0), Some((3, 300)));
+        assert_eq!(short_len(&[0x0a, 0xff, 0x7f], 0), Some((3, 16_383)));
+        for long_or_cut in [&[0x0a][..], &[0x0a, 0x80], &[0x0a, 0x80, 0x80, 0x01]] {
+            assert_eq!(short_len(long_or_cut, 0), None, "{long_or_cut:?}");
+        }
+        assert_eq!(short_message(&[0x0a, 2, 0, 0], 0), Some((2, 4)));
+        assert_eq!(short_message(&[0x0a, 2, 0, 0, 0], 0), Some((2, 4)));
+        assert_eq!(short_message(&[0x0a, 3, 0, 0], 0), None);
+    }
+}

@@ -159,6 +159,12 @@ mod tests {
     }
 
     #[test]
+    fn every_segment_of_every_vault_has_a_salt_of_its_own() {
+        let salts = [salt(1, 1), salt(1, 2), salt(2, 1), salt(2, 2), 0, 1];
+        assert!(salts.iter().enumerate().all(|(idx, one)| !salts[..idx].contains(one)));
+    }
+
+    #[test]
     fn the_crc_of_two_pieces_is_that_of_both_together() {
         let payload = b"payload";
         assert_eq!(crc_behind(b"attrs", crc(payload), payload.len()), crc(b"attrspayload"));

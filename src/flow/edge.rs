@@ -417,6 +417,19 @@ mod tests {
         assert_eq!(sender.used(), (2, 100));
     }
 
+    #[test]
+    fn an_edge_is_as_full_as_the_larger_share_of_its_two_limits() {
+        let (sender, mut receiver) = edge(EdgeLimits { batches: 8, bytes: 1000 });
+        let mut after = |bytes| {
+            assert!(put(&sender, bytes));
+            sender.occupancy_permille()
+        };
+        assert_eq!([0, 300, 0, 0].map(&mut after), [125, 300, 375, 500]);
+        assert_eq!(sender.taken(), 0);
+        assert!(receiver.try_recv().is_some() && receiver.try_recv().is_some());
+        assert_eq!((sender.taken(), sender.occupancy_permille()), (2, 250));
+    }
+
     fn put_replayed(edge: &EdgeSender, bytes: usize) -> bool {
         let Some(place) = edge.reserve(bytes as u64, Origin::Vault) else { return false };
         let (ticket, _waiter) = ack::channel();
@@ -448,6 +461,8 @@ mod tests {
         let (sender, _receiver) = edge(EdgeLimits { batches: 5, bytes: 1 << 20 });
         assert!(put_replayed(&sender, 1) && put_replayed(&sender, 1) && !put_replayed(&sender, 1));
         assert!(put(&sender, 1) && put(&sender, 1) && put(&sender, 1) && !put(&sender, 1));
+        let (sender, _receiver) = edge(EdgeLimits { batches: 8, bytes: 100 });
+        assert!(put_replayed(&sender, 1) && put_replayed(&sender, 49) && !put_replayed(&sender, 1));
         let (sender, _receiver) = edge(EdgeLimits { batches: 1, bytes: 1 << 20 });
         assert!(put_replayed(&sender, 1), "an empty edge takes one of either");
         assert!(!put_replayed(&sender, 1));

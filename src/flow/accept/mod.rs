@@ -368,3 +368,27 @@ const fn place_of(placement: Placement) -> PlacedIn {
         Placement::Diverted | Placement::Spilled => PlacedIn::Vault,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+
+    #[test]
+    fn a_sender_in_a_hurry_has_its_answer_in_its_time_and_the_vault_half_of_it() {
+        let millis = Duration::from_millis;
+        let waits = Waits { patience: millis(400), answer_within: millis(1000) };
+        let (ledger, metrics) = (Ledger::leak(), Metrics::new().source("test"));
+        let output = Output::new(Arc::default(), None);
+        let stop = CancellationToken::new();
+        let level = AckLevel::Delivered;
+        let acceptor = Acceptor::new(output, level, waits, ledger, metrics, stop);
+        let waits_within = |within| {
+            let hurried = acceptor.hurried(millis(within))?;
+            Some((hurried.waits.patience, hurried.waits.answer_within))
+        };
+        assert_eq!(waits_within(1000), None, "all others have as much time");
+        assert_eq!(waits_within(900), Some((millis(400), millis(900))));
+        assert_eq!(waits_within(300), Some((millis(150), millis(300))));
+    }
+}

@@ -263,3 +263,12 @@ async fn a_client_that_goes_while_there_is_no_room_leaves_the_books_in_order() {
     assert!(waiting.await.is_err());
     assert_eq!(rig.books(), [4, 0, 2, 0, 0, 2]);
 }
+
+#[test]
+fn an_acceptor_says_whether_an_operator_drains() {
+    let rig = Rig::new(&[1]);
+    let acceptor = rig.acceptor(AckLevel::Delivered);
+    assert!(!acceptor.is_draining());
+    rig.switch.drain(true);
+    assert!(acceptor.is_draining());
+}

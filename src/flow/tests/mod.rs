@@ -2,6 +2,7 @@
 
 mod accept;
 mod rewired;
+mod slow_vault;
 
 use std::sync::Arc;
 use std::sync::Mutex;

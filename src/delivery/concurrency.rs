@@ -442,6 +442,149 @@ mod tests {
         assert!(8 <= limit.get(), "{}", limit.get());
     }
 
+    /// Decisions of one limit on a backend whose round trips last as long as the test says.
+    struct Windows {
+        limit: Adaptive,
+        now: Instant,
+    }
+
+    impl Windows {
+        /// After a first window that only shows a base of 10 ms.
+        fn new(limit: f64) -> Self {
+            let now = Instant::now();
+            let mut windows = Self { limit: Adaptive::new(256, now), now };
+            windows.limit.limit = limit;
+            windows.after(10, 0);
+            windows
+        }
+
+        /// Answers one request after the other until there is a decision; returns after how many.
+        fn answers(&mut self, millis: u64, in_flight: usize) -> usize {
+            let decided = |limit: &Adaptive| limit.window.samples == 0 && !limit.window.is_settled;
+            let answer = |_: &usize| {
+                let began = self.now;
+                self.now += Duration::from_millis(millis);
+                self.limit.answered(began, self.now, in_flight);
+                decided(&self.limit)
+            };
+            (1..1000).find(answer).unwrap()
+        }
+
+        fn base_millis(&self) -> u128 {
+            Duration::from_secs_f64(self.limit.base).as_millis()
+        }
+
+        /// The limit after a window of such round trips, with so many on their way.
+        fn after(&mut self, millis: u64, in_flight: usize) -> usize {
+            self.answers(millis, in_flight);
+            self.limit.get()
+        }
+    }
+
+    #[test]
+    fn a_window_has_as_many_answers_as_the_limit_and_lasts_ten_milliseconds() {
+        // One more shows that queues are what the last decision made of them.
+        let answers = |limit, millis| Windows::new(limit).answers(millis, 0);
+        assert_eq!(
+            [1.0, 4.0, 9.0, 32.0, 200.0].map(|limit| answers(limit, 10)),
+            [5, 5, 10, 33, 33]
+        );
+        assert_eq!(answers(4.0, 1), 11, "four answers after 4 ms are too early");
+    }
+
+    #[test]
+    fn answers_to_what_began_before_a_decision_tell_nothing() {
+        let mut windows = Windows::new(16.0);
+        let decided = windows.now;
+        let early = decided.checked_sub(Duration::from_millis(1)).unwrap();
+        windows.limit.answered(early, decided, 16);
+        windows.limit.failed(early, decided);
+        assert!(!windows.limit.window.is_settled);
+        assert_eq!((windows.limit.get(), windows.base_millis()), (16, 10));
+        windows.limit.failed(decided, decided);
+        assert_eq!(windows.limit.get(), 11);
+    }
+
+    #[test]
+    fn the_limit_doubles_until_there_is_a_queue_and_grows_by_its_root_then() {
+        let mut windows = Windows::new(16.0);
+        assert_eq!([windows.after(10, 11), windows.after(10, 12)], [16, 32], "three quarters used");
+        assert_eq!([windows.after(19, 32), windows.after(21, 64)], [64, 72], "20 ms are a queue");
+        assert_eq!([windows.after(10, 72), windows.after(24, 80)], [80, 89]);
+        assert_eq!(windows.after(10, 60), 89, "60 are not three quarters");
+        windows.limit.limit = 250.0;
+        assert_eq!(windows.after(10, 250), 256);
+    }
+
+    #[test]
+    fn the_doubling_ends_with_a_failure_and_begins_again_with_another_backend() {
+        let mut windows = Windows::new(16.0);
+        windows.limit.failed(windows.now, windows.now);
+        assert_eq!(windows.after(10, 11), 14, "11.2 and its root");
+        windows.limit.begin_anew(windows.now);
+        assert_eq!(windows.after(40, 14), 29);
+        assert_eq!(windows.base_millis(), 40, "another backend, another base");
+    }
+
+    #[test]
+    fn a_longer_round_trip_cuts_in_proportion_and_at_most_by_a_third() {
+        let mut windows = Windows::new(100.0);
+        assert_eq!(windows.after(26, 100), 96, "25 ms are good");
+        assert_eq!(windows.after(30, 60), 50, "of what is on its way");
+        assert_eq!(windows.after(100, 50), 35);
+    }
+
+    #[test]
+    fn cuts_by_half_that_shorten_nothing_show_a_slower_backend() {
+        // Round trips in the window after 100 were cut to 49, and the base after it.
+        let base_after = |second: u64, third: u64| {
+            let mut windows = Windows::new(100.0);
+            let cuts = [windows.after(100, 100), windows.after(second, 70)];
+            assert_eq!(cuts, [70, 49]);
+            windows.after(third, 49);
+            windows.base_millis()
+        };
+        assert_eq!(base_after(100, 100), 100, "as long as before");
+        assert_eq!(base_after(100, 80), 80, "a little shorter");
+        assert_eq!(base_after(100, 74), 10, "half as short as the cut was: the queue was ours");
+        assert_eq!(base_after(111, 111), 10, "longer than before: looked at from there");
+    }
+
+    #[test]
+    fn a_limit_of_one_takes_what_it_measures_for_the_base() {
+        let mut windows = Windows::new(1.0);
+        assert_eq!(windows.after(100, 1), 1);
+        assert_eq!((windows.after(100, 1), windows.base_millis()), (2, 100));
+    }
+
+    #[test]
+    fn one_window_every_thirty_seconds_goes_without_a_queue() {
+        let mut windows = Windows::new(100.0);
+        windows.limit.is_doubling = false;
+        windows.now += TRIAL_EVERY;
+        assert_eq!(windows.after(10, 0), 100, "there is no queue to look behind");
+        assert_eq!(windows.after(16, 0), 25);
+        assert_eq!(windows.after(16, 0), 100, "the limit from before");
+        assert_eq!(windows.after(16, 0), 100, "the next one is not due");
+        windows.now += TRIAL_EVERY;
+        windows.limit.limit = 3.0;
+        assert_eq!(windows.after(16, 0), 1);
+    }
+
+    #[test]
+    fn the_limit_in_force_is_told_of_failures_returns_and_answers() {
+        let (mut now, step) = (Instant::now(), Duration::from_millis(10));
+        let limit = Limit::new(Concurrency::Auto(256), now);
+        limit.failed(now, now);
+        assert_eq!(limit.get(), 11);
+        limit.begin_anew(now);
+        for _ in 0..12 {
+            limit.answered(now, now + step, 11);
+            now += step;
+        }
+        assert_eq!(limit.get(), 22, "it doubles again");
+    }
+
     #[test]
     fn a_fixed_limit_stays_and_a_small_maximum_holds() {
         let now = Instant::now();

@@ -70,4 +70,15 @@ mod tests {
         assert!(!denial.is_on());
         assert_eq!(denial.denied(false, true, now + TELL_EVERY), Some(1), "that is news");
     }
+
+    #[test]
+    fn another_request_is_to_ask_when_for_a_while_only_those_did_that_it_had_denied() {
+        let (mut denial, now) = (Denial::default(), Instant::now());
+        assert!(!denial.wants_others(now + OTHERS_AFTER));
+        denial.denied(false, true, now);
+        denial.denied(false, true, now + OTHERS_AFTER / 2);
+        assert!(denial.wants_others(now + OTHERS_AFTER));
+        denial.denied(true, true, now + OTHERS_AFTER / 2);
+        assert!(!denial.wants_others(now + OTHERS_AFTER), "another one has asked");
+    }
 }

@@ -307,6 +307,7 @@ mod tests {
         ("//host:4317", Grpc, Err(("must begin with", "HOST:PORT"))),
         ("http:/host:4317", Grpc, Err(("must begin with", "HOST:PORT"))),
         ("https:host:4317", Grpc, Err(("must begin with", "HOST:PORT"))),
+        ("http:4317", Grpc, Err(("must begin with", "HOST:PORT"))),
         ("grpc://host:4317", Grpc, Err(("must begin with", "`http://host:4317`"))),
         ("ftp://host", Grpc, Err(("must begin with", "`https://host`"))),
         ("unix:///run/otlp.sock", Grpc, Err(("is a unix socket", "HOST:PORT"))),
@@ -352,7 +353,11 @@ mod tests {
         for (text, protocol, expected) in TABLE {
             let found = Endpoint::parse(text, *protocol);
             match (&found, expected) {
-                (Ok(endpoint), Ok(name)) => assert_eq!(&endpoint.name(), name, "{text:?}"),
+                (Ok(endpoint), Ok(name)) => {
+                    assert_eq!(&endpoint.name(), name, "{text:?}");
+                    assert_eq!(endpoint.uri().to_string().trim_end_matches('/'), *name);
+                    assert_eq!(endpoint.is_tls(), name.starts_with("https"));
+                }
                 (Err(error), Err((problem, help))) => assert!(
                     error.problem.contains(problem) && error.help.contains(help),
                     "{text:?}: {error:?}"
@@ -360,6 +365,24 @@ mod tests {
                 _ => panic!("{text:?}: {found:?}"),
             }
         }
+    }
+
+    #[test]
+    fn an_endpoint_has_a_bounded_length() {
+        let longest = format!("https://host/{}", "a".repeat(TEXT_BYTES_MAX - 13));
+        assert!(Endpoint::parse(&longest, Http).is_ok());
+        let error = Endpoint::parse(&format!("{longest}a"), Http).unwrap_err();
+        assert!(error.problem.contains("is longer than"), "{error:?}");
+    }
+
+    #[test]
+    fn a_host_has_a_bounded_length() {
+        let label = "a".repeat(49);
+        let host = format!("{label}.{label}.{label}.{label}.{label}.abc");
+        assert_eq!(host.len(), HOST_BYTES_MAX);
+        assert!(Endpoint::parse(&format!("https://{host}:4317"), Grpc).is_ok());
+        let error = Endpoint::parse(&format!("https://{host}d:4317"), Grpc).unwrap_err();
+        assert!(error.problem.contains("neither a name"), "{error:?}");
     }
 
     #[test]

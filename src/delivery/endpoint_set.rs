@@ -406,11 +406,15 @@ mod tests {
     const SILENCE: Duration = Duration::from_millis(220);
 
     fn endpoint_set(count: usize) -> (Arc<EndpointSet>, Arc<Gauges>) {
+        endpoint_set_asked_after(PAUSE, count)
+    }
+
+    fn endpoint_set_asked_after(pause: Duration, count: usize) -> (Arc<EndpointSet>, Arc<Gauges>) {
         let gauges = Arc::new(Gauges::default());
         let names: Vec<String> = (0..count).map(|idx| format!("host{idx}:4317")).collect();
         let balance = Balance::Failover;
         let endpoint_set =
-            EndpointSet::new("backend", &names, balance, PAUSE, &gauges, &Metrics::new());
+            EndpointSet::new("backend", &names, balance, pause, &gauges, &Metrics::new());
         (Arc::new(endpoint_set), gauges)
     }
 
@@ -445,6 +449,13 @@ mod tests {
         assert!(!endpoint_set.succeeded(0, Instant::now()));
         assert_eq!(reading(&gauges, "backend"), Some(0));
         assert_eq!(reading(&gauges, "backend host0:4317"), Some(0));
+    }
+
+    #[test]
+    fn an_endpoint_is_called_as_it_was_configured() {
+        let (endpoint_set, _) = endpoint_set(2);
+        let names = [0, 1, 2].map(|idx| endpoint_set.name(idx));
+        assert_eq!(names, [Some("host0:4317"), Some("host1:4317"), None]);
     }
 
     #[test]
@@ -488,6 +499,20 @@ mod tests {
             assert!(waiting.await.unwrap());
         }
         assert!(begun.elapsed() < CLAIM_CHECK);
+    }
+
+    #[tokio::test]
+    async fn a_request_with_a_vault_asks_who_is_out_only_if_no_other_request_does() {
+        let (endpoint_set, _) = endpoint_set_asked_after(Duration::ZERO, 1);
+        let is_sent = async |is_backed| endpoint_set.admit(|| false, is_backed).await.is_some();
+        let _backed = endpoint_set.enter(true);
+        let patient = endpoint_set.enter(false);
+        assert!(is_sent(true).await, "the endpoint is there");
+        fail(&endpoint_set, 0);
+        assert!(!is_sent(true).await, "the other one asks");
+        assert!(is_sent(false).await);
+        drop(patient);
+        assert!(is_sent(true).await, "there is no other one");
     }
 
     #[tokio::test]

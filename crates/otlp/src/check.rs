@@ -314,7 +314,9 @@ mod tests {
             &double,
         ];
         assert_eq!(plain.iter().find(|value| !is_plain_value(value)), None);
-        let other: [&[u8]; 16] = [
+        let low_byte_alone = [&[0x0a, 0x80, 1][..], &[b'a'; 127]].concat();
+        let other: [&[u8]; 17] = [
+            &low_byte_alone,
             &[0x0a],
             &[0x0a, 2, b'a'],
             &[0x0a, 0, b'a'],
@@ -347,6 +349,10 @@ mod tests {
         assert!(!is_plain(&long_key, &short) && !is_plain(&short, &long_key));
         assert!(!is_plain(&key, &other) && !is_plain(&other, &key) && !is_plain(&long, &key));
         assert!(!is_plain(&key, &key) && !is_plain(&short, &short) && !is_plain(&key, &[]));
+        // A length of two bytes, of which the first says 128 like the rest of the message is long.
+        let rest = [&[0x01, 0x0a, 125][..], &[b'a'; 125]].concat();
+        assert!(!is_plain(&key, &[&[0x12, 0x80][..], &rest].concat()));
+        assert!(!is_plain(&short, &[&[0x0a, 0x80, 0x01][..], &[b'k'; 127]].concat()));
         for cut in 1..short.len() {
             assert!(!is_plain(&key, &short[..cut]), "{cut}");
         }

@@ -574,7 +574,7 @@ mod tests {
     #[test]
     fn the_limit_in_force_is_told_of_failures_returns_and_answers() {
         let (mut now, step) = (Instant::now(), Duration::from_millis(10));
-        let limit = Limit::new(Concurrency::Auto(256), now);
+        let limit = ConcurrencyLimit::new(Concurrency::Auto(256), now);
         limit.failed(now, now);
         assert_eq!(limit.get(), 11);
         limit.begin_anew(now);

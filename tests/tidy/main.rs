@@ -4,6 +4,7 @@
 mod circles;
 mod layers;
 mod lines;
+mod mutants;
 mod names;
 mod paths;
 mod promises;

@@ -257,7 +257,10 @@ async fn a_client_that_goes_while_there_is_no_room_leaves_the_books_in_order() {
     let rig = Rig::new(&[1]);
     rig.shelf.has_no_room.store(true, std::sync::atomic::Ordering::Relaxed);
     rig.output().try_send(rig.batch()).unwrap();
-    let acceptor = rig.acceptor(AckLevel::Delivered);
+    // However late this test runs, it is the client that goes, and not the patience that ends.
+    let long = Duration::from_mins(1);
+    let waits = Waits { patience: long, answer_within: long };
+    let acceptor = rig.acceptor_with(AckLevel::Delivered, waits);
     let waiting =
         tokio::time::timeout(Duration::from_millis(30), acceptor.accept(request(), Instant::now()));
     assert!(waiting.await.is_err());

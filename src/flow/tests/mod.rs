@@ -139,10 +139,11 @@ impl Rig {
     }
 
     fn acceptor(&self, level: AckLevel) -> Acceptor {
-        let waits = Waits {
-            patience: Duration::from_millis(50),
-            answer_within: Duration::from_millis(500),
-        };
+        let patience = Duration::from_millis(50);
+        self.acceptor_with(level, Waits { patience, answer_within: 10 * patience })
+    }
+
+    fn acceptor_with(&self, level: AckLevel, waits: Waits) -> Acceptor {
         let metrics = self.metrics.source("test");
         Acceptor::new(self.output(), level, waits, self.ledger, metrics, CancellationToken::new())
     }

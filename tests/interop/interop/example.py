@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 EXAMPLE = Path(__file__).parents[3] / "config/examples/s3-archive.yaml"
 RECORDS = 50
 HTTP_PORT = 4318
+METRICS_PORT = 9091
 READY_SECONDS = 30
 ARCHIVED_SECONDS = 60
 STOP_SECONDS = 30
@@ -53,6 +54,10 @@ def example_archives(server: SeaweedFs, tools: Tools) -> BucketOutcome:
 
 def _archive(server: SeaweedFs, tools: Tools, texts: list[str]) -> None:
     """Runs the example until everything that it acknowledged is in the bucket."""
+    # The example has the ports that people use; another program there would answer in its place.
+    for port in (HTTP_PORT, METRICS_PORT):
+        if is_listening(port):
+            raise LabError(f"another program listens on port {port}, which the example needs")
     data = tempfile.TemporaryDirectory(prefix="gs-example.")
     env = {
         **server.environment(),

@@ -98,3 +98,59 @@ pub(crate) fn used_bytes(files: &dyn FileSystem, dir: &Path) -> Result<u64, Vaul
     }
     Ok(used)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::system::SystemFileSystem;
+
+    fn listed(dir: &Path) -> Vec<(u64, String, bool)> {
+        let found = list_segments(&SystemFileSystem, dir).expect("lists");
+        let facts = |one: Candidate| (one.id.get(), one.extension, one.is_quarantined);
+        found.into_iter().map(facts).collect()
+    }
+
+    #[test]
+    fn segments_are_listed_by_number_and_a_sealed_file_wins() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = |number: u64, extension: &str| {
+            let path = id::segment_path(dir.path(), SegmentId::new(number), extension);
+            fs::write(path, [0; 10]).expect("writes");
+        };
+        assert_eq!(listed(dir.path()), [], "without a quarantine");
+        file(2, EXTENSION_OPEN);
+        file(2, EXTENSION_SEALED);
+        file(1, EXTENSION_SEALED);
+        file(1, EXTENSION_OPEN);
+        file(3, EXTENSION_NEW);
+        file(4, "bak");
+        let [sealed, new] = [EXTENSION_SEALED, EXTENSION_NEW].map(str::to_owned);
+        let expected =
+            [(1, sealed.clone(), false), (2, sealed.clone(), false), (3, new.clone(), false)];
+        assert_eq!(listed(dir.path()), expected);
+    }
+
+    #[test]
+    fn what_is_unfinished_in_the_quarantine_is_no_segment() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let quarantine = dir.path().join(QUARANTINE_DIR);
+        fs::create_dir(&quarantine).expect("makes a folder");
+        for (number, extension) in [(1, EXTENSION_NEW), (2, EXTENSION_OPEN), (3, EXTENSION_SEALED)]
+        {
+            let path = id::segment_path(&quarantine, SegmentId::new(number), extension);
+            fs::write(path, [0; 10]).expect("writes");
+        }
+        let [open, sealed] = [EXTENSION_OPEN, EXTENSION_SEALED].map(str::to_owned);
+        assert_eq!(listed(dir.path()), [(2, open, true), (3, sealed, true)]);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_listed_is_an_error() {
+        let dir = tempfile::tempdir().expect("a folder");
+        fs::write(dir.path().join(QUARANTINE_DIR), b"no folder").expect("writes");
+        assert!(list_segments(&SystemFileSystem, dir.path()).is_err());
+        assert!(list_segments(&SystemFileSystem, &dir.path().join("gone")).is_err());
+    }
+}

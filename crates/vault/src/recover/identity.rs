@@ -95,3 +95,50 @@ fn random() -> io::Result<u128> {
     std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(u128::from_le_bytes(bytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::system::SystemFileSystem;
+
+    fn files() -> Arc<dyn FileSystem> {
+        Arc::new(SystemFileSystem)
+    }
+
+    #[test]
+    fn each_vault_has_an_id_of_its_own_and_keeps_it() {
+        let (one, other) = (tempfile::tempdir().expect("one"), tempfile::tempdir().expect("two"));
+        let id = load_or_create(&files(), one.path(), &[]).expect("makes an id");
+        assert_ne!(id, load_or_create(&files(), other.path(), &[]).expect("makes an id"));
+        assert_eq!(load_or_create(&files(), one.path(), &[]).expect("reads it"), id);
+        assert_eq!(load(&files(), one.path()).expect("reads it"), Stored::Id(id));
+    }
+
+    #[test]
+    fn a_damaged_id_that_no_segment_contains_is_not_made_up() {
+        let dir = tempfile::tempdir().expect("a folder");
+        load_or_create(&files(), dir.path(), &[]).expect("makes an id");
+        let path = dir.path().join(NAME);
+        let len = fs::metadata(&path).expect("is there").len();
+        fs::write(&path, vec![0xff; usize::try_from(len).expect("fits")]).expect("writes");
+        assert_eq!(load(&files(), dir.path()).expect("reads"), Stored::Damaged);
+        let refused = load_or_create(&files(), dir.path(), &[]);
+        assert!(matches!(refused, Err(VaultError::Foreign { .. })), "{refused:?}");
+    }
+
+    #[test]
+    fn only_an_id_that_is_gone_is_put_back() {
+        let dir = tempfile::tempdir().expect("a folder");
+        assert!(put_back(&files(), dir.path(), 7).expect("puts it back"));
+        assert!(!put_back(&files(), dir.path(), 8).expect("it is there"));
+        assert_eq!(load(&files(), dir.path()).expect("reads it"), Stored::Id(7));
+        // A folder that is a file: the id is not gone, it cannot be asked for.
+        let file = dir.path().join("file");
+        fs::write(&file, b"").expect("writes");
+        let error = put_back(&files(), &file, 7).expect_err("there is no such folder");
+        assert_eq!(error.kind(), io::ErrorKind::NotADirectory);
+        assert!(load(&files(), &file).is_err());
+    }
+}

@@ -18,6 +18,8 @@ use gophership::app::App;
 use gophership::app::ConfigSource;
 use gophership::app::Signals;
 use gophership::component::OnLoss;
+use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::signal;
 
 /// The methods with one answer, and then those with a stream of them, which may not end.
 const METHODS: [&str; 26] = [
@@ -56,6 +58,9 @@ const MESSAGE_BYTES_MAX: usize = 64 << 10;
 const ANSWER_WITHIN: Duration = Duration::from_secs(8);
 /// How long a stream is listened to.
 const STREAM_FOR: Duration = Duration::from_millis(5);
+/// How often a method is called, and how long the fuzzer waits in between, while connections are closed.
+const CALLS_MAX: u32 = 100;
+const CALL_PAUSE: Duration = Duration::from_millis(20);
 
 static SOCKET: LazyLock<PathBuf> = LazyLock::new(start);
 
@@ -70,6 +75,8 @@ fn start() -> PathBuf {
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(2).enable_all().build().expect("a runtime");
         runtime.block_on(async {
+            // The fuzzer's main does not ignore it as that of a Rust program does.
+            let _pipe = signal(SignalKind::pipe()).expect("signals");
             let signals = Signals::listen(|| std::process::exit(0)).expect("signals");
             let app = App::start(ConfigSource::File(path), OnLoss::Start).await.expect("a start");
             said.send(()).expect("the fuzzer waits");
@@ -94,7 +101,7 @@ transforms:
   label: {{ type: enrich, inputs: [shop, replay], resource: {{ a: b }} }}
 sinks:
   file: {{ type: file, inputs: [label], path: {dir}/out.jsonl, rotate: {{ size: 1MiB, keep: 1 }} }}
-  vault: {{ type: raw_vault, max_size: 16MiB, segment_size: 1MiB }}
+  vault: {{ type: raw_vault, max_size: 96MiB, segment_size: 1MiB }}
 "
     )
 }
@@ -149,29 +156,45 @@ fn is_over(mut bytes: &[u8]) -> bool {
     false
 }
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    let Some((first, message)) = data.split_first() else { return };
-    let idx = usize::from(*first) % METHODS.len();
-    let message = &message[..message.len().min(MESSAGE_BYTES_MAX)];
+/// Calls a method once; returns false if the server closed the connection before it said anything, as it does while
+/// it has 64 others, some of them streams that the fuzzer has just left.
+fn call(idx: usize, message: &[u8]) -> bool {
     let mut stream = UnixStream::connect(&*SOCKET).expect("the server listens");
-    stream.write_all(&request(METHODS[idx], message)).expect("the server reads");
+    if stream.write_all(&request(METHODS[idx], message)).is_err() {
+        return false;
+    }
     let (is_stream, began) = (STREAMS_FROM <= idx, Instant::now());
     let wait = if is_stream { STREAM_FOR } else { ANSWER_WITHIN };
     stream.set_read_timeout(Some(wait)).expect("a socket");
     let (mut answer, mut buffer) = (Vec::new(), [0; 16 << 10]);
     while !is_over(&answer) {
         match stream.read(&mut buffer) {
-            Ok(0) => panic!("{}: the server closed the connection", METHODS[idx]),
-            Ok(bytes) => answer.extend(&buffer[..bytes]),
+            Ok(bytes) if 0 < bytes => answer.extend(&buffer[..bytes]),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 assert!(is_stream, "{}: no answer", METHODS[idx]);
-                return;
+                return true;
             }
+            Ok(_) | Err(_) if answer.is_empty() => return false,
+            Ok(_) => panic!("{}: the server closed the connection", METHODS[idx]),
             Err(error) => panic!("{}: {error}", METHODS[idx]),
         }
         assert!(is_stream || began.elapsed() < ANSWER_WITHIN, "{}: no end", METHODS[idx]);
         if is_stream && 1 << 20 < answer.len() {
-            return;
+            return true;
         }
     }
+    true
+}
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let Some((first, message)) = data.split_first() else { return };
+    let idx = usize::from(*first) % METHODS.len();
+    let message = &message[..message.len().min(MESSAGE_BYTES_MAX)];
+    for _ in 0..CALLS_MAX {
+        if call(idx, message) {
+            return;
+        }
+        std::thread::sleep(CALL_PAUSE);
+    }
+    panic!("{}: the server closed {CALLS_MAX} connections", METHODS[idx]);
 });

@@ -27,8 +27,10 @@ impl SlowVault {
         }
     }
 
-    fn close(&self) {
+    /// Fails to write a batch, and has no room from then on.
+    fn fail(&self, batch: Batch) {
         self.is_closed.store(true, Ordering::Relaxed);
+        batch.failed();
     }
 
     fn taken(&self) -> usize {
@@ -74,9 +76,7 @@ impl Scene {
         let routes = rig.all_routes.clone();
         rig.routes.put(RouteTable { routes, pivot, ..RouteTable::default() });
         let waits = Waits { patience: Duration::from_millis(1), answer_within };
-        let (metrics, stop) = (rig.metrics.source("test"), CancellationToken::new());
-        let level = AckLevel::Delivered;
-        let acceptor = Acceptor::new(rig.output(), level, waits, rig.ledger, metrics, stop);
+        let acceptor = rig.acceptor_with(AckLevel::Delivered, waits);
         let accept = async move { acceptor.accept(request(), Instant::now()).await };
         Self { rig, vault, accepting: tokio::spawn(accept) }
     }
@@ -107,8 +107,7 @@ async fn what_the_vault_has_written_is_acknowledged_and_given_to_it_once() {
 async fn what_the_vault_fails_to_write_is_not_acknowledged() {
     let scene = Scene::new(true, SHORT);
     let batch = scene.vault.next().await;
-    scene.vault.close();
-    batch.failed();
+    scene.vault.fail(batch);
     assert!(matches!(scene.accepting.await.unwrap(), Err(Refusal::Busy { .. })));
     assert_eq!(scene.rig.books(), [2, 0, 0, 0, 0, 2]);
 }
@@ -117,8 +116,7 @@ async fn what_the_vault_fails_to_write_is_not_acknowledged() {
 async fn a_copy_that_the_vault_fails_to_write_does_not_count() {
     let scene = Scene::new(false, SHORT);
     let copy = scene.vault.next().await;
-    scene.vault.close();
-    copy.failed();
+    scene.vault.fail(copy);
     assert!(matches!(scene.accepting.await.unwrap(), Err(Refusal::Busy { .. })));
 }
 
@@ -141,8 +139,7 @@ async fn when_the_sink_and_the_vault_fail_nothing_is_acknowledged() {
     let mut scene = Scene::new(false, SHORT);
     let copy = scene.vault.next().await;
     scene.fail_in_the_sink().await;
-    scene.vault.close();
-    copy.failed();
+    scene.vault.fail(copy);
     assert!(matches!(scene.accepting.await.unwrap(), Err(Refusal::Busy { .. })));
     assert_eq!(scene.rig.books(), [2, 0, 0, 0, 0, 2]);
 }
@@ -151,8 +148,7 @@ async fn when_the_sink_and_the_vault_fail_nothing_is_acknowledged() {
 async fn a_client_that_goes_while_the_vault_has_no_room_leaves_the_books_in_order() {
     let scene = Scene::new(true, LONG);
     let batch = scene.vault.next().await;
-    scene.vault.close();
-    batch.failed();
+    scene.vault.fail(batch);
     for _ in 0..10 {
         tokio::task::yield_now().await;
     }

@@ -125,18 +125,9 @@ fn duration(seconds: u64) -> HumanDuration {
 /// A number up to a million with every digit, a larger one with one behind the point.
 fn count(number: u64) -> String {
     match number {
-        0..1_000_000 => grouped(number),
+        0..1_000_000 => gophership_units::grouped(number),
         1_000_000..1_000_000_000 => format!("{} M", tenths(number, 1_000_000)),
         _ => format!("{} G", tenths(number, 1_000_000_000)),
-    }
-}
-
-/// Thousands and the rest.
-fn grouped(number: u64) -> String {
-    if number < 1000 {
-        number.to_string()
-    } else {
-        format!("{},{:03}", number / 1000, number % 1000)
     }
 }
 

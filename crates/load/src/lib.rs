@@ -35,5 +35,4 @@ pub use schedule::SendSchedule;
 pub use tally::Count;
 pub use tally::Tally;
 pub use target::LoadTarget;
-pub use text::grouped;
 pub use text::latency;

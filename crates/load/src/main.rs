@@ -19,8 +19,8 @@ use gophership_load::Load;
 use gophership_load::LoadError;
 use gophership_load::LoadReport;
 use gophership_load::Second;
-use gophership_load::grouped;
 use gophership_load::latency;
+use gophership_units::grouped;
 
 use args::LoadArgs;
 use args::ReportFormat;

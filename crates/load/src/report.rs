@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use gophership_http_client::Compression;
 use gophership_units::HumanDuration;
+use gophership_units::columns;
+use gophership_units::grouped;
 use serde_json::Value;
 use serde_json::json;
 
@@ -13,9 +15,7 @@ use crate::load::Load;
 use crate::tally::Count;
 use crate::tally::Tally;
 use crate::text::bytes;
-use crate::text::grouped;
 use crate::text::latency;
-use crate::text::table;
 
 /// A generator that is later than this tells more about its own machine than about the target.
 const LATENESS_MAX: Duration = Duration::from_millis(5);
@@ -59,9 +59,9 @@ impl LoadReport {
         let mut text = format!(
             "{}\n\n{}\n{}\n{}\n",
             self.subject(),
-            table(&["result", ">requests", ">records", ">size"], &self.count_rows()),
-            table(&["rate", ">requests/s", ">records/s", ">size/s"], &self.rate_rows()),
-            table(&latencies, &self.latency_rows()),
+            columns(&["result", ">requests", ">records", ">size"], &self.count_rows()),
+            columns(&["rate", ">requests/s", ">records/s", ">size/s"], &self.rate_rows()),
+            columns(&latencies, &self.latency_rows()),
         );
         for (reason, count) in &self.tally.reasons {
             // Writing to a string cannot fail.
@@ -86,9 +86,9 @@ impl LoadReport {
             target.protocol_name(),
             target.address(),
             target.signal,
-            grouped(schedule.rate.get().into()),
+            grouped(schedule.rate.get()),
             HumanDuration(schedule.lasts),
-            grouped(schedule.records.get().into()),
+            grouped(schedule.records.get()),
             bytes(self.bytes_per_request),
         )
     }

@@ -1,5 +1,5 @@
 //! Quantities as users write them: sizes (`64MiB`), durations (`1m30s`) and shares (`85%`); times as numbers;
-//! texts that are not shown, and texts of others that are shown as one line.
+//! texts that are not shown, and texts of others that are shown as one line; numbers and tables as people read them.
 //!
 //! Each quantity reads what it writes, and refuses numbers whose unit would have to be guessed.
 
@@ -9,6 +9,7 @@ mod one_line;
 mod secret;
 mod share;
 mod size;
+mod text;
 mod time;
 mod timestamp;
 
@@ -20,6 +21,8 @@ pub use one_line::one_line;
 pub use secret::Secret;
 pub use share::Share;
 pub use size::ByteSize;
+pub use text::columns;
+pub use text::grouped;
 pub use time::ns_of;
 pub use time::seconds_of;
 pub use time::unix_ns;

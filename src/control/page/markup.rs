@@ -55,18 +55,8 @@ pub(super) fn permille(used: u64, limit: u64) -> u64 {
 /// A whole number with a comma between thousands.
 pub(super) fn number(number: impl Into<i128>) -> String {
     let number = number.into();
-    let digits = number.unsigned_abs().to_string();
-    let mut text = String::new();
-    if number < 0 {
-        text.push('-');
-    }
-    for (idx, digit) in digits.chars().enumerate() {
-        if idx != 0 && (digits.len() - idx).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    let sign = if number < 0 { "-" } else { "" };
+    format!("{sign}{}", gophership_units::grouped(number.unsigned_abs()))
 }
 
 /// A rate with its unit.

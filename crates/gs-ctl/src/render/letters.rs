@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use gophership_control::proto;
+use gophership_units::grouped;
 use gophership_units::utc_text;
 use serde_json::Value;
 use serde_json::json;
@@ -220,7 +221,7 @@ pub(crate) fn redrives(
     }
     for redrive in &answer.redrives {
         let what = if is_dry_run {
-            let (letters, records) = (number(redrive.letters), number(redrive.records));
+            let (letters, records) = (grouped(redrive.letters), grouped(redrive.records));
             format!("vault {}: {letters} letters, {records} records would be sent", redrive.vault)
         } else {
             sentence(redrive)
@@ -235,10 +236,10 @@ pub(crate) fn redrive_line(answer: &proto::RedriveDeadLettersResponse) -> String
     let sum = |of: fn(&proto::Redrive) -> u64| answer.redrives.iter().map(of).sum::<u64>();
     format!(
         "{} of {} letters delivered, {} refused again, {} failed",
-        number(sum(|redrive| redrive.delivered_letters)),
-        number(sum(|redrive| redrive.letters)),
-        number(sum(|redrive| redrive.refused_letters)),
-        number(sum(|redrive| redrive.failed_letters)),
+        grouped(sum(|redrive| redrive.delivered_letters)),
+        grouped(sum(|redrive| redrive.letters)),
+        grouped(sum(|redrive| redrive.refused_letters)),
+        grouped(sum(|redrive| redrive.failed_letters)),
     )
 }
 
@@ -255,11 +256,11 @@ fn sentence(redrive: &proto::Redrive) -> String {
             left => format!(
                 "vault {vault}: {so_far}, {} not sent: their sinks are not in the configuration (use --to), or \
                  they are not OTLP",
-                number(left)
+                grouped(left)
             ),
         },
         (true, why) => {
-            let left = number(not_sent(redrive));
+            let left = grouped(not_sent(redrive));
             format!("vault {vault}: {so_far}, {left} not sent: {why}")
         }
     }
@@ -298,7 +299,7 @@ pub(crate) fn dropped(
         let value = json!({ "dry_run": is_dry_run, "letters": letters, "records": records });
         return document(&value, format);
     }
-    let what = format!("{} letters, {} records", number(*letters), number(*records));
+    let what = format!("{} letters, {} records", grouped(*letters), grouped(*records));
     match (letters, is_dry_run) {
         (0, _) => "no dead letters are selected\n".to_owned(),
         (_, true) => format!("{what} would be deleted\n"),
@@ -308,7 +309,7 @@ pub(crate) fn dropped(
 
 /// What is asked before letters are deleted.
 pub(crate) fn drop_question(counted: &proto::DropDeadLettersResponse) -> String {
-    let (letters, records) = (number(counted.letters), number(counted.records));
+    let (letters, records) = (grouped(counted.letters), grouped(counted.records));
     format!("Delete {letters} letters, {records} records? They cannot be delivered afterwards.")
 }
 
@@ -327,26 +328,13 @@ fn age(now_unix_ms: u64, unix_ms: u64) -> String {
     }
 }
 
-/// A number with a comma before every three digits.
-fn number(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (idx, digit) in digits.chars().enumerate() {
-        if idx != 0 && (digits.len() - idx).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn numbers_and_ages_are_short() {
-        let numbers = [0, 999, 4_800, 1_234_567].map(number);
+        let numbers = [0_u64, 999, 4_800, 1_234_567].map(grouped);
         assert_eq!(numbers, ["0", "999", "4,800", "1,234,567"]);
         let ages = [0, 119_000, 7_199_000, 7_200_000, 172_800_000].map(|ms| age(ms, 0));
         assert_eq!(ages, ["0s", "119s", "119m", "2h", "2d"]);

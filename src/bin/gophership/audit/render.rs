@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use gophership_units::columns;
 use serde_json::Map;
 use serde_json::Value;
 use serde_json::json;
@@ -22,7 +23,6 @@ use gophership_otlp::Signal;
 use super::judge::AuditVerdict;
 use super::look::AuditView;
 use super::state::ProcessState;
-use crate::vault::columns;
 use crate::vault::show_time;
 
 /// What a sink has now, beside its lines.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use gophership_units::columns;
 use serde_json::Value;
 use serde_json::json;
 
@@ -14,7 +15,6 @@ use super::verdict::Requirement;
 use super::verdict::SinkDelays;
 use super::verdict::megabytes;
 use super::verdict::time;
-use crate::vault::columns;
 
 /// A verdict and what it is about.
 pub(super) struct Report<'a> {

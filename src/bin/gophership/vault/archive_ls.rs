@@ -75,7 +75,7 @@ fn text(manifests: &[Manifest]) -> String {
         "to",
     ];
     let rows: Vec<Vec<String>> = manifests.iter().map(row).collect();
-    let mut text = table::columns(&head, &rows);
+    let mut text = gophership_units::columns(&head, &rows);
     let totals = totals(manifests);
     // Writing to a string cannot fail.
     let _written = writeln!(

@@ -136,7 +136,7 @@ impl Verified {
                 vec![vault_id_text(*vault_id), segment.to_string(), problem.clone()]
             };
             let rows: Vec<Vec<String>> = self.faults.iter().map(row).collect();
-            text = table::columns(&["vault", ">segment", "fault"], &rows);
+            text = gophership_units::columns(&["vault", ">segment", "fault"], &rows);
             text.push('\n');
         }
         let verdict = match self.faults.len() as u64 {

@@ -152,7 +152,7 @@ fn text(survey: &Survey, dead: Option<&Survey>, now: u64) -> String {
         "held by",
     ];
     let rows: Vec<Vec<String>> = survey.segments.iter().map(|one| row(one, now)).collect();
-    let mut text = table::columns(&head, &rows);
+    let mut text = gophership_units::columns(&head, &rows);
     let totals = totals(survey);
     let (raw, stored) = (table::size(totals.raw_bytes), table::size(totals.stored_bytes));
     // Writing to a string cannot fail.
@@ -175,7 +175,7 @@ fn text(survey: &Survey, dead: Option<&Survey>, now: u64) -> String {
         };
         let rows: Vec<Vec<String>> = survey.cursors.iter().map(row).collect();
         text.push('\n');
-        text.push_str(&table::columns(&["cursor", ">passed", ">backlog", ""], &rows));
+        text.push_str(&gophership_units::columns(&["cursor", ">passed", ">backlog", ""], &rows));
     }
     for hold in &survey.holds {
         let _written = writeln!(text, "\nhold {}: {}", hold.name, covered(hold));

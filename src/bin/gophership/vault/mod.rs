@@ -33,7 +33,6 @@ use crate::complain;
 pub(crate) use args::OutputFormat;
 pub(crate) use args::VaultCommand;
 pub(crate) use progress::Progress;
-pub(crate) use table::columns;
 pub(crate) use table::print;
 pub(crate) use table::size;
 pub(crate) use when::show as show_time;

@@ -63,7 +63,7 @@ fn text(cleared: &[Cleared], is_dry_run: bool) -> String {
     let rows: Vec<Vec<String>> = cleared.iter().map(row).collect();
     let mut text = String::new();
     if !rows.is_empty() {
-        text = table::columns(&[">segment", ">file", ">undelivered", "name"], &rows);
+        text = gophership_units::columns(&[">segment", ">file", ">undelivered", "name"], &rows);
         text.push('\n');
     }
     let bytes: u64 = cleared.iter().map(|one| one.file_bytes).sum();

@@ -23,34 +23,6 @@ pub(crate) fn print(
     out.flush()
 }
 
-/// Rows under a head, in columns as wide as they must be. A head that begins with `>` stands right.
-pub(crate) fn columns(head: &[&str], rows: &[Vec<String>]) -> String {
-    let titles: Vec<&str> = head.iter().map(|title| title.trim_start_matches('>')).collect();
-    let width = |idx: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(idx)).map(String::len);
-        cells.max().unwrap_or(0).max(titles.get(idx).map_or(0, |title| title.len()))
-    };
-    let widths: Vec<usize> = (0..head.len()).map(width).collect();
-    let line = |cells: &[&str]| {
-        let mut text = String::new();
-        for ((cell, width), title) in cells.iter().zip(&widths).zip(head) {
-            let cell = if title.starts_with('>') {
-                format!("{cell:>width$}  ")
-            } else {
-                format!("{cell:<width$}  ")
-            };
-            text.push_str(&cell);
-        }
-        format!("{}\n", text.trim_end())
-    };
-    let mut text = line(&titles);
-    for row in rows {
-        let cells: Vec<&str> = row.iter().map(String::as_str).collect();
-        text.push_str(&line(&cells));
-    }
-    text
-}
-
 /// A size for people.
 pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [(&str, u64); 4] =
@@ -79,12 +51,5 @@ mod tests {
         let sizes = [0, 1023, 1024, 10 << 10, 1536 << 10, 5 << 40];
         let texts: Vec<String> = sizes.into_iter().map(size).collect();
         assert_eq!(texts, ["0B", "1023B", "1.0KiB", "10KiB", "1.5MiB", "5.0TiB"]);
-    }
-
-    #[test]
-    fn columns_are_as_wide_as_their_widest_cell() {
-        let rows =
-            [vec!["a".to_owned(), "100".to_owned()], vec!["long".to_owned(), "7".to_owned()]];
-        assert_eq!(columns(&["name", ">n"], &rows), "name    n\na     100\nlong    7\n");
     }
 }

@@ -105,7 +105,8 @@ pub(super) fn findings(found: &[Finding]) -> String {
         vec![segment, finding.kind.name().to_owned(), bytes, lost, name]
     };
     let rows: Vec<Vec<String>> = found.iter().map(row).collect();
-    let mut text = table::columns(&[">segment", "fault", "bytes", "lost seqs", "file"], &rows);
+    let mut text =
+        gophership_units::columns(&[">segment", "fault", "bytes", "lost seqs", "file"], &rows);
     let mut kinds: Vec<_> = found.iter().map(|finding| finding.kind).collect();
     kinds.sort_unstable();
     kinds.dedup();
